@@ -1,0 +1,125 @@
+"""The seams of the live driver: what it asks of a clock, of a source of counts and of something that scales.
+
+No library's exception crosses a port. A peer that fails is an answer (`Reading.problem`, `Outcome.error`), because each
+service must be decided on whatever happened to another.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from algorithms.types import Decision, Look
+
+ServiceName = str
+"""`namespace/name` of a policy: the key under which everything about one service is found."""
+
+
+class Query(NamedTuple):
+    """How Prometheus is asked for one service's requests in flight; services with equal server and text share a query."""
+
+    server: str
+    """Base address, such as `http://prometheus.monitoring.svc:9090`."""
+    expression: str
+    """PromQL that gives one value for each pair of the labels `namespace` and `service`."""
+    series: str
+    """The raw series behind the expression: a selector, whose time stamps and number tell how far to trust the value."""
+    max_age_s: float
+    """A value whose oldest sample is older than this is unknown."""
+
+
+class Reading(NamedTuple):
+    """What one source says of one service: requests in flight, or why it cannot say.
+
+    `value` None is unknown; `problem` then says why. A value beside a problem is a part of the whole: it may raise, never
+    lower.
+    """
+
+    value: float | None
+    sampled_s: float
+    """When the oldest sample behind the value was taken, by the controller's clock."""
+    series: int = 0
+    """How many series were added up: fewer than there are gateways is a part."""
+    problem: str = ""
+
+
+class Replica(NamedTuple):
+    """One replica as its target sees it."""
+
+    name: str
+    ready: bool
+    running: int
+    """Counted requests it is serving."""
+    age_s: float
+
+
+class Fleet(NamedTuple):
+    """What a target runs for one service."""
+
+    asked: int
+    """Replicas asked for (`spec.replicas`)."""
+    replicas: tuple[Replica, ...]
+    """Those that run or start; the ones on their way out are no longer among them."""
+
+
+class Order(NamedTuple):
+    """A change of one service's replicas."""
+
+    service: ServiceName
+    replicas: int
+    leaving: tuple[str, ...]
+    """Names of the replicas that should go, first to go first; empty when the number grows."""
+
+
+class Outcome(NamedTuple):
+    """What became of an order; `error` is empty when it was carried out."""
+
+    service: ServiceName
+    error: str = ""
+
+
+class Record(NamedTuple):
+    """One service's decision with what led to it and what came of it: what every recorder is given."""
+
+    service: ServiceName
+    look: Look
+    decision: Decision
+    outcome: Outcome | None
+    """None when nothing had to be written."""
+
+
+Recorder = Callable[[Record], None]
+
+
+class Clock(Protocol):
+    """Time that never steps: Unix time at start plus monotonic time since, in seconds."""
+
+    def now(self) -> float:
+        """Give the time."""
+        ...
+
+    async def sleep_until(self, when_s: float, wake: asyncio.Event) -> bool:
+        """Sleep until `when_s`, or until `wake` is set; True if it was woken."""
+        ...
+
+
+class MetricsSource(Protocol):
+    """Reads requests in flight, many services at once."""
+
+    async def read(self, queries: Mapping[ServiceName, Query], now_s: float) -> Mapping[ServiceName, Reading]:
+        """Read all services; every one asked for is in the answer. Raises nothing but asyncio.CancelledError."""
+        ...
+
+
+class ScaleTarget(Protocol):
+    """Observes and changes the replicas of services.
+
+    When the number falls, a target stops routing to the leaving replicas first, and lets the requests they serve end.
+    """
+
+    async def observe(self, services: Sequence[ServiceName]) -> Mapping[ServiceName, Fleet]:
+        """Give what runs for each service; one that cannot be observed now is left out. Raises nothing."""
+        ...
+
+    async def scale(self, orders: Sequence[Order]) -> Sequence[Outcome]:
+        """Carry out all orders and say for each, in the same order, what came of it. Raises nothing."""
+        ...
