@@ -1,33 +1,38 @@
 """The values that flow through a decision: a `Look` goes in, a `Wish` is formed, a `Decision` comes out.
 
-They are NamedTuples because one of each is made per service and tick: as immutable as a frozen dataclass, and a third of
-its cost.
+They are NamedTuples because one of each is made per service and tick: as immutable as a frozen dataclass, and a third
+of its cost.
 """
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 State = Mapping[str, Any]
-"""What a policy has learned, as JSON-ready values with a `version`; `restore` takes what `export` gave."""
+"""What has been learned, as JSON-ready values with a `version`; `restore` takes what `export` gave."""
 
 
 class Look(NamedTuple):
     """What one look at one service showed.
 
-    `inflight` is the mean number of requests queued or running over `(since_s, now_s]`; None is unknown, which is never
-    zero. `problem` says why the count is unknown, or known in part only; it is empty for a good count.
+    Time is in seconds on a clock that never steps; looks of one service come in its order. A count that is not known is
+    None, which is never zero.
     """
 
     now_s: float
     since_s: float
+    """When the look before it was taken: this one covers `(since_s, now_s]`."""
     inflight: float | None
+    """Mean number of requests queued or running over the time covered."""
     replicas: int
     """Replicas asked for (`spec.replicas`), not those that run."""
     ready: int
     """Replicas that can serve now."""
-    passing: float = 0.0
-    """Uncounted requests that need a replica to be there: held ones, and those passed through since the last look."""
+    latest: float = 0.0
+    """The newest count heard, which may be far above the mean when a burst has just begun; 0 if there is none."""
+    passing: int = 0
+    """Uncounted requests since the last look, held ones included, that need some replica to be there."""
     problem: str = ""
+    """Why the count is unknown, or why it is a part of the whole, which may raise and never lower; empty for a good one."""
 
 
 class Reason(NamedTuple):
@@ -40,7 +45,7 @@ class Reason(NamedTuple):
 
 
 class Wish(NamedTuple):
-    """What an algorithm would do; `replicas` None is no opinion: hold what there is."""
+    """What an algorithm asks for; `replicas` None is no opinion: hold what there is."""
 
     replicas: int | None
     why: str
@@ -54,43 +59,40 @@ class Decision(NamedTuple):
     reasons: tuple[Reason, ...]
 
 
-class Algorithm(Protocol):
-    """Forms a wish from looks that come in order of time; its state is a function of those looks alone."""
-
-    def wish(self, look: Look) -> Wish:
-        """Take the look in and say how many replicas it asks for."""
-        ...
+class Stateful(Protocol):
+    """Something whose next answer depends on what it was asked before, and that can be carried to another process."""
 
     def export(self) -> State:
-        """Give everything that the next wish depends on."""
+        """Give everything that the next answer depends on."""
         ...
 
     def restore(self, state: State) -> None:
         """Continue from an exported state.
 
         Raises:
-            ValueError: the state's version is not one that this code wrote.
+            ValueError: this code did not write a state of that version.
         """
         ...
 
 
-class Stabiliser(Protocol):
-    """One named rule between wish and decision: it returns the number it was given, or another one with its reason."""
+class Algorithm(Stateful, Protocol):
+    """Forms a wish from looks that come in order of time; its state is a function of those looks alone."""
 
-    name: str
+    def wish(self, look: Look) -> Wish:
+        """Take the look in and say how many replicas it asks for."""
+        ...
+
+
+class Stabiliser(Stateful, Protocol):
+    """One named rule between wish and decision."""
+
+    rule: str
+    """The name under which it stands in a decision's reasons."""
 
     def __call__(self, look: Look, wish: int) -> int:
-        """Give the number of replicas that the rule allows."""
+        """Give the number it was given, or the one that the rule allows instead."""
         ...
 
-    def why(self) -> str:
-        """Say, after a call that changed the number, what changed it."""
-        ...
-
-    def export(self) -> State:
-        """Give everything that the next call depends on."""
-        ...
-
-    def restore(self, state: State) -> None:
-        """Continue from an exported state; raises ValueError on an unknown version."""
+    def why(self, look: Look) -> str:
+        """Say, right after a call that changed the number, what changed it."""
         ...

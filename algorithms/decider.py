@@ -1,0 +1,94 @@
+"""One service's decision: the algorithm's wish, then each rule in order, then the bounds."""
+
+from collections.abc import Sequence
+
+from algorithms.feeder import GoodTime
+from algorithms.state import VERSION, check
+from algorithms.types import Algorithm, Decision, Look, Reason, Stabiliser, State, Wish
+
+
+class Decider:
+    """Decides on one service; deterministic in the sequence of looks it is given.
+
+    Without stabilisers and good time it is the algorithm alone, within the bounds.
+    """
+
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        *,
+        stabilisers: Sequence[Stabiliser] = (),
+        min_replicas: int,
+        max_replicas: int,
+        good_time: GoodTime | None = None,
+    ) -> None:
+        """Build it from its parts.
+
+        Args:
+            algorithm: forms the wish.
+            stabilisers: the rules that may change it, in this order.
+            min_replicas: lower bound, kept whatever the algorithm wishes or does not know.
+            max_replicas: upper bound, likewise; `min_replicas` wins where they cross.
+            good_time: the clock that stands still while the count is unknown; without it the algorithm is shown every
+                look, the unknown ones too, and says itself what they mean.
+        """
+        self._algorithm = algorithm
+        self._stabilisers = tuple(stabilisers)
+        self._min = min_replicas
+        self._max = max_replicas
+        self._good_time = good_time
+
+    def decide(self, look: Look) -> Decision:
+        """Take one look in and say how many replicas should be asked for, and why."""
+        if self._good_time is not None:
+            if look.inflight is None:
+                return self._bounded(look.replicas, Wish(None, look.problem), ())
+            look = self._good_time(look)
+        wish = self._algorithm.wish(look)
+        if wish.replicas is None:
+            return self._bounded(look.replicas, wish, ())
+        return self._stabilised(look, wish, wish.replicas)
+
+    def _stabilised(self, look: Look, wish: Wish, number: int) -> Decision:
+        reasons: tuple[Reason, ...] = ()
+        for stabiliser in self._stabilisers:
+            after = stabiliser(look, number)
+            if after != number:
+                reasons += (Reason(stabiliser.rule, number, after, stabiliser.why(look)),)
+                number = after
+        return self._bounded(number, wish, reasons)
+
+    def _bounded(self, number: int, wish: Wish, reasons: tuple[Reason, ...]) -> Decision:
+        if number > self._max:
+            reasons += (Reason("maxReplicas", number, self._max, f"at most {self._max}"),)
+            number = self._max
+        if number < self._min:
+            reasons += (Reason("minReplicas", number, self._min, f"at least {self._min}"),)
+            number = self._min
+        return Decision(number, wish, reasons)
+
+    def export(self) -> State:
+        """Give the state of every part, in order."""
+        return {
+            "version": VERSION,
+            "algorithm": self._algorithm.export(),
+            "stabilisers": {part.rule: part.export() for part in self._stabilisers},
+            "good_time": None if self._good_time is None else self._good_time.export(),
+        }
+
+    def restore(self, state: State) -> None:
+        """Continue from an exported state.
+
+        Raises:
+            ValueError: the state is of another version, or of another set of rules.
+        """
+        check(state, "Decider")
+        if set(state["stabilisers"]) != {part.rule for part in self._stabilisers}:
+            raise ValueError(f"decider: state is of the rules {sorted(state['stabilisers'])}")
+        if (state["good_time"] is None) != (self._good_time is None):
+            raise ValueError("decider: state is of another clock")
+        self._algorithm.restore(state["algorithm"])
+        for part in self._stabilisers:
+            part.restore(state["stabilisers"][part.rule])
+        if self._good_time is not None:
+            self._good_time.restore(state["good_time"])

@@ -1,0 +1,62 @@
+"""From looks at any time to windows of whole seconds.
+
+Knative's windows add what they are given in a second and read a missing second as zero, because its pods report their
+shares every second. Our sources give totals at any time: recorded naively, a constant 5 at a 2 s tick reads 2.5, and
+five wake-ups in one second read 15. Hence three rules:
+
+1. A look puts its mean into every second it covers; the second in progress takes the newest count if that is higher.
+2. A later look replaces what an earlier one put into a second, and never adds to it.
+3. Time in which nothing good was seen did not pass: the windows' clock stands still.
+"""
+
+from math import floor
+
+from algorithms.state import VERSION, check
+from algorithms.types import Look, State
+
+
+def covered(look: Look) -> range:
+    """Give the finished seconds that a look speaks of; the second in progress, `floor(now_s)`, follows them.
+
+    The second in which the look before it was taken is among them: it was in progress then, and is finished now.
+    """
+    return range(floor(look.since_s), floor(look.now_s))
+
+
+def head(look: Look) -> float:
+    """Give the count for the second in progress: a burst that has just begun must not hide in a mean."""
+    return max(look.inflight or 0.0, look.latest)
+
+
+class GoodTime:
+    """Moves looks onto a clock that stands still while the count is unknown (rule 3)."""
+
+    __slots__ = ("_good_s", "_seen_s")
+
+    def __init__(self) -> None:
+        self._seen_s: float | None = None
+        self._good_s = 0.0
+
+    def __call__(self, look: Look) -> Look:
+        """Give the look as it stands on the clock of good time; only looks with a count may be given.
+
+        Where nothing was ever lost both clocks are the same and the look is returned as it is.
+        """
+        if self._seen_s is None:
+            self._seen_s = self._good_s = look.since_s
+        if self._seen_s == self._good_s == look.since_s:
+            self._seen_s = self._good_s = look.now_s
+            return look
+        since_s = self._good_s
+        self._good_s += look.now_s - max(look.since_s, self._seen_s)
+        self._seen_s = look.now_s
+        return look._replace(since_s=since_s, now_s=self._good_s)
+
+    def export(self) -> State:
+        """Give both clocks."""
+        return {"version": VERSION, "seen_s": self._seen_s, "good_s": self._good_s}
+
+    def restore(self, state: State) -> None:
+        """Continue from exported clocks; raises ValueError on an unknown version."""
+        check(state, "GoodTime")
+        self._seen_s, self._good_s = state["seen_s"], state["good_s"]

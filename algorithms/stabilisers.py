@@ -1,0 +1,152 @@
+"""The rules between an algorithm's wish and the decision, each named and each with its own state.
+
+They run in the order in which a policy lists them. Their times are those of the looks they are given, on the clock of
+good time: a delay does not run out while nothing is known.
+"""
+
+from algorithms.feeder import head
+from algorithms.mpa import replicas_for
+from algorithms.state import VERSION, Stateless, check
+from algorithms.types import Look, State
+from algorithms.windows import DelayWindow
+
+
+class FromZero(Stateless):
+    """While no replica is ready the requests held now must be served; an average over the past says nothing of them."""
+
+    rule = "fromZero"
+
+    def __init__(self, *, target: float) -> None:
+        self._target = target
+
+    def __call__(self, look: Look, wish: int) -> int:
+        """Ask for all that the requests in flight need, at once."""
+        if look.ready:
+            return wish
+        return max(wish, replicas_for(head(look), self._target))
+
+    def why(self, look: Look) -> str:
+        """Name the count."""
+        return f"no replica is ready and {head(look):g} requests are in flight"
+
+
+class Passing(Stateless):
+    """Requests that cost no GPU still need one replica to answer them; never more than one, whatever their number."""
+
+    rule = "passing"
+
+    def __call__(self, look: Look, wish: int) -> int:
+        """Keep one replica, or ask for it."""
+        return max(wish, 1) if look.passing else wish
+
+    def why(self, look: Look) -> str:
+        """Name their number."""
+        return f"{look.passing} uncounted requests need a replica"
+
+
+class ScaleDownDelay:
+    """The number falls only to the highest wish of the last `delay_s` (Knative's scale-down-delay)."""
+
+    rule = "scaleDown.delay"
+
+    def __init__(self, *, delay_s: float) -> None:
+        self._delay_s = delay_s
+        self._wishes = DelayWindow(delay_s)
+
+    def __call__(self, look: Look, wish: int) -> int:
+        """Remember the wish and give the highest remembered one."""
+        self._wishes.record(look.now_s, wish)
+        return self._wishes.maximum(look.now_s)
+
+    def why(self, _look: Look) -> str:
+        """Name the delay."""
+        return f"so many were wished for within the last {self._delay_s:g} s"
+
+    def export(self) -> State:
+        """Give the remembered wishes."""
+        return {"version": VERSION, "wishes": self._wishes.export()}
+
+    def restore(self, state: State) -> None:
+        """Continue with the remembered wishes."""
+        check(state, "ScaleDownDelay")
+        self._wishes.restore(state["wishes"])
+
+
+class ToZeroDelay:
+    """The last replica goes only after zero was wished for without a break for `delay_s` (Knative's pod retention)."""
+
+    rule = "scaleDown.toZeroDelay"
+
+    def __init__(self, *, delay_s: float) -> None:
+        self._delay_s = delay_s
+        self._zero_since_s: float | None = None
+
+    def __call__(self, look: Look, wish: int) -> int:
+        """Keep the last replica while the delay runs; where none is, none is asked for."""
+        if wish:
+            self._zero_since_s = None
+            return wish
+        if self._zero_since_s is None:
+            self._zero_since_s = look.now_s
+        waited_s = look.now_s - self._zero_since_s
+        return 0 if waited_s >= self._delay_s else min(look.replicas, 1)
+
+    def why(self, look: Look) -> str:
+        """Say how far the delay has run."""
+        waited_s = look.now_s - (look.now_s if self._zero_since_s is None else self._zero_since_s)
+        return f"zero has been wished for {waited_s:.1f} of {self._delay_s:g} s"
+
+    def export(self) -> State:
+        """Give the start of the wish for zero."""
+        return {"version": VERSION, "zero_since_s": self._zero_since_s}
+
+    def restore(self, state: State) -> None:
+        """Continue the delay where it was."""
+        check(state, "ToZeroDelay")
+        self._zero_since_s = state["zero_since_s"]
+
+
+class PartOfTheWhole(Stateless):
+    """A count of which a part is missing may raise the number, and never lowers it."""
+
+    rule = "partialCount"
+
+    def __call__(self, look: Look, wish: int) -> int:
+        """Hold where the count is partial and the wish is lower than what is asked for."""
+        return max(wish, look.replicas) if look.problem else wish
+
+    def why(self, look: Look) -> str:
+        """Repeat what is missing."""
+        return look.problem
+
+
+class FirstWindow:
+    """After a start nothing is lowered before one window is known: what came before may need what is there."""
+
+    rule = "firstWindow"
+
+    def __init__(self, *, window_s: float) -> None:
+        self._window_s = window_s
+        self._start_s: float | None = None
+
+    def __call__(self, look: Look, wish: int) -> int:
+        """Hold while the first window fills and the wish is lower than what is asked for."""
+        if self._start_s is None:
+            self._start_s = look.since_s
+        if look.now_s - self._start_s >= self._window_s:
+            return wish
+        return max(wish, look.replicas)
+
+    def why(self, look: Look) -> str:
+        """Say how much of the window is known."""
+        known_s = look.now_s - (look.now_s if self._start_s is None else self._start_s)
+        return f"{known_s:.1f} of {self._window_s:g} s are known since the start"
+
+    def export(self) -> State:
+        """Give the start."""
+        return {"version": VERSION, "start_s": self._start_s}
+
+    def restore(self, state: State) -> None:
+        """Continue to fill the same window."""
+        check(state, "FirstWindow")
+        self._start_s = state["start_s"]
