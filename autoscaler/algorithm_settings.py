@@ -1,0 +1,61 @@
+"""The choice `algorithm:` of a policy: one model for each algorithm, with defaults, ranges and meanings."""
+
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, model_validator
+
+from autoscaler.fields import Model, Percent, WholeSeconds, between, exactly_one, lasting
+
+
+def _above_one(value: float) -> float:
+    if value <= 1:
+        raise ValueError("must be above 1")
+    return value
+
+
+Rate = Annotated[float, AfterValidator(_above_one)]
+
+
+class Safety(Model):
+    """The rules that `concurrency` adds to Knative's; with all of them off it decides exactly as `kpa` does."""
+
+    from_zero: bool = True
+    """While no replica is ready, what is held now is asked for at once, whatever the average says."""
+    good_time: bool = True
+    """Time in which the count is unknown did not pass: windows and delays stand still, and the number is held."""
+    partial_count: bool = True
+    """A count of which a part is missing may raise the number, never lower it."""
+    first_window: bool = True
+    """After a start nothing is lowered before one stable window is known."""
+
+
+class Concurrency(Model):
+    """The default: Knative's concurrency target, fed by totals at any time, with rules that make it safe."""
+
+    stable_window: Annotated[WholeSeconds, lasting("6s", "1h")] = 60.0
+    """Over which the count is averaged."""
+    panic_window: Annotated[Percent, between("1%", "100%")] = 0.1
+    """Of the stable window: over which a burst is seen."""
+    panic_threshold: Annotated[Percent, between("110%", "1000%")] = 2.0
+    """Of what the ready replicas can take: a burst above it is panic, in which the number never falls."""
+    max_scale_up_rate: Rate = 1000.0
+    """At most so many times the ready replicas are asked for in one decision."""
+    max_scale_down_rate: Rate = 2.0
+    """At least the ready replicas divided by this stay in one decision."""
+    safety: Safety = Safety()
+
+
+class Mpa(Model):
+    """Replicas follow the requests in flight, without a window; no setting of its own."""
+
+
+class AlgorithmChoice(Model):
+    """Exactly one algorithm with its settings."""
+
+    concurrency: Concurrency | None = None
+    mpa: Mpa | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        exactly_one(self, "concurrency", "mpa")
+        return self

@@ -1,0 +1,43 @@
+"""One tick as a plain function: looks in, decisions and orders out. The live driver and the simulator both call it.
+
+Nothing here awaits, reads a clock or knows where a look came from.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from algorithms.decider import Decider
+from algorithms.types import Decision, Look
+from autoscaler.ports import Fleet, Order, Replica, ServiceName
+
+
+class Step(NamedTuple):
+    """What one tick came to for one service."""
+
+    service: ServiceName
+    look: Look
+    decision: Decision
+    order: Order | None
+    """None where nothing has to be written."""
+
+
+def step(deciders: Mapping[ServiceName, Decider], looks: Mapping[ServiceName, tuple[Look, Fleet]]) -> list[Step]:
+    """Ask the decider of every service that was looked at, and order what differs from what is asked for."""
+    return [_decided(service, deciders[service], look, fleet) for service, (look, fleet) in looks.items()]
+
+
+def _decided(service: ServiceName, decider: Decider, look: Look, fleet: Fleet) -> Step:
+    decision = decider.decide(look)
+    if decision.desired == fleet.asked:
+        return Step(service, look, decision, None)
+    leaving = leaving_order(fleet.replicas)[: max(len(fleet.replicas) - decision.desired, 0)]
+    return Step(service, look, decision, Order(service, decision.desired, leaving))
+
+
+def leaving_order(replicas: Sequence[Replica]) -> tuple[str, ...]:
+    """Give the replicas in the order in which they should go: not ready, then idle, then busy; the youngest first.
+
+    A replica that starts has served nobody, an idle one serves nobody now, and the oldest has the warmest caches.
+    """
+    ordered = sorted(replicas, key=lambda replica: (replica.ready, replica.running, replica.age_s))
+    return tuple(replica.name for replica in ordered)

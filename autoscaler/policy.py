@@ -1,0 +1,186 @@
+"""The document `ScalingPolicy`: every setting of one service with its default, its legal range and what it means.
+
+It is one document wherever it stands: applied as a custom resource, read from a file, handed to the simulator.
+"""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from autoscaler.algorithm_settings import AlgorithmChoice
+from autoscaler.fields import Duration, Model, Percent, between, exactly_one, lasting
+
+GROUP = "inflight.dev"
+API_VERSION = "inflight.dev/v1alpha1"
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+Host = Annotated[str, StringConstraints(pattern=r"^(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$", max_length=253)]
+Backend = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$")]
+PathGlob = Annotated[str, StringConstraints(pattern=r"^/[^ ?#]*$")]
+CookieName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
+
+_SUM_OF_A_SERIES = re.compile(
+    r"^\s*sum\s+by\s*\(\s*namespace\s*,\s*service\s*\)\s*\(\s*([\w:]+(?:\{[^{}]*\})?)\s*\)\s*$"
+)
+
+
+class ScaleTargetRef(Model):
+    """What is scaled: anything with a scale subresource, named as in HPA and KEDA."""
+
+    api_version: str = "apps/v1"
+    kind: str = "Deployment"
+    name: Name
+
+
+class ScaleDown(Model):
+    """How the number falls; for every algorithm but kpa, hpa and keda, which have their own rules."""
+
+    delay: Annotated[Duration, lasting("0s", "1h")] = 0.0
+    """The number falls only to the highest wish of this time (Knative's scale-down-delay, HPA's stabilization)."""
+    to_zero_delay: Annotated[Duration, lasting("0s", "24h")] = 30.0
+    """Zero must be wished for so long before the last replica goes (Knative's pod retention, KEDA's cooldown)."""
+
+
+class Prometheus(Model):
+    """Where the requests in flight are read besides the gateway's own stream."""
+
+    server_address: Annotated[str, StringConstraints(pattern=r"^https?://[^ ]+$")] | None = None
+    """Base address; without one the controller's `--prometheus` is asked."""
+    query: str = "sum by (namespace, service) (inflight_requests)"
+    """PromQL that gives one value for each pair of the labels `namespace` and `service`."""
+    series: str | None = None
+    """The raw series behind the query, as a selector: its time stamps and number tell how far to trust the value. It
+    can be left out where the query is `sum by (namespace, service) (SELECTOR)`."""
+    max_sample_age: Annotated[Duration, lasting("1s", "1h")] = 15.0
+    """An older sample is unknown, never zero."""
+
+    @model_validator(mode="after")
+    def _series_is_known(self) -> Self:
+        if self.series is None and not _SUM_OF_A_SERIES.match(self.query):
+            raise ValueError(
+                "series: must name the raw series behind this query, such as inflight_requests; it can be left out "
+                "only where the query is of the form `sum by (namespace, service) (SELECTOR)`"
+            )
+        return self
+
+    def raw_series(self) -> str:
+        """Give the selector of the raw series, read from the query where it was left out."""
+        match = _SUM_OF_A_SERIES.match(self.query)
+        return self.series or (match.group(1) if match else self.query)
+
+
+class Metrics(Model):
+    """Where requests in flight are read; the gateway's stream is read in any case."""
+
+    prometheus: Prometheus | None = None
+    """Absent: the stream alone, or the controller's `--prometheus` with the default query where that is set."""
+
+
+class Queue(Model):
+    """Requests that wait for a replica."""
+
+    max_length: Annotated[int, Field(ge=0, le=1_000_000)] = 100
+    """More are refused at once with 503 and Retry-After."""
+    timeout: Annotated[Duration, lasting("1s", "24h")] = 600.0
+    """One that waited so long is refused with 504 and Retry-After."""
+
+
+class Cookie(Model):
+    """The gateway's own cookie, which brings a client back to its replica."""
+
+    name: CookieName = "inflight"
+    timeout: Annotated[Duration, lasting("1s", "720h")] = 1800.0
+    """How long after its last request a client is remembered."""
+
+
+class Affinity(Model):
+    """Requests of one client go to one replica."""
+
+    cookie: Cookie = Cookie()
+    when_busy: Literal["Wait", "Spill"] = "Wait"
+    """Whether a request waits for its own busy replica, or goes to another one after `spillAfter`."""
+    spill_after: Annotated[Duration, lasting("0s", "1h")] = 30.0
+
+
+class PathRule(Model):
+    """What requests to some paths cost."""
+
+    match: Annotated[tuple[PathGlob, ...], Field(min_length=1)]
+    """Paths; `*` stands for any characters, slashes too."""
+    class_: Annotated[Literal["Count", "Pass"], Field(alias="class")]
+    """Count takes a slot of a replica and is scaled for; Pass does neither."""
+    wake: bool = True
+    """Whether a Pass request that meets zero replicas is held and asks for one, or is refused with 503."""
+    max_per_pod: Annotated[int, Field(ge=1, le=10_000)] = 64
+    """Pass requests that one replica is given at a time."""
+
+
+class Traffic(Model):
+    """What the gateway does; without it another proxy routes."""
+
+    hosts: Annotated[tuple[Host, ...], Field(min_length=1)]
+    """Values of the Host header, without port; `*.` matches any first label."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 80
+    """The port on which a pod serves."""
+    queue: Queue = Queue()
+    request_timeout: Annotated[Duration, lasting("1s", "24h")] = 300.0
+    """From the moment a replica is given the request; the wait in the queue does not count."""
+    affinity: Affinity | None = None
+    paths: tuple[PathRule, ...] = ()
+    """First match wins; a path that none matches is Count."""
+
+
+class PolicySpec(Model):
+    """How one service is scaled."""
+
+    scale_target_ref: ScaleTargetRef | None = None
+    backends: tuple[Backend, ...] | None = None
+    """In the gateway's file mode, in place of `scaleTargetRef`: where the service runs, as host:port."""
+    min_replicas: Annotated[int, Field(ge=0, le=10_000)] = 0
+    max_replicas: Annotated[int, Field(ge=1, le=10_000)] = 10
+    container_concurrency: Annotated[int, Field(ge=0, le=1000)] = 1
+    """Requests that a replica is given at a time, kept by the gateway; 0 is no limit."""
+    target_utilization: Annotated[Percent, between("1%", "100%")] = 1.0
+    """Replicas = in-flight / (containerConcurrency x this), rounded up."""
+    algorithm: AlgorithmChoice = AlgorithmChoice.model_validate({"concurrency": {}})
+    scale_down: ScaleDown = ScaleDown()
+    metrics: Metrics = Metrics()
+    traffic: Traffic | None = None
+    mode: Literal["Active", "DryRun"] = "Active"
+    """DryRun decides and records, and writes nothing."""
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        exactly_one(self, "scale_target_ref", "backends")
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(f"minReplicas: must be at most maxReplicas, which is {self.max_replicas}")
+        return self
+
+    @property
+    def target(self) -> float:
+        """Requests in flight that one replica should have; without a limit, Knative's default of 100 stands for it."""
+        return (self.container_concurrency or 100) * self.target_utilization
+
+
+class Metadata(Model):
+    """Name and namespace; of what else Kubernetes keeps there only annotations are read."""
+
+    name: Name
+    namespace: Name = "default"
+    annotations: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
+class ScalingPolicy(Model):
+    """One service's policy."""
+
+    api_version: Literal["inflight.dev/v1alpha1"]
+    kind: Literal["ScalingPolicy"]
+    metadata: Metadata
+    spec: PolicySpec
+
+    @property
+    def service(self) -> str:
+        """The key of the service: `namespace/name`."""
+        return f"{self.metadata.namespace}/{self.metadata.name}"
