@@ -1,0 +1,52 @@
+"""What every test lives in: virtual time, programs that are there, and a CI in which nothing is skipped."""
+
+import asyncio
+import os
+
+import pytest
+
+from autoscaler import programs
+from autoscaler.testing import VirtualTimeLoop
+
+
+def pytest_asyncio_loop_factories(config, item):
+    """Run async tests in virtual time; those marked `real_time` talk to real programs or sockets."""
+    real = item.get_closest_marker("real_time")
+    return {"real time": asyncio.SelectorEventLoop} if real else {"virtual time": VirtualTimeLoop}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    return _refuse_skips((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    return _refuse_skips((yield))
+
+
+def _refuse_skips(report):
+    """Turn a skip into a failure where the whole suite is meant to run: under CI=true."""
+    if report.skipped and os.environ.get("CI") == "true":
+        report.outcome = "failed"
+        report.longrepr = f"under CI=true nothing may be skipped, and this was: {report.longrepr}"
+    return report
+
+
+def _program(name):
+    return programs.find(name) or pytest.fail(f"this test needs {name}: run `make programs`")
+
+
+@pytest.fixture(scope="session")
+def prometheus_binary():
+    return _program("prometheus")
+
+
+@pytest.fixture(scope="session")
+def promtool_binary():
+    return _program("promtool")
+
+
+@pytest.fixture(scope="session")
+def hey_binary():
+    return _program("hey")
