@@ -1,7 +1,7 @@
 """What comparing a golden file gives, and how its format is recognised.
 
-A comparer takes the parsed file and returns a `Comparison`; `formats.py` says which comparer reads which format. A golden
-file that nobody can read is an error and never a file without differences.
+A comparer takes the parsed file and returns a `Comparison`; `formats.py` says which comparer reads which format. A
+golden file that nobody can read is an error and never a file without differences.
 """
 
 import json

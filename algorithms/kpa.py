@@ -1,0 +1,244 @@
+"""Knative's concurrency autoscaler (KPA): two windows, and the decision that is taken on them.
+
+Matches knative.dev/serving v0.51.0 (`scaling/autoscaler.go`) decision for decision. The rules of one evaluation at time
+t, with R ready replicas and the averages S (stable window) and P (panic window):
+
+0. Nothing is decided, and nothing remembered, while R is unknown or the windows hold no data.
+1. Rates are relative to R1 = max(1, R).
+2. up = ceil(max scale-up rate x R1); down = floor(R1 / max scale-down rate), 0 when unreachable.
+3. Raw counts: ceil(S / target) and ceil(P / target).
+4. Each is kept within down and up; up wins.
+5. Demand of any size asks for at least the activation scale, whatever the rates say.
+6. Raw panic count / R1 at or above the threshold begins panic or renews it; a stable window strictly without ends it.
+7. In panic the highest count of that panic holds; else the stable count.
+8. While reachable, the highest result within the scale-down delay holds.
+9. Excess burst capacity = floor(R x total - target burst capacity - P): capacity left over with R itself, not R1.
+"""
+
+from dataclasses import dataclass
+from math import ceil, floor
+from typing import Literal, NamedTuple
+
+from algorithms.state import VERSION, check
+from algorithms.types import State
+from algorithms.windows import DelayWindow, LinearWindow, WeightedWindow
+
+Aggregation = Literal["linear", "weighted-exponential"]
+
+ALWAYS_PROXIED = -1
+"""Target burst capacity that keeps the activator in the path for good, so that nothing is scraped from replicas."""
+
+_WINDOWS: dict[Aggregation, type[LinearWindow | WeightedWindow]] = {
+    "linear": LinearWindow,
+    "weighted-exponential": WeightedWindow,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class KpaOptions:
+    """What one decision depends on, resolved: defaults and ranges are checked where a document is read."""
+
+    target: float
+    """Load that one replica should have, after utilisation; at least 0.01."""
+    total: float
+    """Load that one replica can have, before utilisation."""
+    panic_threshold: float
+    """Ratio of the panic window's replicas to the ready ones at which panic begins."""
+    max_scale_up_rate: float
+    max_scale_down_rate: float
+    target_burst_capacity: float
+    """Burst that must fit in without queueing; 0 is none, -1 is unlimited."""
+    stable_window_s: int
+    panic_window_s: int
+    scale_down_delay_s: float
+    """Fixed when a decider is made: later changes have no effect on it, as in Knative."""
+    activation_scale: int
+    """Least number for any demand above zero; 0 is unset."""
+    reachable: bool
+    """False when no route leads to the revision: it may fall at any rate."""
+    aggregation: Aggregation
+    """Kind of average; fixed when the windows are made."""
+
+
+class KpaDecision(NamedTuple):
+    """The outcome of one evaluation; when it is not valid, nothing may be applied."""
+
+    valid: bool
+    desired: int
+    excess_burst_capacity: int
+
+
+INVALID = KpaDecision(valid=False, desired=0, excess_burst_capacity=0)
+
+
+def _rate_limits(options: KpaOptions, pods: int) -> tuple[int, int]:
+    """Give the lowest and the highest count reachable from `pods` in one evaluation (rule 2)."""
+    lowest = floor(pods / options.max_scale_down_rate) if options.reachable else 0
+    return lowest, ceil(options.max_scale_up_rate * pods)
+
+
+def _activated(options: KpaOptions, raw: int, limited: int) -> int:
+    """Raise a count to the activation scale while there is demand (rule 5)."""
+    return max(limited, options.activation_scale) if raw > 0 and options.activation_scale > 1 else limited
+
+
+def _excess_burst_capacity(options: KpaOptions, ready: int, panic: float) -> int:
+    """Say how much more than the target burst would fit in (rule 9); negative is too little."""
+    burst = options.target_burst_capacity
+    if burst <= 0:
+        return int(burst)
+    return floor(ready * options.total - burst - panic)
+
+
+class KpaDecider:
+    """Turns averages into a desired number; remembers panic and the delay.
+
+    Attributes:
+        max_panic: highest count of the panic under way.
+    """
+
+    __slots__ = ("_delay", "_options", "_panic_s", "max_panic")
+
+    def __init__(self, options: KpaOptions, now_s: float, ready: int) -> None:
+        """Begin at `now_s` with so many ready replicas (0 where they cannot be looked up).
+
+        More than one begin in panic: after a restart nothing may fall before the windows know the load.
+        """
+        self._options = options
+        self._panic_s: float | None = now_s if ready > 1 else None
+        self.max_panic = ready
+        self._delay = DelayWindow(options.scale_down_delay_s) if options.scale_down_delay_s > 0 else None
+
+    @property
+    def panicking(self) -> bool:
+        """Whether a panic is under way."""
+        return self._panic_s is not None
+
+    def update(self, options: KpaOptions) -> None:
+        """Decide by other options from now on; the length of the delay stays."""
+        self._options = options
+
+    def decide(self, now_s: float, ready: int | None, stable: float | None, panic: float | None) -> KpaDecision:
+        """Evaluate at `now_s`; None is an unknown number of ready replicas, or a window without data."""
+        if ready is None or stable is None or panic is None:
+            return INVALID  # rule 0
+        options = self._options
+        pods = max(1, ready)  # rule 1
+        down, up = _rate_limits(options, pods)
+        raw_stable, raw_panic = ceil(stable / options.target), ceil(panic / options.target)  # rule 3
+        stable_pods = _activated(options, raw_stable, min(max(raw_stable, down), up))  # rule 4
+        panic_pods = _activated(options, raw_panic, min(max(raw_panic, down), up))
+        self._watch_for_panic(now_s, over=raw_panic / pods >= options.panic_threshold)
+        desired = self._held_in_panic(stable_pods, panic_pods)
+        desired = self._delayed(now_s, desired)
+        excess = _excess_burst_capacity(options, ready, panic)
+        return KpaDecision(valid=True, desired=desired, excess_burst_capacity=excess)
+
+    def _watch_for_panic(self, now_s: float, *, over: bool) -> None:
+        """Begin, renew or end panic (rule 6)."""
+        if over:
+            self._panic_s = now_s
+        elif self._panic_s is not None and self._panic_s + self._options.stable_window_s < now_s:
+            self._panic_s = None
+            self.max_panic = 0
+
+    def _held_in_panic(self, stable_pods: int, panic_pods: int) -> int:
+        """Hold the highest count of a panic (rule 7)."""
+        if self._panic_s is None:
+            return stable_pods
+        self.max_panic = max(self.max_panic, stable_pods, panic_pods)
+        return self.max_panic
+
+    def _delayed(self, now_s: float, desired: int) -> int:
+        """Hold the highest result within the delay (rule 8)."""
+        if self._delay is None or not self._options.reachable:
+            return desired
+        self._delay.record(now_s, desired)
+        return self._delay.maximum(now_s)
+
+    def export(self) -> State:
+        """Give the panic and the delay."""
+        return {
+            "version": VERSION,
+            "panic_s": self._panic_s,
+            "max_panic": self.max_panic,
+            "delay": None if self._delay is None else self._delay.export(),
+        }
+
+    def restore(self, state: State) -> None:
+        """Continue from an exported state, with the length of its delay.
+
+        Raises:
+            ValueError: the state is of another version.
+        """
+        check(state, "KpaDecider")
+        self._panic_s, self.max_panic = state["panic_s"], state["max_panic"]
+        self._delay = None if state["delay"] is None else DelayWindow(state["delay"]["delay_s"])
+        if self._delay is not None:
+            self._delay.restore(state["delay"])
+
+
+class KpaCore:
+    """The two windows and the decider: from loads per second to a desired number."""
+
+    __slots__ = ("_options", "_panic", "_stable", "decider")
+
+    def __init__(self, options: KpaOptions, now_s: float, ready: int) -> None:
+        """Begin at `now_s` with empty windows and so many ready replicas."""
+        window = _WINDOWS[options.aggregation]
+        self._options = options
+        self._stable = window(options.stable_window_s)
+        self._panic = window(options.panic_window_s)
+        self.decider = KpaDecider(options, now_s, ready)
+
+    def update(self, options: KpaOptions, now_s: float) -> None:
+        """Go on with other options, resizing the windows; the kind of average stays."""
+        self._options = options
+        self._stable.resize(options.stable_window_s, floor(now_s))
+        self._panic.resize(options.panic_window_s, floor(now_s))
+        self.decider.update(options)
+
+    def record(self, second: int, value: float) -> None:
+        """Add a load to a second: one share of several."""
+        self._stable.record(second, value)
+        self._panic.record(second, value)
+
+    def replace(self, second: int, value: float) -> None:
+        """Make a load the only one of its second: the whole."""
+        self._stable.replace(second, value)
+        self._panic.replace(second, value)
+
+    def averages(self, now_s: float) -> tuple[float | None, float | None]:
+        """Give the averages of the stable and of the panic window; both None is no data.
+
+        An empty window reads 0 where nothing is scraped from replicas: then there is no scrape that could be missing.
+        """
+        second = floor(now_s)
+        if self._options.target_burst_capacity != ALWAYS_PROXIED and self._stable.is_empty(second):
+            return None, None
+        return self._stable.average(second), self._panic.average(second)
+
+    def decide_at(self, now_s: float, ready: int | None) -> KpaDecision:
+        """Evaluate the windows as of `now_s`."""
+        stable, panic = self.averages(now_s)
+        return self.decider.decide(now_s, ready, stable, panic)
+
+    def export(self) -> State:
+        """Give the windows and what the decider remembers."""
+        return {
+            "version": VERSION,
+            "stable": self._stable.export(),
+            "panic": self._panic.export(),
+            "decider": self.decider.export(),
+        }
+
+    def restore(self, state: State) -> None:
+        """Continue from an exported state.
+
+        Raises:
+            ValueError: the state is of another version.
+        """
+        check(state, "KpaCore")
+        self._stable.restore(state["stable"])
+        self._panic.restore(state["panic"])
+        self.decider.restore(state["decider"])

@@ -1,0 +1,223 @@
+"""Knative's sliding windows: averages over whole seconds, and the maximum that delays a scale-down.
+
+Rules of the averages (knative.dev/serving `aggregation/bucketing.go`), where n is the window in seconds, which is its
+number of slots, L the last second written, and F the first:
+
+1. A slot is a sum: what is recorded in one second is added up.
+2. The slot of a second is `second mod n`. Moving on to a later second empties the slots in between.
+3. A second that is n or more before L is too old and ignored; a younger one is added to its old slot.
+4. A gap of n seconds or more empties the window, and F starts afresh.
+"""
+
+from collections import deque
+from math import ceil, floor
+
+from algorithms.state import VERSION, check
+from algorithms.types import State
+
+_NEVER = -(2**62)
+"""L of a window that was never written: longer ago than any window is long."""
+_UNSET = 2**62
+"""F of a window that holds nothing: later than any second."""
+
+DELAY_SLOT_S = 2
+"""Length of a slot of the delay: Knative's tick."""
+
+SMALLEST_SMOOTHING = 0.2
+WEIGHT_OUTSIDE = 0.0001
+"""Share of the weights that a window of n slots may leave out, where the smoothing is not at its smallest."""
+
+
+class _Slots:
+    """The ring of one-second sums and its running total, shared by both averages."""
+
+    __slots__ = ("_first", "_last", "_slots", "_total", "_window_s")
+
+    def __init__(self, window_s: int) -> None:
+        self._window_s = window_s
+        self._slots = [0.0] * window_s
+        self._total = 0.0
+        self._first = _UNSET
+        self._last = _NEVER
+
+    def record(self, second: int, value: float) -> None:
+        """Add a value to a second (rule 1)."""
+        if second == self._last or self._admits(second):
+            self._slots[second % self._window_s] += value
+            self._total += value
+
+    def replace(self, second: int, value: float) -> None:
+        """Make a value the only one of its second."""
+        if second == self._last or self._admits(second):
+            slot = second % self._window_s
+            self._total += value - self._slots[slot]
+            self._slots[slot] = value
+
+    def _admits(self, second: int) -> bool:
+        if second + self._window_s <= self._last:  # rule 3
+            return False
+        self._first = min(self._first, second)
+        if second > self._last:
+            self._advance(second)
+        return True
+
+    def _advance(self, second: int) -> None:
+        if second - self._last >= self._window_s:  # rule 4
+            self._slots = [0.0] * self._window_s
+            self._total = 0.0
+            self._first = second
+        else:  # rule 2
+            for skipped in range(self._last + 1, second + 1):
+                slot = skipped % self._window_s
+                self._total -= self._slots[slot]
+                self._slots[slot] = 0.0
+        self._last = second
+
+    def is_empty(self, second: int) -> bool:
+        """Tell whether nothing was recorded for *more* than a window before `second`."""
+        return second - self._last > self._window_s
+
+    def resize(self, window_s: int, second: int) -> None:
+        """Change the window's length at `second`, keeping the newest slots that fit.
+
+        As in Knative F then lies one old window before L, even if less was known: a young window's divisor jumps.
+        """
+        if window_s == self._window_s:
+            return
+        slots, total = [0.0] * window_s, 0.0
+        kept = 0 if self.is_empty(second) else min(window_s, self._window_s)
+        for old in range(self._last, self._last - kept, -1):
+            slots[old % window_s] = self._slots[old % self._window_s]
+            total += slots[old % window_s]
+        self._first = self._last - self._window_s + 1 if kept else _UNSET
+        self._window_s, self._slots, self._total = window_s, slots, total
+
+    def export(self) -> State:
+        """Give the seconds that are known, oldest first; earlier slots hold nothing."""
+        known = range(max(self._first, self._last - self._window_s + 1), self._last + 1)
+        return {
+            "version": VERSION,
+            "window_s": self._window_s,
+            "first": None if self._first == _UNSET else self._first,
+            "last": None if self._last == _NEVER else self._last,
+            "total": self._total,
+            "values": [self._slots[second % self._window_s] for second in known],
+        }
+
+    def restore(self, state: State) -> None:
+        """Continue from an exported window, which is resized to the length of this one."""
+        check(state, "window")
+        window_s, self._window_s = self._window_s, state["window_s"]
+        self._first = _UNSET if state["first"] is None else state["first"]
+        self._last = _NEVER if state["last"] is None else state["last"]
+        self._total = state["total"]
+        self._slots = [0.0] * self._window_s
+        for age, value in enumerate(reversed(state["values"])):
+            self._slots[(self._last - age) % self._window_s] = value
+        self.resize(window_s, self._last)
+
+
+class LinearWindow(_Slots):
+    """The plain average over the seconds since the first one written, at most the window."""
+
+    __slots__ = ()
+
+    def average(self, second: int) -> float:
+        """Average as of `second`, rounded to 6 decimals; 0 if nothing was written for a window.
+
+        A second without a record counts as zero, but those since L are left out: the value holds for a window.
+        """
+        behind = second - self._last
+        if behind >= self._window_s:
+            return 0.0
+        total, slots = self._total, self._window_s
+        if behind > 0:
+            # Their slots still hold what was written n seconds earlier, which is no longer in the window.
+            for missing in range(self._last + 1, second + 1):
+                total -= self._slots[missing % slots]
+            slots -= behind
+        return _rounded(total / min(self._last - self._first + 1, slots))
+
+
+class WeightedWindow(_Slots):
+    """The exponentially weighted sum: the newest second weighs most, and silence decays the value.
+
+    The weights are not normalised: a young window reads too little.
+    """
+
+    __slots__ = ()
+
+    def average(self, second: int) -> float:
+        """Weigh as of `second`: the sum over the ages i of slot[L - i] * a * (1 - a)^(i + second - L)."""
+        n = self._window_s
+        behind = max(0, second - self._last)
+        if behind >= n:
+            return 0.0
+        smoothing = smoothing_of(n)
+        keep = 1 - smoothing
+        weight = smoothing * keep**behind
+        newest = self._last % n
+        value = 0.0
+        for slot in (self._slots[newest::-1] + self._slots[:newest:-1])[: n - behind]:
+            value += slot * weight
+            weight *= keep
+        return value
+
+
+def smoothing_of(slots: int) -> float:
+    """Give a, the newest second's weight in a window of so many slots."""
+    kept_per_slot: float = WEIGHT_OUTSIDE ** (1 / slots)
+    return max(1 - kept_per_slot, SMALLEST_SMOOTHING)
+
+
+def _rounded(value: float) -> float:
+    """Round to 6 decimals, half away from zero; `round` would round half to even."""
+    scaled = abs(value) * 1e6
+    whole = floor(scaled)
+    if scaled - whole >= 0.5:  # noqa: PLR2004 - a half is a half
+        whole += 1
+    return (whole if value >= 0 else -whole) / 1e6
+
+
+class DelayWindow:
+    """The highest number recorded in the newest `ceil(delay_s / 2)` slots of two seconds, the current one included.
+
+    Keeps only numbers that can still be the highest: each is higher than all later ones (knative.dev/serving
+    `aggregation/max`).
+    """
+
+    __slots__ = ("_delay_s", "_maxima")
+
+    def __init__(self, delay_s: float) -> None:
+        self._delay_s = delay_s
+        self._maxima: deque[tuple[int, int]] = deque()
+
+    def record(self, now_s: float, value: int) -> None:
+        """Take a number in; of several in one slot the highest counts."""
+        slot = self._forget(now_s)
+        maxima = self._maxima
+        while maxima and maxima[-1][1] <= value:
+            maxima.pop()
+        if not maxima or maxima[-1][0] != slot:
+            maxima.append((slot, value))
+
+    def maximum(self, now_s: float) -> int:
+        """Give the highest number within the delay; 0, which delays nothing, where none was recorded."""
+        self._forget(now_s)
+        return self._maxima[0][1] if self._maxima else 0
+
+    def _forget(self, now_s: float) -> int:
+        slot = floor(now_s / DELAY_SLOT_S)
+        oldest = slot - max(1, ceil(self._delay_s / DELAY_SLOT_S)) + 1
+        while self._maxima and self._maxima[0][0] < oldest:
+            self._maxima.popleft()
+        return slot
+
+    def export(self) -> State:
+        """Give the delay and the numbers that may still be the highest."""
+        return {"version": VERSION, "delay_s": self._delay_s, "maxima": [list(entry) for entry in self._maxima]}
+
+    def restore(self, state: State) -> None:
+        """Continue with exported numbers; the delay stays that of this window."""
+        check(state, "delay")
+        self._maxima = deque((slot, value) for slot, value in state["maxima"])
