@@ -11,6 +11,14 @@ from algorithms.types import Decision, Look
 from autoscaler.ports import Fleet, Order, Replica, ServiceName
 
 
+class Service(NamedTuple):
+    """One service as the loop knows it."""
+
+    decider: Decider
+    writes: bool = True
+    """False in DryRun: it is decided on and recorded, and nothing is written."""
+
+
 class Step(NamedTuple):
     """What one tick came to for one service."""
 
@@ -21,17 +29,17 @@ class Step(NamedTuple):
     """None where nothing has to be written."""
 
 
-def step(deciders: Mapping[ServiceName, Decider], looks: Mapping[ServiceName, tuple[Look, Fleet]]) -> list[Step]:
+def step(services: Mapping[ServiceName, Service], looks: Mapping[ServiceName, tuple[Look, Fleet]]) -> list[Step]:
     """Ask the decider of every service that was looked at, and order what differs from what is asked for."""
-    return [_decided(service, deciders[service], look, fleet) for service, (look, fleet) in looks.items()]
+    return [_decided(name, services[name], look, fleet) for name, (look, fleet) in looks.items()]
 
 
-def _decided(service: ServiceName, decider: Decider, look: Look, fleet: Fleet) -> Step:
-    decision = decider.decide(look)
-    if decision.desired == fleet.asked:
-        return Step(service, look, decision, None)
+def _decided(name: ServiceName, service: Service, look: Look, fleet: Fleet) -> Step:
+    decision = service.decider.decide(look)
+    if decision.desired == fleet.asked or not service.writes:
+        return Step(name, look, decision, None)
     leaving = leaving_order(fleet.replicas)[: max(len(fleet.replicas) - decision.desired, 0)]
-    return Step(service, look, decision, Order(service, decision.desired, leaving))
+    return Step(name, look, decision, Order(name, decision.desired, leaving))
 
 
 def leaving_order(replicas: Sequence[Replica]) -> tuple[str, ...]:

@@ -1,9 +1,8 @@
 """From files to policies: every problem is told with file, line, key, value and what is legal."""
 
-import types
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -87,6 +86,6 @@ def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel]:
 
 def _model_in(annotation: Any) -> type[BaseModel]:
     """Find the model in `X`, `X | None` or `tuple[X, ...]`."""
-    if get_origin(annotation) in (Union, types.UnionType, tuple):
-        return next(found for item in get_args(annotation) if (found := _model_in(item)) is not type(None))
-    return annotation  # type: ignore[no-any-return]
+    if get_origin(annotation) is None:
+        return annotation  # type: ignore[no-any-return]
+    return next(_model_in(item) for item in get_args(annotation) if item not in (type(None), ...))

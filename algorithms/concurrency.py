@@ -1,0 +1,56 @@
+"""The default algorithm: Knative's windows and panic, fed by totals that come at any time.
+
+The safety that it adds stands elsewhere, each rule by itself: good time in `feeder`, the others in `stabilisers`.
+Without them the wish is Knative's decision on the same seconds.
+"""
+
+from math import floor
+
+from algorithms.feeder import covered, head
+from algorithms.kpa import KpaCore, KpaOptions
+from algorithms.state import VERSION, check
+from algorithms.types import Look, State, Wish
+
+_IDLE = Wish(0, "nothing is in flight and nothing runs")
+_NO_DATA = Wish(None, "the stable window has no data")
+
+
+class Concurrency:
+    """Wishes for what keeps the requests in flight per replica at the target."""
+
+    def __init__(self, options: KpaOptions) -> None:
+        self._options = options
+        self._core: KpaCore | None = None
+
+    def wish(self, look: Look) -> Wish:
+        """Put the look into the windows and decide on them.
+
+        As in Knative a service without replicas reports nothing: its idle seconds are not in the windows, so that the
+        first requests after them are not averaged away.
+        """
+        if not look.replicas and not head(look):
+            return _IDLE
+        core = self._core = self._core or KpaCore(self._options, look.now_s, look.ready)
+        if look.inflight is not None:
+            for second in covered(look):
+                core.replace(second, look.inflight)
+            core.replace(floor(look.now_s), head(look))
+        desired = core.decide_at(look.now_s, look.ready)
+        return Wish(desired.desired, self._why(core, look.now_s)) if desired.valid else _NO_DATA
+
+    def _why(self, core: KpaCore, now_s: float) -> str:
+        stable, panic = core.averages(now_s)
+        mode = ", in panic" if core.decider.panicking else ""
+        return f"{stable:g} in flight over the stable window, {panic:g} over the panic window{mode}"
+
+    def export(self) -> State:
+        """Give windows, panic and delay; None before the first look."""
+        return {"version": VERSION, "core": self._core and self._core.export()}
+
+    def restore(self, state: State) -> None:
+        """Continue from an exported state; raises ValueError on an unknown version."""
+        check(state, "Concurrency")
+        self._core = None
+        if state["core"] is not None:
+            self._core = KpaCore(self._options, 0.0, 0)
+            self._core.restore(state["core"])

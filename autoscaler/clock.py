@@ -1,0 +1,27 @@
+"""The one place of the core that reads a clock."""
+
+import asyncio
+import time
+
+
+class SystemClock:
+    """Unix time at start plus the running event loop's monotonic time since: it never steps, and is what people read.
+
+    Under a loop of virtual time it is a virtual clock.
+    """
+
+    def __init__(self, start_s: float | None = None) -> None:
+        """Start it, inside a running event loop, at a Unix time in seconds: now unless given."""
+        self._offset_s = (time.time() if start_s is None else start_s) - asyncio.get_running_loop().time()
+
+    def now(self) -> float:
+        """Give the time."""
+        return asyncio.get_running_loop().time() + self._offset_s
+
+    async def sleep_until(self, when_s: float, wake: asyncio.Event) -> bool:
+        """Sleep until `when_s`, or until `wake` is set; True if it was woken."""
+        try:
+            async with asyncio.timeout_at(when_s - self._offset_s):
+                return await wake.wait()
+        except TimeoutError:
+            return False

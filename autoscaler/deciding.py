@@ -1,0 +1,56 @@
+"""From a policy to the decider that follows it: which algorithm, which rules, in which order."""
+
+from math import floor
+
+from algorithms.concurrency import Concurrency
+from algorithms.decider import Decider
+from algorithms.feeder import GoodTime
+from algorithms.kpa import KpaOptions
+from algorithms.mpa import Mpa
+from algorithms.stabilisers import FirstWindow, FromZero, PartOfTheWhole, Passing, ScaleDownDelay, ToZeroDelay
+from algorithms.types import Algorithm, Stabiliser
+from autoscaler import algorithm_settings as settings
+from autoscaler.policy import PolicySpec, ScaleDown
+
+
+def decider(spec: PolicySpec) -> Decider:
+    """Build the decider of one service."""
+    chosen = spec.algorithm.concurrency
+    algorithm: Algorithm = Concurrency(_kpa_options(chosen, spec)) if chosen else Mpa(target=spec.target)
+    safety = chosen.safety if chosen else settings.Safety(from_zero=False, first_window=False)
+    window_s = chosen.stable_window if chosen else 0.0
+    return Decider(
+        algorithm,
+        stabilisers=[
+            *([FromZero(target=spec.target)] if safety.from_zero else []),
+            Passing(),
+            *_falling(spec.scale_down),
+            *([PartOfTheWhole()] if safety.partial_count else []),
+            *([FirstWindow(window_s=window_s)] if safety.first_window else []),
+        ],
+        min_replicas=spec.min_replicas,
+        max_replicas=spec.max_replicas,
+        good_time=GoodTime() if safety.good_time else None,
+    )
+
+
+def _falling(settings: ScaleDown) -> list[Stabiliser]:
+    delay: list[Stabiliser] = [ScaleDownDelay(delay_s=settings.delay)] if settings.delay else []
+    return [*delay, ToZeroDelay(delay_s=settings.to_zero_delay)]
+
+
+def _kpa_options(chosen: settings.Concurrency, spec: PolicySpec) -> KpaOptions:
+    return KpaOptions(
+        target=spec.target,
+        total=float(spec.container_concurrency or 100),
+        panic_threshold=chosen.panic_threshold,
+        max_scale_up_rate=chosen.max_scale_up_rate,
+        max_scale_down_rate=chosen.max_scale_down_rate,
+        target_burst_capacity=0.0,
+        stable_window_s=int(chosen.stable_window),
+        panic_window_s=max(1, floor(chosen.stable_window * chosen.panic_window + 0.5)),
+        scale_down_delay_s=0.0,
+        activation_scale=0,
+        reachable=True,
+        aggregation="linear",
+    )

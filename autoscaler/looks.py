@@ -1,0 +1,75 @@
+"""How what Prometheus and the gateways' streams say becomes one look.
+
+They measure one thing twice and are never added. Prometheus is what a tick decides on; a newer and higher count from
+the streams wins, a lower one does not lower. Where Prometheus is silent, or knows a part only, the streams decide alone
+if all gateways are heard. What is left after that is a part, which may raise, or unknown.
+"""
+
+from typing import NamedTuple
+
+from algorithms.types import Look
+from autoscaler.ports import Fleet, Reading
+
+
+class Live(NamedTuple):
+    """What the gateways' streams say of one service; `problem` and None as in `Reading`."""
+
+    latest: float | None
+    """Requests queued and running now."""
+    mean: float | None
+    """Their mean since the last look, from the integral that the gateways keep."""
+    passing: int = 0
+    """Uncounted requests held or open now, and those let through since the last look."""
+    problem: str = ""
+
+
+NOTHING_HEARD = Live(None, None, problem="no gateway is known")
+
+
+def look(
+    now_s: float,
+    since_s: float,
+    fleet: Fleet,
+    *,
+    metered: Reading | None = None,
+    live: Live = NOTHING_HEARD,
+    gateways: int = 0,
+) -> Look:
+    """Make the look at one service.
+
+    Args:
+        now_s: when.
+        since_s: when the look before it was taken.
+        fleet: what its target runs.
+        metered: Prometheus' answer; None at a wake-up, which does not ask it, and where there is none to ask.
+        live: what the streams say.
+        gateways: how many are known to live; series from fewer are a part of the whole.
+    """
+    inflight, problem = _count(_judged(metered, gateways), live)
+    return Look(
+        now_s=now_s,
+        since_s=since_s,
+        inflight=inflight,
+        replicas=fleet.asked,
+        ready=sum(replica.ready for replica in fleet.replicas),
+        latest=live.latest or 0.0,
+        passing=live.passing,
+        problem=problem,
+    )
+
+
+def _judged(metered: Reading | None, gateways: int) -> Reading | None:
+    """Call a good reading a part where a gateway that is known to live has no series in it."""
+    if metered is None or metered.problem or metered.series >= gateways:
+        return metered
+    return metered._replace(problem=f"Prometheus has series of {metered.series} of {gateways} gateways")
+
+
+def _count(metered: Reading | None, live: Live) -> tuple[float | None, str]:
+    if metered is not None and metered.value is not None and not metered.problem:
+        return metered.value, ""
+    if live.mean is not None and not live.problem:
+        return live.mean, ""
+    parts = [part for part in (metered.value if metered else None, live.mean) if part is not None]
+    problems = [problem for problem in (metered.problem if metered else "", live.problem) if problem]
+    return max(parts, default=None), "; ".join(problems)

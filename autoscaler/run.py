@@ -1,0 +1,145 @@
+"""The live driver of `loop.step`: look, step, write, record; then sleep until the next tick or a wake-up.
+
+Rules:
+1. Ticks lie on a fixed grid; one that was missed is not made up for.
+2. A wake-up decides at once on what the streams say; it waits for no tick, no scrape and no slow Prometheus.
+3. A write that hangs delays its own service only: the others go on being decided.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from math import floor
+from typing import Protocol
+
+from algorithms.types import Look
+from autoscaler.looks import NOTHING_HEARD, Live, look
+from autoscaler.loop import Service, Step, step
+from autoscaler.ports import (
+    Clock,
+    Fleet,
+    MetricsSource,
+    Outcome,
+    Query,
+    Reading,
+    Record,
+    Recorder,
+    ScaleTarget,
+    ServiceName,
+)
+
+
+class Streams(Protocol):
+    """The gateways' own counts, as they stand in memory."""
+
+    def live(self, service: ServiceName, since_s: float, now_s: float) -> Live:
+        """Give what is heard of one service; its mean is over `(since_s, now_s]`."""
+        ...
+
+
+class Controller:
+    """Keeps the replicas of all services at what their policies say, until it is cancelled."""
+
+    def __init__(
+        self,
+        services: Mapping[ServiceName, Service],
+        *,
+        clock: Clock,
+        target: ScaleTarget,
+        tick_s: float,
+        metered: MetricsSource | None = None,
+        queries: Mapping[ServiceName, Query] | None = None,
+        streams: Streams | None = None,
+        recorders: Sequence[Recorder] = (),
+    ) -> None:
+        """Wire it.
+
+        Args:
+            services: what is decided on.
+            clock: the time of looks and ticks.
+            target: what is observed and scaled.
+            tick_s: distance of the ticks.
+            metered: Prometheus, for the services that `queries` names.
+            queries: how each of these is asked for.
+            streams: the gateways' streams; whoever reads them calls `wake`.
+            recorders: are given every decision, after it was written.
+        """
+        self._services = services
+        self._clock = clock
+        self._target = target
+        self._tick_s = tick_s
+        self._metered = metered
+        self._queries = queries or {}
+        self._streams = streams
+        self._recorders = tuple(recorders)
+        self._seen_s: dict[ServiceName, float] = {}
+        self._woken: set[ServiceName] = set()
+        self._wake = asyncio.Event()
+        self._writing: set[ServiceName] = set()
+
+    def wake(self, service: ServiceName) -> None:
+        """Have a service decided now: requests met zero replicas, or its queue has grown."""
+        self._woken.add(service)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Tick and answer wake-ups until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._tick_forever(group))
+            group.create_task(self._answer_wake_ups(group))
+
+    async def _tick_forever(self, group: asyncio.TaskGroup) -> None:
+        never = asyncio.Event()
+        while True:
+            await self._decide(group, self._services, await self._read())
+            next_tick_s = (floor(self._clock.now() / self._tick_s) + 1) * self._tick_s
+            await self._clock.sleep_until(next_tick_s, never)
+
+    async def _answer_wake_ups(self, group: asyncio.TaskGroup) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            woken = self._woken - self._writing
+            self._woken -= woken
+            await self._decide(group, woken, {})
+
+    async def _read(self) -> Mapping[ServiceName, Reading]:
+        if self._metered is None or not self._queries:
+            return {}
+        return await self._metered.read(self._queries, self._clock.now())
+
+    async def _decide(
+        self, group: asyncio.TaskGroup, names: Iterable[ServiceName], readings: Mapping[ServiceName, Reading]
+    ) -> None:
+        fleets = await self._target.observe([name for name in names if name in self._services])
+        looks = {
+            name: (self._look(name, fleet, readings.get(name)), fleet)
+            for name, fleet in fleets.items()
+            if name not in self._writing
+        }
+        for taken in step(self._services, looks):
+            if taken.order is None:
+                self._record(taken, None)
+            else:
+                self._writing.add(taken.service)
+                group.create_task(self._write(taken))
+
+    def _look(self, name: ServiceName, fleet: Fleet, reading: Reading | None) -> Look:
+        now_s = self._clock.now()
+        since_s = self._seen_s.get(name, now_s)
+        self._seen_s[name] = now_s
+        live = self._streams.live(name, since_s, now_s) if self._streams else NOTHING_HEARD
+        return look(now_s, since_s, fleet, metered=reading, live=live)
+
+    async def _write(self, taken: Step) -> None:
+        try:
+            outcomes = await self._target.scale([taken.order] if taken.order else [])
+        finally:
+            self._writing.discard(taken.service)
+        self._record(taken, outcomes[0])
+        if taken.service in self._woken:
+            self._wake.set()
+
+    def _record(self, taken: Step, outcome: Outcome | None) -> None:
+        record = Record(taken.service, taken.look, taken.decision, outcome)
+        for recorder in self._recorders:
+            recorder(record)
