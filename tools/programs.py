@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from autoscaler.programs import cache_folder, find
 
@@ -110,7 +111,7 @@ def _first_that_works(name: str, recipe: Recipe) -> Path:
         except UnavailableError as error:
             reasons.append(str(error))
         else:
-            _say(name, f"{program} after {time.monotonic() - started:.0f} s")
+            _say(name, f"ready after {time.monotonic() - started:.0f} s")
             return program
     raise UnavailableError(f"{name} cannot be had here:\n  " + "\n  ".join(reasons))
 
@@ -126,9 +127,11 @@ def _from_debian(name: str, recipe: Recipe) -> Path:
             _run(["dpkg-deb", "-x", package, root])
         key = next(work.glob(f"{recipe.debian[0]}_*.deb")).stem
         home = _appear(root, cache_folder() / "debian" / "+".join([key, *recipe.debian[1:]]))
-    program = next(path for path in (home / "usr" / "bin" / name, home / "usr" / "sbin" / name) if path.exists())
     libraries = sorted({str(path.parent) for path in home.glob("**/lib/**/*.so*")}) if recipe.debian[1:] else []
-    return _publish(name, program, libraries)
+    for other in (other for other in RECIPES if RECIPES[other].debian == recipe.debian):
+        program = next(path for path in (home / "usr" / "bin" / other, home / "usr" / "sbin" / other) if path.exists())
+        _publish(other, program, libraries)
+    return cache_folder() / "bin" / name
 
 
 def _download(packages: tuple[str, ...], work: Path) -> None:
@@ -156,13 +159,12 @@ def _from_go(name: str, recipe: Recipe) -> Path:
         # Service discovery is most of what Prometheus is made of; targets from files stay in.
         lean = ["-trimpath", "-tags=remove_all_sd", "-ldflags=-s -w"]
         _run([go, "-C", GO_MODULE, "build", *lean, "-o", work / name, recipe.go], go_environment())
-        home = _go_home()
-        home.mkdir(parents=True, exist_ok=True)
-        (work / name).replace(home / name)
-    return _publish(name, home / name, [])
+        program = _appear(work / name, _go_home() / name)
+    _publish(name, program, [])
+    return cache_folder() / "bin" / name
 
 
-def _publish(name: str, program: Path, libraries: list[str]) -> Path:
+def _publish(name: str, program: Path, libraries: list[str]) -> None:
     """Make the program that was fetched the one that `find` finds.
 
     Raises:
@@ -173,7 +175,9 @@ def _publish(name: str, program: Path, libraries: list[str]) -> Path:
     with _work_folder() as work:
         entry = work / name
         if libraries:
-            entry.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH="{":".join(libraries)}" exec "{program}" "$@"\n')
+            entry.write_text(
+                f'#!/bin/sh\nLD_LIBRARY_PATH={quote(":".join(libraries))} exec {quote(str(program))} "$@"\n'
+            )
             entry.chmod(0o755)
         else:
             entry.symlink_to(program)
@@ -181,7 +185,6 @@ def _publish(name: str, program: Path, libraries: list[str]) -> Path:
         if _call([entry, "--version"]).returncode not in range(126):
             raise UnavailableError(f"{program} does not start here (see `ldd {program}`)")
         entry.replace(bin_folder / name)
-    return bin_folder / name
 
 
 def _outdated(program: Path) -> bool:
@@ -199,11 +202,11 @@ def _digest(file: Path) -> str:
 
 
 def _appear(made: Path, home: Path) -> Path:
-    """Move a finished folder to its place in one step."""
+    """Move what is finished to its place in one step; return the place, free of links."""
     home.parent.mkdir(parents=True, exist_ok=True)
     if not home.exists():
         made.rename(home)
-    return home
+    return home.resolve()
 
 
 @contextmanager
