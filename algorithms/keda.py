@@ -1,0 +1,318 @@
+"""KEDA on live looks: its scale loop owns 0 <-> 1, and the HPA that it feeds owns 1..N.
+
+Each poll, in this order:
+
+1. The trigger is read. A failure is counted, by the HPA's reads too; past the threshold of `fallback` the trigger reads
+   target x fallback replicas instead, and counts as active.
+2. Active at zero (or below the minimum, with an idle count): to the minimum, at least 1, whatever the load is.
+3. Inactive for longer than the cooldown: straight to the idle count or the minimum, past every rate of the HPA.
+4. An error that no fallback covers changes nothing. With a fallback to 0 it is no activity, before the threshold too.
+
+Source: pkg/scaling/executor/scale_scaledobjects.go, pkg/fallback/fallback.go, KEDA v2.20.2.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from math import floor
+from typing import NamedTuple
+
+from algorithms.hpa import Syncs, inflight_milli, wish_of
+from algorithms.hpa_behavior import EDGE_S, Behavior
+from algorithms.hpa_metrics import Metric, MetricKind, TargetType
+from algorithms.hpa_reconcile import HpaOptions
+from algorithms.state import VERSION, check
+from algorithms.types import Look, State, Wish
+
+
+class FallbackBehavior(StrEnum):
+    """Which replicas a fallback stands for: its own, the current ones, or the higher or lower of both."""
+
+    STATIC = "static"
+    CURRENT = "currentReplicas"
+    CURRENT_IF_HIGHER = "currentReplicasIfHigher"
+    CURRENT_IF_LOWER = "currentReplicasIfLower"
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """What a trigger reads after more than `failure_threshold` failures in a row, counted in reads and not in time."""
+
+    failure_threshold: int
+    replicas: int
+    behavior: FallbackBehavior
+
+
+@dataclass(frozen=True, slots=True)
+class Switches:
+    """What annotations of a ScaledObject switch, in KEDA's own loop only: the rates of its HPA are in `behavior`."""
+
+    paused: bool
+    paused_replicas: int | None
+    paused_scale_in: bool
+    paused_scale_out: bool
+    force_activation: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KedaOptions:
+    """A ScaledObject with one trigger of metric type AverageValue."""
+
+    polling_interval_s: float
+    cooldown_period_s: float
+    initial_cooldown_period_s: float
+    min_replica_count: int
+    max_replica_count: int
+    idle_replica_count: int | None
+    """None: there is no idle state below the minimum."""
+    threshold_milli: int
+    activation_threshold_milli: float
+    fallback: Fallback | None
+    behavior: Behavior | None
+    """`advanced.horizontalPodAutoscalerConfig.behavior`."""
+    switches: Switches
+    tolerance: float
+    """This and what follows are the controller manager's, not the ScaledObject's."""
+    downscale_stabilization_s: float
+    sync_period_s: float
+
+
+_PREFIX = "autoscaling.keda.sh/"
+_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+
+
+def switches_of(annotations: Mapping[str, str]) -> Switches:
+    """Read a ScaledObject's annotations; a text that is no boolean switches on, as upstream."""
+
+    def on(name: str) -> bool:
+        value = annotations.get(_PREFIX + name)
+        return value is not None and value not in _FALSE
+
+    replicas = annotations.get(_PREFIX + "paused-replicas")
+    return Switches(
+        paused=replicas is not None or on("paused"),
+        paused_replicas=int(replicas) if replicas is not None and replicas.isdecimal() else None,
+        paused_scale_in=on("paused-scale-in"),
+        paused_scale_out=on("paused-scale-out"),
+        force_activation=on("force-activation"),
+    )
+
+
+class Ready(StrEnum):
+    """Reasons of the condition Ready, which is true, unknown and false for them in this order."""
+
+    READY = "ScaledObjectReady"
+    PARTIAL = "PartialTriggerError"
+    ERROR = "TriggerError"
+
+
+class Activity(StrEnum):
+    """Reasons of the condition Active, which is true for ACTIVE only; PAUSED leaves it as it was."""
+
+    ACTIVE = "ScalerActive"
+    INACTIVE = "ScalerNotActive"
+    COOLDOWN = "ScalerCooldown"
+    PAUSED = "ScaledObjectPaused"
+
+
+class Action(StrEnum):
+    """What a poll writes; the first two are KEDA's events."""
+
+    ACTIVATE = "KEDAScaleTargetActivated"
+    DEACTIVATE = "KEDAScaleTargetDeactivated"
+    RAISE_TO_MIN = "RaisedToMinReplicaCount"
+
+
+class Poll(NamedTuple):
+    """What one poll decided."""
+
+    replicas: int
+    activity: Activity
+    ready: Ready = Ready.READY
+    action: Action | None = None
+
+
+class Trigger(NamedTuple):
+    """What the trigger reads; `value_milli` None is an error."""
+
+    value_milli: float | None
+    fallback: bool = False
+
+
+class ScaleLoop:
+    """One ScaledObject's memory and rules; `options` may be exchanged between polls, as an edit of the object does."""
+
+    def __init__(self, options: KedaOptions) -> None:
+        """Begin without a past."""
+        self.options = options
+        self.created_s: float | None = None
+        """When the object was created; None: at the first poll."""
+        self.last_active_s: float | None = None
+        """In whole seconds, as the API keeps it."""
+        self._failures = 0
+
+    def read(self, value_milli: float | None, replicas: int) -> Trigger:
+        """Give what the trigger reads for a query's result, None being a failed one; KEDA and the HPA both read so."""
+        if value_milli is not None:
+            self._failures = 0
+            return Trigger(value_milli)
+        self._failures += 1
+        fallback = self.options.fallback
+        if fallback is None or self._failures <= fallback.failure_threshold:
+            return Trigger(None)
+        return Trigger(self.options.threshold_milli * _fallback_replicas(fallback, replicas), fallback=True)
+
+    def poll(self, now_s: float, replicas: int, value_milli: float | None) -> Poll:
+        """Decide once, on the replicas asked for now; the write is taken to succeed."""
+        if self.created_s is None:
+            self.created_s = now_s
+        switches = self.options.switches
+        if switches.paused:
+            return Poll(replicas, Activity.PAUSED)
+        value_milli, fallback = self.read(value_milli, replicas)
+        active = fallback or (value_milli is not None and value_milli > self.options.activation_threshold_milli)
+        if active or switches.force_activation:
+            return self._active(now_s, replicas, error=value_milli is None)
+        return self._inactive(now_s, replicas, error=value_milli is None)
+
+    def _active(self, now_s: float, replicas: int, *, error: bool) -> Poll:
+        options = self.options
+        asleep = replicas == 0 or (options.idle_replica_count is not None and replicas < options.min_replica_count)
+        if asleep and options.switches.paused_scale_out:
+            return Poll(replicas, Activity.ACTIVE)
+        if error and not asleep:
+            return Poll(replicas, Activity.ACTIVE, Ready.PARTIAL)
+        self.last_active_s = floor(now_s)
+        if asleep:
+            return Poll(max(1, options.min_replica_count), Activity.ACTIVE, action=Action.ACTIVATE)
+        return Poll(replicas, Activity.ACTIVE)
+
+    def _inactive(self, now_s: float, replicas: int, *, error: bool) -> Poll:
+        options, idle = self.options, self.options.idle_replica_count
+        if error and options.fallback is None:
+            return Poll(replicas, Activity.INACTIVE, Ready.ERROR)
+        if error and options.fallback is not None and options.fallback.replicas != 0:
+            return Poll(replicas, Activity.INACTIVE)
+        if (idle is not None and replicas > idle) or replicas > 0 == options.min_replica_count:
+            return self._deactivate(now_s, replicas)
+        if idle is None and replicas < options.min_replica_count:
+            return Poll(options.min_replica_count, Activity.INACTIVE, action=Action.RAISE_TO_MIN)
+        return Poll(replicas, Activity.INACTIVE)
+
+    def _deactivate(self, now_s: float, replicas: int) -> Poll:
+        options = self.options
+        if options.switches.paused_scale_in:
+            return Poll(replicas, Activity.INACTIVE)
+        if not self._cooled_down(now_s):
+            return Poll(replicas, Activity.COOLDOWN)
+        rest = options.min_replica_count if options.idle_replica_count is None else options.idle_replica_count
+        return Poll(rest, Activity.INACTIVE, action=Action.DEACTIVATE)
+
+    def _cooled_down(self, now_s: float) -> bool:
+        """Tell whether the cooldown is over: since the last poll that saw activity, else since the creation."""
+        if self.last_active_s is not None:
+            return now_s - self.last_active_s > self.options.cooldown_period_s + EDGE_S
+        created_s = now_s if self.created_s is None else self.created_s
+        return now_s - created_s > self.options.initial_cooldown_period_s + EDGE_S
+
+    def export(self) -> State:
+        """Give the memory."""
+        return {
+            "version": VERSION,
+            "created_s": self.created_s,
+            "last_active_s": self.last_active_s,
+            "failures": self._failures,
+        }
+
+    def restore(self, state: State) -> None:
+        """Continue with the memory; raises ValueError on an unknown version."""
+        check(state, "ScaleLoop")
+        self.created_s = state["created_s"]
+        self.last_active_s = state["last_active_s"]
+        self._failures = state["failures"]
+
+
+def _fallback_replicas(fallback: Fallback, replicas: int) -> int:
+    match fallback.behavior:
+        case FallbackBehavior.STATIC:
+            return fallback.replicas
+        case FallbackBehavior.CURRENT:
+            return replicas
+        case FallbackBehavior.CURRENT_IF_HIGHER:
+            return max(replicas, fallback.replicas)
+        case FallbackBehavior.CURRENT_IF_LOWER:
+            return min(replicas, fallback.replicas)
+
+
+def hpa_options(options: KedaOptions) -> HpaOptions:
+    """Give the HPA that KEDA makes for a ScaledObject: never below 1, for zero is KEDA's own."""
+    return HpaOptions(
+        min_replicas=max(1, options.min_replica_count),
+        max_replicas=options.max_replica_count,
+        metrics=(Metric(MetricKind.EXTERNAL, TargetType.AVERAGE_VALUE, options.threshold_milli),),
+        behavior=options.behavior,
+        tolerance=options.tolerance,
+        downscale_stabilization_s=options.downscale_stabilization_s,
+        sync_period_s=options.sync_period_s,
+        scale_to_zero=False,
+    )
+
+
+class Keda:
+    """A ScaledObject on the requests in flight, with its HPA.
+
+    Each acts at its own times, and KEDA first where they meet; in between the replicas asked for are held.
+    """
+
+    def __init__(self, options: KedaOptions) -> None:
+        """Begin with a poll and a sync at the first look."""
+        self._options = options
+        self._loop = ScaleLoop(options)
+        self._syncs = Syncs(hpa_options(options))
+        self._next_poll_s = 0.0
+
+    def wish(self, look: Look) -> Wish:
+        """Poll, and let the HPA reconcile, where they are due."""
+        if self._options.switches.paused:
+            return self._paused()
+        self._syncs.saw(look.replicas)
+        value_milli = inflight_milli(look)
+        wish = Wish(look.replicas, "between two polls and syncs")
+        if look.now_s >= self._next_poll_s - EDGE_S:
+            wish = self._poll(look, value_milli)
+        if self._syncs.due(look.now_s):
+            wish = self._sync(look, wish, value_milli)
+        return wish
+
+    def _poll(self, look: Look, value_milli: float | None) -> Wish:
+        self._next_poll_s = look.now_s + self._options.polling_interval_s
+        poll = self._loop.poll(look.now_s, look.replicas, value_milli)
+        return Wish(poll.replicas, poll.activity)
+
+    def _sync(self, look: Look, wish: Wish, value_milli: float | None) -> Wish:
+        replicas = look.replicas if wish.replicas is None else wish.replicas
+        outcome = self._syncs.sync(look.now_s, replicas, lambda: self._loop.read(value_milli, replicas).value_milli)
+        synced = wish_of(outcome)
+        return Wish(wish.replicas if synced.replicas is None else synced.replicas, f"{wish.why}; {synced.why}")
+
+    def _paused(self) -> Wish:
+        """Pausing deletes the HPA with all that it remembered; unpausing polls and syncs at once."""
+        self._syncs = Syncs(hpa_options(self._options))
+        self._next_poll_s = 0.0
+        return Wish(self._options.switches.paused_replicas, Activity.PAUSED)
+
+    def export(self) -> State:
+        """Give everything that the next wish depends on."""
+        return {
+            "version": VERSION,
+            "loop": self._loop.export(),
+            "syncs": self._syncs.export(),
+            "next_poll_s": self._next_poll_s,
+        }
+
+    def restore(self, state: State) -> None:
+        """Continue from an exported state; raises ValueError on an unknown version."""
+        check(state, "Keda")
+        self._loop.restore(state["loop"])
+        self._syncs.restore(state["syncs"])
+        self._next_poll_s = state["next_poll_s"]
