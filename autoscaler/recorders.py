@@ -1,0 +1,46 @@
+"""What is done with every decision: plain callables that are given its record."""
+
+import json
+import logging
+from typing import Any, TextIO
+
+from autoscaler.ports import Record, ServiceName
+from autoscaler.records import explained, to_json
+
+_LOG = logging.getLogger("autoscaler.decisions")
+
+
+def log_changes(record: Record) -> None:
+    """Log a decision that changes the number, and every one that could not be written."""
+    if record.outcome is not None and record.outcome.error:
+        _LOG.warning("%s", explained(record))
+    elif record.decision.desired != record.look.replicas:
+        _LOG.info("%s", explained(record))
+
+
+class DecisionLog:
+    """Writes every decision as one line of JSON; such a log is the input of replay."""
+
+    def __init__(self, file: TextIO) -> None:
+        """Write to a text file that the caller closes."""
+        self._file = file
+
+    def __call__(self, record: Record) -> None:
+        """Write one line, whole, so that a log that breaks off can be read up to there."""
+        self._file.write(json.dumps(to_json(record), separators=(",", ":")) + "\n")
+        self._file.flush()
+
+
+class Latest:
+    """Keeps the newest record of every service, for `/status`."""
+
+    def __init__(self) -> None:
+        self._records: dict[ServiceName, Record] = {}
+
+    def __call__(self, record: Record) -> None:
+        """Keep it."""
+        self._records[record.service] = record
+
+    def to_json(self) -> dict[str, Any]:
+        """Give all of them, by service."""
+        return {service: to_json(record) for service, record in self._records.items()}
