@@ -1,0 +1,232 @@
+"""The reference load: a closed loop of workers that each send the next request when the last one was answered.
+
+Real hey makes it where it is at hand, else `run` does the same. hey prints either a summary or one line of CSV for each
+answer, so it is run for the lines, and `summary` prints the text that it would have printed. Its CSV leaves out the
+requests that got no answer: of those only the number is known.
+"""
+
+import asyncio
+import csv
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from itertools import starmap
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiohttp
+
+HEY_HEADER = "response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,offset"
+UNEXPLAINED = "no answer (hey's CSV does not say why)"
+
+
+class LoadError(Exception):
+    """The load could not be made at all; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is sent, in the words of hey's options; by default the reference load."""
+
+    url: str
+    requests: int = 50
+    workers: int = 5
+    timeout_s: float = 180.0
+    """For each request; 0 is none. hey takes whole seconds: it is given the next one."""
+    method: str = "POST"
+    content_type: str = "application/json"
+    body: str = '{"prompt": "pretty dog"}'
+    host: str = ""
+    """The Host header, where it is not that of the URL."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.workers <= self.requests:
+            raise ValueError(f"a load needs 1 <= workers <= requests, not {self.workers} and {self.requests}")
+
+    @property
+    def sent(self) -> int:
+        """Requests that are really sent: every worker sends as many, and a remainder is left out, as in hey."""
+        return self.requests // self.workers * self.workers
+
+
+class Answer(NamedTuple):
+    """One request that was answered; all times in seconds."""
+
+    latency_s: float
+    dialup_s: float
+    """DNS and connecting; 0 where a connection was there already."""
+    dns_s: float
+    write_s: float
+    wait_s: float
+    """From the last byte of the request to the first of the answer."""
+    read_s: float
+    status: int
+    offset_s: float
+    """When it was sent, counted from the start of the load."""
+    size: int = 0
+    """Bytes of the answer; 0 where unknown."""
+
+    def scaled(self, by: float) -> "Answer":
+        """Give the same answer with all its times multiplied."""
+        return self._replace(**{name: value * by for name, value in self._asdict().items() if name.endswith("_s")})
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a load; `answers` are in the order in which they came."""
+
+    total_s: float
+    answers: tuple[Answer, ...]
+    errors: Mapping[str, int]
+    """How many requests got no answer, by reason."""
+
+    def scaled(self, by: float) -> "Result":
+        """Give the same result with all its times multiplied."""
+        return replace(self, total_s=self.total_s * by, answers=tuple(answer.scaled(by) for answer in self.answers))
+
+
+async def run(load: Load) -> Result:
+    """Make the load with our own client."""
+    clock = asyncio.get_running_loop().time
+    begun_s = clock()
+    answers: list[Answer] = []
+    errors: Counter[str] = Counter()
+
+    async def work(session: aiohttp.ClientSession) -> None:
+        for _ in range(load.sent // load.workers):
+            try:
+                answers.append(await _ask(session, load, begun_s, clock))
+            except (aiohttp.ClientError, TimeoutError) as error:
+                errors[_reason(load, error)] += 1
+
+    async with _session(load, clock) as session, asyncio.TaskGroup() as workers:
+        for _ in range(load.workers):
+            workers.create_task(work(session))
+    return Result(clock() - begun_s, tuple(answers), dict(errors))
+
+
+async def run_hey(program: Path, load: Load) -> Result:
+    """Make the load with hey 0.1.4.
+
+    Raises:
+        LoadError: hey failed, or printed what is no result.
+    """
+    clock = asyncio.get_running_loop().time
+    begun_s = clock()
+    output = await _output(program, *_hey_arguments(load))
+    elapsed_s = clock() - begun_s
+    answers = _hey_answers(output)
+    missing = load.sent - len(answers)
+    total_s = elapsed_s if missing else max(answer.offset_s + answer.latency_s for answer in answers)
+    return Result(total_s, answers, {UNEXPLAINED: missing} if missing else {})
+
+
+# hey.
+
+
+def _hey_arguments(load: Load) -> list[str]:
+    options = {
+        "-n": load.requests,
+        "-c": load.workers,
+        "-t": math.ceil(load.timeout_s),
+        "-m": load.method,
+        "-T": load.content_type,
+        "-d": load.body,
+        "-host": load.host,
+        "-o": "csv",
+    }
+    return [word for option, value in options.items() if value != "" for word in (option, str(value))] + [load.url]
+
+
+async def _output(*command: str | Path) -> str:
+    """Run a program to its end, and take it along when the wait is cancelled."""
+    pipe = asyncio.subprocess.PIPE
+    try:
+        process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
+    except OSError as error:
+        raise LoadError(f"{command[0]} cannot be started: {error.strerror}") from error
+    try:
+        output, complaint = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        await process.wait()
+        raise
+    if process.returncode:
+        raise LoadError(f"{command[0]} ended with status {process.returncode}: {complaint.decode().strip()}")
+    return output.decode()
+
+
+def _hey_answers(text: str) -> tuple[Answer, ...]:
+    """Read hey's CSV: times in seconds with four digits, in the order of Answer."""
+    header, *rows = text.splitlines() or [""]
+    try:
+        if header != HEY_HEADER:
+            raise ValueError(f"its first line is {header!r}")
+        return tuple(starmap(_hey_answer, csv.reader(rows)))
+    except (TypeError, ValueError) as error:
+        raise LoadError(f"hey printed what is no result: {error}") from error
+
+
+def _hey_answer(*columns: str) -> Answer:
+    *spans, status, offset = columns
+    latency, dialup, dns, write, wait, read = map(float, spans)
+    return Answer(latency, dialup, dns, write, wait, read, int(status), float(offset))
+
+
+# Our own client.
+
+
+def _session(load: Load, clock: Callable[[], float]) -> aiohttp.ClientSession:
+    headers = {"Content-Type": load.content_type} | ({"Host": load.host} if load.host else {})
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=load.workers),
+        headers=headers,
+        timeout=aiohttp.ClientTimeout(total=load.timeout_s or None),
+        trace_configs=[_tracing(clock)],
+    )
+
+
+async def _ask(session: aiohttp.ClientSession, load: Load, begun_s: float, clock: Callable[[], float]) -> Answer:
+    stamps: dict[str, float] = {}
+    sent_s = clock()
+    async with session.request(load.method, load.url, data=load.body.encode(), trace_request_ctx=stamps) as answer:
+        headed_s = clock()
+        await answer.read()
+    done_s = clock()
+    written_s = stamps.get("written", sent_s)
+    return Answer(
+        latency_s=done_s - sent_s,
+        dialup_s=stamps.get("dialled", 0.0) - stamps.get("dialling", 0.0),
+        dns_s=stamps.get("resolved", 0.0) - stamps.get("resolving", 0.0),
+        write_s=written_s - stamps.get("dialled", sent_s),
+        wait_s=headed_s - written_s,
+        read_s=done_s - headed_s,
+        status=answer.status,
+        offset_s=sent_s - begun_s,
+        size=answer.content_length or 0,
+    )
+
+
+def _tracing(clock: Callable[[], float]) -> aiohttp.TraceConfig:
+    """Stamp the steps of each request into the dict that it brings along."""
+    tracing = aiohttp.TraceConfig()
+
+    def stamp(name: str) -> Callable[..., Any]:
+        async def note(_session: object, context: Any, _step: object) -> None:
+            context.trace_request_ctx[name] = clock()
+
+        return note
+
+    tracing.on_connection_create_start.append(stamp("dialling"))
+    tracing.on_connection_create_end.append(stamp("dialled"))
+    tracing.on_dns_resolvehost_start.append(stamp("resolving"))
+    tracing.on_dns_resolvehost_end.append(stamp("resolved"))
+    tracing.on_request_chunk_sent.append(stamp("written"))
+    return tracing
+
+
+def _reason(load: Load, error: Exception) -> str:
+    timed_out = isinstance(error, TimeoutError)
+    reason = f"no answer within {load.timeout_s:g} s" if timed_out else str(error) or type(error).__name__
+    return f'{load.method.capitalize()} "{load.url}": {reason}'
