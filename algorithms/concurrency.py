@@ -35,13 +35,12 @@ class Concurrency:
             for second in covered(look):
                 core.replace(second, look.inflight)
             core.replace(floor(look.now_s), head(look))
-        desired = core.decide_at(look.now_s, look.ready)
-        return Wish(desired.desired, self._why(core, look.now_s)) if desired.valid else _NO_DATA
-
-    def _why(self, core: KpaCore, now_s: float) -> str:
-        stable, panic = core.averages(now_s)
+        stable, panic = core.averages(look.now_s)
+        decision = core.decider.decide(look.now_s, look.ready, stable, panic)
+        if not decision.valid:
+            return _NO_DATA
         mode = ", in panic" if core.decider.panicking else ""
-        return f"{stable:g} in flight over the stable window, {panic:g} over the panic window{mode}"
+        return Wish(decision.desired, f"stable {stable:g}, panic {panic:g} in flight{mode}")
 
     def export(self) -> State:
         """Give windows, panic and delay; None before the first look."""

@@ -32,7 +32,7 @@ class Look(NamedTuple):
     passing: int = 0
     """Uncounted requests since the last look, held ones included, that need some replica to be there."""
     problem: str = ""
-    """Why the count is unknown, or why it is a part of the whole, which may raise and never lower; empty for a good one."""
+    """Why the count is unknown, or is only a part, which may raise and never lower; empty for a good one."""
 
 
 class Reason(NamedTuple):
