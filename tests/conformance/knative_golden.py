@@ -3,10 +3,25 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from algorithms.kpa import KpaCore, KpaDecider, KpaDecision, KpaOptions
 from golden import Comparison, Document, Tally
 
+from algorithms.knative_scale import (
+    Active,
+    Condition,
+    Lifecycle,
+    Path,
+    ScaleOptions,
+    Scaling,
+    bypasses_activator,
+    condition_after,
+    scale,
+)
+from algorithms.kpa import KpaCore, KpaDecider, KpaDecision, KpaOptions
+
 Resolved = Mapping[str, Any]
+
+STAMP_TOLERANCE_S = 0.01
+"""A condition was stamped while its step ran: one to three milliseconds after the step's own time."""
 
 DECISION_OPTIONS = {
     "target": "target_value",
@@ -24,10 +39,25 @@ DECISION_OPTIONS = {
 }
 """Our names of the options of a decision, and theirs."""
 
+SCALE_OPTIONS = DECISION_OPTIONS | {
+    "min_scale": "min_scale",
+    "max_scale": "max_scale",
+    "initial_scale": "initial_scale",
+    "enable_scale_to_zero": "enable_scale_to_zero",
+    "scale_to_zero_grace_period_s": "scale_to_zero_grace_period_s",
+    "scale_to_zero_pod_retention_period_s": "pod_retention_s",
+}
+
 
 def decision_options(resolved: Resolved) -> KpaOptions:
     """Give the options of a decision that a file calls resolved."""
     return KpaOptions(**{ours: resolved[theirs] for ours, theirs in DECISION_OPTIONS.items()})
+
+
+def scale_options(resolved: Resolved, progress_deadline_s: float) -> ScaleOptions:
+    """Give all options, with the deadline that a file keeps beside them."""
+    given = {ours: resolved[theirs] for ours, theirs in SCALE_OPTIONS.items()}
+    return ScaleOptions(**given, progress_deadline_s=progress_deadline_s)
 
 
 def at(document: Document, t_ms: float) -> float:
@@ -80,3 +110,60 @@ def compare_evaluation(tally: Tally, where: str, core: KpaCore, now_s: float, ro
     tally.close(f"{where} stable", stable, want_stable)
     tally.close(f"{where} panic", panic, want_panic)
     compare_decided(tally, where, core.decide_at(now_s, ready), core.decider, want)
+
+
+def compare_scaling(tally: Tally, where: str, got: Scaling, want: Mapping[str, Any]) -> None:
+    """Compare what is to be done about a desired number."""
+    tally.equal(f"{where} want", got.want, want["want"])
+    tally.equal(f"{where} patched_replicas", got.replicas, want["patched_replicas"])
+    tally.equal(f"{where} probed", got.probed, want["probed"])
+    tally.equal(f"{where} async_probe_offered", got.probe_again, want["async_probe_offered"])
+    requeues = want["requeue_after_s"]
+    tally.equal(f"{where} number of requeues", int(got.requeue_s is not None), len(requeues))
+    for requeue_s in requeues:
+        tally.close(f"{where} requeue_after_s", got.requeue_s, requeue_s, tolerance=0.2)
+
+
+def compare_scaler_cases(document: Document) -> Comparison:
+    """Compare single calls of the scaler, each followed by the condition it leads to (kpa-scaler-cases/1)."""
+    tally = Tally()
+    for number, case in enumerate(document["cases"]):
+        before, out = case["in"], case["out"]
+        options = scale_options(case["resolved"], before["progress_deadline_s"])
+        condition = Condition(Active(before["active"]), "", before["scale_target_initialized"])
+        path = Path(before["sks_mode"] == "Proxy", before["proxy_for_s"], before["probe_ok"])
+        numbers = {"desired": before["desired"], "replicas": before["current_replicas"]}
+        got = scale(options, condition, before["in_status_s"], path, **numbers)
+        compare_scaling(tally, f"case {number}", got, out)
+        after = condition_after(options, condition, want=got.want, ready=before["ready"])
+        for name, value in zip(("active_after", "reason_after", "scale_target_initialized_after"), after, strict=True):
+            tally.equal(f"case {number} {name}", value, out[name])
+    return tally.result()
+
+
+def compare_scaler_sequence(document: Document) -> Comparison:
+    """Live through one revision's life, keeping our own condition and times (kpa-scaler-sequence/1)."""
+    tally = Tally()
+    options = scale_options(document["resolved"], document["progress_deadline_s"])
+    lifecycle = Lifecycle(Condition(Active.ACTIVATING, "", initialised=False), 0.0)
+    for number, step in enumerate(document["steps"]):
+        row = dict(zip(document["columns"], step, strict=True))
+        compare_step(tally, f"step {number} at {row['t_ms']} ms", options, lifecycle, row)
+    return tally.result()
+
+
+def compare_step(tally: Tally, where: str, options: ScaleOptions, lifecycle: Lifecycle, row: Mapping[str, Any]) -> None:
+    """Compare one step of a life: where it begins, what is done, and where it leads."""
+    now_s = row["t_ms"] / 1000
+    tally.equal(f"{where} active_before", lifecycle.condition.active, row["active_before"])
+    tally.equal(f"{where} initialized_before", lifecycle.condition.initialised, row["initialized_before"])
+    tally.close(f"{where} in_status_s", now_s - lifecycle.since_s, row["in_status_s"], tolerance=STAMP_TOLERANCE_S)
+    lifecycle.since_s = now_s - row["in_status_s"]
+    path = Path(row["sks_mode"] == "Proxy", row["proxy_for_s"], bool(row["probe_ok"]))
+    numbers = {"desired": row["desired"], "replicas": row["current_replicas"], "ready": row["ready"]}
+    got = lifecycle.step(options, now_s, path, **numbers)
+    compare_scaling(tally, where, got, row)
+    for name, value in zip(("active_after", "reason_after", "initialized_after"), lifecycle.condition, strict=True):
+        tally.equal(f"{where} {name}", value, row[name])
+    mode = "Serve" if bypasses_activator(got.want, row["ebc"]) else "Proxy"
+    tally.equal(f"{where} sks_mode_after", mode, row["sks_mode_after"])
