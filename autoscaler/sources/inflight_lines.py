@@ -1,0 +1,108 @@
+"""The format of a gateway's stream `GET /v1/inflight`: bytes in, lines out, checked. No I/O.
+
+A line is a JSON object, for example
+`{"gateway": uid, "started": t, "services": {"ns/name": {"queued": 2, "running": 5, "seconds_total": 12.5}}}`;
+`pods`, `passing` and `passed_total` of a service may be left out, and keys that are not known are passed over.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from autoscaler.ports import ServiceName
+
+_MOST = 2**53
+"""No count is larger: beyond it a JSON number is not exact."""
+
+
+class GarbledLineError(ValueError):
+    """What came is not a line of this format; the text says why."""
+
+
+class Count(NamedTuple):
+    """One service as one gateway sees it."""
+
+    queued: int
+    running: int
+    seconds_total: float
+    """The integral of queued and running requests over time, since the gateway started."""
+    pods: Mapping[str, int]
+    """Running requests by pod."""
+    passing: int
+    """Uncounted requests that it holds or passes on now."""
+    passed_total: int
+    """Uncounted requests that ever came."""
+
+    @property
+    def inflight(self) -> int:
+        """Requests queued or running."""
+        return self.queued + self.running
+
+
+class Line(NamedTuple):
+    """One line: who says it, and what of which services."""
+
+    gateway: str
+    started_s: float
+    """By the gateway's own clock: good for telling two lives of a gateway apart, and for nothing else."""
+    services: Mapping[ServiceName, Count]
+
+
+class LineSplitter:
+    """Cuts what arrives into lines; no line may be longer than `max_bytes`."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._rest = bytearray()
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Give the lines that this chunk completes; raises GarbledLineError when one grows too long."""
+        *ended, rest = chunk.split(b"\n")
+        lines = []
+        for end in ended:
+            lines.append(bytes(self._rest + end))
+            self._rest.clear()
+        self._rest += rest
+        if len(self._rest) > self._max_bytes or any(len(line) > self._max_bytes for line in lines):
+            raise GarbledLineError(f"a line is longer than {self._max_bytes} bytes")
+        return lines
+
+
+def parse_line(line: bytes) -> Line:
+    """Read one line; raises GarbledLineError."""
+    try:
+        said = json.loads(line)
+        services = {service: _count(count) for service, count in said["services"].items()}
+        parsed = Line(said["gateway"], said["started"], services)
+    except KeyError as error:
+        raise GarbledLineError(f"a line without {error}") from error
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise GarbledLineError(f"a line that is not of this format ({str(error)[:100]})") from error
+    if not (isinstance(parsed.gateway, str) and parsed.gateway and _is_measure(parsed.started_s)):
+        raise GarbledLineError("a line that does not say which gateway it is from, or since when it runs")
+    return parsed
+
+
+def _count(said: Mapping[str, Any]) -> Count:
+    pods = said.get("pods", {})
+    count = Count(
+        said["queued"],
+        said["running"],
+        said["seconds_total"],
+        pods,
+        said.get("passing", 0),
+        said.get("passed_total", 0),
+    )
+    numbers = (count.queued, count.running, count.passing, count.passed_total, *pods.values())
+    if not (all(map(_is_number, numbers)) and _is_measure(count.seconds_total)):
+        raise ValueError(f"not numbers of requests: {said}")
+    return count
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= _MOST
+
+
+def _is_measure(value: Any) -> bool:
+    return _is_number(value) or (type(value) is float and 0 <= value < math.inf)

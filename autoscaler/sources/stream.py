@@ -1,0 +1,158 @@
+"""Keeps one stream to each known gateway and answers from what the gateways said last.
+
+Nothing is sent to the controller: it connects, listens, and connects again. What the lines mean the `Tally` knows.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+
+from autoscaler.ports import Query, Reading, ServiceName
+from autoscaler.sources.inflight_lines import GarbledLineError, LineSplitter
+from autoscaler.sources.tally import Tally
+
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 2.0
+_UNTIMED = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
+"""A stream never ends; silence on it is judged by its lines."""
+
+
+class StreamSource:
+    """A `MetricsSource` over the gateways' own count, `GET http://ADDRESS/v1/inflight`; it asks nobody when read.
+
+    It is an async context manager: it listens from entering to leaving it.
+
+    Args:
+        session: how to get there; its connector must allow one connection to each gateway.
+        now: gives the controller's time.
+        rng: spreads reconnections, so that a restarted gateway does not meet all controllers at once.
+        on_rise: is called at once with a service that cannot wait for the next tick (see `Tally.take`).
+        silent_s: a gateway not heard for longer than this makes sums partial, and its connection is made anew.
+        history_s: how far back `mean` and `passed` can look.
+        max_line_bytes: a gateway whose line is longer is garbled.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        now: Callable[[], float],
+        rng: random.Random,
+        on_rise: Callable[[ServiceName], None],
+        *,
+        silent_s: float = 3.0,
+        history_s: float = 60.0,
+        max_line_bytes: int = 16 * 2**20,
+    ) -> None:
+        self._session = session
+        self._now = now
+        self._rng = rng
+        self._on_rise = on_rise
+        self._silent_s = silent_s
+        self._max_line_bytes = max_line_bytes
+        self._tally = Tally(silent_s, history_s)
+        self._group = asyncio.TaskGroup()
+        self._listeners: dict[str, asyncio.Task[None]] = {}
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.set_gateways(())
+        await self._group.__aexit__(kind, error, trace)
+
+    def set_gateways(self, addresses: Iterable[str]) -> None:
+        """Listen to exactly these gateways (`host:port`) from now on.
+
+        One that drains stays in the list until it is gone: what it still serves counts.
+        """
+        wanted = set(addresses)
+        for address in self._listeners.keys() - wanted:
+            self._listeners.pop(address).cancel()
+            self._tally.remove(address)
+        for address in wanted - self._listeners.keys():
+            self._tally.add(address)
+            self._listeners[address] = self._group.create_task(self._listen(address))
+
+    async def read(self, queries: Mapping[ServiceName, Query], now_s: float) -> Mapping[ServiceName, Reading]:
+        """Give what the gateways said last; of the queries only the services matter."""
+        return self._tally.readings(queries, now_s)
+
+    def mean(self, service: ServiceName, since_s: float, now_s: float) -> float | None:
+        """Give the exact mean over `(since_s, now_s]`, None if unknown; see `Tally.mean`."""
+        return self._tally.mean(service, since_s, now_s)
+
+    def passing(self, service: ServiceName, now_s: float) -> int:
+        """Give the uncounted requests held or passed on now."""
+        return self._tally.passing(service, now_s)
+
+    def passed(self, service: ServiceName, since_s: float, now_s: float) -> int:
+        """Give how many uncounted requests came after `since_s`."""
+        return self._tally.passed(service, since_s, now_s)
+
+    def pods(self, service: ServiceName) -> Mapping[str, int]:
+        """Give the running requests of each pod."""
+        return self._tally.pods(service)
+
+    async def _listen(self, address: str) -> None:
+        backoff = Backoff(self._rng)
+        while True:
+            why = await self._one_stream(address, backoff)
+            self._tally.failed(address, why)
+            await asyncio.sleep(backoff.pause_s())
+
+    async def _one_stream(self, address: str, backoff: "Backoff") -> str:
+        """Follow one connection to its end and say why it ended."""
+        try:
+            async with asyncio.timeout(self._silent_s) as silence:
+                return await self._follow(address, backoff, silence)
+        except GarbledLineError as error:
+            return f"it sent {error}"
+        except TimeoutError:
+            return f"no line for {self._silent_s:g} s"
+        except (aiohttp.ClientError, OSError) as error:
+            return f"no connection ({error or type(error).__name__})"
+
+    async def _follow(self, address: str, backoff: "Backoff", silence: asyncio.Timeout) -> str:
+        loop = asyncio.get_running_loop()
+        splitter = LineSplitter(self._max_line_bytes)
+        url = f"http://{address}/v1/inflight"
+        async with self._session.get(url, timeout=_UNTIMED, allow_redirects=False) as response:
+            if response.status != HTTPStatus.OK:
+                return f"it answered HTTP {response.status} {response.reason}"
+            self._tally.connected(address)
+            async for chunk in response.content.iter_any():
+                for line in splitter.feed(chunk):
+                    self._take(address, line)
+                    silence.reschedule(loop.time() + self._silent_s)
+                    backoff.reset()
+        return "it closed the stream"
+
+    def _take(self, address: str, line: bytes) -> None:
+        for service in self._tally.take(address, line, self._now()):
+            self._on_rise(service)
+
+
+class Backoff:
+    """Pauses between attempts: each about twice as long as the one before, by chance between half of it and all."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._next_s = _FIRST_PAUSE_S
+
+    def pause_s(self) -> float:
+        """Give the next pause."""
+        pause_s = self._next_s * self._rng.uniform(0.5, 1)
+        self._next_s = min(2 * self._next_s, _LONGEST_PAUSE_S)
+        return pause_s
+
+    def reset(self) -> None:
+        """Begin with the shortest pause again."""
+        self._next_s = _FIRST_PAUSE_S

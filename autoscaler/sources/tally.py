@@ -1,0 +1,260 @@
+"""What gateways say of their requests in flight: lines in, sums over all gateways out. No I/O, no clock.
+
+Rules:
+    * The first line of a connection is a gateway's whole state; a later one replaces the services that it names.
+    * Only gateways that are heard count. Where one is not, a sum is a part of the whole, and a mean is unknown.
+    * A gateway that is known by more than one address counts once.
+    * Totals only grow. One that falls, or comes from a gateway that started again, counts from zero.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Collection, Iterable
+from operator import attrgetter
+from typing import NamedTuple
+
+from autoscaler.ports import Reading, ServiceName
+from autoscaler.sources.inflight_lines import Count, GarbledLineError, Line, parse_line
+
+_NOTHING = Count(queued=0, running=0, seconds_total=0.0, pods={}, passing=0, passed_total=0)
+
+
+class Tally:
+    """Adds up what all known gateways say; every time is by the controller's clock.
+
+    Args:
+        silent_s: a gateway that has not been heard for longer than this is not counted.
+        history_s: how far back `mean` and `passed` can look.
+    """
+
+    def __init__(self, silent_s: float, history_s: float) -> None:
+        self._silent_s = silent_s
+        self._history_s = history_s
+        self._gateways: dict[str, _Gateway] = {}
+
+    def add(self, address: str) -> None:
+        """Take a gateway among the known ones: from now on a sum without it is a part."""
+        self._gateways[address] = _Gateway(self._history_s)
+
+    def remove(self, address: str) -> None:
+        """Forget a gateway and all that it said."""
+        del self._gateways[address]
+
+    def connected(self, address: str) -> None:
+        """Note that the next line is the whole state."""
+        self._gateways[address].next_is_whole = True
+
+    def failed(self, address: str, why: str) -> None:
+        """Note why a connection ended; what was said on it is believed until it is too old."""
+        self._gateways[address].problem = why
+
+    def take(self, address: str, line: bytes, at_s: float) -> list[ServiceName]:
+        """Take a line in and name the services that cannot wait for the next tick.
+
+        Those are the ones whose queue grew, whose requests in flight rose from zero, or where uncounted requests came
+        and there is no pod.
+
+        Raises:
+            GarbledLineError: nothing that this gateway said is believed until its next whole state.
+        """
+        gateway = self._gateways[address]
+        before = self._heard(at_s)
+        try:
+            parsed = parse_line(line)
+            old = [_urgency(service, before) for service in parsed.services]
+            gateway.take(parsed, at_s)
+        except GarbledLineError:
+            gateway.heard_s = -math.inf
+            raise
+        after = self._heard(at_s)
+        new = [_urgency(service, after) for service in parsed.services]
+        return [service for service, o, n in zip(parsed.services, old, new, strict=True) if _cannot_wait(o, n)]
+
+    def readings(self, services: Iterable[ServiceName], now_s: float) -> dict[ServiceName, Reading]:
+        """Give queued and running requests of each service, as the gateways said last."""
+        heard = self._heard(now_s)
+        missing = self._missing(now_s)
+        sampled_s = min((gateway.heard_s for gateway in heard), default=now_s)
+        return {service: _reading(service, heard, missing, sampled_s) for service in services}
+
+    def mean(self, service: ServiceName, since_s: float, now_s: float) -> float | None:
+        """Give the mean number of requests in flight over `(since_s, now_s]`, from the gateways' integrals.
+
+        It is exact up to the time that a line takes. None is unknown: a gateway is not heard or was not yet heard at
+        `since_s`, or none knows the service.
+        """
+        heard = self._heard(now_s)
+        known = [gateway.histories[service] for gateway in heard if service in gateway.histories]
+        reaches = all(gateway.whole_since_s <= since_s for gateway in heard) and all(h.reaches(since_s) for h in known)
+        if not known or not reaches or since_s >= now_s or self._missing(now_s):
+            return None
+        return sum(history.seconds(since_s, now_s) for history in known) / (now_s - since_s)
+
+    def passing(self, service: ServiceName, now_s: float) -> int:
+        """Give the uncounted requests that the heard gateways hold or pass on now."""
+        return sum(gateway.count(service).passing for gateway in self._heard(now_s))
+
+    def passed(self, service: ServiceName, since_s: float, now_s: float) -> int:
+        """Give how many uncounted requests came after `since_s`, as far as the heard gateways could be heard then."""
+        known = (gateway.histories.get(service) for gateway in self._heard(now_s))
+        return sum(history.passed(since_s) for history in known if history is not None)
+
+    def pods(self, service: ServiceName) -> dict[str, int]:
+        """Give the running requests of each pod; of a silent gateway its last word, as its pods may still be busy."""
+        running: dict[str, int] = {}
+        for gateway in _distinct(self._gateways.values()):
+            for pod, count in gateway.count(service).pods.items():
+                running[pod] = running.get(pod, 0) + count
+        return running
+
+    def _heard(self, now_s: float) -> Collection["_Gateway"]:
+        return _distinct(each for each in self._gateways.values() if now_s - each.heard_s <= self._silent_s)
+
+    def _missing(self, now_s: float) -> str:
+        """Say which gateways are not heard and why; empty if all are."""
+        if not self._gateways:
+            return "no gateway is known"
+        return "; ".join(
+            f"gateway {address} is not heard: {gateway.problem or 'it fell silent'}"
+            for address, gateway in self._gateways.items()
+            if now_s - gateway.heard_s > self._silent_s
+        )
+
+
+class _Gateway:
+    """What one gateway said."""
+
+    __slots__ = ("counts", "heard_s", "histories", "history_s", "life", "next_is_whole", "problem", "whole_since_s")
+
+    def __init__(self, history_s: float) -> None:
+        self.history_s = history_s
+        self.counts: dict[ServiceName, Count] = {}
+        self.histories: dict[ServiceName, _History] = {}
+        self.life: tuple[str, float] = ("", 0.0)
+        """Which gateway it is and when that started."""
+        self.heard_s = -math.inf
+        self.whole_since_s = math.inf
+        """Since when all that it counts is known."""
+        self.next_is_whole = True
+        self.problem = "no connection yet"
+
+    def count(self, service: ServiceName) -> Count:
+        return self.counts.get(service, _NOTHING)
+
+    def take(self, line: Line, at_s: float) -> None:
+        life = (line.gateway, line.started_s)
+        if self.next_is_whole:
+            self._start_whole(life, line, at_s)
+        elif life != self.life:
+            raise GarbledLineError("another gateway speaks on the same connection")
+        for service, count in line.services.items():
+            self._history(service).add(at_s, count)
+        self.counts.update(line.services)
+        self.heard_s, self.problem = at_s, ""
+
+    def _start_whole(self, life: tuple[str, float], line: Line, at_s: float) -> None:
+        """Begin a connection: what the whole state does not name is gone; a new life counts from zero."""
+        if self.whole_since_s == math.inf:
+            self.histories = {name: _History(self.history_s, at_s, count) for name, count in line.services.items()}
+            self.whole_since_s = at_s
+        elif life != self.life:
+            for history in self.histories.values():
+                history.restart()
+        self.histories = {name: history for name, history in self.histories.items() if name in line.services}
+        self.counts = {}
+        self.life = life
+        self.next_is_whole = False
+
+    def _history(self, service: ServiceName) -> "_History":
+        """Give a service's history; one that was not named so far had no requests since this gateway is heard."""
+        if service not in self.histories:
+            self.histories[service] = _History(self.history_s, self.whole_since_s, _NOTHING)
+        return self.histories[service]
+
+
+class _Point(NamedTuple):
+    at_s: float
+    seconds: float
+    passed: int
+    inflight: int
+
+
+class _History:
+    """The totals of one service at one gateway, continued over restarts; it begins with both at zero."""
+
+    __slots__ = ("_last", "_points", "_span_s")
+
+    def __init__(self, span_s: float, since_s: float, count: Count) -> None:
+        self._span_s = span_s
+        self._last = count
+        self._points = [_Point(since_s, 0.0, 0, count.inflight)]
+
+    def restart(self) -> None:
+        self._last = _NOTHING
+
+    def add(self, at_s: float, count: Count) -> None:
+        newest = self._points[-1]
+        seconds = newest.seconds + _grown(self._last.seconds_total, count.seconds_total)
+        passed = newest.passed + _grown(self._last.passed_total, count.passed_total)
+        self._points.append(_Point(at_s, seconds, int(passed), count.inflight))
+        self._last = count
+        self._forget(at_s - self._span_s)
+
+    def reaches(self, since_s: float) -> bool:
+        return self._points[0].at_s <= since_s
+
+    def seconds(self, since_s: float, until_s: float) -> float:
+        """Give the request-seconds between two times."""
+        return max(self._seconds_at(until_s) - self._seconds_at(since_s), 0.0)
+
+    def passed(self, since_s: float) -> int:
+        return self._points[-1].passed - self._points[self._index(since_s)].passed
+
+    def _seconds_at(self, when_s: float) -> float:
+        """Between two points the count stays as it was, and the total never exceeds that of the next point."""
+        index = self._index(when_s)
+        point = self._points[index]
+        seconds = point.seconds + point.inflight * (when_s - point.at_s)
+        following = self._points[index + 1 : index + 2]
+        return min(seconds, following[0].seconds) if following else seconds
+
+    def _index(self, when_s: float) -> int:
+        return max(bisect_right(self._points, when_s, key=attrgetter("at_s")) - 1, 0)
+
+    def _forget(self, before_s: float) -> None:
+        """Drop what no question reaches; half of the points at a time, so that each is moved once on average."""
+        useless = self._index(before_s)
+        if useless > len(self._points) // 2:
+            del self._points[:useless]
+
+
+def _grown(before: float, now: float) -> float:
+    return now - before if now >= before else now
+
+
+def _distinct(gateways: Iterable[_Gateway]) -> Collection[_Gateway]:
+    return {gateway.life: gateway for gateway in gateways}.values()
+
+
+def _reading(service: ServiceName, heard: Iterable[_Gateway], missing: str, sampled_s: float) -> Reading:
+    known = [gateway.counts[service].inflight for gateway in heard if service in gateway.counts]
+    if known:
+        return Reading(float(sum(known)), sampled_s, len(known), missing)
+    return Reading(None, sampled_s, problem=missing or f"no gateway knows {service}; is its policy loaded there?")
+
+
+class _Urgency(NamedTuple):
+    queued: int
+    inflight: int
+    stranded: int
+    """Uncounted requests where there is no pod."""
+
+
+def _urgency(service: ServiceName, heard: Iterable[_Gateway]) -> _Urgency:
+    counts = [gateway.count(service) for gateway in heard]
+    stranded = 0 if any(count.pods for count in counts) else sum(count.passing for count in counts)
+    return _Urgency(sum(count.queued for count in counts), sum(count.inflight for count in counts), stranded)
+
+
+def _cannot_wait(old: _Urgency, new: _Urgency) -> bool:
+    return new.queued > old.queued or old.inflight == 0 < new.inflight or old.stranded == 0 < new.stranded
