@@ -2,6 +2,9 @@
 
 import asyncio
 import selectors
+from collections.abc import Mapping
+
+from autoscaler.ports import Query, Reading, ServiceName
 
 HANGING_S = 20.0
 """Real seconds without anything to do, and no timer set, after which `VirtualTimeLoop` says that a test hangs."""
@@ -39,3 +42,28 @@ class _JumpingSelector(selectors.DefaultSelector):
         if not ready:
             raise RuntimeError("the test hangs: every task waits, no timer is set, and nothing else came")
         return ready
+
+
+class FakeMetricsSource:
+    """A `MetricsSource` that says what a test told it; of what it was not told it knows nothing."""
+
+    def __init__(self) -> None:
+        self._told: dict[ServiceName, Reading] = {}
+
+    def tell(self, service: ServiceName, reading: Reading) -> None:
+        """Answer with this reading from now on, until it is older than the query allows."""
+        self._told[service] = reading
+
+    def forget(self, service: ServiceName) -> None:
+        """Know nothing of this service from now on."""
+        self._told.pop(service, None)
+
+    async def read(self, queries: Mapping[ServiceName, Query], now_s: float) -> Mapping[ServiceName, Reading]:
+        """Give what was told, without waiting for anything."""
+        return {service: self._reading(service, query, now_s) for service, query in queries.items()}
+
+    def _reading(self, service: ServiceName, query: Query, now_s: float) -> Reading:
+        reading = self._told.get(service, Reading(None, now_s, problem=f"nothing was told of {service}"))
+        if now_s - reading.sampled_s > query.max_age_s:
+            return Reading(None, now_s, problem=f"what was told of {service} is {now_s - reading.sampled_s:g} s old")
+        return reading
