@@ -1,0 +1,535 @@
+"""Decides which request of one service goes to which pod, and when: facts in, grants out.
+
+Rules:
+1. A pod never has more counted requests than `Limits.concurrency`, whatever comes and goes around it.
+2. Nobody is overtaken: a freed pod takes the one who arrived first among those it may serve, and a request that a pod
+   refused goes back to the place of its arrival.
+3. The pod that was added first is taken first, so that the later ones idle and can leave.
+4. No pod idles while a request that it may serve waits.
+5. Every request ends exactly once: by `finish`, by `abandon`, in `Due.timed_out`, or refused on arrival.
+
+Nothing here reads a clock or awaits: `now_s` is a parameter, in seconds of any clock that never steps back.
+"""
+
+import math
+from collections.abc import Hashable
+from enum import Enum
+from heapq import heapify, heappop, heappush
+from typing import NamedTuple
+
+from autoscaler.gateway.lines import Line
+
+
+class Kind(Enum):
+    """What a request costs."""
+
+    COUNT = "Count"
+    """Takes a slot of a pod, and is what the service is scaled by."""
+    PASS = "Pass"  # noqa: S105
+    """Takes no slot: it is let through to a pod that is busy."""
+
+
+class Refusal(Enum):
+    """Why a request was not even held."""
+
+    QUEUE_FULL = "queue_full"
+    ASLEEP = "asleep"
+    """There is no pod, and this request is not worth starting one."""
+
+
+class Limits(NamedTuple):
+    """What one service may take."""
+
+    concurrency: int = 1
+    """Counted requests per pod at a time; 0 is no limit, then the pod with the fewest is taken."""
+    queue_length: int = 100
+    """Requests of one kind that may wait."""
+    queue_timeout_s: float = 600.0
+    spill_after_s: float = math.inf
+    """How long a request waits for the busy pod it is pinned to before it takes any; for ever when infinite."""
+
+
+class Granted(NamedTuple):
+    """The request may go to the pod now."""
+
+    backend: str
+
+
+class Held(NamedTuple):
+    """The request waits; a later call grants it, or it times out at `deadline_s`."""
+
+    deadline_s: float
+
+
+class Refused(NamedTuple):
+    """The request was not taken in."""
+
+    reason: Refusal
+
+
+class Grant(NamedTuple):
+    """A request that was held may go to a pod now."""
+
+    request: Hashable
+    backend: str
+
+
+class Due(NamedTuple):
+    """What the passing of time brought about."""
+
+    timed_out: list[Hashable]
+    grants: list[Grant]
+
+
+_ASIDE_FIRST_S = 0.1
+_ASIDE_LONGEST_S = 5.0
+"""A pod that refused is left alone for 0.1 s, then twice as long each time, up to 5 s."""
+_TIMER_SLACK = 64
+
+
+class _Backend:
+    """One pod. Kept alive by the requests it serves, so that a pod of the same name that follows owes nothing."""
+
+    __slots__ = ("aside_until_s", "draining", "held", "name", "number", "passing", "refusals", "running")
+
+    def __init__(self, name: str, number: int) -> None:
+        self.name = name
+        self.number = number
+        self.running = 0
+        self.passing = 0
+        self.draining = False
+        self.refusals = 0
+        self.aside_until_s: float | None = None
+        self.held: dict[Kind, Line[_Request]] = {kind: Line() for kind in Kind}
+
+    @property
+    def ready(self) -> bool:
+        return not self.draining and self.aside_until_s is None
+
+    @property
+    def busy(self) -> int:
+        return self.running + self.passing
+
+
+class _Request:
+    """One request, waiting in `line` or open at `backend`."""
+
+    __slots__ = (
+        "arrived_s",
+        "backend",
+        "deadline_s",
+        "id",
+        "kind",
+        "line",
+        "max_per_pod",
+        "number",
+        "pinned",
+        "spill_s",
+        "wakes",
+    )
+
+    def __init__(self, request: Hashable, kind: Kind, pinned: str | None, max_per_pod: int, *, wakes: bool) -> None:
+        self.id = request
+        self.kind = kind
+        self.pinned = pinned
+        self.max_per_pod = max_per_pod
+        self.wakes = wakes
+        self.number = 0
+        self.arrived_s = 0.0
+        self.deadline_s = math.inf
+        self.spill_s = math.inf
+        self.line: Line[_Request] | None = None
+        self.backend: _Backend | None = None
+
+
+class Dispatcher:
+    """The queue and the slots of one service.
+
+    `running` is the number of counted requests that pods serve. `passed_total` is how many Pass
+    requests that may wake a pod ever came; `passing` those of them that are held or open, `holding_pass` those held.
+    """
+
+    def __init__(self, limits: Limits, now_s: float = 0.0) -> None:
+        self.limits = limits
+        self.running = 0
+        self.holding_pass = 0
+        self.passing = 0
+        self.passed_total = 0
+        self._area = 0.0
+        self._area_until_s = now_s
+        self._arrivals = 0
+        self._requests: dict[Hashable, _Request] = {}
+        self._backends: dict[str, _Backend] = {}
+        self._added = 0
+        self._free: Line[_Backend] = Line()
+        self._holding = dict.fromkeys(Kind, 0)
+        self._held: dict[Kind, Line[_Request]] = {kind: Line() for kind in Kind}
+        self._timers: list[tuple[float, int, _Request | _Backend]] = []
+        self._timers_set = 0
+
+    # What comes in.
+
+    def arrive(
+        self,
+        request: Hashable,
+        now_s: float,
+        kind: Kind = Kind.COUNT,
+        pinned: str | None = None,
+        *,
+        max_per_pod: int = 0,
+        wakes: bool = True,
+    ) -> Granted | Held | Refused:
+        """Take a request in.
+
+        Args:
+            request: what it is called from now on.
+            now_s: the time.
+            kind: whether it takes a slot.
+            pinned: the pod it belongs to; a pod that is not there any more, or cannot be reached, binds nobody.
+            max_per_pod: for a Pass request, how many of them one pod may have open; 0 is no limit.
+            wakes: whether it may be held at zero pods.
+
+        Raises:
+            ValueError: it is in already.
+        """
+        if request in self._requests:
+            raise ValueError(f"request {request!r} has arrived already")
+        self._advance(now_s)
+        entry = _Request(request, kind, pinned, max_per_pod, wakes=wakes)
+        backend = self._place(entry)
+        if backend is None:
+            refusal = self._refusal(entry)
+            if refusal is not None:
+                return Refused(refusal)
+        self._arrivals += 1
+        entry.number = self._arrivals
+        entry.arrived_s = now_s
+        entry.deadline_s = now_s + self.limits.queue_timeout_s
+        entry.spill_s = now_s + self.limits.spill_after_s
+        self._requests[request] = entry
+        self._count_pass(entry, 1)
+        if backend is not None:
+            self._start(entry, backend)
+            return Granted(backend.name)
+        self._hold(entry)
+        return Held(entry.deadline_s)
+
+    def finish(self, request: Hashable, now_s: float) -> list[Grant]:
+        """End a request that a pod served, for good or ill, and say who takes its place.
+
+        Raises:
+            KeyError: there is no such request.
+            ValueError: it waits; only `abandon` ends that.
+        """
+        entry = self._requests[request]
+        backend = entry.backend
+        if backend is None:
+            raise ValueError(f"request {request!r} has not been granted")
+        backend.refusals = 0
+        return self.abandon(request, now_s)
+
+    def abandon(self, request: Hashable, now_s: float) -> list[Grant]:
+        """End a request wherever it stands, because nobody wants its answer; raises KeyError for an unknown one."""
+        self._advance(now_s)
+        entry = self._requests.pop(request)
+        self._count_pass(entry, -1)
+        if entry.line is None:
+            return self._serve(self._stop(entry))
+        self._unhold(entry)
+        # With caps that differ, the one who left may have stood before somebody whom a pod can take.
+        return self._serve_all() if entry.kind is Kind.PASS else []
+
+    def put_back(self, request: Hashable, now_s: float) -> list[Grant]:
+        """Take back a request that its pod refused: it waits at the place of its arrival, and the pod is left alone.
+
+        Raises:
+            KeyError: there is no such request.
+            ValueError: it has not been granted.
+        """
+        self._advance(now_s)
+        entry = self._requests[request]
+        self._set_aside(self._stop(entry), now_s)
+        entry.pinned = None
+        self._hold(entry)
+        return self._settle()
+
+    def expire(self, now_s: float) -> Due:
+        """Let time do its work: waiters time out, spill over to other pods, and refusing pods get another chance."""
+        self._advance(now_s)
+        due = Due([], [])
+        while self._timers and self._timers[0][0] <= now_s:
+            _, _, subject = heappop(self._timers)
+            if isinstance(subject, _Backend):
+                due.grants.extend(self._readmit(subject, now_s))
+            elif subject.line is not None and subject.deadline_s <= now_s:
+                due.grants.extend(self.abandon(subject.id, now_s))
+                due.timed_out.append(subject.id)
+            elif subject.line is not None and subject.spill_s <= now_s:
+                self._unhold(subject)
+                subject.pinned = None
+                self._hold(subject)
+                due.grants.extend(self._settle())
+        return due
+
+    # Pods and limits.
+
+    def add_backend(self, name: str, now_s: float) -> list[Grant]:
+        """Send requests to a pod from now on; one that was draining, or put aside, is back."""
+        self._advance(now_s)
+        backend = self._backends.get(name)
+        if backend is None:
+            self._added += 1
+            backend = self._backends[name] = _Backend(name, self._added)
+        backend.draining = False
+        backend.aside_until_s = None
+        backend.refusals = 0
+        self._refresh(backend)
+        return self._serve(backend)
+
+    def drain_backend(self, name: str, now_s: float) -> list[Grant]:
+        """Send a pod nothing new; it is forgotten when the last of its requests has ended."""
+        self._advance(now_s)
+        backend = self._backends.get(name)
+        if backend is None:
+            return []
+        backend.draining = True
+        self._forget_if_drained(backend)
+        self._release(backend)
+        return self._settle()
+
+    def remove_backend(self, name: str, now_s: float) -> list[Grant]:
+        """Forget a pod at once; those it serves are still running until they are finished or abandoned."""
+        self._advance(now_s)
+        backend = self._backends.pop(name, None)
+        if backend is None:
+            return []
+        backend.draining = True
+        self._release(backend)
+        return self._settle()
+
+    def set_limits(self, limits: Limits, now_s: float) -> list[Grant]:
+        """Change the limits: what runs goes on, and who waits keeps the deadline that was given on arrival."""
+        self._advance(now_s)
+        self.limits = limits
+        for backend in self._backends.values():
+            self._refresh(backend)
+        return self._serve_all()
+
+    # What can be seen.
+
+    @property
+    def queued(self) -> int:
+        """Counted requests that wait."""
+        return self._holding[Kind.COUNT]
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """Every pod that is known, draining ones included, in the order in which they were added."""
+        return tuple(self._backends)
+
+    @property
+    def ready(self) -> tuple[str, ...]:
+        """The pods that would be sent a request."""
+        return tuple(name for name, backend in self._backends.items() if backend.ready)
+
+    @property
+    def idle(self) -> tuple[str, ...]:
+        """The pods that have no request at all."""
+        return tuple(name for name, backend in self._backends.items() if not backend.busy)
+
+    def running_on(self, backend: str) -> int:
+        """Count the counted requests that a pod serves; 0 for an unknown one."""
+        found = self._backends.get(backend)
+        return found.running if found else 0
+
+    def seconds_total(self, now_s: float) -> float:
+        """Integrate `queued + running` over time, from the start to now."""
+        return self._area + (self.queued + self.running) * (now_s - self._area_until_s)
+
+    def oldest_wait_s(self, now_s: float) -> float:
+        """Say for how long the first of the counted waiters has waited; 0 if nobody waits."""
+        lines = [self._held[Kind.COUNT], *(backend.held[Kind.COUNT] for backend in self._backends.values())]
+        firsts = [first.arrived_s for line in lines if (first := line.first()) is not None]
+        return now_s - min(firsts, default=now_s)
+
+    @property
+    def next_deadline_s(self) -> float | None:
+        """When `expire` has something to do next; None if never."""
+        while self._timers and not self._is_live(self._timers[0][2]):
+            heappop(self._timers)
+        return self._timers[0][0] if self._timers else None
+
+    # Waiting.
+
+    def _refusal(self, entry: _Request) -> Refusal | None:
+        if not entry.wakes and not self._backends:
+            return Refusal.ASLEEP
+        return Refusal.QUEUE_FULL if self._holding[entry.kind] >= self.limits.queue_length else None
+
+    def _hold(self, entry: _Request) -> None:
+        home = self._home(entry)
+        entry.line = (self._held if home is None else home.held)[entry.kind]
+        entry.line.join(entry.number, entry)
+        self._set_timer(entry.deadline_s, entry)
+        if home is not None and entry.kind is Kind.COUNT:
+            self._set_timer(entry.spill_s, entry)
+        self._holding[entry.kind] += 1
+        self.holding_pass += entry.kind is Kind.PASS and entry.wakes
+
+    def _unhold(self, entry: _Request) -> None:
+        if entry.line is not None:
+            entry.line.leave(entry.number)
+            entry.line = None
+            self._holding[entry.kind] -= 1
+            self.holding_pass -= entry.kind is Kind.PASS and entry.wakes
+
+    # Serving.
+
+    def _home(self, entry: _Request) -> _Backend | None:
+        """The pod that the request belongs to, if requests may be sent there."""
+        home = self._backends.get(entry.pinned) if entry.pinned is not None else None
+        return home if home is not None and home.ready else None
+
+    def _place(self, entry: _Request) -> _Backend | None:
+        """The pod that a newcomer may go to without overtaking anybody."""
+        home = self._home(entry)
+        if self._held[entry.kind].first() is not None:
+            return None
+        if home is None:
+            return self._pick(entry)
+        if self._has_room(home, entry) and home.held[entry.kind].first() is None:
+            return home
+        spills = entry.kind is Kind.COUNT and self.limits.spill_after_s <= 0
+        return self._pick(entry) if spills else None
+
+    def _pick(self, entry: _Request) -> _Backend | None:
+        """The pod for a request that may go to any."""
+        if entry.kind is Kind.COUNT:
+            return self._free.first() if self.limits.concurrency else self._least(self._free.members())
+        return self._least(
+            [backend for backend in self._backends.values() if backend.ready and self._has_room(backend, entry)]
+        )
+
+    @staticmethod
+    def _least(backends: list[_Backend]) -> _Backend | None:
+        return min(backends, key=lambda backend: (backend.busy, backend.number), default=None)
+
+    def _has_room(self, backend: _Backend, entry: _Request) -> bool:
+        if entry.kind is Kind.COUNT:
+            return not self.limits.concurrency or backend.running < self.limits.concurrency
+        return not entry.max_per_pod or backend.passing < entry.max_per_pod
+
+    def _start(self, entry: _Request, backend: _Backend) -> Grant:
+        self._unhold(entry)
+        entry.backend = backend
+        if entry.kind is Kind.COUNT:
+            self.running += 1
+            backend.running += 1
+            self._refresh(backend)
+        else:
+            backend.passing += 1
+        return Grant(entry.id, backend.name)
+
+    def _stop(self, entry: _Request) -> _Backend:
+        backend = entry.backend
+        if backend is None:
+            raise ValueError(f"request {entry.id!r} has not been granted")
+        entry.backend = None
+        if entry.kind is Kind.COUNT:
+            self.running -= 1
+            backend.running -= 1
+            self._refresh(backend)
+        else:
+            backend.passing -= 1
+        self._forget_if_drained(backend)
+        return backend
+
+    def _serve(self, backend: _Backend) -> list[Grant]:
+        """Give a pod that has room those it may serve, first come first."""
+        grants: list[Grant] = []
+        for kind in Kind:
+            while (entry := self._next_for(backend, kind)) is not None:
+                grants.append(self._start(entry, backend))
+        return grants
+
+    def _next_for(self, backend: _Backend, kind: Kind) -> _Request | None:
+        anywhere, here = self._held[kind].first(), backend.held[kind].first()
+        first = anywhere if here is None or (anywhere is not None and anywhere.number < here.number) else here
+        return first if first is not None and backend.ready and self._has_room(backend, first) else None
+
+    def _serve_all(self) -> list[Grant]:
+        return [grant for backend in self._backends.values() for grant in self._serve(backend)]
+
+    def _settle(self) -> list[Grant]:
+        """Give those who may go anywhere a pod, as long as there is one."""
+        grants: list[Grant] = []
+        for kind in Kind:
+            while (entry := self._held[kind].first()) is not None:
+                backend = self._pick(entry)
+                if backend is None:
+                    break
+                grants.append(self._start(entry, backend))
+        return grants
+
+    # Pods that come and go.
+
+    def _refresh(self, backend: _Backend) -> None:
+        cap = self.limits.concurrency
+        if backend.ready and (not cap or backend.running < cap):
+            self._free.join(backend.number, backend)
+        else:
+            self._free.leave(backend.number)
+
+    def _release(self, backend: _Backend) -> None:
+        """Let those who wait for a pod that takes nothing new go anywhere, each at the place of its arrival."""
+        if backend.draining:
+            backend.aside_until_s = None
+        self._refresh(backend)
+        for kind, line in backend.held.items():
+            for entry in line.members():
+                line.leave(entry.number)
+                entry.line = self._held[kind]
+                entry.line.join(entry.number, entry)
+
+    def _set_aside(self, backend: _Backend, now_s: float) -> None:
+        if backend.ready:
+            backend.refusals += 1
+            backend.aside_until_s = now_s + min(_ASIDE_LONGEST_S, _ASIDE_FIRST_S * 2 ** (backend.refusals - 1))
+            self._set_timer(backend.aside_until_s, backend)
+            self._release(backend)
+
+    def _readmit(self, backend: _Backend, now_s: float) -> list[Grant]:
+        if backend.aside_until_s is None or backend.aside_until_s > now_s:
+            return []
+        backend.aside_until_s = None
+        self._refresh(backend)
+        return self._serve(backend)
+
+    def _forget_if_drained(self, backend: _Backend) -> None:
+        if backend.draining and not backend.busy and self._backends.get(backend.name) is backend:
+            del self._backends[backend.name]
+
+    # Time.
+
+    def _advance(self, now_s: float) -> None:
+        """Book the time up to now; every fact that comes in begins with it."""
+        self._area = self.seconds_total(now_s)
+        self._area_until_s = now_s
+
+    def _count_pass(self, entry: _Request, step: int) -> None:
+        if entry.kind is Kind.PASS and entry.wakes:
+            self.passing += step
+            self.passed_total += step > 0
+
+    def _set_timer(self, when_s: float, subject: _Request | _Backend) -> None:
+        if when_s == math.inf:
+            return
+        self._timers_set += 1
+        heappush(self._timers, (when_s, self._timers_set, subject))
+        if len(self._timers) > _TIMER_SLACK + 4 * (len(self._requests) + len(self._backends)):
+            self._timers = [timer for timer in self._timers if self._is_live(timer[2])]
+            heapify(self._timers)
+
+    @staticmethod
+    def _is_live(subject: _Request | _Backend) -> bool:
+        return subject.aside_until_s is not None if isinstance(subject, _Backend) else subject.line is not None

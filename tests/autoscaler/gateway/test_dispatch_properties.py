@@ -1,0 +1,224 @@
+"""Whatever comes in whatever order, the dispatcher keeps its rules: a second, plain book is kept beside it."""
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from autoscaler.gateway.dispatch import Dispatcher, Granted, Held, Kind, Limits, Refused
+
+PODS = st.sampled_from(["a", "b", "c", "d"])
+PICK = st.integers(min_value=0, max_value=10**6)
+
+
+class Book:
+    """What a bystander would write down of one request."""
+
+    def __init__(self, number, kind, pinned, arrived_s, max_per_pod):
+        self.number = number
+        self.kind = kind
+        self.pinned = pinned
+        self.arrived_s = arrived_s
+        self.max_per_pod = max_per_pod
+        self.backend = None
+
+
+class Dispatching(RuleBasedStateMachine):
+    @initialize(
+        concurrency=st.integers(0, 3),
+        length=st.integers(0, 6),
+        timeout=st.sampled_from([5, 60]),
+        spill=st.sampled_from([0, 3, float("inf")]),
+    )
+    def start(self, concurrency, length, timeout, spill):
+        self.now = 0
+        self.dispatcher = Dispatcher(Limits(concurrency, length, timeout, spill))
+        self.present = {}
+        self.came = 0
+        self.ended = 0
+        self.removed = set()
+        self.sojourns = 0
+
+    def take(self, grants):
+        for request, backend in grants:
+            self.granted(request, backend)
+
+    def granted(self, request, backend):
+        book = self.present[request]
+        assert book.backend is None
+        assert backend in self.dispatcher.ready
+        earlier = [b for b in self.present.values() if b.backend is None and b.number < book.number]
+        assert not [b for b in earlier if b.kind is book.kind and b.pinned in (None, backend)]
+        book.backend = backend
+        self.running_at_grant(book)
+
+    def running_at_grant(self, book):
+        cap = self.dispatcher.limits.concurrency
+        if cap and book.kind is Kind.COUNT:
+            on_pod = [b for r, b in self.present.items() if b.backend == book.backend and r not in self.removed]
+            assert len([b for b in on_pod if b.kind is Kind.COUNT]) <= max(cap, self.highest_cap(book.backend))
+
+    def highest_cap(self, backend):
+        return self.dispatcher.running_on(backend) if self.lowered else 0
+
+    lowered = False
+
+    def end(self, request):
+        book = self.present.pop(request)
+        self.removed.discard(request)
+        self.ended += 1
+        if book.kind is Kind.COUNT:
+            self.sojourns += self.now - book.arrived_s
+
+    def chosen(self, pick, running):
+        these = [r for r, b in self.present.items() if (b.backend is not None) == running]
+        return these[pick % len(these)] if these else None
+
+    @rule(seconds=st.integers(1, 4))
+    def time_passes(self, seconds):
+        for _ in range(seconds):
+            self.now += 1
+            due = self.dispatcher.expire(self.now)
+            for request in due.timed_out:
+                book = self.present[request]
+                assert book.backend is None
+                assert self.now >= book.arrived_s + self.dispatcher.limits.queue_timeout_s
+                self.end(request)
+            self.take(due.grants)
+
+    @rule(kind=st.sampled_from(Kind), pinned=st.none() | PODS, wakes=st.booleans(), max_per_pod=st.integers(1, 2))
+    def arrives(self, kind, pinned, wakes, max_per_pod):
+        self.came += 1
+        request = f"r{self.came}"
+        waiting = [b for b in self.present.values() if b.backend is None and b.kind is kind]
+        free = [p for p in self.dispatcher.ready if self.free(p)]
+        match self.dispatcher.arrive(request, self.now, kind, pinned, max_per_pod=max_per_pod, wakes=wakes):
+            case Granted(backend):
+                self.present[request] = Book(self.came, kind, pinned, self.now, max_per_pod)
+                self.granted(request, backend)
+            case Held(deadline_s):
+                assert deadline_s == self.now + self.dispatcher.limits.queue_timeout_s
+                self.present[request] = Book(self.came, kind, pinned, self.now, max_per_pod)
+                assert kind is Kind.PASS or pinned is not None or not free
+            case Refused():
+                self.ended += 1
+                assert len(waiting) >= self.dispatcher.limits.queue_length or not wakes
+
+    def free(self, pod):
+        cap = self.dispatcher.limits.concurrency
+        return not cap or self.dispatcher.running_on(pod) < cap
+
+    @rule(pick=PICK)
+    def finishes(self, pick):
+        if request := self.chosen(pick, running=True):
+            self.end(request)
+            self.take(self.dispatcher.finish(request, self.now))
+
+    @rule(pick=PICK, running=st.booleans())
+    def abandons(self, pick, running):
+        if request := self.chosen(pick, running):
+            self.end(request)
+            self.take(self.dispatcher.abandon(request, self.now))
+
+    @rule(pick=PICK)
+    def is_refused_by_its_pod(self, pick):
+        if request := self.chosen(pick, running=True):
+            book = self.present[request]
+            book.backend, book.pinned = None, None
+            self.removed.discard(request)
+            self.take(self.dispatcher.put_back(request, self.now))
+
+    @rule(pod=PODS)
+    def pod_comes(self, pod):
+        self.take(self.dispatcher.add_backend(pod, self.now))
+
+    @rule(pod=PODS)
+    def pod_drains(self, pod):
+        self.take(self.dispatcher.drain_backend(pod, self.now))
+        assert pod not in self.dispatcher.ready
+
+    @rule(pod=PODS)
+    def pod_is_gone(self, pod):
+        self.removed |= {r for r, b in self.present.items() if b.backend == pod}
+        self.take(self.dispatcher.remove_backend(pod, self.now))
+        assert pod not in self.dispatcher.backends
+
+    @precondition(lambda self: self.dispatcher.limits.concurrency)
+    @rule(concurrency=st.integers(1, 3))
+    def concurrency_changes(self, concurrency):
+        self.lowered = self.lowered or concurrency < self.dispatcher.limits.concurrency
+        limits = self.dispatcher.limits._replace(concurrency=concurrency)
+        self.take(self.dispatcher.set_limits(limits, self.now))
+
+    @invariant()
+    def counts_are_those_of_the_book(self):
+        counted = [b for b in self.present.values() if b.kind is Kind.COUNT]
+        assert self.dispatcher.queued == sum(b.backend is None for b in counted)
+        assert self.dispatcher.running == sum(b.backend is not None for b in counted)
+        assert self.came == self.ended + len(self.present)
+
+    @invariant()
+    def no_pod_idles_while_a_request_it_may_serve_waits(self):
+        waiting = [b for b in self.present.values() if b.backend is None and b.kind is Kind.COUNT]
+        for pod in self.dispatcher.ready:
+            if self.free(pod):
+                assert not [b for b in waiting if b.pinned in (None, pod)]
+
+    @invariant()
+    def the_first_passing_waiter_waits_only_at_its_cap(self):
+        waiting = [b for b in self.present.values() if b.backend is None and b.kind is Kind.PASS]
+        for pod in self.dispatcher.ready:
+            first = min((b for b in waiting if b.pinned in (None, pod)), key=lambda b: b.number, default=None)
+            on_pod = [r for r, b in self.present.items() if b.backend == pod and r not in self.removed]
+            passing = [r for r in on_pod if self.present[r].kind is Kind.PASS]
+            assert first is None or len(passing) >= first.max_per_pod
+
+    @invariant()
+    def the_integral_is_the_sum_of_the_sojourns(self):
+        open_ones = sum(self.now - b.arrived_s for b in self.present.values() if b.kind is Kind.COUNT)
+        assert self.dispatcher.seconds_total(self.now) == self.sojourns + open_ones
+
+    @invariant()
+    def the_oldest_waiter_is_known(self):
+        waits = [self.now - b.arrived_s for b in self.present.values() if b.backend is None and b.kind is Kind.COUNT]
+        assert self.dispatcher.oldest_wait_s(self.now) == max(waits, default=0)
+
+    @invariant()
+    def a_waiter_has_a_deadline(self):
+        if any(b.backend is None for b in self.present.values()):
+            assert self.dispatcher.next_deadline_s is not None
+
+    def teardown(self):
+        if not hasattr(self, "present"):
+            return
+        while self.present:
+            request = next(iter(self.present))
+            self.end(request)
+            self.take(self.dispatcher.abandon(request, self.now))
+        counts = (
+            self.dispatcher.queued,
+            self.dispatcher.running,
+            self.dispatcher.passing,
+            self.dispatcher.holding_pass,
+        )
+        assert counts == (0, 0, 0, 0)
+        assert self.dispatcher.idle == self.dispatcher.backends
+        assert self.dispatcher.next_deadline_s is None or self.dispatcher.backends
+
+
+TestDispatching = Dispatching.TestCase
+TestDispatching.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_a_pod_never_has_more_than_the_limit_and_the_line_is_served_in_order(concurrency):
+    dispatcher = Dispatcher(Limits(concurrency, queue_length=1000))
+    for number in range(100):
+        dispatcher.arrive(number, number)
+    served = [grant.request for pod in "ab" for grant in dispatcher.add_backend(pod, 100)]
+    now = 100
+    while len(served) < 100:
+        now += 1
+        served += [g.request for g in dispatcher.finish(served[len(served) - 2 * concurrency], now)]
+        assert max(dispatcher.running_on(pod) for pod in "ab") == concurrency
+    assert served == sorted(served)
