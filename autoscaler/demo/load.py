@@ -9,13 +9,15 @@ import asyncio
 import csv
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import starmap
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
+
+from autoscaler.demo.answers import Answer, Result
 
 HEY_HEADER = "response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,offset"
 UNEXPLAINED = "no answer (hey's CSV does not say why)"
@@ -48,42 +50,6 @@ class Load:
     def sent(self) -> int:
         """Requests that are really sent: every worker sends as many, and a remainder is left out, as in hey."""
         return self.requests // self.workers * self.workers
-
-
-class Answer(NamedTuple):
-    """One request that was answered; all times in seconds."""
-
-    latency_s: float
-    dialup_s: float
-    """DNS and connecting; 0 where a connection was there already."""
-    dns_s: float
-    write_s: float
-    wait_s: float
-    """From the last byte of the request to the first of the answer."""
-    read_s: float
-    status: int
-    offset_s: float
-    """When it was sent, counted from the start of the load."""
-    size: int = 0
-    """Bytes of the answer; 0 where unknown."""
-
-    def scaled(self, by: float) -> "Answer":
-        """Give the same answer with all its times multiplied."""
-        return self._replace(**{name: value * by for name, value in self._asdict().items() if name.endswith("_s")})
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of a load; `answers` are in the order in which they came."""
-
-    total_s: float
-    answers: tuple[Answer, ...]
-    errors: Mapping[str, int]
-    """How many requests got no answer, by reason."""
-
-    def scaled(self, by: float) -> "Result":
-        """Give the same result with all its times multiplied."""
-        return replace(self, total_s=self.total_s * by, answers=tuple(answer.scaled(by) for answer in self.answers))
 
 
 async def run(load: Load) -> Result:
