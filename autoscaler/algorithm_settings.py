@@ -5,6 +5,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, model_validator
 
 from autoscaler.fields import Model, Percent, WholeSeconds, between, exactly_one, lasting
+from autoscaler.hpa_settings import Hpa, Keda
 
 
 def _above_one(value: float) -> float:
@@ -54,8 +55,10 @@ class AlgorithmChoice(Model):
 
     concurrency: Concurrency | None = None
     mpa: Mpa | None = None
+    hpa: Hpa | None = None
+    keda: Keda | None = None
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
-        exactly_one(self, "concurrency", "mpa")
+        exactly_one(self, "concurrency", "mpa", "hpa", "keda")
         return self

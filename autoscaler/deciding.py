@@ -5,20 +5,39 @@ from math import floor
 from algorithms.concurrency import Concurrency
 from algorithms.decider import Decider
 from algorithms.feeder import GoodTime
+from algorithms.hpa import Hpa
+from algorithms.keda import Keda
 from algorithms.kpa import KpaOptions
 from algorithms.mpa import Mpa
 from algorithms.stabilisers import FirstWindow, FromZero, PartOfTheWhole, Passing, ScaleDownDelay, ToZeroDelay
 from algorithms.types import Algorithm, Stabiliser
 from autoscaler import algorithm_settings as settings
-from autoscaler.policy import PolicySpec, ScaleDown
+from autoscaler.policy import PolicySpec, ScaleDown, ScalingPolicy
+
+MAX_REPLICAS = 2**31 - 1
+"""What Kubernetes can count."""
 
 
-def decider(spec: PolicySpec) -> Decider:
+def decider(policy: ScalingPolicy) -> Decider:
     """Build the decider of one service."""
-    chosen = spec.algorithm.concurrency
-    algorithm: Algorithm = Concurrency(_kpa_options(chosen, spec)) if chosen else Mpa(target=spec.target)
+    spec, chosen = policy.spec, policy.spec.algorithm
+    if chosen.hpa:
+        return _as_it_is(Hpa(chosen.hpa.options(spec.bounds)))
+    if chosen.keda:
+        return _as_it_is(Keda(chosen.keda.options(spec.bounds, policy.metadata.annotations)))
+    if chosen.concurrency:
+        return _safe(Concurrency(_kpa_options(chosen.concurrency, spec)), spec, chosen.concurrency)
+    return _safe(Mpa(target=spec.target), spec, None)
+
+
+def _as_it_is(algorithm: Algorithm) -> Decider:
+    """Put nothing around an algorithm that reproduces another controller, bounds and delays included."""
+    return Decider(algorithm, min_replicas=0, max_replicas=MAX_REPLICAS)
+
+
+def _safe(algorithm: Algorithm, spec: PolicySpec, chosen: settings.Concurrency | None) -> Decider:
+    """Put our own rules around an algorithm; an algorithm without a window has no first one to wait for."""
     safety = chosen.safety if chosen else settings.Safety(from_zero=False, first_window=False)
-    window_s = chosen.stable_window if chosen else 0.0
     return Decider(
         algorithm,
         stabilisers=[
@@ -26,7 +45,7 @@ def decider(spec: PolicySpec) -> Decider:
             Passing(),
             *_falling(spec.scale_down),
             *([PartOfTheWhole()] if safety.partial_count else []),
-            *([FirstWindow(window_s=window_s)] if safety.first_window else []),
+            *([FirstWindow(window_s=chosen.stable_window)] if chosen and safety.first_window else []),
         ],
         min_replicas=spec.min_replicas,
         max_replicas=spec.max_replicas,

@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from autoscaler.algorithm_settings import AlgorithmChoice
 from autoscaler.fields import Duration, Model, Percent, between, exactly_one, lasting
+from autoscaler.hpa_settings import Bounds
 
 GROUP = "inflight.dev"
 API_VERSION = "inflight.dev/v1alpha1"
@@ -156,6 +157,11 @@ class PolicySpec(Model):
         if self.min_replicas > self.max_replicas:
             raise ValueError(f"minReplicas: must be at most maxReplicas, which is {self.max_replicas}")
         return self
+
+    @property
+    def bounds(self) -> Bounds:
+        """What every algorithm takes from here."""
+        return Bounds(self.target, self.min_replicas, self.max_replicas)
 
     @property
     def target(self) -> float:
