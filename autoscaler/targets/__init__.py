@@ -1,1 +1,1 @@
-"""What can be scaled: one module for each way to start and stop replicas, all behind `ports.ScaleTarget`."""
+"""What the controller scales: adapters of `ports.ScaleTarget`, none of which knows another."""
