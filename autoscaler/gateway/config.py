@@ -1,0 +1,60 @@
+"""What the gateway is told of one service: plain frozen values, built from the document elsewhere."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from autoscaler.gateway.dispatch import Limits
+from autoscaler.gateway.paths import PathRule
+
+
+@dataclass(frozen=True, slots=True)
+class Affinity:
+    """A cookie that brings a client back to the pod that served it."""
+
+    cookie: str
+    """Its name, such as `sd`."""
+    timeout_s: float
+    """Counted from its first issue, by the gateway, whatever the client does with `Max-Age`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long things may take at most, in seconds; time in the queue is not part of them."""
+
+    request_s: float = 300.0
+    """From the grant to the response's last byte; ends with a 101."""
+    response_start_s: float = 300.0
+    """From the grant to the response's first byte."""
+    connect_s: float = 2.0
+    body_idle_s: float = 60.0
+    """Silence of a client that is sending a request's body."""
+    stalled_client_s: float = 60.0
+    """How long a client may take nothing of a response that is ready for it."""
+    tunnel_idle_s: float = 3600.0
+    """Silence on both sides of an upgraded connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayService:
+    """One service as the gateway sees it."""
+
+    name: str
+    """`namespace/name`, the key under which everything about it is found."""
+    hosts: tuple[str, ...]
+    """Names that clients ask for; `*.example.com` is any name below; `*` is any name at all."""
+    limits: Limits
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    paths: tuple[PathRule, ...] = ()
+    affinity: Affinity | None = None
+    backends: Mapping[str, str] | None = None
+    """Pods by name with their `host:port`, where the document lists them; None where somebody else tells."""
+
+    @property
+    def namespace(self) -> str:
+        """The part of the name before the slash."""
+        return self.name.partition("/")[0]
+
+    @property
+    def service(self) -> str:
+        """The part of the name behind the slash."""
+        return self.name.partition("/")[2]
