@@ -17,7 +17,7 @@ class Live(NamedTuple):
     latest: float | None
     """Requests queued and running now."""
     mean: float | None
-    """Their mean since the last look, from the integral that the gateways keep."""
+    """Their mean since the last look, from the gateways' integrals; None where one was not heard all along."""
     passing: int = 0
     """Uncounted requests held or open now, and those let through since the last look."""
     problem: str = ""
@@ -68,8 +68,9 @@ def _judged(metered: Reading | None, gateways: int) -> Reading | None:
 def _count(metered: Reading | None, live: Live) -> tuple[float | None, str]:
     if metered is not None and metered.value is not None and not metered.problem:
         return metered.value, ""
-    if live.mean is not None and not live.problem:
-        return live.mean, ""
-    parts = [part for part in (metered.value if metered else None, live.mean) if part is not None]
+    heard = live.latest if live.mean is None else live.mean
+    if heard is not None and not live.problem:
+        return heard, ""
+    parts = [part for part in (metered.value if metered else None, heard) if part is not None]
     problems = [problem for problem in (metered.problem if metered else "", live.problem) if problem]
     return max(parts, default=None), "; ".join(problems)

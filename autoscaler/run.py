@@ -12,7 +12,7 @@ from math import floor
 from typing import Protocol
 
 from algorithms.types import Look
-from autoscaler.looks import NOTHING_HEARD, Live, look
+from autoscaler.looks import Live, look
 from autoscaler.loop import Service, Step, step
 from autoscaler.ports import (
     Clock,
@@ -30,6 +30,10 @@ from autoscaler.ports import (
 
 class Streams(Protocol):
     """The gateways' own counts, as they stand in memory."""
+
+    def known(self) -> int:
+        """Give the number of gateways that are known to live."""
+        ...
 
     def live(self, service: ServiceName, since_s: float, now_s: float) -> Live:
         """Give what is heard of one service; its mean is over `(since_s, now_s]`."""
@@ -127,8 +131,10 @@ class Controller:
         now_s = self._clock.now()
         since_s = self._seen_s.get(name, now_s)
         self._seen_s[name] = now_s
-        live = self._streams.live(name, since_s, now_s) if self._streams else NOTHING_HEARD
-        return look(now_s, since_s, fleet, metered=reading, live=live)
+        if self._streams is None:
+            return look(now_s, since_s, fleet, metered=reading)
+        live = self._streams.live(name, since_s, now_s)
+        return look(now_s, since_s, fleet, metered=reading, live=live, gateways=self._streams.known())
 
     async def _write(self, taken: Step) -> None:
         try:

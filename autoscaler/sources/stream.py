@@ -12,6 +12,7 @@ from typing import Self
 
 import aiohttp
 
+from autoscaler.looks import Live
 from autoscaler.ports import Query, Reading, ServiceName
 from autoscaler.sources.inflight_lines import GarbledLineError, LineSplitter
 from autoscaler.sources.tally import Tally
@@ -85,17 +86,19 @@ class StreamSource:
         """Give what the gateways said last; of the queries only the services matter."""
         return self._tally.readings(queries, now_s)
 
-    def mean(self, service: ServiceName, since_s: float, now_s: float) -> float | None:
-        """Give the exact mean over `(since_s, now_s]`, None if unknown; see `Tally.mean`."""
-        return self._tally.mean(service, since_s, now_s)
+    def known(self) -> int:
+        """Count the gateways that are known to live."""
+        return len(self._listeners)
 
-    def passing(self, service: ServiceName, now_s: float) -> int:
-        """Give the uncounted requests held or passed on now."""
-        return self._tally.passing(service, now_s)
-
-    def passed(self, service: ServiceName, since_s: float, now_s: float) -> int:
-        """Give how many uncounted requests came after `since_s`."""
-        return self._tally.passed(service, since_s, now_s)
+    def live(self, service: ServiceName, since_s: float, now_s: float) -> Live:
+        """Give what is heard of one service; its mean is over `(since_s, now_s]`."""
+        reading = self._tally.readings((service,), now_s)[service]
+        return Live(
+            latest=reading.value,
+            mean=self._tally.mean(service, since_s, now_s),
+            passing=self._tally.passing(service, now_s) + self._tally.passed(service, since_s, now_s),
+            problem=reading.problem,
+        )
 
     def pods(self, service: ServiceName) -> Mapping[str, int]:
         """Give the running requests of each pod."""

@@ -1,0 +1,51 @@
+"""The only place that builds concrete objects: from policies to services, queries and what the gateway is told."""
+
+from collections.abc import Iterable
+
+from autoscaler.deciding import decider
+from autoscaler.gateway.config import Affinity, GatewayService, Timeouts
+from autoscaler.gateway.dispatch import Kind, Limits
+from autoscaler.gateway.paths import PathRule
+from autoscaler.loop import Service
+from autoscaler.policy import Prometheus, ScalingPolicy, Traffic
+from autoscaler.ports import Query, ServiceName
+
+
+def services(policies: Iterable[ScalingPolicy]) -> dict[ServiceName, Service]:
+    """Build what the loop decides on."""
+    return {policy.service: Service(decider(policy), writes=policy.spec.mode == "Active") for policy in policies}
+
+
+def queries(policies: Iterable[ScalingPolicy], default_server: str | None) -> dict[ServiceName, Query]:
+    """Build how Prometheus is asked for each service; one whose policy and whose default name no server is left out."""
+    found = ((policy.service, _query(policy.spec.metrics.prometheus, default_server)) for policy in policies)
+    return {service: query for service, query in found if query is not None}
+
+
+def _query(settings: Prometheus | None, default_server: str | None) -> Query | None:
+    settings = settings or Prometheus()
+    server = settings.server_address or default_server
+    return Query(server, settings.query, settings.raw_series(), settings.max_sample_age) if server else None
+
+
+def gateway_services(policies: Iterable[ScalingPolicy]) -> dict[ServiceName, GatewayService]:
+    """Build what the gateway is told; a policy without `traffic` is routed by somebody else."""
+    return {policy.service: _gateway_service(policy, policy.spec.traffic) for policy in policies if policy.spec.traffic}
+
+
+def _gateway_service(policy: ScalingPolicy, traffic: Traffic) -> GatewayService:
+    spec, affinity = policy.spec, traffic.affinity
+    spill_after_s = affinity.spill_after if affinity and affinity.when_busy == "Spill" else float("inf")
+    return GatewayService(
+        name=policy.service,
+        hosts=traffic.hosts,
+        limits=Limits(spec.container_concurrency, traffic.queue.max_length, traffic.queue.timeout, spill_after_s),
+        timeouts=Timeouts(request_s=traffic.request_timeout, response_start_s=traffic.request_timeout),
+        paths=tuple(
+            PathRule(rule.match, Kind(rule.class_), wake=rule.wake, max_per_pod=rule.max_per_pod)
+            for rule in traffic.paths
+        ),
+        affinity=None if affinity is None else Affinity(affinity.cookie.name, affinity.cookie.timeout),
+        backends=None if spec.backends is None else {address: address for address in spec.backends},
+    )
+
