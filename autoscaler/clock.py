@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+from autoscaler.ports import Wake
+
 
 class SystemClock:
     """Unix time at start plus the running event loop's monotonic time since: it never steps, and is what people read.
@@ -18,7 +20,7 @@ class SystemClock:
         """Give the time."""
         return asyncio.get_running_loop().time() + self._offset_s
 
-    async def sleep_until(self, when_s: float, wake: asyncio.Event) -> bool:
+    async def sleep_until(self, when_s: float, wake: Wake) -> bool:
         """Sleep until `when_s`, or until `wake` is set; True if it was woken."""
         try:
             async with asyncio.timeout_at(when_s - self._offset_s):

@@ -4,9 +4,8 @@ No library's exception crosses a port. A peer that fails is an answer (`Reading.
 service must be decided on whatever happened to another.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from algorithms.types import Decision, Look
 
@@ -90,6 +89,14 @@ class Record(NamedTuple):
 Recorder = Callable[[Record], None]
 
 
+class Wake(Protocol):
+    """Something that can be waited for: asyncio's Event, by its shape, so that nothing here imports asyncio."""
+
+    async def wait(self) -> Literal[True]:
+        """Wait until it is set."""
+        ...
+
+
 class Clock(Protocol):
     """Time that never steps: Unix time at start plus monotonic time since, in seconds."""
 
@@ -97,7 +104,7 @@ class Clock(Protocol):
         """Give the time."""
         ...
 
-    async def sleep_until(self, when_s: float, wake: asyncio.Event) -> bool:
+    async def sleep_until(self, when_s: float, wake: Wake) -> bool:
         """Sleep until `when_s`, or until `wake` is set; True if it was woken."""
         ...
 
