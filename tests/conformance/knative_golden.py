@@ -17,6 +17,7 @@ from algorithms.knative_scale import (
     scale,
 )
 from algorithms.kpa import KpaCore, KpaDecider, KpaDecision, KpaOptions
+from autoscaler.knative import SettingError, resolve
 
 Resolved = Mapping[str, Any]
 
@@ -167,3 +168,30 @@ def compare_step(tally: Tally, where: str, options: ScaleOptions, lifecycle: Lif
         tally.equal(f"{where} {name}", value, row[name])
     mode = "Serve" if bypasses_activator(got.want, row["ebc"]) else "Proxy"
     tally.equal(f"{where} sks_mode_after", mode, row["sks_mode_after"])
+
+
+def compare_resolution(tally: Tally, where: str, config: Mapping[str, Any], want: Resolved) -> None:
+    """Compare what the settings of one revision resolve to, without the deadline that files keep elsewhere."""
+    got = resolve(
+        config["config_map"],
+        config["annotations"],
+        container_concurrency=config["container_concurrency"],
+        reachability=config["reachability"],
+    )
+    ours = {theirs: getattr(got.options, name) for name, theirs in SCALE_OPTIONS.items()}
+    ours |= {"metric": got.metric, "activator_capacity": got.activator_capacity, "scrape": got.scraped}
+    for name in ours | want:
+        tally.equal(f"{where} {name}", ours.get(name), want.get(name))
+
+
+def compare_config(document: Document) -> Comparison:
+    """Compare what is refused, and what the rest resolves to (kpa-config/1)."""
+    tally = Tally()
+    for number, case in enumerate(document["cases"]):
+        try:
+            compare_resolution(tally, f"case {number}", case["config"], case.get("resolved", {}))
+        except SettingError:
+            tally.equal(f"case {number} valid", got=False, want=case["valid"])
+        else:
+            tally.equal(f"case {number} valid", got=True, want=case["valid"])
+    return tally.result()
