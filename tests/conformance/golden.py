@@ -73,3 +73,11 @@ def format_of(document: Document) -> str:
     if not isinstance(name, str):
         raise UnknownFormatError("neither schema, nor kind, nor format 1 with cases")
     return name
+
+
+def describe(comparison: Comparison) -> str:
+    """Say in one line what was compared."""
+    if comparison.not_compared:
+        return f"not compared yet: {comparison.not_compared} cases"
+    difference = "no difference" if comparison.first_difference is None else f"first: {comparison.first_difference}"
+    return f"{comparison.compared} values compared, {difference}"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from golden import Comparison, Document, Tally
+from golden import Comparer, Comparison, Document, Tally
 
 from algorithms.knative_scale import (
     Active,
@@ -66,6 +66,26 @@ def at(document: Document, t_ms: float) -> float:
     return document["time_origin_unix_s"] + t_ms / 1000
 
 
+def compare_resolution(tally: Tally, where: str, config: Mapping[str, Any], want: Resolved) -> None:
+    """Compare what the settings of one revision resolve to, without the deadline that files keep elsewhere."""
+    got = resolve(
+        config["config_map"],
+        config["annotations"],
+        container_concurrency=config["container_concurrency"],
+        reachability=config["reachability"],
+    )
+    ours = {theirs: getattr(got.options, name) for name, theirs in SCALE_OPTIONS.items()}
+    ours |= {"metric": got.metric, "activator_capacity": got.activator_capacity, "scrape": got.scraped}
+    for name in ours | want:
+        tally.equal(f"{where} {name}", ours.get(name), want.get(name))
+
+
+def compare_resolutions(tally: Tally, document: Document) -> None:
+    """Compare what a file's settings resolve to, at its start and after each update."""
+    for place, settings in enumerate([document, *document.get("updates", [])]):
+        compare_resolution(tally, f"settings {place}", settings["config"], settings["resolved"])
+
+
 def compare_decided(tally: Tally, where: str, got: KpaDecision, decider: KpaDecider, want: Sequence[Any]) -> None:
     """Compare one evaluation with [valid, desired, ebc, panicking, max_panic]."""
     values = (got.valid, got.desired, got.excess_burst_capacity, decider.panicking, decider.max_panic)
@@ -77,6 +97,7 @@ def compare_decided(tally: Tally, where: str, got: KpaDecision, decider: KpaDeci
 def compare_decisions(document: Document) -> Comparison:
     """Replay evaluations whose averages are given (kpa-decision/1)."""
     tally = Tally()
+    compare_resolutions(tally, document)
     updates = {update["before_step"]: update["resolved"] for update in document.get("updates", [])}
     decider = KpaDecider(decision_options(document["resolved"]), at(document, 0), document["ready_at_creation"])
     for number, (t_ms, ready, stable, panic, *want) in enumerate(document["steps"]):
@@ -90,6 +111,7 @@ def compare_decisions(document: Document) -> Comparison:
 def compare_pipeline(document: Document) -> Comparison:
     """Replay records, evaluations and updates of windows and decider together (kpa-pipeline/1)."""
     tally = Tally()
+    compare_resolutions(tally, document)
     core = KpaCore(decision_options(document["resolved"]), at(document, 0), document["ready_at_creation"])
     first_share = 0 if document["resolved"]["metric"] == "concurrency" else 2
     for number, (kind, t_ms, *rest) in enumerate(document["events"]):
@@ -129,6 +151,7 @@ def compare_scaler_cases(document: Document) -> Comparison:
     """Compare single calls of the scaler, each followed by the condition it leads to (kpa-scaler-cases/1)."""
     tally = Tally()
     for number, case in enumerate(document["cases"]):
+        compare_resolution(tally, f"case {number}", case["config"], case["resolved"])
         before, out = case["in"], case["out"]
         options = scale_options(case["resolved"], before["progress_deadline_s"])
         condition = Condition(Active(before["active"]), "", before["scale_target_initialized"])
@@ -145,6 +168,7 @@ def compare_scaler_cases(document: Document) -> Comparison:
 def compare_scaler_sequence(document: Document) -> Comparison:
     """Live through one revision's life, keeping our own condition and times (kpa-scaler-sequence/1)."""
     tally = Tally()
+    compare_resolutions(tally, document)
     options = scale_options(document["resolved"], document["progress_deadline_s"])
     lifecycle = Lifecycle(Condition(Active.ACTIVATING, "", initialised=False), 0.0)
     for number, step in enumerate(document["steps"]):
@@ -170,20 +194,6 @@ def compare_step(tally: Tally, where: str, options: ScaleOptions, lifecycle: Lif
     tally.equal(f"{where} sks_mode_after", mode, row["sks_mode_after"])
 
 
-def compare_resolution(tally: Tally, where: str, config: Mapping[str, Any], want: Resolved) -> None:
-    """Compare what the settings of one revision resolve to, without the deadline that files keep elsewhere."""
-    got = resolve(
-        config["config_map"],
-        config["annotations"],
-        container_concurrency=config["container_concurrency"],
-        reachability=config["reachability"],
-    )
-    ours = {theirs: getattr(got.options, name) for name, theirs in SCALE_OPTIONS.items()}
-    ours |= {"metric": got.metric, "activator_capacity": got.activator_capacity, "scrape": got.scraped}
-    for name in ours | want:
-        tally.equal(f"{where} {name}", ours.get(name), want.get(name))
-
-
 def compare_config(document: Document) -> Comparison:
     """Compare what is refused, and what the rest resolves to (kpa-config/1)."""
     tally = Tally()
@@ -195,3 +205,12 @@ def compare_config(document: Document) -> Comparison:
         else:
             tally.equal(f"case {number} valid", got=True, want=case["valid"])
     return tally.result()
+
+
+COMPARERS: dict[str, Comparer] = {
+    "kpa-decision/1": compare_decisions,
+    "kpa-pipeline/1": compare_pipeline,
+    "kpa-scaler-cases/1": compare_scaler_cases,
+    "kpa-scaler-sequence/1": compare_scaler_sequence,
+    "kpa-config/1": compare_config,
+}
