@@ -1,0 +1,183 @@
+"""The peers of metrics sources in tests: gateways to scrape and to listen to, real Prometheus processes, and liars."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import subprocess
+
+from aiohttp import web
+
+PATIENCE_S = 30
+"""Real seconds after which a state that should come is taken for one that never will."""
+
+EXPRESSION = "sum by (namespace, service) (inflight_requests)"
+SERIES = 'inflight_requests{state="running"}'
+
+
+async def until(look, good):
+    """Look again and again until what is seen is good, and give that."""
+    seen = None
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while not good(seen := await look()):  # noqa: ASYNC110 - another program's state sends no event
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"this never came; the last seen was {seen}") from None
+    return seen
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return listening.getsockname()[1]
+
+
+@contextlib.asynccontextmanager
+async def served(path, handler, port=0):
+    """Serve one path at 127.0.0.1 and give the port."""
+    app = web.Application()
+    app.router.add_get(path, handler)
+    runner = web.AppRunner(app, shutdown_timeout=0, handler_cancellation=True)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def replying(reply):
+    """Answer every connection with `reply(reader, writer)`, byte for byte, and give the address."""
+
+    async def answer(reader, writer):
+        with contextlib.suppress(ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            await reply(reader, writer)
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
+class Exporter:
+    """A gateway's `/metrics`: the samples are what a test sets."""
+
+    def __init__(self):
+        self.samples = []
+        self.broken = False
+
+    def says(self, service, running, queued=0, timestamp_ms=None):
+        namespace, name = service.split("/")
+        self.samples += [
+            f'inflight_requests{{namespace="{namespace}",service="{name}",state="{state}"}} {value}'
+            + (f" {timestamp_ms}" if timestamp_ms else "")
+            for state, value in (("running", running), ("queued", queued))
+        ]
+
+    async def metrics(self, _request):
+        if self.broken:
+            raise web.HTTPInternalServerError
+        return web.Response(text="# TYPE inflight_requests gauge\n" + "".join(f"{line}\n" for line in self.samples))
+
+    def served(self, port):
+        return served("/metrics", self.metrics, port)
+
+
+class Prometheus:
+    """A real Prometheus that scrapes two ports of this machine twice a second; it begins 5 s after its start."""
+
+    def __init__(self, binary, folder, *, remote_read=""):
+        self.port = free_port()
+        self.exporter_ports = [free_port(), free_port()]
+        self._binary = binary
+        self._folder = folder
+        self._starts = 0
+        targets = [f"127.0.0.1:{port}" for port in self.exporter_ports]
+        self._config = {
+            "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms"},
+            "scrape_configs": [{"job_name": "gateways", "static_configs": [{"targets": targets}]}],
+            "remote_read": [{"url": remote_read, "read_recent": True}] if remote_read else [],
+        }
+
+    @property
+    def server(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    @contextlib.contextmanager
+    def running(self):
+        """Run it from an empty store to its end."""
+        self._starts += 1
+        config = self._folder / "prometheus.yml"
+        config.write_text(json.dumps(self._config))
+        with (self._folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [
+                    self._binary,
+                    f"--config.file={config}",
+                    f"--storage.tsdb.path={self._folder / f'data{self._starts}'}",
+                    f"--web.listen-address=127.0.0.1:{self.port}",
+                ],
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            yield self
+        finally:
+            process.kill()
+            process.wait()
+
+
+class Gateway:
+    """A gateway's `/v1/inflight`: sends the whole state, each change, and a sign of life twenty times a second."""
+
+    def __init__(self, uid="g1"):
+        self.uid = uid
+        self.started = 1.0
+        self.services = {}
+        self.connections = 0
+        self.mute = False
+        self._streams = set()
+
+    def says(self, service, running, queued=0, seconds_total=0.0, **more):
+        count = {"queued": queued, "running": running, "seconds_total": seconds_total, **more}
+        self.services[service] = count
+        self.send(self.line({service: count}))
+
+    def send(self, line):
+        for stream in self._streams:
+            stream.put_nowait(line)
+
+    def hang_up(self):
+        self.send(None)
+
+    def line(self, services):
+        return json.dumps({"gateway": self.uid, "started": self.started, "services": services}).encode() + b"\n"
+
+    async def inflight(self, request):
+        self.connections += 1
+        response = web.StreamResponse()
+        await response.prepare(request)
+        lines = asyncio.Queue()
+        lines.put_nowait(self.line(self.services))
+        self._streams.add(lines)
+        try:
+            while (line := await self._next(lines)) is not None:
+                if not self.mute:
+                    await response.write(line)
+        finally:
+            self._streams.discard(lines)
+        return response
+
+    async def _next(self, lines):
+        with contextlib.suppress(TimeoutError):
+            return await asyncio.wait_for(lines.get(), 0.05)
+        return self.line({})
+
+    def served(self, port=0):
+        return served("/v1/inflight", self.inflight, port)

@@ -1,0 +1,266 @@
+"""What every ScaleTarget keeps to, whatever its replicas are."""
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import asynccontextmanager
+
+import pytest
+
+from autoscaler.ports import Fleet, Order
+from autoscaler.targets.local import LocalProcesses, Router
+from autoscaler.targets.replica import Lifetimes
+from autoscaler.testing import FakeScaleTarget
+
+SERVICE, OTHER = "default/sd", "staging/other"
+PATIENCE_S = 30
+
+SERVER = """
+import socket, sys, time
+server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    server.accept()[0].close()
+"""
+
+
+async def until(condition):
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+class World:
+    """A target, and what happens around it: requests that are served, replicas that die."""
+
+    def __init__(self):
+        self.target = None
+        self.running = {}
+        self.routed = set()
+
+    async def fleet(self, service=SERVICE):
+        return (await self.target.observe([service]))[service]
+
+    async def names(self, service=SERVICE):
+        return [replica.name for replica in (await self.fleet(service)).replicas]
+
+    async def order(self, replicas, *leaving, service=SERVICE):
+        (outcome,) = await self.target.scale([Order(service, replicas, leaving)])
+        assert outcome == (service, "")
+
+    async def ready(self, number, service=SERVICE):
+        """Wait until as many are ready; give their names."""
+        async with asyncio.timeout(PATIENCE_S):
+            while sum(replica.ready for replica in (await self.fleet(service)).replicas) != number:
+                await asyncio.sleep(0.01)
+        return await self.names(service)
+
+
+class FakeWorld(World):
+    @asynccontextmanager
+    async def open(self, _folder):
+        now = asyncio.get_running_loop().time
+        self.target = FakeScaleTarget([SERVICE, OTHER], now, cold_start_s=20)
+        self.target.running = self.running
+        yield self
+
+    def alive(self):
+        return [*self.target.alive(SERVICE), *self.target.alive(OTHER)]
+
+    def kill(self, name):
+        self.target.kill(name)
+
+
+class LocalWorld(World):
+    @asynccontextmanager
+    async def open(self, folder):
+        router = Router(
+            running=lambda _service, name: self.running.get(name, 0),
+            on_ready=lambda _service, name, _address: self.routed.add(name),
+            on_leaving=lambda _service, name: self.routed.discard(name),
+            on_gone=lambda _service, name: (self.routed.discard(name), self.running.pop(name, None)),
+        )
+        command = [sys.executable, "-I", "-S", "-c", SERVER, "{port}"]
+        lifetimes = Lifetimes(first_backoff_s=0.1, longest_backoff_s=0.1)
+        async with LocalProcesses({SERVICE: command, OTHER: command}, router, folder, lifetimes) as self.target:
+            yield self
+
+    def alive(self):
+        return list(self.target.processes())
+
+    def kill(self, name):
+        os.kill(self.target.processes()[name], signal.SIGKILL)
+
+
+@pytest.fixture(params=[FakeWorld, pytest.param(LocalWorld, marks=pytest.mark.real_time)])
+async def world(request, tmp_path):
+    async with request.param().open(tmp_path) as opened:
+        yield opened
+
+
+async def test_a_service_starts_with_nothing(world):
+    assert await world.target.observe([SERVICE, OTHER]) == {SERVICE: Fleet(0, ()), OTHER: Fleet(0, ())}
+
+
+async def test_an_unknown_service_is_left_out_of_what_is_observed(world):
+    assert await world.target.observe(["default/unheard-of", SERVICE]) == {SERVICE: Fleet(0, ())}
+
+
+async def test_what_is_asked_for_shows_at_once_and_is_ready_after_its_cold_start(world):
+    await world.order(3)
+
+    started = await world.fleet()
+    assert started.asked == 3
+    assert [replica.ready for replica in started.replicas] == [False] * 3
+
+    names = await world.ready(3)
+    assert names == [replica.name for replica in started.replicas]
+    assert len(set(names)) == 3
+
+
+async def test_every_order_gets_its_outcome_in_its_place_and_a_bad_one_stops_no_other(world):
+    orders = [Order(SERVICE, 1, ()), Order("default/unheard-of", 1, ()), Order(OTHER, -1, ()), Order(OTHER, 2, ())]
+
+    outcomes = await world.target.scale(orders)
+
+    assert [outcome.service for outcome in outcomes] == [order.service for order in orders]
+    assert [bool(outcome.error) for outcome in outcomes] == [False, True, True, False]
+    assert "default/unheard-of" in outcomes[1].error
+    assert "-1" in outcomes[2].error
+    assert (await world.fleet()).asked == 1
+    assert (await world.fleet(OTHER)).asked == 2
+
+
+async def test_an_order_for_what_there_is_changes_nothing(world):
+    await world.order(2)
+    before = await world.names()
+
+    await world.order(2, before[0])
+
+    assert await world.names() == before
+
+
+async def test_replicas_grow_older(world):
+    await world.order(1)
+    (young,) = (await world.fleet()).replicas
+
+    await world.ready(1)
+    (old,) = (await world.fleet()).replicas
+
+    assert 0 <= young.age_s < old.age_s
+
+
+async def test_those_named_first_go_first_even_if_others_would_be_better(world):
+    await world.order(3)
+    one, two, three = await world.ready(3)
+    world.running[two] = 1
+
+    await world.order(2, two, one, three)
+
+    assert await world.names() == [one, three]
+
+
+async def test_names_that_are_not_there_are_passed_over_and_others_take_their_place(world):
+    await world.order(3)
+    one, two, three = await world.ready(3)
+    world.running[one] = world.running[three] = 1
+
+    await world.order(1, "long-gone", three, three)
+
+    assert await world.names() == [one]
+    await until(lambda: two not in world.alive())
+
+
+async def test_without_names_those_go_first_that_are_not_ready_then_the_idle(world):
+    await world.order(2)
+    one, two = await world.ready(2)
+    world.running[one] = 1
+    await world.order(4)
+
+    await world.order(2)
+    assert await world.names() == [one, two]
+
+    await world.order(1)
+    assert await world.names() == [one]
+
+
+async def test_a_replica_that_serves_is_out_of_the_fleet_at_once_and_ends_what_it_serves(world):
+    await world.order(2)
+    one, two = await world.ready(2)
+    world.running[two] = 2
+
+    await world.order(0, one, two)
+
+    assert await world.fleet() == Fleet(0, ())
+    assert not world.routed
+    await until(lambda: one not in world.alive())
+    assert world.alive() == [two]
+    world.running[two] = 1
+    await asyncio.sleep(0)
+    assert world.alive() == [two]
+    world.running[two] = 0
+    await until(lambda: not world.alive())
+
+
+async def test_a_replica_that_starts_leaves_at_once(world):
+    await world.order(3)
+    await world.order(0)
+
+    assert await world.fleet() == Fleet(0, ())
+    await until(lambda: not world.alive())
+
+
+async def test_growing_again_starts_new_replicas_and_calls_none_back(world):
+    await world.order(1)
+    (first,) = await world.ready(1)
+    world.running[first] = 1
+    await world.order(0)
+
+    await world.order(1)
+
+    (second,) = await world.names()
+    assert second != first
+    assert not (await world.fleet()).replicas[0].ready
+    world.running[first] = 0
+    await until(lambda: first not in world.alive())
+    assert await world.ready(1) == [second]
+
+
+async def test_what_a_replica_serves_is_seen(world):
+    await world.order(2)
+    one, two = await world.ready(2)
+    world.running[two] = 3
+
+    assert [(r.name, r.running) for r in (await world.fleet()).replicas] == [(one, 0), (two, 3)]
+
+
+async def test_a_replica_that_dies_is_not_ready_and_comes_back(world):
+    await world.order(2)
+    one, two = await world.ready(2)
+
+    world.kill(one)
+
+    await world.ready(1)
+    assert (await world.fleet()).asked == 2
+    assert await world.ready(2) == [one, two]
+
+
+async def test_services_are_scaled_apart(world):
+    await world.order(2)
+    await world.order(1, service=OTHER)
+    await world.ready(2)
+    (other,) = await world.ready(1, OTHER)
+
+    await world.order(0)
+
+    assert await world.fleet() == Fleet(0, ())
+    assert await world.names(OTHER) == [other]
+    assert (await world.fleet(OTHER)).replicas[0].ready
+
+
+async def test_observing_in_a_fleet_costs_one_call_whatever_was_asked_for_twice(world):
+    await world.order(1)
+
+    seen = await world.target.observe([SERVICE, OTHER, SERVICE])
+
+    assert {service: fleet.asked for service, fleet in seen.items()} == {SERVICE: 1, OTHER: 0}
