@@ -1,0 +1,135 @@
+"""What the repository promises about itself."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PACKAGES = ("algorithms", "autoscaler", "simulations")
+LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+
+
+def tracked_files():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+def mentions(pattern):
+    """Give `file: line` for each line of a tracked text file in which the pattern is found."""
+    for file in tracked_files():
+        for line in file.read_text(errors="replace").splitlines():
+            if re.search(pattern, line):
+                yield f"{file.relative_to(ROOT)}: {line.strip()[:120]}"
+
+
+def locked(file):
+    """Give name and version of each package in a lock file; one name may have a version for each Python."""
+    return {
+        (canonicalize_name(name), version) for name, version in re.findall(r"(?m)^([\w.-]+)==(\S+)", file.read_text())
+    }
+
+
+def test_no_file_names_a_package_registry():
+    hosts = [
+        "pypi|org",
+        "pythonhosted|org",
+        "npmjs|org",
+        "proxy.golang|org",
+        "deb.debian|org",
+        "crates|io",
+        "maven|org",
+    ]
+    assert not list(mentions("|".join(re.escape(host.replace("|", ".")) for host in hosts)))
+
+
+def test_no_file_names_a_path_of_the_machine_it_was_written_on():
+    assert not list(mentions(r"\.\." + r"/shared\b|(?<![\w.$}-])/" + r"(work|root|Users)/"))
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+def test_a_lock_file_pins_by_hash_and_names_no_address(lock):
+    text = lock.read_text()
+    entries = re.split(r"(?m)^(?=\S)", text)[1:]
+    assert entries
+    assert not [
+        entry for entry in entries if not re.match(r"[\w.-]+==\S+( ; .+)? \\\n +--hash=sha256:[0-9a-f]{64}", entry)
+    ]
+    assert "://" not in text
+
+
+def test_the_lock_holds_a_fitting_version_of_everything_that_pyproject_asks_for():
+    groups = [PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"].values()]
+    wanted = [
+        Requirement(line)
+        for group in [*groups, PROJECT["dependency-groups"]["dev"]]
+        for line in group
+        if "{" not in str(line)
+    ]
+    have = locked(ROOT / "requirements" / "dev.txt")
+    for need in wanted:
+        versions = [version for name, version in have if name == canonicalize_name(need.name)]
+        assert versions, f"{need} is not locked: make lock"
+        assert all(Version(version) in need.specifier for version in versions), (
+            f"{need} is locked at {versions}: make lock"
+        )
+
+
+def test_the_image_gets_versions_that_were_tested_and_nothing_of_the_simulator():
+    image = locked(ROOT / "requirements" / "controller.txt")
+    assert image < locked(ROOT / "requirements" / "dev.txt")
+    assert not {name for name, _ in image} & {"numpy", "pandas", "prometheus-api-client", "requests"}
+
+
+def test_the_packages_that_are_installed_are_the_packages_on_disk():
+    on_disk = [init.parent.relative_to(ROOT) for package in PACKAGES for init in (ROOT / package).rglob("__init__.py")]
+    assert PROJECT["tool"]["setuptools"]["packages"] == sorted(".".join(path.parts) for path in on_disk)
+
+
+def test_the_algorithms_import_nothing_but_mathematics_and_containers():
+    allowed = {"algorithms", "collections", "dataclasses", "enum", "math", "numpy", "typing"}
+    for file in (ROOT / "algorithms").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or "."] if isinstance(node, ast.ImportFrom) else []
+            assert {name.split(".")[0] for name in names} <= allowed, f"{file.name} imports {names}"
+
+
+def test_every_decision_has_a_number_of_its_own_and_a_title():
+    files = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    assert len({file.name[:4] for file in files}) == len(files)
+    for file in files:
+        assert re.match(rf"# {int(file.name[:4])}\. \w[^\n]+\n", file.read_text()), f"{file.name} has no title"
+
+
+def test_every_change_note_has_a_name_that_towncrier_counts():
+    legal = re.compile(r"(\d+|\+[\w-]+)\.(feature|bugfix|doc|removal|misc)\.md|README\.md")
+    assert not [file.name for file in (ROOT / "changelog.d").iterdir() if not legal.fullmatch(file.name)]
+
+
+@pytest.mark.parametrize(
+    ("ci", "outcome"), [("true", "2 failed, 1 error"), ("", "2 skipped, 1 xfailed")], ids=["in CI", "at a desk"]
+)
+def test_a_test_that_is_skipped_in_ci_has_failed(tmp_path, ci, outcome):
+    shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)
+    (tmp_path / "test_absent.py").write_text("import pytest\n\npytest.importorskip('a_module_that_nobody_has')\n")
+    (tmp_path / "test_skips.py").write_text(
+        "import pytest\n\ndef test_skipped():\n    pytest.skip('no time')\n\n"
+        "@pytest.mark.xfail\ndef test_expected_to_fail():\n    assert False\n"
+    )
+    options = "-p pytest_asyncio.plugin -p no:cacheprovider --continue-on-collection-errors"
+    env = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": options, "CI": ci}
+    pytest_there = [sys.executable, "-m", "pytest", tmp_path]
+    ran = subprocess.run(pytest_there, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert f" {outcome} in " in ran.stdout
+    assert (ran.returncode != 0) == (ci == "true")
