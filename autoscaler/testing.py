@@ -2,9 +2,10 @@
 
 import asyncio
 import selectors
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from autoscaler.ports import Query, Reading, ServiceName
+from autoscaler.ports import Fleet, Order, Outcome, Query, Reading, Replica, ServiceName
+from autoscaler.targets.surplus import surplus
 
 HANGING_S = 20.0
 """Real seconds without anything to do, and no timer set, after which `VirtualTimeLoop` says that a test hangs."""
@@ -67,3 +68,78 @@ class FakeMetricsSource:
         if now_s - reading.sampled_s > query.max_age_s:
             return Reading(None, now_s, problem=f"what was told of {service} is {now_s - reading.sampled_s:g} s old")
         return reading
+
+
+class FakeScaleTarget:
+    """A `ScaleTarget` in memory, by the clock it is given: a replica is ready when its cold start is over.
+
+    A test says what goes on: `running[replica]` is how many requests it serves, `errors[service]` the error that an
+    order for it comes to, and a service in `unseen` cannot be observed.
+    """
+
+    def __init__(self, services: Iterable[ServiceName], now: Callable[[], float], *, cold_start_s: float = 0.0) -> None:
+        self.running: dict[str, int] = {}
+        self.errors: dict[ServiceName, str] = {}
+        self.unseen: set[ServiceName] = set()
+        self._now = now
+        self._cold_start_s = cold_start_s
+        self._asked = dict.fromkeys(services, 0)
+        self._started = dict.fromkeys(self._asked, 0)
+        self._replicas: dict[ServiceName, dict[str, _FakeReplica]] = {service: {} for service in self._asked}
+
+    async def observe(self, services: Sequence[ServiceName]) -> Mapping[ServiceName, Fleet]:
+        """Give what runs for each service."""
+        seen = [service for service in services if service in self._asked and service not in self.unseen]
+        return {service: Fleet(self._asked[service], self._staying(service)) for service in seen}
+
+    async def scale(self, orders: Sequence[Order]) -> Sequence[Outcome]:
+        """Carry out all orders at once."""
+        return [Outcome(order.service, self._carry_out(order)) for order in orders]
+
+    def alive(self, service: ServiceName) -> tuple[str, ...]:
+        """Name the replicas that are there, those included that leave and have something to serve, the oldest first."""
+        replicas = self._replicas[service]
+        return tuple(name for name, replica in replicas.items() if not replica.leaving or self.running.get(name))
+
+    def kill(self, name: str) -> None:
+        """Let a replica die: it serves nothing more, and is started anew."""
+        self.running.pop(name, None)
+        for replicas in self._replicas.values():
+            if name in replicas:
+                replicas[name].started_s = self._now()
+
+    def _staying(self, service: ServiceName) -> tuple[Replica, ...]:
+        replicas = self._replicas[service].items()
+        return tuple(self._seen(name, replica) for name, replica in replicas if not replica.leaving)
+
+    def _seen(self, name: str, replica: "_FakeReplica") -> Replica:
+        now_s = self._now()
+        ready = now_s - replica.started_s >= self._cold_start_s
+        return Replica(name, ready, self.running.get(name, 0), now_s - replica.born_s)
+
+    def _carry_out(self, order: Order) -> str:
+        if order.service not in self._asked:
+            return f"{order.service} is no service of this target"
+        if order.replicas < 0:
+            return f"{order.replicas} replicas cannot be"
+        if order.service in self.errors:
+            return self.errors[order.service]
+        self._asked[order.service] = order.replicas
+        staying = self._staying(order.service)
+        for name in surplus(order, staying):
+            self._replicas[order.service][name].leaving = True
+        for _ in range(order.replicas - len(staying)):
+            self._start(order.service)
+        return ""
+
+    def _start(self, service: ServiceName) -> None:
+        self._started[service] += 1
+        name = f"{service.rpartition('/')[2]}-{self._started[service]}"
+        self._replicas[service][name] = _FakeReplica(self._now())
+
+
+class _FakeReplica:
+    def __init__(self, now_s: float) -> None:
+        self.born_s = now_s
+        self.started_s = now_s
+        self.leaving = False

@@ -126,9 +126,9 @@ async def _output(*command: str | Path) -> str:
 def _hey_answers(text: str) -> tuple[Answer, ...]:
     """Read hey's CSV: times in seconds with four digits, in the order of Answer."""
     header, *rows = text.splitlines() or [""]
+    if header != HEY_HEADER:
+        raise LoadError(f"hey printed what is no result: its first line is {header!r}")
     try:
-        if header != HEY_HEADER:
-            raise ValueError(f"its first line is {header!r}")
         return tuple(starmap(_hey_answer, csv.reader(rows)))
     except (TypeError, ValueError) as error:
         raise LoadError(f"hey printed what is no result: {error}") from error

@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from autoscaler.loop import leaving_order
 from autoscaler.ports import Fleet, Order, Outcome, Replica, ServiceName
 from autoscaler.targets.replica import Lifetimes, LocalReplica, Routing
+from autoscaler.targets.surplus import surplus
 
 _log = logging.getLogger(__name__)
 
@@ -127,18 +127,12 @@ class LocalProcesses:
         if self._closed:
             return "the target is closed"
         service.asked = order.replicas
-        for replica in self._surplus(service, order):
-            replica.leave()
+        staying = {replica.name: replica for replica in service.staying()}
+        for name in surplus(order, self._fleet(service).replicas):
+            staying[name].leave()
         for _ in range(service.asked - len(service.staying())):
             self._start(order.service, service)
         return ""
-
-    def _surplus(self, service: _Service, order: Order) -> list[LocalReplica]:
-        """Pick who leaves: those named, in their order, and after them others in the order in which they should."""
-        staying = {replica.name: replica for replica in service.staying()}
-        others = [replica for replica in self._fleet(service).replicas if replica.name not in order.leaving]
-        names = [name for name in dict.fromkeys(order.leaving) if name in staying] + list(leaving_order(others))
-        return [staying[name] for name in names[: max(len(staying) - order.replicas, 0)]]
 
     def _start(self, name: ServiceName, service: _Service) -> None:
         service.started += 1
