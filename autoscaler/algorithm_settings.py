@@ -6,6 +6,7 @@ from pydantic import AfterValidator, model_validator
 
 from autoscaler.fields import Model, Percent, WholeSeconds, between, exactly_one, lasting
 from autoscaler.hpa_settings import Hpa, Keda
+from autoscaler.kpa_settings import Kpa
 
 
 def _above_one(value: float) -> float:
@@ -54,11 +55,12 @@ class AlgorithmChoice(Model):
     """Exactly one algorithm with its settings."""
 
     concurrency: Concurrency | None = None
+    kpa: Kpa | None = None
     mpa: Mpa | None = None
     hpa: Hpa | None = None
     keda: Keda | None = None
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
-        exactly_one(self, "concurrency", "mpa", "hpa", "keda")
+        exactly_one(self, "concurrency", "kpa", "mpa", "hpa", "keda")
         return self

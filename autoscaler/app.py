@@ -1,6 +1,10 @@
-"""The only place that builds concrete objects: from policies to services, queries and what the gateway is told."""
+"""The only place that builds concrete objects: from policies to services, queries, and what the controller needs."""
 
-from collections.abc import Iterable
+import random
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+
+import aiohttp
 
 from autoscaler.deciding import decider
 from autoscaler.gateway.config import Affinity, GatewayService, Timeouts
@@ -8,7 +12,10 @@ from autoscaler.gateway.dispatch import Kind, Limits
 from autoscaler.gateway.paths import PathRule
 from autoscaler.loop import Service
 from autoscaler.policy import Prometheus, ScalingPolicy, Traffic
-from autoscaler.ports import Query, ServiceName
+from autoscaler.ports import Clock, Query, Recorder, ScaleTarget, ServiceName
+from autoscaler.run import Controller, WakeUps
+from autoscaler.sources.prometheus import PrometheusSource
+from autoscaler.sources.stream import StreamSource
 
 
 def services(policies: Iterable[ScalingPolicy]) -> dict[ServiceName, Service]:
@@ -49,3 +56,43 @@ def _gateway_service(policy: ScalingPolicy, traffic: Traffic) -> GatewayService:
         backends=None if spec.backends is None else {address: address for address in spec.backends},
     )
 
+
+@asynccontextmanager
+async def controller(
+    policies: Sequence[ScalingPolicy],
+    *,
+    clock: Clock,
+    target: ScaleTarget,
+    gateways: Iterable[str],
+    prometheus: str | None,
+    tick_s: float,
+    recorders: Sequence[Recorder],
+) -> AsyncIterator[Controller]:
+    """Build a controller that listens to gateways while the block runs; whoever enters it runs it.
+
+    Args:
+        policies: what is decided on.
+        clock: the time of looks and ticks.
+        target: what is observed and scaled.
+        gateways: metrics addresses of all gateways, as `host:port`.
+        prometheus: address of the default server; None is none.
+        tick_s: distance of the ticks; Prometheus must answer within one.
+        recorders: are given every decision.
+    """
+    wake_ups = WakeUps()
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
+        StreamSource(session, clock.now, random.Random(), wake_ups.add) as streams,  # noqa: S311 - spreads reconnections
+    ):
+        streams.set_gateways(gateways)
+        yield Controller(
+            services(policies),
+            clock=clock,
+            target=target,
+            tick_s=tick_s,
+            metered=PrometheusSource(session, deadline_s=tick_s),
+            queries=queries(policies, prometheus),
+            streams=streams,
+            wake_ups=wake_ups,
+            recorders=recorders,
+        )

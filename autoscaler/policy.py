@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from algorithms.knative_scale import ScaleOptions
 from autoscaler.algorithm_settings import AlgorithmChoice
 from autoscaler.fields import Duration, Model, Percent, between, exactly_one, lasting
 from autoscaler.hpa_settings import Bounds
@@ -156,7 +157,19 @@ class PolicySpec(Model):
         exactly_one(self, "scale_target_ref", "backends")
         if self.min_replicas > self.max_replicas:
             raise ValueError(f"minReplicas: must be at most maxReplicas, which is {self.max_replicas}")
+        self.kpa_options()
         return self
+
+    def kpa_options(self) -> ScaleOptions | None:
+        """Resolve the settings of `kpa`, where that is chosen; raises ValueError on what Knative refuses."""
+        if self.algorithm.kpa is None:
+            return None
+        return self.algorithm.kpa.options(
+            container_concurrency=self.container_concurrency,
+            utilisation=self.target_utilization,
+            min_replicas=self.min_replicas,
+            max_replicas=self.max_replicas,
+        )
 
     @property
     def bounds(self) -> Bounds:

@@ -40,6 +40,26 @@ class Streams(Protocol):
         ...
 
 
+class WakeUps:
+    """Services that must be decided now: whoever hears of it adds them, the controller takes them."""
+
+    def __init__(self) -> None:
+        self._services: set[ServiceName] = set()
+        self._any = asyncio.Event()
+
+    def add(self, service: ServiceName) -> None:
+        """Have a service decided now: requests met zero replicas, or its queue has grown."""
+        self._services.add(service)
+        self._any.set()
+
+    async def take(self) -> set[ServiceName]:
+        """Wait until there are some, and take them all."""
+        await self._any.wait()
+        self._any.clear()
+        taken, self._services = self._services, set()
+        return taken
+
+
 class Controller:
     """Keeps the replicas of all services at what their policies say, until it is cancelled."""
 
@@ -53,6 +73,7 @@ class Controller:
         metered: MetricsSource | None = None,
         queries: Mapping[ServiceName, Query] | None = None,
         streams: Streams | None = None,
+        wake_ups: WakeUps | None = None,
         recorders: Sequence[Recorder] = (),
     ) -> None:
         """Wire it.
@@ -64,7 +85,8 @@ class Controller:
             tick_s: distance of the ticks.
             metered: Prometheus, for the services that `queries` names.
             queries: how each of these is asked for.
-            streams: the gateways' streams; whoever reads them calls `wake`.
+            streams: the gateways' streams.
+            wake_ups: filled by whoever reads the streams.
             recorders: are given every decision, after it was written.
         """
         self._services = services
@@ -76,14 +98,10 @@ class Controller:
         self._streams = streams
         self._recorders = tuple(recorders)
         self._seen_s: dict[ServiceName, float] = {}
-        self._woken: set[ServiceName] = set()
-        self._wake = asyncio.Event()
+        self._wake_ups = wake_ups or WakeUps()
         self._writing: set[ServiceName] = set()
-
-    def wake(self, service: ServiceName) -> None:
-        """Have a service decided now: requests met zero replicas, or its queue has grown."""
-        self._woken.add(service)
-        self._wake.set()
+        self._missed: set[ServiceName] = set()
+        """Woken while a write of theirs was under way: decided again right after it."""
 
     async def run(self) -> None:
         """Tick and answer wake-ups until cancelled."""
@@ -100,10 +118,8 @@ class Controller:
 
     async def _answer_wake_ups(self, group: asyncio.TaskGroup) -> None:
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            woken = self._woken - self._writing
-            self._woken -= woken
+            woken = await self._wake_ups.take()
+            self._missed |= woken & self._writing
             await self._decide(group, woken, {})
 
     async def _read(self) -> Mapping[ServiceName, Reading]:
@@ -142,8 +158,9 @@ class Controller:
         finally:
             self._writing.discard(taken.service)
         self._record(taken, outcomes[0])
-        if taken.service in self._woken:
-            self._wake.set()
+        if taken.service in self._missed:
+            self._missed.remove(taken.service)
+            self._wake_ups.add(taken.service)
 
     def _record(self, taken: Step, outcome: Outcome | None) -> None:
         record = Record(taken.service, taken.look, taken.decision, outcome)

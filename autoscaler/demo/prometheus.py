@@ -1,0 +1,101 @@
+"""A Prometheus of the demo's own, which scrapes the gateway every second."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+
+CONFIGURATION = """\
+global:
+  scrape_interval: 1s
+  scrape_timeout: 1s
+scrape_configs:
+  - job_name: gateway
+    static_configs:
+      - targets: ["{target}"]
+"""
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 10.0
+
+
+class PrometheusError(Exception):
+    """Prometheus did not start; the message says what it printed last."""
+
+
+@contextlib.asynccontextmanager
+async def prometheus(program: Path, folder: Path, target: str) -> AsyncIterator[str]:
+    """Run Prometheus while the block runs, and give its base address once it answers.
+
+    Args:
+        program: which one.
+        folder: where its configuration, its data and its log go.
+        target: the `host:port` that it scrapes.
+
+    Raises:
+        PrometheusError: it ended, or was not ready in time.
+    """
+    configuration = _configuration(folder, target)
+    address = f"127.0.0.1:{_free_port()}"
+    log = folder / "prometheus.log"
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            program,
+            f"--config.file={configuration}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address={address}",
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # Ctrl-C is for us; we end it
+        )
+    try:
+        await _ready(process, f"http://{address}", log)
+        yield f"http://{address}"
+    finally:
+        await _stop(process)
+
+
+def _configuration(folder: Path, target: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "prometheus.yaml"
+    path.write_text(CONFIGURATION.format(target=target))
+    return path
+
+
+def _last_words(log: Path) -> str:
+    return log.read_text(errors="replace").strip().rpartition("\n")[2]
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+async def _ready(process: asyncio.subprocess.Process, url: str, log: Path) -> None:
+    try:
+        async with asyncio.timeout(START_TIMEOUT_S), aiohttp.ClientSession() as session:
+            while process.returncode is None:
+                with contextlib.suppress(aiohttp.ClientError):
+                    async with session.get(f"{url}/-/ready") as answer:
+                        if answer.ok:
+                            return
+                await asyncio.sleep(0.05)
+    except TimeoutError as error:
+        raise PrometheusError(f"Prometheus was not ready within {START_TIMEOUT_S:g} s; its log: {log}") from error
+    raise PrometheusError(f"Prometheus ended with status {process.returncode}: {_last_words(log)}")
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()

@@ -1,0 +1,130 @@
+"""What the demo's run needs, started and stopped as one: gateway, Prometheus, replicas, controller."""
+
+import asyncio
+import shutil
+import sys
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from autoscaler import programs
+from autoscaler.app import controller, gateway_services
+from autoscaler.clock import SystemClock
+from autoscaler.demo.plan import Plan
+from autoscaler.demo.prometheus import prometheus
+from autoscaler.demo.witness import Sight, Witness
+from autoscaler.gateway.proxy import Gateway
+from autoscaler.recorders import DecisionLog, Latest, log_changes
+from autoscaler.status import serve_status
+from autoscaler.targets.local import LocalProcesses, Router
+from autoscaler.targets.replica import Lifetimes
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """All that runs."""
+
+    address: str
+    """Where requests are sent."""
+    counts: str
+    """Where counts come from, in words."""
+    status: str
+    """Where the newest decisions are shown."""
+    witness: Witness
+
+
+@asynccontextmanager
+async def staged(plan: Plan, folder: Path, port: int) -> AsyncIterator[Stage]:
+    """Run it all while the block runs.
+
+    Args:
+        plan: what is run, already at its speed.
+        folder: for logs, decisions and Prometheus' data; emptied first.
+        port: of the gateway; 0 takes a free one.
+
+    Raises:
+        OSError: the port is in use.
+        PrometheusError: there is one, and it does not start.
+    """
+    service = plan.policy.service
+    clock, latest = SystemClock(), Latest()
+    _empty(folder)
+    async with AsyncExitStack() as stack:
+        gateway = Gateway(gateway_services([plan.policy]))
+        address, metrics = await gateway.start(port=port, metrics_port=0)
+        stack.push_async_callback(gateway.stop)
+        target = await stack.enter_async_context(_replicas(plan, folder, gateway))
+        server, counts = await _prometheus(stack, folder, metrics)
+        dispatcher = gateway.dispatcher(service)
+
+        async def sight() -> Sight:
+            fleet = (await target.observe([service]))[service]
+            return Sight(fleet, len(target.processes()), dispatcher.running, dispatcher.queued)
+
+        witness = Witness(sight, clock.now)
+        log = stack.enter_context(_opened(folder / "decisions.jsonl"))
+        status = await stack.enter_async_context(serve_status(latest, 0))
+        control = await stack.enter_async_context(
+            controller(
+                [plan.policy],
+                clock=clock,
+                target=target,
+                gateways=[metrics],
+                prometheus=server,
+                tick_s=plan.tick_s,
+                recorders=[log_changes, latest, DecisionLog(log), witness.record],
+            )
+        )
+        await stack.enter_async_context(beside(control.run()))
+        await stack.enter_async_context(beside(witness.watch()))
+        yield Stage(f"http://{address}", counts, status, witness)
+
+
+def _replicas(plan: Plan, folder: Path, gateway: Gateway) -> LocalProcesses:
+    """Build the target: its replicas are stand-ins, and what it says of them the gateway is told."""
+    dispatcher = gateway.dispatcher(plan.policy.service)
+    router = Router(
+        running=lambda _service, replica: dispatcher.running_on(replica),
+        on_ready=gateway.add_backend,
+        on_leaving=gateway.drain_backend,
+        on_gone=gateway.remove_backend,
+    )
+    command = [
+        *(sys.executable, "-m", "autoscaler.demo.standin", "--port", "{port}", "--seed", f"{plan.seed}{{number}}"),
+        *("--concurrency", str(plan.policy.spec.container_concurrency)),
+        *("--service-time", str(plan.service_time), "--cold-start", str(plan.cold_start)),
+    ]
+    return LocalProcesses(
+        {plan.policy.service: command}, router, folder / "replicas", Lifetimes().scaled(1 / plan.speed)
+    )
+
+
+async def _prometheus(stack: AsyncExitStack, folder: Path, target: str) -> tuple[str | None, str]:
+    """Start Prometheus where there is one; gives its address, and what counts come from in words."""
+    program = programs.find("prometheus")
+    if program is None:
+        return None, "the gateway's stream alone (no Prometheus found; `make programs` installs one)"
+    server = await stack.enter_async_context(prometheus(program, folder / "prometheus", target))
+    return server, f"Prometheus ({program}) and the gateway's stream"
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run something beside the block; its failure ends the block, and the block's end ends it."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(work)
+        yield
+        task.cancel()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    with path.open("w") as file:
+        yield file
+
+
+def _empty(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "replicas").mkdir(parents=True)
