@@ -162,7 +162,7 @@ def condition_after(options: ScaleOptions, before: Condition, *, want: int, read
         timed_out = before.active is Active.ACTIVATING and needed > 0
         return Condition(Active.INACTIVE, "TimedOut" if timed_out else "NoTraffic", initialised)
     if want < 0 and before.active is Active.INACTIVE:
-        return Condition(Active.INACTIVE, "NoTraffic", initialised)
+        return Condition(Active.INACTIVE, "NoTraffic" if ready < needed else before.reason, initialised)
     if ready < needed:
         return Condition(Active.ACTIVATING, "Queued", initialised)
     return Condition(Active.ACTIVE, "", initialised)

@@ -16,9 +16,7 @@ from algorithms.state import VERSION, check
 from algorithms.types import State
 
 _NEVER = -(2**62)
-"""L of a window that was never written: longer ago than any window is long."""
-_UNSET = 2**62
-"""F of a window that holds nothing: later than any second."""
+"""F and L of a window that was never written: longer ago than any window is long."""
 
 DELAY_SLOT_S = 2
 """Length of a slot of the delay: Knative's tick."""
@@ -37,7 +35,7 @@ class _Slots:
         self._window_s = window_s
         self._slots = [0.0] * window_s
         self._total = 0.0
-        self._first = _UNSET
+        self._first = _NEVER
         self._last = _NEVER
 
     def record(self, second: int, value: float) -> None:
@@ -56,7 +54,7 @@ class _Slots:
     def _admits(self, second: int) -> bool:
         if second + self._window_s <= self._last:  # rule 3
             return False
-        self._first = min(self._first, second)
+        self._first = second if self._first == _NEVER else min(self._first, second)
         if second > self._last:
             self._advance(second)
         return True
@@ -89,30 +87,32 @@ class _Slots:
         for old in range(self._last, self._last - kept, -1):
             slots[old % window_s] = self._slots[old % self._window_s]
             total += slots[old % window_s]
-        self._first = self._last - self._window_s + 1 if kept else _UNSET
+        self._first = self._last - self._window_s + 1 if kept else _NEVER
         self._window_s, self._slots, self._total = window_s, slots, total
 
     def export(self) -> State:
-        """Give the seconds that are known, oldest first; earlier slots hold nothing."""
-        known = range(max(self._first, self._last - self._window_s + 1), self._last + 1)
+        """Give the sums, oldest first and from the first that is not zero."""
+        oldest = self._last - self._window_s + 1
+        sums = [self._slots[second % self._window_s] for second in range(oldest, self._last + 1)]
+        zeros = next((place for place, value in enumerate(sums) if value), len(sums))
         return {
             "version": VERSION,
             "window_s": self._window_s,
-            "first": None if self._first == _UNSET else self._first,
+            "first": None if self._first == _NEVER else self._first,
             "last": None if self._last == _NEVER else self._last,
             "total": self._total,
-            "values": [self._slots[second % self._window_s] for second in known],
+            "sums": sums[zeros:],
         }
 
     def restore(self, state: State) -> None:
         """Continue from an exported window, which is resized to the length of this one."""
         check(state, "window")
         window_s, self._window_s = self._window_s, state["window_s"]
-        self._first = _UNSET if state["first"] is None else state["first"]
+        self._first = _NEVER if state["first"] is None else state["first"]
         self._last = _NEVER if state["last"] is None else state["last"]
         self._total = state["total"]
         self._slots = [0.0] * self._window_s
-        for age, value in enumerate(reversed(state["values"])):
+        for age, value in enumerate(reversed(state["sums"])):
             self._slots[(self._last - age) % self._window_s] = value
         self.resize(window_s, self._last)
 

@@ -154,7 +154,7 @@ def compare_scaler_cases(document: Document) -> Comparison:
         compare_resolution(tally, f"case {number}", case["config"], case["resolved"])
         before, out = case["in"], case["out"]
         options = scale_options(case["resolved"], before["progress_deadline_s"])
-        condition = Condition(Active(before["active"]), "", before["scale_target_initialized"])
+        condition = Condition(Active(before["active"]), "NoTraffic", before["scale_target_initialized"])
         path = Path(before["sks_mode"] == "Proxy", before["proxy_for_s"], before["probe_ok"])
         numbers = {"desired": before["desired"], "replicas": before["current_replicas"]}
         got = scale(options, condition, before["in_status_s"], path, **numbers)
