@@ -1,0 +1,99 @@
+"""Knative's autoscaler as a whole: windows, decision, bounds and the way to zero, for one service behind our gateway.
+
+The gateway is what Knative calls the activator. It is always in the path: it answers every probe, and the grace period
+has passed for it long ago. It reports requests in flight, so the metric is concurrency.
+"""
+
+from math import floor, inf
+
+from algorithms.feeder import covered, head
+from algorithms.knative_scale import UNKNOWN, Active, Condition, Lifecycle, Path, ScaleOptions
+from algorithms.kpa import KpaCore
+from algorithms.state import VERSION, check
+from algorithms.types import Look, State, Wish
+
+_BEHIND_GATEWAY = Path(proxied=True, proxied_s=inf, probe_ok=True)
+
+
+def _condition_found(look: Look) -> Condition:
+    """Tell where a service stands when it is seen for the first time.
+
+    One that serves or is at zero has been started before, and its initial scale is history; one that has replicas of
+    which none is ready is starting.
+    """
+    if look.ready:
+        return Condition(Active.ACTIVE, "", initialised=True)
+    if not look.replicas:
+        return Condition(Active.INACTIVE, "NoTraffic", initialised=True)
+    return Condition(Active.ACTIVATING, "Queued", initialised=False)
+
+
+class Kpa:
+    """Wishes for what Knative would ask for, given the same seconds."""
+
+    def __init__(self, options: ScaleOptions) -> None:
+        self._options = options
+        self._core: KpaCore | None = None
+        self._lifecycle = Lifecycle(Condition(Active.ACTIVATING, "", initialised=False), 0.0)
+        self._desired = UNKNOWN
+
+    def wish(self, look: Look) -> Wish:
+        """Put the look into the windows, decide on them, and apply bounds and scale to zero."""
+        core = self._core or self._begin(look)
+        self._feed(core, look)
+        stable, panic = core.averages(look.now_s)
+        decision = core.decider.decide(look.now_s, look.ready, stable, panic)
+        if decision.valid:
+            self._desired = decision.desired
+        seen = f"stable {stable:g}, panic {panic:g} in flight" if decision.valid else "no data, the last decision holds"
+        return self._applied(look, seen + ", in panic" if core.decider.panicking else seen)
+
+    def _begin(self, look: Look) -> KpaCore:
+        self._lifecycle = Lifecycle(_condition_found(look), look.now_s)
+        self._core = KpaCore(self._options, look.now_s, look.ready)
+        return self._core
+
+    def _feed(self, core: KpaCore, look: Look) -> None:
+        """Put a known count into its seconds; a service without replicas and requests reports nothing."""
+        if look.inflight is None or not (look.replicas or head(look)):
+            return
+        for second in covered(look):
+            core.replace(second, look.inflight)
+        core.replace(floor(look.now_s), head(look))
+
+    def _applied(self, look: Look, seen: str) -> Wish:
+        """Take the desired number through bounds and scale to zero; what is not written is held."""
+        before = self._lifecycle.condition.active
+        scaling = self._lifecycle.step(
+            self._options,
+            look.now_s,
+            _BEHIND_GATEWAY,
+            desired=self._desired,
+            replicas=look.replicas,
+            ready=look.ready,
+        )
+        if self._desired == UNKNOWN and scaling.replicas is None:
+            return Wish(None, seen)
+        replicas = look.replicas if scaling.replicas is None else scaling.replicas
+        return Wish(
+            replicas, seen if replicas == self._desired else f"{seen}; {self._desired} desired while {before.name}"
+        )
+
+    def export(self) -> State:
+        """Give windows, decision, condition and the last desired number; no windows before the first look."""
+        return {
+            "version": VERSION,
+            "core": self._core and self._core.export(),
+            "lifecycle": self._lifecycle.export(),
+            "desired": self._desired,
+        }
+
+    def restore(self, state: State) -> None:
+        """Continue from an exported state; raises ValueError on an unknown version."""
+        check(state, "Kpa")
+        self._core = None
+        if state["core"] is not None:
+            self._core = KpaCore(self._options, 0.0, 0)
+            self._core.restore(state["core"])
+        self._lifecycle.restore(state["lifecycle"])
+        self._desired = state["desired"]
