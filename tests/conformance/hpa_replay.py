@@ -1,6 +1,6 @@
 """Replays an HPA and a ScaledObject, and words what their status and their events would show.
 
-The algorithms give reasons as values; Kubernetes' sentences, and how a write changes a condition, are put together here.
+The algorithms give reasons as values; here are Kubernetes' sentences, and how a write changes a condition.
 """
 
 from collections.abc import Callable, Mapping
