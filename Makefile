@@ -1,7 +1,7 @@
 # Each target sets up what it needs. `make` alone lists them.
 BIN := .venv/bin
 
-.PHONY: help setup programs check lint test demo lock
+.PHONY: help setup programs lint check test demo mutants lock
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
@@ -25,6 +25,10 @@ test: lint programs ## the whole suite
 
 demo: setup ## the main job on this machine; ARGS="--speed 1" and others: ARGS=--help
 	@$(BIN)/autoscaler demo $(ARGS)
+
+mutants: setup ## change the algorithms in small ways and list the changes that no test notices; ARGS="algorithms.kpa*"
+	$(BIN)/mutmut run $(ARGS)
+	$(BIN)/mutmut results
 
 lock: setup ## compile the lock files anew
 	@tools/lock
