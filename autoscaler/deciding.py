@@ -26,8 +26,9 @@ def decider(policy: ScalingPolicy) -> Decider:
     if chosen.keda:
         return _as_it_is(Keda(chosen.keda.options(spec.bounds, policy.metadata.annotations)))
     if chosen.concurrency:
-        return _safe(Concurrency(_kpa_options(chosen.concurrency, spec)), spec, chosen.concurrency)
-    return _safe(Mpa(target=spec.target), spec, None)
+        options = _kpa_options(chosen.concurrency, spec)
+        return _safe(Concurrency(options), spec, chosen.concurrency.safety, options.stable_window_s)
+    return _safe(Mpa(target=spec.target), spec, settings.Safety(), window_s=0.0)
 
 
 def _as_it_is(algorithm: Algorithm) -> Decider:
@@ -35,9 +36,8 @@ def _as_it_is(algorithm: Algorithm) -> Decider:
     return Decider(algorithm, min_replicas=0, max_replicas=MAX_REPLICAS)
 
 
-def _safe(algorithm: Algorithm, spec: PolicySpec, chosen: settings.Concurrency | None) -> Decider:
-    """Put our own rules around an algorithm; an algorithm without a window has no first one to wait for."""
-    safety = chosen.safety if chosen else settings.Safety(from_zero=False, first_window=False)
+def _safe(algorithm: Algorithm, spec: PolicySpec, safety: settings.Safety, window_s: float) -> Decider:
+    """Put our own rules around an algorithm that remembers so much."""
     return Decider(
         algorithm,
         stabilisers=[
@@ -45,7 +45,7 @@ def _safe(algorithm: Algorithm, spec: PolicySpec, chosen: settings.Concurrency |
             Passing(),
             *_falling(spec.scale_down),
             *([PartOfTheWhole()] if safety.partial_count else []),
-            *([FirstWindow(window_s=chosen.stable_window)] if chosen and safety.first_window else []),
+            *([FirstWindow(window_s=window_s)] if safety.first_window else []),
         ],
         min_replicas=spec.min_replicas,
         max_replicas=spec.max_replicas,

@@ -1,0 +1,1 @@
+"""Figures for docs/performance.md; each benchmark prints a table and writes `build/bench/NAME.json`."""

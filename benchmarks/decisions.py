@@ -1,0 +1,70 @@
+"""CPU time of one decision, windows and reasons included, for each algorithm and number of services."""
+
+from autoscaler.app import services
+from autoscaler.loop import Service, step
+from autoscaler.policy import ScalingPolicy
+from autoscaler.ports import Fleet, Replica
+from algorithms.types import Look
+from benchmarks.figures import cpu_s, report
+
+ALGORITHMS = ("concurrency", "mpa", "hpa", "keda")
+SIZES = (1, 1_000, 10_000)
+DECISIONS = 100_000
+"""In one run, at least."""
+TICK_S = 2.0
+START_S = 1.7e9
+
+BUSY = Fleet(5, tuple(Replica(f"pod-{number}", ready=True, running=1, age_s=60.0) for number in range(5)))
+IDLE = Fleet(0, ())
+
+
+def fleet(algorithm: str, size: int) -> dict[str, Service]:
+    """Build so many services with one algorithm."""
+    documents = (
+        {
+            "apiVersion": "inflight.dev/v1alpha1",
+            "kind": "ScalingPolicy",
+            "metadata": {"name": f"service-{number}"},
+            "spec": {"scaleTargetRef": {"name": "x"}, "algorithm": {algorithm: {}}},
+        }
+        for number in range(size)
+    )
+    return services([ScalingPolicy.model_validate(document) for document in documents])
+
+
+def measure(algorithm: str, size: int, *, busy: bool) -> float:
+    """Give microseconds per decision, with five requests in flight on five replicas, or idle at zero."""
+    services = fleet(algorithm, size)
+    ticks = max(DECISIONS // size, 2)
+    now_s = START_S
+    runs, count = (BUSY, 5.0) if busy else (IDLE, 0.0)
+
+    def work() -> None:
+        nonlocal now_s
+        for _ in range(ticks):
+            since_s, now_s = now_s, now_s + TICK_S
+            look = Look(now_s, since_s, count, runs.asked, len(runs.replicas), count)
+            step(services, dict.fromkeys(services, (look, runs)))
+
+    return cpu_s(work) / (ticks * size) * 1e6
+
+
+def main() -> None:
+    """Measure all and report."""
+    report(
+        "decisions",
+        [
+            {
+                "algorithm": algorithm,
+                "services": size,
+                "busy, us": measure(algorithm, size, busy=True),
+                "idle at zero, us": measure(algorithm, size, busy=False),
+            }
+            for algorithm in ALGORITHMS
+            for size in SIZES
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
