@@ -7,6 +7,7 @@ from algorithms.decider import Decider
 from algorithms.feeder import GoodTime
 from algorithms.hpa import Hpa
 from algorithms.keda import Keda
+from algorithms.knative import Kpa
 from algorithms.kpa import KpaOptions
 from algorithms.mpa import Mpa
 from algorithms.stabilisers import FirstWindow, FromZero, PartOfTheWhole, Passing, ScaleDownDelay, ToZeroDelay
@@ -25,6 +26,8 @@ def decider(policy: ScalingPolicy) -> Decider:
         return _as_it_is(Hpa(chosen.hpa.options(spec.bounds)))
     if chosen.keda:
         return _as_it_is(Keda(chosen.keda.options(spec.bounds, policy.metadata.annotations)))
+    if (kpa := spec.kpa_options()) is not None:
+        return _as_it_is(Kpa(kpa))
     if chosen.concurrency:
         options = _kpa_options(chosen.concurrency, spec)
         return _safe(Concurrency(options), spec, chosen.concurrency.safety, options.stable_window_s)

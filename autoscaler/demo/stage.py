@@ -21,6 +21,8 @@ from autoscaler.status import serve_status
 from autoscaler.targets.local import LocalProcesses, Router
 from autoscaler.targets.replica import Lifetimes
 
+HOST = "127.0.0.1"
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -53,7 +55,8 @@ async def staged(plan: Plan, folder: Path, port: int) -> AsyncIterator[Stage]:
     _empty(folder)
     async with AsyncExitStack() as stack:
         gateway = Gateway(gateway_services([plan.policy]))
-        address, metrics = await gateway.start(port=port, metrics_port=0)
+        await gateway.start(port=port, metrics_port=0, host=HOST)
+        metrics = f"{HOST}:{gateway.metrics_port}"
         stack.push_async_callback(gateway.stop)
         target = await stack.enter_async_context(_replicas(plan, folder, gateway))
         server, counts = await _prometheus(stack, folder, metrics)
@@ -79,7 +82,7 @@ async def staged(plan: Plan, folder: Path, port: int) -> AsyncIterator[Stage]:
         )
         await stack.enter_async_context(beside(control.run()))
         await stack.enter_async_context(beside(witness.watch()))
-        yield Stage(f"http://{address}", counts, status, witness)
+        yield Stage(f"http://{HOST}:{gateway.port}", counts, status, witness)
 
 
 def _replicas(plan: Plan, folder: Path, gateway: Gateway) -> LocalProcesses:
