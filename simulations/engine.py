@@ -1,0 +1,323 @@
+"""The reference engine: one service, request by request, on a heap of what happens next.
+
+Rules:
+1. Events are (time, priority, sequence). At one instant what ends or becomes ready comes first, then what arrives, then
+   what the gateway tells, and the controller's tick last; equals come in the order in which they were scheduled.
+2. Requests are dispatched by the gateway's own `Dispatcher`; decisions are taken by the live controller's own `step`.
+3. A replica on its way out is given nothing new, and stays until what it serves has ended.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from heapq import heappop, heappush
+from math import floor, inf, nan
+from typing import Any, cast
+
+import numpy as np
+
+from autoscaler.gateway.dispatch import Dispatcher, Grant, Granted, Held, Refused
+from autoscaler.looks import look
+from autoscaler.loop import Service, step
+from autoscaler.ports import Order, Outcome, Reading, Record
+from simulations.fleet import SimulatedFleet, SimulatedReplica
+from simulations.history import (
+    HUNG_UP,
+    QUEUE_TIMEOUT,
+    REFUSED,
+    REPLICA_DIED,
+    SERVED,
+    STILL_IN,
+    Change,
+    History,
+    Requests,
+)
+from simulations.luck import Luck
+from simulations.setup import Arrival, Setup, Source
+from simulations.telemetry import Telemetry
+
+ENDS, ARRIVES, TELLS, LOOKS = range(4)
+"""Priorities at one instant."""
+
+Happen = Callable[[Any], None]
+
+
+class Request:
+    """One request on its way."""
+
+    __slots__ = ("arrival", "end_s", "latency_s", "number", "replica", "start_s", "status")
+
+    def __init__(self, number: int, arrival: Arrival) -> None:
+        self.number = number
+        self.arrival = arrival
+        self.replica: SimulatedReplica | None = None
+        self.start_s = self.end_s = self.latency_s = nan
+        self.status = STILL_IN
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has left."""
+        return self.end_s >= 0
+
+
+class Engine:
+    """One run; `run` may be called once."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        source: Source,
+        service: Service,
+        luck: Luck,
+        recorder: Callable[[Record], None] | None = None,
+    ) -> None:
+        """Set up a run that begins at 0.
+
+        Args:
+            setup: the service, its fleet, and how it is watched.
+            source: its requests.
+            service: how it is decided on; its state is used up by the run.
+            luck: where cold starts and lifetimes are drawn.
+            recorder: is given every decision; without one the history keeps them all.
+        """
+        self._setup, self._source = setup, source
+        self._services = {setup.service: service}
+        self._dispatcher = Dispatcher(setup.limits)
+        self._telemetry = Telemetry(setup, self._dispatcher)
+        self._fleet = SimulatedFleet(setup.pools, luck)
+        self._heap: list[tuple[float, int, int, Happen, Any]] = []
+        self._sequence = self._to_come = 0
+        self._now_s = self._moved_s = self._looked_s = 0.0
+        self._requests: list[Request] = []
+        self._asked = setup.initial
+        self._changes = [Change(0.0, setup.initial)]
+        self._records: list[Record] = []
+        self._recorder = recorder or self._records.append
+        self._line_due = False
+
+    def run(self) -> History:
+        """Let it all happen; KeyboardInterrupt ends it early, with what has happened so far."""
+        partial = False
+        self._begin()
+        try:
+            while self._heap and self._heap[0][0] <= self._setup.until_s:
+                self._now_s, _, _, happen, subject = heappop(self._heap)
+                happen(subject)
+        except KeyboardInterrupt:
+            partial = True
+        return self._history(partial=partial)
+
+    def _begin(self) -> None:
+        for _ in range(self._setup.initial):
+            self._fleet.add(0.0)
+        for replica in self._fleet.placed(0.0):
+            self._become_ready(replica)
+        self._arrivals = self._source.arrivals()
+        self._pull(None)
+        if self._setup.scrape_s < inf:
+            self._at(0.0, TELLS, self._scrape, None)
+        if self._setup.tick_s < inf:
+            self._at(0.0, LOOKS, self._tick, None)
+
+    def _history(self, *, partial: bool) -> History:
+        end_s = max(self._moved_s, self._looked_s) if partial or self._setup.until_s == inf else self._setup.until_s
+        return History(
+            engine="reference",
+            end_s=end_s,
+            requests=request_columns(self._requests),
+            replicas=self._fleet.columns(end_s),
+            changes=tuple(self._changes),
+            decisions=tuple(self._records),
+            inflight_s=self._dispatcher.seconds_total(end_s),
+            partial=partial,
+        )
+
+    def _at(self, t_s: float, priority: int, happen: Happen, subject: Any) -> None:
+        if t_s < inf:
+            self._sequence += 1
+            heappush(self._heap, (t_s, priority, self._sequence, happen, subject))
+
+    # Requests.
+
+    def _pull(self, _: None) -> None:
+        """Take the next of the requests that come whatever happens; one at a time, as there may be no end of them."""
+        arrival = next(self._arrivals, None)
+        if arrival is not None:
+            self._expect(arrival)
+            self._at(arrival.t_s, ARRIVES, self._pull, None)
+
+    def _expect(self, arrival: Arrival | None) -> None:
+        if arrival is not None:
+            self._to_come += 1
+            self._at(arrival.t_s, ARRIVES, self._arrive, arrival)
+
+    def _arrive(self, arrival: Arrival) -> None:
+        self._to_come -= 1
+        request = Request(len(self._requests), arrival)
+        self._requests.append(request)
+        match self._dispatcher.arrive(request.number, self._now_s):
+            case Granted(name):
+                self._start(request, name)
+            case Held(deadline_s):
+                self._at(deadline_s, ENDS, self._expire, None)
+                self._at(self._now_s + arrival.patience_s, ENDS, self._lose_patience, request)
+            case Refused():
+                self._left(request, REFUSED)
+        self._at(arrival.t_s + arrival.timeout_s, ENDS, self._hang_up, request)
+        self._changed()
+
+    def _start(self, request: Request, backend: str) -> None:
+        request.replica, request.start_s = self._fleet[backend], self._now_s
+        request.replica.begin(request.number, self._now_s)
+        takes_s = request.arrival.service_s / self._fleet.speed(request.replica)
+        self._at(self._now_s + takes_s, ENDS, self._finish, request)
+
+    def _request(self, called: Hashable) -> Request:
+        """Find a request by what the dispatcher calls it: its number."""
+        return self._requests[cast("int", called)]
+
+    def _start_all(self, grants: Iterable[Grant]) -> None:
+        for number, backend in grants:
+            self._start(self._request(number), backend)
+
+    def _finish(self, request: Request) -> None:
+        if request.ended or request.replica is None:
+            return
+        request.replica.end(request.number, self._now_s)
+        self._left(request, SERVED)
+        self._start_all(self._dispatcher.finish(request.number, self._now_s))
+        self._let_go(request.replica)
+        self._changed()
+
+    def _left(self, request: Request, status: int) -> None:
+        request.end_s = self._now_s
+        self._answer(request, status)
+
+    def _answer(self, request: Request, status: int) -> None:
+        if request.status == STILL_IN:
+            request.status, request.latency_s = status, self._now_s - request.arrival.t_s
+            self._expect(self._source.after(request.arrival, status, self._now_s))
+
+    def _expire(self, _: None) -> None:
+        due = self._dispatcher.expire(self._now_s)
+        for number in due.timed_out:
+            self._left(self._request(number), QUEUE_TIMEOUT)
+        self._start_all(due.grants)
+        if due.timed_out:
+            self._changed()
+
+    def _lose_patience(self, request: Request) -> None:
+        if not request.ended and request.replica is None:
+            self._start_all(self._dispatcher.abandon(request.number, self._now_s))
+            self._left(request, HUNG_UP)
+            self._changed()
+
+    def _hang_up(self, request: Request) -> None:
+        """A replica goes on with what it has begun; whoever is still in the queue leaves it."""
+        self._lose_patience(request)
+        self._answer(request, HUNG_UP)
+
+    # Replicas.
+
+    def _fill(self) -> None:
+        for _ in range(self._asked - len(self._fleet.staying)):
+            self._fleet.add(self._now_s)
+        for replica in self._fleet.placed(self._now_s):
+            self._at(self._now_s + self._fleet.cold_start_s(replica), ENDS, self._become_ready, replica)
+
+    def _become_ready(self, replica: SimulatedReplica) -> None:
+        if replica.gone:
+            return
+        replica.ready_s = self._now_s
+        self._start_all(self._dispatcher.add_backend(replica.name, self._now_s))
+        self._at(self._now_s + self._fleet.lifetime_s(replica), ENDS, self._die, replica)
+        self._changed()
+
+    def _let_go(self, replica: SimulatedReplica) -> None:
+        if replica.leaving and not replica.serving:
+            self._fleet.remove(replica, self._now_s)
+            self._fill()
+
+    def _die(self, replica: SimulatedReplica) -> None:
+        """Lose a replica and what it serves; as the number asked for stands, another one takes its place."""
+        if replica.gone or self._is_idle():
+            return
+        self._start_all(self._dispatcher.remove_backend(replica.name, self._now_s))
+        for number in sorted(replica.serving):
+            replica.end(number, self._now_s)
+            self._left(self._requests[number], REPLICA_DIED)
+            self._start_all(self._dispatcher.abandon(number, self._now_s))
+        self._fleet.remove(replica, self._now_s)
+        self._fill()
+        self._changed()
+
+    # The controller.
+
+    def _changed(self) -> None:
+        """Have the gateway tell what has changed, once the changes of a short while are gathered."""
+        self._moved_s = self._now_s
+        if self._setup.immediate:
+            self._telemetry.tell(self._now_s)
+            self._decide(None)
+        elif not self._line_due:
+            self._line_due = self._setup.line_s < inf
+            self._at(self._now_s + self._setup.line_s, TELLS, self._tell, None)
+
+    def _tell(self, _: None) -> None:
+        self._line_due = False
+        if self._telemetry.tell(self._now_s) and self._setup.wakes:
+            self._decide(None)
+
+    def _scrape(self, _: None) -> None:
+        self._telemetry.scrape(self._now_s)
+        self._again(self._setup.scrape_s, TELLS, self._scrape)
+
+    def _tick(self, _: None) -> None:
+        self._decide(self._telemetry.metered(self._now_s))
+        self._again(self._setup.tick_s, LOOKS, self._tick)
+
+    def _again(self, every_s: float, priority: int, happen: Happen) -> None:
+        """Do it at the next point of a fixed grid, as the live driver does, unless nothing will ever happen again."""
+        if not self._is_at_rest():
+            self._at((floor(self._now_s / every_s) + 1) * every_s, priority, happen, None)
+
+    def _is_idle(self) -> bool:
+        return not self._to_come and not self._dispatcher.queued and not self._dispatcher.running
+
+    def _is_at_rest(self) -> bool:
+        settled = self._is_idle() and self._asked == self._fleet.alive <= self._setup.least
+        return settled or self._now_s - self._moved_s >= self._setup.settle_s
+
+    def _decide(self, metered: Reading | None) -> None:
+        name, now_s = self._setup.service, self._now_s
+        fleet = self._fleet.observe(self._asked, now_s)
+        live = self._telemetry.live(self._looked_s, now_s)
+        seen = look(now_s, self._looked_s, fleet, metered=metered, live=live, gateways=1)
+        self._looked_s = now_s
+        (taken,) = step(self._services, {name: (seen, fleet)})
+        if taken.order is not None:
+            self._scale(taken.order)
+        self._recorder(Record(name, seen, taken.decision, Outcome(name) if taken.order else None))
+
+    def _scale(self, order: Order) -> None:
+        self._asked = order.replicas
+        self._changes.append(Change(self._now_s, self._asked))
+        for name in order.leaving:
+            replica = self._fleet[name]
+            self._fleet.leave(replica, self._now_s)
+            self._start_all(self._dispatcher.drain_backend(name, self._now_s))
+            self._let_go(replica)
+        self._fill()
+
+
+def request_columns(requests: Sequence[Request]) -> Requests:
+    """Make columns of requests that are in order of arrival."""
+    arrivals = [request.arrival for request in requests]
+    return Requests(
+        arrival_s=np.array([arrival.t_s for arrival in arrivals], dtype=float),
+        start_s=np.array([request.start_s for request in requests], dtype=float),
+        end_s=np.array([request.end_s for request in requests], dtype=float),
+        status=np.array([request.status for request in requests], dtype=np.int64),
+        replica=np.array([-1 if r.replica is None else r.replica.number for r in requests], dtype=np.int64),
+        client=np.array([arrival.client for arrival in arrivals], dtype=np.int64),
+        latency_s=np.array([request.latency_s for request in requests], dtype=float),
+        service_s=np.array([arrival.service_s for arrival in arrivals], dtype=float),
+    )

@@ -1,0 +1,100 @@
+"""What must hold in every run, whatever its scenario; a run in which it does not is wrong and is not reported.
+
+Little's law is an identity on a sample path (Little, *A Proof for the Queuing Formula L = lambda W*, 1961): the
+integral of the requests in the system is the sum of the times that each spends in it.
+"""
+
+import numpy as np
+
+from simulations.history import SERVED, STILL_IN, Floats, History, Integers, Requests
+
+RELATIVE = 1e-9
+"""Rounding, of sums over many requests."""
+
+
+class BrokenInvariantError(Exception):
+    """The simulator itself is wrong; the text says which invariants do not hold."""
+
+
+def check(history: History, *, concurrency: int, fifo: bool = True) -> None:
+    """Check a run.
+
+    Args:
+        history: the run.
+        concurrency: requests that a replica may serve at a time; 0 is no limit.
+        fifo: whether requests start in the order of their arrival.
+
+    Raises:
+        BrokenInvariantError: naming each invariant that does not hold.
+    """
+    requests = history.requests
+    checks = {
+        "Little's law on the sample path": _obeys_little(history),
+        "what came in went out or is still in": _is_conserved(history),
+        "no request started before it came, or ended before it started": _is_causal(requests),
+        "requests started in the order of their arrival": not fifo or _is_fifo(requests),
+        f"no replica served more than {concurrency} at a time": _is_within(history, concurrency),
+        "nothing started on a replica before it was ready or after it was drained": _is_served_by_the_ready(history),
+    }
+    broken = [name for name, holds in checks.items() if not holds]
+    if broken:
+        raise BrokenInvariantError("; ".join(broken))
+
+
+def _ends(history: History) -> Floats:
+    """When each left, or the end of the run for those still in."""
+    ends: Floats = np.where(np.isnan(history.requests.end_s), history.end_s, history.requests.end_s)
+    return ends
+
+
+def _obeys_little(history: History) -> bool:
+    spent = _ends(history) - history.requests.arrival_s
+    return bool(abs(spent.sum() - history.inflight_s) <= RELATIVE * max(history.inflight_s, history.end_s, 1.0))
+
+
+def _is_conserved(history: History) -> bool:
+    left = ~np.isnan(history.requests.end_s)
+    answered = history.requests.status != STILL_IN
+    started = ~np.isnan(history.requests.start_s)
+    served = history.requests.status == SERVED
+    return bool(
+        np.all(answered[left]) and np.all(started[served]) and np.all(started == (history.requests.replica >= 0))
+    )
+
+
+def _is_causal(requests: Requests) -> bool:
+    early = (requests.start_s < requests.arrival_s) | (requests.end_s < requests.arrival_s)
+    return not bool(np.any(early | (requests.end_s < requests.start_s)))
+
+
+def _is_fifo(requests: Requests) -> bool:
+    starts = requests.start_s[~np.isnan(requests.start_s)]
+    return bool(np.all(np.diff(starts) >= 0))
+
+
+def _is_within(history: History, concurrency: int) -> bool:
+    requests = history.requests
+    started = requests.replica >= 0
+    starts, ends, replicas = requests.start_s[started], _ends(history)[started], requests.replica[started]
+    return not concurrency or bool(np.all(most_at_once(starts, ends, replicas) <= concurrency))
+
+
+def most_at_once(starts_s: Floats, ends_s: Floats, replicas: Integers) -> Integers:
+    """Count, at each start and end, the requests on its replica; one that ends frees its place for one that starts."""
+    owner = np.concatenate([replicas, replicas])
+    times = np.concatenate([ends_s, starts_s])
+    steps = np.repeat(np.array([-1, 1], dtype=np.int64), len(starts_s))
+    # A request that takes no time must not end before it has started.
+    instant = np.concatenate([ends_s == starts_s, np.zeros(len(starts_s), dtype=bool)])
+    order = np.lexsort((np.where(instant, 2, steps), times, owner))
+    # All starts and ends of a replica cancel out, so the count is zero again where the next replica begins.
+    return np.cumsum(steps[order])
+
+
+def _is_served_by_the_ready(history: History) -> bool:
+    requests, replicas = history.requests, history.replicas
+    started = requests.replica >= 0
+    starts, which = requests.start_s[started], requests.replica[started]
+    leaving = np.where(np.isnan(replicas.leaving_s), np.inf, replicas.leaving_s)
+    gone = np.where(np.isnan(replicas.gone_s), np.inf, replicas.gone_s)
+    return bool(np.all(starts >= replicas.ready_s[which]) and np.all(starts <= np.minimum(leaving, gone)[which]))

@@ -1,0 +1,70 @@
+"""What the controller gets to know of the gateway: the lines of its stream, and Prometheus' scrapes.
+
+Rules, as in the live system:
+1. A line is told when the changes of a short while are gathered. Between lines a count is taken to stay what it was.
+2. A line with a queue that grew, or with requests where there were none, cannot wait for the next tick.
+3. A query finds the newest sample that is old enough to have arrived.
+"""
+
+from math import inf
+from typing import NamedTuple
+
+from autoscaler.gateway.dispatch import Dispatcher
+from autoscaler.looks import NOTHING_HEARD, Live
+from autoscaler.ports import Reading
+from simulations.setup import Setup
+
+NO_SAMPLE = "Prometheus has no sample yet"
+
+
+class _Line(NamedTuple):
+    t_s: float
+    queued: int
+    inflight: int
+    seconds_total: float
+
+    def seconds_at(self, now_s: float) -> float:
+        return self.seconds_total + self.inflight * (now_s - self.t_s)
+
+
+class Telemetry:
+    """What is known of one service by one controller."""
+
+    def __init__(self, setup: Setup, dispatcher: Dispatcher) -> None:
+        self._setup = setup
+        self._dispatcher = dispatcher
+        self._line = _Line(0.0, 0, 0, 0.0)
+        self._looked_seconds = 0.0
+        self._samples: list[Reading] = []
+
+    def tell(self, now_s: float) -> bool:
+        """Tell the state; whether it cannot wait (rule 2)."""
+        before = self._line
+        queued, running = self._dispatcher.queued, self._dispatcher.running
+        line = self._line = _Line(now_s, queued, queued + running, self._dispatcher.seconds_total(now_s))
+        self._looked_seconds = min(self._looked_seconds, line.seconds_total)
+        return line.queued > before.queued or before.inflight == 0 < line.inflight
+
+    def live(self, since_s: float, now_s: float) -> Live:
+        """Give what the lines say, with the mean since the last look."""
+        if self._setup.line_s == inf:
+            return NOTHING_HEARD
+        seconds = self._line.seconds_at(now_s)
+        mean = (seconds - self._looked_seconds) / (now_s - since_s) if now_s > since_s else None
+        self._looked_seconds = seconds
+        return Live(latest=self._line.inflight, mean=mean)
+
+    def scrape(self, now_s: float) -> None:
+        """Take a sample of the gauge."""
+        value = float(self._dispatcher.queued + self._dispatcher.running)
+        self._samples.append(Reading(value, now_s, series=1))
+
+    def metered(self, now_s: float) -> Reading | None:
+        """Give what a query finds (rule 3); None without Prometheus."""
+        if self._setup.scrape_s == inf:
+            return None
+        samples, seen_s = self._samples, now_s - self._setup.metric_lag_s
+        while len(samples) > 1 and samples[1].sampled_s <= seen_s:
+            del samples[0]
+        found = samples and samples[0].sampled_s <= seen_s
+        return samples[0] if found else Reading(None, now_s, problem=NO_SAMPLE)

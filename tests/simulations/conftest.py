@@ -1,0 +1,59 @@
+"""What the simulator's tests are made of: setups and sources in a few words."""
+
+from math import inf
+
+import pytest
+
+from algorithms.decider import Decider
+from algorithms.distributions import Constant
+from algorithms.state import Stateless
+from algorithms.types import Wish
+from autoscaler.gateway.dispatch import Limits
+from autoscaler.loop import Service
+from simulations.engine import Engine
+from simulations.luck import Luck
+from simulations.setup import Arrival, Pool, Setup
+
+UNLIMITED = Limits(concurrency=1, queue_length=10**9, queue_timeout_s=inf)
+
+
+class Given:
+    """Requests that are given as they are."""
+
+    def __init__(self, *arrivals):
+        self._arrivals = [arrival if isinstance(arrival, Arrival) else Arrival(*arrival) for arrival in arrivals]
+
+    def arrivals(self):
+        return iter(self._arrivals)
+
+    def after(self, _ended, _status, _now_s):
+        return None
+
+
+class Scripted(Stateless):
+    """Wishes for what is written for a time: `[(from_s, replicas), ...]`."""
+
+    def __init__(self, script):
+        self._script = script
+
+    def wish(self, look):
+        return Wish([replicas for from_s, replicas in self._script if from_s <= look.now_s][-1], "as written")
+
+
+def scripted(*script):
+    return Service(Decider(Scripted(script), min_replicas=0, max_replicas=1000))
+
+
+def setup_with(**changes):
+    known = {"service": "default/x", "limits": UNLIMITED, "pools": (Pool("gpu", (Constant(20.0),)),)}
+    return Setup(**(known | changes))
+
+
+@pytest.fixture
+def simulate():
+    """Run requests through the reference engine, by a script of replicas."""
+
+    def run(*arrivals, script=((0.0, 0),), seed=1, **changes):
+        return Engine(setup_with(**changes), Given(*arrivals), scripted(*script), Luck(seed)).run()
+
+    return run
