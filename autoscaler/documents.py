@@ -15,7 +15,7 @@ KeyPath = tuple[str | int, ...]
 """Where a value stands in a document: keys and list indices, like pydantic's `loc`."""
 
 
-class DocumentError(Exception):
+class DocumentError(ValueError):
     """What the user wrote is wrong: one line for each problem, with file, line, key, value and what is legal."""
 
     def __init__(self, problems: list[str]) -> None:
