@@ -1,0 +1,201 @@
+"""The heart of the gateway: finds the service of a request by its Host, and sees the request through.
+
+Who knows the pods tells it by `set_backends`, `drain_backend` and `remove_backend`; who wants to know the counts reads
+the stream or the metrics.
+"""
+
+import asyncio
+import random
+import secrets
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import cast
+
+from aiohttp import web
+
+from autoscaler.clock import SystemClock
+from autoscaler.gateway.config import GatewayService
+from autoscaler.gateway.dispatch import Dispatcher
+from autoscaler.gateway.edge import ClientConnection, EdgeLimits, EdgeServer, Sent, answer_bytes
+from autoscaler.gateway.heads import BadRequestError, Forwarded, read_request
+from autoscaler.gateway.service import ServiceGate
+from autoscaler.gateway.visit import Visit
+
+_LONGEST_RETRY_AFTER_S = 120
+_REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
+
+
+class Routes:
+    """Finds the service of a host: the exact name first, then the longest wildcard, then `*`."""
+
+    def __init__(self, services: Mapping[str, GatewayService]) -> None:
+        self._exact: dict[str, str] = {}
+        self._below: dict[str, str] = {}
+        self._any: str | None = None
+        for name, service in services.items():
+            for host in service.hosts:
+                if host == "*":
+                    self._any = name
+                elif host.startswith("*."):
+                    self._below[host[1:].lower()] = name
+                else:
+                    self._exact[host.lower().rstrip(".")] = name
+
+    def find(self, host: str) -> str | None:
+        """Give the service's name, None for a host that nobody has."""
+        found = self._exact.get(host)
+        if found is not None:
+            return found
+        labels = host.split(".")
+        below = ("." + ".".join(labels[n:]) for n in range(1, len(labels)))
+        return next((self._below[suffix] for suffix in below if suffix in self._below), self._any)
+
+
+class Core:
+    """All services of one gateway, without a socket; made inside the event loop that it belongs to."""
+
+    def __init__(
+        self,
+        services: Mapping[str, GatewayService],
+        *,
+        key: bytes | None = None,
+        uid: str | None = None,
+        limits: EdgeLimits | None = None,
+        trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = (),
+        rng: random.Random | None = None,
+    ) -> None:
+        """Build a gateway.
+
+        Args:
+            services: what it serves, by `namespace/name`.
+            key: signs the cookies; one of its own makes cookies end with the process.
+            uid: what the gateway is called in its stream.
+            limits: what any client may take.
+            trusted_proxies: whose X-Forwarded headers are believed.
+            rng: spreads `Retry-After`.
+        """
+        self.loop = asyncio.get_running_loop()
+        self._key = key or secrets.token_bytes(32)
+        self.uid = uid or secrets.token_hex(8)
+        self._clock = SystemClock()
+        self.started_s = self._clock.now()
+        self._trusted_proxies = trusted_proxies
+        self._rng = rng or random.Random()  # noqa: S311
+        self._requests = 0
+        self.gates: dict[str, ServiceGate] = {}
+        self.watchers: set[asyncio.Event] = set()
+        """Set whenever a count changes."""
+        self._routes = Routes({})
+        self.edge = EdgeServer(self._handle, limits or EdgeLimits())
+        self.reload(services)
+
+    def now_s(self) -> float:
+        """Unix time at start plus the time since, so that it never steps."""
+        return self._clock.now()
+
+    @property
+    def draining(self) -> bool:
+        """Whether the gateway is about to go."""
+        return self.edge.draining
+
+    def loop_time(self) -> float:
+        """The time by which requests are counted."""
+        return self.loop.time()
+
+    def _changed(self) -> None:
+        for watcher in self.watchers:
+            watcher.set()
+
+    # Services and pods.
+
+    def reload(self, services: Mapping[str, GatewayService]) -> None:
+        """Serve these from now on; who is held in a service that stays keeps the place."""
+        for name in self.gates.keys() - services.keys():
+            self._drop(name)
+        for name, service in services.items():
+            gate = self.gates.get(name)
+            if gate is None:
+                gate = self.gates[name] = ServiceGate(service, self._key, self.loop, self._changed)
+            else:
+                gate.apply(service)
+            if service.backends is not None:
+                gate.set_backends(service.backends)
+        self._routes = Routes(services)
+        self._changed()
+
+    def dispatcher(self, service: str) -> Dispatcher:
+        """Give a service's dispatcher; raises KeyError for an unknown one."""
+        return self.gates[service].dispatcher
+
+    def set_backends(self, service: str, backends: Mapping[str, str]) -> None:
+        """Have exactly these pods, by name with their `host:port`; the others drain."""
+        self.gates[service].set_backends(backends)
+
+    def add_backend(self, service: str, name: str, address: str) -> None:
+        """Send requests to a pod that is ready."""
+        self.gates[service].add(name, address)
+
+    def drain_backend(self, service: str, name: str) -> None:
+        """Send a pod nothing new, and let what it serves end."""
+        self.gates[service].drain(name)
+
+    def remove_backend(self, service: str, name: str) -> None:
+        """Forget a pod that is gone; what it served ends with 502 at once."""
+        self.gates[service].remove(name)
+
+    def _drop(self, name: str) -> None:
+        gate = self.gates.pop(name)
+        gate.turn_away_all()
+        gate.set_backends({})
+        gate.close()
+
+    # Requests.
+
+    async def _handle(self, request: web.BaseRequest) -> Sent:
+        message = request._message  # noqa: SLF001
+        keep_alive = not message.should_close and not self.draining
+        client = cast("ClientConnection", request.protocol)
+        try:
+            head = read_request(message.method, message.path, message.raw_headers)
+        except BadRequestError as error:
+            return _answer(client, 400, str(error), keep_alive=False)
+        if message.method in _REFUSED_METHODS:
+            return _answer(client, 405, f"{message.method} is not for a gateway", keep_alive=False)
+        if head.expect and head.expect != b"100-continue":
+            return _answer(client, 417, "only 100-continue can be expected", keep_alive=False)
+        name = self._routes.find(head.host)
+        if name is None:
+            return _answer(client, 404, "no service has this host", keep_alive=keep_alive and not request.body_exists)
+        visit = Visit(
+            self.gates[name],
+            request,
+            head,
+            self._forwarded(client),
+            self._request_id(),
+            retry_after_s=self._retry_after_s,
+            keep_alive=keep_alive,
+        )
+        return await visit.run()
+
+    def _request_id(self) -> bytes:
+        self._requests += 1
+        return b"%b-%x" % (self.uid.encode(), self._requests)
+
+    def _forwarded(self, client: ClientConnection) -> Forwarded:
+        peer = client.peername
+        host = peer[0] if isinstance(peer, tuple) else "unknown"
+        trusted = bool(self._trusted_proxies) and any(ip_address(host) in net for net in self._trusted_proxies)
+        return Forwarded(host.encode(), trusted)
+
+    def _retry_after_s(self, gate: ServiceGate) -> int:
+        """When a slot should be free for one more, by what requests took until now, spread by a quarter."""
+        served = gate.counts.service_s
+        mean_s = served.total / max(1, sum(served.counts))
+        slots = max(1, len(gate.dispatcher.backends)) * max(1, gate.dispatcher.limits.concurrency)
+        wait_s = mean_s * (1 + gate.dispatcher.queued) / slots
+        return max(1, min(_LONGEST_RETRY_AFTER_S, round(wait_s * self._rng.uniform(1.0, 1.25) + 0.5)))
+
+
+def _answer(client: ClientConnection, status: int, text: str, *, keep_alive: bool) -> Sent:
+    client.send(answer_bytes(status, text, keep_alive=keep_alive))
+    return Sent(keep_alive=keep_alive)

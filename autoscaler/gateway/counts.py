@@ -1,0 +1,67 @@
+"""What became of one service's requests: plain numbers on the hot path, read when somebody scrapes."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from enum import Enum
+
+WAIT_BUCKETS_S = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+SERVICE_BUCKETS_S = (0.005, 0.025, 0.1, 0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0, 60.0, 120.0, 300.0)
+
+
+class Ending(Enum):
+    """How a request ended; each has exactly one."""
+
+    SERVED = "served"
+    QUEUE_FULL = "queue_full"
+    QUEUE_TIMEOUT = "queue_timeout"
+    ASLEEP = "asleep"
+    DRAINED = "drained"
+    """Still held when the gateway had to go."""
+    REFUSED = "refused"
+    """Pods refused it too often."""
+    ABANDONED_QUEUED = "abandoned_queued"
+    ABANDONED_RUNNING = "abandoned_running"
+    UPSTREAM_RESET = "upstream_reset"
+    UPSTREAM_TIMEOUT = "upstream_timeout"
+    INVALID_RESPONSE = "invalid_response"
+    BAD_REQUEST = "bad_request"
+    CLIENT_STALLED = "client_stalled"
+
+
+class Histogram:
+    """Counts by upper bound, and their sum."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count a value in."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        """Give (upper bound, how many were not above it), the last bound being +Inf."""
+        so_far = 0
+        buckets: list[tuple[str, float]] = []
+        for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
+            so_far += count
+            buckets.append((bound, so_far))
+        return buckets
+
+
+class Counts:
+    """All counts of one service, from the gateway's start."""
+
+    def __init__(self) -> None:
+        self.endings = dict.fromkeys(Ending, 0)
+        self.wait_s = Histogram(WAIT_BUCKETS_S)
+        self.service_s = Histogram(SERVICE_BUCKETS_S)
+        self.retries = 0
+        self.abandoned_late = 0
+        """Requests that reached a pod though their client had gone while they waited."""
+        self.tunnels = 0
+        """Upgraded connections that are open."""

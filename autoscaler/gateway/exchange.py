@@ -1,0 +1,180 @@
+"""One request at one pod: the response goes to the client as it comes, and the slot is free when the pod is done.
+
+Rules:
+1. The pod's slot is given back once the pod has said its last byte, whether or not the client has taken it.
+2. Nothing is added to a response that has begun: if the pod breaks off, the client's connection is cut.
+3. Reading from the pod pauses while a client leaves more than `RESPONSE_BUFFER_BYTES` lying.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+from autoscaler.gateway.edge import ClientConnection
+from autoscaler.gateway.heads import has, response_bytes
+from autoscaler.gateway.upstream import Failure, Pod, PodConnection, ResponseHead
+
+
+class Terms(NamedTuple):
+    """How a response is to be written to this client."""
+
+    http10: bool
+    bodiless: bool
+    keep_alive: bool
+    added: bytes
+    """Header lines of ours, such as a cookie."""
+
+
+class Exchange:
+    """Takes a pod's response and passes it on; `done` tells how it ended: None is well."""
+
+    def __init__(
+        self, client: ClientConnection, pod: Pod, connection: PodConnection, terms: Terms, release: Callable[[], None]
+    ) -> None:
+        self._client: ClientConnection | None = client
+        self._pod = pod
+        self._connection = connection
+        self._terms = terms
+        self._release = release
+        self._loop = asyncio.get_running_loop()
+        self._out: list[bytes] = []
+        self._chunked = False
+        self._until_eof = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline_s = 0.0
+        self._drained: asyncio.Future[None] | None = None
+        self.began = False
+        """Whether the client has been sent any of the response."""
+        self.keep_alive = terms.keep_alive
+        self.status = 0
+        self.switch: tuple[ResponseHead, bytes] | None = None
+        self.done: asyncio.Future[Failure | None] = self._loop.create_future()
+        pod.open.add(self)
+        client.listener = self
+
+    def limit(self, start_s: float, total_s: float) -> None:
+        """Give the pod so long for its first byte, and so long for all."""
+        self._deadline_s = self._loop.time() + total_s
+        self._timer = self._loop.call_later(min(start_s, total_s), self._expired)
+
+    async def until_writable(self) -> None:
+        """Wait until the pod takes more of the request's body."""
+        if self._connection.writing_paused and not self.done.done():
+            self._drained = self._loop.create_future()
+            await self._drained
+
+    def leave(self) -> None:
+        """Go on without the client: what the pod still says is thrown away."""
+        self._client = None
+        self._connection.resume_reading()
+
+    def cancel(self) -> None:
+        """Break off."""
+        self._end(Failure.RESET)
+        self._connection.close()
+
+    # Sink
+
+    def responded(self, head: ResponseHead) -> None:
+        """Write the response's head."""
+        self._restart_timer()
+        self.status = head.status
+        terms = self._terms
+        added = [terms.added] if terms.added else []
+        if head.has_body and not has(head.headers, b"content-length"):
+            self._until_eof = terms.http10
+            self._chunked = not terms.http10
+            if self._chunked:
+                added.append(b"Transfer-Encoding: chunked\r\n")
+        going = self._client is None or self._client.edge.draining
+        self.keep_alive = self.keep_alive and not (self._until_eof or going)
+        if not self.keep_alive:
+            added.append(b"Connection: close\r\n")
+        elif terms.http10:
+            added.append(b"Connection: keep-alive\r\n")
+        self._out.append(response_bytes(head.status, head.reason, head.headers, added))
+
+    def received(self, data: bytes) -> None:
+        """Write a part of the body."""
+        if self._chunked:
+            self._out += (b"%x\r\n" % len(data), data, b"\r\n")
+        else:
+            self._out.append(data)
+
+    def flush(self) -> None:
+        """Send the client what has come in."""
+        if self._out:
+            if self._client is not None:
+                self._client.send(b"".join(self._out))
+                self.began = True
+            self._out.clear()
+
+    def switched(self, head: ResponseHead, early: bytes) -> None:
+        """Leave the connection to whoever asked for another protocol."""
+        self.switch = (head, early)
+        self.status = head.status
+        self._stop(None)
+
+    def ended(self) -> None:
+        """Send the rest, and free the pod."""
+        if self._chunked:
+            self._out.append(b"0\r\n\r\n")
+        self.flush()
+        self._end(None)
+        self._pod.give_back(self._connection)
+
+    def failed(self, failure: Failure) -> None:
+        """Free the pod; what has begun is cut."""
+        if failure is Failure.STALE:
+            self._stop(failure)
+            return
+        self._end(failure)
+        self._connection.close()
+        if self.began and self._client is not None:
+            self.keep_alive = False
+            self._client.abort()
+
+    def writable(self) -> None:
+        """Let the request's body go on."""
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    # ClientListener
+
+    def client_paused(self) -> None:
+        """Let the pod wait for the client."""
+        self._connection.pause_reading()
+
+    def client_resumed(self) -> None:
+        """Let the pod go on."""
+        self._connection.resume_reading()
+
+    def client_eof(self) -> bool:
+        """Take half a connection for none."""
+        return False
+
+    # Endings.
+
+    def _end(self, failure: Failure | None) -> None:
+        if self._stop(failure):
+            self._release()
+
+    def _stop(self, failure: Failure | None) -> bool:
+        if self.done.done():
+            return False
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._client is not None:
+            self._client.listener = None
+        self._pod.open.discard(self)
+        self.done.set_result(failure)
+        self.writable()
+        return True
+
+    def _restart_timer(self) -> None:
+        if self._timer is not None and self._timer.when() < self._deadline_s:
+            self._timer.cancel()
+            self._timer = self._loop.call_at(self._deadline_s, self._expired)
+
+    def _expired(self) -> None:
+        self.failed(Failure.TIMEOUT)

@@ -1,0 +1,196 @@
+"""Heads of messages on their way through: what a hop keeps for itself is taken off, what it owes is added.
+
+Rules:
+1. Names, values, their order and their number stay as they came; nothing is folded, quoted or decoded.
+2. How a body ends is said by us from what was parsed, never copied from a header that `Connection` could name.
+3. Our own headers are added after the hop-by-hop ones are taken off, so that a client cannot have them taken off.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+_HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+_OURS_IN_REQUESTS = frozenset(
+    {b"expect", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-request-id", b"cookie"}
+)
+_NEVER_NAMED = frozenset({b"host", b"content-length", b"close", b"upgrade"})
+"""What `Connection` cannot take off, whatever it says."""
+_LONGEST_REQUEST_ID = 128
+_CONTENT_LENGTH = b"content-length"
+_LOOKED_AT = frozenset({b"host", b"cookie", b"connection", b"upgrade", b"expect", _CONTENT_LENGTH})
+
+
+class BadRequestError(ValueError):
+    """The client's request cannot be passed on; the message says why."""
+
+
+class RequestHead(NamedTuple):
+    """What the gateway needs to know of a request."""
+
+    method: bytes
+    target: bytes
+    host: str
+    """In lower case, without port and trailing dot."""
+    headers: Headers
+    cookies: tuple[bytes, ...]
+    expect: bytes
+    upgrade: bytes
+    """The protocol that the client would switch to, in lower case; empty for none."""
+    content_length: int | None
+
+
+class Forwarded(NamedTuple):
+    """What a hop says of the one before."""
+
+    peer: bytes
+    trusted: bool
+    """Whether the peer is a proxy of ours, whose own X-Forwarded headers are believed."""
+
+
+def read_request(method: str, target: str, headers: Headers) -> RequestHead:
+    """Look at a request's head once.
+
+    Raises:
+        BadRequestError: no or two hosts, a host that contradicts the target, or a target of no known form.
+    """
+    found: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        lower = name.lower()
+        if lower in _LOOKED_AT:
+            found.setdefault(lower, []).append(value)
+    host, *others = found.get(b"host", (b"", b""))
+    if others:
+        raise BadRequestError("exactly one Host is needed")
+    raw = target.encode("utf-8", "surrogateescape")
+    if not raw.startswith(b"/"):
+        raw = _origin_form(method, raw, host)
+    return RequestHead(
+        method.encode(),
+        raw,
+        _host_name(host),
+        headers,
+        tuple(found.get(b"cookie", ())),
+        b",".join(found.get(b"expect", ())).lower(),
+        _upgrade(found),
+        _length(found.get(_CONTENT_LENGTH, ())),
+    )
+
+
+def _upgrade(found: Mapping[bytes, Sequence[bytes]]) -> bytes:
+    tokens = b",".join(found.get(b"connection", ())).lower().split(b",")
+    return b",".join(found.get(b"upgrade", ())).lower() if b"upgrade" in map(bytes.strip, tokens) else b""
+
+
+def _length(values: Sequence[bytes]) -> int | None:
+    if not values:
+        return None
+    if len(values) > 1 or not values[0].isdigit():
+        raise BadRequestError("Content-Length is not one number")
+    return int(values[0])
+
+
+def _origin_form(method: str, target: bytes, host: bytes) -> bytes:
+    if target == b"*" and method == "OPTIONS":
+        return target
+    for scheme in (b"http://", b"https://"):
+        if target[: len(scheme)].lower() == scheme:
+            authority, slash, path = target[len(scheme) :].partition(b"/")
+            authority, question, query = authority.partition(b"?")
+            if authority.lower() != host.lower():
+                raise BadRequestError("the target names another host than Host")
+            return slash + path if slash and not question else b"/" + question + query + slash + path
+    raise BadRequestError("the target is neither a path nor an address")
+
+
+def _host_name(host: bytes) -> str:
+    text = host.decode("latin-1").lower()
+    name, colon, port = text.rpartition(":")
+    if colon and (port.isdigit() or not port) and (":" not in name or name.endswith("]")):
+        text = name
+    return text.rstrip(".")
+
+
+def request_bytes(
+    head: RequestHead, cookies: Iterable[bytes], forwarded: Forwarded, request_id: bytes, *, chunked: bool
+) -> bytes:
+    """Write the head that the pod gets; `cookies` are the client's without ours."""
+    dropped = _HOP_BY_HOP | _OURS_IN_REQUESTS | _named(head.headers)
+    came: dict[bytes, bytes] = {}
+    lines = [b"%b %b HTTP/1.1\r\n" % (head.method, head.target)]
+    for name, value in head.headers:
+        lower = name.lower()
+        if lower not in dropped:
+            lines.append(b"%b: %b\r\n" % (name, value))
+        else:
+            came[lower] = b"%b, %b" % (came[lower], value) if lower in came else value
+    lines.extend(b"Cookie: %b\r\n" % cookie for cookie in cookies)
+    lines.append(_forwarded_lines(came, forwarded, _value(head.headers, b"host"), request_id))
+    if chunked:
+        lines.append(b"Transfer-Encoding: chunked\r\n")
+    if head.upgrade:
+        lines.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % came[b"upgrade"])
+    lines.append(b"\r\n")
+    return b"".join(lines)
+
+
+def _forwarded_lines(came: Mapping[bytes, bytes], by: Forwarded, host: bytes, request_id: bytes) -> bytes:
+    believed = came if by.trusted else {}
+    came_for = believed.get(b"x-forwarded-for")
+    came_id = came.get(b"x-request-id", b"")
+    return b"X-Forwarded-For: %b\r\nX-Forwarded-Host: %b\r\nX-Forwarded-Proto: %b\r\nX-Request-Id: %b\r\n" % (
+        b"%b, %b" % (came_for, by.peer) if came_for else by.peer,
+        believed.get(b"x-forwarded-host", host),
+        believed.get(b"x-forwarded-proto", b"http"),
+        came_id if 0 < len(came_id) <= _LONGEST_REQUEST_ID else request_id,
+    )
+
+
+def response_bytes(status: int, reason: bytes, headers: Headers, added: Iterable[bytes]) -> bytes:
+    """Write the head that the client gets; `added` are whole lines, how the body ends among them."""
+    dropped = _HOP_BY_HOP | _named(headers)
+    lines = [b"HTTP/1.1 %d %b\r\n" % (status, reason)]
+    lines.extend(b"%b: %b\r\n" % (name, value) for name, value in headers if name.lower() not in dropped)
+    lines.extend(added)
+    lines.append(b"\r\n")
+    return b"".join(lines)
+
+
+def switching_bytes(reason: bytes, headers: Headers, added: Iterable[bytes]) -> bytes:
+    """Write the head of a 101, which keeps its `Connection` and `Upgrade`."""
+    lines = [b"HTTP/1.1 101 %b\r\n" % reason]
+    lines.extend(b"%b: %b\r\n" % (name, value) for name, value in headers)
+    lines.extend(added)
+    lines.append(b"\r\n")
+    return b"".join(lines)
+
+
+def has(headers: Headers, name: bytes) -> bool:
+    """Say whether there is a header of this name, given in lower case."""
+    return any(found.lower() == name for found, _ in headers)
+
+
+def _named(headers: Headers) -> frozenset[bytes]:
+    """The headers that `Connection` says are for this hop only."""
+    tokens: set[bytes] = set()
+    for name, value in headers:
+        if name.lower() == b"connection":
+            tokens.update(token.strip() for token in value.lower().split(b","))
+    return frozenset(tokens - _NEVER_NAMED)
+
+
+def _value(headers: Headers, name: bytes) -> bytes:
+    return next((value for found, value in headers if found.lower() == name), b"")

@@ -1,0 +1,47 @@
+"""The port for those who observe: `/metrics`, `/v1/inflight`, `/healthz` and `/readyz`, never behind a held request."""
+
+from contextlib import aclosing
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from autoscaler.gateway.core import Core
+from autoscaler.gateway.metrics import registry
+from autoscaler.gateway.stream import lines
+
+
+def observer(gateway: Core) -> web.Application:
+    """Build the application of the metrics port."""
+    metrics = registry(gateway)
+
+    async def exposition(_request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(metrics), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def inflight(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
+        await response.prepare(request)
+        try:
+            async with aclosing(lines(gateway)) as state:
+                async for line in state:
+                    await response.write(line)
+        except ConnectionError:
+            # The reader has gone, and that is its right.
+            return response
+        return response
+
+    async def alive(_request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def ready(_request: web.Request) -> web.Response:
+        return web.Response(text="draining\n", status=503) if gateway.draining else web.Response(text="ok\n")
+
+    app = web.Application()
+    app.add_routes(
+        [
+            web.get("/metrics", exposition),
+            web.get("/v1/inflight", inflight),
+            web.get("/healthz", alive),
+            web.get("/readyz", ready),
+        ]
+    )
+    return app

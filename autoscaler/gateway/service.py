@@ -1,0 +1,185 @@
+"""One service at run time: its dispatcher, its pods, and who waits for a grant."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from autoscaler.gateway.affinity import AffinityCookie
+from autoscaler.gateway.config import GatewayService
+from autoscaler.gateway.counts import Counts, Ending
+from autoscaler.gateway.dispatch import Dispatcher, Grant, Granted, Held, Kind, Refused
+from autoscaler.gateway.paths import PathRule, PathRules
+from autoscaler.gateway.upstream import Failure, Pod
+
+
+class Waiter:
+    """One request as the dispatcher knows it: by identity."""
+
+    __slots__ = ("arrived_s", "grant", "kind", "present")
+
+    def __init__(self, kind: Kind, arrived_s: float) -> None:
+        self.kind = kind
+        self.arrived_s = arrived_s
+        self.present = False
+        """Whether the dispatcher has it."""
+        self.grant: asyncio.Future[Pod | Ending] | None = None
+        """Set while it is held: the pod it may go to, or why it may not any more."""
+
+
+class ServiceGate:
+    """Lets requests in one by one, and tells those who wait when it is their turn."""
+
+    def __init__(
+        self, config: GatewayService, key: bytes, loop: asyncio.AbstractEventLoop, changed: Callable[[], None]
+    ) -> None:
+        self._loop = loop
+        self._changed = changed
+        self._key = key
+        self._timer: asyncio.TimerHandle | None = None
+        self._holding: set[Waiter] = set()
+        self.pods: dict[str, Pod] = {}
+        self.counts = Counts()
+        self.dispatcher = Dispatcher(config.limits, loop.time())
+        self._take_config(config)
+
+    def apply(self, config: GatewayService) -> None:
+        """Go on with another configuration; who waits keeps the place and the deadline."""
+        self._take_config(config)
+        self._deliver(self.dispatcher.set_limits(config.limits, self._loop.time()))
+
+    def _take_config(self, config: GatewayService) -> None:
+        self.config = config
+        self.rules = PathRules(config.paths)
+        self.cookie = AffinityCookie(self._key, config.name, config.affinity) if config.affinity else None
+        self._pods_changed()
+
+    # Requests.
+
+    def arrive(self, waiter: Waiter, rule: PathRule, pinned: str | None) -> Pod | Ending | None:
+        """Take a request in: the pod it may go to, why it is turned away, or None when it is held."""
+        answer = self.dispatcher.arrive(
+            waiter, waiter.arrived_s, rule.kind, pinned, max_per_pod=rule.max_per_pod, wakes=rule.wake
+        )
+        self._changed()
+        match answer:
+            case Granted(backend):
+                waiter.present = True
+                return self.pods[backend]
+            case Held():
+                waiter.present = True
+                self._hold(waiter)
+                return None
+            case Refused(reason):
+                return Ending(reason.value)
+
+    def put_back(self, waiter: Waiter) -> None:
+        """Hold a request again that its pod refused, at the place of its arrival."""
+        self.counts.retries += 1
+        self._hold(waiter)
+        self._deliver(self.dispatcher.put_back(waiter, self._loop.time()))
+        self._arm()
+
+    def finish(self, waiter: Waiter) -> None:
+        """End a request that a pod was given, and let the next one in."""
+        if waiter.present:
+            waiter.present = False
+            self._deliver(self.dispatcher.finish(waiter, self._loop.time()))
+
+    def abandon(self, waiter: Waiter) -> None:
+        """End a request wherever it stands, if it has not ended yet."""
+        if waiter.present:
+            waiter.present = False
+            self._holding.discard(waiter)
+            self._deliver(self.dispatcher.abandon(waiter, self._loop.time()))
+
+    def turn_away_all(self) -> None:
+        """End whatever is held."""
+        for waiter in list(self._holding):
+            self._end_held(waiter, Ending.DRAINED)
+            self._deliver(self.dispatcher.abandon(waiter, self._loop.time()))
+
+    # Pods.
+
+    def set_backends(self, backends: Mapping[str, str]) -> None:
+        """Have exactly these pods, by name with their `host:port`; who is not among them drains."""
+        for name in self.pods.keys() - backends.keys():
+            self.drain(name)
+        for name, address in backends.items():
+            self.add(name, address)
+
+    def add(self, name: str, address: str) -> None:
+        """Send requests to a pod from now on; a pod that has changed its address is another one."""
+        known = self.pods.get(name)
+        if known is not None and known.address != address:
+            self.remove(name)
+            known = None
+        if known is None:
+            self.pods[name] = Pod(name, address, self._loop)
+            self._pods_changed()
+        self._deliver(self.dispatcher.add_backend(name, self._loop.time()))
+
+    def drain(self, name: str) -> None:
+        """Send a pod nothing new and let what it serves end."""
+        pod = self.pods.pop(name, None)
+        if pod is not None:
+            pod.close()
+            self._pods_changed()
+            self._deliver(self.dispatcher.drain_backend(name, self._loop.time()))
+
+    def remove(self, name: str) -> None:
+        """Forget a pod that is gone, and end what it served."""
+        pod = self.pods.pop(name, None)
+        self._pods_changed()
+        self._deliver(self.dispatcher.remove_backend(name, self._loop.time()))
+        if pod is not None:
+            pod.close()
+            pod.fail_open(Failure.RESET)
+
+    def close(self) -> None:
+        """Close what is idle."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for pod in self.pods.values():
+            pod.close()
+
+    def _pods_changed(self) -> None:
+        if self.cookie is not None:
+            self.cookie.know(self.pods)
+
+    # Waiting.
+
+    def _hold(self, waiter: Waiter) -> None:
+        waiter.grant = self._loop.create_future()
+        self._holding.add(waiter)
+        self._arm()
+
+    def _deliver(self, grants: list[Grant]) -> None:
+        self._changed()
+        for request, backend in grants:
+            waiter = cast("Waiter", request)
+            self._holding.discard(waiter)
+            # A client that went in this very moment has cancelled its wait; its handler gives the slot on.
+            if waiter.grant is not None and not waiter.grant.done():
+                waiter.grant.set_result(self.pods[backend])
+
+    def _end_held(self, waiter: Waiter, ending: Ending) -> None:
+        waiter.present = False
+        self._holding.discard(waiter)
+        if waiter.grant is not None and not waiter.grant.done():
+            waiter.grant.set_result(ending)
+
+    def _arm(self) -> None:
+        deadline_s = self.dispatcher.next_deadline_s
+        if deadline_s is None or (self._timer is not None and self._timer.when() <= deadline_s):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline_s, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        due = self.dispatcher.expire(self._loop.time())
+        for request in due.timed_out:
+            self._end_held(cast("Waiter", request), Ending.QUEUE_TIMEOUT)
+        self._deliver(due.grants)
+        self._arm()

@@ -1,0 +1,361 @@
+"""Connections to pods: one request at a time on each, its response handed over as it arrives.
+
+Rules:
+1. It is always known whether a byte of a request was written to the pod: a request is only sent again if not.
+2. An idle connection is used for at most two seconds, as uvicorn closes its own after five, and never for a request
+   that must not be sent twice.
+3. Whatever a pod says unasked, or against the rules of HTTP, ends the connection.
+"""
+
+import asyncio
+from collections.abc import Callable
+from enum import Enum
+from typing import NamedTuple, Protocol, cast
+
+import httptools
+
+IDLE_LIMIT_S = 2.0
+IDLE_CONNECTIONS = 32
+"""Idle connections kept for one pod."""
+_HEAD_LIMIT_BYTES = 256 * 1024
+_REQUEST_BUFFER_BYTES = 64 * 1024
+_NO_CONTENT = 204
+_NOT_MODIFIED = 304
+_SWITCHING = 101
+_FIRST_FINAL = 200
+
+
+class Failure(Enum):
+    """Why a pod gave no whole response."""
+
+    REFUSED = "refused"
+    """No connection: the pod has seen nothing of the request."""
+    STALE = "stale"
+    """An idle connection was closed by the pod as the request was written to it; no byte of a response came."""
+    RESET = "upstream_reset"
+    INVALID = "invalid_response"
+    TIMEOUT = "upstream_timeout"
+
+
+class PodRefusedError(Exception):
+    """No connection to a pod came about."""
+
+
+class ResponseHead(NamedTuple):
+    """The start of a response, names and values as the pod wrote them."""
+
+    status: int
+    reason: bytes
+    headers: list[tuple[bytes, bytes]]
+    has_body: bool
+
+
+class Sink(Protocol):
+    """Takes a response; `ended` or `failed` comes exactly once, and nothing after it."""
+
+    def responded(self, head: ResponseHead) -> None:
+        """Take the head of the final response."""
+
+    def received(self, data: bytes) -> None:
+        """Take a part of the body."""
+
+    def flush(self) -> None:
+        """Take note that all that has arrived by now was handed over."""
+
+    def switched(self, head: ResponseHead, early: bytes) -> None:
+        """Take the connection itself: the pod speaks another protocol from now on, and has already said `early`."""
+
+    def ended(self) -> None:
+        """Take note that the response is complete."""
+
+    def failed(self, failure: Failure) -> None:
+        """Take note that there will be no more of it."""
+
+    def writable(self) -> None:
+        """Take note that the pod takes data again after a pause."""
+
+
+class PodConnection(asyncio.Protocol):
+    """One connection; it parses responses, and knows whether it can be used again."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._sink: Sink | None = None
+        self._raw: Callable[[bytes], None] | None = None
+        self._raw_eof: Callable[[], None] | None = None
+        self._reason = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
+        self._in_body = False
+        self._bodiless = False
+        self._until_eof = False
+        self._answered = False
+        self._spoiled = False
+        self._request_done = False
+        self.requests = 0
+        self.idle_since_s = 0.0
+        self.writing_paused = False
+
+    # The side of the request.
+
+    def begin(self, sink: Sink, head: bytes, *, bodiless: bool, complete: bool) -> None:
+        """Send the head of a request; `bodiless` tells of HEAD, `complete` that no body follows."""
+        self._sink = sink
+        self._bodiless = bodiless
+        self._request_done = complete
+        self._answered = False
+        self.requests += 1
+        self.write(head)
+
+    def write(self, data: bytes) -> None:
+        """Send a part of the body."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def complete(self) -> None:
+        """Take note that the body has been sent whole."""
+        self._request_done = True
+
+    def write_eof(self) -> None:
+        """Close the sending side of a switched connection."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write_eof()
+
+    def pause_reading(self) -> None:
+        """Let the pod wait."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Let the pod go on."""
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    def forward(self, data: Callable[[bytes], None], eof: Callable[[], None]) -> None:
+        """Hand over what a switched connection brings, byte for byte."""
+        self._raw, self._raw_eof = data, eof
+
+    def close(self) -> None:
+        """End the connection without a word to the sink."""
+        self._sink = None
+        self._raw = self._raw_eof = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another request may be sent."""
+        return not self._spoiled and self._transport is not None and not self._transport.is_closing()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(_REQUEST_BUFFER_BYTES)
+
+    def pause_writing(self) -> None:
+        """Take note that the pod does not keep up with the body."""
+        self.writing_paused = True
+
+    def resume_writing(self) -> None:
+        """Take note that it does again."""
+        self.writing_paused = False
+        if self._sink is not None:
+            self._sink.writable()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, or forward."""
+        if self._raw is not None:
+            self._raw(data)
+            return
+        sink = self._sink
+        if sink is None:
+            self.close()
+            return
+        self._answered = True
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._switch(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._fail(Failure.INVALID)
+        else:
+            sink.flush()
+
+    def eof_received(self) -> bool:
+        """Keep the other side open on a switched connection."""
+        if self._raw_eof is None:
+            return False
+        self._raw_eof()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the sink, if one is left."""
+        self._transport = None
+        sink, raw_eof = self._sink, self._raw_eof
+        if self._raw is not None:
+            self._raw = self._raw_eof = None
+            if raw_eof is not None:
+                raw_eof()
+        if sink is None:
+            return
+        if self._in_body and self._until_eof and exc is None:
+            self._end()
+            sink.flush()
+        else:
+            self._fail(Failure.STALE if self.requests > 1 and not self._answered else Failure.RESET)
+
+    # httptools
+
+    def on_message_begin(self) -> None:
+        """Begin a response, or take note of one that nobody asked for."""
+        self._headers = []
+        self._reason = b""
+        self._head_bytes = 0
+        self._in_body = False
+        self._spoiled = self._spoiled or self._sink is None
+
+    def on_status(self, reason: bytes) -> None:
+        """Collect the reason phrase."""
+        self._reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect a header; a trailer is dropped."""
+        if self._in_body:
+            return
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > _HEAD_LIMIT_BYTES:
+            raise ValueError("response head too large")
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Hand over the head of a final response."""
+        status = self._parser.get_status_code()
+        if self._sink is None or status < _FIRST_FINAL:
+            return
+        self._in_body = True
+        empty = self._bodiless or status in {_NO_CONTENT, _NOT_MODIFIED}
+        names = {name.lower() for name, _ in self._headers}
+        self._until_eof = not empty and b"content-length" not in names and b"transfer-encoding" not in names
+        self._sink.responded(ResponseHead(status, self._reason, self._headers, not empty))
+        if self._bodiless:
+            self._end()
+            # The parser would wait for a body that a response to HEAD announces and never has.
+            self._parser = httptools.HttpResponseParser(self)
+
+    def on_body(self, data: bytes) -> None:
+        """Hand over a part of the body."""
+        if self._sink is None:
+            self._spoiled = True
+        else:
+            self._sink.received(data)
+
+    def on_message_complete(self) -> None:
+        """End a final response."""
+        if self._in_body:
+            self._end()
+
+    # Endings.
+
+    def _end(self) -> None:
+        sink, self._sink = self._sink, None
+        if sink is None:
+            return
+        self._spoiled = self._spoiled or self._until_eof or not self._request_done or not self._keeps_alive()
+        self._in_body = False
+        sink.ended()
+
+    def _keeps_alive(self) -> bool:
+        if self._bodiless:
+            return not any(n.lower() == b"connection" and b"close" in v.lower() for n, v in self._headers)
+        return bool(self._parser.should_keep_alive())
+
+    def _fail(self, failure: Failure) -> None:
+        sink = self._sink
+        self._spoiled = True
+        self.close()
+        if sink is not None:
+            sink.failed(failure)
+
+    def _switch(self, early: bytes) -> None:
+        sink = self._sink
+        if sink is None or self._parser.get_status_code() != _SWITCHING:
+            self._fail(Failure.INVALID)
+            return
+        self._sink = None
+        self._spoiled = True
+        sink.switched(ResponseHead(_SWITCHING, self._reason, self._headers, has_body=False), early)
+
+
+class Pod:
+    """One pod's address and its idle connections; a pod that follows at the same address shares none of them."""
+
+    def __init__(self, name: str, address: str, loop: asyncio.AbstractEventLoop) -> None:
+        self.name = name
+        self.address = address
+        self._host, _, port = address.rpartition(":")
+        self._port = int(port)
+        self._loop = loop
+        self._idle: list[PodConnection] = []
+        self._closed = False
+        self.open: set[Sink] = set()
+        """Who waits for a response of this pod."""
+        self._sweep: asyncio.TimerHandle | None = None
+
+    def take_idle(self) -> PodConnection | None:
+        """Give an idle connection that is fresh enough, the last one used first."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.reusable and self._loop.time() - connection.idle_since_s < IDLE_LIMIT_S:
+                return connection
+            connection.close()
+        return None
+
+    async def connect(self, timeout_s: float) -> PodConnection:
+        """Open a connection; raises PodRefusedError."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                _, connection = await self._loop.create_connection(
+                    lambda: PodConnection(self._loop), self._host.strip("[]"), self._port
+                )
+        except OSError as error:
+            raise PodRefusedError(str(error)) from error
+        return connection
+
+    def give_back(self, connection: PodConnection) -> None:
+        """Keep a connection whose response is complete, if it can be used again."""
+        if self._closed or not connection.reusable or len(self._idle) >= IDLE_CONNECTIONS:
+            connection.close()
+            return
+        connection.idle_since_s = self._loop.time()
+        self._idle.append(connection)
+        if self._sweep is None:
+            self._sweep = self._loop.call_later(IDLE_LIMIT_S, self._close_old)
+
+    def close(self) -> None:
+        """Close what is idle, now and later."""
+        self._closed = True
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
+
+    def fail_open(self, failure: Failure) -> None:
+        """End all that waits for this pod."""
+        for sink in list(self.open):
+            sink.failed(failure)
+
+    def _close_old(self) -> None:
+        self._sweep = None
+        now_s = self._loop.time()
+        old = [c for c in self._idle if not c.reusable or now_s - c.idle_since_s >= IDLE_LIMIT_S]
+        self._idle = [connection for connection in self._idle if connection not in old]
+        for connection in old:
+            connection.close()
+        if self._idle:
+            self._sweep = self._loop.call_later(IDLE_LIMIT_S, self._close_old)
