@@ -6,25 +6,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kpa_cases import DECISION as OPTIONS
+from kpa_cases import START_S
 
-from algorithms.kpa import INVALID, KpaCore, KpaDecider, KpaOptions
-
-START_S = 1_893_456_000.0
-
-OPTIONS = KpaOptions(
-    target=1.0,
-    total=1.0,
-    panic_threshold=2.0,
-    max_scale_up_rate=1000.0,
-    max_scale_down_rate=2.0,
-    target_burst_capacity=0.0,
-    stable_window_s=60,
-    panic_window_s=6,
-    scale_down_delay_s=0,
-    activation_scale=0,
-    reachable=True,
-    aggregation="linear",
-)
+from algorithms.kpa import INVALID, KpaCore, KpaDecider
 
 
 def decider(ready=0, **changed):
