@@ -2,7 +2,8 @@
 
 A line is a JSON object, for example
 `{"gateway": uid, "started": t, "services": {"ns/name": {"queued": 2, "running": 5, "seconds_total": 12.5}}}`;
-`pods`, `passing` and `passed_total` of a service may be left out, and keys that are not known are passed over.
+`at`, and `pods`, `holding_pass` and `passed_total` of a service, may be left out; keys that are not known are passed
+over.
 """
 
 import json
@@ -29,8 +30,8 @@ class Count(NamedTuple):
     """The integral of queued and running requests over time, since the gateway started."""
     pods: Mapping[str, int]
     """Running requests by pod."""
-    passing: int
-    """Uncounted requests that it holds or passes on now."""
+    holding_pass: int
+    """Uncounted requests that are held, as there is no pod for them."""
     passed_total: int
     """Uncounted requests that ever came."""
 
@@ -47,6 +48,8 @@ class Line(NamedTuple):
     started_s: float
     """By the gateway's own clock: good for telling two lives of a gateway apart, and for nothing else."""
     services: Mapping[ServiceName, Count]
+    at_s: float | None = None
+    """The moment of the integrals, by a clock of the gateway that never steps."""
 
 
 class LineSplitter:
@@ -65,7 +68,7 @@ class LineSplitter:
             self._rest.clear()
         self._rest += rest
         if len(self._rest) > self._max_bytes or any(len(line) > self._max_bytes for line in lines):
-            raise GarbledLineError(f"a line is longer than {self._max_bytes} bytes")
+            raise GarbledLineError(f"a line that is longer than {self._max_bytes} bytes")
         return lines
 
 
@@ -74,27 +77,23 @@ def parse_line(line: bytes) -> Line:
     try:
         said = json.loads(line)
         services = {service: _count(count) for service, count in said["services"].items()}
-        parsed = Line(said["gateway"], said["started"], services)
+        parsed = Line(said["gateway"], said["started"], services, said.get("at"))
     except KeyError as error:
         raise GarbledLineError(f"a line without {error}") from error
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise GarbledLineError(f"a line that is not of this format ({str(error)[:100]})") from error
     if not (isinstance(parsed.gateway, str) and parsed.gateway and _is_measure(parsed.started_s)):
         raise GarbledLineError("a line that does not say which gateway it is from, or since when it runs")
+    if parsed.at_s is not None and not _is_measure(parsed.at_s):
+        raise GarbledLineError("a line whose moment is not a time")
     return parsed
 
 
 def _count(said: Mapping[str, Any]) -> Count:
     pods = said.get("pods", {})
-    count = Count(
-        said["queued"],
-        said["running"],
-        said["seconds_total"],
-        pods,
-        said.get("passing", 0),
-        said.get("passed_total", 0),
-    )
-    numbers = (count.queued, count.running, count.passing, count.passed_total, *pods.values())
+    held, passed_total = said.get("holding_pass", 0), said.get("passed_total", 0)
+    count = Count(said["queued"], said["running"], said["seconds_total"], pods, held, passed_total)
+    numbers = (count.queued, count.running, held, passed_total, *pods.values())
     if not (all(map(_is_number, numbers)) and _is_measure(count.seconds_total)):
         raise ValueError(f"not numbers of requests: {said}")
     return count

@@ -1,7 +1,7 @@
 """Reads requests in flight from Prometheus: one query per tick for all services that share server and query text.
 
 Rules:
-    * One answer brings value, oldest sample and number of series of every service, all of one evaluation.
+    * One answer brings value, oldest sample and number of sources of every service, all of one evaluation.
     * Ages are differences of two stamps of Prometheus; its clock is never compared with ours.
     * Whatever is missing, broken or late is unknown, with a problem that says what to do. It is never zero.
 """
@@ -84,7 +84,7 @@ class PrometheusSource:
             return f"{asked}: {fault}"
         except TimeoutError:
             return f"{asked}: no answer within {self._deadline_s:g} s; is it overloaded, or the query too expensive?"
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             return f"{asked}: {_unreachable(error)}"
 
     async def _fetch(self, asked: _Asked) -> bytes:
@@ -108,15 +108,16 @@ class PrometheusSource:
 
 
 def joined_query(expression: str, series: str) -> str:
-    """Give PromQL that brings value, oldest sample and number of series of each service, told apart by the label `f`.
+    """Give PromQL that brings value, oldest sample and number of sources of each service, told apart by the label `f`.
 
-    Both texts stand on lines of their own, so that a comment at their end does no harm.
+    A source is a scraped instance: a gateway has one series for each state, and counts once. Both texts stand on lines
+    of their own, so that a comment at their end does no harm.
     """
     by = "by (namespace, service)"
     return (
         f'label_replace(\n{expression}\n, "f", "value", "", "")\n'
         f'or label_replace(min {by} (timestamp(\n{series}\n)), "f", "oldest", "", "")\n'
-        f'or label_replace(count {by} (\n{series}\n), "f", "series", "", "")'
+        f'or label_replace(count {by} (count by (namespace, service, instance) (\n{series}\n)), "f", "series", "", "")'
     )
 
 
@@ -213,8 +214,8 @@ def _own_words(answer: Mapping[str, Any]) -> str:
 
 def _unreachable(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return f"its host name is not known ({error.os_error.strerror})"
-    if isinstance(error, aiohttp.InvalidURL):
+        return f"its host name cannot be resolved ({error.os_error.strerror})"
+    if isinstance(error, ValueError):
         return "this is not an HTTP address"
     return f"not reachable ({_short(str(error)) or type(error).__name__})"
 

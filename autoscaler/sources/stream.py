@@ -34,7 +34,7 @@ class StreamSource:
         rng: spreads reconnections, so that a restarted gateway does not meet all controllers at once.
         on_rise: is called at once with a service that cannot wait for the next tick (see `Tally.take`).
         silent_s: a gateway not heard for longer than this makes sums partial, and its connection is made anew.
-        history_s: how far back `mean` and `passed` can look.
+        history_s: how far back `live` can look.
         max_line_bytes: a gateway whose line is longer is garbled.
     """
 
@@ -91,12 +91,12 @@ class StreamSource:
         return len(self._listeners)
 
     def live(self, service: ServiceName, since_s: float, now_s: float) -> Live:
-        """Give what is heard of one service; its mean is over `(since_s, now_s]`."""
+        """Give what is heard of one service; its mean, and what passed, are of `(since_s, now_s]`."""
         reading = self._tally.readings((service,), now_s)[service]
         return Live(
             latest=reading.value,
             mean=self._tally.mean(service, since_s, now_s),
-            passing=self._tally.passing(service, now_s) + self._tally.passed(service, since_s, now_s),
+            passing=self._tally.passing(service, since_s, now_s),
             problem=reading.problem,
         )
 
@@ -122,6 +122,8 @@ class StreamSource:
             return f"no line for {self._silent_s:g} s"
         except (aiohttp.ClientError, OSError) as error:
             return f"no connection ({error or type(error).__name__})"
+        except ValueError:
+            return "this is not an address"
 
     async def _follow(self, address: str, backoff: "Backoff", silence: asyncio.Timeout) -> str:
         loop = asyncio.get_running_loop()

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from autoscaler.ports import Reading, ServiceName
 from autoscaler.sources.inflight_lines import Count, GarbledLineError, Line, parse_line
 
-_NOTHING = Count(queued=0, running=0, seconds_total=0.0, pods={}, passing=0, passed_total=0)
+_NOTHING = Count(queued=0, running=0, seconds_total=0.0, pods={}, holding_pass=0, passed_total=0)
 
 
 class Tally:
@@ -24,7 +24,7 @@ class Tally:
 
     Args:
         silent_s: a gateway that has not been heard for longer than this is not counted.
-        history_s: how far back `mean` and `passed` can look.
+        history_s: how far back `mean` and `passing` can look.
     """
 
     def __init__(self, silent_s: float, history_s: float) -> None:
@@ -51,8 +51,8 @@ class Tally:
     def take(self, address: str, line: bytes, at_s: float) -> list[ServiceName]:
         """Take a line in and name the services that cannot wait for the next tick.
 
-        Those are the ones whose queue grew, whose requests in flight rose from zero, or where uncounted requests came
-        and there is no pod.
+        Those are the ones whose queue grew, whose requests in flight rose from zero, or where uncounted requests have
+        begun to be held.
 
         Raises:
             GarbledLineError: nothing that this gateway said is believed until its next whole state.
@@ -80,24 +80,25 @@ class Tally:
     def mean(self, service: ServiceName, since_s: float, now_s: float) -> float | None:
         """Give the mean number of requests in flight over `(since_s, now_s]`, from the gateways' integrals.
 
-        It is exact up to the time that a line takes. None is unknown: a gateway is not heard or was not yet heard at
-        `since_s`, or none knows the service.
+        It is exact where lines carry their moment: five requests all the time are five, and not 5.01. None is unknown:
+        a gateway is not heard or was not yet heard at `since_s`, or none knows the service.
         """
         heard = self._heard(now_s)
-        known = [gateway.histories[service] for gateway in heard if service in gateway.histories]
-        reaches = all(gateway.whole_since_s <= since_s for gateway in heard) and all(h.reaches(since_s) for h in known)
+        known = [gateway for gateway in heard if service in gateway.histories]
+        reaches = all(each.whole_since_s <= since_s and each.reaches(service, since_s) for each in heard)
         if not known or not reaches or since_s >= now_s or self._missing(now_s):
             return None
-        return sum(history.seconds(since_s, now_s) for history in known) / (now_s - since_s)
+        return sum(gateway.seconds(service, since_s, now_s) for gateway in known) / (now_s - since_s)
 
-    def passing(self, service: ServiceName, now_s: float) -> int:
-        """Give the uncounted requests that the heard gateways hold or pass on now."""
-        return sum(gateway.count(service).passing for gateway in self._heard(now_s))
+    def passing(self, service: ServiceName, since_s: float, now_s: float) -> int:
+        """Give the uncounted requests that need a replica: those held now, and those let through since `since_s`.
 
-    def passed(self, service: ServiceName, since_s: float, now_s: float) -> int:
-        """Give how many uncounted requests came after `since_s`, as far as the heard gateways could be heard then."""
-        known = (gateway.histories.get(service) for gateway in self._heard(now_s))
-        return sum(history.passed(since_s) for history in known if history is not None)
+        It is what the heard gateways know. A request that came after `since_s` and is held may count twice; one that
+        is merely open, such as an idle WebSocket, does not count.
+        """
+        heard = self._heard(now_s)
+        passed = sum(gateway.passed(service, since_s) for gateway in heard)
+        return passed + sum(gateway.count(service).holding_pass for gateway in heard)
 
     def pods(self, service: ServiceName) -> dict[str, int]:
         """Give the running requests of each pod; of a silent gateway its last word, as its pods may still be busy."""
@@ -124,7 +125,17 @@ class Tally:
 class _Gateway:
     """What one gateway said."""
 
-    __slots__ = ("counts", "heard_s", "histories", "history_s", "life", "next_is_whole", "problem", "whole_since_s")
+    __slots__ = (
+        "behind_s",
+        "counts",
+        "heard_s",
+        "histories",
+        "history_s",
+        "life",
+        "next_is_whole",
+        "problem",
+        "whole_since_s",
+    )
 
     def __init__(self, history_s: float) -> None:
         self.history_s = history_s
@@ -137,6 +148,9 @@ class _Gateway:
         """Since when all that it counts is known."""
         self.next_is_whole = True
         self.problem = "no connection yet"
+        self.behind_s = math.inf
+        """Our clock less the gateway's, by the line that came fastest. Histories are kept in the gateway's time, where
+        integrals and moments fit together whatever time a line takes."""
 
     def count(self, service: ServiceName) -> Count:
         return self.counts.get(service, _NOTHING)
@@ -147,19 +161,23 @@ class _Gateway:
             self._start_whole(life, line, at_s)
         elif life != self.life:
             raise GarbledLineError("another gateway speaks on the same connection")
+        moment_s = at_s if line.at_s is None else line.at_s
+        self.behind_s = min(self.behind_s, at_s - moment_s)
         for service, count in line.services.items():
-            self._history(service).add(at_s, count)
+            self._history(service).add(moment_s, count)
         self.counts.update(line.services)
         self.heard_s, self.problem = at_s, ""
 
     def _start_whole(self, life: tuple[str, float], line: Line, at_s: float) -> None:
         """Begin a connection: what the whole state does not name is gone; a new life counts from zero."""
+        moment_s = at_s if line.at_s is None else line.at_s
         if self.whole_since_s == math.inf:
-            self.histories = {name: _History(self.history_s, at_s, count) for name, count in line.services.items()}
+            self.histories = {name: _History(self.history_s, moment_s, count) for name, count in line.services.items()}
             self.whole_since_s = at_s
         elif life != self.life:
             for history in self.histories.values():
-                history.restart()
+                history.restart(self.behind_s - (at_s - moment_s))
+            self.behind_s = at_s - moment_s
         self.histories = {name: history for name, history in self.histories.items() if name in line.services}
         self.counts = {}
         self.life = life
@@ -168,8 +186,19 @@ class _Gateway:
     def _history(self, service: ServiceName) -> "_History":
         """Give a service's history; one that was not named so far had no requests since this gateway is heard."""
         if service not in self.histories:
-            self.histories[service] = _History(self.history_s, self.whole_since_s, _NOTHING)
+            self.histories[service] = _History(self.history_s, self.whole_since_s - self.behind_s, _NOTHING)
         return self.histories[service]
+
+    def reaches(self, service: ServiceName, since_s: float) -> bool:
+        history = self.histories.get(service)
+        return history is None or history.reaches(since_s - self.behind_s)
+
+    def seconds(self, service: ServiceName, since_s: float, until_s: float) -> float:
+        return self.histories[service].seconds(since_s - self.behind_s, until_s - self.behind_s)
+
+    def passed(self, service: ServiceName, since_s: float) -> int:
+        history = self.histories.get(service)
+        return 0 if history is None else history.passed(since_s - self.behind_s)
 
 
 class _Point(NamedTuple):
@@ -189,8 +218,10 @@ class _History:
         self._last = count
         self._points = [_Point(since_s, 0.0, 0, count.inflight)]
 
-    def restart(self) -> None:
+    def restart(self, later_s: float) -> None:
+        """Go on with totals from zero, by a clock on which what is known happened so much later."""
         self._last = _NOTHING
+        self._points = [point._replace(at_s=point.at_s + later_s) for point in self._points]
 
     def add(self, at_s: float, count: Count) -> None:
         newest = self._points[-1]
@@ -246,15 +277,18 @@ def _reading(service: ServiceName, heard: Iterable[_Gateway], missing: str, samp
 class _Urgency(NamedTuple):
     queued: int
     inflight: int
-    stranded: int
-    """Uncounted requests where there is no pod."""
+    held: int
+    """Uncounted requests that wait for a pod."""
 
 
 def _urgency(service: ServiceName, heard: Iterable[_Gateway]) -> _Urgency:
     counts = [gateway.count(service) for gateway in heard]
-    stranded = 0 if any(count.pods for count in counts) else sum(count.passing for count in counts)
-    return _Urgency(sum(count.queued for count in counts), sum(count.inflight for count in counts), stranded)
+    return _Urgency(
+        sum(count.queued for count in counts),
+        sum(count.inflight for count in counts),
+        sum(count.holding_pass for count in counts),
+    )
 
 
 def _cannot_wait(old: _Urgency, new: _Urgency) -> bool:
-    return new.queued > old.queued or old.inflight == 0 < new.inflight or old.stranded == 0 < new.stranded
+    return new.queued > old.queued or old.inflight == 0 < new.inflight or old.held == 0 < new.held

@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import http.client
 import json
 import socket
 import subprocess
+import time
+from http import HTTPStatus
 
 from aiohttp import web
 
@@ -12,7 +15,7 @@ PATIENCE_S = 30
 """Real seconds after which a state that should come is taken for one that never will."""
 
 EXPRESSION = "sum by (namespace, service) (inflight_requests)"
-SERIES = 'inflight_requests{state="running"}'
+SERIES = "inflight_requests"
 
 
 async def until(look, good):
@@ -37,7 +40,7 @@ async def served(path, handler, port=0):
     """Serve one path at 127.0.0.1 and give the port."""
     app = web.Application()
     app.router.add_get(path, handler)
-    runner = web.AppRunner(app, shutdown_timeout=0, handler_cancellation=True)
+    runner = web.AppRunner(app, shutdown_timeout=0.01, handler_cancellation=True)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
@@ -49,20 +52,23 @@ async def served(path, handler, port=0):
 @contextlib.asynccontextmanager
 async def replying(reply):
     """Answer every connection with `reply(reader, writer)`, byte for byte, and give the address."""
+    answering = set()
 
     async def answer(reader, writer):
-        with contextlib.suppress(ConnectionError):
+        answering.add(asyncio.current_task())
+        with contextlib.closing(writer), contextlib.suppress(ConnectionError):
             await reader.readuntil(b"\r\n\r\n")
             await reply(reader, writer)
             await writer.drain()
-            writer.close()
-            await writer.wait_closed()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     try:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
+        for task in answering:
+            task.cancel()
+        await asyncio.gather(*answering, return_exceptions=True)
 
 
 class Exporter:
@@ -127,10 +133,24 @@ class Prometheus:
                 stderr=log,
             )
         try:
+            self._await_ready()
             yield self
         finally:
             process.kill()
             process.wait()
+
+    def _await_ready(self):
+        patient_until_s = time.monotonic() + PATIENCE_S
+        while not self._is_ready():
+            assert time.monotonic() < patient_until_s, (self._folder / "log").read_text()
+            time.sleep(0.02)
+
+    def _is_ready(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        with contextlib.closing(connection), contextlib.suppress(OSError):
+            connection.request("GET", "/-/ready")
+            return connection.getresponse().status == HTTPStatus.OK
+        return False
 
 
 class Gateway:
@@ -142,7 +162,7 @@ class Gateway:
         self.services = {}
         self.connections = 0
         self.mute = False
-        self._streams = set()
+        self.streams = set()
 
     def says(self, service, running, queued=0, seconds_total=0.0, **more):
         count = {"queued": queued, "running": running, "seconds_total": seconds_total, **more}
@@ -150,7 +170,7 @@ class Gateway:
         self.send(self.line({service: count}))
 
     def send(self, line):
-        for stream in self._streams:
+        for stream in self.streams:
             stream.put_nowait(line)
 
     def hang_up(self):
@@ -165,13 +185,13 @@ class Gateway:
         await response.prepare(request)
         lines = asyncio.Queue()
         lines.put_nowait(self.line(self.services))
-        self._streams.add(lines)
+        self.streams.add(lines)
         try:
             while (line := await self._next(lines)) is not None:
                 if not self.mute:
                     await response.write(line)
         finally:
-            self._streams.discard(lines)
+            self.streams.discard(lines)
         return response
 
     async def _next(self, lines):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from autoscaler.sources.inflight_lines import GarbledLineError, LineSplitter, parse_line
 
-GOOD = {"queued": 2, "running": 5, "seconds_total": 12.5, "pods": {"p": 5}, "passing": 1, "passed_total": 7}
+GOOD = {"queued": 2, "running": 5, "seconds_total": 12.5, "pods": {"p": 5}, "holding_pass": 1, "passed_total": 7}
 
 
 def line(count=GOOD, **changes):
@@ -20,9 +20,9 @@ def test_a_line_says_who_counts_what():
     assert parsed.services["ns/a"].pods == {"p": 5}
 
 
-def test_a_gateway_may_leave_out_pods_and_passing_requests():
+def test_a_gateway_may_leave_out_pods_and_uncounted_requests():
     count = parse_line(line({"queued": 0, "running": 0, "seconds_total": 0})).services["ns/a"]
-    assert (count.pods, count.passing, count.passed_total) == ({}, 0, 0)
+    assert (count.pods, count.holding_pass, count.passed_total) == ({}, 0, 0)
 
 
 def test_keys_of_a_newer_gateway_are_passed_over():
@@ -47,7 +47,7 @@ def test_a_line_without_services_says_that_the_gateway_lives():
         GOOD | {"seconds_total": -0.1},
         GOOD | {"pods": {"p": -1}},
         GOOD | {"pods": ["p"]},
-        GOOD | {"passing": "0"},
+        GOOD | {"holding_pass": "0"},
         GOOD | {"passed_total": -1},
         {"queued": 1, "running": 1},
         [1, 2],

@@ -299,20 +299,33 @@ def test_pods_of_a_silent_gateway_may_still_be_busy():
 
 def test_uncounted_requests_are_counted_apart():
     tally = tally_of("g1", "g2")
-    whole(tally, "g1", {A: count(passing=1, passed_total=100)}, 10)
-    whole(tally, "g2", {A: count(passing=2, passed_total=7)}, 10)
-    change(tally, "g1", {A: count(passing=0, passed_total=105)}, 12)
-    assert tally.passing(A, 12) == 2
-    assert tally.passed(A, 10, 12) == 5
-    assert tally.passed(A, 12, 13) == 0
+    whole(tally, "g1", {A: count(passed_total=100)}, 10)
+    whole(tally, "g2", {A: count(passed_total=7)}, 10)
+    change(tally, "g1", {A: count(passed_total=105)}, 12)
+    assert tally.passing(A, 10, 12) == 5
+    assert tally.passing(A, 12, 13) == 0
     assert read(tally, 12).value == 0
+
+
+def test_an_uncounted_request_that_is_held_counts_for_as_long_as_it_is():
+    tally = tally_of("g1")
+    whole(tally, "g1", {A: count(holding_pass=2, passed_total=2)}, 10)
+    assert tally.passing(A, 11, 12) == 2
+    change(tally, "g1", {A: count(holding_pass=0, passed_total=2)}, 12)
+    assert tally.passing(A, 11, 12) == 0
+
+
+def test_an_uncounted_request_that_is_merely_open_does_not_count():
+    tally = tally_of("g1")
+    whole(tally, "g1", {A: count(passing=1, passed_total=1)}, 10)
+    assert tally.passing(A, 11, 12) == 0
 
 
 def test_uncounted_requests_of_a_restarted_gateway_count_anew():
     tally = tally_of("g1")
     whole(tally, "g1", {A: count(passed_total=100)}, 10)
     whole(tally, "g1", {A: count(passed_total=3)}, 12, started=11)
-    assert tally.passed(A, 10, 12) == 3
+    assert tally.passing(A, 10, 12) == 3
 
 
 BUSY = count(1, 1, pods={"p": 1})
@@ -328,9 +341,9 @@ BUSY = count(1, 1, pods={"p": 1})
         (BUSY, count(0, 2, pods={"p": 2}), False),
         (BUSY, count(), False),
         (BUSY, BUSY, False),
-        (count(), count(passing=1), True),
-        (count(passing=1), count(passing=2), False),
-        (count(pods={"p": 0}), count(passing=1, pods={"p": 0}), False),
+        (count(), count(holding_pass=1), True),
+        (count(holding_pass=1), count(holding_pass=2), False),
+        (count(), count(passing=1, passed_total=1), False),
     ],
     ids=str,
 )

@@ -1,0 +1,56 @@
+"""Lines take their time to arrive; with the moment of their integrals on them, a mean is exact all the same."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autoscaler.sources.inflight_lines import GarbledLineError
+from autoscaler.sources.tally import Tally
+
+SERVICE = "ns/a"
+OURS_S = 1.7e9
+"""Our clock when the gateway's shows 0."""
+
+delays_s = st.lists(st.floats(0.0, 0.05), min_size=20, max_size=20)
+
+
+def line(moment_s, inflight, seconds, *, started=1.0):
+    counts = {"queued": inflight, "running": 0, "seconds_total": seconds}
+    return json.dumps({"gateway": "g", "started": started, "at": moment_s, "services": {SERVICE: counts}}).encode()
+
+
+def tally_with_one():
+    tally = Tally(silent_s=3, history_s=60)
+    tally.add("g")
+    tally.connected("g")
+    return tally
+
+
+@given(delays_s, st.integers(0, 9), st.floats(0.05, 1.0))
+def test_a_constant_count_is_its_own_mean_however_late_its_lines_are(delays, inflight, step_s):
+    tally = tally_with_one()
+    for number, delay_s in enumerate(delays):
+        moment_s = 100 + number * step_s
+        tally.take("g", line(moment_s, inflight, moment_s * inflight), OURS_S + moment_s + delay_s)
+    since_s = OURS_S + 100 + 0.06
+    until_s = OURS_S + 100 + 19 * step_s + 0.06
+    assert tally.mean(SERVICE, since_s, until_s) == pytest.approx(inflight, abs=1e-6)
+
+
+@given(delays_s)
+def test_a_gateway_that_starts_again_counts_on_by_its_new_clock(delays):
+    tally = tally_with_one()
+    for second, delay_s in enumerate(delays[:10]):
+        tally.take("g", line(5000.0 + second, 2, 2.0 * second), OURS_S + second + delay_s)
+    tally.connected("g")
+    for second, delay_s in enumerate(delays[10:]):
+        tally.take("g", line(7.0 + second, 2, 2.0 * second, started=2.0), OURS_S + 10 + second + delay_s)
+    mean = tally.mean(SERVICE, OURS_S + 12, OURS_S + 19)
+    assert mean == pytest.approx(2.0, abs=1e-6)
+
+
+def test_a_moment_that_is_no_time_garbles_the_line():
+    with pytest.raises(GarbledLineError, match="moment"):
+        tally_with_one().take("g", line("noon", 1, 0.0), OURS_S)

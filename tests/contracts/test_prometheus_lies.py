@@ -1,0 +1,247 @@
+"""What no Prometheus says but something at its address may: unknown, explained, and bounded in size and time."""
+
+import asyncio
+import gzip
+import json
+
+import pytest
+from metrics_peers import EXPRESSION, SERIES, replying
+
+from autoscaler.ports import Query
+from autoscaler.sources.prometheus import PrometheusSource
+
+pytestmark = pytest.mark.real_time
+
+A = "ns/a"
+MOST_BYTES = 100_000
+EVALUATED_S = 1000.0
+
+
+def elements(value="5", oldest="998", series="2", service="a", **labels):
+    return [
+        {"metric": {"namespace": "ns", "service": service, "f": f} | labels, "value": [EVALUATED_S, text]}
+        for f, text in (("value", value), ("oldest", oldest), ("series", series))
+    ]
+
+
+def vector(result, **more):
+    return {"status": "success", "data": {"resultType": "vector", "result": result}} | more
+
+
+def http(body, status="200 OK", content_type="application/json", headers=""):
+    body = body if isinstance(body, bytes) else json.dumps(body).encode()
+    head = f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
+    return head.encode() + body
+
+
+async def read(session, server, *, deadline_s=10.0, now_s=50.0):
+    source = PrometheusSource(session, deadline_s, max_answer_bytes=MOST_BYTES)
+    return (await source.read({A: Query(server, EXPRESSION, SERIES, max_age_s=5)}, now_s))[A]
+
+
+async def reading_of(session, reply):
+    async def answer(_, writer):
+        writer.write(reply)
+
+    async with replying(answer) as address:
+        reading = await read(session, f"http://{address}")
+        assert not reading.problem or f"Prometheus at http://{address}, query {EXPRESSION!r}: " in reading.problem
+        return reading
+
+
+async def test_the_truth_is_believed(session):
+    assert await reading_of(session, http(vector(elements()))) == (5, 48, 2, "")
+
+
+async def test_a_note_on_the_query_is_no_warning(session):
+    assert await reading_of(session, http(vector(elements(), infos=["metric might not be a counter"]))) == (
+        5,
+        48,
+        2,
+        "",
+    )
+
+
+async def test_a_warning_makes_the_value_a_part(session):
+    reading = await reading_of(session, http(vector(elements(), warnings=["store-1 is gone", "so is store-2"])))
+    assert reading.value == 5
+    assert reading.problem.endswith("part of the data may be missing: store-1 is gone; so is store-2")
+
+
+LIES = {
+    "a page": (http(b"<html>", content_type="text/html"), "answered with text/html, not with JSON"),
+    "a page of an error": (http(b"<html>", "502 Bad Gateway", "text/html"), "HTTP 502 Bad Gateway: not a Prometheus?"),
+    "an error in words": (http(b"no such tenant", "401 Unauthorized", "text/plain"), "Unauthorized: no such tenant"),
+    "an error of no form": (http(b"[]", "500 Internal Server Error"), "HTTP 500 Internal Server Error"),
+    "an error with status 200": (
+        http({"status": "error", "errorType": "timeout", "error": "query timed out"}),
+        "refused: timeout: query timed out",
+    ),
+    "a redirect": (
+        http(b"", "302 Found", headers="Location: https://user:secret@login.example/\r\n"),
+        "redirects (HTTP 302) to https://login.example/",
+    ),
+    "nothing": (http(b""), "JSON that is not Prometheus'"),
+    "half an answer": (http(json.dumps(vector(elements())).encode()[:-20]), "JSON that is not Prometheus'"),
+    "no text": (http(b"\xff\xfe\xfd"), "JSON that is not Prometheus'"),
+    "no end of brackets": (http(b"[" * 90_000), "JSON that is not Prometheus'"),
+    "other JSON": (http({"took": 3, "hits": []}), "JSON that is not Prometheus'"),
+    "a list": (http([1, 2]), "JSON that is not Prometheus'"),
+    "a string": (http("success"), "JSON that is not Prometheus'"),
+    "no data": (http({"status": "success", "data": None}), "JSON that is not Prometheus'"),
+    "a matrix": (http({"status": "success", "data": {"resultType": "matrix", "result": []}}), "with a matrix where"),
+    "a scalar": (
+        http({"status": "success", "data": {"resultType": "scalar", "result": [1, "5"]}}),
+        "answered with a scalar where an instant vector was asked for",
+    ),
+    "a scalar called vector": (http(vector([EVALUATED_S, "5"])), "JSON that is not Prometheus'"),
+    "a histogram": (http(vector([{"metric": {}, "histogram": [EVALUATED_S, {}]}])), "JSON that is not Prometheus'"),
+    "values that are none": (http(vector(elements(value="many"))), "JSON that is not Prometheus'"),
+    "numbers beyond numbers": (
+        http(json.dumps(vector(elements())).encode().replace(b"1000.0", b"1" * 400)),
+        "JSON that is not Prometheus'",
+    ),
+    "elements of another query": (http(vector(elements(f="other"))), "JSON that is not Prometheus'"),
+    "an empty result": (http(vector([])), "no series for"),
+    "another service": (http(vector(elements(service="b"))), "(1 other services have one)"),
+    "everything twice": (http(vector(elements() + elements())), "several values for ns/a"),
+    "only a value": (http(vector(elements()[:1])), "no sample behind it"),
+    "a sample from the future": (http(vector(elements(oldest="1001"))), "this cannot be"),
+    "a sample from never": (http(vector(elements(oldest="NaN"))), "this cannot be"),
+    "no number of series": (http(vector(elements(series="NaN"))), "this cannot be"),
+    "a value of no series": (http(vector(elements(series="0"))), "this cannot be"),
+    "a stale sample": (http(vector(elements(oldest="990"))), "10.0 s old, more than maxSampleAge 5 s"),
+    "a negative number": (http(vector(elements(value="-1"))), "the value is -1"),
+    "no HTTP": (b"220 smtp.example ESMTP\r\n", "not reachable"),
+    "a hang-up": (b"", "not reachable"),
+    "less than announced": (http(vector(elements()))[:-10], "not reachable"),
+    "too much": (http(vector([], padding="x" * MOST_BYTES)), f"larger than {MOST_BYTES} bytes"),
+    "too much when unpacked": (
+        http(gzip.compress(bytes(10 * MOST_BYTES)), headers="Content-Encoding: gzip\r\n"),
+        f"larger than {MOST_BYTES} bytes",
+    ),
+    "a broken archive": (http(b"no archive", headers="Content-Encoding: gzip\r\n"), "not reachable"),
+}
+
+
+@pytest.mark.parametrize(("reply", "explained"), LIES.values(), ids=LIES)
+async def test_a_lie_is_unknown_and_explained(session, reply, explained):
+    reading = await reading_of(session, reply)
+    assert reading.value is None
+    assert explained in reading.problem
+    assert "secret" not in reading.problem
+
+
+async def test_ten_megabytes_without_announcement_are_not_read_to_the_end(session):
+    sent = []
+
+    async def flood(_, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+        for _ in range(10_000):
+            writer.write(b" " * 1000)
+            sent.append(1000)
+            await writer.drain()
+
+    async with replying(flood) as address:
+        reading = await read(session, f"http://{address}")
+    assert f"larger than {MOST_BYTES} bytes" in reading.problem
+    assert sum(sent) < 10_000_000
+
+
+async def never(_, writer):
+    await asyncio.Event().wait()
+
+
+async def one_byte_at_a_time(_, writer):
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+    while True:
+        writer.write(b" ")
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("slow", [never, one_byte_at_a_time])
+async def test_an_answer_that_does_not_come_in_time_is_unknown(session, slow):
+    async with replying(slow) as address:
+        reading = await read(session, f"http://{address}", deadline_s=0.2)
+    assert reading.value is None
+    assert "no answer within 0.2 s" in reading.problem
+
+
+async def test_prometheus_is_told_when_to_give_up(session):
+    forms = []
+
+    async def answer(reader, writer):
+        forms.append(await reader.read(10_000))
+        writer.write(http(vector(elements())))
+
+    async with replying(answer) as address:
+        await read(session, f"http://{address}", deadline_s=1.5)
+    assert b"timeout=1500ms" in forms[0]
+
+
+async def test_a_slow_server_does_not_make_the_others_unknown(session):
+    async def answer(_, writer):
+        writer.write(http(vector(elements())))
+
+    async with replying(never) as slow, replying(answer) as quick:
+        queries = {"ns/b": Query(f"http://{slow}", "x", "y", 5), A: Query(f"http://{quick}", "x", "y", 5)}
+        readings = await PrometheusSource(session, 0.3).read(queries, 50)
+    assert readings["ns/b"].value is None
+    assert readings[A].value == 5
+
+
+async def test_services_with_the_same_query_share_one_question(session):
+    asked = []
+
+    async def answer(_, writer):
+        asked.append(writer)
+        writer.write(http(vector([element for n in range(100) for element in elements(value=str(n), service=f"s{n}")])))
+
+    async with replying(answer) as address:
+        query = Query(f"http://{address}", EXPRESSION, SERIES, max_age_s=5)
+        younger = query._replace(max_age_s=1)
+        queries = {f"ns/s{n}": younger if n == 7 else query for n in range(100)}
+        readings = await PrometheusSource(session, 10).read(queries, 50)
+    assert len(asked) == 1
+    assert {service: reading.value for service, reading in readings.items()} == {
+        f"ns/s{n}": None if n == 7 else n for n in range(100)
+    }
+
+
+async def test_a_read_that_is_given_up_gives_up_its_connections(session):
+    hung_up = asyncio.Event()
+    asked = asyncio.Event()
+
+    async def answer(reader, _):
+        asked.set()
+        while await reader.read(1000):
+            pass
+        hung_up.set()
+
+    async with replying(answer) as address:
+        reading = asyncio.create_task(read(session, f"http://{address}"))
+        await asked.wait()
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        await asyncio.wait_for(hung_up.wait(), 10)
+
+
+async def test_credentials_in_an_address_are_used_and_not_shown(session):
+    async def answer(_, writer):
+        writer.write(http(b"go away", "403 Forbidden", "text/plain"))
+
+    async with replying(answer) as address:
+        reading = await read(session, f"http://user:secret@{address}/")
+    assert f"Prometheus at http://{address}/, query" in reading.problem
+    assert "secret" not in reading.problem
+
+
+@pytest.mark.parametrize(
+    "server",
+    ["", "prometheus:9090", "ftp://host", "http://", "http://host:port", "http://host:99999", "http://..", "/"],
+)
+async def test_an_address_that_is_none_is_unknown(session, server):
+    reading = await read(session, server)
+    assert reading.value is None
+    assert reading.problem
