@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
 from autoscaler.gateway.dispatch import Limits
 from autoscaler.gateway.paths import PathRule
@@ -34,6 +35,17 @@ class Timeouts:
     """Silence on both sides of an upgraded connection."""
 
 
+class OnAbort(Enum):
+    """What becomes of a request at a pod when its client goes."""
+
+    CLOSE = "Close"
+    """The pod's connection is closed and its slot is free at once; one that goes on computing may get a second one."""
+    WAIT_UPSTREAM = "WaitUpstream"
+    """The slot is free when the pod has said its last byte."""
+    INTERRUPT = "Interrupt"
+    """As WaitUpstream, and the pod is asked by a POST to `interrupt_path` to break off."""
+
+
 @dataclass(frozen=True, slots=True)
 class GatewayService:
     """One service as the gateway sees it."""
@@ -46,6 +58,12 @@ class GatewayService:
     timeouts: Timeouts = field(default_factory=Timeouts)
     paths: tuple[PathRule, ...] = ()
     affinity: Affinity | None = None
+    on_abort: OnAbort = OnAbort.CLOSE
+    interrupt_path: str = "/sdapi/v1/interrupt"
+    half_close: bool = False
+    """Whether a client may close its sending side and still wait; else that is taken for its going."""
+    max_body_bytes: int | None = None
+    """A request with a longer body is refused with 413; None is no limit."""
     backends: Mapping[str, str] | None = None
     """Pods by name with their `host:port`, where the document lists them; None where somebody else tells."""
 

@@ -17,11 +17,10 @@ from autoscaler.clock import SystemClock
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.dispatch import Dispatcher
 from autoscaler.gateway.edge import ClientConnection, EdgeLimits, EdgeServer, Sent, answer_bytes
-from autoscaler.gateway.heads import BadRequestError, Forwarded, read_request
+from autoscaler.gateway.heads import BadRequestError, Forwarded, Headers, read_request
 from autoscaler.gateway.service import ServiceGate
-from autoscaler.gateway.visit import Visit
+from autoscaler.gateway.visit import Arrival, Visit
 
-_LONGEST_RETRY_AFTER_S = 120
 _REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
 
 
@@ -82,6 +81,10 @@ class Core:
         self._trusted_proxies = trusted_proxies
         self._rng = rng or random.Random()  # noqa: S311
         self._requests = 0
+        self.open = 0
+        """Requests of any kind that have not ended, upgraded connections among them."""
+        self.quiet = asyncio.Event()
+        """Set whenever the last one ends."""
         self.gates: dict[str, ServiceGate] = {}
         self.watchers: set[asyncio.Event] = set()
         """Set whenever a count changes."""
@@ -115,7 +118,9 @@ class Core:
         for name, service in services.items():
             gate = self.gates.get(name)
             if gate is None:
-                gate = self.gates[name] = ServiceGate(service, self._key, self.loop, self._changed)
+                gate = self.gates[name] = ServiceGate(
+                    service, self.loop, key=self._key, rng=self._rng, changed=self._changed
+                )
             else:
                 gate.apply(service)
             if service.backends is not None:
@@ -152,8 +157,17 @@ class Core:
     # Requests.
 
     async def _handle(self, request: web.BaseRequest) -> Sent:
+        self.open += 1
+        try:
+            return await self._see_through(request)
+        finally:
+            self.open -= 1
+            if not self.open:
+                self.quiet.set()
+
+    async def _see_through(self, request: web.BaseRequest) -> Sent:
         message = request._message  # noqa: SLF001
-        keep_alive = not message.should_close and not self.draining
+        keep_alive = not message.should_close
         client = cast("ClientConnection", request.protocol)
         try:
             head = read_request(message.method, message.path, message.raw_headers)
@@ -166,16 +180,16 @@ class Core:
         name = self._routes.find(head.host)
         if name is None:
             return _answer(client, 404, "no service has this host", keep_alive=keep_alive and not request.body_exists)
-        visit = Visit(
-            self.gates[name],
-            request,
-            head,
-            self._forwarded(client),
-            self._request_id(),
-            retry_after_s=self._retry_after_s,
+        forwarded = self._forwarded(client)
+        arrival = Arrival(
+            head=head,
+            forwarded=forwarded,
+            request_id=self._request_id(),
+            unix_s=self.now_s(),
+            secure=forwarded.trusted and (b"X-Forwarded-Proto", b"https") in _titled(message.raw_headers),
             keep_alive=keep_alive,
         )
-        return await visit.run()
+        return await Visit(self.gates[name], request, arrival).run()
 
     def _request_id(self) -> bytes:
         self._requests += 1
@@ -187,13 +201,9 @@ class Core:
         trusted = bool(self._trusted_proxies) and any(ip_address(host) in net for net in self._trusted_proxies)
         return Forwarded(host.encode(), trusted)
 
-    def _retry_after_s(self, gate: ServiceGate) -> int:
-        """When a slot should be free for one more, by what requests took until now, spread by a quarter."""
-        served = gate.counts.service_s
-        mean_s = served.total / max(1, sum(served.counts))
-        slots = max(1, len(gate.dispatcher.backends)) * max(1, gate.dispatcher.limits.concurrency)
-        wait_s = mean_s * (1 + gate.dispatcher.queued) / slots
-        return max(1, min(_LONGEST_RETRY_AFTER_S, round(wait_s * self._rng.uniform(1.0, 1.25) + 0.5)))
+
+def _titled(headers: Headers) -> list[tuple[bytes, bytes]]:
+    return [(name.title(), value.lower()) for name, value in headers]
 
 
 def _answer(client: ClientConnection, status: int, text: str, *, keep_alive: bool) -> Sent:

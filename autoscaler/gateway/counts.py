@@ -25,7 +25,7 @@ class Ending(Enum):
     UPSTREAM_TIMEOUT = "upstream_timeout"
     INVALID_RESPONSE = "invalid_response"
     BAD_REQUEST = "bad_request"
-    CLIENT_STALLED = "client_stalled"
+    BODY_TOO_LARGE = "body_too_large"
 
 
 class Histogram:

@@ -65,20 +65,34 @@ class ClientListener(Protocol):
 class ClientConnection(RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_head_timer", "_stall_s", "_stall_timer", "edge", "listener")
+    __slots__ = ("_head_timer", "_stall_s", "_stall_timer", "at_eof", "edge", "half_close", "listener")
 
     def __init__(self, manager: "EdgeServer", **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self.edge = manager
+        self.at_eof = False
+        """Whether the client has closed its sending side."""
+        self.half_close = False
+        """Whether the end of the client's sending is not taken for its going while its request is held."""
         self.listener: ClientListener | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
         self._stall_s = 60.0
 
+    @property
+    def going(self) -> bool:
+        """Whether the connection is to end with the response that is under way."""
+        return self.at_eof or self.edge.draining
+
     def send(self, data: bytes) -> None:
         """Write to the client, if it is still there."""
         if self.transport is not None:
             self.transport.write(data)
+
+    def send_eof(self) -> None:
+        """Close the sending side."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write_eof()
 
     def abort(self) -> None:
         """Cut the connection, so that the client does not take what it has for the whole."""
@@ -121,7 +135,8 @@ class ClientConnection(RequestHandler):
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """Ask whoever is served whether half a connection is enough."""
-        return self.listener is not None and self.listener.client_eof()
+        self.at_eof = True
+        return self.listener.client_eof() if self.listener is not None else self.half_close
 
     def pause_writing(self) -> None:
         """Pass on that the client does not keep up."""

@@ -23,6 +23,7 @@ class Terms(NamedTuple):
     keep_alive: bool
     added: bytes
     """Header lines of ours, such as a cookie."""
+    half_close: bool = False
 
 
 class Exchange:
@@ -52,6 +53,11 @@ class Exchange:
         pod.open.add(self)
         client.listener = self
 
+    @property
+    def added_lines(self) -> list[bytes]:
+        """Our own header lines of the response."""
+        return [self._terms.added] if self._terms.added else []
+
     def limit(self, start_s: float, total_s: float) -> None:
         """Give the pod so long for its first byte, and so long for all."""
         self._deadline_s = self._loop.time() + total_s
@@ -80,13 +86,13 @@ class Exchange:
         self._restart_timer()
         self.status = head.status
         terms = self._terms
-        added = [terms.added] if terms.added else []
+        added = self.added_lines
         if head.has_body and not has(head.headers, b"content-length"):
             self._until_eof = terms.http10
             self._chunked = not terms.http10
             if self._chunked:
                 added.append(b"Transfer-Encoding: chunked\r\n")
-        going = self._client is None or self._client.edge.draining
+        going = self._client is None or self._client.going
         self.keep_alive = self.keep_alive and not (self._until_eof or going)
         if not self.keep_alive:
             added.append(b"Connection: close\r\n")
@@ -150,8 +156,9 @@ class Exchange:
         self._connection.resume_reading()
 
     def client_eof(self) -> bool:
-        """Take half a connection for none."""
-        return False
+        """Take half a connection for none, unless the service's clients do that."""
+        self.keep_alive = False
+        return self._terms.half_close
 
     # Endings.
 

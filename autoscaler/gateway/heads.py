@@ -31,7 +31,8 @@ _NEVER_NAMED = frozenset({b"host", b"content-length", b"close", b"upgrade"})
 """What `Connection` cannot take off, whatever it says."""
 _LONGEST_REQUEST_ID = 128
 _CONTENT_LENGTH = b"content-length"
-_LOOKED_AT = frozenset({b"host", b"cookie", b"connection", b"upgrade", b"expect", _CONTENT_LENGTH})
+_LOOKED_AT = frozenset({b"host", b"cookie", b"connection", b"upgrade", b"expect", b"user-agent", _CONTENT_LENGTH})
+_PROBES = (b"kube-probe/", b"googlehc/", b"elb-healthchecker/")
 
 
 class BadRequestError(ValueError):
@@ -51,6 +52,8 @@ class RequestHead(NamedTuple):
     upgrade: bytes
     """The protocol that the client would switch to, in lower case; empty for none."""
     content_length: int | None
+    is_probe: bool
+    """Whether it asks only if somebody is there, which must not start a pod."""
 
 
 class Forwarded(NamedTuple):
@@ -87,6 +90,7 @@ def read_request(method: str, target: str, headers: Headers) -> RequestHead:
         b",".join(found.get(b"expect", ())).lower(),
         _upgrade(found),
         _length(found.get(_CONTENT_LENGTH, ())),
+        any(value.lower().startswith(_PROBES) for value in found.get(b"user-agent", ())),
     )
 
 

@@ -48,6 +48,29 @@ class Gateway(Core):
             raise
         self._observer = runner
 
+    async def drain(self, propagation_s: float, grace_s: float) -> None:
+        """Go without breaking anything off, if it can be done in time; `stop` is still to be called.
+
+        Args:
+            propagation_s: how long clients are still accepted, for those who route to us must first notice.
+            grace_s: how long those who came may then take. Who is held after that is told to come again, an upgraded
+                connection is told that we go.
+        """
+        self.edge.draining = True
+        await asyncio.sleep(propagation_s)
+        if self._listener is not None:
+            self._listener.close()
+        try:
+            async with asyncio.timeout(grace_s):
+                while self.open:
+                    self.quiet.clear()
+                    await self.quiet.wait()
+        except TimeoutError:
+            for gate in self.gates.values():
+                gate.turn_away_all()
+                for tunnel in list(gate.tunnels):
+                    tunnel.go_away()
+
     async def stop(self) -> None:
         """Stop at once: who is held is turned away, who is served is cut."""
         self.edge.draining = True

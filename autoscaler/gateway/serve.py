@@ -1,10 +1,12 @@
 """Runs a gateway until it is told to go, and reloads what it serves when the file changes."""
 
 import asyncio
+import gc
 import logging
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.proxy import Gateway
@@ -16,10 +18,25 @@ Load = Callable[[], Mapping[str, GatewayService]]
 """Reads the services anew; raises ValueError, or OSError, for a file that cannot be used."""
 
 
+class Farewell(NamedTuple):
+    """How a gateway goes that is told to."""
+
+    propagation_s: float = 5.0
+    """How long it still accepts clients while it says that it is not ready."""
+    grace_s: float = 20.0
+    """How long those who came may then take; with `propagation_s` a little less than the pod's termination grace."""
+
+
 async def serve(
-    load: Load, *, port: int, metrics_port: int, config: Path | None = None, key: bytes | None = None
+    load: Load,
+    *,
+    port: int,
+    metrics_port: int,
+    config: Path | None = None,
+    key: bytes | None = None,
+    farewell: Farewell | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serve until SIGTERM or SIGINT, then drain; a second one ends it at once.
 
     Args:
         load: gives the services.
@@ -27,24 +44,42 @@ async def serve(
         metrics_port: where those who observe are listened to.
         config: the file behind `load`, to look at for changes.
         key: signs the cookies.
+        farewell: how long draining may take.
 
     Raises:
         OSError: a port is taken.
         ValueError: the services cannot be read.
     """
-    told_to_go = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told_to_go.set)
     gateway = Gateway(load(), key=key)
+    told = _told_to_go()
     await gateway.start(port, metrics_port)
+    gc.collect()
+    gc.freeze()
     watching = asyncio.ensure_future(watch_config(gateway, config, load)) if config is not None else None
     try:
-        await told_to_go.wait()
+        await told.get()
+        await _until_told_again(told, gateway.drain(*(farewell or Farewell())))
     finally:
         if watching is not None:
             watching.cancel()
         await gateway.stop()
+
+
+def _told_to_go() -> asyncio.Queue[int]:
+    told: asyncio.Queue[int] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.put_nowait, number)
+    return told
+
+
+async def _until_told_again(told: asyncio.Queue[int], draining: Coroutine[None, None, None]) -> None:
+    both = [asyncio.ensure_future(draining), asyncio.ensure_future(told.get())]
+    done, left = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    for task in left:
+        task.cancel()
+    for task in done:
+        task.result()
 
 
 async def watch_config(gateway: Gateway, config: Path, load: Load) -> None:

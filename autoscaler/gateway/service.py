@@ -1,6 +1,8 @@
 """One service at run time: its dispatcher, its pods, and who waits for a grant."""
 
 import asyncio
+import math
+import random
 from collections.abc import Callable, Mapping
 from typing import cast
 
@@ -9,7 +11,10 @@ from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.counts import Counts, Ending
 from autoscaler.gateway.dispatch import Dispatcher, Grant, Granted, Held, Kind, Refused
 from autoscaler.gateway.paths import PathRule, PathRules
+from autoscaler.gateway.tunnel import Tunnel
 from autoscaler.gateway.upstream import Failure, Pod
+
+_LONGEST_RETRY_AFTER_S = 120
 
 
 class Waiter:
@@ -30,14 +35,24 @@ class ServiceGate:
     """Lets requests in one by one, and tells those who wait when it is their turn."""
 
     def __init__(
-        self, config: GatewayService, key: bytes, loop: asyncio.AbstractEventLoop, changed: Callable[[], None]
+        self,
+        config: GatewayService,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        key: bytes,
+        rng: random.Random,
+        changed: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._changed = changed
         self._key = key
+        self._rng = rng
         self._timer: asyncio.TimerHandle | None = None
         self._holding: set[Waiter] = set()
         self.pods: dict[str, Pod] = {}
+        self.tunnels: set[Tunnel] = set()
+        self.afterwork: set[asyncio.Task[None]] = set()
+        """What is still to be done for requests whose client has gone."""
         self.counts = Counts()
         self.dispatcher = Dispatcher(config.limits, loop.time())
         self._take_config(config)
@@ -98,6 +113,14 @@ class ServiceGate:
             self._end_held(waiter, Ending.DRAINED)
             self._deliver(self.dispatcher.abandon(waiter, self._loop.time()))
 
+    def retry_after_s(self) -> int:
+        """When a slot should be free for one more, by what requests took until now, spread by a quarter."""
+        served = self.counts.service_s
+        mean_s = served.total / max(1, sum(served.counts))
+        slots = max(1, len(self.dispatcher.backends)) * max(1, self.dispatcher.limits.concurrency)
+        wait_s = mean_s * (1 + self.dispatcher.queued) / slots
+        return max(1, min(_LONGEST_RETRY_AFTER_S, math.ceil(wait_s * self._rng.uniform(1.0, 1.25))))
+
     # Pods.
 
     def set_backends(self, backends: Mapping[str, str]) -> None:
@@ -141,6 +164,8 @@ class ServiceGate:
             self._timer.cancel()
         for pod in self.pods.values():
             pod.close()
+        for task in self.afterwork:
+            task.cancel()
 
     def _pods_changed(self) -> None:
         if self.cookie is not None:

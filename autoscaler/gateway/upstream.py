@@ -8,7 +8,6 @@ Rules:
 """
 
 import asyncio
-from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple, Protocol, cast
 
@@ -75,6 +74,25 @@ class Sink(Protocol):
         """Take note that the pod takes data again after a pause."""
 
 
+class TunnelEnd(Protocol):
+    """Takes what a switched connection brings."""
+
+    def from_pod(self, data: bytes) -> None:
+        """Take bytes."""
+
+    def pod_eof(self) -> None:
+        """Take note that the pod will say no more."""
+
+    def pod_paused(self) -> None:
+        """Take note that the pod does not keep up."""
+
+    def pod_resumed(self) -> None:
+        """Take note that it does again."""
+
+    def pod_lost(self) -> None:
+        """Take note that the connection has ended."""
+
+
 class PodConnection(asyncio.Protocol):
     """One connection; it parses responses, and knows whether it can be used again."""
 
@@ -83,8 +101,7 @@ class PodConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._sink: Sink | None = None
-        self._raw: Callable[[bytes], None] | None = None
-        self._raw_eof: Callable[[], None] | None = None
+        self._tunnel: TunnelEnd | None = None
         self._reason = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
@@ -93,7 +110,8 @@ class PodConnection(asyncio.Protocol):
         self._until_eof = False
         self._answered = False
         self._spoiled = False
-        self._request_done = False
+        self.request_done = False
+        """Whether the request has been written whole."""
         self.requests = 0
         self.idle_since_s = 0.0
         self.writing_paused = False
@@ -104,7 +122,7 @@ class PodConnection(asyncio.Protocol):
         """Send the head of a request; `bodiless` tells of HEAD, `complete` that no body follows."""
         self._sink = sink
         self._bodiless = bodiless
-        self._request_done = complete
+        self.request_done = complete
         self._answered = False
         self.requests += 1
         self.write(head)
@@ -116,7 +134,7 @@ class PodConnection(asyncio.Protocol):
 
     def complete(self) -> None:
         """Take note that the body has been sent whole."""
-        self._request_done = True
+        self.request_done = True
 
     def write_eof(self) -> None:
         """Close the sending side of a switched connection."""
@@ -133,14 +151,20 @@ class PodConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.resume_reading()
 
-    def forward(self, data: Callable[[bytes], None], eof: Callable[[], None]) -> None:
+    def forward(self, tunnel: TunnelEnd) -> None:
         """Hand over what a switched connection brings, byte for byte."""
-        self._raw, self._raw_eof = data, eof
+        self._tunnel = tunnel
+
+    def hang_up(self) -> None:
+        """End a switched connection when all that was written to it has been sent."""
+        self._tunnel = None
+        if self._transport is not None:
+            self._transport.close()
 
     def close(self) -> None:
         """End the connection without a word to the sink."""
         self._sink = None
-        self._raw = self._raw_eof = None
+        self._tunnel = None
         if self._transport is not None:
             self._transport.abort()
 
@@ -159,17 +183,21 @@ class PodConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Take note that the pod does not keep up with the body."""
         self.writing_paused = True
+        if self._tunnel is not None:
+            self._tunnel.pod_paused()
 
     def resume_writing(self) -> None:
         """Take note that it does again."""
         self.writing_paused = False
         if self._sink is not None:
             self._sink.writable()
+        elif self._tunnel is not None:
+            self._tunnel.pod_resumed()
 
     def data_received(self, data: bytes) -> None:
         """Parse, or forward."""
-        if self._raw is not None:
-            self._raw(data)
+        if self._tunnel is not None:
+            self._tunnel.from_pod(data)
             return
         sink = self._sink
         if sink is None:
@@ -187,19 +215,18 @@ class PodConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Keep the other side open on a switched connection."""
-        if self._raw_eof is None:
+        if self._tunnel is None:
             return False
-        self._raw_eof()
+        self._tunnel.pod_eof()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the sink, if one is left."""
         self._transport = None
-        sink, raw_eof = self._sink, self._raw_eof
-        if self._raw is not None:
-            self._raw = self._raw_eof = None
-            if raw_eof is not None:
-                raw_eof()
+        sink, tunnel = self._sink, self._tunnel
+        if tunnel is not None:
+            self._tunnel = None
+            tunnel.pod_lost()
         if sink is None:
             return
         if self._in_body and self._until_eof and exc is None:
@@ -264,7 +291,7 @@ class PodConnection(asyncio.Protocol):
         sink, self._sink = self._sink, None
         if sink is None:
             return
-        self._spoiled = self._spoiled or self._until_eof or not self._request_done or not self._keeps_alive()
+        self._spoiled = self._spoiled or self._until_eof or not self.request_done or not self._keeps_alive()
         self._in_body = False
         sink.ended()
 

@@ -7,25 +7,27 @@ Rules:
 """
 
 import asyncio
-from collections.abc import Callable
 from http import HTTPStatus
-from typing import cast
+from typing import NamedTuple, cast
 
 from aiohttp import web
-from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestPayloadError
 
+from autoscaler.gateway.body import BodyTooLargeError, RequestBody
+from autoscaler.gateway.config import OnAbort
 from autoscaler.gateway.counts import Ending
+from autoscaler.gateway.dispatch import Kind
 from autoscaler.gateway.edge import ClientConnection, Sent, answer_bytes
 from autoscaler.gateway.exchange import Exchange, Terms
-from autoscaler.gateway.heads import Forwarded, RequestHead, request_bytes
+from autoscaler.gateway.heads import Forwarded, RequestHead, request_bytes, switching_bytes
+from autoscaler.gateway.interrupt import interrupt
 from autoscaler.gateway.service import ServiceGate, Waiter
-from autoscaler.gateway.upstream import Failure, Pod, PodConnection, PodRefusedError
+from autoscaler.gateway.tunnel import Tunnel
+from autoscaler.gateway.upstream import Failure, Pod, PodConnection, PodRefusedError, ResponseHead
 
 _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 """Requests that may be sent twice, and so over an idle connection that the pod may just have closed."""
 _MOST_TRIES = 20
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _STATUS = {
     Ending.QUEUE_FULL: (HTTPStatus.SERVICE_UNAVAILABLE, "the queue is full"),
@@ -36,9 +38,22 @@ _STATUS = {
     Ending.UPSTREAM_RESET: (HTTPStatus.BAD_GATEWAY, "the pod broke off"),
     Ending.INVALID_RESPONSE: (HTTPStatus.BAD_GATEWAY, "the pod's answer is not HTTP"),
     Ending.UPSTREAM_TIMEOUT: (HTTPStatus.GATEWAY_TIMEOUT, "the pod did not answer in time"),
-    Ending.BAD_REQUEST: (HTTPStatus.BAD_REQUEST, "the body is broken"),
+    Ending.BAD_REQUEST: (HTTPStatus.BAD_REQUEST, "the body is broken, or did not come"),
+    Ending.BODY_TOO_LARGE: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too large"),
 }
 _RETRY_LATER = frozenset({Ending.QUEUE_FULL, Ending.QUEUE_TIMEOUT, Ending.ASLEEP, Ending.DRAINED})
+
+
+class Arrival(NamedTuple):
+    """What is known of a request when it comes."""
+
+    head: RequestHead
+    forwarded: Forwarded
+    request_id: bytes
+    unix_s: float
+    secure: bool
+    """Whether the client came by https."""
+    keep_alive: bool
 
 
 class TurnedAwayError(Exception):
@@ -52,47 +67,48 @@ class TurnedAwayError(Exception):
 class Visit:
     """A request that has found its service."""
 
-    def __init__(
-        self,
-        gate: ServiceGate,
-        request: web.BaseRequest,
-        head: RequestHead,
-        forwarded: Forwarded,
-        request_id: bytes,
-        *,
-        retry_after_s: Callable[[ServiceGate], int],
-        keep_alive: bool,
-    ) -> None:
+    def __init__(self, gate: ServiceGate, request: web.BaseRequest, arrival: Arrival) -> None:
         self._gate = gate
-        self._head = head
-        self._forwarded = forwarded
-        self._request_id = request_id
-        self._retry_after_s = retry_after_s
+        self._arrival = arrival
+        self._head = arrival.head
         self._client = cast("ClientConnection", request.protocol)
-        self._content: StreamReader | None = request.content if request.body_exists else None
-        self._http10 = request.version < (1, 1)
-        self._chunked = self._content is not None and head.content_length is None
-        self._keep_alive = keep_alive
         self._loop = asyncio.get_running_loop()
-        self._rule = gate.rules.find(head.target.decode("latin-1"))
+        self._http10 = request.version < (1, 1)
+        self._body = RequestBody(
+            request.content if request.body_exists else None,
+            self._head,
+            gate.config.timeouts.body_idle_s,
+            gate.config.max_body_bytes,
+            expects=bool(self._head.expect) and not self._http10,
+        )
+        rule = gate.rules.find(self._head.target.decode("latin-1"))
+        self._rule = rule._replace(kind=Kind.PASS, wake=False) if self._head.is_probe else rule
         self._waiter = Waiter(self._rule.kind, self._loop.time())
-        self._granted_s = self._waiter.arrived_s
+        self._granted_s: float | None = None
         self._tries = 0
+        self._cookies = list(self._head.cookies)
+        self._pinned: str | None = None
+        self._left_at_pod = False
+        if gate.cookie is not None:
+            self._cookies, ours = gate.cookie.split(self._head.cookies)
+            self._pinned = gate.cookie.read(ours, arrival.unix_s)
 
     async def run(self) -> Sent:
         """See the request through; the response has been written when this returns."""
-        counts = self._gate.counts
+        endings = self._gate.counts.endings
+        self._client.half_close = self._gate.config.half_close
         try:
             sent, ending = await self._serve()
         except TurnedAwayError as away:
             sent, ending = self._turn_away(away.ending), away.ending
         except asyncio.CancelledError:
-            waited = self._waiter.grant is not None and not self._waiter.grant.done()
-            counts.endings[Ending.ABANDONED_QUEUED if waited else Ending.ABANDONED_RUNNING] += 1
+            endings[Ending.ABANDONED_QUEUED if self._granted_s is None else Ending.ABANDONED_RUNNING] += 1
             raise
         finally:
-            self._gate.abandon(self._waiter)
-        counts.endings[ending] += 1
+            self._client.half_close = False
+            if not self._left_at_pod:
+                self._gate.abandon(self._waiter)
+        endings[ending] += 1
         return sent
 
     async def _serve(self) -> tuple[Sent, Ending]:
@@ -103,27 +119,38 @@ class Visit:
             except PodRefusedError:
                 pod = await self._elsewhere()
                 continue
-            exchange = Exchange(self._client, pod, connection, self._terms(), self._release)
+            exchange = Exchange(self._client, pod, connection, self._terms(pod), self._release)
             exchange.limit(self._gate.config.timeouts.response_start_s, self._gate.config.timeouts.request_s)
-            failure = await self._exchanged(exchange, connection)
+            failure = await self._exchanged(exchange, connection, pod)
             if failure is not Failure.STALE:
-                return self._conclude(exchange, failure)
+                return await self._conclude(exchange, connection, failure)
 
     # To a pod.
 
     async def _admitted(self) -> Pod:
-        answer = self._gate.arrive(self._waiter, self._rule, None)
+        if self._body.announced_too_large:
+            raise TurnedAwayError(Ending.BODY_TOO_LARGE)
+        answer = self._gate.arrive(self._waiter, self._rule, self._pinned)
         if isinstance(answer, Ending):
             raise TurnedAwayError(answer)
-        return answer if answer is not None else await self._granted()
+        if answer is not None:
+            self._granted_s = self._waiter.arrived_s
+            return answer
+        return await self._granted()
 
     async def _granted(self) -> Pod:
         waiter = self._waiter
-        assert waiter.grant is not None  # noqa: S101
-        answer = await waiter.grant
+        answer = await cast("asyncio.Future[Pod | Ending]", waiter.grant)
         if isinstance(answer, Ending):
             raise TurnedAwayError(answer)
         self._granted_s = self._loop.time()
+        try:
+            # A client that went behind an unread body is found out by reading it, before a pod is bothered.
+            await self._body.read_ahead(self._client)
+        except (RequestPayloadError, TimeoutError) as error:
+            raise TurnedAwayError(Ending.BAD_REQUEST) from error
+        except BodyTooLargeError as error:
+            raise TurnedAwayError(Ending.BODY_TOO_LARGE) from error
         return answer
 
     async def _elsewhere(self) -> Pod:
@@ -134,77 +161,79 @@ class Visit:
         return await self._granted()
 
     async def _connected(self, pod: Pod) -> PodConnection:
-        if self._content is None and self._head.method in _SAFE:
+        if self._body.is_empty and self._head.method in _SAFE:
             connection = pod.take_idle()
             if connection is not None:
                 return connection
         return await pod.connect(self._gate.config.timeouts.connect_s)
 
-    def _terms(self) -> Terms:
-        return Terms(self._http10, self._head.method == b"HEAD", self._keep_alive, b"")
+    def _terms(self, pod: Pod) -> Terms:
+        cookie = b""
+        if self._gate.cookie is not None and self._pinned is None:
+            now_s = self._arrival.unix_s + self._loop.time() - self._waiter.arrived_s
+            cookie = self._gate.cookie.issue(pod.name, now_s, secure=self._arrival.secure)
+        bodiless = self._head.method == b"HEAD"
+        return Terms(self._http10, bodiless, self._arrival.keep_alive, cookie, self._gate.config.half_close)
 
     def _release(self) -> None:
         self._gate.finish(self._waiter)
 
     # At the pod.
 
-    async def _exchanged(self, exchange: Exchange, connection: PodConnection) -> Failure | None:
+    async def _exchanged(self, exchange: Exchange, connection: PodConnection, pod: Pod) -> Failure | None:
         try:
             await self._send(exchange, connection)
             return await exchange.done
         except asyncio.CancelledError:
-            exchange.leave()
-            exchange.cancel()
+            self._leave(exchange, connection, pod)
             raise
         except (RequestPayloadError, TimeoutError) as error:
             exchange.cancel()
             raise TurnedAwayError(Ending.BAD_REQUEST) from error
+        except BodyTooLargeError as error:
+            exchange.cancel()
+            raise TurnedAwayError(Ending.BODY_TOO_LARGE) from error
 
     async def _send(self, exchange: Exchange, connection: PodConnection) -> None:
-        head = request_bytes(self._head, self._head.cookies, self._forwarded, self._request_id, chunked=self._chunked)
-        content = self._content
-        if content is None:
-            connection.begin(exchange, head, bodiless=self._head.method == b"HEAD", complete=True)
+        head = request_bytes(
+            self._head,
+            self._cookies,
+            self._arrival.forwarded,
+            self._arrival.request_id,
+            chunked=self._body.chunked,
+        )
+        whole = self._body.whole()
+        bodiless = self._head.method == b"HEAD"
+        connection.begin(
+            exchange, head if whole is None else head + whole, bodiless=bodiless, complete=whole is not None
+        )
+        if whole is None:
+            await self._body.stream(self._client, exchange, connection)
+
+    def _leave(self, exchange: Exchange, connection: PodConnection, pod: Pod) -> None:
+        """The client has gone: what becomes of the pod's work is the service's choice."""
+        exchange.leave()
+        if not connection.request_done:
+            self._gate.counts.abandoned_late += self._waiter.grant is not None
+        elif self._gate.config.on_abort is not OnAbort.CLOSE and not exchange.done.done():
+            self._left_at_pod = True
+            if self._gate.config.on_abort is OnAbort.INTERRUPT:
+                interrupt(self._gate, pod, self._head)
             return
-        if content.is_eof():
-            head += self._part(content.read_nowait()) + self._last_part()
-            connection.begin(exchange, head, bodiless=False, complete=True)
-            return
-        connection.begin(exchange, head, bodiless=False, complete=False)
-        if self._head.expect and not self._http10:
-            self._client.send(_CONTINUE)
-        pump = asyncio.ensure_future(self._pump(content, exchange, connection))
-        try:
-            await asyncio.wait((pump, exchange.done), return_when=asyncio.FIRST_COMPLETED)
-            if pump.done():
-                pump.result()
-        finally:
-            pump.cancel()
-
-    async def _pump(self, content: StreamReader, exchange: Exchange, connection: PodConnection) -> None:
-        idle_s = self._gate.config.timeouts.body_idle_s
-        while True:
-            async with asyncio.timeout(idle_s):
-                data = await content.readany()
-            if not data:
-                break
-            connection.write(self._part(data))
-            await exchange.until_writable()
-        connection.write(self._last_part())
-        connection.complete()
-
-    def _part(self, data: bytes) -> bytes:
-        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked and data else data
-
-    def _last_part(self) -> bytes:
-        return b"0\r\n\r\n" if self._chunked else b""
+        exchange.cancel()
 
     # To the client.
 
-    def _conclude(self, exchange: Exchange, failure: Failure | None) -> tuple[Sent, Ending]:
+    async def _conclude(
+        self, exchange: Exchange, connection: PodConnection, failure: Failure | None
+    ) -> tuple[Sent, Ending]:
         counts = self._gate.counts
-        counts.wait_s.observe(self._granted_s - self._waiter.arrived_s)
-        counts.service_s.observe(self._loop.time() - self._granted_s)
+        granted_s = self._granted_s or self._waiter.arrived_s
+        counts.wait_s.observe(granted_s - self._waiter.arrived_s)
+        if exchange.switch is not None:
+            await self._tunnelled(exchange, connection, *exchange.switch)
+            return Sent(keep_alive=False), Ending.SERVED
+        counts.service_s.observe(self._loop.time() - granted_s)
         self._client.watch_stall(self._gate.config.timeouts.stalled_client_s)
         if failure is None:
             return Sent(keep_alive=exchange.keep_alive), Ending.SERVED
@@ -213,11 +242,26 @@ class Visit:
             raise TurnedAwayError(ending)
         return Sent(keep_alive=False), ending
 
+    async def _tunnelled(self, exchange: Exchange, connection: PodConnection, head: ResponseHead, early: bytes) -> None:
+        """Be a pipe; a Pass request stops to count as one, for an idle WebSocket keeps no pod."""
+        if self._rule.kind is Kind.PASS:
+            self._release()
+        self._client.send(switching_bytes(head.reason, head.headers, exchange.added_lines))
+        tunnel = Tunnel(self._client, connection, self._gate.config.timeouts.tunnel_idle_s)
+        self._gate.tunnels.add(tunnel)
+        self._gate.counts.tunnels += 1
+        try:
+            tunnel.open(early)
+            await tunnel.closed
+        finally:
+            self._gate.tunnels.discard(tunnel)
+            self._gate.counts.tunnels -= 1
+            tunnel.close()
+
     def _turn_away(self, ending: Ending) -> Sent:
         status, text = _STATUS[ending]
-        read = self._content is None or self._content.is_eof()
-        keep_alive = self._keep_alive and read and not self._client.edge.draining
-        added = b"Retry-After: %d\r\n" % self._retry_after_s(self._gate) if ending in _RETRY_LATER else b""
+        keep_alive = self._arrival.keep_alive and self._body.is_read and not self._client.going
+        added = b"Retry-After: %d\r\n" % self._gate.retry_after_s() if ending in _RETRY_LATER else b""
         without_body = self._head.method == b"HEAD"
         self._client.send(answer_bytes(status, text, keep_alive=keep_alive, added=added, without_body=without_body))
         return Sent(keep_alive=keep_alive)
