@@ -12,7 +12,7 @@ Source: pkg/controller/podautoscaler/replica_calculator.go, Kubernetes v1.36.3.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from math import ceil, inf, nan
+from math import ceil
 from typing import NamedTuple
 
 MAX_INT32 = 2**31 - 1
@@ -95,7 +95,7 @@ class Tolerance(NamedTuple):
     down: float
 
     def holds(self, ratio: float) -> bool:
-        """Tell whether the ratio is near enough to 1; the edges are, NaN is not."""
+        """Tell whether the ratio is near enough to 1; the edges are."""
         return 1.0 - self.down <= ratio <= 1.0 + self.up
 
 
@@ -125,8 +125,8 @@ def saturated_sum(values: Sequence[int]) -> int:
 
 
 def propose_by_average(target: int, total: int, status: int, tolerance: Tolerance) -> Proposal:
-    """Share the total out over replicas of the target each; no pod is looked at."""
-    if tolerance.holds(_ratio(float(total), float(target) * status)):
+    """Share the total out over replicas of the target each; no pod is looked at, and of none nothing is tolerated."""
+    if status and tolerance.holds(float(total) / (float(target) * status)):
         return Proposal(status, _per_pod(total, status))
     return Proposal(_whole(total / float(target)), _per_pod(total, status))
 
@@ -204,13 +204,6 @@ def _with_gaps_filled(ratio: float, target: int, found: _Samples, spec: int, tol
 
 def _mean(values: Mapping[str, int]) -> int:
     return sum(values.values()) // len(values)
-
-
-def _ratio(part: float, whole: float) -> float:
-    """Divide as IEEE does: by zero is infinity, or NaN for zero by zero."""
-    if whole:
-        return part / whole
-    return inf if part else nan
 
 
 def _whole(replicas: float) -> int:

@@ -80,7 +80,7 @@ class Active(StrEnum):
     NO_PODS = "FailedGetPodsMetric"
 
 
-_FAILED = {
+FAILED_TO_GET = {
     MetricKind.EXTERNAL: Active.NO_EXTERNAL,
     MetricKind.OBJECT: Active.NO_OBJECT,
     MetricKind.PODS: Active.NO_PODS,
@@ -166,7 +166,7 @@ class Reconciler:
         failures = tuple((place, result) for place, result in enumerate(results) if isinstance(result, Failure))
         proposer, proposed = _highest(results)
         if proposer is None or (failures and proposed < scale.spec):
-            failed = _FAILED[self.options.metrics[failures[0][0]].kind]
+            failed = FAILED_TO_GET[self.options.metrics[failures[0][0]].kind]
             return Outcome(scale.spec, Able.GOT_SCALE, failed, failures=failures)
         stabilised, limited = self._normalise(now_s, scale.spec, proposed)
         self._recommendations.add(now_s, proposed)

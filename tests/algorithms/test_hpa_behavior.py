@@ -105,6 +105,8 @@ def test_an_hour_of_steady_recommendations_is_remembered_as_one():
         (5, 0, Limit(2, Limited.TOO_FEW)),
         (5, 3, Limit(3, Limited.WITHIN_RANGE)),
         (0, 9, Limit(4, Limited.SCALE_UP)),
+        (3, 6, Limit(6, Limited.WITHIN_RANGE)),
+        (5, 2, Limit(2, Limited.WITHIN_RANGE)),
     ],
 )
 def test_without_behavior_a_step_doubles_or_goes_to_four(spec, wanted, expected):
@@ -182,13 +184,22 @@ def test_a_rate_never_turns_the_direction():
         (5, 1, Limit(3, Limited.TOO_FEW)),
         (1, 2, Limit(2, Limited.WITHIN_RANGE)),
         (25, 24, Limit(24, Limited.WITHIN_RANGE)),
-        (5, 5, Limit(5, Limited.WITHIN_RANGE)),
+        (5, 20, Limit(20, Limited.WITHIN_RANGE)),
+        (5, 3, Limit(3, Limited.WITHIN_RANGE)),
+        (25, 25, Limit(25, Limited.WITHIN_RANGE)),
+        (1, 1, Limit(1, Limited.WITHIN_RANGE)),
     ],
-    ids=["maximum", "between", "minimum", "below the minimum", "above the maximum", "same"],
+    ids=["up", "between", "down", "below", "above", "at the maximum", "at the minimum", "still above", "still below"],
 )
 def test_only_the_bound_that_lies_ahead_is_kept(spec, wanted, expected):
     free = Behavior(rules(percent(900, 15)), rules(percent(100, 15)))
     assert limit(spec, wanted, 3, 20, now_s=NOW_S, behavior=free, events=ScaleEvents()) == expected
+
+
+def test_where_a_rate_and_a_bound_agree_the_bound_is_named():
+    by_five = Behavior(rules(pods(5, 60)), rules(pods(5, 60)))
+    assert limit(10, 30, 1, 15, now_s=NOW_S, behavior=by_five, events=ScaleEvents()) == Limit(15, Limited.TOO_MANY)
+    assert limit(10, 1, 5, 15, now_s=NOW_S, behavior=by_five, events=ScaleEvents()) == Limit(5, Limited.TOO_FEW)
 
 
 def test_a_write_takes_the_place_of_one_that_its_own_direction_has_outlived():

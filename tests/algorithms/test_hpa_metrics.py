@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from algorithms.hpa_metrics import (
     FAILED_READING,
-    MAX_INT32,
     MAX_INT64,
     Failure,
     Metric,
@@ -75,7 +74,7 @@ def test_an_average_value_needs_no_pod_to_propose_from(total, replicas):
 
 
 def test_a_sum_that_does_not_fit_is_the_largest_that_does():
-    assert proposed(EXTERNAL, MAX_INT64, MAX_INT64) == Proposal(MAX_INT32, MAX_INT64)
+    assert proposed(EXTERNAL, MAX_INT64, MAX_INT64) == Proposal(2_147_483_647, MAX_INT64)
 
 
 @pytest.mark.parametrize("metric", [EXTERNAL, VALUE, PODS], ids=["average", "value", "pods"])
@@ -147,6 +146,10 @@ def test_pods_exactly_at_the_target_leave_a_missing_one_out():
     assert by_pods([1000, None], ["ready", "ready"], tolerance=Tolerance(0.0, 0.0)).replicas == 2
 
 
+def test_pods_exactly_at_the_target_leave_one_that_starts_out_too():
+    assert by_pods([1000, None, 9000], ["ready", "ready", "pending"], tolerance=Tolerance(0.0, 0.0)).replicas == 3
+
+
 def test_without_pods_or_their_samples_a_pods_metric_fails():
     assert by_pods([], []) is Failure.NO_PODS
     assert by_pods([None, 900, 900], ["ready", "pending", "failed"]) is Failure.NO_SAMPLES
@@ -164,4 +167,4 @@ def test_more_load_never_proposes_less_outside_the_tolerance(totals, status, tar
 def test_a_proposal_covers_the_load_by_less_than_one_replica_too_many(total, status, target):
     metric = Metric(MetricKind.EXTERNAL, TargetType.AVERAGE_VALUE, target)
     replicas = proposed(metric, total, spec=status, tolerance=Tolerance(0.0, 0.0)).replicas
-    assert replicas == min(-(-total // target), MAX_INT32)
+    assert replicas == min(-(-total // target), 2_147_483_647)

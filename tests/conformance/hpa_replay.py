@@ -9,7 +9,7 @@ from typing import Any
 
 from algorithms.hpa_behavior import Limited
 from algorithms.hpa_metrics import FAILED_READING, Failure, Metric, MetricKind, Reading, Scale, TargetType
-from algorithms.hpa_reconcile import Active, Cause, HpaOptions, Outcome, Reconciler
+from algorithms.hpa_reconcile import FAILED_TO_GET, Active, Cause, HpaOptions, Outcome, Reconciler
 from algorithms.keda import Action, Activity, KedaOptions, Poll, Ready, ScaleLoop, hpa_options, switches_of
 
 ABOVE_TARGET = {
@@ -18,11 +18,6 @@ ABOVE_TARGET = {
     (MetricKind.OBJECT, TargetType.AVERAGE_VALUE): "external metric m{}(nil)",
     (MetricKind.OBJECT, TargetType.VALUE): "Service metric m{}",
     (MetricKind.PODS, TargetType.AVERAGE_VALUE): "pods metric m{}",
-}
-FAILED_GET = {
-    MetricKind.EXTERNAL: Active.NO_EXTERNAL,
-    MetricKind.OBJECT: Active.NO_OBJECT,
-    MetricKind.PODS: Active.NO_PODS,
 }
 NO_PODS = "no pods returned by selector while calculating replica count"
 NO_SAMPLES = "did not receive metrics for targeted pods (pods might be unready)"
@@ -56,7 +51,7 @@ def wrapped(asked: Metric, place: int, text: str) -> str:
 def failure_events(options: HpaOptions, outcome: Outcome) -> list[str]:
     texts = [failure_text(options.metrics[place], place, failure) for place, failure in outcome.failures]
     events = [
-        f"Warning {FAILED_GET[options.metrics[place].kind]} {text}"
+        f"Warning {FAILED_TO_GET[options.metrics[place].kind]} {text}"
         for (place, _), text in zip(outcome.failures, texts, strict=True)
     ]
     if outcome.failures and outcome.proposed is None:
