@@ -242,12 +242,17 @@ class _History:
         return self._points[-1].passed - self._points[self._index(since_s)].passed
 
     def _seconds_at(self, when_s: float) -> float:
-        """Between two points the count stays as it was, and the total never exceeds that of the next point."""
+        """Between two lines the mean between them holds, behind the last one its count: never more than was in flight.
+
+        A line that came late says what changed since the one before it, but not when.
+        """
         index = self._index(when_s)
         point = self._points[index]
-        seconds = point.seconds + point.inflight * (when_s - point.at_s)
-        following = self._points[index + 1 : index + 2]
-        return min(seconds, following[0].seconds) if following else seconds
+        if index + 1 == len(self._points):
+            return point.seconds + point.inflight * (when_s - point.at_s)
+        following = self._points[index + 1]
+        share = (when_s - point.at_s) / (following.at_s - point.at_s)
+        return point.seconds + share * (following.seconds - point.seconds)
 
     def _index(self, when_s: float) -> int:
         return max(bisect_right(self._points, when_s, key=attrgetter("at_s")) - 1, 0)

@@ -51,6 +51,19 @@ def test_a_gateway_that_starts_again_counts_on_by_its_new_clock(delays):
     assert mean == pytest.approx(2.0, abs=1e-6)
 
 
+@given(st.lists(st.integers(0, 5), min_size=40, max_size=40), st.integers(1, 7), st.integers(0, 7), st.integers(8, 30))
+def test_a_mean_is_never_above_the_highest_nor_below_the_lowest_count(counts, every, since, until):
+    """Counts change each step, and only every so many steps there is a line."""
+    tally = tally_with_one()
+    seconds = 0.0
+    for step, inflight in enumerate(counts):
+        if step % every == 0:
+            tally.take("g", line(step / 100, inflight, seconds), OURS_S + step / 100)
+        seconds += inflight / 100
+    mean = tally.mean(SERVICE, OURS_S + since / 100, OURS_S + until / 100)
+    assert min(counts) - 1e-6 <= mean <= max(counts) + 1e-6
+
+
 def test_a_moment_that_is_no_time_garbles_the_line():
     with pytest.raises(GarbledLineError, match="moment"):
         tally_with_one().take("g", line("noon", 1, 0.0), OURS_S)
