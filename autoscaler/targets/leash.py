@@ -24,6 +24,7 @@ def main(command: list[str]) -> None:
 
 
 def _watch() -> None:
+    os.closerange(1, 3)  # the command's output ends with the command
     while os.read(0, 1):
         pass
     os.killpg(0, signal.SIGKILL)

@@ -156,10 +156,10 @@ class LocalReplica:
         await self._left.wait()
         while self.ready and self.running:  # noqa: ASYNC110  # nobody tells
             await asyncio.sleep(PROBE_EVERY_S)
-        process.terminate()
+        _signal(process.pid, signal.SIGTERM)
         await asyncio.sleep(self._lifetimes.grace_s)
         _log.warning("%s: does not end within %g s of SIGTERM; killed", self.name, self._lifetimes.grace_s)
-        process.kill()
+        _signal(process.pid, signal.SIGKILL)
 
     @staticmethod
     def _now() -> float:
@@ -194,10 +194,10 @@ async def _leashed(command: Sequence[str], output: Path) -> AsyncIterator[asynci
         process = await _start([sys.executable, "-I", "-S", str(LEASH), *command], end, output)
         yield process
     finally:
+        if process is not None:
+            _signal(-process.pid, signal.SIGKILL)
         os.close(leash)
         if process is not None:
-            with suppress(ProcessLookupError):
-                process.kill()
             await process.wait()
 
 
@@ -210,6 +210,16 @@ async def _start(command: Sequence[str], stdin: int, output: Path) -> asyncio.su
             )
     finally:
         os.close(stdin)
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    """Signal a leashed process, or with a negative number its group.
+
+    Not by the process object: that looks first whether it has ended, and so takes its status away from the event loop.
+    The id is nobody else's: while a watcher lives, its group keeps the number.
+    """
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 async def _accepts(port: int) -> bool:
