@@ -16,6 +16,8 @@ from typing import NamedTuple
 from autoscaler.ports import Reading, ServiceName
 from autoscaler.sources.inflight_lines import Count, GarbledLineError, Line, parse_line
 
+_MOST_DRIFT = 1e-3
+"""How many seconds in a second two clocks may drift apart; one that is set right slowly does 5e-4."""
 _NOTHING = Count(queued=0, running=0, seconds_total=0.0, pods={}, holding_pass=0, passed_total=0)
 
 
@@ -132,6 +134,7 @@ class _Gateway:
         "histories",
         "history_s",
         "life",
+        "moment_s",
         "next_is_whole",
         "problem",
         "whole_since_s",
@@ -148,36 +151,42 @@ class _Gateway:
         """Since when all that it counts is known."""
         self.next_is_whole = True
         self.problem = "no connection yet"
+        self.moment_s = -math.inf
+        """The moment of its last line, by its own clock."""
         self.behind_s = math.inf
-        """Our clock less the gateway's, by the line that came fastest. Histories are kept in the gateway's time, where
-        integrals and moments fit together whatever time a line takes."""
+        """Our clock less the gateway's, by the line that came fastest; one of long ago says less and less, as clocks
+        drift. Histories are kept in the gateway's time, where integrals and moments fit together whatever time a line
+        takes."""
 
     def count(self, service: ServiceName) -> Count:
         return self.counts.get(service, _NOTHING)
 
     def take(self, line: Line, at_s: float) -> None:
         life = (line.gateway, line.started_s)
+        moment_s = at_s if line.at_s is None else line.at_s
+        if life == self.life and moment_s < self.moment_s:
+            raise GarbledLineError("a line that is older than the one before it")
         if self.next_is_whole:
-            self._start_whole(life, line, at_s)
+            self._start_whole(life, line, at_s, moment_s)
         elif life != self.life:
             raise GarbledLineError("another gateway speaks on the same connection")
-        moment_s = at_s if line.at_s is None else line.at_s
-        self.behind_s = min(self.behind_s, at_s - moment_s)
+        self.behind_s = min(self.behind_s + _MOST_DRIFT * (moment_s - self.moment_s), at_s - moment_s)
+        self.moment_s = moment_s
         for service, count in line.services.items():
             self._history(service).add(moment_s, count)
         self.counts.update(line.services)
         self.heard_s, self.problem = at_s, ""
 
-    def _start_whole(self, life: tuple[str, float], line: Line, at_s: float) -> None:
+    def _start_whole(self, life: tuple[str, float], line: Line, at_s: float, moment_s: float) -> None:
         """Begin a connection: what the whole state does not name is gone; a new life counts from zero."""
-        moment_s = at_s if line.at_s is None else line.at_s
         if self.whole_since_s == math.inf:
             self.histories = {name: _History(self.history_s, moment_s, count) for name, count in line.services.items()}
             self.whole_since_s = at_s
         elif life != self.life:
             for history in self.histories.values():
                 history.restart(self.behind_s - (at_s - moment_s))
-            self.behind_s = at_s - moment_s
+        if life != self.life:
+            self.behind_s, self.moment_s = at_s - moment_s, moment_s
         self.histories = {name: history for name, history in self.histories.items() if name in line.services}
         self.counts = {}
         self.life = life

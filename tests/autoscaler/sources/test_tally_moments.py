@@ -67,3 +67,31 @@ def test_a_mean_is_never_above_the_highest_nor_below_the_lowest_count(counts, ev
 def test_a_moment_that_is_no_time_garbles_the_line():
     with pytest.raises(GarbledLineError, match="moment"):
         tally_with_one().take("g", line("noon", 1, 0.0), OURS_S)
+
+
+@pytest.mark.parametrize("drift", [5e-4, -5e-4])
+def test_clocks_that_drift_apart_for_days_leave_the_mean_where_it_was(drift):
+    """The count goes up by one with each line, so that a mean tells of when it is."""
+    tally = Tally(silent_s=200, history_s=600)
+    tally.add("g")
+    tally.connected("g")
+    seconds = 0.0
+    for number in range(2000):
+        tally.take("g", line(100.0 * number, number, seconds), OURS_S + 100.0 * number * (1 + drift))
+        seconds += 100.0 * number
+    now_s = OURS_S + 100.0 * 1999 * (1 + drift)
+    assert tally.mean(SERVICE, now_s - 200, now_s) == pytest.approx(1997.5, abs=0.01)
+
+
+def test_a_line_older_than_the_one_before_it_is_garbled():
+    tally = tally_with_one()
+    tally.take("g", line(10.0, 1, 0.0), OURS_S)
+    with pytest.raises(GarbledLineError, match="older"):
+        tally.take("g", line(9.0, 1, 0.0), OURS_S + 1)
+
+
+def test_a_line_of_the_same_moment_replaces_the_one_before_it():
+    tally = tally_with_one()
+    for inflight in (1, 3):
+        tally.take("g", line(10.0, inflight, 0.0), OURS_S)
+    assert tally.mean(SERVICE, OURS_S, OURS_S + 1) == 3
