@@ -82,6 +82,23 @@ def test_a_number_out_of_bounds_is_put_back_at_once_whatever_the_rates(replicas,
     assert cluster.sync(0, 5.0) == Outcome(desired, Able.GOT_SCALE, cause=cause)
 
 
+@pytest.mark.parametrize("replicas", [3, 10], ids=["minimum", "maximum"])
+def test_at_a_bound_the_metrics_decide(replicas):
+    cluster = Cluster(hpa_options(min_replicas=3, behavior=FREE), replicas)
+    assert cluster.sync(0, 5.0).desired == 5
+
+
+def test_the_condition_tells_which_window_held_the_number():
+    up_after_a_minute = Behavior(rules(pods(9, 15), window_s=60), rules(percent(100, 15), window_s=60))
+    assert Cluster(hpa_options(behavior=up_after_a_minute), replicas=3).sync(0, 6.0).able is Able.UP_STABILISED
+    assert Cluster(hpa_options(behavior=up_after_a_minute), replicas=3).sync(0, 1.0).able is Able.DOWN_STABILISED
+    without = Cluster(hpa_options(max_replicas=3), replicas=1)
+    assert [without.sync(15 * turn, load).able for turn, load in enumerate((9.0, 4.0))] == [
+        Able.READY,
+        Able.DOWN_STABILISED,
+    ]
+
+
 def test_what_a_clamp_wrote_counts_in_the_policies():
     up_two_a_minute = Behavior(rules(pods(2, 60)), rules())
     cluster = Cluster(hpa_options(min_replicas=3, behavior=up_two_a_minute), replicas=1)
@@ -93,6 +110,11 @@ def test_the_highest_proposal_wins_and_is_named():
     cluster = Cluster(hpa_options(metrics=(PER_POD, PER_POD), behavior=FREE), replicas=2)
     outcome = cluster.sync(0, 3.0, 7.0)
     assert (outcome.proposed, outcome.proposer, outcome.cause) == (7, 1, Cause.ABOVE_TARGET)
+
+
+def test_of_equal_proposals_the_first_is_named():
+    outcome = Cluster(hpa_options(metrics=(PER_POD, PER_POD)), replicas=2).sync(0, 3.0, 3.0)
+    assert (outcome.proposed, outcome.proposer) == (3, 0)
 
 
 def test_of_metrics_that_propose_zero_the_last_one_is_named():
@@ -164,16 +186,32 @@ def test_from_its_own_zero_the_hpa_goes_to_a_minimum_that_was_raised_meanwhile()
     assert (outcome.desired, outcome.cause) == (3, Cause.BELOW_MIN)
 
 
+def test_where_the_past_alone_brings_the_raised_minimum_back_nothing_is_named():
+    cluster = Cluster(hpa_options(min_replicas=0, scale_to_zero=True), replicas=2)
+    cluster.sync(0, 2.0)
+    cluster.replicas, cluster.hpa.scaled_to_zero = 0, True
+    cluster.hpa.options = replace(cluster.hpa.options, min_replicas=2)
+    outcome = cluster.sync(15, 0.0)
+    assert (outcome.desired, outcome.cause) == (2, Cause.NONE)
+
+
 def test_without_the_gate_its_own_zero_is_a_zero_like_any_other():
     cluster = Cluster(hpa_options(min_replicas=0, behavior=FREE), replicas=1)
     assert cluster.sync(0, 0.0).desired == 0
     assert cluster.sync(15, 5.0).active is Active.DISABLED
 
 
-def test_pods_metrics_alone_cannot_end_a_zero():
+def test_pods_metrics_alone_cannot_make_a_zero_their_own():
     hpa = Reconciler(hpa_options(metrics=(PODS,), min_replicas=0, scale_to_zero=True))
     hpa.wrote(0.0, 1, 0)
     assert hpa.scaled_to_zero is False
+
+
+@pytest.mark.parametrize(("minimum", "active"), [(0, Active.DISABLED), (1, Active.NO_PODS)])
+def test_pods_metrics_alone_end_a_zero_only_where_the_minimum_is_above_it(minimum, active):
+    cluster = Cluster(hpa_options(metrics=(PODS,), min_replicas=minimum, scale_to_zero=True), replicas=0)
+    cluster.hpa.scaled_to_zero = True
+    assert cluster.sync(0, 5.0).active is active
 
 
 def test_each_direction_may_have_its_own_tolerance():
