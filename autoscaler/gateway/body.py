@@ -71,12 +71,13 @@ class RequestBody:
         """
         self._go_on(client)
         pump = asyncio.ensure_future(self._pump(exchange, connection))
+        exchange.on_over = pump.cancel
         try:
-            await asyncio.wait((pump, exchange.done), return_when=asyncio.FIRST_COMPLETED)
-            if pump.done():
-                pump.result()
+            await asyncio.wait((pump,))
         finally:
             pump.cancel()
+        if not pump.cancelled():
+            pump.result()
 
     async def _pump(self, exchange: Exchange, connection: PodConnection) -> None:
         content = self._content

@@ -65,7 +65,7 @@ class ClientListener(Protocol):
 class ClientConnection(RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_head_timer", "_stall_s", "_stall_timer", "at_eof", "edge", "half_close", "listener")
+    __slots__ = ("_head_timer", "_stall_timer", "at_eof", "edge", "half_close", "listener", "stall_s")
 
     def __init__(self, manager: "EdgeServer", **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
@@ -77,7 +77,7 @@ class ClientConnection(RequestHandler):
         self.listener: ClientListener | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
-        self._stall_s = 60.0
+        self.stall_s = 60.0
 
     @property
     def going(self) -> bool:
@@ -99,13 +99,12 @@ class ClientConnection(RequestHandler):
         if self.transport is not None:
             self.transport.abort()
 
-    def watch_stall(self, stall_s: float) -> None:
-        """Cut the connection if the client takes nothing of what waits for it for that long."""
-        self._stall_s = stall_s
+    def watch_stall(self) -> None:
+        """Cut the connection if the client takes nothing of what waits for it for `stall_s`."""
         if self._stall_timer is None and self.transport is not None:
             size = self.transport.get_write_buffer_size()
             if size:
-                self._stall_timer = self._loop.call_later(stall_s / _STALL_CHECKS, self._check_stall, size, 1)
+                self._stall_timer = self._loop.call_later(self.stall_s / _STALL_CHECKS, self._check_stall, size, 1)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a head, unless there are too many connections."""
@@ -141,7 +140,7 @@ class ClientConnection(RequestHandler):
     def pause_writing(self) -> None:
         """Pass on that the client does not keep up."""
         super().pause_writing()
-        self.watch_stall(self._stall_s)
+        self.watch_stall()
         if self.listener is not None:
             self.listener.client_paused()
 
@@ -168,7 +167,7 @@ class ClientConnection(RequestHandler):
             self.edge.client_stalled()
             self.abort()
             return
-        self._stall_timer = self._loop.call_later(self._stall_s / _STALL_CHECKS, self._check_stall, size, checks)
+        self._stall_timer = self._loop.call_later(self.stall_s / _STALL_CHECKS, self._check_stall, size, checks)
 
     def _make_error_handler(self, err_info: _ErrInfo) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
         status, text = _status_of(err_info.exc)

@@ -27,7 +27,7 @@ class Terms(NamedTuple):
 
 
 class Exchange:
-    """Takes a pod's response and passes it on; `done` tells how it ended: None is well."""
+    """Takes a pod's response and passes it on; once it is `over`, `failure` tells why, None being well."""
 
     def __init__(
         self, client: ClientConnection, pod: Pod, connection: PodConnection, terms: Terms, release: Callable[[], None]
@@ -49,7 +49,10 @@ class Exchange:
         self.keep_alive = terms.keep_alive
         self.status = 0
         self.switch: tuple[ResponseHead, bytes] | None = None
-        self.done: asyncio.Future[Failure | None] = self._loop.create_future()
+        self.over = False
+        self.failure: Failure | None = None
+        self.on_over: Callable[[], object] | None = None
+        self._waiter: asyncio.Future[None] | None = None
         pod.open.add(self)
         client.listener = self
 
@@ -63,9 +66,16 @@ class Exchange:
         self._deadline_s = self._loop.time() + total_s
         self._timer = self._loop.call_later(min(start_s, total_s), self._expired)
 
+    async def outcome(self) -> Failure | None:
+        """Wait until it is over; a cancelled wait leaves it as it is."""
+        if not self.over:
+            self._waiter = self._loop.create_future()
+            await self._waiter
+        return self.failure
+
     async def until_writable(self) -> None:
         """Wait until the pod takes more of the request's body."""
-        if self._connection.writing_paused and not self.done.done():
+        if self._connection.writing_paused and not self.over:
             self._drained = self._loop.create_future()
             await self._drained
 
@@ -167,15 +177,19 @@ class Exchange:
             self._release()
 
     def _stop(self, failure: Failure | None) -> bool:
-        if self.done.done():
+        if self.over:
             return False
+        self.over = True
+        self.failure = failure
         if self._timer is not None:
             self._timer.cancel()
         if self._client is not None:
             self._client.listener = None
         self._pod.open.discard(self)
-        self.done.set_result(failure)
-        self.writable()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        if self.on_over is not None:
+            self.on_over()
         return True
 
     def _restart_timer(self) -> None:

@@ -96,6 +96,7 @@ class Visit:
     async def run(self) -> Sent:
         """See the request through; the response has been written when this returns."""
         endings = self._gate.counts.endings
+        self._client.stall_s = self._gate.config.timeouts.stalled_client_s
         self._client.half_close = self._gate.config.half_close
         try:
             sent, ending = await self._serve()
@@ -183,7 +184,7 @@ class Visit:
     async def _exchanged(self, exchange: Exchange, connection: PodConnection, pod: Pod) -> Failure | None:
         try:
             await self._send(exchange, connection)
-            return await exchange.done
+            return await exchange.outcome()
         except asyncio.CancelledError:
             self._leave(exchange, connection, pod)
             raise
@@ -215,7 +216,7 @@ class Visit:
         exchange.leave()
         if not connection.request_done:
             self._gate.counts.abandoned_late += self._waiter.grant is not None
-        elif self._gate.config.on_abort is not OnAbort.CLOSE and not exchange.done.done():
+        elif self._gate.config.on_abort is not OnAbort.CLOSE and not exchange.over:
             self._left_at_pod = True
             if self._gate.config.on_abort is OnAbort.INTERRUPT:
                 interrupt(self._gate, pod, self._head)
@@ -234,7 +235,7 @@ class Visit:
             await self._tunnelled(exchange, connection, *exchange.switch)
             return Sent(keep_alive=False), Ending.SERVED
         counts.service_s.observe(self._loop.time() - granted_s)
-        self._client.watch_stall(self._gate.config.timeouts.stalled_client_s)
+        self._client.watch_stall()
         if failure is None:
             return Sent(keep_alive=exchange.keep_alive), Ending.SERVED
         ending = Ending(failure.value)
