@@ -1,15 +1,20 @@
 # Each target sets up what it needs. `make` alone lists them.
 BIN := .venv/bin
 
-.PHONY: help setup programs lint check test demo mutants lock
+BENCHES := $(patsubst benchmarks/%.py,bench-%,$(shell grep -l __main__ benchmarks/*.py))
+
+.PHONY: help setup programs controlplane lint check test demo bench $(BENCHES) mutants lock
 help: ## print this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
 setup: ## make .venv from the hash-pinned lock files
 	@tools/setup
 
 programs: setup ## get Prometheus, promtool and hey into the user's cache folder, where PATH has none
 	@$(BIN)/python tools/programs.py
+
+controlplane: setup ## build the tests' Kubernetes control plane into the user's cache folder, once
+	@$(BIN)/python tools/controlplane/build.py
 
 lint: setup ## style, types and import rules
 	$(BIN)/ruff check --quiet
@@ -20,11 +25,15 @@ lint: setup ## style, types and import rules
 check: lint ## the quick inner loop: lint, and the tests that need no other program
 	$(BIN)/pytest -m "not program" $(ARGS)
 
-test: lint programs ## the whole suite
+test: lint programs controlplane ## the whole suite
 	$(BIN)/pytest $(ARGS)
 
 demo: setup ## the main job on this machine; ARGS="--speed 1" and others: ARGS=--help
 	@$(BIN)/autoscaler demo $(ARGS)
+
+bench: $(BENCHES) ## every benchmark, or one: make bench-decisions; figures go to build/bench too
+$(BENCHES): bench-%: setup
+	@$(BIN)/python -m benchmarks.$*
 
 mutants: setup ## change the algorithms in small ways and list the changes that no test notices; ARGS="algorithms.kpa*"
 	$(BIN)/mutmut run $(ARGS)

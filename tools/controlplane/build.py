@@ -85,7 +85,8 @@ def _key(go: Path) -> str:
 
 
 def _kubernetes_version() -> str:
-    return re.findall(r"k8s\.io/kubernetes (v\S+)", (HERE / "go.mod").read_text())[0]
+    versions: list[str] = re.findall(r"k8s\.io/kubernetes (v\S+)", (HERE / "go.mod").read_text())
+    return versions[0]
 
 
 @contextmanager
