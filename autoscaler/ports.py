@@ -14,14 +14,14 @@ ServiceName = str
 
 
 class Query(NamedTuple):
-    """How Prometheus is asked for one service's requests in flight; services with equal server and text share a query."""
+    """How Prometheus is asked for one service's requests in flight; equal server and text are one query."""
 
     server: str
     """Base address, such as `http://prometheus.monitoring.svc:9090`."""
     expression: str
     """PromQL that gives one value for each pair of the labels `namespace` and `service`."""
     series: str
-    """The raw series behind the expression: a selector, whose time stamps and number tell how far to trust the value."""
+    """The raw series behind the expression, a selector: their time stamps and number tell how far to trust the value."""
     max_age_s: float
     """A value whose oldest sample is older than this is unknown."""
 
@@ -29,8 +29,8 @@ class Query(NamedTuple):
 class Reading(NamedTuple):
     """What one source says of one service: requests in flight, or why it cannot say.
 
-    `value` None is unknown; `problem` then says why. A value beside a problem is a part of the whole: it may raise, never
-    lower.
+    `value` None is unknown; `problem` then says why. A value beside a problem is a part of the whole: it may raise,
+    never lower.
     """
 
     value: float | None
