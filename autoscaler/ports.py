@@ -21,7 +21,7 @@ class Query(NamedTuple):
     expression: str
     """PromQL that gives one value for each pair of the labels `namespace` and `service`."""
     series: str
-    """The raw series behind the expression, a selector: their time stamps and number tell how far to trust the value."""
+    """The raw series behind the expression, a selector: its time stamps and number say how far to trust the value."""
     max_age_s: float
     """A value whose oldest sample is older than this is unknown."""
 

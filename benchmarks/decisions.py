@@ -1,10 +1,10 @@
 """CPU time of one decision, windows and reasons included, for each algorithm and number of services."""
 
+from algorithms.types import Look
 from autoscaler.app import services
 from autoscaler.loop import Service, step
 from autoscaler.policy import ScalingPolicy
 from autoscaler.ports import Fleet, Replica
-from algorithms.types import Look
 from benchmarks.figures import cpu_s, report
 
 ALGORITHMS = ("concurrency", "mpa", "hpa", "keda")
