@@ -37,7 +37,7 @@ class Reading(NamedTuple):
     sampled_s: float
     """When the oldest sample behind the value was taken, by the controller's clock."""
     series: int = 0
-    """How many series were added up: fewer than there are gateways is a part."""
+    """How many gateways were added up: fewer than are known to live is a part."""
     problem: str = ""
 
 
