@@ -4,10 +4,10 @@ The gateway is what Knative calls the activator. It is always in the path: it an
 has passed for it long ago. It reports requests in flight, so the metric is concurrency.
 """
 
-from math import floor, inf
+from math import inf
 
-from algorithms.feeder import covered, head
-from algorithms.knative_scale import UNKNOWN, Active, Condition, Lifecycle, Path, ScaleOptions
+from algorithms.feeder import head
+from algorithms.knative_scale import SERVING, UNKNOWN, Active, Condition, Lifecycle, Path, ScaleOptions
 from algorithms.kpa import KpaCore
 from algorithms.state import VERSION, check
 from algorithms.types import Look, State, Wish
@@ -22,7 +22,7 @@ def _condition_found(look: Look) -> Condition:
     which none is ready is starting.
     """
     if look.ready:
-        return Condition(Active.ACTIVE, "", initialised=True)
+        return SERVING
     if not look.replicas:
         return Condition(Active.INACTIVE, "NoTraffic", initialised=True)
     return Condition(Active.ACTIVATING, "Queued", initialised=False)
@@ -40,7 +40,8 @@ class Kpa:
     def wish(self, look: Look) -> Wish:
         """Put the look into the windows, decide on them, and apply bounds and scale to zero."""
         core = self._core or self._begin(look)
-        self._feed(core, look)
+        if look.replicas or head(look):  # a service without replicas and requests reports nothing
+            core.feed(look)
         stable, panic = core.averages(look.now_s)
         decision = core.decider.decide(look.now_s, look.ready, stable, panic)
         if decision.valid:
@@ -52,14 +53,6 @@ class Kpa:
         self._lifecycle = Lifecycle(_condition_found(look), look.now_s)
         self._core = KpaCore(self._options, look.now_s, look.ready)
         return self._core
-
-    def _feed(self, core: KpaCore, look: Look) -> None:
-        """Put a known count into its seconds; a service without replicas and requests reports nothing."""
-        if look.inflight is None or not (look.replicas or head(look)):
-            return
-        for second in covered(look):
-            core.replace(second, look.inflight)
-        core.replace(floor(look.now_s), head(look))
 
     def _applied(self, look: Look, seen: str) -> Wish:
         """Take the desired number through bounds and scale to zero; what is not written is held."""

@@ -59,6 +59,10 @@ class Condition(NamedTuple):
     """Whether its initial scale was ready once."""
 
 
+SERVING = Condition(Active.ACTIVE, "", initialised=True)
+"""The condition in which all needed replicas are ready."""
+
+
 class Path(NamedTuple):
     """How requests come to a revision."""
 
@@ -165,7 +169,7 @@ def condition_after(options: ScaleOptions, before: Condition, *, want: int, read
         return Condition(Active.INACTIVE, "NoTraffic" if ready < needed else before.reason, initialised)
     if ready < needed:
         return Condition(Active.ACTIVATING, "Queued", initialised)
-    return Condition(Active.ACTIVE, "", initialised)
+    return SERVING
 
 
 def bypasses_activator(want: int, excess_burst_capacity: int) -> bool:
@@ -190,9 +194,10 @@ class Lifecycle:
         in_condition_s = now_s - self.since_s
         scaling = scale(options, self.condition, in_condition_s, path, desired=desired, replicas=replicas)
         after = condition_after(options, self.condition, want=scaling.want, ready=ready)
-        if after[:2] != self.condition[:2]:  # a new reason alone starts the time afresh, too
-            self.since_s = now_s
-        self.condition = after
+        if after != self.condition:
+            if after[:2] != self.condition[:2]:  # a new reason alone starts the time afresh, too
+                self.since_s = now_s
+            self.condition = after
         return scaling
 
     def export(self) -> State:

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from math import ceil, floor
 from typing import Literal, NamedTuple
 
+from algorithms.feeder import covered, head
 from algorithms.state import VERSION, check
-from algorithms.types import State
+from algorithms.types import Look, State
 from algorithms.windows import DelayWindow, LinearWindow, WeightedWindow
 
 Aggregation = Literal["linear", "weighted-exponential"]
@@ -132,7 +133,7 @@ class KpaDecider:
         desired = self._held_in_panic(stable_pods, panic_pods)
         desired = self._delayed(now_s, desired)
         excess = _excess_burst_capacity(options, ready, panic)
-        return KpaDecision(valid=True, desired=desired, excess_burst_capacity=excess)
+        return KpaDecision(True, desired, excess)  # noqa: FBT003 - names would cost a tenth of a decision
 
     def _watch_for_panic(self, now_s: float, *, over: bool) -> None:
         """Begin, renew or end panic (rule 6)."""
@@ -207,6 +208,16 @@ class KpaCore:
         """Make a load the only one of its second: the whole."""
         self._stable.replace(second, value)
         self._panic.replace(second, value)
+
+    def feed(self, look: Look) -> None:
+        """Put a look into its seconds, and its newest count into the one in progress; an unknown one puts nothing."""
+        if look.inflight is None:
+            return
+        seconds, now, newest = covered(look), floor(look.now_s), head(look)
+        for window in (self._stable, self._panic):
+            for second in seconds:
+                window.replace(second, look.inflight)
+            window.replace(now, newest)
 
     def averages(self, now_s: float) -> tuple[float | None, float | None]:
         """Give the averages of the stable and of the panic window; both None is no data.

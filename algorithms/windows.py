@@ -47,29 +47,34 @@ class _Slots:
     def replace(self, second: int, value: float) -> None:
         """Make a value the only one of its second."""
         if second == self._last or self._admits(second):
-            slot = second % self._window_s
-            self._total += value - self._slots[slot]
-            self._slots[slot] = value
+            slots, slot = self._slots, second % self._window_s
+            self._total += value - slots[slot]
+            slots[slot] = value
 
     def _admits(self, second: int) -> bool:
+        """Move on to a later second, or tell whether an earlier one still has its slot."""
+        if second > self._last:
+            self._advance(second)
+            return True
         if second + self._window_s <= self._last:  # rule 3
             return False
         self._first = second if self._first == _NEVER else min(self._first, second)
-        if second > self._last:
-            self._advance(second)
         return True
 
     def _advance(self, second: int) -> None:
-        if second - self._last >= self._window_s:  # rule 4
+        last, self._last = self._last, second
+        if second - last >= self._window_s:  # rule 4
             self._slots = [0.0] * self._window_s
             self._total = 0.0
             self._first = second
-        else:  # rule 2
-            for skipped in range(self._last + 1, second + 1):
-                slot = skipped % self._window_s
-                self._total -= self._slots[slot]
-                self._slots[slot] = 0.0
-        self._last = second
+            return
+        slots = self._slots
+        for skipped in range(last + 1, second + 1):  # rule 2
+            slot = skipped % self._window_s
+            self._total -= slots[slot]
+            slots[slot] = 0.0
+        if self._first == _NEVER:
+            self._first = second
 
     def is_empty(self, second: int) -> bool:
         """Tell whether nothing was recorded for *more* than a window before `second`."""

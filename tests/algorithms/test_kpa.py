@@ -10,6 +10,7 @@ from kpa_cases import DECISION as OPTIONS
 from kpa_cases import START_S
 
 from algorithms.kpa import INVALID, KpaCore, KpaDecider
+from algorithms.types import Look
 
 
 def decider(ready=0, **changed):
@@ -201,6 +202,15 @@ def test_an_update_resizes_both_windows():
         kpa.record(int(START_S) + second, 1.0 if second < 50 else 4.0)
     kpa.update(replace(OPTIONS, stable_window_s=20, panic_window_s=2), START_S + 59)
     assert kpa.averages(START_S + 59) == (2.5, 4.0)
+
+
+def test_a_look_is_put_into_its_seconds_and_its_newest_count_into_the_one_in_progress():
+    fed, recorded = core(), core()
+    fed.feed(Look(START_S + 3.5, START_S + 1.5, 2.0, replicas=1, ready=1, latest=8.0))
+    fed.feed(Look(START_S + 5.5, START_S + 3.5, None, replicas=1, ready=1))
+    for second, value in ((1, 2.0), (2, 2.0), (3, 8.0)):
+        recorded.record(int(START_S) + second, value)
+    assert fed.export() == recorded.export()
 
 
 def test_weighted_windows_follow_the_newest_seconds():
