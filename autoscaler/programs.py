@@ -23,7 +23,7 @@ def find(name: str) -> Path | None:
     variable = name.upper().replace("-", "_")
     if not (named := os.environ.get(variable)):
         found = shutil.which(name) or shutil.which(name, path=cache_folder() / "bin")
-        return Path(found) if found else None
+        return Path(found).absolute() if found else None
     if found := shutil.which(named):
         return Path(found).absolute()
     raise FileNotFoundError(f"{variable}={named} names no program that can be started")

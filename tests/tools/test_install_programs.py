@@ -74,7 +74,11 @@ def test_of_two_at_once_the_second_finds_what_the_first_made(system):
 
 def test_nothing_is_left_behind_but_what_was_asked_for(system, tmp_path):
     install(system, "hey")
-    assert sorted(path.name for path in (tmp_path / "cache" / "inflight").iterdir()) == ["bin", "debian", "lock"]
+    assert sorted(path.name for path in (tmp_path / "cache" / "inflight").iterdir()) == [
+        "bin",
+        "debian",
+        "programs.lock",
+    ]
 
 
 def test_a_program_that_does_not_start_is_not_offered_and_each_reason_is_given(system, tmp_path):
