@@ -5,6 +5,8 @@ version.
 """
 
 import asyncio
+import socket
+import struct
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol, cast
@@ -18,6 +20,7 @@ RESPONSE_BUFFER_BYTES = 1 << 20
 _REQUEST_BUFFER_BYTES = 1 << 15
 """aiohttp stops reading at twice this much of an unread body."""
 _STALL_CHECKS = 4
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class EdgeLimits(NamedTuple):
@@ -94,9 +97,15 @@ class ClientConnection(RequestHandler):
         if self.transport is not None and not self.transport.is_closing():
             self.transport.write_eof()
 
-    def abort(self) -> None:
-        """Cut the connection, so that the client does not take what it has for the whole."""
+    def break_off(self) -> None:
+        """End the connection behind what has been written, which the client knows to be less than was announced."""
         if self.transport is not None:
+            self.transport.close()
+
+    def reset(self) -> None:
+        """Cut the connection so that the client cannot take what it has for the whole."""
+        if self.transport is not None:
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             self.transport.abort()
 
     def watch_stall(self) -> None:
@@ -165,7 +174,7 @@ class ClientConnection(RequestHandler):
         checks = checks + 1 if size == before else 1
         if checks > _STALL_CHECKS:
             self.edge.client_stalled()
-            self.abort()
+            self.reset()
             return
         self._stall_timer = self._loop.call_later(self.stall_s / _STALL_CHECKS, self._check_stall, size, checks)
 

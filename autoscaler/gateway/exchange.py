@@ -148,7 +148,10 @@ class Exchange:
         self._connection.close()
         if self.began and self._client is not None:
             self.keep_alive = False
-            self._client.abort()
+            if self._until_eof:
+                self._client.reset()
+            else:
+                self._client.break_off()
 
     def writable(self) -> None:
         """Let the request's body go on."""
