@@ -218,6 +218,19 @@ def test_a_window_that_was_resized_divides_by_its_whole_former_length():
     assert window.average(START) == 2.0
 
 
+def test_a_window_resized_after_it_ran_empty_keeps_what_is_still_written_to_its_last_second():
+    window = LinearWindow(3)
+    window.record(START, 9.0)
+    window.resize(30, START + 10)
+    window.record(START, 6.0)
+    assert window.average(START) == 0.2
+    window.record(START + 2, 6.0)
+    restored = LinearWindow(30)
+    restored.restore(window.export())
+    assert [window.average(START + later) for later in (2, 12)] == [12.0, 12.0]
+    assert [restored.average(START + later) for later in (2, 12)] == [12.0, 12.0]
+
+
 @pytest.mark.parametrize(("slots", "smoothing"), [(1, 0.9999), (6, 0.785), (41, 0.2012), (42, 0.2), (3600, 0.2)])
 def test_the_newest_second_weighs_more_in_a_short_window(slots, smoothing):
     assert smoothing_of(slots) == pytest.approx(smoothing, abs=5e-4)
