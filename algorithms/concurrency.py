@@ -4,9 +4,7 @@ The safety that it adds stands elsewhere, each rule by itself: good time in `fee
 Without them the wish is Knative's decision on the same seconds.
 """
 
-from math import floor
-
-from algorithms.feeder import covered, head
+from algorithms.feeder import head
 from algorithms.kpa import KpaCore, KpaOptions
 from algorithms.state import VERSION, check
 from algorithms.types import Look, State, Wish
@@ -31,10 +29,7 @@ class Concurrency:
         if not look.replicas and not head(look):
             return _IDLE
         core = self._core = self._core or KpaCore(self._options, look.now_s, look.ready)
-        if look.inflight is not None:
-            for second in covered(look):
-                core.replace(second, look.inflight)
-            core.replace(floor(look.now_s), head(look))
+        core.feed(look)
         stable, panic = core.averages(look.now_s)
         decision = core.decider.decide(look.now_s, look.ready, stable, panic)
         if not decision.valid:

@@ -7,9 +7,9 @@ from autoscaler.policy import ScalingPolicy
 from autoscaler.ports import Fleet, Replica
 from benchmarks.figures import cpu_s, report
 
-ALGORITHMS = ("concurrency", "mpa", "hpa", "keda")
+ALGORITHMS = ("concurrency", "kpa", "mpa", "hpa", "keda")
 SIZES = (1, 1_000, 10_000)
-DECISIONS = 100_000
+DECISIONS = 20_000
 """In one run, at least."""
 TICK_S = 2.0
 START_S = 1.7e9
