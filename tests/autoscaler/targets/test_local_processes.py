@@ -8,8 +8,10 @@ import socket
 import subprocess
 import sys
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from autoscaler.ports import Order
@@ -283,6 +285,27 @@ async def test_an_output_folder_that_cannot_be_is_reported_and_tried_again(told,
         await until(lambda: len(caplog.messages) >= 2)
 
     assert "sd-1: cannot be started (" in caplog.messages[1]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_is_ordered_and_killed_the_router_is_told_a_life_that_makes_sense(opened, told, seed):
+    rng = np.random.default_rng(seed)
+    async with opened(SERVER) as target:
+        for _ in range(30):
+            processes = list(target.processes().values())
+            if processes and rng.random() < 0.3:
+                with suppress(ProcessLookupError):
+                    os.kill(rng.choice(processes), signal.SIGKILL)
+            else:
+                await order(target, int(rng.integers(0, 5)))
+            await asyncio.sleep(rng.exponential(0.05))
+            fleet = (await target.observe([SERVICE]))[SERVICE]
+            assert len(fleet.replicas) == fleet.asked
+        await order(target, 5)
+        await until(lambda: len(told.addresses) >= 5)
+
+    for name in told.addresses:
+        assert re.fullmatch("(ready gone ?)*(ready leaving gone)?", " ".join(told.about(name)))
 
 
 # Nothing is left behind.
