@@ -48,7 +48,8 @@ async def live(plan: Plan, options: Options, say: Say) -> RunResult:
             load, client = await _load(plan, stage.address)
             if not await _back_at_zero(plan, stage.witness):
                 say("The replicas did not go back to zero in time.")
-        witness, overlapping = stage.witness, overlaps(options.folder / "replicas")
+        witness = stage.witness
+        overlaps, unreported = accounts(options.folder / "replicas")
         result = RunResult(
             source=f"live; counts from {stage.counts}; load from {client}",
             load=load,
@@ -58,7 +59,8 @@ async def live(plan: Plan, options: Options, say: Say) -> RunResult:
             cold_starts_s=witness.cold_starts_s,
             gpu_s=witness.gpu_s,
             idle_s=witness.idle_s,
-            overlaps=overlapping,
+            overlaps=overlaps,
+            unreported=unreported,
         ).scaled(plan.speed)
         if options.keep:
             await _kept(plan, stage, say)
@@ -115,7 +117,13 @@ async def _kept(plan: Plan, stage: Stage, say: Say) -> None:
         await asyncio.Event().wait()
 
 
-def overlaps(replicas: Path) -> int:
-    """Add up what the replicas reported at their end: the requests they were given beyond their concurrency."""
-    reports = [json.loads(log.read_text().strip().rpartition("\n")[2] or "{}") for log in replicas.glob("*/*.log")]
-    return sum(int(account["overlaps"]) for report in reports for account in report.values())
+def accounts(replicas: Path) -> tuple[int, tuple[str, ...]]:
+    """Add up the overlaps that replicas reported at their end, and name those that left no report."""
+    overlaps, unreported = 0, []
+    for log in sorted(replicas.glob("*/*.log")):
+        try:
+            report = json.loads(log.read_text().strip().rpartition("\n")[2])
+            overlaps += sum(int(account["overlaps"]) for account in report.values())
+        except (ValueError, LookupError, TypeError, AttributeError):
+            unreported.append(log.stem)
+    return overlaps, tuple(unreported)

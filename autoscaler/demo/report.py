@@ -56,6 +56,8 @@ class RunResult:
     """The part of `gpu_s` in which a replica was ready and had nothing to serve."""
     overlaps: int
     """Requests that a replica was given beyond its concurrency."""
+    unreported: tuple[str, ...] = ()
+    """Replicas that ended without an account of what they were given."""
 
     @property
     def peak(self) -> int:
@@ -90,6 +92,7 @@ def verdict(result: RunResult, expected: Expected) -> list[str]:
     checks = (
         (good == expected.answers, f"{good} of {expected.answers} answers were status {OK}"),
         (not result.overlaps, f"replicas were given {result.overlaps} requests beyond their concurrency"),
+        (not result.unreported, f"{', '.join(result.unreported)} ended without an account of overlaps"),
         (result.peak == expected.peak, f"the peak was {result.peak} replicas, not {expected.peak}"),
         (late(result, expected.peak) <= 1, f"{expected.peak} replicas were asked for later than one decision after"),
         (last.asked == last.ready == 0, f"{last.asked} replicas asked for and {last.ready} ready are left at the end"),
