@@ -191,7 +191,7 @@ class ScaleLoop:
         options, idle = self.options, self.options.idle_replica_count
         if error and options.fallback is None:
             return Poll(replicas, Activity.INACTIVE, Ready.ERROR)
-        if error and options.fallback is not None and options.fallback.replicas != 0:
+        if error and options.fallback and options.fallback.replicas != 0:
             return Poll(replicas, Activity.INACTIVE)
         if (idle is not None and replicas > idle) or replicas > 0 == options.min_replica_count:
             return self._deactivate(now_s, replicas)

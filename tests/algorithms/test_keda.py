@@ -115,6 +115,10 @@ def test_past_the_threshold_the_fallback_counts_as_activity_and_wakes_from_zero(
     assert polls == [Poll(0, INACTIVE)] * 3 + [Poll(1, ACTIVE, action=Action.ACTIVATE)]
 
 
+def test_before_the_threshold_a_fallback_holds_past_the_cooldown_too():
+    assert loop(fallback=TO_FOUR, last_active_s=0).poll(900, 5, None) == Poll(5, INACTIVE)
+
+
 def test_a_fallback_to_zero_replicas_lets_the_cooldown_run_before_the_threshold():
     to_zero = replace(TO_FOUR, replicas=0)
     polled = loop(fallback=to_zero, last_active_s=0)
