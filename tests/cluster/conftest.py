@@ -1,0 +1,49 @@
+"""A control plane for the session, a namespace for each test."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from control_plane import ControlPlane, RefusedError, attached, started
+
+COLD_START_S = 1.0
+
+
+@pytest.fixture(scope="session")
+def control_plane(request, tmp_path_factory) -> Iterator[ControlPlane]:
+    given = os.environ.get("KUBECONFIG")
+    if given and (found := _usable(Path(given), request.config)):
+        yield found
+        return
+    with started(tmp_path_factory.mktemp("control-plane"), cold_start_s=COLD_START_S) as own:
+        yield own
+
+
+@pytest.fixture
+def namespace(control_plane) -> Iterator[str]:
+    """A namespace in which pods can be made at once, and which goes with its content when the test is over."""
+    name = f"test-{secrets.token_hex(4)}"
+    control_plane.create("/api/v1/namespaces", {"metadata": {"name": name}})
+    control_plane.wait(f"/api/v1/namespaces/{name}/serviceaccounts", lambda accounts: "default" in accounts)
+    yield name
+    control_plane.delete(f"/api/v1/namespaces/{name}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.failed and "control_plane" in item.funcargs:
+        report.sections.append(("control plane", f"logs: {item.funcargs['control_plane'].folder}"))
+    return report
+
+
+def _usable(kubeconfig: Path, config: pytest.Config) -> ControlPlane | None:
+    """Say what becomes of the user's KUBECONFIG: a cluster not made for these tests is left alone."""
+    try:
+        found, verdict = attached(kubeconfig), "is used"
+    except (LookupError, RefusedError, OSError) as error:
+        found, verdict = None, f"is not used: {error}"
+    config.get_terminal_writer().line(f"\nKUBECONFIG={kubeconfig} {verdict}")
+    return found
