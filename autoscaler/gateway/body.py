@@ -53,12 +53,12 @@ class RequestBody:
             await asyncio.sleep(0)
 
     def whole(self) -> bytes | None:
-        """Give the body as it is to be sent, if all of it is here."""
+        """Give the body as it is to be sent, if all of it is here; raises BodyTooLargeError."""
         if self._content is None:
             return b""
         if not self._content.is_eof():
             return None
-        self._ahead.append(self._content.read_nowait())
+        self._ahead.append(self._taking(self._content.read_nowait()))
         return b"".join(map(self._part, self._ahead)) + self._last()
 
     async def stream(self, client: ClientConnection, exchange: Exchange, connection: PodConnection) -> None:
@@ -93,6 +93,9 @@ class RequestBody:
     async def _read(self, content: StreamReader) -> bytes:
         async with asyncio.timeout(self._idle_s):
             data = await content.readany()
+        return self._taking(data)
+
+    def _taking(self, data: bytes) -> bytes:
         self._taken += len(data)
         if self._max_bytes is not None and self._taken > self._max_bytes:
             raise BodyTooLargeError

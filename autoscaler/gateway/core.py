@@ -167,7 +167,8 @@ class Core:
 
     async def _see_through(self, request: web.BaseRequest) -> Sent:
         message = request._message  # noqa: SLF001
-        keep_alive = not message.should_close
+        # aiohttp 3.14.5 takes the last trailer of a chunked body for a header of the next request.
+        keep_alive = not (message.should_close or message.chunked)
         client = cast("ClientConnection", request.protocol)
         try:
             head = read_request(message.method, message.path, message.raw_headers)

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, Protocol, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
-from aiohttp.web_protocol import RequestHandler, _ErrInfo
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 
 RESPONSE_BUFFER_BYTES = 1 << 20
 """What a slow client may leave in our memory, so that its pod is free for the next."""
@@ -68,13 +69,15 @@ class ClientListener(Protocol):
 class ClientConnection(RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_head_timer", "_stall_timer", "at_eof", "edge", "half_close", "listener", "stall_s")
+    __slots__ = ("_head_timer", "_stall_timer", "at_eof", "body", "edge", "half_close", "listener", "stall_s")
 
     def __init__(self, manager: "EdgeServer", **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self.edge = manager
         self.at_eof = False
         """Whether the client has closed its sending side."""
+        self.body: StreamReader | None = None
+        """What is left to read of the request that is being served."""
         self.half_close = False
         """Whether the end of the client's sending is not taken for its going while its request is held."""
         self.listener: ClientListener | None = None
@@ -138,6 +141,8 @@ class ClientConnection(RequestHandler):
             if self._head_timer is not None:
                 self._head_timer.cancel()
                 self._head_timer = None
+            if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
+                self._break_body()
         elif self._waiter is not None and self._head_timer is None:
             self._wait_for_head()
 
@@ -159,6 +164,12 @@ class ClientConnection(RequestHandler):
         if self.listener is not None:
             self.listener.client_resumed()
 
+    def _break_body(self) -> None:
+        """Tell who reads the body in which the parser met an error; aiohttp tells only the next request."""
+        body = self._messages[-2][1] if len(self._messages) > 1 else self.body
+        if body is not None and not body.is_eof():
+            body.set_exception(RequestPayloadError("the body is broken"))
+
     def _wait_for_head(self) -> None:
         self._head_timer = self._loop.call_later(self.edge.limits.head_timeout_s, self._head_is_late)
 
@@ -179,7 +190,7 @@ class ClientConnection(RequestHandler):
         self._stall_timer = self._loop.call_later(self.stall_s / _STALL_CHECKS, self._check_stall, size, checks)
 
     def _make_error_handler(self, err_info: _ErrInfo) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
-        status, text = _status_of(err_info.exc)
+        status, text = _status_of(err_info.exc, self.edge.limits)
 
         async def handler(_request: web.BaseRequest) -> web.StreamResponse:
             self.send(answer_bytes(status, text, keep_alive=False))
@@ -236,9 +247,11 @@ def answer_bytes(status: int, text: str, *, keep_alive: bool, added: bytes = b""
     )
 
 
-def _status_of(error: BaseException) -> tuple[int, str]:
+def _status_of(error: BaseException, limits: EdgeLimits) -> tuple[int, str]:
     if isinstance(error, LineTooLong):
-        if "Status line" in str(error.args) or "Request line" in str(error.args):
+        if str(limits.line_bytes) in map(str, error.args):
             return HTTPStatus.REQUEST_URI_TOO_LONG, "the request line is too long"
         return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "a header is too long"
+    if "Too many headers" in str(error):
+        return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "there are too many headers"
     return HTTPStatus.BAD_REQUEST, "this is not HTTP/1.1 as RFC 9112 has it"

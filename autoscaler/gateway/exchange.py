@@ -24,6 +24,8 @@ class Terms(NamedTuple):
     added: bytes
     """Header lines of ours, such as a cookie."""
     half_close: bool = False
+    upgrade: bool = False
+    """Whether the client asked for another protocol."""
 
 
 class Exchange:
@@ -127,6 +129,9 @@ class Exchange:
 
     def switched(self, head: ResponseHead, early: bytes) -> None:
         """Leave the connection to whoever asked for another protocol."""
+        if not self._terms.upgrade:
+            self.failed(Failure.INVALID)
+            return
         self.switch = (head, early)
         self.status = head.status
         self._stop(None)

@@ -95,8 +95,10 @@ def read_request(method: str, target: str, headers: Headers) -> RequestHead:
 
 
 def _upgrade(found: Mapping[bytes, Sequence[bytes]]) -> bytes:
+    """The protocol that is asked for; of others than `websocket` aiohttp loses what is sent behind the request."""
     tokens = b",".join(found.get(b"connection", ())).lower().split(b",")
-    return b",".join(found.get(b"upgrade", ())).lower() if b"upgrade" in map(bytes.strip, tokens) else b""
+    wanted = b",".join(found.get(b"upgrade", ())).lower()
+    return wanted if wanted == b"websocket" and b"upgrade" in map(bytes.strip, tokens) else b""
 
 
 def _length(values: Sequence[bytes]) -> int | None:

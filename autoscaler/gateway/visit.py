@@ -74,8 +74,9 @@ class Visit:
         self._client = cast("ClientConnection", request.protocol)
         self._loop = asyncio.get_running_loop()
         self._http10 = request.version < (1, 1)
+        self._content = request.content if request.body_exists else None
         self._body = RequestBody(
-            request.content if request.body_exists else None,
+            self._content,
             self._head,
             gate.config.timeouts.body_idle_s,
             gate.config.max_body_bytes,
@@ -97,6 +98,7 @@ class Visit:
         """See the request through; the response has been written when this returns."""
         endings = self._gate.counts.endings
         self._client.stall_s = self._gate.config.timeouts.stalled_client_s
+        self._client.body = self._content
         self._client.half_close = self._gate.config.half_close
         try:
             sent, ending = await self._serve()
@@ -107,6 +109,7 @@ class Visit:
             raise
         finally:
             self._client.half_close = False
+            self._client.body = None
             if not self._left_at_pod:
                 self._gate.abandon(self._waiter)
         endings[ending] += 1
@@ -174,7 +177,8 @@ class Visit:
             now_s = self._arrival.unix_s + self._loop.time() - self._waiter.arrived_s
             cookie = self._gate.cookie.issue(pod.name, now_s, secure=self._arrival.secure)
         bodiless = self._head.method == b"HEAD"
-        return Terms(self._http10, bodiless, self._arrival.keep_alive, cookie, self._gate.config.half_close)
+        upgrade = bool(self._head.upgrade)
+        return Terms(self._http10, bodiless, self._arrival.keep_alive, cookie, self._gate.config.half_close, upgrade)
 
     def _release(self) -> None:
         self._gate.finish(self._waiter)

@@ -12,7 +12,7 @@ from autoscaler.gateway.proxy import Gateway
 
 HOST = "sd.example.com"
 NAME = "default/sd"
-PATIENCE_S = 30
+PATIENCE_S = 5
 """After which a test that waits for what never comes fails; no test is about this time."""
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
