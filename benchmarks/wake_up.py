@@ -1,0 +1,109 @@
+"""From a request that meets zero replicas to replicas asked for: real gateway, stream, controller and processes."""
+
+import asyncio
+import statistics
+import tempfile
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from autoscaler.app import controller, gateway_services
+from autoscaler.clock import SystemClock
+from autoscaler.gateway.proxy import Gateway
+from autoscaler.policy import ScalingPolicy
+from autoscaler.ports import Record
+from autoscaler.targets.local import LocalProcesses, Router
+from benchmarks.figures import report
+
+TRIALS = 200
+TICK_S = 0.05
+"""Short, so that the number is soon back at zero; no trial waits for a tick to go up."""
+HOST = "127.0.0.1"
+POLICY = ScalingPolicy.model_validate(
+    {
+        "apiVersion": "inflight.dev/v1alpha1",
+        "kind": "ScalingPolicy",
+        "metadata": {"name": "sd"},
+        "spec": {
+            "scaleTargetRef": {"name": "sd"},
+            "algorithm": {"mpa": {}},
+            "scaleDown": {"toZeroDelay": "0s"},
+            "traffic": {"hosts": ["sd.example.com"]},
+        },
+    }
+)
+REQUEST = b"GET / HTTP/1.1\r\nHost: sd.example.com\r\n\r\n"
+
+
+class Asked:
+    """Tells when the number asked for has become another one; a recorder."""
+
+    def __init__(self) -> None:
+        self._number: asyncio.Queue[tuple[int, float]] = asyncio.Queue()
+
+    def __call__(self, record: Record) -> None:
+        """Take a decision in."""
+        if record.outcome is not None:
+            self._number.put_nowait((record.decision.desired, asyncio.get_running_loop().time()))
+
+    async def until(self, number: int) -> float:
+        """Wait for a number and give the time at which it was asked for."""
+        while True:
+            asked, at_s = await self._number.get()
+            if asked == number:
+                return at_s
+
+
+async def trial(port: int, asked: Asked) -> float:
+    """Send one request to zero replicas; give the time until one was asked for, and go back to zero."""
+    _, writer = await asyncio.open_connection(HOST, port)
+    sent_s = asyncio.get_running_loop().time()
+    writer.write(REQUEST)
+    took_s = await asked.until(1) - sent_s
+    writer.close()
+    await asked.until(0)
+    return took_s
+
+
+async def measure(folder: Path) -> list[float]:
+    """Run all trials in one set-up."""
+    asked = Asked()
+    async with AsyncExitStack() as stack:
+        gateway = Gateway(gateway_services([POLICY]))
+        await gateway.start(port=0, metrics_port=0, host=HOST)
+        stack.push_async_callback(gateway.stop)
+        router = Router(
+            running=lambda service, replica: gateway.dispatcher(service).running_on(replica),
+            on_ready=gateway.add_backend,
+            on_leaving=gateway.drain_backend,
+            on_gone=gateway.remove_backend,
+        )
+        target = await stack.enter_async_context(LocalProcesses({POLICY.service: ["sleep", "60"]}, router, folder))
+        control = await stack.enter_async_context(
+            controller(
+                [POLICY],
+                clock=SystemClock(),
+                target=target,
+                gateways=[f"{HOST}:{gateway.metrics_port}"],
+                prometheus=None,
+                tick_s=TICK_S,
+                recorders=[asked],
+            )
+        )
+        running = asyncio.create_task(control.run())
+        await asyncio.sleep(1)  # until the stream is heard
+        times_s = [await trial(gateway.port, asked) for _ in range(TRIALS)]
+        running.cancel()
+        return times_s
+
+
+def main() -> None:
+    """Measure and report, in milliseconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        times_ms = sorted(seconds * 1000 for seconds in asyncio.run(measure(Path(folder))))
+    cuts = statistics.quantiles(times_ms, n=100)
+    row = {"trials": TRIALS, "fastest, ms": times_ms[0], "median, ms": cuts[49], "P95, ms": cuts[94]}
+    report("wake_up", [row | {"slowest, ms": times_ms[-1]}])
+
+
+if __name__ == "__main__":
+    main()
