@@ -32,7 +32,7 @@ from simulations.history import (
 )
 from simulations.luck import Luck
 from simulations.setup import Arrival, Setup, Source
-from simulations.telemetry import Telemetry
+from simulations.telemetry import Lines, Samples
 
 ENDS, ARRIVES, TELLS, LOOKS = range(4)
 """Priorities at one instant."""
@@ -79,9 +79,11 @@ class Engine:
             recorder: is given every decision; without one the history keeps them all.
         """
         self._setup, self._source = setup, source
+        self._arrivals = source.arrivals()
+        self._ahead = next(self._arrivals, None)
         self._services = {setup.service: service}
         self._dispatcher = Dispatcher(setup.limits)
-        self._telemetry = Telemetry(setup, self._dispatcher)
+        self._lines, self._samples = Lines(setup, self._dispatcher), Samples(setup)
         self._fleet = SimulatedFleet(setup.pools, luck)
         self._heap: list[tuple[float, int, int, Happen, Any]] = []
         self._sequence = self._to_come = 0
@@ -108,9 +110,8 @@ class Engine:
     def _begin(self) -> None:
         for _ in range(self._setup.initial):
             self._fleet.add(0.0)
-        for replica in self._fleet.placed(0.0):
+        for replica in list(self._fleet.placed(0.0)):
             self._become_ready(replica)
-        self._arrivals = self._source.arrivals()
         self._pull(None)
         if self._setup.scrape_s < inf:
             self._at(0.0, TELLS, self._scrape, None)
@@ -138,11 +139,17 @@ class Engine:
     # Requests.
 
     def _pull(self, _: None) -> None:
-        """Take the next of the requests that come whatever happens; one at a time, as there may be no end of them."""
-        arrival = next(self._arrivals, None)
-        if arrival is not None:
-            self._expect(arrival)
-            self._at(arrival.t_s, ARRIVES, self._pull, None)
+        """Take the next of the requests that come whatever happens, and those that come together with it, but no more.
+
+        There may be no end of them.
+        """
+        if self._ahead is None:
+            return
+        t_s = self._ahead.t_s
+        while self._ahead is not None and self._ahead.t_s == t_s:
+            self._expect(self._ahead)
+            self._ahead = next(self._arrivals, None)
+        self._at(t_s, ARRIVES, self._pull, None)
 
     def _expect(self, arrival: Arrival | None) -> None:
         if arrival is not None:
@@ -238,7 +245,7 @@ class Engine:
 
     def _die(self, replica: SimulatedReplica) -> None:
         """Lose a replica and what it serves; as the number asked for stands, another one takes its place."""
-        if replica.gone or self._is_idle():
+        if replica.gone or (self._setup.until_s == inf and self._is_idle()):
             return
         self._start_all(self._dispatcher.remove_backend(replica.name, self._now_s))
         for number in sorted(replica.serving):
@@ -255,7 +262,7 @@ class Engine:
         """Have the gateway tell what has changed, once the changes of a short while are gathered."""
         self._moved_s = self._now_s
         if self._setup.immediate:
-            self._telemetry.tell(self._now_s)
+            self._lines.tell(self._now_s)
             self._decide(None)
         elif not self._line_due:
             self._line_due = self._setup.line_s < inf
@@ -263,15 +270,15 @@ class Engine:
 
     def _tell(self, _: None) -> None:
         self._line_due = False
-        if self._telemetry.tell(self._now_s) and self._setup.wakes:
+        if self._lines.tell(self._now_s) and self._setup.wakes:
             self._decide(None)
 
     def _scrape(self, _: None) -> None:
-        self._telemetry.scrape(self._now_s)
+        self._samples.take(float(self._dispatcher.queued + self._dispatcher.running), self._now_s)
         self._again(self._setup.scrape_s, TELLS, self._scrape)
 
     def _tick(self, _: None) -> None:
-        self._decide(self._telemetry.metered(self._now_s))
+        self._decide(self._samples.newest(self._now_s))
         self._again(self._setup.tick_s, LOOKS, self._tick)
 
     def _again(self, every_s: float, priority: int, happen: Happen) -> None:
@@ -283,13 +290,15 @@ class Engine:
         return not self._to_come and not self._dispatcher.queued and not self._dispatcher.running
 
     def _is_at_rest(self) -> bool:
+        """Whether nothing will ever happen again; never, where the run has a length of its own."""
         settled = self._is_idle() and self._asked == self._fleet.alive <= self._setup.least
-        return settled or self._now_s - self._moved_s >= self._setup.settle_s
+        stuck = not self._to_come and self._now_s - self._moved_s >= self._setup.settle_s
+        return self._setup.until_s == inf and (settled or stuck)
 
     def _decide(self, metered: Reading | None) -> None:
         name, now_s = self._setup.service, self._now_s
         fleet = self._fleet.observe(self._asked, now_s)
-        live = self._telemetry.live(self._looked_s, now_s)
+        live = self._lines.live(self._looked_s, now_s)
         seen = look(now_s, self._looked_s, fleet, metered=metered, live=live, gateways=1)
         self._looked_s = now_s
         (taken,) = step(self._services, {name: (seen, fleet)})

@@ -3,13 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from autoscaler.ports import Record
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from simulations.setup import Floats, Integers
 
 SERVED = 200
 REFUSED = 503

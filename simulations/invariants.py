@@ -6,7 +6,8 @@ integral of the requests in the system is the sum of the times that each spends 
 
 import numpy as np
 
-from simulations.history import SERVED, STILL_IN, Floats, History, Integers, Requests
+from simulations.history import SERVED, STILL_IN, History, Requests
+from simulations.setup import Floats, Integers
 
 RELATIVE = 1e-9
 """Rounding, of sums over many requests."""
@@ -81,12 +82,11 @@ def _is_within(history: History, concurrency: int) -> bool:
 
 def most_at_once(starts_s: Floats, ends_s: Floats, replicas: Integers) -> Integers:
     """Count, at each start and end, the requests on its replica; one that ends frees its place for one that starts."""
-    owner = np.concatenate([replicas, replicas])
-    times = np.concatenate([ends_s, starts_s])
-    steps = np.repeat(np.array([-1, 1], dtype=np.int64), len(starts_s))
-    # A request that takes no time must not end before it has started.
-    instant = np.concatenate([ends_s == starts_s, np.zeros(len(starts_s), dtype=bool)])
-    order = np.lexsort((np.where(instant, 2, steps), times, owner))
+    lasting = starts_s < ends_s
+    times = np.concatenate([ends_s[lasting], starts_s[lasting]])
+    owner = np.concatenate([replicas[lasting], replicas[lasting]])
+    steps = np.repeat(np.array([-1, 1], dtype=np.int64), np.count_nonzero(lasting))
+    order = np.lexsort((steps, times, owner))
     # All starts and ends of a replica cancel out, so the count is zero again where the next replica begins.
     return np.cumsum(steps[order])
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from numpy.random import Generator, SeedSequence, default_rng
 
 from algorithms.distributions import Distribution
+from simulations.setup import Floats
 
 PURPOSES = ("arrivals", "service", "patience", "think", "cold start", "lifetime", "retry")
 CHUNK = 4096
@@ -23,20 +24,28 @@ class Luck:
         self._replication = replication
         self._streams: dict[tuple[str, int], Iterator[float]] = {}
 
-    def rng(self, purpose: str, number: int = 0) -> Generator:
-        """Give a new generator for a purpose; `number` tells apart what has several, such as pools."""
-        key = (self._replication, PURPOSES.index(purpose), number)
-        return default_rng(SeedSequence(self._seed, spawn_key=key))
+    def chunks(self, purpose: str, distribution: Distribution, number: int = 0) -> Iterator[Floats]:
+        """Draw for a purpose from its beginning, a chunk at a time and without end.
+
+        `number` tells apart what has several, such as pools. Chunks have one length, as some distributions draw
+        differently in chunks of another.
+        """
+        rng = self._rng(purpose, number)
+        while True:
+            yield distribution.samples(rng, CHUNK)
+
+    def draws(self, purpose: str, distribution: Distribution, number: int = 0) -> Iterator[float]:
+        """Draw the same one by one."""
+        for chunk in self.chunks(purpose, distribution, number):
+            yield from chunk.tolist()
 
     def draw(self, purpose: str, distribution: Distribution, number: int = 0) -> float:
         """Draw the next value for a purpose, always from the same distribution."""
         stream = self._streams.get((purpose, number))
         if stream is None:
-            stream = self._streams[purpose, number] = draws(distribution, self.rng(purpose, number))
+            stream = self._streams[purpose, number] = self.draws(purpose, distribution, number)
         return next(stream)
 
-
-def draws(distribution: Distribution, rng: Generator) -> Iterator[float]:
-    """Draw without end."""
-    while True:
-        yield from distribution.samples(rng, CHUNK).tolist()
+    def _rng(self, purpose: str, number: int) -> Generator:
+        key = (self._replication, PURPOSES.index(purpose), number)
+        return default_rng(SeedSequence(self._seed, spawn_key=key))

@@ -1,5 +1,6 @@
 """From a scenario to what happened in it."""
 
+from dataclasses import replace
 from math import inf
 
 from autoscaler.deciding import decider
@@ -9,40 +10,75 @@ from autoscaler.policy import ScalingPolicy, Traffic
 from simulations import invariants
 from simulations.engine import Engine
 from simulations.history import History
+from simulations.immediate import immediate
 from simulations.luck import Luck
 from simulations.scenario import GpuPool, Scenario
 from simulations.setup import Pool, Setup
 from simulations.workloads import source_of
 
+WORTH_COMPILING = 20_000
+"""Requests that the reference engine needs about as long for as it takes to load compiled code."""
+
 NO_TRAFFIC = Traffic.model_validate({"hosts": ["any"]})
 """What the gateway does for a policy that does not say: the defaults."""
 
 
-def run(scenario: Scenario, policy: ScalingPolicy, *, replication: int = 0) -> History:
+def run(scenario: Scenario, policy: ScalingPolicy, *, replication: int = 0, engine: str = "") -> History:
     """Simulate one policy once; deterministic in the scenario's seed and the number of the replication.
+
+    The compiled engine takes what it can do exactly, the reference engine all else; `engine` "reference" forbids the
+    choice. `History.engine` says which it was.
 
     Raises:
         BrokenInvariantError: the simulator is wrong.
     """
-    luck = Luck(scenario.spec.seed, replication)
     setup = setup_of(scenario, policy)
-    service = Service(decider(policy), policy.spec.mode == "Active")
-    history = Engine(setup, source_of(scenario.spec.workloads, luck), service, luck).run()
+    run = _reference if engine == "reference" else _quickest
+    history = run(scenario, policy, setup, replication)
     invariants.check(history, concurrency=setup.limits.concurrency)
     return history
 
 
+def _quickest(scenario: Scenario, policy: ScalingPolicy, setup: Setup, replication: int) -> History:
+    luck = Luck(scenario.spec.seed, replication)
+    batch = source_of(scenario.spec.workloads, luck).batch(setup.until_s)
+    if batch is not None and len(batch.service) < WORTH_COMPILING:
+        return _reference(scenario, policy, setup, replication)
+    from simulations import compiled  # noqa: PLC0415  # small runs do not wait for a compiler
+
+    try:
+        return compiled.run(setup, batch, _service(scenario, policy), luck)
+    except compiled.NotExactError as error:
+        history = _reference(scenario, policy, setup, replication)
+        return replace(history, engine=f"{history.engine} (the compiled one cannot: {error})")
+
+
+def _reference(scenario: Scenario, policy: ScalingPolicy, setup: Setup, replication: int) -> History:
+    luck = Luck(scenario.spec.seed, replication)
+    return Engine(setup, source_of(scenario.spec.workloads, luck), _service(scenario, policy), luck).run()
+
+
+def _service(scenario: Scenario, policy: ScalingPolicy) -> Service:
+    spec = policy.spec
+    if scenario.spec.controller.immediate:
+        return immediate(spec.min_replicas, spec.max_replicas, spec.target)
+    return Service(decider(policy), spec.mode == "Active")
+
+
 def setup_of(scenario: Scenario, policy: ScalingPolicy) -> Setup:
     """Give the numbers that an engine needs."""
-    spec = scenario.spec
-    stream, prometheus = spec.controller.stream, spec.controller.prometheus
+    spec, watching = scenario.spec, scenario.spec.controller
+    stream, prometheus = watching.stream, watching.prometheus
     return Setup(
         service=policy.service,
         limits=limits_of(policy),
         pools=tuple(_pool(pool) for pool in spec.fleet.pools),
         initial=spec.fleet.initial_replicas,
         least=policy.spec.min_replicas,
-        tick_s=spec.controller.tick,
+        most=policy.spec.max_replicas,
+        target=policy.spec.target,
+        immediate=watching.immediate,
+        tick_s=inf if watching.immediate else watching.tick,
         line_s=stream.coalesce if stream else inf,
         wakes=stream is not None and stream.wake_ups,
         scrape_s=prometheus.scrape_interval if prometheus else inf,

@@ -4,6 +4,7 @@ Distributions are written as in `algorithms.distributions`, such as `lognormal(m
 duration such as `20s` is always that long, and a list of numbers is drawn from as it is.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -11,7 +12,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, mo
 
 from algorithms.distributions import Constant, Distribution, parse
 from autoscaler.documents import DocumentError, read_file
-from autoscaler.fields import Duration, Model, exactly_one, lasting, parse_duration
+from autoscaler.fields import Duration, Model, Percent, between, exactly_one, lasting, parse_duration
 from autoscaler.policy import Metadata, ScalingPolicy
 from autoscaler.validation import read_policies, validated
 from simulations.empirical import Empirical
@@ -60,6 +61,53 @@ class Renewal(Model):
     """Seconds between arrivals, such as `gamma(mean=0.2, cv=12)`."""
 
 
+class Diurnal(Model):
+    """A rate that swings as a sine."""
+
+    mean_rate: Rate
+    amplitude: Annotated[Percent, between("0%", "100%")] = 0.5
+    """Of the mean rate."""
+    period: Annotated[Duration, lasting("1s", "8760h")] = 86400.0
+    peak: Annotated[Duration, lasting("0s", "8760h")] = 50400.0
+    """When in each period the rate is highest."""
+    cv: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """Coefficient of variation of the distances, were the rate constant: 1 is Poisson, above it is bursty."""
+
+
+class RatePoint(Model):
+    """One point of a curve."""
+
+    at: Annotated[Duration, lasting("0s", "87600h")]
+    rate: Annotated[float, Field(ge=0, le=1e6)]
+
+
+class RateCurve(Model):
+    """A rate given by points; after the last it stays as it is."""
+
+    points: Annotated[tuple[RatePoint, ...], Field(min_length=1)]
+    """In order of time, the first at 0s."""
+    between: Literal["Steps", "Lines"] = "Steps"
+    """Whether the rate jumps at each point, or goes in a straight line from one to the next."""
+    cv: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """As in `diurnal`."""
+
+    @model_validator(mode="after")
+    def _is_in_order(self) -> Self:
+        times = [point.at for point in self.points]
+        if times[0] != 0 or any(later <= earlier for earlier, later in pairwise(times)):
+            raise ValueError("points: must begin at 0s and be in order of time")
+        return self
+
+
+class Retries(Model):
+    """What clients do about an answer that is not status 200."""
+
+    attempts: Annotated[int, Field(ge=2, le=100)] = 3
+    """The first one included."""
+    backoff: Dist = Constant(1.0)
+    """Before each further one."""
+
+
 class Trace(Model):
     """Arrivals as they were."""
 
@@ -70,7 +118,7 @@ class Trace(Model):
 
     @model_validator(mode="after")
     def _is_in_order(self) -> Self:
-        if any(later < earlier for earlier, later in zip(self.arrivals, self.arrivals[1:], strict=False)):
+        if any(later < earlier for earlier, later in pairwise(self.arrivals)):
             raise ValueError("arrivals: must be in order of time")
         if self.service is not None and len(self.service) != len(self.arrivals):
             raise ValueError(f"service: must have as many values as arrivals, which has {len(self.arrivals)}")
@@ -83,6 +131,8 @@ class Workload(Model):
     closed_loop: ClosedLoop | None = None
     poisson: Poisson | None = None
     renewal: Renewal | None = None
+    diurnal: Diurnal | None = None
+    rate_curve: RateCurve | None = None
     trace: Trace | None = None
     service_time: Dist = Constant(1.0)
     """How long a replica of speed 1 works on a request."""
@@ -93,16 +143,18 @@ class Workload(Model):
     """How long a client waits in the queue before it hangs up; for ever when left out."""
     timeout: Annotated[Duration, lasting("1ms", "8760h")] | None = None
     """How long a client waits for its answer; a replica goes on with what it has begun."""
+    retries: Retries | None = None
+    """Of an open workload; a client of a closed loop goes on to its next request."""
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
-        exactly_one(self, "closed_loop", "poisson", "renewal", "trace")
+        exactly_one(self, "closed_loop", "poisson", "renewal", "diurnal", "rate_curve", "trace")
         return self
 
     @property
     def endless(self) -> bool:
         """Whether requests come as long as the run goes on."""
-        return self.requests is None and (self.poisson or self.renewal) is not None
+        return self.requests is None and self.closed_loop is None and self.trace is None
 
 
 class ColdStart(Model):
@@ -163,6 +215,9 @@ class Watching(Model):
     tick: Annotated[Duration, lasting("1ms", "1h")] = 2.0
     stream: Stream | None = Stream()
     prometheus: SimulatedPrometheus | None = None
+    immediate: bool = False
+    """In place of the policy's algorithm and rules: at every arrival and departure, without delay, as many replicas as
+    the requests in flight need within the policy's bounds. For comparison with queueing theory."""
 
 
 class Run(Model):

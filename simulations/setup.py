@@ -5,10 +5,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from algorithms.distributions import Distribution
 from autoscaler.gateway.dispatch import Limits
 
 NEVER_S = math.inf
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+NOTHING: Floats = np.zeros(0)
 
 
 class Arrival(NamedTuple):
@@ -28,6 +34,23 @@ class Arrival(NamedTuple):
     attempt: int = 1
 
 
+class Batch(NamedTuple):
+    """All requests of a run at once, a column each, in order of arrival."""
+
+    arrival: Floats
+    """Of a closed loop, where it is not known before, only as many as there will be."""
+    service: Floats
+    """Of a closed loop: of the first request of each client, then of the second of each, and so on."""
+    patience: Floats
+    timeout: Floats
+    clients: int = 0
+    """Of a closed loop; 0 for requests that come whatever happens."""
+    each: int = 0
+    think: Floats = NOTHING
+    """Before the first second request of any client, before the next, and so on."""
+    start_s: float = 0.0
+
+
 class Source(Protocol):
     """Where requests come from."""
 
@@ -37,6 +60,10 @@ class Source(Protocol):
 
     def after(self, ended: Arrival, status: int, now_s: float) -> Arrival | None:
         """Give what a client sends because its request has ended: the next one of a closed loop, or a retry."""
+        ...
+
+    def batch(self, until_s: float) -> Batch | None:
+        """Give all that come up to a time at once; None where that cannot be known. In place of `arrivals`."""
         ...
 
 
@@ -68,6 +95,9 @@ class Setup:
     """Replicas that are ready at the beginning."""
     least: int = 0
     """The fleet is at rest when no more than these are asked for."""
+    most: int = 1_000_000
+    target: float = 1.0
+    """Requests in flight for each replica; with `most` only for `immediate`."""
     tick_s: float = 2.0
     """Distance of the ticks; infinite is none."""
     line_s: float = 0.02
@@ -75,7 +105,7 @@ class Setup:
     wakes: bool = True
     """Whether the stream wakes the controller: at zero, and when the queue grows."""
     immediate: bool = False
-    """Decide at every arrival and departure, without any delay, and never else."""
+    """Replicas follow the requests in flight at every arrival and departure, without any delay or other rule."""
     scrape_s: float = NEVER_S
     """Distance of Prometheus' scrapes; infinite is no Prometheus: ticks then decide on the stream."""
     metric_lag_s: float = 0.0

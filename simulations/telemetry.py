@@ -27,15 +27,14 @@ class _Line(NamedTuple):
         return self.seconds_total + self.inflight * (now_s - self.t_s)
 
 
-class Telemetry:
-    """What is known of one service by one controller."""
+class Lines:
+    """What the gateway's stream has told of one service."""
 
     def __init__(self, setup: Setup, dispatcher: Dispatcher) -> None:
         self._setup = setup
         self._dispatcher = dispatcher
         self._line = _Line(0.0, 0, 0, 0.0)
         self._looked_seconds = 0.0
-        self._samples: list[Reading] = []
 
     def tell(self, now_s: float) -> bool:
         """Tell the state; whether it cannot wait (rule 2)."""
@@ -47,19 +46,26 @@ class Telemetry:
 
     def live(self, since_s: float, now_s: float) -> Live:
         """Give what the lines say, with the mean since the last look."""
-        if self._setup.line_s == inf:
+        if self._setup.line_s == inf and not self._setup.immediate:
             return NOTHING_HEARD
         seconds = self._line.seconds_at(now_s)
         mean = (seconds - self._looked_seconds) / (now_s - since_s) if now_s > since_s else None
         self._looked_seconds = seconds
         return Live(latest=self._line.inflight, mean=mean)
 
-    def scrape(self, now_s: float) -> None:
-        """Take a sample of the gauge."""
-        value = float(self._dispatcher.queued + self._dispatcher.running)
-        self._samples.append(Reading(value, now_s, series=1))
 
-    def metered(self, now_s: float) -> Reading | None:
+class Samples:
+    """What Prometheus has scraped."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._samples: list[Reading] = []
+
+    def take(self, inflight: float, now_s: float) -> None:
+        """Scrape the gauge."""
+        self._samples.append(Reading(inflight, now_s, series=1))
+
+    def newest(self, now_s: float) -> Reading | None:
         """Give what a query finds (rule 3); None without Prometheus."""
         if self._setup.scrape_s == inf:
             return None

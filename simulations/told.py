@@ -6,7 +6,8 @@ import numpy as np
 
 from autoscaler.demo.answers import Answer, Result
 from autoscaler.demo.report import Decided, Moment, RunResult
-from simulations.history import STILL_IN, Floats, History, Integers
+from simulations.history import STILL_IN, History
+from simulations.setup import Floats, Integers
 
 
 def run_result(history: History) -> RunResult:

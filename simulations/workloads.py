@@ -5,61 +5,100 @@ from heapq import merge
 from itertools import islice, repeat
 from math import inf
 
-from algorithms.distributions import Distribution, Exponential
-from simulations.luck import Luck, draws
-from simulations.scenario import ClosedLoop, Workload
-from simulations.setup import Arrival, Source
+import numpy as np
+
+from algorithms.distributions import Distribution, Exponential, Gamma
+from simulations import curve
+from simulations.curve import Curve
+from simulations.history import SERVED
+from simulations.luck import CHUNK, Luck
+from simulations.scenario import ClosedLoop, Diurnal, RateCurve, Workload
+from simulations.setup import Arrival, Batch, Floats, Source
 
 
 class Closed:
     """Clients that each send the next request when the last one has ended.
 
-    The k-th request of a client has the same service time whatever happens, so that policies meet the same work.
+    The k-th request of a client has the same service time and patience whatever happens: policies meet the same work.
     """
 
     def __init__(self, workload: Workload, loop: ClosedLoop, luck: Luck, number: int) -> None:
-        self._make = _maker(workload, luck, number)
-        self._start_s = workload.start
-        self._think = draws(loop.think_time, luck.rng("think", number))
-        self._each = loop.requests // loop.clients
+        self._start_s, self._timeout_s = workload.start, workload.timeout or inf
+        self._clients, self._each = loop.clients, loop.requests // loop.clients
+        total = self._each * loop.clients
+        self._service = _taken(luck.chunks("service", workload.service_time, number), total)
+        self._think = _taken(luck.chunks("think", loop.think_time, number), total)
+        self._patience = _taken(_patience(workload, luck, number), total)
         self._sent = [0] * loop.clients
-        service = islice(draws(workload.service_time, luck.rng("service", number)), self._each * loop.clients)
-        self._service = list(service)
+        self._thought = 0
 
     def arrivals(self) -> Iterator[Arrival]:
         """Give the first request of each client."""
-        if self._each:
-            yield from [self._next(client, self._start_s) for client in range(len(self._sent))]
+        yield from [self._next(client, self._start_s) for client in range(self._clients) if self._each]
 
     def after(self, ended: Arrival, status: int, now_s: float) -> Arrival | None:  # noqa: ARG002  # hey goes on as well
         """Give the client's next request, if it has one left."""
         if self._sent[ended.client] == self._each:
             return None
-        return self._next(ended.client, now_s + next(self._think))
+        self._thought += 1
+        return self._next(ended.client, now_s + float(self._think[self._thought - 1]))
 
     def _next(self, client: int, t_s: float) -> Arrival:
-        service_s = self._service[self._sent[client] * len(self._sent) + client]
+        number = self._sent[client] * self._clients + client
         self._sent[client] += 1
-        return self._make(t_s, service_s)._replace(client=client)
+        service_s, patience_s = float(self._service[number]), float(self._patience[number])
+        return Arrival(t_s, service_s, patience_s, self._timeout_s, client)
+
+    def batch(self, until_s: float) -> Batch:  # noqa: ARG002  # when they come is not known before
+        """Give all of it at once."""
+        timeout = np.full(len(self._service), self._timeout_s)
+        return Batch(
+            self._service, self._service, self._patience, timeout, self._clients, self._each, self._think, self._start_s
+        )
 
 
 class Open:
     """Requests that come whatever happens to those before them."""
 
-    def __init__(self, times: Iterator[float], workload: Workload, luck: Luck, number: int) -> None:
-        given = workload.trace.service if workload.trace else None
-        service = iter(given) if given else draws(workload.service_time, luck.rng("service", number))
-        self._times = islice(times, workload.requests)
-        self._service = service
-        self._make = _maker(workload, luck, number)
+    def __init__(self, times: Iterator[Floats], workload: Workload, luck: Luck, number: int) -> None:
+        self._times = _first(times, workload.requests)
+        self._service = _service(workload, luck, number)
+        self._patience = _patience(workload, luck, number)
+        self._timeout_s = workload.timeout or inf
+        self._retries = workload.retries
+        if workload.retries:
+            self._backoff = luck.draws("retry", workload.retries.backoff, number)
 
     def arrivals(self) -> Iterator[Arrival]:
         """Give them in order."""
-        return map(self._make, self._times, self._service)
+        for times, service, patience in self._chunks():
+            yield from map(Arrival, times.tolist(), service.tolist(), patience.tolist(), repeat(self._timeout_s))
 
-    def after(self, ended: Arrival, status: int, now_s: float) -> Arrival | None:  # noqa: ARG002
-        """Give nothing."""
-        return None
+    def _chunks(self) -> Iterator[tuple[Floats, Floats, Floats]]:
+        for times, service, patience in zip(self._times, self._service, self._patience, strict=False):
+            count = int(np.searchsorted(times, inf))
+            yield times[:count], service[:count], patience[:count]
+            if count < len(times):
+                return
+
+    def after(self, ended: Arrival, status: int, now_s: float) -> Arrival | None:
+        """Try again what has failed, where there are attempts left."""
+        if self._retries is None or status == SERVED or ended.attempt >= self._retries.attempts:
+            return None
+        return ended._replace(t_s=now_s + next(self._backoff), attempt=ended.attempt + 1)
+
+    def batch(self, until_s: float) -> Batch | None:
+        """Give all that come up to a time at once; None where clients try again."""
+        if self._retries:
+            return None
+        columns: list[tuple[Floats, Floats, Floats]] = []
+        for chunk in self._chunks():
+            columns.append(chunk)
+            if len(chunk[0]) and chunk[0][-1] > until_s:
+                break
+        arrival, service, patience = (np.concatenate(column) for column in zip(*columns, strict=True))
+        count = int(np.searchsorted(arrival, until_s, side="right"))
+        return Batch(arrival[:count], service[:count], patience[:count], np.full(count, self._timeout_s))
 
 
 class Together:
@@ -78,6 +117,17 @@ class Together:
         following = self._sources[ended.source].after(ended, status, now_s)
         return following and following._replace(source=ended.source)
 
+    def batch(self, until_s: float) -> Batch | None:
+        """Give all that come up to a time at once; None where some depend on what happens."""
+        batches = [source.batch(until_s) for source in self._sources]
+        known = [batch for batch in batches if batch is not None and not batch.clients]
+        if len(known) < len(batches):
+            return None
+        arrival, *others = (np.concatenate(column) for column in zip(*(batch[:4] for batch in known), strict=True))
+        order = np.argsort(arrival, kind="stable")
+        service, patience, timeout = (column[order] for column in others)
+        return Batch(arrival[order], service, patience, timeout)
+
 
 def source_of(workloads: Sequence[Workload], luck: Luck) -> Source:
     """Make the source of some workloads."""
@@ -91,30 +141,68 @@ def _source(workload: Workload, luck: Luck, number: int) -> Source:
     return Open(_times(workload, luck, number), workload, luck, number)
 
 
-def _times(workload: Workload, luck: Luck, number: int) -> Iterator[float]:
+def _times(workload: Workload, luck: Luck, number: int) -> Iterator[Floats]:
+    """Give the times of arrivals; those that never come are infinite."""
     if workload.trace:
-        return (workload.start + t_s for t_s in workload.trace.arrivals)
-    gaps: Distribution
+        return _cut(workload.start + np.array(workload.trace.arrivals, dtype=float))
+    if workload.poisson:
+        return _accumulated(workload.start, luck.chunks("arrivals", Exponential(1 / workload.poisson.rate), number))
     if workload.renewal:
-        gaps = workload.renewal.interarrival
-    else:
-        gaps = Exponential(1 / workload.poisson.rate) if workload.poisson else Exponential(1.0)
-    return _accumulated(workload.start, draws(gaps, luck.rng("arrivals", number)))
+        return _accumulated(workload.start, luck.chunks("arrivals", workload.renewal.interarrival, number))
+    changing = workload.diurnal or workload.rate_curve
+    shape: Distribution = Gamma(1.0, changing.cv) if changing and changing.cv != 1 else Exponential(1.0)
+    rate, units = _curve(changing), _accumulated(0.0, luck.chunks("arrivals", shape, number))
+    return (workload.start + rate.times(chunk) for chunk in units)
 
 
-def _accumulated(start_s: float, gaps: Iterator[float]) -> Iterator[float]:
-    t_s = start_s
-    for gap_s in gaps:
-        t_s += gap_s
-        yield t_s
+def _curve(changing: Diurnal | RateCurve | None) -> Curve:
+    if isinstance(changing, Diurnal):
+        return curve.sine(changing.mean_rate, changing.amplitude, changing.period, changing.peak)
+    points = changing.points if changing else ()
+    make = curve.steps if changing and changing.between == "Steps" else curve.lines
+    return make(np.array([point.at for point in points]), np.array([point.rate for point in points]))
+
+
+def _accumulated(start_s: float, gaps: Iterator[Floats]) -> Iterator[Floats]:
+    last_s = start_s
+    for chunk in gaps:
+        times = np.cumsum(np.concatenate([[last_s], chunk]))[1:]
+        yield times
+        last_s = float(times[-1])
+
+
+def _service(workload: Workload, luck: Luck, number: int) -> Iterator[Floats]:
+    if workload.trace and workload.trace.service:
+        return _cut(np.array(workload.trace.service, dtype=float))
+    return luck.chunks("service", workload.service_time, number)
+
+
+def _patience(workload: Workload, luck: Luck, number: int) -> Iterator[Floats]:
+    if workload.patience is None:
+        return repeat(np.full(CHUNK, inf))
+    return luck.chunks("patience", workload.patience, number)
+
+
+def _cut(values: Floats) -> Iterator[Floats]:
+    """Cut into chunks as long as drawn ones; what is missing in the last never comes."""
+    filled = np.concatenate([values, np.full(-len(values) % CHUNK + 1, inf)])
+    return (filled[at : at + CHUNK] for at in range(0, len(values) + 1, CHUNK))
+
+
+def _first(chunks: Iterator[Floats], count: int | None) -> Iterator[Floats]:
+    """Let only the first `count` come."""
+    if count is None:
+        yield from chunks
+        return
+    for chunk in chunks:
+        yield np.concatenate([chunk[:count], np.full(max(len(chunk) - count, 0), inf)])
+        count = max(count - len(chunk), 0)
+
+
+def _taken(chunks: Iterator[Floats], count: int) -> Floats:
+    taken = list(islice(chunks, -(-count // CHUNK)))
+    return np.concatenate(taken)[:count] if taken else np.zeros(0)
 
 
 def _from(number: int) -> Callable[[Arrival], Arrival]:
     return lambda arrival: arrival._replace(source=number)
-
-
-def _maker(workload: Workload, luck: Luck, number: int) -> Callable[[float, float], Arrival]:
-    """Give a function that makes a request with the patience of this workload's clients."""
-    patience = draws(workload.patience, luck.rng("patience", number)) if workload.patience else repeat(inf)
-    timeout_s = workload.timeout or inf
-    return lambda t_s, service_s: Arrival(t_s, service_s, next(patience), timeout_s)

@@ -1,0 +1,261 @@
+"""The compiled engine: the same runs as the reference engine, between decisions in compiled code.
+
+It is exact for requests that are known before they come or come from one closed loop, and for replicas that do not die
+and find a GPU at once; for all else it says why not, and the reference engine takes the run.
+"""
+
+from collections.abc import Callable
+from math import floor, inf
+
+import numpy as np
+
+from autoscaler.looks import NOTHING_HEARD, Live, look
+from autoscaler.loop import Service, step
+from autoscaler.ports import Fleet, Order, Outcome, Reading, Record, Replica
+from simulations import kernel
+from simulations.history import Change, History, Replicas, Requests
+from simulations.kernel import GROW, REACHED
+from simulations.luck import Luck
+from simulations.setup import Batch, Setup
+from simulations.state import (
+    ALIVE,
+    AREA,
+    CAME,
+    CLIENTS,
+    DUE,
+    LINE_AREA,
+    LINE_AT,
+    LINE_INFLIGHT,
+    LOOKED_AREA,
+    MOVED,
+    NOW,
+    QUEUED,
+    REPLICAS,
+    RUNNING,
+    STAYING,
+    State,
+    grown,
+    new_state,
+)
+from simulations.telemetry import Samples
+
+STAGES = 100
+
+
+class NotExactError(Exception):
+    """The compiled engine cannot do this run exactly; the text says why."""
+
+
+def run(
+    setup: Setup, batch: Batch | None, service: Service, luck: Luck, recorder: Callable[[Record], None] | None = None
+) -> History:
+    """Run all of a source's requests; raises NotExactError where the reference engine has to."""
+    if batch is None:
+        raise NotExactError("what clients send depends on other clients' answers")
+    if any(pool.lifetime is not None for pool in setup.pools):
+        raise NotExactError("replicas die")
+    return CompiledEngine(setup, batch, service, luck, recorder).run()
+
+
+class CompiledEngine:
+    """One run; `run` may be called once."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        batch: Batch,
+        service: Service,
+        luck: Luck,
+        recorder: Callable[[Record], None] | None = None,
+    ) -> None:
+        """Set up a run, as that of the reference engine; `run` above says which can be."""
+        self._setup, self._luck = setup, luck
+        self._services = {setup.service: service}
+        self._records: list[Record] = []
+        self._recorder = recorder or self._records.append
+        self._samples = Samples(setup)
+        self._names: list[str] = []
+        self._pools: list[int] = []
+        self._changes = [Change(0.0, setup.initial)]
+        self._asked = setup.initial
+        self._looked_s = 0.0
+        self._total = len(batch.service)
+        self._state = new_state(setup, batch)
+        for client in range(batch.clients if batch.each else 0):
+            kernel.due_next(self._state, client, batch.start_s)
+
+    def run(self) -> History:
+        """Let it all happen; KeyboardInterrupt ends it early, with what has happened so far.
+
+        Raises:
+            NotExactError: a replica found no GPU.
+        """
+        for _ in range(self._setup.initial):
+            self._add(cold=False)
+        if self._setup.immediate:
+            self._start_cold()
+        partial = False
+        try:
+            self._go()
+        except KeyboardInterrupt:
+            partial = True
+        return self._history(partial=partial)
+
+    def _go(self) -> None:
+        until_s = self._setup.until_s
+        tick_s = 0.0 if self._setup.tick_s < inf else inf
+        scrape_s = 0.0 if self._setup.scrape_s < inf else inf
+        while (now_s := min(tick_s, scrape_s)) <= until_s and now_s < inf:
+            self._reach(now_s)
+            if now_s == scrape_s:
+                self._samples.take(float(self._inflight()), now_s)
+                scrape_s = self._again(now_s, self._setup.scrape_s)
+            if now_s == tick_s:
+                self._decide(self._samples.newest(now_s))
+                tick_s = self._again(now_s, self._setup.tick_s)
+        self._reach(until_s)
+
+    def _again(self, now_s: float, every_s: float) -> float:
+        return inf if self._is_at_rest() else (floor(now_s / every_s) + 1) * every_s
+
+    def _reach(self, when_s: float) -> None:
+        """Let everything happen up to a time, wake-ups included."""
+        while (why := kernel.advance(self._state, when_s)) != REACHED:
+            if why == GROW:
+                self._state = grown(self._state)
+                if self._setup.immediate:
+                    self._start_cold()
+            else:
+                self._decide(None)
+        if when_s < inf:
+            self._state.clock[NOW] = when_s
+
+    def _inflight(self) -> int:
+        return int(self._state.counts[QUEUED] + self._state.counts[RUNNING])
+
+    def _is_at_rest(self) -> bool:
+        counts, clock = self._state.counts, self._state.clock
+        to_come = counts[DUE] if self._state.limits[CLIENTS] else self._total - counts[CAME]
+        alive = counts[ALIVE]
+        settled = not to_come and not self._inflight() and self._asked == alive <= self._setup.least
+        stuck = not to_come and clock[NOW] - clock[MOVED] >= self._setup.settle_s
+        return bool(self._setup.until_s == inf and (settled or stuck))
+
+    # Replicas.
+
+    def _add(self, *, cold: bool = True) -> None:
+        """Ask for one more replica."""
+        number = len(self._names)
+        pool = self._pool_with_stock()
+        while number + kernel.ROOM > len(self._state.asked):
+            self._state = grown(self._state)
+        self._state.cold[number] = self._cold_start_s(pool) if cold else 0.0
+        self._state.speed[number] = self._setup.pools[pool].speed
+        self._names.append(f"replica-{number}")
+        self._pools.append(pool)
+        kernel.add_replica(self._state)
+
+    def _pool_with_stock(self) -> int:
+        alive = np.isnan(self._state.gone[: len(self._pools)])
+        for number, pool in enumerate(self._setup.pools):
+            if pool.stock == inf or np.count_nonzero(alive & (np.array(self._pools) == number)) < pool.stock:
+                return number
+        raise NotExactError("a replica found no GPU")
+
+    def _cold_start_s(self, pool: int) -> float:
+        stages = enumerate(self._setup.pools[pool].cold_start, start=STAGES * pool)
+        return sum(self._luck.draw("cold start", stage, which) for which, stage in stages)
+
+    def _start_cold(self) -> None:
+        """Draw for all replicas there is place for: the zero-delay policy is followed in compiled code."""
+        state = self._state
+        for number in range(len(self._names), len(state.cold)):
+            state.cold[number] = self._cold_start_s(0)
+            state.speed[number] = self._setup.pools[0].speed
+            self._names.append(f"replica-{number}")
+            self._pools.append(0)
+
+    # The controller.
+
+    def _live(self, now_s: float) -> Live:
+        if self._setup.line_s == inf:
+            return NOTHING_HEARD
+        clock, inflight = self._state.clock, int(self._state.counts[LINE_INFLIGHT])
+        seconds = float(clock[LINE_AREA]) + inflight * (now_s - float(clock[LINE_AT]))
+        spent = seconds - float(clock[LOOKED_AREA])
+        clock[LOOKED_AREA] = seconds
+        return Live(latest=inflight, mean=spent / (now_s - self._looked_s) if now_s > self._looked_s else None)
+
+    def _fleet(self, now_s: float) -> Fleet:
+        state = self._state
+        staying = state.staying[: state.counts[STAYING]]
+        columns = (state.ready[staying] >= 0, state.serving[staying], now_s - state.asked[staying])
+        rows = zip(staying.tolist(), *(column.tolist() for column in columns), strict=True)
+        return Fleet(self._asked, tuple(Replica(self._names[n], ready, busy, age) for n, ready, busy, age in rows))
+
+    def _decide(self, metered: Reading | None) -> None:
+        name, now_s = self._setup.service, float(self._state.clock[NOW])
+        fleet = self._fleet(now_s)
+        seen = look(now_s, self._looked_s, fleet, metered=metered, live=self._live(now_s), gateways=1)
+        self._looked_s = now_s
+        (taken,) = step(self._services, {name: (seen, fleet)})
+        if taken.order is not None:
+            self._scale(taken.order)
+        self._recorder(Record(name, seen, taken.decision, Outcome(name) if taken.order else None))
+
+    def _scale(self, order: Order) -> None:
+        self._asked = order.replicas
+        self._changes.append(Change(float(self._state.clock[NOW]), self._asked))
+        for name in order.leaving:
+            kernel.drain(self._state, int(name.removeprefix("replica-")))
+        for _ in range(self._asked - int(self._state.counts[STAYING])):
+            self._add()
+
+    # Afterwards.
+
+    def _history(self, *, partial: bool) -> History:
+        state = self._state
+        ended_s = max(float(state.clock[MOVED]), self._looked_s)
+        end_s = ended_s if partial or self._setup.until_s == inf else self._setup.until_s
+        state.clock[NOW] = end_s
+        kernel.flow(state)
+        return History(
+            engine="compiled",
+            end_s=end_s,
+            requests=_requests(state),
+            replicas=self._replicas(),
+            changes=tuple(self._changes),
+            decisions=tuple(self._records),
+            inflight_s=float(state.clock[AREA]),
+            partial=partial,
+        )
+
+    def _replicas(self) -> Replicas:
+        state, count = self._state, int(self._state.counts[REPLICAS])
+        for number in range(count):
+            if np.isnan(state.gone[number]):
+                kernel.book(state, number)
+        return Replicas(
+            asked_s=state.asked[:count],
+            placed_s=state.asked[:count],
+            ready_s=state.ready[:count],
+            leaving_s=state.leaving[:count],
+            gone_s=state.gone[:count],
+            busy_s=state.busy[:count],
+            draining_s=state.draining[:count],
+            pool=np.array(self._pools[:count], dtype=np.int64),
+        )
+
+
+def _requests(state: State) -> Requests:
+    count = int(state.counts[CAME])
+    return Requests(
+        arrival_s=state.arrival[:count],
+        start_s=state.start[:count],
+        end_s=state.end[:count],
+        status=state.status[:count],
+        replica=state.replica[:count],
+        client=state.client[:count],
+        latency_s=state.latency[:count],
+        service_s=state.work[:count],
+    )

@@ -1,0 +1,175 @@
+"""The compiled engine against the reference engine, on scenarios that nobody would think of."""
+
+from math import inf
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from algorithms.decider import Decider
+from algorithms.distributions import Constant, Exponential, Uniform
+from algorithms.state import Stateless
+from algorithms.types import Wish
+from autoscaler.deciding import decider
+from autoscaler.gateway.dispatch import Limits
+from autoscaler.loop import Service
+from autoscaler.policy import ScalingPolicy
+from simulations import compiled as compiled_engine
+from simulations import invariants
+from simulations.engine import Engine
+from simulations.immediate import immediate
+from simulations.luck import Luck
+from simulations.scenario import Workload
+from simulations.setup import Pool, Setup
+from simulations.workloads import source_of
+
+TIMES = st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0, 3.5])
+"""A few values, so that things happen at the same instant."""
+DISTRIBUTIONS = st.one_of(
+    TIMES.map(Constant), st.just(Exponential(1.5)), st.just(Uniform(0.1, 3.0)), st.just(Exponential(20.0))
+)
+POSITIVE = st.sampled_from([Constant(0.5), Constant(1.0), Exponential(0.8), Uniform(0.0, 1.0)])
+
+
+def texts(distribution):
+    return str(distribution)
+
+
+@st.composite
+def workloads(draw):
+    common = {
+        "serviceTime": texts(draw(DISTRIBUTIONS)),
+        "start": draw(st.sampled_from(["0s", "1s", "2s"])),
+        "patience": draw(st.none() | DISTRIBUTIONS.map(texts)),
+        "timeout": draw(st.sampled_from([None, "1s", "4s", "1h"])),
+    }
+    if draw(st.booleans()):
+        clients = draw(st.integers(1, 7))
+        loop = {
+            "requests": clients * draw(st.integers(1, 8)),
+            "clients": clients,
+            "thinkTime": texts(draw(DISTRIBUTIONS)),
+        }
+        return [Workload.model_validate(common | {"closedLoop": loop})]
+    count = draw(st.integers(1, 60))
+    kinds = [{"renewal": {"interarrival": texts(draw(POSITIVE))}, "requests": count}]
+    if draw(st.booleans()):
+        times = sorted(draw(st.lists(TIMES.map(lambda t: 4 * t), min_size=1, max_size=12)))
+        kinds.append({"trace": {"arrivals": times}})
+    return [Workload.model_validate(common | kind) for kind in kinds]
+
+
+SETUPS = st.fixed_dictionaries(
+    {
+        "limits": st.builds(
+            Limits,
+            concurrency=st.integers(0, 3),
+            queue_length=st.sampled_from([0, 1, 5, 100]),
+            queue_timeout_s=st.sampled_from([1.0, 4.0, 600.0, inf]),
+            spill_after_s=st.just(inf),
+        ),
+        "pools": st.lists(
+            st.builds(
+                Pool,
+                name=st.just("gpu"),
+                cold_start=st.lists(DISTRIBUTIONS, min_size=1, max_size=2).map(tuple),
+                speed=st.sampled_from([0.5, 1.0, 2.0]),
+                price_per_hour=st.just(0.0),
+                stock=st.sampled_from([1, 2, inf, inf]),
+                lifetime=st.none(),
+            ),
+            min_size=1,
+            max_size=2,
+        ).map(tuple),
+        "initial": st.integers(0, 3),
+        "tick_s": st.sampled_from([0.5, 1.0, 2.0]),
+        "line_s": st.sampled_from([0.0, 0.02, 0.25, 1.0, inf]),
+        "wakes": st.booleans(),
+        "scrape_s": st.sampled_from([inf, inf, 0.5, 1.0]),
+        "metric_lag_s": st.sampled_from([0.0, 0.5, 1.5]),
+        "until_s": st.sampled_from([inf, 5.0, 20.0]),
+    }
+)
+
+
+class Erratic(Stateless):
+    """A policy that changes its mind at every look, by its own seed."""
+
+    def __init__(self, seed):
+        self._rng = np.random.default_rng(seed)
+
+    def wish(self, _look):
+        return Wish(int(self._rng.integers(0, 5)), "as it likes")
+
+
+POLICY = {
+    "apiVersion": "inflight.dev/v1alpha1",
+    "kind": "ScalingPolicy",
+    "metadata": {"name": "x"},
+    "spec": {
+        "scaleTargetRef": {"name": "x"},
+        "maxReplicas": 4,
+        "algorithm": {"concurrency": {"stableWindow": "6s"}},
+        "scaleDown": {"toZeroDelay": "3s"},
+    },
+}
+
+
+def erratic(seed):
+    return Service(Decider(Erratic(seed), min_replicas=0, max_replicas=5))
+
+
+def real(_seed):
+    return Service(decider(ScalingPolicy.model_validate(POLICY)))
+
+
+def histories(work, setup, service):
+    """Run both engines on the same luck; None where the compiled one says that it cannot."""
+    ours, reference = Luck(7), Luck(7)
+    try:
+        compiled = compiled_engine.run(setup, source_of(work, ours).batch(setup.until_s), service(), ours)
+    except compiled_engine.NotExactError:
+        return None
+    return compiled, Engine(setup, source_of(work, reference), service(), reference).run()
+
+
+def assert_equal(compiled, reference):
+    for table in ("requests", "replicas"):
+        ours, theirs = getattr(compiled, table), getattr(reference, table)
+        for name in theirs.__slots__:
+            np.testing.assert_allclose(
+                getattr(ours, name), getattr(theirs, name), rtol=1e-9, atol=1e-9, err_msg=f"{table}.{name}"
+            )
+    assert compiled.end_s == reference.end_s
+    assert compiled.inflight_s == pytest.approx(reference.inflight_s, rel=1e-9, abs=1e-9)
+
+
+def assert_same_decisions(compiled, reference):
+    assert compiled.changes == reference.changes
+    assert len(compiled.decisions) == len(reference.decisions)
+    for ours, theirs in zip(compiled.decisions, reference.decisions, strict=True):
+        assert ours._replace(look=None) == theirs._replace(look=None)
+        assert ours.look._replace(inflight=None) == theirs.look._replace(inflight=None)
+        if theirs.look.inflight is not None:
+            assert ours.look.inflight == pytest.approx(theirs.look.inflight, rel=1e-9, abs=1e-9)
+
+
+@settings(max_examples=100, deadline=None)
+@given(work=workloads(), changes=SETUPS, seed=st.integers(0, 3), service=st.sampled_from([erratic, real]))
+def test_both_engines_tell_the_same_of_any_scenario(work, changes, seed, service):
+    both = histories(work, Setup(service="default/x", **changes), lambda: service(seed))
+    if both:
+        assert_equal(*both)
+        assert_same_decisions(*both)
+        for history in both:
+            invariants.check(history, concurrency=changes["limits"].concurrency)
+
+
+@settings(max_examples=60, deadline=None)
+@given(work=workloads(), changes=SETUPS, most=st.integers(1, 6))
+def test_both_follow_the_zero_delay_policy_in_the_same_way(work, changes, most):
+    now = {"immediate": True, "tick_s": inf, "scrape_s": inf, "most": most, "least": 0, "until_s": 50.0}
+    pools = tuple(Pool("gpu", pool.cold_start, pool.speed) for pool in changes["pools"])
+    setup = Setup(service="default/x", **(changes | now | {"pools": pools}))
+    assert_equal(*histories(work, setup, lambda: immediate(0, most)))
