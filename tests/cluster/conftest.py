@@ -45,5 +45,6 @@ def _usable(kubeconfig: Path, config: pytest.Config) -> ControlPlane | None:
         found, verdict = attached(kubeconfig), "is used"
     except (LookupError, RefusedError, OSError) as error:
         found, verdict = None, f"is not used: {error}"
-    config.get_terminal_writer().line(f"\nKUBECONFIG={kubeconfig} {verdict}")
+    with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        config.get_terminal_writer().line(f"\nKUBECONFIG={kubeconfig} {verdict}")
     return found
