@@ -38,20 +38,44 @@ class Document:
             path = path[:-1]
         return self.lines.get(path, 1)
 
+    def value_at(self, path: KeyPath) -> Any:
+        """Give the value at a key path; None where there is none."""
+        value = self.value
+        for part in path:
+            try:
+                value = value[part]
+            except (LookupError, TypeError):
+                return None
+        return value
+
 
 class _CoreSchemaLoader(yaml.SafeLoader):
     """PyYAML's safe loader with the plain scalars of YAML 1.2's core schema."""
 
 
+_TAG = "tag:yaml.org,2002:"
+_FLOAT = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
+_SCALARS = {
+    f"{_TAG}bool": re.compile(r"(true|True|TRUE|false|False|FALSE)\Z"),
+    f"{_TAG}int": re.compile(r"([-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)\Z"),
+    f"{_TAG}float": re.compile(rf"({_FLOAT})\Z"),
+    f"{_TAG}null": re.compile(r"(~|null|Null|NULL|)\Z"),
+}
+_OTHER_TAGS = {f"{_TAG}{name}" for name in ("str", "seq", "map")}
+
+
+def _whole_number(_loader: _CoreSchemaLoader, node: yaml.ScalarNode) -> int:
+    base = {"0o": 8, "0x": 16}.get(node.value[:2], 10)
+    try:
+        return int(node.value, base)
+    except ValueError as error:
+        raise yaml.constructor.ConstructorError(None, None, "a number of too many digits", node.start_mark) from error
+
+
 _CoreSchemaLoader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", r"[-+]?[0-9]+", "-+0123456789"),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-):
-    _CoreSchemaLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^({_pattern})$"), list(_first))
-_CoreSchemaLoader.add_constructor("tag:yaml.org,2002:int", lambda _loader, node: int(node.value))
+for _tag, _pattern in _SCALARS.items():
+    _CoreSchemaLoader.add_implicit_resolver(_tag, _pattern, None)
+_CoreSchemaLoader.add_constructor(f"{_TAG}int", _whole_number)
 
 
 def read_file(path: Path) -> list[Document]:
@@ -69,16 +93,15 @@ def read_file(path: Path) -> list[Document]:
 
 def read_text(text: str, source: str) -> list[Document]:
     """Read every document of a YAML text; as `read_file`."""
-    loader = _CoreSchemaLoader(text)
     try:
-        return list(_documents(loader, source))
+        return list(_documents(_CoreSchemaLoader(text), source))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise DocumentError([f"{source}:{line}: this is no YAML: {error.problem or error.context}"]) from error
     except yaml.YAMLError as error:
         raise DocumentError([f"{source}: this is no YAML: {error}"]) from error
-    finally:
-        loader.dispose()
+    except RecursionError as error:
+        raise DocumentError([f"{source}: is nested too deeply, or refers to itself"]) from error
 
 
 def _documents(loader: _CoreSchemaLoader, source: str) -> Iterator[Document]:
@@ -97,7 +120,10 @@ def _documents(loader: _CoreSchemaLoader, source: str) -> Iterator[Document]:
 
 
 def _walk(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], problems: list[str]) -> None:
-    lines.setdefault(path, node.start_mark.line + 1)
+    line = node.start_mark.line + 1
+    lines.setdefault(path, line)
+    if not _fits(node):
+        problems.append(f"{line}: {dotted(path) or 'document'}: is no {node.tag.replace(_TAG, '!!')}")
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             _walk(item, (*path, index), lines, problems)
@@ -109,6 +135,13 @@ def _walk(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], problems: l
                 problems.append(f"{line}: {dotted(inner)}: said twice, first on line {lines[inner]}")
             lines[inner] = line
             _walk(item, inner, lines, problems)
+
+
+def _fits(node: yaml.Node) -> bool:
+    """Tell whether a value can be read by its tag, which may have been written beside it: `!!int five`."""
+    if node.tag in _SCALARS:
+        return isinstance(node, yaml.ScalarNode) and _SCALARS[node.tag].match(node.value) is not None
+    return node.tag in _OTHER_TAGS
 
 
 def dotted(path: KeyPath) -> str:

@@ -1,0 +1,127 @@
+"""Puts what pydantic finds into the words of the document: file, line, key, value, what is legal."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from annotated_types import Ge, Le
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from autoscaler.documents import Document, KeyPath, dotted
+
+LONGEST_VALUE = 60
+"""Characters of a value that are shown."""
+
+Details = Any
+"""One of pydantic's errors: a dict with `type`, `loc`, `msg`, `input`, `ctx`."""
+
+
+def problems_of(document: Document, model: type[BaseModel], error: ValidationError) -> list[str]:
+    """Give one line for each problem, in the order of the file."""
+    found = [details for details in error.errors() if not _is_echo(details)]
+    lines = [(document.line(_path(details)), _told(document, model, details)) for details in found]
+    return [f"{document.source}:{line}: {text}" for line, text in sorted(lines, key=lambda told: told[0])]
+
+
+def _is_echo(details: Details) -> bool:
+    """Tell whether a list is only too short because what it has is illegal, which is told by itself."""
+    return details["type"] == "too_short" and bool(len(details["input"]) >= details["ctx"]["min_length"])
+
+
+def _path(details: Details) -> KeyPath:
+    """Give where the problem lies; a rule across members says itself which of them breaks it: `minReplicas: must ...`."""
+    keys, _ = _member(details)
+    return (*details["loc"], *keys)
+
+
+def _member(details: Details) -> tuple[KeyPath, str]:
+    """Take the keys that a message begins with apart from the rest of it."""
+    message = details["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    keys = re.match(r"([a-zA-Z]+(?:\.[a-zA-Z]+)*): ", message) if details["type"] == "value_error" else None
+    return (tuple(keys[1].split(".")), message[keys.end() :]) if keys else ((), message)
+
+
+def _told(document: Document, model: type[BaseModel], details: Details) -> str:
+    path = _path(details)
+    where = f"{dotted(path) or 'document'}: "
+    match details["type"]:
+        case "extra_forbidden":
+            return f"{where}unknown key; legal here: {_keys(_model_at(model, path[:-1]))}"
+        case "missing":
+            return f"{where}is required"
+        case "invalid_key":
+            return f"{where}unknown key; keys are strings"
+    value = document.value_at(path)
+    shown = "" if value is None or isinstance(value, dict) else f"{_shown(value)}: "
+    return f"{where}{shown}{_legal(model, details)}"
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
+
+
+def _legal(model: type[BaseModel], details: Details) -> str:
+    """Say what is legal; where pydantic has words of Python for it, in those of YAML."""
+    if details["type"] == "model_type":
+        return f"must be a mapping with keys such as: {_keys(_model_at(model, details['loc']))}"
+    if details["type"] in {"greater_than_equal", "less_than_equal"}:
+        return _range(_field_at(model, details["loc"])) or _said(details)
+    return _IN_YAML[details["type"]].format(**details.get("ctx", {})) if details["type"] in _IN_YAML else _said(details)
+
+
+_IN_YAML = {
+    "dict_type": "must be a mapping",
+    "tuple_type": "must be a list",
+    "too_short": "must have at least {min_length}",
+    "string_pattern_mismatch": "must match {pattern}",
+}
+
+
+def _said(details: Details) -> str:
+    _, message = _member(details)
+    return message
+
+
+def _range(field: FieldInfo) -> str:
+    """Say both ends of a number's range, where it has both."""
+    limits = list(_metadata(field))
+    low = next((limit.ge for limit in limits if isinstance(limit, Ge)), None)
+    high = next((limit.le for limit in limits if isinstance(limit, Le)), None)
+    return "" if low is None or high is None else f"must be {low} to {high}"
+
+
+def _metadata(field: FieldInfo) -> Iterator[Any]:
+    """Give what is said of a field, or of the `X` in its `X | None`."""
+    yield from field.metadata
+    for item in get_args(field.annotation):
+        for said in get_args(item)[1:]:
+            yield from said.metadata if isinstance(said, FieldInfo) else [said]
+
+
+def _keys(model: type[BaseModel]) -> str:
+    return ", ".join(field.alias or name for name, field in model.model_fields.items())
+
+
+def _field_at(model: type[BaseModel], path: KeyPath) -> FieldInfo:
+    """Give the field at a key path, or the list that it is an item of."""
+    *above, key = [part for part in path if isinstance(part, str)]
+    fields = _model_at(model, tuple(above)).model_fields
+    return next(field for name, field in fields.items() if key in (field.alias, name))
+
+
+def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel]:
+    """Give the model that stands at a key path; list indices do not lead into another one."""
+    for place, part in enumerate(path):
+        if isinstance(part, str):
+            model = _model_in(_field_at(model, path[place : place + 1]).annotation)
+    return model
+
+
+def _model_in(annotation: Any) -> type[BaseModel]:
+    """Find the model in `X`, `X | None` or `tuple[X, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(_model_in(item) for item in get_args(annotation) if item not in (type(None), ...))
