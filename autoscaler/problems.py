@@ -31,7 +31,7 @@ def _is_echo(details: Details) -> bool:
 
 
 def _path(details: Details) -> KeyPath:
-    """Give where the problem lies; a rule across members says itself which of them breaks it: `minReplicas: must ...`."""
+    """Give where the problem lies; a rule across keys says itself which of them breaks it: `minReplicas: must ...`."""
     keys, _ = _member(details)
     return (*details["loc"], *keys)
 
