@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from algorithms.decider import Decider
-from algorithms.types import Decision, Look
-from autoscaler.ports import Fleet, Order, Replica, ServiceName
+from algorithms.types import Decision, Look, Reason
+from autoscaler.ports import Fleet, Order, Replica, ServiceName, StandingOrder
 
 
 class Service(NamedTuple):
@@ -17,6 +17,8 @@ class Service(NamedTuple):
     decider: Decider
     writes: bool = True
     """False in DryRun: it is decided on and recorded, and nothing is written."""
+    orders: tuple[StandingOrder, ...] = ()
+    """Pause and manual override, as long as they last; the last one wins."""
 
 
 class Step(NamedTuple):
@@ -35,11 +37,23 @@ def step(services: Mapping[ServiceName, Service], looks: Mapping[ServiceName, tu
 
 
 def _decided(name: ServiceName, service: Service, look: Look, fleet: Fleet) -> Step:
-    decision = service.decider.decide(look)
+    # The decider is asked in any case: its windows and delays go on while its wish is not followed.
+    decision = ordered(service.decider.decide(look), look, service.orders)
+    decision = ordered(decision, look, [fleet.hold] if fleet.hold else [])
     if decision.desired == fleet.asked or not service.writes:
         return Step(name, look, decision, None)
     leaving = leaving_order(fleet.replicas)[: max(len(fleet.replicas) - decision.desired, 0)]
     return Step(name, look, decision, Order(name, decision.desired, leaving))
+
+
+def ordered(decision: Decision, look: Look, orders: Sequence[StandingOrder]) -> Decision:
+    """Put standing orders above a decision; each that lasts is a reason, also where it does not change the number."""
+    for order in orders:
+        if look.now_s < order.until_s:
+            number = look.replicas if order.replicas is None else order.replicas
+            reason = Reason(order.rule, decision.desired, number, order.why)
+            decision = decision._replace(desired=number, reasons=(*decision.reasons, reason))
+    return decision
 
 
 def leaving_order(replicas: Sequence[Replica]) -> tuple[str, ...]:

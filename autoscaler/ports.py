@@ -51,6 +51,18 @@ class Replica(NamedTuple):
     age_s: float
 
 
+class StandingOrder(NamedTuple):
+    """Something that stands above the algorithm for a while, and is a reason of the decision while it does."""
+
+    rule: str
+    """The name under which it stands in a decision's reasons."""
+    until_s: float
+    """When it ends."""
+    why: str
+    replicas: int | None = None
+    """The number to have; None holds whatever there is."""
+
+
 class Fleet(NamedTuple):
     """What a target runs for one service."""
 
@@ -58,6 +70,8 @@ class Fleet(NamedTuple):
     """Replicas asked for (`spec.replicas`)."""
     replicas: tuple[Replica, ...]
     """Those that run or start; the ones on their way out are no longer among them."""
+    hold: StandingOrder | None = None
+    """Why the target must not be scaled now, whatever is decided; it would refuse."""
 
 
 class Order(NamedTuple):

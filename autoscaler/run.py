@@ -79,7 +79,7 @@ class Controller:
         """Wire it.
 
         Args:
-            services: what is decided on.
+            services: what is decided on; it and `queries` may change while this runs, and are read at every step.
             clock: the time of looks and ticks.
             target: what is observed and scaled.
             tick_s: distance of the ticks.
@@ -94,7 +94,7 @@ class Controller:
         self._target = target
         self._tick_s = tick_s
         self._metered = metered
-        self._queries = queries or {}
+        self._queries = {} if queries is None else queries
         self._streams = streams
         self._recorders = tuple(recorders)
         self._seen_s: dict[ServiceName, float] = {}
@@ -113,6 +113,7 @@ class Controller:
         never = asyncio.Event()
         while True:
             await self._decide(group, self._services, await self._read())
+            self._seen_s = {name: seen_s for name, seen_s in self._seen_s.items() if name in self._services}
             next_tick_s = (floor(self._clock.now() / self._tick_s) + 1) * self._tick_s
             await self._clock.sleep_until(next_tick_s, never)
 
@@ -134,7 +135,7 @@ class Controller:
         looks = {
             name: (self._look(name, fleet, readings.get(name)), fleet)
             for name, fleet in fleets.items()
-            if name not in self._writing
+            if name not in self._writing and name in self._services
         }
         for taken in step(self._services, looks):
             if taken.order is None:

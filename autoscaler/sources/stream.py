@@ -12,13 +12,12 @@ from typing import Self
 
 import aiohttp
 
+from autoscaler.backoff import Backoff
 from autoscaler.looks import Live
 from autoscaler.ports import Query, Reading, ServiceName
 from autoscaler.sources.inflight_lines import GarbledLineError, LineSplitter
 from autoscaler.sources.tally import Tally
 
-_FIRST_PAUSE_S = 0.1
-_LONGEST_PAUSE_S = 2.0
 _UNTIMED = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 """A stream never ends; silence on it is judged by its lines."""
 
@@ -111,7 +110,7 @@ class StreamSource:
             self._tally.failed(address, why)
             await asyncio.sleep(backoff.pause_s())
 
-    async def _one_stream(self, address: str, backoff: "Backoff") -> str:
+    async def _one_stream(self, address: str, backoff: Backoff) -> str:
         """Follow one connection to its end and say why it ended."""
         try:
             async with asyncio.timeout(self._silent_s) as silence:
@@ -125,7 +124,7 @@ class StreamSource:
         except ValueError:
             return "this is not an address"
 
-    async def _follow(self, address: str, backoff: "Backoff", silence: asyncio.Timeout) -> str:
+    async def _follow(self, address: str, backoff: Backoff, silence: asyncio.Timeout) -> str:
         loop = asyncio.get_running_loop()
         splitter = LineSplitter(self._max_line_bytes)
         url = f"http://{address}/v1/inflight"
@@ -143,21 +142,3 @@ class StreamSource:
     def _take(self, address: str, line: bytes) -> None:
         for service in self._tally.take(address, line, self._now()):
             self._on_rise(service)
-
-
-class Backoff:
-    """Pauses between attempts: each about twice as long as the one before, by chance between half of it and all."""
-
-    def __init__(self, rng: random.Random) -> None:
-        self._rng = rng
-        self._next_s = _FIRST_PAUSE_S
-
-    def pause_s(self) -> float:
-        """Give the next pause."""
-        pause_s = self._next_s * self._rng.uniform(0.5, 1)
-        self._next_s = min(2 * self._next_s, _LONGEST_PAUSE_S)
-        return pause_s
-
-    def reset(self) -> None:
-        """Begin with the shortest pause again."""
-        self._next_s = _FIRST_PAUSE_S

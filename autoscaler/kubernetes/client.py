@@ -1,0 +1,201 @@
+"""Plain calls to the API server: raw JSON, a deadline on every request, errors that say what happened.
+
+kubernetes_asyncio brings configuration, credentials and TLS; nothing else of it is used.
+"""
+
+import json
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any
+
+import aiohttp
+from kubernetes_asyncio import config
+from kubernetes_asyncio.client import Configuration
+from kubernetes_asyncio.client.rest import RESTClientObject
+
+USER_AGENT = "inflight"
+"""What the audit log calls us."""
+FIELD_MANAGER = "inflight"
+"""What managedFields call us."""
+MERGE_PATCH = "application/merge-patch+json"
+_JSON = "application/json"
+_QUOTED_CHARS = 300
+
+Json = Mapping[str, Any]
+
+
+class ApiError(Exception):
+    """The API server did not do what was asked: `status` is HTTP's, or 0 where there was no answer."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        """Kubernetes' own word, such as `Conflict` or `AlreadyExists`; empty where it gave none."""
+
+    @property
+    def is_not_found(self) -> bool:
+        """Whether there is no such object or no such kind."""
+        return self.status == HTTPStatus.NOT_FOUND
+
+    @property
+    def is_conflict(self) -> bool:
+        """Whether somebody else was first."""
+        return self.status == HTTPStatus.CONFLICT
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether a resource version is so old that one has to list again."""
+        return self.status == HTTPStatus.GONE
+
+
+def from_status(status: Json) -> ApiError:
+    """Make an error of a Kubernetes `Status` object, as it comes in answers and in the middle of a watch."""
+    return ApiError(int(status.get("code") or 0), status.get("reason") or "", str(status.get("message") or status))
+
+
+class Api:
+    """One API server, as one account.
+
+    Args:
+        configuration: where it is and who we are.
+        deadline_s: a request that is not answered by then is given up; watches have their own.
+    """
+
+    def __init__(self, configuration: Configuration, *, deadline_s: float = 10.0) -> None:
+        self._configuration = configuration
+        self._rest = RESTClientObject(configuration)
+        self._deadline_s = deadline_s
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._rest.close()
+
+    async def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+        """Read the object or list at a path; raises ApiError."""
+        return await self.request("GET", path, query=query)
+
+    async def create(self, path: str, body: Json) -> Any:
+        """Post an object to the path of its collection and return what was stored; raises ApiError."""
+        return await self.request("POST", path, body)
+
+    async def replace(self, path: str, body: Json) -> Any:
+        """Put an object in the place of the one of its resource version; raises ApiError, also on a conflict."""
+        return await self.request("PUT", path, body)
+
+    async def patch(self, path: str, body: Json) -> Any:
+        """Merge a patch into the object at a path; with a resourceVersion in it, it can conflict. Raises ApiError."""
+        return await self.request("PATCH", path, body, content_type=MERGE_PATCH)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        content_type: str = _JSON,
+        deadline_s: float | None = None,
+    ) -> Any:
+        """Ask and return the answer's JSON; raises ApiError, whatever goes wrong."""
+        query = dict(query or {}) if method == "GET" else {"fieldManager": FIELD_MANAGER, **(query or {})}
+        limits = aiohttp.ClientTimeout(total=deadline_s or self._deadline_s)
+        async with (
+            _translated(f"{method} {path}"),
+            await self._answer(method, path, limits, query=query, body=body, content_type=content_type) as answer,
+        ):
+            text = await answer.read()
+            if answer.status >= HTTPStatus.BAD_REQUEST:
+                raise _refusal(answer.status, text)
+            return json.loads(text)
+
+    async def lines(self, path: str, query: Mapping[str, str], *, silence_s: float) -> AsyncGenerator[bytes, None]:
+        """Watch: give the answer's lines to its end; raises ApiError, also after a silence of `silence_s`."""
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=self._deadline_s, sock_read=silence_s)
+        async with (
+            _translated(f"watch {path}"),
+            await self._answer("GET", path, limits, query=query) as answer,
+        ):
+            if answer.status >= HTTPStatus.BAD_REQUEST:
+                raise _refusal(answer.status, await answer.read())
+            try:
+                async for line in answer.content:
+                    yield line
+            finally:
+                _abort(answer)
+
+    async def _answer(
+        self,
+        method: str,
+        path: str,
+        limits: aiohttp.ClientTimeout,
+        *,
+        query: Mapping[str, str],
+        body: Json | None = None,
+        content_type: str = _JSON,
+    ) -> aiohttp.ClientResponse:
+        headers = {"Accept": _JSON, "Content-Type": content_type, "User-Agent": USER_AGENT}
+        for setting in (await self._configuration.auth_settings()).values():
+            headers[setting["key"]] = setting["value"]
+        answer: aiohttp.ClientResponse = await self._rest.request(
+            method,
+            f"{self._configuration.host}{path}",
+            query_params=dict(query),
+            headers=headers,
+            body=body,
+            _preload_content=False,
+            _request_timeout=limits,
+        )
+        return answer
+
+
+@asynccontextmanager
+async def _translated(what: str) -> AsyncIterator[None]:
+    try:
+        yield
+    except TimeoutError as error:
+        raise ApiError(0, "Timeout", f"{what}: the API server did not answer in time") from error
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise ApiError(0, "Unreachable", f"{what}: {str(error) or type(error).__name__}") from error
+
+
+def _abort(answer: aiohttp.ClientResponse) -> None:
+    """Drop a watch's connection: a TLS farewell would be waited for by nobody and outlive the event loop."""
+    if answer.connection is not None and answer.connection.transport is not None:
+        answer.connection.transport.abort()
+
+
+def _refusal(status: int, text: bytes) -> ApiError:
+    try:
+        found = json.loads(text)
+        return ApiError(status, found["reason"], found["message"])
+    except (ValueError, LookupError, TypeError):
+        return ApiError(status, "", f"HTTP {status}: {text[:_QUOTED_CHARS].decode(errors='replace')}")
+
+
+@asynccontextmanager
+async def connected(*, deadline_s: float = 10.0) -> AsyncIterator[Api]:
+    """Connect as the account of this pod, or as $KUBECONFIG or ~/.kube/config say where we are in none.
+
+    Raises:
+        ApiError: neither is there, or it cannot be read.
+    """
+    configuration = Configuration()
+    # The kubeconfig is read from the environment of now; the library's own default is that of its import.
+    kubeconfig = os.environ.get("KUBECONFIG")
+    try:
+        if kubeconfig or "KUBERNETES_SERVICE_HOST" not in os.environ:
+            await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+        else:
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except (config.ConfigException, OSError, ValueError) as error:
+        raise ApiError(0, "Unconfigured", f"no Kubernetes cluster to talk to: {error}") from error
+    # A watch holds its connection; a bound would let watches starve writes.
+    configuration.connection_pool_maxsize = 0
+    api = Api(configuration, deadline_s=deadline_s)
+    try:
+        yield api
+    finally:
+        await api.close()

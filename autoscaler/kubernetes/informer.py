@@ -1,0 +1,118 @@
+"""Keeps a store at what the API server has: one list in pages, then one watch, and again after whatever goes wrong.
+
+Rules:
+1. A watch that ends goes on where it ended; only after 410 everything is listed again.
+2. Attempts are spread and grow apart; the first event brings the shortest pause back.
+3. A watch on which nothing is heard, not even a bookmark, is taken for dead and made anew.
+"""
+
+import asyncio
+import json
+import logging
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, Generic, TypeVar
+
+from autoscaler.backoff import Backoff
+from autoscaler.kubernetes.client import Api, ApiError
+from autoscaler.kubernetes.store import Change, Store
+
+T = TypeVar("T")
+
+PAGE = 500
+SILENCE_S = 90.0
+"""The API server sends a bookmark about once a minute."""
+_SHORTEST_WATCH_S, _LONGEST_WATCH_S = 300, 600
+_log = logging.getLogger(__name__)
+
+
+class Informer(Generic[T]):
+    """One collection of objects, as it is now; `run` it.
+
+    Args:
+        api: whom to ask.
+        path: the collection, such as `/api/v1/namespaces/default/pods`.
+        keep: gives what is kept of an object.
+        rng: spreads attempts.
+        selector: only objects with such labels.
+        on_change: is told of every change, in order, after the store has it.
+        first_pause_s: the longest that the first pause after an error can be.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        path: str,
+        keep: Callable[[Mapping[str, Any]], T],
+        rng: random.Random,
+        *,
+        selector: str = "",
+        on_change: Callable[[Sequence[Change[T]]], None] = lambda _changes: None,
+        first_pause_s: float = 0.2,
+    ) -> None:
+        self._api = api
+        self._path = path
+        self._selector = {"labelSelector": selector} if selector else {}
+        self._rng = rng
+        self._on_change = on_change
+        self._backoff = Backoff(rng, first_s=first_pause_s, longest_s=30.0)
+        self.store: Store[T] = Store(keep)
+        self.synced = asyncio.Event()
+        """Set when the first list has been read whole."""
+        self.problem = ""
+        """Why nothing is heard at the moment; empty if all is well."""
+
+    async def run(self) -> None:
+        """List and watch until cancelled."""
+        while True:
+            await self._attempt(self._watch if self.store.version else self._list)
+
+    async def _attempt(self, step: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await step()
+        except ApiError as error:
+            self.problem = f"{self._path}: {error}"
+            _log.log(logging.DEBUG if error.is_expired else logging.WARNING, "not watching %s", self.problem)
+            if error.is_expired:
+                self.store.version = ""
+            await asyncio.sleep(self._backoff.pause_s())
+
+    async def _list(self) -> None:
+        items: list[Any] = []
+        query = {"limit": str(PAGE), **self._selector}
+        while True:
+            page = await self._api.get(self._path, query)
+            items += page["items"]
+            if not page["metadata"].get("continue"):
+                break
+            query["continue"] = page["metadata"]["continue"]
+        self._on_change(self.store.replace(items, page["metadata"]["resourceVersion"]))
+        self.problem = ""
+        self.synced.set()
+
+    async def _watch(self) -> None:
+        query = {
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": self.store.version,
+            "timeoutSeconds": str(self._rng.randint(_SHORTEST_WATCH_S, _LONGEST_WATCH_S)),
+            **self._selector,
+        }
+        async with aclosing(self._api.lines(self._path, query, silence_s=SILENCE_S)) as lines:
+            async for line in lines:
+                changes = self.store.apply(_event(line))
+                self._backoff.reset()
+                self.problem = ""
+                if changes:
+                    self._on_change(changes)
+        # The server ends every watch after a while; one that ends all at once must not become a busy loop.
+        await asyncio.sleep(self._backoff.pause_s())
+
+
+def _event(line: bytes) -> Mapping[str, Any]:
+    try:
+        event: Mapping[str, Any] = json.loads(line)
+    except ValueError as error:
+        raise ApiError(0, "Garbled", "the watch broke off in the middle of an event") from error
+    return event

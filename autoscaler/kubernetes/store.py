@@ -1,0 +1,97 @@
+"""What a watch has told so far: pages and events in, objects by `namespace/name` out. No I/O.
+
+Rules, for events come twice, late, and after a cut:
+1. The newest resource version of an object wins; a late or repeated event changes nothing.
+2. A list replaces everything: what is not in it is gone, though nobody told of its deletion.
+3. Users hear of changes of what is kept of an object, and of nothing else.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from autoscaler.kubernetes.client import ApiError, from_status
+
+T = TypeVar("T")
+
+
+class Change(NamedTuple, Generic[T]):
+    """One object as it was and as it is; None where it was not, or is no more."""
+
+    key: str
+    before: T | None
+    after: T | None
+
+
+class _Kept(NamedTuple, Generic[T]):
+    version: int
+    value: T
+
+
+def key_of(item: Mapping[str, Any]) -> str:
+    """Give `namespace/name` of an object; a cluster-scoped one has an empty namespace."""
+    metadata = item["metadata"]
+    return f"{metadata.get('namespace', '')}/{metadata['name']}"
+
+
+class Store(Generic[T]):
+    """The objects of one watch.
+
+    Args:
+        keep: gives what is kept of an object.
+    """
+
+    def __init__(self, keep: Callable[[Mapping[str, Any]], T]) -> None:
+        self._keep = keep
+        self._kept: dict[str, _Kept[T]] = {}
+        self.version = ""
+        """From where a watch can go on; empty when only a list can tell."""
+
+    def get(self, key: str) -> T | None:
+        """Give what is kept of one object."""
+        kept = self._kept.get(key)
+        return None if kept is None else kept.value
+
+    def items(self) -> dict[str, T]:
+        """Give what is kept of every object, by `namespace/name`."""
+        return {key: kept.value for key, kept in self._kept.items()}
+
+    def replace(self, items: Iterable[Mapping[str, Any]], version: str) -> list[Change[T]]:
+        """Take a whole list in, and give what has changed since."""
+        before, self._kept, self.version = self._kept, {}, version
+        changes = [change for item in items if (change := self._take(item, before.get(key_of(item))))]
+        gone = [Change(key, kept.value, None) for key, kept in before.items() if key not in self._kept]
+        return [*changes, *gone]
+
+    def apply(self, event: Mapping[str, Any]) -> list[Change[T]]:
+        """Take one event in, and give the change if it is one.
+
+        Raises:
+            ApiError: the event says that the watch is over.
+        """
+        kind, item = event["type"], event["object"]
+        if kind == "ERROR":
+            raise _ended(self, item)
+        self.version = item["metadata"]["resourceVersion"]
+        if kind == "BOOKMARK":
+            return []
+        key = key_of(item)
+        known = self._kept.get(key)
+        if known is not None and int(self.version) < known.version:
+            return []
+        if kind == "DELETED":
+            return [] if self._kept.pop(key, None) is None or known is None else [Change(key, known.value, None)]
+        change = self._take(item, known)
+        return [change] if change else []
+
+    def _take(self, item: Mapping[str, Any], known: _Kept[T] | None) -> Change[T] | None:
+        key = key_of(item)
+        kept = self._kept[key] = _Kept(int(item["metadata"]["resourceVersion"]), self._keep(item))
+        before = None if known is None else known.value
+        return None if before == kept.value else Change(key, before, kept.value)
+
+
+def _ended(store: Store[Any], status: Mapping[str, Any]) -> ApiError:
+    error = from_status(status)
+    if error.is_expired:
+        store.version = ""
+    return error

@@ -1,0 +1,270 @@
+"""Replicas of whatever has a scale subresource in Kubernetes.
+
+What is observed comes from watches and asks nobody. A write names the resource version read last; where that is old,
+the scale is read again: the same number means that only the status has moved, another one means another writer.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+from autoscaler.kubernetes.client import Api, ApiError
+from autoscaler.kubernetes.informer import Informer
+from autoscaler.kubernetes.objects import PODS, Pod, Scale, pod
+from autoscaler.kubernetes.pods import PodIndex
+from autoscaler.kubernetes.scales import Kind, ScaleWatch
+from autoscaler.kubernetes.selectors import Selector
+from autoscaler.kubernetes.watches import Watches
+from autoscaler.ports import Fleet, Order, Outcome, Replica, ServiceName, StandingOrder
+from autoscaler.targets.leaving import marks, patch
+from autoscaler.targets.ownership import Ownership
+from autoscaler.targets.rivals import rival
+from autoscaler.targets.surplus import surplus
+
+_AT_ONCE = 32
+"""Orders carried out at the same time; more would only queue in the API server."""
+_ATTEMPTS = 5
+"""Times that a status write may come between our reading and our writing."""
+
+
+class Target(NamedTuple):
+    """What one service scales."""
+
+    kind: Kind
+    name: str
+    created_s: float
+    """When its policy was made: of two policies for one target the older acts."""
+
+    def __str__(self) -> str:
+        return f"{self.kind.kind} {self.kind.namespace}/{self.name}"
+
+
+@dataclass(slots=True)
+class _Service:
+    target: Target
+    ownership: Ownership
+    selector: Selector = ()
+    owner: ServiceName = ""
+    """The older service that scales the same target."""
+
+
+class KubernetesTarget:
+    """A `ScaleTarget` over the scale subresource; it watches from entering to leaving it as a context manager.
+
+    Args:
+        api: whom to ask.
+        now: gives the controller's time.
+        rng: spreads attempts.
+        running: gives the running requests of each pod of a service.
+        leads: tells whether this replica of the controller may write now.
+        hold_s: how long it must be quiet after another writer.
+        on_rival: is told of another writer, with its name and the number it wrote.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        now: Callable[[], float],
+        rng: random.Random,
+        *,
+        running: Callable[[ServiceName], Mapping[str, int]],
+        leads: Callable[[], bool] = lambda: True,
+        hold_s: float = 300.0,
+        on_rival: Callable[[ServiceName, str], None] = lambda _service, _what: None,
+    ) -> None:
+        self._api = api
+        self._now = now
+        self._rng = rng
+        self._running = running
+        self._leads = leads
+        self._hold_s = hold_s
+        self._on_rival = on_rival
+        self._services: dict[ServiceName, _Service] = {}
+        self._scaling: dict[tuple[Kind, str], list[ServiceName]] = {}
+        """Services by what they scale, the owner first."""
+        self._scales: Watches[Kind, ScaleWatch] = Watches(self._scale_watch)
+        self._pods: Watches[str, _PodWatch] = Watches(lambda namespace: _PodWatch(api, namespace, rng))
+        self._tasks = asyncio.TaskGroup()
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._scales.need((), self._tasks)
+        self._pods.need((), self._tasks)
+        await self._tasks.__aexit__(*error)  # type: ignore[arg-type]
+
+    def set_targets(self, targets: Mapping[ServiceName, Target]) -> None:
+        """Observe exactly these from now on; a service that is gone leaves its replicas as they are."""
+        before = self._services
+        self._services = {
+            name: known
+            if (known := before.get(name)) and known.target == target
+            else _Service(target, Ownership(self._hold_s))
+            for name, target in targets.items()
+        }
+        self._settle_owners()
+        self._scales.need({target.kind for target in targets.values()}, self._tasks)
+        self._pods.need({target.kind.namespace for target in targets.values()}, self._tasks)
+        for kind, watched in self._scales.items():
+            watched.follow_only({name for of_kind, name in self._scaling if of_kind == kind})
+        for name, service in self._services.items():
+            if before.get(name) is not service:
+                self._watch(service).tell(service.target.name)
+
+    def _settle_owners(self) -> None:
+        self._scaling = {}
+        for name in sorted(self._services, key=lambda name: (self._services[name].target.created_s, name)):
+            target = self._services[name].target
+            sharing = self._scaling.setdefault((target.kind, target.name), [])
+            self._services[name].owner = sharing[0] if sharing else ""
+            sharing.append(name)
+
+    # Observing.
+
+    async def observe(self, services: Sequence[ServiceName]) -> Mapping[ServiceName, Fleet]:
+        """Give what runs for each service; one whose scale or pods are not known yet is left out. Raises nothing."""
+        known = {name: self._services[name] for name in services if name in self._services}
+        fleets = {name: self._fleet(name, service) for name, service in known.items()}
+        return {name: fleet for name, fleet in fleets.items() if fleet is not None}
+
+    def problem(self, service: ServiceName) -> str:
+        """Say why a service cannot be observed now, or only by what was last heard; empty if all is well."""
+        known = self._services.get(service)
+        if known is None:
+            return f"{service} is no service of this target"
+        return self._watch(known).problem(known.target.name) or self._pods[known.target.kind.namespace].problem
+
+    def _fleet(self, name: ServiceName, service: _Service) -> Fleet | None:
+        pods = self._pods[service.target.kind.namespace]
+        if service.ownership.asked is None or not pods.synced:
+            return None
+        running, now_s = self._running(name), self._now()
+        replicas = (
+            Replica(pod.name, pod.ready, running.get(pod.name, 0), max(now_s - pod.created_s, 0.0))
+            for pod in pods.index.select(service.selector)
+            if not pod.leaving
+        )
+        return Fleet(service.ownership.asked, tuple(replicas), self._hold(service, now_s))
+
+    def _hold(self, service: _Service, now_s: float) -> StandingOrder | None:
+        if service.owner:
+            return StandingOrder(
+                "secondPolicy", float("inf"), f"{service.target} is scaled by {service.owner}, an older policy"
+            )
+        return service.ownership.hold(now_s)
+
+    def _watch(self, service: _Service) -> ScaleWatch:
+        return self._scales[service.target.kind]
+
+    def _scale_watch(self, kind: Kind) -> ScaleWatch:
+        return ScaleWatch(self._api, kind, self._rng, lambda name, scale: self._seen(kind, name, scale))
+
+    def _seen(self, kind: Kind, name: str, scale: Scale | None) -> None:
+        for service in self._scaling.get((kind, name), ()):
+            self._seen_by(service, self._services[service], scale)
+
+    def _seen_by(self, name: ServiceName, service: _Service, scale: Scale | None) -> None:
+        if scale is None:
+            service.ownership = Ownership(self._hold_s)
+            return
+        service.selector = scale.selector
+        if service.ownership.seen(scale, self._now(), leading=self._leads() and not service.owner):
+            self._tasks.create_task(self._name_rival(name, service, scale.replicas))
+
+    async def _name_rival(self, name: ServiceName, service: _Service, replicas: int) -> None:
+        kind = service.target.kind
+        found = await rival(self._api, kind.namespace, kind.kind, service.target.name)
+        service.ownership.writer = found or service.ownership.writer or "unknown"
+        self._on_rival(name, f"{service.ownership.writer} has written {replicas} replicas to {service.target}")
+
+    # Scaling.
+
+    async def scale(self, orders: Sequence[Order]) -> Sequence[Outcome]:
+        """Carry out all orders; says for each what came of it. Raises nothing."""
+        return [Outcome(*each) for each in await asyncio.gather(*map(self._outcome, orders))]
+
+    async def _outcome(self, order: Order) -> tuple[ServiceName, str]:
+        async with self._slots:
+            try:
+                return order.service, await self._carry_out(order)
+            except ApiError as error:
+                return order.service, str(error)
+
+    async def _carry_out(self, order: Order) -> str:
+        """Carry out one order; the answer is what is wrong with it, or empty."""
+        service = self._services.get(order.service)
+        if service is None:
+            return f"{order.service} is no service of this target"
+        if order.replicas < 0:
+            return f"{order.replicas} replicas cannot be"
+        if hold := self._hold(service, self._now()):
+            return hold.why
+        asked = service.ownership.asked
+        if asked is None:
+            return self.problem(order.service)
+        if asked == order.replicas:
+            return ""
+        if order.replicas < asked:
+            await self._mark_leaving(order, service)
+        return await self._write(order.replicas, service)
+
+    async def _write(self, replicas: int, service: _Service) -> str:
+        ownership, watch = service.ownership, self._watch(service)
+        ownership.writes(replicas)
+        try:
+            for _ in range(_ATTEMPTS):
+                if not self._leads():
+                    return "another controller leads"
+                try:
+                    ownership.wrote(await watch.write(service.target.name, replicas, ownership.version))
+                except ApiError as error:
+                    if not error.is_conflict:
+                        raise
+                    self._seen(service.target.kind, service.target.name, await watch.read(service.target.name))
+                    if hold := ownership.hold(self._now()):
+                        return hold.why
+                else:
+                    return ""
+            return f"{service.target} changes faster than it can be written"
+        finally:
+            ownership.rests()
+
+    async def _mark_leaving(self, order: Order, service: _Service) -> None:
+        """Tell Kubernetes which pods should go; a StatefulSet takes its last ones whatever is said."""
+        if service.target.kind.kind == "StatefulSet":
+            return
+        fleet = self._fleet(order.service, service)
+        pods = self._pods[service.target.kind.namespace].index.select(service.selector)
+        leaving = surplus(order, fleet.replicas) if fleet else ()
+        costs = marks([pod for pod in pods if not pod.leaving], leaving)
+        await asyncio.gather(*(self._annotate(service, name, cost) for name, cost in costs.items()))
+
+    async def _annotate(self, service: _Service, pod: str, cost: str | None) -> None:
+        try:
+            await self._api.patch(f"{PODS.collection(service.target.kind.namespace)}/{pod}", patch(cost))
+        except ApiError as error:
+            # One that is gone has gone first, as it should.
+            if not error.is_not_found:
+                raise
+
+
+class _PodWatch:
+    """The pods of one namespace."""
+
+    def __init__(self, api: Api, namespace: str, rng: random.Random) -> None:
+        self.index = PodIndex()
+        self._informer: Informer[Pod] = Informer(api, PODS.collection(namespace), pod, rng, on_change=self.index.take)
+        self.run = self._informer.run
+
+    @property
+    def synced(self) -> bool:
+        return self._informer.synced.is_set()
+
+    @property
+    def problem(self) -> str:
+        return self._informer.problem if self.synced else "its pods have not been listed yet"

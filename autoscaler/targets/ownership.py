@@ -1,0 +1,64 @@
+"""Whose number `spec.replicas` is: told by value, for managedFields name nobody after a visit to zero. No I/O.
+
+Rules:
+1. What is there when we begin, or while another of our replicas leads, is taken over as it is.
+2. Afterwards every number is ours or another writer's; what is older than our own last write says nothing.
+3. After another writer's number we hold until nobody else has written for a while, and go on from what is there then.
+"""
+
+from autoscaler.kubernetes.objects import Scale, is_ours
+from autoscaler.ports import StandingOrder
+
+RULE = "foreignWriter"
+
+
+class Ownership:
+    """What we know of the number of one object.
+
+    Args:
+        hold_s: how long it must be quiet after another writer.
+    """
+
+    def __init__(self, hold_s: float) -> None:
+        self._hold_s = hold_s
+        self._version = -1
+        self._writing: int | None = None
+        self._foreign_until_s = float("-inf")
+        self.asked: int | None = None
+        """Replicas asked for; None before it is known."""
+        self.version = ""
+        """The resource version read last."""
+        self.writer = ""
+        """Who else wrote, as far as known."""
+
+    def seen(self, scale: Scale, now_s: float, *, leading: bool) -> bool:
+        """Take in what was read; True if another writer has just shown."""
+        if int(scale.version) < self._version:
+            return False
+        self._version, self.version = int(scale.version), scale.version
+        before, self.asked = self.asked, scale.replicas
+        if not leading or before is None or scale.replicas in (before, self._writing) or is_ours(scale.writer):
+            return False
+        self._foreign_until_s = now_s + self._hold_s
+        self.writer = scale.writer
+        return True
+
+    def hold(self, now_s: float) -> StandingOrder | None:
+        """Give the order to hold, while it lasts."""
+        if now_s >= self._foreign_until_s:
+            return None
+        why = f"{self.writer or 'unknown'} has written {self.asked}; holding until it is quiet for {self._hold_s:g} s"
+        return StandingOrder(RULE, self._foreign_until_s, why)
+
+    def writes(self, replicas: int) -> None:
+        """Note that we are about to write: its event may come before its answer."""
+        self._writing = replicas
+
+    def wrote(self, scale: Scale) -> None:
+        """Take in the answer to our own write."""
+        if int(scale.version) >= self._version:
+            self._version, self.version, self.asked = int(scale.version), scale.version, scale.replicas
+
+    def rests(self) -> None:
+        """Note that no write is under way any more."""
+        self._writing = None

@@ -1,0 +1,34 @@
+"""Names who else scales a target: an HPA or a KEDA ScaledObject that points at it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from autoscaler.kubernetes.client import Api, ApiError
+from autoscaler.kubernetes.objects import Resource
+
+_KINDS = (
+    ("ScaledObject", Resource("keda.sh/v1alpha1", "scaledobjects")),
+    ("HorizontalPodAutoscaler", Resource("autoscaling/v2", "horizontalpodautoscalers")),
+)
+
+
+async def rival(api: Api, namespace: str, kind: str, name: str) -> str:
+    """Name an autoscaler whose scaleTargetRef is this object; empty if none is found, or none may be looked for."""
+    for autoscaler, resource in _KINDS:
+        for item in await _listed(api, resource, namespace):
+            if _points_at(item["spec"].get("scaleTargetRef") or {}, kind, name):
+                return f"{autoscaler} {namespace}/{item['metadata']['name']}"
+    return ""
+
+
+async def _listed(api: Api, resource: Resource, namespace: str) -> list[Mapping[str, Any]]:
+    try:
+        items: list[Mapping[str, Any]] = (await api.get(resource.collection(namespace)))["items"]
+    except ApiError:
+        # No KEDA, or no permission to look: the writer stays unnamed, which its reader is told.
+        return []
+    return items
+
+
+def _points_at(reference: Mapping[str, Any], kind: str, name: str) -> bool:
+    return bool(reference.get("name") == name and reference.get("kind", "Deployment") == kind)
