@@ -33,6 +33,8 @@ class Timeouts:
     """How long a client may take nothing of a response that is ready for it."""
     tunnel_idle_s: float = 3600.0
     """Silence on both sides of an upgraded connection."""
+    stream_idle_s: float = 3600.0
+    """Silence of a stream of events (`text/event-stream`), to which `request_s` does not apply."""
 
 
 class OnAbort(Enum):

@@ -208,5 +208,6 @@ def _titled(headers: Headers) -> list[tuple[bytes, bytes]]:
 
 
 def _answer(client: ClientConnection, status: int, text: str, *, keep_alive: bool) -> Sent:
+    keep_alive = keep_alive and not client.going
     client.send(answer_bytes(status, text, keep_alive=keep_alive))
     return Sent(keep_alive=keep_alive)

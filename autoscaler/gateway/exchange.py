@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from autoscaler.gateway.edge import ClientConnection
-from autoscaler.gateway.heads import has, response_bytes
+from autoscaler.gateway.heads import has, is_event_stream, response_bytes
 from autoscaler.gateway.upstream import Failure, Pod, PodConnection, ResponseHead
 
 
@@ -45,6 +45,9 @@ class Exchange:
         self._until_eof = False
         self._timer: asyncio.TimerHandle | None = None
         self._deadline_s = 0.0
+        self._stream_idle_s = 0.0
+        self._is_stream = False
+        self._heard_s = 0.0
         self._drained: asyncio.Future[None] | None = None
         self.began = False
         """Whether the client has been sent any of the response."""
@@ -63,9 +66,10 @@ class Exchange:
         """Our own header lines of the response."""
         return [self._terms.added] if self._terms.added else []
 
-    def limit(self, start_s: float, total_s: float) -> None:
-        """Give the pod so long for its first byte, and so long for all."""
+    def limit(self, start_s: float, total_s: float, stream_idle_s: float) -> None:
+        """Give the pod so long for its first byte, so long for all; a stream of events, so long between two."""
         self._deadline_s = self._loop.time() + total_s
+        self._stream_idle_s = stream_idle_s
         self._timer = self._loop.call_later(min(start_s, total_s), self._expired)
 
     async def outcome(self) -> Failure | None:
@@ -95,7 +99,7 @@ class Exchange:
 
     def responded(self, head: ResponseHead) -> None:
         """Write the response's head."""
-        self._restart_timer()
+        self._restart_timer(head)
         self.status = head.status
         terms = self._terms
         added = self.added_lines
@@ -114,6 +118,7 @@ class Exchange:
 
     def received(self, data: bytes) -> None:
         """Write a part of the body."""
+        self._heard_s = self._loop.time() if self._is_stream else 0.0
         if self._chunked:
             self._out += (b"%x\r\n" % len(data), data, b"\r\n")
         else:
@@ -200,10 +205,24 @@ class Exchange:
             self.on_over()
         return True
 
-    def _restart_timer(self) -> None:
-        if self._timer is not None and self._timer.when() < self._deadline_s:
+    def _restart_timer(self, head: ResponseHead) -> None:
+        if self._timer is None:
+            return
+        if is_event_stream(head.headers):
+            self._timer.cancel()
+            self._is_stream = True
+            self._heard_s = self._loop.time()
+            self._check_idle()
+        elif self._timer.when() < self._deadline_s:
             self._timer.cancel()
             self._timer = self._loop.call_at(self._deadline_s, self._expired)
+
+    def _check_idle(self) -> None:
+        due_s = self._heard_s + self._stream_idle_s
+        if due_s <= self._loop.time():
+            self._expired()
+        else:
+            self._timer = self._loop.call_at(due_s, self._check_idle)
 
     def _expired(self) -> None:
         self.failed(Failure.TIMEOUT)

@@ -189,6 +189,11 @@ def has(headers: Headers, name: bytes) -> bool:
     return any(found.lower() == name for found, _ in headers)
 
 
+def is_event_stream(headers: Headers) -> bool:
+    """Say whether a response is a stream of events, which has no end to wait for."""
+    return _value(headers, b"content-type").lower().startswith(b"text/event-stream")
+
+
 def _named(headers: Headers) -> frozenset[bytes]:
     """The headers that `Connection` says are for this hop only."""
     tokens: set[bytes] = set()

@@ -22,6 +22,8 @@ class PathRule(NamedTuple):
     """Whether a request may be held at zero pods, and so start one."""
     max_per_pod: int = 0
     """Pass requests that one pod may have open at a time; 0 is no limit."""
+    request_timeout_s: float | None = None
+    """From the grant to the response's last byte, for these paths; None is the service's."""
 
 
 EVERYTHING_COUNTS = PathRule(("*",))

@@ -16,14 +16,15 @@ class Gateway(Core):
     """A gateway that listens. `start` and `stop` belong to the event loop that it is made in."""
 
     _listener: asyncio.Server | None = None
+    _port: int | None = None
     _observer: web.AppRunner | None = None
 
     @property
     def port(self) -> int:
         """Where clients are listened to; raises RuntimeError before `start`."""
-        if self._listener is None:
+        if self._port is None:
             raise RuntimeError("the gateway does not listen")
-        return int(self._listener.sockets[0].getsockname()[1])
+        return self._port
 
     @property
     def metrics_port(self) -> int:
@@ -46,6 +47,7 @@ class Gateway(Core):
         except OSError:
             await runner.cleanup()
             raise
+        self._port = self._listener.sockets[0].getsockname()[1]
         self._observer = runner
 
     async def drain(self, propagation_s: float, grace_s: float) -> None:

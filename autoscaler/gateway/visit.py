@@ -124,7 +124,9 @@ class Visit:
                 pod = await self._elsewhere()
                 continue
             exchange = Exchange(self._client, pod, connection, self._terms(pod), self._release)
-            exchange.limit(self._gate.config.timeouts.response_start_s, self._gate.config.timeouts.request_s)
+            timeouts = self._gate.config.timeouts
+            total_s = self._rule.request_timeout_s or timeouts.request_s
+            exchange.limit(timeouts.response_start_s, total_s, timeouts.stream_idle_s)
             failure = await self._exchanged(exchange, connection, pod)
             if failure is not Failure.STALE:
                 return await self._conclude(exchange, connection, failure)

@@ -12,7 +12,7 @@ from autoscaler.gateway.proxy import Gateway
 
 HOST = "sd.example.com"
 NAME = "default/sd"
-PATIENCE_S = 5
+PATIENCE_S = 30
 """After which a test that waits for what never comes fails; no test is about this time."""
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -251,8 +251,11 @@ class Kit:
         self._pods.append(pod)
         return pod
 
-    async def client(self, gateway, **options):
-        client = Client(*await asyncio.open_connection("127.0.0.1", gateway.port, limit=1 << 20, **options))
+    async def client(self, gateway):
+        return await self.connect(gateway.port)
+
+    async def connect(self, port):
+        client = Client(*await asyncio.open_connection("127.0.0.1", port, limit=1 << 20))
         self._clients.append(client)
         return client
 

@@ -171,8 +171,8 @@ async def test_b29_a_chunk_that_is_none_is_400(kit):
 
 CHUNKED = b"POST / HTTP/1.1\r\n%bTransfer-Encoding: chunked\r\n\r\n"
 SMUGGLING = {
-    "content-length and transfer-encoding": b"POST / HTTP/1.1\r\n%bContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "transfer-encoding and content-length": b"POST / HTTP/1.1\r\n%bTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
+    "content-length and transfer-encoding": CHUNKED.replace(b"%b", b"%bContent-Length: 4\r\n") + b"0\r\n\r\n",
+    "transfer-encoding and content-length": CHUNKED.replace(b"\r\n\r\n", b"\r\nContent-Length: 4\r\n\r\n0\r\n\r\n"),
     "two lengths that differ": b"POST / HTTP/1.1\r\n%bContent-Length: 4\r\nContent-Length: 5\r\n\r\nbody",
     "two lengths that agree": b"POST / HTTP/1.1\r\n%bContent-Length: 4\r\nContent-Length: 4\r\n\r\nbody",
     "a list of lengths": b"POST / HTTP/1.1\r\n%bContent-Length: 4, 4\r\n\r\nbody",

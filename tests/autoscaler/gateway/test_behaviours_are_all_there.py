@@ -1,0 +1,29 @@
+"""Behaviours 1 to 50 each have a test, and docs/gateway.md names every one."""
+
+import re
+from pathlib import Path
+
+HERE = Path(__file__).parent
+NOT_FOR_ONE_GATEWAY = {47}
+BEHAVIOURS = set(range(1, 51)) - NOT_FOR_ONE_GATEWAY
+
+
+def found_in_the_files():
+    found = {}
+    for file in HERE.glob("test_behaviours_*.py"):
+        for name in re.findall(r"def (test_b\d\d\w*)\(", file.read_text()):
+            for number in re.findall(r"_b(\d\d)(?=_)", name):
+                found.setdefault(int(number), set()).add(name)
+    return found
+
+
+def test_every_behaviour_has_a_test_and_no_test_is_of_another():
+    assert set(found_in_the_files()) == BEHAVIOURS
+
+
+def test_the_documentation_names_every_test_and_no_other():
+    text = (HERE.parents[2] / "docs" / "gateway.md").read_text()
+    rows = dict(re.findall(r"^\| (\d+) \|.*\| (.*) \|$", text, re.MULTILINE))
+    documented = {int(number): set(re.findall(r"`(test_b\w+)`", row)) for number, row in rows.items()}
+    assert documented.pop(47) == set()
+    assert documented == found_in_the_files()
