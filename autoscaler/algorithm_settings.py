@@ -2,23 +2,28 @@
 
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from autoscaler.fields import Model, Percent, WholeSeconds, between, exactly_one, lasting
+from autoscaler.fields import (
+    RULES,
+    Percent,
+    ResourceModel,
+    WholeSeconds,
+    between,
+    exactly_one,
+    exactly_one_rule,
+    lasting,
+)
 from autoscaler.hpa_settings import Hpa, Keda
 from autoscaler.kpa_settings import Kpa
 
-
-def _above_one(value: float) -> float:
-    if value <= 1:
-        raise ValueError("must be above 1")
-    return value
+Rate = Annotated[float, Field(gt=1)]
 
 
-Rate = Annotated[float, AfterValidator(_above_one)]
+ALGORITHMS = ("concurrency", "kpa", "mpa", "hpa", "keda")
 
 
-class Safety(Model):
+class Safety(ResourceModel):
     """The rules that `concurrency` adds to Knative's; with all of them off it decides exactly as `kpa` does."""
 
     from_zero: bool = True
@@ -31,7 +36,7 @@ class Safety(Model):
     """After a start nothing is lowered before one stable window is known."""
 
 
-class Concurrency(Model):
+class Concurrency(ResourceModel):
     """The default: Knative's concurrency target, fed by totals at any time, with rules that make it safe."""
 
     stable_window: Annotated[WholeSeconds, lasting("6s", "1h")] = 60.0
@@ -45,14 +50,17 @@ class Concurrency(Model):
     max_scale_down_rate: Rate = 2.0
     """At least the ready replicas divided by this stay in one decision."""
     safety: Safety = Safety()
+    """Each of our own rules can be switched off."""
 
 
-class Mpa(Model):
+class Mpa(ResourceModel):
     """Replicas follow the requests in flight, without a window; no setting of its own."""
 
 
-class AlgorithmChoice(Model):
+class AlgorithmChoice(ResourceModel):
     """Exactly one algorithm with its settings."""
+
+    model_config = ConfigDict(json_schema_extra={RULES: [exactly_one_rule(*ALGORITHMS)]})
 
     concurrency: Concurrency | None = None
     kpa: Kpa | None = None
@@ -62,5 +70,5 @@ class AlgorithmChoice(Model):
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
-        exactly_one(self, "concurrency", "kpa", "mpa", "hpa", "keda")
+        exactly_one(self, *ALGORITHMS)
         return self

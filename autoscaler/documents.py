@@ -147,3 +147,16 @@ def _fits(node: yaml.Node) -> bool:
 def dotted(path: KeyPath) -> str:
     """Write a key path as people do: `spec.traffic.paths[2].class`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+
+
+class _PlainDumper(yaml.SafeDumper):
+    """PyYAML's safe dumper that writes what is there twice twice."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
+        return True
+
+
+def to_yaml(value: Any) -> str:
+    """Write plain values as one YAML document."""
+    text: str = yaml.dump(value, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=120)
+    return text

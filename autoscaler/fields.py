@@ -2,35 +2,49 @@
 
 The documents must stay what a structural Kubernetes schema can say: a choice is an object with exactly one member,
 durations and percentages are strings with a pattern, there are no unions and no tuples. Unknown keys are refused; null
-reads as absent.
+reads as absent. What no schema can say is a rule in CEL beside the check in Python, and both refuse the same documents.
 """
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeGuard
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     PlainSerializer,
     WithJsonSchema,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema, core_schema
 
 DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
 PERCENT_PATTERN = r"^[0-9]+(\.[0-9]+)?%$"
 
+LONGEST_TEXT = 32
+"""Characters of a duration or a percentage: the API server wants to know how long a rule can take."""
+
+RULES = "x-kubernetes-validations"
+"""The key of a schema under which its CEL rules stand."""
+
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def _is_text(value: object, pattern: str) -> TypeGuard[str]:
+    return isinstance(value, str) and len(value) <= LONGEST_TEXT and re.fullmatch(pattern, value) is not None
 
 
 def parse_duration(text: object) -> float:
     """Read a duration such as `90s`, `1h30m` or `250ms` as seconds; raises ValueError on anything else."""
-    if not isinstance(text, str) or not re.match(DURATION_PATTERN, text):
+    if not _is_text(text, DURATION_PATTERN):
         raise ValueError("must be a duration such as 30s, 10m or 1h30m")
-    return sum(float(number) * _UNIT_S[unit] for number, unit in re.findall(r"([0-9.]+)(ms|s|m|h)", text))
+    parts = re.findall(r"([0-9.]+)(ms|s|m|h)", text)
+    return round(sum(float(number) * _UNIT_S[unit] for number, unit in parts), 9)  # nanoseconds, as in Go
 
 
 def format_duration(seconds: float) -> str:
@@ -43,7 +57,7 @@ def format_duration(seconds: float) -> str:
 
 def parse_percent(text: object) -> float:
     """Read a percentage such as `70%` as the ratio 0.7; raises ValueError on anything else."""
-    if not isinstance(text, str) or not re.match(PERCENT_PATTERN, text):
+    if not _is_text(text, PERCENT_PATTERN):
         raise ValueError("must be a percentage such as 70%")
     return float(text[:-1]) / 100
 
@@ -53,47 +67,69 @@ def format_percent(ratio: float) -> str:
     return f"{ratio * 100:.10g}%"
 
 
-def _within(low: str, high: str, read: Callable[[object], float]) -> AfterValidator:
-    def check(value: float) -> float:
-        if not read(low) <= value <= read(high):
-            raise ValueError(f"must be {low} to {high}")
+def rule(cel: str, message: str) -> Any:
+    """Give a rule that the API server checks, for a schema's RULES; `self` in it is the value at which it stands."""
+    return {"rule": cel, "message": message}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One check of a value twice: in Python on what was read, in CEL on what is written."""
+
+    holds: Callable[[float], bool]
+    cel: str
+    message: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        inner = handler(schema)
+        return {**inner, RULES: [*inner.get(RULES, []), rule(self.cel, self.message)]}
+
+    def _check(self, value: float) -> float:
+        if not self.holds(value):
+            raise ValueError(self.message)
         return value
 
-    return AfterValidator(check)
 
-
-def lasting(low: str, high: str) -> AfterValidator:
+def lasting(low: str, high: str) -> Rule:
     """Limit a duration to a legal range, written as durations."""
-    return _within(low, high, parse_duration)
+    low_s, high_s = parse_duration(low), parse_duration(high)
+    cel = f"duration(self) >= duration('{low}') && duration(self) <= duration('{high}')"
+    return Rule(lambda value: low_s <= value <= high_s, cel, f"must be {low} to {high}")
 
 
-def between(low: str, high: str) -> AfterValidator:
+def between(low: str, high: str) -> Rule:
     """Limit a ratio to a legal range, written as percentages."""
-    return _within(low, high, parse_percent)
+    least, most = parse_percent(low), parse_percent(high)
+    number = "double(self.replace('%', ''))"
+    cel = f"{number} >= {float(low[:-1])} && {number} <= {float(high[:-1])}"
+    return Rule(lambda value: least <= value <= most, cel, f"must be {low} to {high}")
 
 
-def _whole_seconds(value: float) -> float:
-    if value != int(value):
-        raise ValueError("must be whole seconds")
-    return value
-
+WHOLE = Rule(
+    lambda value: value == int(value),
+    "timestamp(0) + duration(self) == timestamp(duration(self).getSeconds())",
+    "must be whole seconds",
+)
 
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
     PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN}),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "maxLength": LONGEST_TEXT}),
 ]
 """Seconds; a string with units in the document."""
 
-WholeSeconds = Annotated[Duration, AfterValidator(_whole_seconds)]
+WholeSeconds = Annotated[Duration, WHOLE]
 """Whole seconds; a string with units in the document."""
 
 Percent = Annotated[
     float,
     BeforeValidator(parse_percent),
     PlainSerializer(format_percent, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": PERCENT_PATTERN}),
+    WithJsonSchema({"type": "string", "pattern": PERCENT_PATTERN, "maxLength": LONGEST_TEXT}),
 ]
 """A ratio; a percentage in the document."""
 
@@ -117,9 +153,43 @@ class Model(BaseModel):
         return {key: item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
 
 
+class ResourceModel(Model):
+    """A part of a custom resource: as strict about types as the API server, so that both take the same documents."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _list_is_tuple(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {key: tuple(item) if isinstance(item, list) else item for key, item in value.items()}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Write defaults as they are written in a document: pydantic's own schema has 60.0 for `60s`."""
+        reference = handler(schema)
+        properties = handler.resolve_ref_schema(reference)["properties"]
+        written = cls.model_construct().model_dump(mode="json", exclude_none=True, warnings=False)
+        for key in properties:
+            properties[key].pop("default", None)
+            if key in written:
+                properties[key]["default"] = written[key]
+        return reference
+
+
 def exactly_one(model: Model, *names: str) -> None:
     """Raise ValueError unless exactly one of the named members was given."""
     given = [to_camel(name) for name in names if getattr(model, name) is not None]
     if len(given) != 1:
-        keys = ", ".join(to_camel(name) for name in names)
-        raise ValueError(f"must have exactly one of {keys}; has {' and '.join(given) or 'none'}")
+        raise ValueError(f"{_one_of(names)}; has {' and '.join(given) or 'none'}")
+
+
+def exactly_one_rule(*names: str) -> Any:
+    """Say the same as `exactly_one` in CEL."""
+    given = ", ".join(f"has(self.{to_camel(name)})" for name in names)
+    return rule(f"[{given}].exists_one(given, given)", _one_of(names))
+
+
+def _one_of(names: tuple[str, ...]) -> str:
+    return f"must have exactly one of {', '.join(to_camel(name) for name in names)}"

@@ -5,17 +5,20 @@ Defaults and ranges are those of the HPA v2 API and of KEDA. Bounds, target and 
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from algorithms.hpa_behavior import Behavior, Policy, PolicyType, ScalingRules, SelectPolicy
 from algorithms.hpa_metrics import Metric, MetricKind, TargetType
 from algorithms.hpa_reconcile import HpaOptions
 from algorithms.keda import Fallback, FallbackBehavior, KedaOptions, switches_of
-from autoscaler.fields import Duration, Model, lasting
+from autoscaler.fields import LONGEST_TEXT, Duration, ResourceModel, lasting
 
 QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]+)?m?$"
+
+MAX_COUNT = 2**31 - 1
+"""What Kubernetes can count."""
 
 DOWNSCALE_STABILIZATION_S = 300.0
 SYNC_PERIOD_S = 15.0
@@ -24,7 +27,7 @@ TOLERANCE = 0.1
 
 
 def _parse_quantity(text: object) -> float:
-    if not isinstance(text, str) or not re.match(QUANTITY_PATTERN, text):
+    if not isinstance(text, str) or len(text) > LONGEST_TEXT or not re.fullmatch(QUANTITY_PATTERN, text):
         raise ValueError('must be a quantity in quotes, such as "0.05" or "50m"')
     return float(text[:-1]) / 1000 if text.endswith("m") else float(text)
 
@@ -33,7 +36,7 @@ Quantity = Annotated[
     float,
     BeforeValidator(_parse_quantity),
     PlainSerializer(lambda value: f"{value:.10g}", return_type=str),
-    WithJsonSchema({"type": "string", "pattern": QUANTITY_PATTERN}),
+    WithJsonSchema({"type": "string", "pattern": QUANTITY_PATTERN, "maxLength": LONGEST_TEXT}),
 ]
 """A Kubernetes quantity without a unit."""
 
@@ -47,30 +50,28 @@ class Bounds(NamedTuple):
     max_replicas: int
 
 
-class RatePolicy(Model):
+class RatePolicy(ResourceModel):
     """At most so many pods, or percent of them, within a period."""
 
     type: Literal["Pods", "Percent"]
-    value: Annotated[int, Field(ge=1, le=2**31 - 1)]
+    """What `value` counts: pods, or percent of those at the period's start."""
+    value: Annotated[int, Field(ge=1, le=MAX_COUNT)]
+    """How many of them may come or go."""
     period_seconds: Annotated[int, Field(ge=1, le=1800)]
+    """How far back changes count against it."""
 
 
-class Rules(Model):
+class Rules(ResourceModel):
     """One direction of `behavior`."""
 
     stabilization_window_seconds: Annotated[int, Field(ge=0, le=3600)] | None = None
-    """Absent: 0 upward; downward the controller manager's 300."""
+    """The number follows the most cautious wish of so long. Absent: 0 upward; downward the controller manager's 300."""
     select_policy: Literal["Max", "Min", "Disabled"] = "Max"
-    policies: tuple[RatePolicy, ...] | None = None
+    """Which of several policies holds: the one that allows most, or least; Disabled allows no change this way."""
+    policies: Annotated[tuple[RatePolicy, ...], Field(min_length=1)] | None = None
     """Absent: upward 4 pods or 100 % in 15 s, downward 100 % in 15 s."""
     tolerance: Quantity | None = None
-    """Absent: the controller manager's."""
-
-    @model_validator(mode="after")
-    def _has_a_policy(self) -> Self:
-        if self.policies == ():
-            raise ValueError("policies: must have at least one, or be left out for the defaults")
-        return self
+    """How far the count may be off its target, as a ratio, before anything changes. Absent: that of the flags."""
 
     def rules(self, policies: tuple[Policy, ...], window_s: float) -> ScalingRules:
         """Build the rules, with the direction's own defaults where something was left out."""
@@ -90,31 +91,37 @@ _UP = (Policy(PolicyType.PODS, 4, 15), Policy(PolicyType.PERCENT, 100, 15))
 _DOWN = (Policy(PolicyType.PERCENT, 100, 15),)
 
 
-class BehaviorSettings(Model):
+class BehaviorSettings(ResourceModel):
     """The HPA's `behavior`."""
 
     scale_up: Rules = Rules()
+    """How the number rises."""
     scale_down: Rules = Rules()
+    """How the number falls."""
 
     def behavior(self, downscale_stabilization_s: float) -> Behavior:
         """Build it with the API's and the controller's defaults filled in."""
         return Behavior(self.scale_up.rules(_UP, 0.0), self.scale_down.rules(_DOWN, downscale_stabilization_s))
 
 
-class ControllerManager(Model):
+class ControllerManager(ResourceModel):
     """What the flags of the kube-controller-manager say about every HPA."""
 
     sync_period: Annotated[Duration, lasting("1s", "10m")] = SYNC_PERIOD_S
+    """How often the HPA decides."""
     tolerance: Annotated[float, Field(ge=0, le=1)] = TOLERANCE
+    """How far the count may be off its target, as a ratio, before anything changes."""
     downscale_stabilization: Annotated[Duration, lasting("0s", "1h")] = DOWNSCALE_STABILIZATION_S
+    """The number falls only to the highest wish of this time."""
 
 
-class Hpa(Model):
+class Hpa(ResourceModel):
     """The HorizontalPodAutoscaler, decision for decision, on requests in flight as an External AverageValue metric."""
 
     behavior: BehaviorSettings | None = None
     """Absent: the rules from before `behavior` existed, at most double or 4."""
     controller_manager: ControllerManager = ControllerManager()
+    """The flags under which this HPA runs."""
     scale_to_zero: bool = False
     """The feature gate HPAScaleToZero."""
 
@@ -133,28 +140,36 @@ class Hpa(Model):
         )
 
 
-class FallbackSettings(Model):
+class FallbackSettings(ResourceModel):
     """What the trigger reads when Prometheus fails."""
 
-    failure_threshold: Annotated[int, Field(ge=0)]
+    failure_threshold: Annotated[int, Field(ge=0, le=MAX_COUNT)]
     """Failed reads in a row before it is in force."""
-    replicas: Annotated[int, Field(ge=0)]
+    replicas: Annotated[int, Field(ge=0, le=MAX_COUNT)]
+    """What is then asked for."""
     behavior: Literal["static", "currentReplicas", "currentReplicasIfHigher", "currentReplicasIfLower"] = "static"
+    """Whether `replicas` itself is asked for, or what runs, or the higher or the lower of both."""
 
 
-class Keda(Model):
+class Keda(ResourceModel):
     """A ScaledObject with a Prometheus trigger, and the HPA that KEDA makes for it."""
 
     polling_interval: Annotated[Duration, lasting("1s", "1h")] = 30.0
+    """How often KEDA reads the count while nothing runs, and decides whether the service is active."""
     cooldown_period: Annotated[Duration, lasting("0s", "24h")] = 300.0
+    """How long after it was last active the last replica goes."""
     initial_cooldown_period: Annotated[Duration, lasting("0s", "24h")] = 0.0
+    """For so long after its creation a service is not scaled to zero."""
     activation_threshold: Annotated[float, Field(ge=0)] = 0.0
     """Active above this number of requests in flight."""
-    idle_replica_count: Annotated[int, Field(ge=0)] | None = None
-    """Must be below minReplicas."""
+    idle_replica_count: Annotated[int, Field(ge=0, le=MAX_COUNT)] | None = None
+    """Replicas while the service is not active, below minReplicas. Absent: minReplicas, or zero where that is 0."""
     fallback: FallbackSettings | None = None
+    """Absent: an outage of Prometheus holds what there is."""
     behavior: BehaviorSettings | None = None
+    """As in `hpa`."""
     controller_manager: ControllerManager = ControllerManager()
+    """The flags under which this HPA runs."""
 
     def options(self, bounds: Bounds, annotations: Mapping[str, str]) -> KedaOptions:
         """Build the options; KEDA's own annotations (paused, force-activation ...) are read from the policy's."""

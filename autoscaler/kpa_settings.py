@@ -6,13 +6,22 @@ What is left out is Knative's default, but for what the policy around it says: b
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from algorithms.knative_scale import ScaleOptions
-from autoscaler.fields import Duration, Model, WholeSeconds, format_duration
+from algorithms.kpa import ALWAYS_PROXIED
+from autoscaler.fields import RULES, Duration, ResourceModel, Rule, WholeSeconds, format_duration, lasting, rule
 from autoscaler.knative import PREFIX, PROGRESS_DEADLINE, resolve
 
-Scale = Annotated[int, Field(ge=0, le=2**31 - 1)]
+MAX_SCALE = 2**31 - 1
+Scale = Annotated[int, Field(ge=0, le=MAX_SCALE)]
+
+_BURST = Rule(
+    lambda value: value >= 0 or value == ALWAYS_PROXIED,
+    "self >= 0.0 || self == -1.0",
+    "must be at least 0, or exactly -1",
+)
+_ZERO_CEL = "self.?initialScale.orValue(1) > 0 || self.?allowZeroInitialScale.orValue(false)"
 
 _CONFIG_KEYS = {
     "max_scale_up_rate",
@@ -23,32 +32,51 @@ _CONFIG_KEYS = {
 }
 
 
-class Kpa(Model):
+class Kpa(ResourceModel):
     """Knative's autoscaler, decision for decision, as if its activator were always in the path: our gateway is."""
 
+    model_config = ConfigDict(
+        json_schema_extra={RULES: [rule(_ZERO_CEL, "initialScale: 0 needs allowZeroInitialScale")]}
+    )
+
     target: Annotated[float, Field(ge=0.01)] | None = None
-    """Requests in flight per replica before utilisation; absent: containerConcurrency, or 100 without a limit."""
+    """Requests in flight per replica before utilisation. Absent: containerConcurrency, or 100 without a limit."""
     target_utilization_percentage: Annotated[float, Field(ge=1, le=100)] | None = None
     """Absent: the policy's targetUtilization."""
-    target_burst_capacity: Annotated[float, Field(ge=-1)] | None = None
-    window: WholeSeconds | None = None
+    target_burst_capacity: Annotated[float, _BURST] | None = None
+    """What the activator holds back for a burst; -1 leaves it always in the path."""
+    window: Annotated[WholeSeconds, lasting("6s", "1h")] | None = None
+    """The stable window."""
     panic_window_percentage: Annotated[float, Field(ge=1, le=100)] | None = None
+    """Of the stable window: over which a burst is seen."""
     panic_threshold_percentage: Annotated[float, Field(ge=110, le=1000)] | None = None
+    """Of what the ready replicas can take: a burst above it is panic."""
     min_scale: Scale | None = None
     """Absent: the policy's minReplicas."""
     max_scale: Scale | None = None
-    """Absent: the policy's maxReplicas."""
+    """0 is no limit. Absent: the policy's maxReplicas."""
     initial_scale: Scale | None = None
-    activation_scale: Annotated[int, Field(ge=2, le=2**31 - 1)] | None = None
-    scale_down_delay: WholeSeconds | None = None
-    scale_to_zero_pod_retention_period: Duration | None = None
+    """Replicas that a revision begins with; 0 needs allowZeroInitialScale."""
+    activation_scale: Annotated[int, Field(ge=2, le=MAX_SCALE)] | None = None
+    """Replicas that a service gets when it leaves zero, within its bounds."""
+    scale_down_delay: Annotated[WholeSeconds, lasting("0s", "1h")] | None = None
+    """The number falls only to the highest wish of this time."""
+    scale_to_zero_pod_retention_period: Annotated[Duration, lasting("0s", "1h")] | None = None
+    """How long the last replica stays after zero was decided."""
     metric_aggregation_algorithm: Literal["linear", "weighted-exponential"] | None = None
-    max_scale_up_rate: float | None = None
-    max_scale_down_rate: float | None = None
+    """How the seconds of a window weigh: all the same, or the newer the more."""
+    max_scale_up_rate: Annotated[float, Field(gt=1)] | None = None
+    """At most so many times the ready replicas are asked for in one decision."""
+    max_scale_down_rate: Annotated[float, Field(gt=1)] | None = None
+    """At least the ready replicas divided by this stay in one decision."""
     enable_scale_to_zero: bool | None = None
-    scale_to_zero_grace_period: Duration | None = None
+    """Whether the last replica may go."""
+    scale_to_zero_grace_period: Annotated[Duration, lasting("1ms", "24h")] | None = None
+    """The longest time that Knative waits for its activator to take over before the last replica goes."""
     allow_zero_initial_scale: bool | None = None
-    progress_deadline: Duration | None = None
+    """Whether initialScale may be 0."""
+    progress_deadline: Annotated[Duration, lasting("1ms", "24h")] | None = None
+    """How long a revision that begins may take to be ready before Knative gives it up."""
 
     def options(
         self, *, container_concurrency: int, utilisation: float, min_replicas: int, max_replicas: int

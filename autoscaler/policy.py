@@ -6,36 +6,54 @@ It is one document wherever it stands: applied as a custom resource, read from a
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from algorithms.knative_scale import ScaleOptions
 from autoscaler.algorithm_settings import AlgorithmChoice
-from autoscaler.fields import Duration, Model, Percent, between, exactly_one, lasting
+from autoscaler.fields import (
+    RULES,
+    Duration,
+    Percent,
+    ResourceModel,
+    between,
+    exactly_one,
+    exactly_one_rule,
+    lasting,
+    rule,
+)
 from autoscaler.hpa_settings import Bounds
 
 GROUP = "inflight.dev"
 API_VERSION = "inflight.dev/v1alpha1"
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+Name = Annotated[str, StringConstraints(pattern=rf"^{_LABEL}(\.{_LABEL})*$", max_length=253)]
+Namespace = Annotated[str, StringConstraints(pattern=f"^{_LABEL}$", max_length=63)]
 Host = Annotated[str, StringConstraints(pattern=r"^(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$", max_length=253)]
 Backend = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$")]
 PathGlob = Annotated[str, StringConstraints(pattern=r"^/[^ ?#]*$")]
 CookieName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 
-_SUM_OF_A_SERIES = re.compile(
-    r"^\s*sum\s+by\s*\(\s*namespace\s*,\s*service\s*\)\s*\(\s*([\w:]+(?:\{[^{}]*\})?)\s*\)\s*$"
+_B = r"[ \t\r\n]*"
+_SUM_OF_A_SERIES = (
+    rf"^{_B}sum[ \t\r\n]+by{_B}\({_B}namespace{_B},{_B}service{_B}\){_B}"
+    rf"\({_B}([A-Za-z0-9_:]+(\{{[^{{}}]*\}})?){_B}\){_B}$"
 )
+"""Read alike by Python's `re.fullmatch` and by CEL's RE2."""
 
 
-class ScaleTargetRef(Model):
+class ScaleTargetRef(ResourceModel):
     """What is scaled: anything with a scale subresource, named as in HPA and KEDA."""
 
-    api_version: str = "apps/v1"
-    kind: str = "Deployment"
+    api_version: Annotated[str, StringConstraints(pattern=r"^([a-z0-9.-]+/)?v[a-z0-9]+$", max_length=253)] = "apps/v1"
+    """Group and version of its kind."""
+    kind: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]*$", max_length=63)] = "Deployment"
+    """Its kind."""
     name: Name
+    """Its name, in the policy's namespace."""
 
 
-class ScaleDown(Model):
+class ScaleDown(ResourceModel):
     """How the number falls; for every algorithm but kpa, hpa and keda, which have their own rules."""
 
     delay: Annotated[Duration, lasting("0s", "1h")] = 0.0
@@ -44,14 +62,23 @@ class ScaleDown(Model):
     """Zero must be wished for so long before the last replica goes (Knative's pod retention, KEDA's cooldown)."""
 
 
-class Prometheus(Model):
+_SERIES_CEL = f"has(self.series) || !has(self.query) || self.query.matches(r'{_SUM_OF_A_SERIES}')"
+_SERIES_NEEDED = (
+    "query: needs `series` beside it, the raw series behind the query, such as inflight_requests; only from "
+    "`sum by (namespace, service) (SELECTOR)` can it be read"
+)
+
+
+class Prometheus(ResourceModel):
     """Where the requests in flight are read besides the gateway's own stream."""
+
+    model_config = ConfigDict(json_schema_extra={RULES: [rule(_SERIES_CEL, _SERIES_NEEDED)]})
 
     server_address: Annotated[str, StringConstraints(pattern=r"^https?://[^ ]+$")] | None = None
     """Base address; without one the controller's `--prometheus` is asked."""
-    query: str = "sum by (namespace, service) (inflight_requests)"
+    query: Annotated[str, StringConstraints(max_length=4096)] = "sum by (namespace, service) (inflight_requests)"
     """PromQL that gives one value for each pair of the labels `namespace` and `service`."""
-    series: str | None = None
+    series: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = None
     """The raw series behind the query, as a selector: its time stamps and number tell how far to trust the value. It
     can be left out where the query is `sum by (namespace, service) (SELECTOR)`."""
     max_sample_age: Annotated[Duration, lasting("1s", "1h")] = 15.0
@@ -59,27 +86,24 @@ class Prometheus(Model):
 
     @model_validator(mode="after")
     def _series_is_known(self) -> Self:
-        if self.series is None and not _SUM_OF_A_SERIES.match(self.query):
-            raise ValueError(
-                "series: must name the raw series behind this query, such as inflight_requests; it can be left out "
-                "only where the query is of the form `sum by (namespace, service) (SELECTOR)`"
-            )
+        if self.series is None and not re.fullmatch(_SUM_OF_A_SERIES, self.query):
+            raise ValueError(_SERIES_NEEDED)
         return self
 
     def raw_series(self) -> str:
         """Give the selector of the raw series, read from the query where it was left out."""
-        match = _SUM_OF_A_SERIES.match(self.query)
+        match = re.fullmatch(_SUM_OF_A_SERIES, self.query)
         return self.series or (match.group(1) if match else self.query)
 
 
-class Metrics(Model):
+class Metrics(ResourceModel):
     """Where requests in flight are read; the gateway's stream is read in any case."""
 
     prometheus: Prometheus | None = None
     """Absent: the stream alone, or the controller's `--prometheus` with the default query where that is set."""
 
 
-class Queue(Model):
+class Queue(ResourceModel):
     """Requests that wait for a replica."""
 
     max_length: Annotated[int, Field(ge=0, le=1_000_000)] = 100
@@ -88,24 +112,27 @@ class Queue(Model):
     """One that waited so long is refused with 504 and Retry-After."""
 
 
-class Cookie(Model):
+class Cookie(ResourceModel):
     """The gateway's own cookie, which brings a client back to its replica."""
 
     name: CookieName = "inflight"
+    """Its name; two services under one host need two."""
     timeout: Annotated[Duration, lasting("1s", "720h")] = 1800.0
     """How long after its last request a client is remembered."""
 
 
-class Affinity(Model):
+class Affinity(ResourceModel):
     """Requests of one client go to one replica."""
 
     cookie: Cookie = Cookie()
+    """What the client is known by."""
     when_busy: Literal["Wait", "Spill"] = "Wait"
     """Whether a request waits for its own busy replica, or goes to another one after `spillAfter`."""
     spill_after: Annotated[Duration, lasting("0s", "1h")] = 30.0
+    """How long a request waits for its own replica where `whenBusy` is Spill."""
 
 
-class PathRule(Model):
+class PathRule(ResourceModel):
     """What requests to some paths cost."""
 
     match: Annotated[tuple[PathGlob, ...], Field(min_length=1)]
@@ -118,7 +145,7 @@ class PathRule(Model):
     """Pass requests that one replica is given at a time."""
 
 
-class Traffic(Model):
+class Traffic(ResourceModel):
     """What the gateway does; without it another proxy routes."""
 
     hosts: Annotated[tuple[Host, ...], Field(min_length=1)]
@@ -126,29 +153,61 @@ class Traffic(Model):
     port: Annotated[int, Field(ge=1, le=65535)] = 80
     """The port on which a pod serves."""
     queue: Queue = Queue()
+    """Requests that wait for a replica."""
     request_timeout: Annotated[Duration, lasting("1s", "24h")] = 300.0
     """From the moment a replica is given the request; the wait in the queue does not count."""
     affinity: Affinity | None = None
+    """Absent: each request goes where there is room."""
     paths: tuple[PathRule, ...] = ()
     """First match wins; a path that none matches is Count."""
 
 
-class PolicySpec(Model):
+_MIN, _MAX = "self.?minReplicas.orValue(0)", "self.?maxReplicas.orValue(10)"
+_KPA, _KEDA = "self.?algorithm.?kpa", "self.?algorithm.?keda"
+_MIN_SCALE, _MAX_SCALE = f"{_KPA}.?minScale.orValue({_MIN})", f"{_KPA}.?maxScale.orValue({_MAX})"
+_ACTIVATION = f"{_KPA}.?activationScale.orValue({_MIN_SCALE})"
+_IDLE_BELOW = "must be below minReplicas"
+_WITHIN = f"{_ACTIVATION} >= {_MIN_SCALE} && ({_MAX_SCALE} == 0 || {_ACTIVATION} <= {_MAX_SCALE})"
+_SPEC_RULES = [
+    exactly_one_rule("scale_target_ref", "backends"),
+    rule(f"{_MIN} <= {_MAX}", "minReplicas: must be at most maxReplicas, which is 10 where it is absent"),
+    rule(
+        f"!{_KEDA}.?idleReplicaCount.hasValue() || {_KEDA}.?idleReplicaCount.orValue(0) < {_MIN}",
+        f"algorithm.keda.idleReplicaCount: {_IDLE_BELOW}, which is 0 where it is absent",
+    ),
+    rule(
+        f"!{_KPA}.hasValue() || {_MAX_SCALE} == 0 || {_MIN_SCALE} <= {_MAX_SCALE}",
+        "algorithm.kpa.minScale: must be at most maxScale; minReplicas and maxReplicas stand for what is absent",
+    ),
+    rule(f"!{_KPA}.hasValue() || ({_WITHIN})", "algorithm.kpa.activationScale: must be within minScale and maxScale"),
+]
+
+
+class PolicySpec(ResourceModel):
     """How one service is scaled."""
 
+    model_config = ConfigDict(json_schema_extra={RULES: _SPEC_RULES})
+
     scale_target_ref: ScaleTargetRef | None = None
+    """What is scaled; exactly one of this and `backends`."""
     backends: tuple[Backend, ...] | None = None
     """In the gateway's file mode, in place of `scaleTargetRef`: where the service runs, as host:port."""
     min_replicas: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """Never fewer; 0 lets the service sleep."""
     max_replicas: Annotated[int, Field(ge=1, le=10_000)] = 10
+    """Never more."""
     container_concurrency: Annotated[int, Field(ge=0, le=1000)] = 1
     """Requests that a replica is given at a time, kept by the gateway; 0 is no limit."""
     target_utilization: Annotated[Percent, between("1%", "100%")] = 1.0
     """Replicas = in-flight / (containerConcurrency x this), rounded up."""
     algorithm: AlgorithmChoice = AlgorithmChoice.model_validate({"concurrency": {}})
+    """How the number is found."""
     scale_down: ScaleDown = ScaleDown()
+    """How the number falls."""
     metrics: Metrics = Metrics()
+    """Where requests in flight are read."""
     traffic: Traffic | None = None
+    """What the gateway does. Absent: another proxy routes."""
     mode: Literal["Active", "DryRun"] = "Active"
     """DryRun decides and records, and writes nothing."""
 
@@ -157,8 +216,14 @@ class PolicySpec(Model):
         exactly_one(self, "scale_target_ref", "backends")
         if self.min_replicas > self.max_replicas:
             raise ValueError(f"minReplicas: must be at most maxReplicas, which is {self.max_replicas}")
+        self._idles_below_its_minimum()
         self.kpa_options()
         return self
+
+    def _idles_below_its_minimum(self) -> None:
+        idle = self.algorithm.keda.idle_replica_count if self.algorithm.keda else None
+        if idle is not None and idle >= self.min_replicas:
+            raise ValueError(f"algorithm.keda.idleReplicaCount: {_IDLE_BELOW}, which is {self.min_replicas}")
 
     def kpa_options(self) -> ScaleOptions | None:
         """Resolve the settings of `kpa`, where that is chosen; raises ValueError on what Knative refuses."""
@@ -182,22 +247,30 @@ class PolicySpec(Model):
         return (self.container_concurrency or 100) * self.target_utilization
 
 
-class Metadata(Model):
+class Metadata(ResourceModel):
     """Name and namespace; of what else Kubernetes keeps there only annotations are read."""
 
     name: Name
-    namespace: Name = "default"
+    """The service's name."""
+    namespace: Namespace = "default"
+    """Where the service runs."""
     annotations: dict[str, str] = Field(default_factory=dict)
+    """Those of the autoscaler are read, such as for a pause."""
     labels: dict[str, str] = Field(default_factory=dict)
+    """Not read."""
 
 
-class ScalingPolicy(Model):
+class ScalingPolicy(ResourceModel):
     """One service's policy."""
 
     api_version: Literal["inflight.dev/v1alpha1"]
+    """The version of this document."""
     kind: Literal["ScalingPolicy"]
+    """The kind of this document."""
     metadata: Metadata
+    """Whose policy it is."""
     spec: PolicySpec
+    """How it is scaled."""
 
     @property
     def service(self) -> str:

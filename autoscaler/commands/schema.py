@@ -1,0 +1,22 @@
+"""Print what a ScalingPolicy may say: a JSON Schema for editors, or with --crd the definition for Kubernetes.
+
+An editor with the YAML language server takes the schema from a first line in the file:
+# yaml-language-server: $schema=scalingpolicy.schema.json
+"""
+
+import argparse
+import json
+
+from autoscaler.documents import to_yaml
+from autoscaler.schema import custom_resource_definition, json_schema
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the choice."""
+    parser.add_argument("--crd", action="store_true", help="the CustomResourceDefinition, as YAML")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print it."""
+    print(to_yaml(custom_resource_definition()) if arguments.crd else json.dumps(json_schema(), indent=2))
+    return 0

@@ -1,0 +1,252 @@
+"""Good and bad documents, for whoever has to tell them apart: by a table, and by changing good ones in a few places."""
+
+import copy
+
+from hypothesis import strategies as st
+
+from autoscaler.fields import DURATION_PATTERN, PERCENT_PATTERN
+from autoscaler.hpa_settings import QUANTITY_PATTERN
+from autoscaler.policy import API_VERSION, PolicySpec
+from autoscaler.schema import structural_model
+
+TARGET = {"scaleTargetRef": {"name": "web"}}
+TRAFFIC = {"hosts": ["web.example.com"]}
+QUERY = "sum by (namespace, service) (inflight_requests)"
+
+
+def document(spec=None, **metadata):
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "ScalingPolicy",
+        "metadata": {"name": "web", **metadata},
+        "spec": TARGET if spec is None else spec,
+    }
+
+
+def algorithm(name, settings=None, **spec):
+    return document({**TARGET, "algorithm": {name: settings or {}}, **spec})
+
+
+def traffic(**settings):
+    return document({**TARGET, "traffic": TRAFFIC | settings})
+
+
+def prometheus(**settings):
+    return document({**TARGET, "metrics": {"prometheus": settings}})
+
+
+EVERYTHING = document(
+    {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "web.v2"},
+        "minReplicas": 1,
+        "maxReplicas": 10,
+        "containerConcurrency": 0,
+        "targetUtilization": "70.5%",
+        "algorithm": {
+            "concurrency": {
+                "stableWindow": "1m30s",
+                "panicWindow": "10%",
+                "panicThreshold": "200%",
+                "maxScaleUpRate": 1.5,
+                "maxScaleDownRate": 2,
+                "safety": {"fromZero": False, "goodTime": True, "partialCount": True, "firstWindow": False},
+            }
+        },
+        "scaleDown": {"delay": "250ms", "toZeroDelay": "1.5h"},
+        "metrics": {
+            "prometheus": {"serverAddress": "http://p:9090", "query": "a", "series": "b", "maxSampleAge": "15s"}
+        },
+        "traffic": {
+            "hosts": ["web.example.com", "*.web.example.com"],
+            "port": 7860,
+            "queue": {"maxLength": 0, "timeout": "10m"},
+            "requestTimeout": "5m",
+            "affinity": {"cookie": {"name": "sd", "timeout": "1800s"}, "whenBusy": "Spill", "spillAfter": "30s"},
+            "paths": [{"match": ["/a", "/b-*"], "class": "Count"}, {"match": ["/*"], "class": "Pass", "wake": False}],
+        },
+        "mode": "DryRun",
+    }
+)
+KPA = algorithm(
+    "kpa",
+    {
+        "target": 0.5,
+        "window": "6s",
+        "targetBurstCapacity": -1,
+        "minScale": 2,
+        "maxScale": 0,
+        "activationScale": 3,
+        "initialScale": 0,
+        "allowZeroInitialScale": True,
+        "metricAggregationAlgorithm": "weighted-exponential",
+    },
+)
+RULES = {"policies": [{"type": "Pods", "value": 4, "periodSeconds": 15}], "tolerance": "50m"}
+HPA = algorithm("hpa", {"behavior": {"scaleUp": RULES}, "scaleToZero": True, "controllerManager": {"tolerance": 0.1}})
+KEDA = algorithm(
+    "keda", {"idleReplicaCount": 0, "fallback": {"failureThreshold": 3, "replicas": 2}}, minReplicas=1, maxReplicas=5
+)
+
+GOOD = {
+    "the minimal one": document(),
+    "everything at once": EVERYTHING,
+    "addresses in place of a target": document({"backends": ["10.0.0.1:7860", "[fd00::1]:80", "web:80"]}),
+    "null for what is absent": document({**TARGET, "backends": None, "algorithm": {"kpa": None, "mpa": {}}}),
+    "an empty choice": document({**TARGET, "algorithm": None, "traffic": None}),
+    "as many at least as at most": document({**TARGET, "minReplicas": 10}),
+    "all of Knative's settings": KPA,
+    "Knative without an upper bound": algorithm("kpa", {"maxScale": 0, "minScale": 50}),
+    "Knative's bounds in place of ours": algorithm("kpa", {"minScale": 3}, maxReplicas=3),
+    "the HPA's behavior": HPA,
+    "a ScaledObject's settings": KEDA,
+    "a duration of several parts": document({**TARGET, "scaleDown": {"delay": "59m59s999.5ms"}}),
+    "parts of a second that are whole together": algorithm("concurrency", {"stableWindow": "9.1s0.2s0.7s"}),
+    "a hundred per cent, at length": document({**TARGET, "targetUtilization": "100.000%"}),
+    "a sum over several lines": prometheus(query="sum by (namespace,service) (\n  inflight_requests{a=~'b.*'}\n)\n"),
+    "a query whose series is named": prometheus(query="max(a)", series="a"),
+    "a series alone": prometheus(series="a"),
+}
+
+BAD = {
+    "nothing to scale": document({}),
+    "two things to scale": document({**TARGET, "backends": ["web:80"]}),
+    "an unknown key": document({**TARGET, "replicas": 3}),
+    "an unknown key, deep down": traffic(paths=[{"match": ["/"], "class": "Count", "weight": 1}]),
+    "no spec": {key: value for key, value in document().items() if key != "spec"},
+    "another version": document() | {"apiVersion": "inflight.dev/v1"},
+    "a name with two dots": document({"scaleTargetRef": {"name": "a..b"}}),
+    "more at least than at most": document({**TARGET, "minReplicas": 11}),
+    "two algorithms": document({**TARGET, "algorithm": {"kpa": {}, "mpa": {}}}),
+    "a choice of none": document({**TARGET, "algorithm": {}}),
+    "a number in quotes": document({**TARGET, "maxReplicas": "5"}),
+    "yes for true": algorithm("hpa", {"scaleToZero": "yes"}),
+    "one for true": algorithm("hpa", {"scaleToZero": 1}),
+    "true for one": document({**TARGET, "maxReplicas": True}),
+    "a number for a duration": document({**TARGET, "scaleDown": {"delay": 30}}),
+    "a duration in words": document({**TARGET, "scaleDown": {"delay": "3 days"}}),
+    "a duration that ends in a new line": document({**TARGET, "scaleDown": {"delay": "30s\n"}}),
+    "a duration beyond any calendar": document({**TARGET, "scaleDown": {"delay": "99999999999h"}}),
+    "a window below 6 s": algorithm("concurrency", {"stableWindow": "5.999s"}),
+    "a window above 1 h": algorithm("concurrency", {"stableWindow": "1h1s"}),
+    "a window with a part of a second": algorithm("concurrency", {"stableWindow": "6.5s"}),
+    "a percentage without its sign": document({**TARGET, "targetUtilization": "70"}),
+    "more than a hundred per cent": document({**TARGET, "targetUtilization": "100.1%"}),
+    "a rate of one": algorithm("concurrency", {"maxScaleUpRate": 1}),
+    "a burst capacity between -1 and 0": algorithm("kpa", {"targetBurstCapacity": -0.5}),
+    "Knative's bounds the wrong way round": algorithm("kpa", {"minScale": 3}, maxReplicas=2),
+    "an activation above the upper bound": algorithm("kpa", {"activationScale": 11}),
+    "an activation below the lower bound": algorithm("kpa", {"activationScale": 2}, minReplicas=3),
+    "a beginning at zero": algorithm("kpa", {"initialScale": 0}),
+    "Knative's own longest window": algorithm("kpa", {"window": "2h"}),
+    "idle as many as at least": algorithm("keda", {"idleReplicaCount": 0}),
+    "a direction with no policy": algorithm("hpa", {"behavior": {"scaleUp": {"policies": []}}}),
+    "a tolerance that is a number": algorithm("hpa", {"behavior": {"scaleUp": {"tolerance": 0.1}}}),
+    "a query whose series is not known": prometheus(query="max(a)"),
+    "a sum over a sum": prometheus(query="sum by (namespace, service) (sum(a))"),
+    "no host": traffic(hosts=[]),
+    "a host that is null": traffic(hosts=[None]),
+    "a path that is none": traffic(paths=[{"match": ["txt2img"], "class": "Count"}]),
+    "an address without a port": document({"backends": ["web"]}),
+}
+
+_TEXTS = {
+    DURATION_PATTERN: (
+        *("0s", "1ms", "999ms", "1s", "5.999s", "6s", "60s", "59.5s", "0.1s0.2s0.7s", "10m", "1h", "1h1ms"),
+        *("24h", "24h1ms", "720h", "720h1s", "60", "-1s", "1H", "1 h", "1s ", "0." + "0" * 40 + "1s"),
+    ),
+    PERCENT_PATTERN: ("0%", "0.9%", "1%", "10.5%", "100%", "100.5%", "109.9%", "110%", "1000%", "1001%", "1", "-1%"),
+    QUANTITY_PATTERN: ("0", "50m", "0.05", "1.5m", "1k", "-1", ".5", "1" * 33),
+}
+_OTHER_TEXTS = (
+    "",
+    "a",
+    "A",
+    "v1",
+    "apps/v1",
+    "Kind",
+    "web.example.com",
+    "/a",
+    "/a b",
+    "a b",
+    "a\n",
+    "ä",
+    "x" * 300,
+    QUERY,
+)
+_WRONG_TYPES = (None, True, 0, "1", [], {}, {"unknown": 1})
+
+
+def _values(schema):
+    match schema:
+        case {"enum": values}:
+            return (*values, "Other")
+        case {"type": "string", "pattern": pattern}:
+            return _TEXTS.get(pattern, _OTHER_TEXTS)
+        case {"type": "string"}:
+            return _OTHER_TEXTS
+        case {"type": "integer" | "number"}:
+            ends = [schema[end] for end in ("minimum", "maximum") if end in schema]
+            near = [end + step for end in ends for step in (-1, 0, 1)]
+            return (*near, 0.5, 2, 3, 2**31 - 1, 2**31)
+        case {"type": "boolean"}:
+            return (True, False)
+    return ()
+
+
+def _places(schema, path=()):
+    """Give each place of a document, and what may be right there."""
+    yield path, _values(schema)
+    for key, inner in schema.get("properties", {}).items():
+        yield from _places(inner, (*path, key))
+    if "items" in schema:
+        yield from _places(schema["items"], (*path, 0))
+
+
+def _changes_of(base):
+    """Give changes of what a document has, one in five to a value of the wrong type."""
+    places = [place for place in _places(structural_model(PolicySpec), ("spec",)) if _concerns(place[0], base)]
+    right = [(path, value) for path, values in places for value in values]
+    wrong = [(path, value) for path, _ in places for value in _WRONG_TYPES]
+    return st.integers(1, 5).flatmap(lambda luck: st.sampled_from(wrong if luck == 1 else right))
+
+
+def _concerns(path, base):
+    if path[:2] == ("spec", "algorithm"):
+        return len(path) > 2 and path[2] in base["spec"]["algorithm"]
+    return path != ("spec",)
+
+
+def changed(base, changes):
+    """Put values at places of a document; where there is no way to the place, the document stays as it is."""
+    whole = copy.deepcopy(base)
+    for (*way, last), value in changes:
+        at = whole
+        for key in way:
+            at = _step(at, key)
+        _put(at, last, copy.deepcopy(value))
+    return whole
+
+
+def _step(at, key):
+    if isinstance(at, dict):
+        return at.setdefault(key, {})
+    if isinstance(at, list) and at and isinstance(key, int):
+        return at[key]
+    return None
+
+
+def _put(at, key, value):
+    if isinstance(at, dict) and isinstance(key, str):
+        at[key] = value
+    elif isinstance(at, list) and isinstance(key, int):
+        at[:1] = [value]
+
+
+_BASES = [EVERYTHING] + [
+    document({**EVERYTHING["spec"], "minReplicas": 1, "maxReplicas": 5, "algorithm": base["spec"]["algorithm"]})
+    for base in (KPA, HPA, KEDA)
+]
+
+changed_documents = st.sampled_from(_BASES).flatmap(
+    lambda base: st.builds(changed, st.just(base), st.lists(_changes_of(base), min_size=1, max_size=3))
+)

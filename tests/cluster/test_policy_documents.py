@@ -1,0 +1,94 @@
+"""The same documents are good and bad to the model and to the API server, which has its schema generated from it."""
+
+import pytest
+from control_plane import RefusedError
+from hypothesis import HealthCheck, given, settings
+from policy_documents import BAD, GOOD, changed_documents, document
+from pydantic import ValidationError
+
+from autoscaler.policy import ScalingPolicy
+from autoscaler.schema import custom_resource_definition
+
+pytestmark = pytest.mark.program
+
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+POLICIES = "/apis/inflight.dev/v1alpha1/namespaces/default/scalingpolicies"
+STRICT = "?dryRun=All&fieldValidation=Strict"
+
+
+@pytest.fixture(scope="module")
+def definition(control_plane):
+    """The definition, established, as the generator gives it."""
+    body = custom_resource_definition()
+    path = f"{DEFINITIONS}/{body['metadata']['name']}?fieldManager=tests&force=true"
+    control_plane.patch(path, body, "application/apply-patch+yaml")
+    control_plane.wait(DEFINITIONS, lambda found: is_established(found.get(body["metadata"]["name"], {})))
+    return body
+
+
+def is_established(definition):
+    conditions = definition.get("status", {}).get("conditions", ())
+    return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
+
+
+def refusal_of_the_model(body):
+    try:
+        ScalingPolicy.model_validate(body)
+    except ValidationError as error:
+        return str(error)
+    return None
+
+
+def refusal_of_the_server(control_plane, body):
+    try:
+        control_plane.create(POLICIES + STRICT, body)
+    except RefusedError as error:
+        if error.status not in {400, 422}:
+            raise
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("body", GOOD.values(), ids=GOOD)
+def test_a_good_document_is_good_to_both(control_plane, definition, body):
+    assert (refusal_of_the_model(body), refusal_of_the_server(control_plane, body)) == (None, None)
+
+
+@pytest.mark.parametrize("body", BAD.values(), ids=BAD)
+def test_a_bad_document_is_bad_to_both(control_plane, definition, body):
+    assert refusal_of_the_model(body)
+    assert refusal_of_the_server(control_plane, body)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=changed_documents)
+def test_no_document_is_good_to_one_and_bad_to_the_other(control_plane, definition, body):
+    model, server = refusal_of_the_model(body), refusal_of_the_server(control_plane, body)
+    assert (model is None) == (server is None), f"model: {model}\nserver: {server}"
+
+
+@pytest.mark.parametrize("name", ["web", "a.b-c", "a..b", "-a", "A", "a" * 253, "a" * 254])
+def test_what_kubernetes_calls_a_name_is_a_name_to_the_model(control_plane, definition, name):
+    body = document(name=name)
+    assert bool(refusal_of_the_model(body)) == bool(refusal_of_the_server(control_plane, body))
+
+
+def test_the_definition_has_nothing_that_the_server_would_change(control_plane, definition):
+    stored = control_plane.get(f"{DEFINITIONS}/{definition['metadata']['name']}")["spec"]
+    assert stored["versions"] == definition["spec"]["versions"]
+    assert stored["names"] == definition["spec"]["names"]
+
+
+def test_what_is_absent_stays_absent_in_the_api(control_plane, definition):
+    assert control_plane.create(POLICIES + STRICT, document())["spec"] == {"scaleTargetRef": {"name": "web"}}
+
+
+def test_a_client_that_is_not_strict_loses_an_unknown_key_with_a_warning(control_plane, definition):
+    body = document({"scaleTargetRef": {"name": "web"}, "replicas": 3})
+    stored = control_plane.create(f"{POLICIES}?dryRun=All&fieldValidation=Warn", body)
+    assert "replicas" not in stored["spec"]
+
+
+def test_a_refusal_says_what_is_legal(control_plane, definition):
+    told = refusal_of_the_server(control_plane, BAD["a window above 1 h"])
+    assert 'spec.algorithm.concurrency.stableWindow: Invalid value: "1h1s": must be 6s to 1h' in told
