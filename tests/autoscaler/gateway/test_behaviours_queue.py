@@ -402,7 +402,7 @@ async def test_b14_a_new_pod_at_the_same_address_shares_nothing(kit):
     first = client.get("/a") and await pod.next()
     first.reply()
     await client.response()
-    (await kit.client(gateway)).post("/work/old")
+    (await kit.client(gateway)).post("/jobs/old")
     old = await pod.next()
     gateway.remove_backend(NAME, "p0")
     gateway.add_backend(NAME, "p1", pod.address)
