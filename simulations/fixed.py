@@ -6,8 +6,11 @@ When a request starts its end is known, so `start = max(arrival, the earliest ti
 
 from typing import NamedTuple
 
+import numpy as np
+
+from simulations.history import SERVED, Change, History, Replicas, Requests
 from simulations.jit import compiled
-from simulations.setup import Floats, Integers
+from simulations.setup import Batch, Floats, Integers
 
 
 class Servers(NamedTuple):
@@ -44,3 +47,60 @@ def fifo(arrival: Floats, service: Floats, servers: Servers, start: Floats, repl
         replica[request] = best
         free[best] = begins + service[request]
         last[best] = request
+
+
+def run(batch: Batch, replicas: int) -> History:
+    """Serve requests on replicas that are ready from the beginning to the end, with a queue that has no limit."""
+    count = len(batch.arrival)
+    servers = Servers(np.zeros(replicas), np.full(replicas, -1, dtype=np.int64))
+    start, replica = np.empty(count), np.empty(count, dtype=np.int64)
+    fifo(batch.arrival, batch.service, servers, start, replica)
+    end = start + batch.service
+    end_s = float(end.max(initial=0.0))
+    zero, never = np.zeros(replicas), np.full(replicas, np.nan)
+    return History(
+        engine="fixed replicas, compiled",
+        end_s=end_s,
+        requests=Requests(
+            arrival_s=batch.arrival,
+            start_s=start,
+            end_s=end,
+            status=np.full(count, SERVED, dtype=np.int64),
+            replica=replica,
+            client=np.full(count, -1, dtype=np.int64),
+            latency_s=end - batch.arrival,
+            service_s=batch.service,
+        ),
+        replicas=Replicas(
+            asked_s=zero,
+            placed_s=zero,
+            ready_s=zero,
+            leaving_s=never,
+            gone_s=never,
+            busy_s=np.bincount(replica, weights=batch.service, minlength=replicas).astype(float),
+            draining_s=zero,
+            pool=np.zeros(replicas, dtype=np.int64),
+        ),
+        changes=(Change(0.0, replicas),),
+        decisions=(),
+        inflight_s=integral(batch.arrival, end),
+    )
+
+
+def integral(arrival: Floats, end: Floats) -> float:
+    """Integrate the requests in the system over time, along the path of arrivals and departures."""
+    return path_integral(arrival, np.sort(end))
+
+
+@compiled
+def path_integral(arrival: Floats, left: Floats) -> float:
+    """Integrate the difference of two counts, from their times in order; nobody leaves before they came."""
+    area, last, came = 0.0, 0.0, 0
+    for gone in range(len(left)):
+        while came < len(arrival) and arrival[came] <= left[gone]:
+            area += (came - gone) * (arrival[came] - last)
+            last = arrival[came]
+            came += 1
+        area += (came - gone) * (left[gone] - last)
+        last = left[gone]
+    return area
