@@ -37,6 +37,8 @@ class Decider:
         self._min = min_replicas
         self._max = max_replicas
         self._good_time = good_time
+        self._idle: Decision | None = None
+        """The decision of the look before, where it was on an idle service: another idle look changes nothing."""
 
     def decide(self, look: Look) -> Decision:
         """Take one look in and say how many replicas should be asked for, and why."""
@@ -44,10 +46,14 @@ class Decider:
             if look.inflight is None:
                 return self._bounded(look.replicas, Wish(None, look.problem), ())
             look = self._good_time(look)
+            if self._idle is not None and _is_idle(look):
+                return self._idle
         wish = self._algorithm.wish(look)
         if wish.replicas is None:
             return self._bounded(look.replicas, wish, ())
-        return self._stabilised(look, wish, wish.replicas)
+        decision = self._stabilised(look, wish, wish.replicas)
+        self._idle = decision if _is_idle(look) and not decision.desired else None
+        return decision
 
     def _stabilised(self, look: Look, wish: Wish, number: int) -> Decision:
         reasons: tuple[Reason, ...] = ()
@@ -92,3 +98,8 @@ class Decider:
             part.restore(state["stabilisers"][part.rule])
         if self._good_time is not None:
             self._good_time.restore(state["good_time"])
+
+
+def _is_idle(look: Look) -> bool:
+    """Tell whether nothing runs, nothing is in flight, and all of that is known."""
+    return not (look.replicas or look.inflight or look.latest or look.passing or look.problem)

@@ -234,6 +234,24 @@ def test_a_restored_decider_continues_decision_for_decision(algorithm, data):
         replicas = decision.desired
 
 
+@pytest.mark.parametrize("algorithm", ["concurrency", "mpa"])
+@given(data=st.data())
+def test_what_is_spared_on_idle_services_changes_no_decision(algorithm, data):
+    built = policy(algorithm={algorithm: {}}, scaleDown={"delay": "20s"})
+    sparing, thorough = decider(built), decider(built)
+    mostly_nothing = st.sampled_from([0.0, 0.0, 0.0, None, 1.0, 7.0])
+    now_s, replicas = START_S, data.draw(st.integers(0, 3))
+    for inflight in data.draw(st.lists(mostly_nothing, min_size=2, max_size=60)):
+        step_s = data.draw(st.floats(0.01, 30.0))
+        passing = data.draw(st.sampled_from([0, 0, 0, 2]))
+        look = Look(now_s + step_s, now_s, inflight, replicas, replicas, passing=passing)
+        now_s += step_s
+        thorough._idle = None
+        decision = thorough.decide(look)
+        assert sparing.decide(look) == decision
+        replicas = data.draw(st.sampled_from([decision.desired, decision.desired, 0]))
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_state_of_an_unknown_version_is_refused(algorithm):
     built = decider(policy(algorithm={algorithm: {}}))
