@@ -11,8 +11,9 @@ from autoscaler.gateway.config import Affinity, GatewayService, Timeouts
 from autoscaler.gateway.dispatch import Kind, Limits
 from autoscaler.gateway.paths import PathRule
 from autoscaler.loop import Service
-from autoscaler.policy import Prometheus, ScalingPolicy, Traffic
+from autoscaler.policy import ScalingPolicy, Traffic
 from autoscaler.ports import Clock, Query, Recorder, ScaleTarget, ServiceName
+from autoscaler.roster import query
 from autoscaler.run import Controller, WakeUps
 from autoscaler.sources.prometheus import PrometheusSource
 from autoscaler.sources.stream import StreamSource
@@ -25,14 +26,8 @@ def services(policies: Iterable[ScalingPolicy]) -> dict[ServiceName, Service]:
 
 def queries(policies: Iterable[ScalingPolicy], default_server: str | None) -> dict[ServiceName, Query]:
     """Build how Prometheus is asked for each service; one whose policy and whose default name no server is left out."""
-    found = ((policy.service, _query(policy.spec.metrics.prometheus, default_server)) for policy in policies)
-    return {service: query for service, query in found if query is not None}
-
-
-def _query(settings: Prometheus | None, default_server: str | None) -> Query | None:
-    settings = settings or Prometheus()
-    server = settings.server_address or default_server
-    return Query(server, settings.query, settings.raw_series(), settings.max_sample_age) if server else None
+    found = ((policy.service, query(policy.spec.metrics.prometheus, default_server)) for policy in policies)
+    return {service: asked for service, asked in found if asked is not None}
 
 
 def gateway_services(policies: Iterable[ScalingPolicy]) -> dict[ServiceName, GatewayService]:

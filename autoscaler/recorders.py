@@ -4,7 +4,7 @@ import json
 import logging
 from typing import Any, TextIO
 
-from autoscaler.ports import Record, ServiceName
+from autoscaler.ports import Record, Recorder, ServiceName
 from autoscaler.records import explained, to_json
 
 _LOG = logging.getLogger("autoscaler.decisions")
@@ -16,6 +16,23 @@ def log_changes(record: Record) -> None:
         _LOG.warning("%s", explained(record))
     elif record.decision.desired != record.look.replicas:
         _LOG.info("%s", explained(record))
+
+
+class OnChange:
+    """Passes on what differs from the last record of its service in the number, its rules, or what came of it."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        """Pass changes on to this recorder."""
+        self._recorder = recorder
+        self._last: dict[ServiceName, object] = {}
+
+    def __call__(self, record: Record) -> None:
+        """Pass it on if it is news."""
+        decision, error = record.decision, record.outcome.error if record.outcome else ""
+        told = (decision.desired, record.look.replicas, [reason.rule for reason in decision.reasons], error)
+        if self._last.get(record.service) != told:
+            self._last[record.service] = told
+            self._recorder(record)
 
 
 class DecisionLog:

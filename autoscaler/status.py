@@ -1,21 +1,31 @@
-"""The controller's own HTTP port: `/status` with the newest decision of every service, and `/healthz`."""
+"""The controller's own HTTP port: `/status` with the newest decision of every service, `/metrics`, and probes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from autoscaler.recorders import Latest
 
 
 @asynccontextmanager
-async def serve_status(latest: Latest, port: int, host: str = "127.0.0.1") -> AsyncIterator[str]:
+async def serve_status(
+    latest: Latest,
+    port: int,
+    host: str = "127.0.0.1",
+    *,
+    unready: Callable[[], str] = lambda: "",
+    metrics: Callable[[], bytes] = lambda: b"",
+) -> AsyncIterator[str]:
     """Serve while the block runs, and give the base address.
 
     Args:
         latest: what `/status` shows.
         port: 0 takes a free one.
         host: address to listen on.
+        unready: says why this controller cannot do its work yet; empty if it can.
+        metrics: gives what `/metrics` shows.
 
     Raises:
         OSError: the port is in use.
@@ -27,8 +37,16 @@ async def serve_status(latest: Latest, port: int, host: str = "127.0.0.1") -> As
     async def healthz(_request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
+    async def readyz(_request: web.Request) -> web.Response:
+        why = unready()
+        return web.Response(text=f"{why or 'ok'}\n", status=503 if why else 200)
+
+    async def show_metrics(_request: web.Request) -> web.Response:
+        return web.Response(body=metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
     application = web.Application()
-    application.add_routes([web.get("/status", status), web.get("/healthz", healthz)])
+    handlers = {"/status": status, "/healthz": healthz, "/readyz": readyz, "/metrics": show_metrics}
+    application.add_routes([web.get(path, handler) for path, handler in handlers.items()])
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     try:

@@ -8,12 +8,13 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
-from kubernetes_asyncio import config
-from kubernetes_asyncio.client import Configuration
-from kubernetes_asyncio.client.rest import RESTClientObject
+
+if TYPE_CHECKING:
+    from kubernetes_asyncio.client import Configuration
+    from kubernetes_asyncio.client.rest import RESTClientObject
 
 USER_AGENT = "inflight"
 """What the audit log calls us."""
@@ -61,12 +62,15 @@ class Api:
 
     Args:
         configuration: where it is and who we are.
+        connections: how to get there.
         deadline_s: a request that is not answered by then is given up; watches have their own.
     """
 
-    def __init__(self, configuration: Configuration, *, deadline_s: float = 10.0) -> None:
+    def __init__(
+        self, configuration: "Configuration", connections: "RESTClientObject", *, deadline_s: float = 10.0
+    ) -> None:
         self._configuration = configuration
-        self._rest = RESTClientObject(configuration)
+        self._rest = connections
         self._deadline_s = deadline_s
 
     async def close(self) -> None:
@@ -182,6 +186,11 @@ async def connected(*, deadline_s: float = 10.0) -> AsyncIterator[Api]:
     Raises:
         ApiError: neither is there, or it cannot be read.
     """
+    # It is an extra, and takes seconds to import, which no other command should pay for.
+    from kubernetes_asyncio import config  # noqa: PLC0415
+    from kubernetes_asyncio.client import Configuration  # noqa: PLC0415
+    from kubernetes_asyncio.client.rest import RESTClientObject  # noqa: PLC0415
+
     configuration = Configuration()
     # The kubeconfig is read from the environment of now; the library's own default is that of its import.
     kubeconfig = os.environ.get("KUBECONFIG")
@@ -194,7 +203,7 @@ async def connected(*, deadline_s: float = 10.0) -> AsyncIterator[Api]:
         raise ApiError(0, "Unconfigured", f"no Kubernetes cluster to talk to: {error}") from error
     # A watch holds its connection; a bound would let watches starve writes.
     configuration.connection_pool_maxsize = 0
-    api = Api(configuration, deadline_s=deadline_s)
+    api = Api(configuration, RESTClientObject(configuration), deadline_s=deadline_s)
     try:
         yield api
     finally:

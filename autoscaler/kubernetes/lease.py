@@ -96,12 +96,18 @@ class Election:
         led, self._leads_until_s = self.leads(), float("-inf")
         if not led:
             return
-        spec = {**self._lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
         try:
-            await self._write({**self._lease, "spec": spec})
+            await self._give_back()
         except ApiError as error:
             _log.warning("the lease could not be given back and runs out by itself: %s", error)
         self._tell()
+
+    async def _give_back(self) -> None:
+        # A renewal that was broken off may have reached the server.
+        self._lease = await self._read() or self._lease
+        if self.leader == self.identity:
+            spec = {**self._lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
+            await self._write({**self._lease, "spec": spec})
 
     def _tell(self) -> None:
         if self._led != self.leads():

@@ -1,0 +1,225 @@
+"""The controller in a cluster, put together: where policies, pods and counts come from, and who may write.
+
+Both replicas of a controller do all of it all the time, so the one that takes over already has windows and delays. Only
+the holder of the Lease writes.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from autoscaler.clock import SystemClock
+from autoscaler.kubernetes.client import Api, connected
+from autoscaler.kubernetes.gateways import metrics_address
+from autoscaler.kubernetes.informer import Informer
+from autoscaler.kubernetes.lease import Election, Times
+from autoscaler.kubernetes.objects import PODS
+from autoscaler.kubernetes.policies import POLICIES, Stored, stored
+from autoscaler.kubernetes.reporting import Reporter
+from autoscaler.kubernetes.scales import Kind
+from autoscaler.policy import ScalingPolicy
+from autoscaler.policy_files import follow_files
+from autoscaler.ports import Recorder, ServiceName
+from autoscaler.roster import Entry, Origins, Roster
+from autoscaler.run import Controller, WakeUps
+from autoscaler.sources.prometheus import PrometheusSource
+from autoscaler.sources.stream import StreamSource
+from autoscaler.targets.kubernetes import KubernetesTarget, Target
+from autoscaler.validation import read_policies
+
+LEASE = "inflight-controller"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The controller's own settings; none is about a service."""
+
+    own_namespace: str
+    """Where the controller runs: of its Lease, and of the gateways."""
+    identity: str
+    """A name that no other replica of the controller has."""
+    namespace: str = ""
+    """Policies of this namespace only; empty is all."""
+    resources: bool = True
+    """Whether policies are read as custom resources."""
+    files: tuple[Path, ...] = ()
+    """Files with policies."""
+    prometheus: str | None = None
+    tick_s: float = 2.0
+    gateways: tuple[str, ...] = ()
+    """Metrics addresses of gateways that are no pods."""
+    gateway_label: str = ""
+    """Label selector of gateways that are; empty is none."""
+    foreign_writer_hold_s: float = 300.0
+    lease: Times = field(default_factory=Times)
+
+
+class ClusterController:
+    """What runs; made by `cluster_controller`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        api: Api,
+        roster: Roster,
+        election: Election,
+        streams: StreamSource,
+        target: KubernetesTarget,
+        reporter: Reporter,
+    ) -> None:
+        self._settings = settings
+        self._roster = roster
+        self.leads = election.leads
+        self.services = roster.services
+        self._election = election
+        self._streams = streams
+        self._target = target
+        self._reporter = reporter
+        self._origins = Origins(roster, ("resources", "files"))
+        self._applied: dict[ServiceName, Entry] = {}
+        rng = random.Random()  # noqa: S311 - spreads attempts
+        self.policies: Informer[Stored] = Informer(
+            api,
+            POLICIES.collection(settings.namespace),
+            stored,
+            rng,
+            on_change=lambda _changes: self._policies_changed(),
+        )
+        self.gateways: Informer[str] = Informer(
+            api,
+            PODS.collection(settings.own_namespace),
+            metrics_address,
+            rng,
+            selector=settings.gateway_label,
+            on_change=lambda _changes: self._gateways_changed(),
+        )
+
+    def unready(self) -> str:
+        """Say why this controller cannot do its work yet; empty if it can."""
+        if self._settings.resources and not self.policies.synced.is_set():
+            return self.policies.problem or "the policies have not been listed yet"
+        if self._settings.gateway_label and not self.gateways.synced.is_set():
+            return self.gateways.problem or "the gateways have not been listed yet"
+        return ""
+
+    async def run(self, controller: Controller) -> None:
+        """Run all parts until cancelled.
+
+        Raises:
+            DocumentError: the files cannot be read at the start.
+        """
+        self._roster.set_writing(False)
+        self._files_changed(read_policies(self._settings.files))
+        self._gateways_changed()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._election.run())
+            group.create_task(self._reporter.run(self._target.problem))
+            if self._settings.resources:
+                group.create_task(self.policies.run())
+            if self._settings.gateway_label:
+                group.create_task(self.gateways.run())
+            if self._settings.files:
+                group.create_task(follow_files(self._settings.files, self._files_changed))
+            group.create_task(controller.run())
+
+    def _gateways_changed(self) -> None:
+        found = {address for address in self.gateways.store.items().values() if address}
+        self._streams.set_gateways({*self._settings.gateways, *found})
+
+    def _files_changed(self, policies: Sequence[ScalingPolicy]) -> None:
+        for service, problem in self._origins.set("files", {each.service: Entry(each) for each in policies}).items():
+            _log.error("%s: %s", service, problem)
+        self._targets_changed()
+
+    def _policies_changed(self) -> None:
+        known = {key: each.resource for key, each in self.policies.store.items().items()}
+        # A policy that has become illegal stays in force as it was; its status says so.
+        legal = {key: Entry(each.policy, each.created_s) for key, each in known.items() if each.policy}
+        self._applied = {key: entry for key, entry in self._applied.items() if key in known} | legal
+        problems = self._origins.set("resources", self._applied)
+        self._reporter.set_policies(self.policies.store.items(), problems)
+        self._targets_changed()
+
+    def _targets_changed(self) -> None:
+        entries = self._roster.entries.items()
+        self._target.set_targets({name: target for name, entry in entries if (target := _target(entry)) is not None})
+
+
+def _target(entry: Entry) -> Target | None:
+    reference, namespace = entry.policy.spec.scale_target_ref, entry.policy.metadata.namespace
+    if reference is None:
+        return None
+    return Target(Kind(namespace, reference.api_version, reference.kind), reference.name, entry.created_s)
+
+
+@asynccontextmanager
+async def cluster_controller(
+    settings: Settings, clock: SystemClock, recorders: Sequence[Recorder]
+) -> AsyncIterator[tuple[ClusterController, Controller]]:
+    """Build everything; whoever enters runs the first with the second. The Lease is given back on leaving.
+
+    Raises:
+        ApiError: there is no cluster to talk to.
+    """
+    rng = random.Random()  # noqa: S311 - spreads attempts
+    wake_ups = WakeUps()
+    roster = Roster(settings.prometheus)
+    async with (
+        connected(deadline_s=settings.lease.deadline_s) as api,
+        # Connections of its own, so that no burst of writes stands before a renewal.
+        connected(deadline_s=settings.lease.deadline_s) as api_of_the_lease,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
+        StreamSource(session, clock.now, rng, wake_ups.add) as streams,
+    ):
+        election = Election(
+            api_of_the_lease,
+            settings.own_namespace,
+            LEASE,
+            settings.identity,
+            now=clock.now,
+            rng=rng,
+            on_change=roster.set_writing,
+            times=settings.lease,
+        )
+        reporter = Reporter(api, settings.identity, clock.now, election.leads)
+        async with KubernetesTarget(
+            api,
+            clock.now,
+            rng,
+            running=streams.pods,
+            leads=election.leads,
+            hold_s=settings.foreign_writer_hold_s,
+            on_rival=reporter.rival,
+        ) as target:
+            whole = ClusterController(
+                settings,
+                api=api,
+                roster=roster,
+                election=election,
+                streams=streams,
+                target=target,
+                reporter=reporter,
+            )
+            controller = Controller(
+                roster.services,
+                clock=clock,
+                target=target,
+                tick_s=settings.tick_s,
+                metered=PrometheusSource(session, deadline_s=settings.tick_s),
+                queries=roster.queries,
+                streams=streams,
+                wake_ups=wake_ups,
+                recorders=[*recorders, reporter.record],
+            )
+            try:
+                yield whole, controller
+            finally:
+                await election.release()

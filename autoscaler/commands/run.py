@@ -1,0 +1,151 @@
+"""Run the controller in a cluster: keep every service's replicas at what its policy says.
+
+Policies are ScalingPolicy resources, files that are read again when they change, or both. Of several controllers the
+holder of the Lease writes; the others decide on the same data, ready to go on. Every option can be set in the
+environment too: --gateway-label is INFLIGHT_GATEWAY_LABEL; where one can be repeated, commas part the values.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from autoscaler.clock import SystemClock
+from autoscaler.cluster import Settings, cluster_controller
+from autoscaler.documents import DocumentError
+from autoscaler.fields import parse_duration
+from autoscaler.kubernetes.client import ApiError
+from autoscaler.metrics import ControllerMetrics
+from autoscaler.ports import Recorder
+from autoscaler.recorders import DecisionLog, Latest, OnChange, log_changes
+from autoscaler.status import serve_status
+
+_OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+def duration(text: str) -> float:
+    """Read a duration; argparse names it in its message."""
+    return parse_duration(text)
+
+
+def flag(text: str) -> bool:
+    """Read yes or no; argparse names it in its message."""
+    return {"true": True, "false": False}[text.lower()]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options, each with its environment name."""
+    add = _adder(parser)
+    add("--policy", type=Path, action="append", metavar="FILE", help="ScalingPolicy documents; can be repeated")
+    add("--resources", type=flag, default=True, metavar="BOOL", help="read ScalingPolicy resources (true)")
+    add("--namespace", default="", help="watch policies of this namespace only (all)")
+    add("--prometheus", metavar="URL", help="server of policies that name none")
+    add("--tick", type=duration, default=2.0, help="between two decisions (2s)")
+    add("--gateway-label", default="", metavar="SELECTOR", help="labels of the gateways' pods, in our own namespace")
+    add("--gateway", action="append", metavar="ADDRESS", help="metrics address of a gateway that is no pod; repeatable")
+    add("--foreign-writer-hold", type=duration, default=300.0, help="hold so long after another writer (5m)")
+    add("--own-namespace", default=_own_namespace(), help="of the Lease and the gateways (that of this pod)")
+    add("--identity", default=_identity(), help="name among the controllers (pod name and a random part)")
+    add("--port", type=int, default=8080, metavar="N", help="for /status, /metrics, /healthz and /readyz (8080)")
+    add("--host", default="0.0.0.0", help="address to listen on (0.0.0.0)")  # noqa: S104 - probes come from outside
+    add("--decisions", type=Path, metavar="FILE", help="write every decision there, as lines of JSON for replay")
+
+
+def _adder(parser: argparse.ArgumentParser) -> Callable[..., None]:
+    """Give an `add_argument` whose default is overridden by the environment; a text default goes through `type`."""
+
+    def add(name: str, *, default: Any = None, **options: Any) -> None:
+        set_to = os.environ.get("INFLIGHT_" + name.removeprefix("--").replace("-", "_").upper())
+        if options.get("action") == "append":
+            read = options.get("type", str)
+            default = [read(value) for value in set_to.split(",")] if set_to else []
+        elif set_to is not None:
+            default = set_to
+        parser.add_argument(name, default=default, **options)
+
+    return add
+
+
+def _own_namespace() -> str:
+    return _OWN_NAMESPACE.read_text().strip() if _OWN_NAMESPACE.exists() else "default"
+
+
+def _identity() -> str:
+    return f"{socket.gethostname()}-{secrets.token_hex(3)}"
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run until SIGTERM or Ctrl-C; 2 where it cannot start."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    problems: list[BaseException] = []
+    try:
+        asyncio.run(_run(arguments))
+    except* (DocumentError, ApiError, OSError) as group:
+        problems += _flat(group)
+    for problem in problems:
+        print(f"run: {problem}", file=sys.stderr)
+    return 2 if problems else 0
+
+
+def _flat(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _flat(each)
+    else:
+        yield error
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    return Settings(
+        own_namespace=arguments.own_namespace,
+        identity=arguments.identity,
+        namespace=arguments.namespace,
+        resources=arguments.resources,
+        files=tuple(arguments.policy),
+        prometheus=arguments.prometheus,
+        tick_s=arguments.tick,
+        gateways=tuple(arguments.gateway),
+        gateway_label=arguments.gateway_label,
+        foreign_writer_hold_s=arguments.foreign_writer_hold,
+    )
+
+
+async def _run(arguments: argparse.Namespace) -> None:
+    latest, metrics = Latest(), ControllerMetrics()
+    recorders: list[Recorder] = [OnChange(log_changes), latest, metrics]
+    async with AsyncExitStack() as stack:
+        if arguments.decisions:
+            file = stack.enter_context(arguments.decisions.open("a"))
+            recorders.append(DecisionLog(file))
+        whole, controller = await stack.enter_async_context(
+            cluster_controller(_settings(arguments), SystemClock(), recorders)
+        )
+        await stack.enter_async_context(
+            serve_status(
+                latest,
+                arguments.port,
+                arguments.host,
+                unready=whole.unready,
+                metrics=lambda: metrics.exposition(whole.services, leads=whole.leads()),
+            )
+        )
+        await _until_told(whole.run(controller))
+
+
+async def _until_told(running: Any) -> None:
+    """Run until SIGTERM or SIGINT; what ends by itself has failed, and its error comes out."""
+    task = asyncio.ensure_future(running)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()

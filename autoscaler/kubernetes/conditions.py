@@ -1,0 +1,180 @@
+"""A policy's status, made of what was decided last: conditions with the HPA's reason names, numbers, why. No I/O.
+
+What is written is only what matters to a reader: a message that counts seconds, or a time, is never by itself a reason
+to write again.
+"""
+
+from collections.abc import Iterator, Mapping
+from math import ceil
+from typing import Any, NamedTuple
+
+from autoscaler.kubernetes.objects import timestamp
+from autoscaler.ports import Record
+
+Status = Mapping[str, Any]
+
+_STEERED = {
+    "secondPolicy": "AmbiguousTarget",
+    "foreignWriter": "ForeignWriter",
+    "override": "ManualOverride",
+    "paused": "Paused",
+}
+"""Rules under which the wish is not followed at all, the strongest first."""
+_STABILISED = frozenset({"scaleDown.delay", "scaleDown.toZeroDelay"})
+
+
+class Condition(NamedTuple):
+    """One condition as a reader sees it."""
+
+    type: str
+    holds: bool
+    reason: str
+    message: str
+
+
+class Facts(NamedTuple):
+    """All that a status is made of."""
+
+    generation: int
+    invalid: str = ""
+    """Why the policy cannot be followed as it is now; one that was followed before still is."""
+    problem: str = ""
+    """Why its target cannot be observed."""
+    dry_run: bool = False
+    record: Record | None = None
+    """The last decision; None before the first."""
+
+
+def conditions(facts: Facts) -> tuple[Condition, ...]:
+    """Give Ready, ScalingActive, AbleToScale and ScalingLimited, in this order."""
+    able, active, limited = _able(facts), _active(facts), _limited(facts)
+    first = next((each for each in (_legal(facts), able, active) if not each.holds), None)
+    if first is None:
+        ready = Condition("Ready", holds=True, reason="ScalingActive", message="the target follows the policy")
+    else:
+        ready = first._replace(type="Ready")
+    return ready, active, able, limited
+
+
+def _legal(facts: Facts) -> Condition:
+    return Condition("Ready", not facts.invalid, "InvalidPolicy", facts.invalid)
+
+
+def _able(facts: Facts) -> Condition:
+    error = facts.record.outcome.error if facts.record and facts.record.outcome else ""
+    rules = _rules(facts)
+    if facts.problem:
+        return Condition("AbleToScale", holds=False, reason="FailedGetScale", message=facts.problem)
+    if error:
+        return Condition("AbleToScale", holds=False, reason="FailedUpdateScale", message=error)
+    if not _STABILISED.isdisjoint(rules):
+        return Condition("AbleToScale", holds=True, reason="ScaleDownStabilized", message=", ".join(rules))
+    return Condition("AbleToScale", holds=True, reason="ReadyForNewScale", message="the scale can be read and written")
+
+
+def _active(facts: Facts) -> Condition:
+    record, rules = facts.record, _rules(facts)
+    if record is None:
+        return Condition("ScalingActive", holds=False, reason="NotDecidedYet", message="no decision has been taken yet")
+    for rule, reason in _STEERED.items():
+        if rule in rules:
+            return Condition("ScalingActive", holds=False, reason=reason, message=rules[rule])
+    if facts.dry_run:
+        return Condition("ScalingActive", holds=False, reason="DryRun", message="decided and recorded, never written")
+    if record.look.inflight is None:
+        return Condition("ScalingActive", holds=False, reason="FailedGetExternalMetric", message=record.look.problem)
+    return Condition("ScalingActive", holds=True, reason="ValidMetricFound", message=record.decision.wish.why)
+
+
+def _limited(facts: Facts) -> Condition:
+    rules = _rules(facts)
+    for rule, reason in (("maxReplicas", "TooManyReplicas"), ("minReplicas", "TooFewReplicas")):
+        if rule in rules:
+            return Condition("ScalingLimited", holds=True, reason=reason, message=rules[rule])
+    return Condition("ScalingLimited", holds=False, reason="DesiredWithinRange", message="the wish is within the range")
+
+
+def _rules(facts: Facts) -> dict[str, str]:
+    """Give the rules that changed the number, each with its why."""
+    return {each.rule: each.why for each in facts.record.decision.reasons} if facts.record else {}
+
+
+def status(facts: Facts, before: Status, now_s: float) -> dict[str, Any]:
+    """Make the status that a policy should have; from the one before come the times of what has not changed."""
+    known = {each["type"]: each for each in before.get("conditions") or ()}
+    made: dict[str, Any] = {
+        "observedGeneration": facts.generation,
+        "conditions": [_written(each, known.get(each.type), facts, now_s) for each in conditions(facts)],
+    }
+    for key in ("desiredReplicas", "readyReplicas", "inflight", "lastScaleTime", "lastDecision"):
+        if key in before:
+            made[key] = before[key]
+    if facts.record is not None:
+        made.update(_counted(facts.record))
+        made.update(_decided(facts.record, before, now_s))
+    return made
+
+
+def _written(condition: Condition, before: Status | None, facts: Facts, now_s: float) -> dict[str, Any]:
+    holds = "True" if condition.holds else "False"
+    same = before is not None and before["status"] == holds
+    return {
+        "type": condition.type,
+        "status": holds,
+        "reason": condition.reason,
+        "message": condition.message,
+        "observedGeneration": facts.generation,
+        "lastTransitionTime": before["lastTransitionTime"] if same and before else timestamp(now_s),
+    }
+
+
+def _counted(record: Record) -> dict[str, Any]:
+    inflight = record.look.inflight
+    return {
+        "desiredReplicas": record.decision.desired,
+        "readyReplicas": record.look.ready,
+        # Absent is unknown; null takes it away in a merge patch.
+        "inflight": None if inflight is None else ceil(max(inflight, record.look.latest)),
+    }
+
+
+def _decided(record: Record, before: Status, now_s: float) -> dict[str, Any]:
+    look, decision = record.look, record.decision
+    if decision.desired == look.replicas:
+        return {}
+    last = {
+        "time": timestamp(now_s),
+        "desired": decision.desired,
+        "wish": {key: value for key, value in decision.wish._asdict().items() if value is not None},
+        "reasons": [reason._asdict() for reason in decision.reasons],
+        "error": record.outcome.error if record.outcome else "",
+        **({"written": not record.outcome.error} if record.outcome else {}),
+    }
+    if _same_decision(last, before.get("lastDecision") or {}):
+        return {}
+    scaled = {"lastScaleTime": timestamp(now_s)} if last.get("written") else {}
+    return {"lastDecision": last, **scaled}
+
+
+def _same_decision(last: Status, before: Status) -> bool:
+    """Tell whether a decision is the one that was written before: in DryRun the same is decided at each tick."""
+    keys = ("desired", "error", "written")
+    return not last.get("written") and all(last.get(key) == before.get(key) for key in keys)
+
+
+def matters(status: Status, *, counts: bool = True) -> list[Any]:
+    """Give what two statuses must differ in for one to be worth writing; the count of requests only if asked for."""
+    last = status.get("lastDecision") or {}
+    return [
+        *_conditions(status),
+        status.get("observedGeneration"),
+        status.get("desiredReplicas"),
+        status.get("readyReplicas"),
+        (last.get("time"), last.get("desired"), last.get("error")),
+        status.get("inflight") if counts else None,
+    ]
+
+
+def _conditions(status: Status) -> Iterator[tuple[str, str, str]]:
+    for each in status.get("conditions") or ():
+        yield each["type"], each["status"], each["reason"]

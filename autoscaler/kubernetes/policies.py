@@ -1,0 +1,51 @@
+"""Policies as custom resources: each is read and checked as a file's would be; one that is wrong is kept with why."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from autoscaler.documents import Document, DocumentError
+from autoscaler.kubernetes.objects import Resource, unix_s
+from autoscaler.policy import API_VERSION, ScalingPolicy
+from autoscaler.validation import validated
+
+POLICIES = Resource(API_VERSION, "scalingpolicies")
+_METADATA = ("name", "namespace", "annotations", "labels")
+
+
+class PolicyResource(NamedTuple):
+    """One custom resource."""
+
+    policy: ScalingPolicy | None
+    """None where it is not legal; `problem` then says why."""
+    problem: str
+    uid: str
+    generation: int
+    created_s: float
+
+
+class Stored(NamedTuple):
+    """One custom resource with the status that it has; of the two, users of the policy watch the first."""
+
+    resource: PolicyResource
+    status: Mapping[str, Any]
+
+
+def stored(item: Mapping[str, Any]) -> Stored:
+    """Keep what matters of a custom resource."""
+    metadata = item["metadata"]
+    policy, problem = _read(item)
+    resource = PolicyResource(
+        policy, problem, metadata["uid"], metadata.get("generation", 0), unix_s(metadata["creationTimestamp"])
+    )
+    return Stored(resource, item.get("status") or {})
+
+
+def _read(item: Mapping[str, Any]) -> tuple[ScalingPolicy | None, str]:
+    """Read it as a document; of its metadata only what a document may have."""
+    metadata = {key: item["metadata"][key] for key in _METADATA if key in item["metadata"]}
+    value = {"apiVersion": API_VERSION, "kind": "ScalingPolicy", "metadata": metadata, "spec": item.get("spec")}
+    source = f"ScalingPolicy {metadata['namespace']}/{metadata['name']}"
+    try:
+        return validated(Document(source, value, {}), ScalingPolicy), ""
+    except DocumentError as error:
+        return None, "; ".join(problem.removeprefix(f"{source}:1: ") for problem in error.problems)
