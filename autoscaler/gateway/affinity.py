@@ -24,15 +24,18 @@ class AffinityCookie:
     """Reads and writes one service's cookie. Times are Unix seconds by a clock that never steps."""
 
     def __init__(self, key: bytes, service: str, affinity: Affinity) -> None:
-        self._key = key
-        self._service = service.encode()
+        scope = len(service.encode()).to_bytes(2, "big") + service.encode()
+        self._pod_hash = blake2b(scope, digest_size=_POD_BYTES, key=key[:64], person=b"pod")
+        self._sign_hash = blake2b(scope, digest_size=_SIGNATURE_BYTES, key=key[:64], person=b"sign")
         self._name = affinity.cookie.encode()
         self._timeout_s = affinity.timeout_s
         self._pods: dict[bytes, str] = {}
+        self._bytes_of: dict[str, bytes] = {}
 
     def know(self, pods: Iterable[str]) -> None:
         """Learn which pods there are; a cookie for any other one is read as none."""
-        self._pods = {self._hash(b"pod", pod.encode(), _POD_BYTES): pod for pod in pods}
+        self._bytes_of = {pod: _digest(self._pod_hash, pod.encode()) for pod in pods}
+        self._pods = {short: pod for pod, short in self._bytes_of.items()}
 
     def split(self, cookies: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
         """Part the values of `Cookie` headers into what the pod gets, byte for byte, and the values of ours."""
@@ -67,14 +70,16 @@ class AffinityCookie:
 
     def issue(self, pod: str, now_s: float, *, secure: bool) -> bytes:
         """Write the whole `Set-Cookie` line that binds a client to a pod."""
-        body = self._hash(b"pod", pod.encode(), _POD_BYTES) + _ISSUED.pack(int(now_s))
+        body = (self._bytes_of.get(pod) or _digest(self._pod_hash, pod.encode())) + _ISSUED.pack(int(now_s))
         value = base64.urlsafe_b64encode(body + self._sign(body))
         line = b"Set-Cookie: %b=%b; Max-Age=%d; Path=/; HttpOnly; SameSite=Lax" % (self._name, value, self._timeout_s)
         return line + (b"; Secure\r\n" if secure else b"\r\n")
 
     def _sign(self, body: bytes) -> bytes:
-        return self._hash(b"sign", body, _SIGNATURE_BYTES)
+        return _digest(self._sign_hash, body)
 
-    def _hash(self, purpose: bytes, data: bytes, size: int) -> bytes:
-        scope = len(self._service).to_bytes(2, "big") + self._service
-        return blake2b(scope + data, digest_size=size, key=self._key[:64], person=purpose).digest()
+
+def _digest(keyed: blake2b, data: bytes) -> bytes:
+    hashed = keyed.copy()
+    hashed.update(data)
+    return hashed.digest()

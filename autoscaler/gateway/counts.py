@@ -27,6 +27,8 @@ class Ending(Enum):
     BAD_REQUEST = "bad_request"
     BODY_TOO_LARGE = "body_too_large"
 
+    __hash__ = object.__hash__
+
 
 class Histogram:
     """Counts by upper bound, and their sum."""

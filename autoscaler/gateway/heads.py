@@ -27,7 +27,8 @@ _HOP_BY_HOP = frozenset(
 _OURS_IN_REQUESTS = frozenset(
     {b"expect", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-request-id", b"cookie"}
 )
-_NEVER_NAMED = frozenset({b"host", b"content-length", b"close", b"upgrade"})
+_DROPPED_IN_REQUESTS = _HOP_BY_HOP | _OURS_IN_REQUESTS
+_NEVER_NAMED = frozenset({b"", b"host", b"content-length", b"close", b"keep-alive", b"upgrade"})
 """What `Connection` cannot take off, whatever it says."""
 _LONGEST_REQUEST_ID = 128
 _CONTENT_LENGTH = b"content-length"
@@ -52,6 +53,8 @@ class RequestHead(NamedTuple):
     upgrade: bytes
     """The protocol that the client would switch to, in lower case; empty for none."""
     content_length: int | None
+    named: frozenset[bytes]
+    """The headers that its `Connection` says are for this hop only."""
     is_probe: bool
     """Whether it asks only if somebody is there, which must not start a pod."""
 
@@ -90,6 +93,7 @@ def read_request(method: str, target: str, headers: Headers) -> RequestHead:
         b",".join(found.get(b"expect", ())).lower(),
         _upgrade(found),
         _length(found.get(_CONTENT_LENGTH, ())),
+        _named(found.get(b"connection", ())),
         any(value.lower().startswith(_PROBES) for value in found.get(b"user-agent", ())),
     )
 
@@ -134,7 +138,7 @@ def request_bytes(
     head: RequestHead, cookies: Iterable[bytes], forwarded: Forwarded, request_id: bytes, *, chunked: bool
 ) -> bytes:
     """Write the head that the pod gets; `cookies` are the client's without ours."""
-    dropped = _HOP_BY_HOP | _OURS_IN_REQUESTS | _named(head.headers)
+    dropped = _DROPPED_IN_REQUESTS | head.named if head.named else _DROPPED_IN_REQUESTS
     came: dict[bytes, bytes] = {}
     lines = [b"%b %b HTTP/1.1\r\n" % (head.method, head.target)]
     for name, value in head.headers:
@@ -167,7 +171,8 @@ def _forwarded_lines(came: Mapping[bytes, bytes], by: Forwarded, host: bytes, re
 
 def response_bytes(status: int, reason: bytes, headers: Headers, added: Iterable[bytes]) -> bytes:
     """Write the head that the client gets; `added` are whole lines, how the body ends among them."""
-    dropped = _HOP_BY_HOP | _named(headers)
+    named = _named([value for name, value in headers if name.lower() == b"connection"])
+    dropped = _HOP_BY_HOP | named if named else _HOP_BY_HOP
     lines = [b"HTTP/1.1 %d %b\r\n" % (status, reason)]
     lines.extend(b"%b: %b\r\n" % (name, value) for name, value in headers if name.lower() not in dropped)
     lines.extend(added)
@@ -194,13 +199,11 @@ def is_event_stream(headers: Headers) -> bool:
     return _value(headers, b"content-type").lower().startswith(b"text/event-stream")
 
 
-def _named(headers: Headers) -> frozenset[bytes]:
+def _named(connections: Sequence[bytes]) -> frozenset[bytes]:
     """The headers that `Connection` says are for this hop only."""
-    tokens: set[bytes] = set()
-    for name, value in headers:
-        if name.lower() == b"connection":
-            tokens.update(token.strip() for token in value.lower().split(b","))
-    return frozenset(tokens - _NEVER_NAMED)
+    if not connections:
+        return frozenset()
+    return frozenset(map(bytes.strip, b",".join(connections).lower().split(b","))) - _NEVER_NAMED
 
 
 def _value(headers: Headers, name: bytes) -> bytes:
