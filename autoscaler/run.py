@@ -4,9 +4,11 @@ Rules:
 1. Ticks lie on a fixed grid; one that was missed is not made up for.
 2. A wake-up decides at once on what the streams say; it waits for no tick, no scrape and no slow Prometheus.
 3. A write that hangs delays its own service only: the others go on being decided.
+4. Nothing is decided on what was observed before a write that has begun since: it is observed anew.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from math import floor
 from typing import Protocol
@@ -100,6 +102,8 @@ class Controller:
         self._seen_s: dict[ServiceName, float] = {}
         self._wake_ups = wake_ups or WakeUps()
         self._writing: set[ServiceName] = set()
+        self._writes: Counter[ServiceName] = Counter()
+        """How many have begun."""
         self._missed: set[ServiceName] = set()
         """Woken while a write of theirs was under way: decided again right after it."""
 
@@ -111,17 +115,21 @@ class Controller:
 
     async def _tick_forever(self, group: asyncio.TaskGroup) -> None:
         never = asyncio.Event()
+        tick = floor(self._clock.now() / self._tick_s)
         while True:
             await self._decide(group, self._services, await self._read())
             self._seen_s = {name: seen_s for name, seen_s in self._seen_s.items() if name in self._services}
-            next_tick_s = (floor(self._clock.now() / self._tick_s) + 1) * self._tick_s
-            await self._clock.sleep_until(next_tick_s, never)
+            # A timer may go off a rounding error early, which is no reason to tick twice at one point of the grid.
+            tick = max(tick, floor(self._clock.now() / self._tick_s)) + 1
+            await self._clock.sleep_until(tick * self._tick_s, never)
 
     async def _answer_wake_ups(self, group: asyncio.TaskGroup) -> None:
         while True:
-            woken = await self._wake_ups.take()
-            self._missed |= woken & self._writing
-            await self._decide(group, woken, {})
+            for service in await self._decide(group, await self._wake_ups.take(), {}):
+                if service in self._writing:
+                    self._missed.add(service)
+                else:
+                    self._wake_ups.add(service)
 
     async def _read(self) -> Mapping[ServiceName, Reading]:
         if self._metered is None or not self._queries:
@@ -130,19 +138,24 @@ class Controller:
 
     async def _decide(
         self, group: asyncio.TaskGroup, names: Iterable[ServiceName], readings: Mapping[ServiceName, Reading]
-    ) -> None:
-        fleets = await self._target.observe([name for name in names if name in self._services])
+    ) -> list[ServiceName]:
+        """Decide on services; gives those that could not be, because a write of theirs came in between."""
+        begun = {name: self._writes[name] for name in names if name in self._services}
+        fleets = await self._target.observe(list(begun))
+        busy = [name for name in fleets if name in self._writing or self._writes[name] != begun[name]]
         looks = {
             name: (self._look(name, fleet, readings.get(name)), fleet)
             for name, fleet in fleets.items()
-            if name not in self._writing and name in self._services
+            if name not in busy and name in self._services
         }
         for taken in step(self._services, looks):
             if taken.order is None:
                 self._record(taken, None)
             else:
                 self._writing.add(taken.service)
+                self._writes[taken.service] += 1
                 group.create_task(self._write(taken))
+        return busy
 
     def _look(self, name: ServiceName, fleet: Fleet, reading: Reading | None) -> Look:
         now_s = self._clock.now()
