@@ -1,0 +1,286 @@
+"""What `kubectl apply -k` installs, on a real API server."""
+
+import dataclasses
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from control_plane import RefusedError
+
+from autoscaler.validation import read_policies
+
+pytestmark = pytest.mark.program
+
+MANIFESTS = Path(__file__).parents[2] / "manifests"
+BASE = MANIFESTS / "base"
+EXAMPLES = MANIFESTS / "examples"
+POD_COST = "controller.kubernetes.io/pod-deletion-cost"
+OWN = "inflight-system"
+IN_THE_CLUSTER_AS_A_WHOLE = {
+    *("Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"),
+    *("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"),
+}
+
+
+def kubectl(control_plane, *arguments, account=None, body=None):
+    """Run kubectl and return what it printed; a failure shows what it said."""
+    told = subprocess.run(
+        ["kubectl", *arguments],
+        env=control_plane.environment(account),
+        input=body,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if told.returncode:
+        raise RefusedError(told.returncode, told.stderr)
+    return told.stdout
+
+
+def objects(control_plane, folder):
+    return list(yaml.safe_load_all(kubectl(control_plane, "kustomize", str(folder))))
+
+
+def apply(control_plane, folder, *options):
+    told = kubectl(control_plane, "apply", "--server-side", "--force-conflicts", "-k", str(folder), *options)
+    assert "Warning" not in told
+    return told
+
+
+@pytest.fixture(scope="module")
+def installed(control_plane):
+    """What the first lines of the README's chapter do, and the controller's account as kubectl's."""
+    apply(control_plane, MANIFESTS)
+    kubectl(control_plane, "wait", "--for=condition=Established", "crd/scalingpolicies.inflight.dev", "--timeout=20s")
+    control_plane.wait(f"/api/v1/namespaces/{OWN}/serviceaccounts", lambda found: "inflight-controller" in found)
+    return control_plane.service_account(OWN, "inflight-controller")
+
+
+def test_all_of_it_can_be_applied_twice(control_plane, installed):
+    apply(control_plane, MANIFESTS)
+
+
+def test_it_has_no_policy_in_it_because_kubectl_could_not_apply_one(control_plane):
+    assert "ScalingPolicy" not in {each["kind"] for each in objects(control_plane, MANIFESTS)}
+
+
+def test_controller_and_gateway_become_as_many_pods_as_they_should(control_plane, installed):
+    pods = f"/api/v1/namespaces/{OWN}/pods"
+    found = control_plane.wait(pods, lambda pods: len(pods) == 3)
+    names = sorted(pod["metadata"]["labels"]["app.kubernetes.io/name"] for pod in found.values())
+    assert names == ["inflight-controller", "inflight-controller", "inflight-gateway"]
+
+
+def test_no_pod_of_ours_could_do_more_than_it_must(control_plane):
+    for each in objects(control_plane, MANIFESTS):
+        if each["kind"] != "Deployment":
+            continue
+        spec = each["spec"]["template"]["spec"]
+        (container,) = spec["containers"]
+        assert spec["securityContext"]["runAsNonRoot"]
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        }
+        assert container["resources"]["limits"]["memory"]
+        assert container["readinessProbe"]
+        assert container["livenessProbe"]
+
+
+@pytest.mark.parametrize("overlay", ["local", "namespaced"])
+def test_an_overlay_can_be_applied(control_plane, installed, overlay):
+    apply(control_plane, MANIFESTS / "overlays" / overlay, "--dry-run=server")
+
+
+def test_one_namespace_needs_nothing_of_the_cluster_as_a_whole(control_plane):
+    found = objects(control_plane, MANIFESTS / "overlays" / "namespaced")
+    assert not {each["kind"] for each in found} & IN_THE_CLUSTER_AS_A_WHOLE
+    assert {each["metadata"].get("namespace") for each in found} == {"default"}
+
+
+def test_one_namespace_gets_its_policies_from_a_file_that_is_legal(control_plane):
+    (policy,) = read_policies([MANIFESTS / "overlays" / "namespaced" / "policies.yaml"])
+    (mounted,) = [
+        each for each in objects(control_plane, MANIFESTS / "overlays" / "namespaced") if each["kind"] == "ConfigMap"
+    ]
+    assert yaml.safe_load(mounted["data"]["policies.yaml"])["metadata"]["name"] == policy.metadata.name
+
+
+def test_one_namespace_grants_what_the_whole_cluster_does_but_for_the_resources_it_has_not(control_plane):
+    def granted(folder, kind, name):
+        (role,) = [
+            each
+            for each in objects(control_plane, folder)
+            if each["kind"] == kind and each["metadata"]["name"] == f"inflight-{name}"
+        ]
+        return {
+            (group, resource, verb)
+            for rule in role["rules"]
+            for group in rule["apiGroups"]
+            for resource in rule["resources"]
+            for verb in rule["verbs"]
+        }
+
+    for name in ("controller", "gateway"):
+        whole = granted(MANIFESTS, "ClusterRole", name)
+        one = granted(MANIFESTS / "overlays" / "namespaced", "Role", name)
+        assert {grant for grant in whole if grant[0] not in {"inflight.dev", "events.k8s.io"}} == one
+
+
+def test_an_operated_prometheus_is_told_by_a_component(control_plane, installed, tmp_path):
+    control_plane.patch(
+        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/podmonitors.monitoring.coreos.com"
+        "?fieldManager=tests&force=true",
+        operators_definition(),
+        "application/apply-patch+yaml",
+    )
+    kubectl(control_plane, "wait", "--for=condition=Established", "crd/podmonitors.monitoring.coreos.com")
+    own = {
+        "resources": [os.path.relpath(MANIFESTS, tmp_path)],
+        "components": [os.path.relpath(MANIFESTS / "components" / "prometheus-operator", tmp_path)],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(own))
+    apply(control_plane, tmp_path)
+    path = f"/apis/monitoring.coreos.com/v1/namespaces/{OWN}/podmonitors/inflight"
+    assert control_plane.get(path)["spec"]["podMetricsEndpoints"][0]["honorLabels"] is True
+
+
+def operators_definition():
+    """The operator's own definition, as far as it matters here: any content."""
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "podmonitors.monitoring.coreos.com"},
+        "spec": {
+            "group": "monitoring.coreos.com",
+            "names": {"kind": "PodMonitor", "plural": "podmonitors"},
+            "scope": "Namespaced",
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
+        },
+    }
+
+
+def test_prometheus_understands_the_scrape_config(promtool_binary, tmp_path):
+    config = yaml.safe_load((BASE / "prometheus" / "scrape.yaml").read_text())
+    (job,) = config["scrape_configs"]
+    assert job.pop("kubernetes_sd_configs") == [{"role": "pod", "namespaces": {"names": [OWN]}}]
+    job["static_configs"] = [{"targets": ["a:1"]}]  # Debian's build of Prometheus knows no Kubernetes
+    file = tmp_path / "prometheus.yaml"
+    file.write_text(yaml.safe_dump(config))
+    checked = subprocess.run([promtool_binary, "check", "config", file], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_reference_service_can_be_applied_and_gets_a_gpu_for_each_replica(control_plane, installed):
+    apply(control_plane, EXAMPLES / "stable-diffusion")
+    try:
+        pods = control_plane.wait("/api/v1/namespaces/default/pods", lambda pods: pods, selector="app=knative-sd-demo")
+        (container,) = next(iter(pods.values()))["spec"]["containers"]
+        assert container["resources"]["limits"] == {"nvidia.com/gpu": "1"}
+        assert container["image"].partition("@")[2].startswith("sha256:")
+        (row,) = kubectl(control_plane, "get", "spol", "knative-sd-demo", "--no-headers").splitlines()
+        assert row.split()[:3] == ["knative-sd-demo", "0", "10"]
+    finally:
+        kubectl(control_plane, "delete", "-k", str(EXAMPLES / "stable-diffusion"), "--wait=false")
+
+
+def test_applying_the_reference_service_again_leaves_its_replicas_to_the_autoscaler(control_plane, namespace):
+    body = yaml.safe_load((EXAMPLES / "stable-diffusion" / "deployment.yaml").read_text().split("---")[0])
+    text = yaml.safe_dump(body)
+    scale = f"/apis/apps/v1/namespaces/{namespace}/deployments/knative-sd-demo/scale"
+    kubectl(control_plane, "apply", "--server-side", "-n", namespace, "-f", "-", body=text)
+    control_plane.patch(scale, {"spec": {"replicas": 3}})
+    kubectl(control_plane, "apply", "--server-side", "-n", namespace, "-f", "-", body=text)
+    assert control_plane.get(scale)["spec"]["replicas"] == 3
+
+
+def test_the_least_that_a_policy_says_can_be_applied_and_is_shown(control_plane, installed, namespace):
+    kubectl(control_plane, "apply", "-n", namespace, "-f", str(EXAMPLES / "minimal.yaml"))
+    header, row = kubectl(control_plane, "get", "spol", "-n", namespace).splitlines()
+    assert header.split() == ["NAME", "MIN", "MAX", "DESIRED", "READY", "INFLIGHT", "REASON", "AGE"]
+    assert row.split()[:2] == ["my-model", "10"]
+
+
+# What the controller's account may do to a pod.
+
+
+@pytest.fixture
+def pod(control_plane, installed, namespace):
+    container = {"name": "web", "image": "before"}
+    body = {
+        "metadata": {"name": "web", "labels": {"app": "web"}, "annotations": {"theirs": "before"}},
+        "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
+    }
+    return control_plane.create(f"/api/v1/namespaces/{namespace}/pods", body)
+
+
+def as_account(control_plane, kubeconfig):
+    """The same cluster to somebody else; kubectl would read what it is to patch, which the account may not."""
+    (user,) = yaml.safe_load(kubeconfig.read_text())["users"]
+    return dataclasses.replace(control_plane, token=user["user"]["token"])
+
+
+def patch(cluster, pod, body):
+    path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
+    return cluster.patch(path, body, "application/strategic-merge-patch+json")
+
+
+def annotated(**annotations):
+    return {"metadata": {"annotations": annotations}}
+
+
+@pytest.mark.parametrize("cost", ["-100", "7", None])
+def test_the_deletion_cost_can_be_set_changed_and_taken_off(control_plane, installed, pod, cost):
+    patch(as_account(control_plane, installed), pod, annotated(**{POD_COST: "1"}))
+    patched = patch(as_account(control_plane, installed), pod, annotated(**{POD_COST: cost}))
+    assert patched["metadata"]["annotations"].get(POD_COST) == cost
+    assert patched["metadata"]["annotations"]["theirs"] == "before"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"spec": {"containers": [{"name": "web", "image": "after"}]}}, "may not change a pod's spec"),
+        ({"spec": {"activeDeadlineSeconds": 1}}, "may not change a pod's spec"),
+        (annotated(theirs="after"), "may change no annotation"),
+        (annotated(theirs=None), "may change no annotation"),
+        (annotated(ours="after"), "may change no annotation"),
+        ({"metadata": {"labels": {"app": "after"}}}, "labels, finalizers or owners"),
+        ({"metadata": {"labels": {"app": None}}}, "labels, finalizers or owners"),
+        ({"metadata": {"finalizers": ["inflight.dev/after"]}}, "labels, finalizers or owners"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_nothing_else_of_a_pod_can_be_changed_by_the_controller(control_plane, installed, pod, change, why):
+    with pytest.raises(RefusedError, match=why):
+        patch(as_account(control_plane, installed), pod, change)
+
+
+def test_what_the_controller_may_not_change_others_may(control_plane, pod):
+    body = {"spec": {"containers": [{"name": "web", "image": "after"}]}}
+    assert patch(control_plane, pod, body)["spec"]["containers"][0]["image"] == "after"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "delete pods",
+        "create pods",
+        "get secrets",
+        "create pods/exec",
+        "update deployments.apps",
+        "patch deployments.apps",
+        "patch scalingpolicies.inflight.dev",
+        "create serviceaccounts/token",
+        "update clusterroles.rbac.authorization.k8s.io",
+    ],
+)
+def test_the_accounts_can_do_no_harm(control_plane, installed, asked):
+    for account in ("inflight-controller", "inflight-gateway"):
+        with pytest.raises(RefusedError):
+            kubectl(control_plane, "auth", "can-i", *asked.split(), f"--as=system:serviceaccount:{OWN}:{account}", "-A")
