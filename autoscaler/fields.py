@@ -8,6 +8,7 @@ reads as absent. What no schema can say is a rule in CEL beside the check in Pyt
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated, Any, TypeGuard
 
 from pydantic import (
@@ -25,6 +26,9 @@ from pydantic_core import CoreSchema, core_schema
 
 DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
 PERCENT_PATTERN = r"^[0-9]+(\.[0-9]+)?%$"
+
+DIGITS = 10
+"""Significant digits of a number that is written: enough for what people write, few enough to hide rounding."""
 
 LONGEST_TEXT = 32
 """Characters of a duration or a percentage: the API server wants to know how long a rule can take."""
@@ -52,7 +56,7 @@ def format_duration(seconds: float) -> str:
     for unit in ("h", "m"):
         if seconds and seconds % _UNIT_S[unit] == 0:
             return f"{seconds / _UNIT_S[unit]:.0f}{unit}"
-    return f"{seconds:.10g}s"
+    return f"{_number(seconds)}s"
 
 
 def parse_percent(text: object) -> float:
@@ -64,7 +68,12 @@ def parse_percent(text: object) -> float:
 
 def format_percent(ratio: float) -> str:
     """Write a ratio as a percentage."""
-    return f"{ratio * 100:.10g}%"
+    return f"{_number(ratio * 100)}%"
+
+
+def _number(value: float) -> str:
+    """Write a number down to billionths, without an exponent, which the patterns do not know."""
+    return f"{Decimal(f'{value:.{DIGITS}g}'):.9f}".rstrip("0").rstrip(".")
 
 
 def rule(cel: str, message: str) -> Any:

@@ -37,6 +37,8 @@ class SettingError(ValueError):
 
     def __init__(self, key: str, value: object, legal: str) -> None:
         super().__init__(f"{key} is {value!r}: must be {legal}")
+        self.key = key
+        self.legal = legal
 
 
 class Resolved(NamedTuple):

@@ -7,6 +7,7 @@ import re
 from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic.alias_generators import to_camel
 
 from algorithms.knative_scale import ScaleOptions
 from autoscaler.algorithm_settings import AlgorithmChoice
@@ -22,6 +23,7 @@ from autoscaler.fields import (
     rule,
 )
 from autoscaler.hpa_settings import Bounds
+from autoscaler.knative import SettingError
 
 GROUP = "inflight.dev"
 API_VERSION = "inflight.dev/v1alpha1"
@@ -217,13 +219,20 @@ class PolicySpec(ResourceModel):
         if self.min_replicas > self.max_replicas:
             raise ValueError(f"minReplicas: must be at most maxReplicas, which is {self.max_replicas}")
         self._idles_below_its_minimum()
-        self.kpa_options()
+        self._is_legal_in_knative()
         return self
 
     def _idles_below_its_minimum(self) -> None:
         idle = self.algorithm.keda.idle_replica_count if self.algorithm.keda else None
         if idle is not None and idle >= self.min_replicas:
             raise ValueError(f"algorithm.keda.idleReplicaCount: {_IDLE_BELOW}, which is {self.min_replicas}")
+
+    def _is_legal_in_knative(self) -> None:
+        try:
+            self.kpa_options()
+        except SettingError as error:
+            key = to_camel(error.key.rpartition("/")[2].replace("-", "_"))
+            raise ValueError(f"algorithm.kpa.{key}: must be {error.legal}") from error
 
     def kpa_options(self) -> ScaleOptions | None:
         """Resolve the settings of `kpa`, where that is chosen; raises ValueError on what Knative refuses."""

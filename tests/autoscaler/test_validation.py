@@ -1,0 +1,343 @@
+"""Malformed policies: each problem is told with file, line, key, value and what is legal, in the order of the file."""
+
+import pytest
+
+from autoscaler.documents import DocumentError
+from autoscaler.validation import read_policies
+
+HEAD = """\
+apiVersion: inflight.dev/v1alpha1
+kind: ScalingPolicy
+metadata:
+  name: sd
+spec:
+  scaleTargetRef: {name: sd}
+"""
+SPEC_KEYS = (
+    "scaleTargetRef, backends, minReplicas, maxReplicas, containerConcurrency, targetUtilization, algorithm, "
+    "scaleDown, metrics, traffic, mode"
+)
+LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+
+
+@pytest.fixture
+def problems(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def problems_of(**files):
+        paths = []
+        for name, text in files.items():
+            path = tmp_path / f"{name}.yaml"
+            path.write_text(text)
+            paths.append(path.relative_to(tmp_path))
+        with pytest.raises(DocumentError) as caught:
+            read_policies(paths)
+        return caught.value.problems
+
+    return problems_of
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        # Unknown keys, at every level.
+        ("  scaleDwn: {}", f"scaleDwn: unknown key; legal here: {SPEC_KEYS}"),
+        (
+            "  scaleDown: {dealy: 1s}",
+            "scaleDown.dealy: unknown key; legal here: delay, toZeroDelay",
+        ),
+        (
+            "  algorithm: {concurrency: {window: 60s}}",
+            (
+                "algorithm.concurrency.window: unknown key; legal here: stableWindow, panicWindow, panicThreshold, "
+                "maxScaleUpRate, maxScaleDownRate, safety"
+            ),
+        ),
+        ("  algorithm: {mpa: {a: 1}}", "algorithm.mpa.a: unknown key; legal here: "),
+        (
+            "  traffic: {hosts: [a], queue: {length: 1}}",
+            "traffic.queue.length: unknown key; legal here: maxLength, timeout",
+        ),
+        (
+            "  traffic: {hosts: [a], paths: [{match: [/], class: Pass, max: 1}]}",
+            "traffic.paths[0].max: unknown key; legal here: match, class, wake, maxPerPod",
+        ),
+        (
+            "  traffic: {hosts: [a], affinity: {cookie: {ttl: 1s}}}",
+            "traffic.affinity.cookie.ttl: unknown key; legal here: name, timeout",
+        ),
+        # Wrong types.
+        ("  minReplicas: three", 'minReplicas: "three": must be a valid integer'),
+        ('  maxReplicas: "3"', 'maxReplicas: "3": must be a valid integer'),
+        ("  maxReplicas: true", "maxReplicas: true: must be a valid integer"),
+        ("  maxReplicas: 2.5", "maxReplicas: 2.5: must be a valid integer"),
+        ("  mode: active", "mode: \"active\": must be 'Active' or 'DryRun'"),
+        ("  mode: [Active]", "mode: [\"Active\"]: must be 'Active' or 'DryRun'"),
+        ("  scaleDown: 30s", 'scaleDown: "30s": must be a mapping with keys such as: delay, toZeroDelay'),
+        (
+            "  algorithm: kpa",
+            'algorithm: "kpa": must be a mapping with keys such as: concurrency, kpa, mpa, hpa, keda',
+        ),
+        ("  traffic: {hosts: a.example.com}", 'traffic.hosts: "a.example.com": must be a list'),
+        ("  traffic: {hosts: {a: b}}", "traffic.hosts: must be a list"),
+        ("  traffic: {hosts: [3]}", "traffic.hosts[0]: 3: must be a valid string"),
+        (
+            "  traffic: {hosts: [a], paths: [{match: [/], class: Pass, wake: no}]}",
+            'traffic.paths[0].wake: "no": must be a valid boolean',
+        ),
+        ("  metrics: {prometheus: {query: 3}}", "metrics.prometheus.query: 3: must be a valid string"),
+        # Ranges.
+        ("  minReplicas: -1", "minReplicas: -1: must be 0 to 10000"),
+        ("  maxReplicas: 0", "maxReplicas: 0: must be 1 to 10000"),
+        ("  maxReplicas: 10001", "maxReplicas: 10001: must be 1 to 10000"),
+        ("  containerConcurrency: 1001", "containerConcurrency: 1001: must be 0 to 1000"),
+        ("  traffic: {hosts: [a], port: 65536}", "traffic.port: 65536: must be 1 to 65535"),
+        ("  targetUtilization: 101%", 'targetUtilization: "101%": must be 1% to 100%'),
+        ("  targetUtilization: 0.7", "targetUtilization: 0.7: must be a percentage such as 70%"),
+        ("  scaleDown: {delay: 61m}", 'scaleDown.delay: "61m": must be 0s to 1h'),
+        ("  scaleDown: {delay: 30}", "scaleDown.delay: 30: must be a duration such as 30s, 10m or 1h30m"),
+        (
+            "  algorithm: {concurrency: {stableWindow: 5s}}",
+            'algorithm.concurrency.stableWindow: "5s": must be 6s to 1h',
+        ),
+        (
+            "  algorithm: {concurrency: {stableWindow: 6500ms}}",
+            'algorithm.concurrency.stableWindow: "6500ms": must be whole seconds',
+        ),
+        (
+            "  algorithm: {concurrency: {panicThreshold: 109%}}",
+            'algorithm.concurrency.panicThreshold: "109%": must be 110% to 1000%',
+        ),
+        (
+            "  algorithm: {concurrency: {maxScaleUpRate: 1}}",
+            "algorithm.concurrency.maxScaleUpRate: 1: must be greater than 1",
+        ),
+        (
+            "  algorithm: {concurrency: {maxScaleUpRate: .inf}}",
+            "algorithm.concurrency.maxScaleUpRate: Infinity: must be a finite number",
+        ),
+        (
+            f"  scaleDown: {{delay: '{'9' * 400}s'}}",
+            f'scaleDown.delay: "{"9" * 59}...: must be a duration such as 30s, 10m or 1h30m',
+        ),
+        # Patterns.
+        (
+            "  traffic: {hosts: ['a b']}",
+            r'traffic.hosts[0]: "a b": must match ^(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$',
+        ),
+        (
+            "  traffic: {hosts: [a], paths: [{match: [x], class: Pass}]}",
+            'traffic.paths[0].match[0]: "x": must match ^/[^ ?#]*$',
+        ),
+        (
+            "  metrics: {prometheus: {serverAddress: prometheus:9090}}",
+            'metrics.prometheus.serverAddress: "prometheus:9090": must match ^https?://[^ ]+$',
+        ),
+        # What must be there.
+        ("  traffic: {}", "traffic.hosts: is required"),
+        ("  traffic: {hosts: null}", "traffic.hosts: is required"),
+        ("  traffic: {hosts: []}", "traffic.hosts: []: must have at least 1"),
+        ("  traffic: {hosts: [a], paths: [{match: [/]}]}", "traffic.paths[0].class: is required"),
+        # Rules across keys.
+        ("  minReplicas: 11", "minReplicas: 11: must be at most maxReplicas, which is 10"),
+        (
+            "  algorithm: {kpa: {}, mpa: {}}",
+            "algorithm: must have exactly one of concurrency, kpa, mpa, hpa, keda; has kpa and mpa",
+        ),
+        ("  algorithm: {}", "algorithm: must have exactly one of concurrency, kpa, mpa, hpa, keda; has none"),
+        ("  algorithm: {mpa: }", "algorithm: must have exactly one of concurrency, kpa, mpa, hpa, keda; has none"),
+        (
+            "  metrics: {prometheus: {query: up}}",
+            (
+                'metrics.prometheus.query: "up": needs `series` beside it, the raw series behind the query, such as '
+                "inflight_requests; only from `sum by (namespace, service) (SELECTOR)` can it be read"
+            ),
+        ),
+        # What Knative refuses.
+        (
+            "  algorithm: {kpa: {window: 5s}}",
+            'algorithm.kpa.window: "5s": must be 6s to 1h',
+        ),
+        (
+            "  algorithm: {kpa: {minScale: 5, maxScale: 2}}",
+            "algorithm.kpa.minScale: 5: must be at most 2, the max-scale",
+        ),
+        (
+            "  algorithm: {kpa: {activationScale: 11}}",
+            "algorithm.kpa.activationScale: 11: must be within min-scale and max-scale",
+        ),
+        (
+            "  algorithm: {kpa: {initialScale: 0}}",
+            "algorithm.kpa.initialScale: 0: must be at least 1 unless the cluster allows zero",
+        ),
+        ("  algorithm: {kpa: {maxScaleDownRate: 1}}", "algorithm.kpa.maxScaleDownRate: 1: must be greater than 1"),
+        (
+            "  algorithm: {kpa: {targetBurstCapacity: -0.5}}",
+            "algorithm.kpa.targetBurstCapacity: -0.5: must be at least 0, or exactly -1",
+        ),
+        (
+            "  algorithm: {kpa: {scaleDownDelay: 2h}}",
+            'algorithm.kpa.scaleDownDelay: "2h": must be 0s to 1h',
+        ),
+        (
+            "  algorithm: {kpa: {progressDeadline: 0s}}",
+            'algorithm.kpa.progressDeadline: "0s": must be 1ms to 24h',
+        ),
+        ("  algorithm: {kpa: {target: 0}}", "algorithm.kpa.target: 0: must be greater than or equal to 0.01"),
+        # What the HPA and KEDA refuse.
+        (
+            "  algorithm: {hpa: {behavior: {scaleUp: {policies: []}}}}",
+            "algorithm.hpa.behavior.scaleUp.policies: []: must have at least 1",
+        ),
+        (
+            "  algorithm: {hpa: {behavior: {scaleUp: {tolerance: 0.1}}}}",
+            'algorithm.hpa.behavior.scaleUp.tolerance: 0.1: must be a quantity in quotes, such as "0.05" or "50m"',
+        ),
+        (
+            "  algorithm: {hpa: {behavior: {scaleDown: {stabilizationWindowSeconds: 3601}}}}",
+            "algorithm.hpa.behavior.scaleDown.stabilizationWindowSeconds: 3601: must be 0 to 3600",
+        ),
+        (
+            "  algorithm: {hpa: {behavior: {scaleDown: {policies: [{type: Pod, value: 1, periodSeconds: 1}]}}}}",
+            "algorithm.hpa.behavior.scaleDown.policies[0].type: \"Pod\": must be 'Pods' or 'Percent'",
+        ),
+        (
+            "  algorithm: {hpa: {behavior: {scaleDown: {policies: [{type: Pods, value: 1, periodSeconds: 1801}]}}}}",
+            "algorithm.hpa.behavior.scaleDown.policies[0].periodSeconds: 1801: must be 1 to 1800",
+        ),
+        (
+            "  algorithm: {keda: {idleReplicaCount: 0}}",
+            "algorithm.keda.idleReplicaCount: 0: must be below minReplicas, which is 0",
+        ),
+        (
+            "  algorithm: {keda: {pollingInterval: 500ms}}",
+            'algorithm.keda.pollingInterval: "500ms": must be 1s to 1h',
+        ),
+        (
+            "  algorithm: {keda: {fallback: {replicas: 3}}}",
+            "algorithm.keda.fallback.failureThreshold: is required",
+        ),
+    ],
+)
+def test_a_malformed_spec_is_told_in_one_line(problems, line, problem):
+    assert problems(policy=f"{HEAD}{line}\n") == [f"policy.yaml:7: spec.{problem}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "- a\n",
+            'policy.yaml:1: document: ["a"]: must be a mapping with keys such as: apiVersion, kind, metadata, spec',
+        ),
+        (
+            "hello\n",
+            'policy.yaml:1: document: "hello": must be a mapping with keys such as: apiVersion, kind, metadata, spec',
+        ),
+        ("", "policy.yaml: has no document"),
+        ("# nothing\n---\n", "policy.yaml: has no document"),
+        ("a: [\n", "policy.yaml:2: this is no YAML: expected the node content, but found '<stream end>'"),
+        (HEAD + HEAD[:34], "policy.yaml:7: apiVersion: said twice, first on line 1"),
+        (
+            HEAD.replace("v1alpha1", "v2"),
+            "policy.yaml:1: apiVersion: \"inflight.dev/v2\": must be 'inflight.dev/v1alpha1'",
+        ),
+        (HEAD.replace("ScalingPolicy", "Deployment"), "policy.yaml:2: kind: \"Deployment\": must be 'ScalingPolicy'"),
+        (HEAD.replace("kind: ScalingPolicy\n", ""), "policy.yaml:1: kind: is required"),
+        (
+            HEAD.replace("  name: sd\n", "  name: Sd_1\n"),
+            rf'policy.yaml:4: metadata.name: "Sd_1": must match ^{LABEL}(\.{LABEL})*$',
+        ),
+        (HEAD.replace("  name: sd\n", "  name: 3\n"), "policy.yaml:4: metadata.name: 3: must be a valid string"),
+        (
+            HEAD.replace("  name: sd\n", "  name: sd\n  annotations: {a: 3}\n"),
+            "policy.yaml:5: metadata.annotations.a: 3: must be a valid string",
+        ),
+        (
+            HEAD.replace("  name: sd\n", "  name: sd\n  annotations: [a]\n"),
+            'policy.yaml:5: metadata.annotations: ["a"]: must be a mapping',
+        ),
+        (
+            HEAD.replace("  name: sd\n", "  name: sd\n  uid: 3\n"),
+            "policy.yaml:5: metadata.uid: unknown key; legal here: name, namespace, annotations, labels",
+        ),
+        (HEAD + "  1: {}\n", "policy.yaml:5: spec[1]: unknown key; keys are strings"),
+        (
+            HEAD + "  backends: ['a:1']\n",
+            "policy.yaml:5: spec: must have exactly one of scaleTargetRef, backends; has scaleTargetRef and backends",
+        ),
+        (
+            HEAD.replace("  scaleTargetRef: {name: sd}\n", "  maxReplicas: 3\n"),
+            "policy.yaml:5: spec: must have exactly one of scaleTargetRef, backends; has none",
+        ),
+        (HEAD.replace("{name: sd}", "{kind: StatefulSet}"), "policy.yaml:6: spec.scaleTargetRef.name: is required"),
+        (
+            HEAD.replace("  scaleTargetRef: {name: sd}\n", "  backends: ['a']\n"),
+            r'policy.yaml:6: spec.backends[0]: "a": must match ^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$',
+        ),
+    ],
+)
+def test_what_is_no_policy_is_told_in_one_line(problems, text, problem):
+    assert problems(policy=text) == [problem]
+
+
+def test_all_problems_of_a_document_are_told_in_the_order_of_the_file(problems):
+    text = (
+        HEAD
+        + "  scaleDown:\n    toZeroDelay: 3\n    delay: 2h\n  mode: on\n  traffic:\n    port: 0\n    hosts: [a, '']\n"
+    )
+    told = [problem.partition(" ")[0] + problem.split(" ")[1] for problem in problems(policy=text)]
+    assert told == [
+        "policy.yaml:8:spec.scaleDown.toZeroDelay:",
+        "policy.yaml:9:spec.scaleDown.delay:",
+        "policy.yaml:10:spec.mode:",
+        "policy.yaml:12:spec.traffic.port:",
+        "policy.yaml:13:spec.traffic.hosts[1]:",
+    ]
+
+
+def test_all_problems_of_all_files_and_documents_are_told(problems):
+    told = problems(first="a: [\n", second=HEAD + "  mode: a\n---\n" + HEAD + "  mode: b\n", third="")
+    assert [problem.partition(" ")[0] for problem in told] == [
+        "first.yaml:2:",
+        "second.yaml:7:",
+        "second.yaml:15:",
+        "third.yaml:",
+    ]
+
+
+def test_a_policy_that_is_there_already_is_told_with_both_places(problems):
+    assert problems(first="\n" + HEAD, second=HEAD) == [
+        "second.yaml:4: metadata.name: the policy default/sd is there already, at first.yaml:5",
+    ]
+    assert problems(both=HEAD + "---\n" + HEAD) == [
+        "both.yaml:11: metadata.name: the policy default/sd is there already, at both.yaml:4",
+    ]
+
+
+def test_policies_of_several_documents_and_files_come_in_their_order(tmp_path):
+    named = [HEAD.replace("  name: sd\n", f"  name: {name}\n") for name in ("c", "a", "b")]
+    (tmp_path / "1.yaml").write_text("---\n".join(named[:2]))
+    (tmp_path / "2.yaml").write_text(named[2])
+    policies = read_policies([tmp_path / "1.yaml", tmp_path / "2.yaml"])
+    assert [policy.service for policy in policies] == ["default/c", "default/a", "default/b"]
+
+
+def test_the_same_name_in_two_namespaces_is_two_policies(tmp_path):
+    elsewhere = HEAD.replace("  name: sd\n", "  name: sd\n  namespace: gpu\n")
+    (tmp_path / "1.yaml").write_text(HEAD + "---\n" + elsewhere)
+    assert [policy.service for policy in read_policies([tmp_path / "1.yaml"])] == ["default/sd", "gpu/sd"]
+
+
+def test_null_reads_as_absent_wherever_it_stands(tmp_path):
+    text = HEAD + "  maxReplicas: null\n  traffic: ~\n  algorithm: {mpa: {}, kpa: null}\n"
+    (tmp_path / "1.yaml").write_text(text)
+    (policy,) = read_policies([tmp_path / "1.yaml"])
+    assert (policy.spec.max_replicas, policy.spec.traffic, policy.spec.algorithm.kpa) == (10, None, None)
+
+
+def test_a_file_that_cannot_be_read_does_not_hide_the_others(tmp_path):
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(DocumentError) as caught:
+        read_policies([tmp_path / "none.yaml", tmp_path / "binary.yaml", tmp_path])
+    assert ["cannot be read" in problem for problem in caught.value.problems] == [True, True, True]
