@@ -5,6 +5,7 @@ import gc
 import logging
 import signal
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ _LOOK_EVERY_S = 1.0
 
 Load = Callable[[], Mapping[str, GatewayService]]
 """Reads the services anew; raises ValueError, or OSError, for a file that cannot be used."""
+
+Follow = Callable[[Gateway], Coroutine[None, None, None]]
 
 
 class Farewell(NamedTuple):
@@ -33,6 +36,7 @@ async def serve(
     port: int,
     metrics_port: int,
     config: Path | None = None,
+    follow: Follow | None = None,
     key: bytes | None = None,
     farewell: Farewell | None = None,
 ) -> None:
@@ -43,6 +47,7 @@ async def serve(
         port: where clients are listened to.
         metrics_port: where those who observe are listened to.
         config: the file behind `load`, to look at for changes.
+        follow: keeps the gateway at its services and pods in another way, for ever; its error ends the gateway.
         key: signs the cookies.
         farewell: how long draining may take.
 
@@ -55,9 +60,11 @@ async def serve(
     await gateway.start(port, metrics_port)
     gc.collect()
     gc.freeze()
-    watching = asyncio.ensure_future(watch_config(gateway, config, load)) if config is not None else None
+    if config is not None:
+        follow = partial(watch_config, config=config, load=load)
+    watching = asyncio.ensure_future(follow(gateway)) if follow is not None else None
     try:
-        await told.get()
+        await _told_or_failed(told, watching)
         await _until_told_again(told, gateway.drain(*(farewell or Farewell())))
     finally:
         if watching is not None:
@@ -71,6 +78,14 @@ def _told_to_go() -> asyncio.Queue[int]:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.put_nowait, number)
     return told
+
+
+async def _told_or_failed(told: asyncio.Queue[int], watching: asyncio.Future[None] | None) -> None:
+    telling = asyncio.ensure_future(told.get())
+    await asyncio.wait({telling} | ({watching} if watching else set()), return_when=asyncio.FIRST_COMPLETED)
+    if watching is not None and watching.done():
+        telling.cancel()
+        watching.result()
 
 
 async def _until_told_again(told: asyncio.Queue[int], draining: Coroutine[None, None, None]) -> None:

@@ -54,6 +54,20 @@ class Scale(NamedTuple):
     """Who wrote `spec.replicas`, where managedFields tell; else empty."""
 
 
+_LOWEST_COST = -1_000_000
+
+
+def leaving_cost(place: int) -> str:
+    """Give the deletion cost of the pod that is to go at this place: far below what anybody else would set."""
+    return str(_LOWEST_COST + place)
+
+
+def is_marked(pod: Pod) -> bool:
+    """Tell whether we have marked a pod to go first."""
+    number = pod.cost.removeprefix("-")
+    return number != pod.cost and number.isdecimal() and -int(number) < _LOWEST_COST // 2
+
+
 def workload(item: Json) -> Scale:
     """Read the scale of a Deployment, StatefulSet or ReplicaSet from the object itself."""
     spec = item["spec"]

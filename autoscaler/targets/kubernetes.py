@@ -5,14 +5,15 @@ the scale is read again: the same number means that only the status has moved, a
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 from autoscaler.kubernetes.client import Api, ApiError
 from autoscaler.kubernetes.informer import Informer
-from autoscaler.kubernetes.objects import PODS, Pod, Scale, pod
+from autoscaler.kubernetes.objects import PODS, Pod, Scale, is_marked, pod
 from autoscaler.kubernetes.pods import PodIndex
 from autoscaler.kubernetes.scales import Kind, ScaleWatch
 from autoscaler.kubernetes.selectors import Selector
@@ -23,6 +24,7 @@ from autoscaler.targets.ownership import Ownership
 from autoscaler.targets.rivals import rival
 from autoscaler.targets.surplus import surplus
 
+_log = logging.getLogger(__name__)
 _AT_ONCE = 32
 """Orders carried out at the same time; more would only queue in the API server."""
 _ATTEMPTS = 5
@@ -48,6 +50,10 @@ class _Service:
     selector: Selector = ()
     owner: ServiceName = ""
     """The older service that scales the same target."""
+    ordered: bool = False
+    """An order is being carried out."""
+    unmarking: set[str] = field(default_factory=set)
+    """Pods from which a mark is being taken."""
 
 
 class KubernetesTarget:
@@ -144,10 +150,10 @@ class KubernetesTarget:
         if service.ownership.asked is None or not pods.synced:
             return None
         running, now_s = self._running(name), self._now()
+        staying = [pod for pod in pods.index.select(service.selector) if not pod.leaving]
+        self._keep_unmarked(service, staying)
         replicas = (
-            Replica(pod.name, pod.ready, running.get(pod.name, 0), max(now_s - pod.created_s, 0.0))
-            for pod in pods.index.select(service.selector)
-            if not pod.leaving
+            Replica(pod.name, pod.ready, running.get(pod.name, 0), max(now_s - pod.created_s, 0.0)) for pod in staying
         )
         return Fleet(service.ownership.asked, tuple(replicas), self._hold(service, now_s))
 
@@ -182,6 +188,23 @@ class KubernetesTarget:
         service.ownership.writer = found or service.ownership.writer or "unknown"
         self._on_rival(name, f"{service.ownership.writer} has written {replicas} replicas to {service.target}")
 
+    def _keep_unmarked(self, service: _Service, staying: Sequence[Pod]) -> None:
+        """Take our marks from pods that stay after all: a gateway sends a marked one nothing."""
+        if service.ordered or len(staying) > (service.ownership.asked or 0) or not self._leads():
+            return
+        for name in [each.name for each in staying if is_marked(each)]:
+            if name not in service.unmarking:
+                service.unmarking.add(name)
+                self._tasks.create_task(self._unmark(service, name))
+
+    async def _unmark(self, service: _Service, pod: str) -> None:
+        try:
+            await self._annotate(service, pod, None)
+        except ApiError as error:
+            _log.warning("the mark of pod %s could not be taken away: %s", pod, error)
+        finally:
+            service.unmarking.discard(pod)
+
     # Scaling.
 
     async def scale(self, orders: Sequence[Order]) -> Sequence[Outcome]:
@@ -209,9 +232,13 @@ class KubernetesTarget:
             return self.problem(order.service)
         if asked == order.replicas:
             return ""
-        if order.replicas < asked:
-            await self._mark_leaving(order, service)
-        return await self._write(order.replicas, service)
+        service.ordered = True
+        try:
+            if order.replicas < asked:
+                await self._mark_leaving(order, service)
+            return await self._write(order.replicas, service)
+        finally:
+            service.ordered = False
 
     async def _write(self, replicas: int, service: _Service) -> str:
         ownership, watch = service.ownership, self._watch(service)

@@ -3,10 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from autoscaler.kubernetes.objects import DELETION_COST, Pod
-
-_LOWEST = -1_000_000
-"""Far below what anybody else would set; the first to go has it, the next one more."""
+from autoscaler.kubernetes.objects import DELETION_COST, Pod, is_marked, leaving_cost
 
 
 def marks(pods: Sequence[Pod], leaving: Sequence[str]) -> dict[str, str | None]:
@@ -16,18 +13,14 @@ def marks(pods: Sequence[Pod], leaving: Sequence[str]) -> dict[str, str | None]:
         pods: all that run.
         leaving: names of those that should go, the first to go first.
     """
-    wanted = {name: str(_LOWEST + place) for place, name in enumerate(leaving)}
+    wanted = {name: leaving_cost(place) for place, name in enumerate(leaving)}
     return {
         pod.name: cost
         for pod in pods
-        if pod.cost != (cost := wanted.get(pod.name)) and (cost is not None or _is_ours(pod.cost))
+        if pod.cost != (cost := wanted.get(pod.name)) and (cost is not None or is_marked(pod))
     }
 
 
 def patch(cost: str | None) -> dict[str, Any]:
     """Give the merge patch that annotates a pod."""
     return {"metadata": {"annotations": {DELETION_COST: cost}}}
-
-
-def _is_ours(cost: str) -> bool:
-    return cost.startswith("-") and cost[1:].isdecimal() and -int(cost[1:]) < _LOWEST // 2

@@ -1,0 +1,85 @@
+"""What a gateway is told of pods, by watches of a real API server."""
+
+import random
+
+import pytest
+from cluster_kit import Cluster, until
+
+from autoscaler.kubernetes.backends import BackendWatch, Backing
+from autoscaler.kubernetes.client import connected
+from autoscaler.kubernetes.scales import Kind
+
+pytestmark = [pytest.mark.program, pytest.mark.real_time]
+
+SERVICE = "team/sd"
+
+
+class Told:
+    """A gateway, as far as its pods go: address of each that serves, those that drain, those that are gone."""
+
+    def __init__(self):
+        self.serving, self.draining, self.gone = {}, set(), set()
+
+    def add_backend(self, service, name, address):
+        assert service == SERVICE
+        self.serving[name] = address
+        self.draining.discard(name)
+
+    def drain_backend(self, service, name):
+        assert service == SERVICE
+        del self.serving[name]
+        self.draining.add(name)
+
+    def remove_backend(self, service, name):
+        assert service == SERVICE
+        self.serving.pop(name, None)
+        self.draining.discard(name)
+        self.gone.add(name)
+
+
+@pytest.fixture
+async def world(control_plane, namespace, monkeypatch):
+    monkeypatch.setenv("KUBECONFIG", str(control_plane.kubeconfig))
+    cluster = Cluster(control_plane, namespace)
+    cluster.told = Told()
+    async with connected() as api, BackendWatch(api, random.Random(1), cluster.told) as cluster.watch:  # noqa: S311
+        cluster.backing = Backing(Kind(namespace, "apps/v1", "Deployment"), "web", 7860)
+        yield cluster
+
+
+async def test_pods_come_when_they_are_ready_leave_when_they_are_deleted_and_are_forgotten_when_gone(world):
+    world.watch.set_services({SERVICE: world.backing})
+    await world.make(replicas=2, annotations={"inflight.test/exit-s": "2"})
+    await until(lambda: len(world.told.serving) == 2)
+    pods = await world.wait_pods(lambda pods: len(pods) == 2)
+    assert world.told.serving == {name: f"{pod['status']['podIP']}:7860" for name, pod in pods.items()}
+
+    await world.scale(1)
+    await until(lambda: world.told.draining)
+    (leaving,) = world.told.draining
+    assert leaving not in world.told.serving
+    await until(lambda: world.told.gone == {leaving})
+    assert len(world.told.serving) == 1
+
+
+async def test_a_pod_that_is_marked_to_go_is_sent_nothing_until_the_mark_is_taken_away(world):
+    await world.make(replicas=1)
+    world.watch.set_services({SERVICE: world.backing})
+    (name,) = await until(lambda: dict(world.told.serving))
+    cost = "controller.kubernetes.io/pod-deletion-cost"
+    await world.ask("patch", f"{world.pods}/{name}", {"metadata": {"annotations": {cost: "-1000000"}}})
+    await until(lambda: world.told.draining == {name})
+    await world.ask("patch", f"{world.pods}/{name}", {"metadata": {"annotations": {cost: None}}})
+    await until(lambda: set(world.told.serving) == {name})
+
+
+async def test_a_service_that_comes_later_is_told_of_the_pods_that_are_there(world):
+    await world.make("other", replicas=1)
+    await world.make(replicas=1)
+    world.watch.set_services({})
+    world.watch.set_services({SERVICE: world.backing})
+    await until(lambda: world.told.serving)
+    world.told.serving.clear()
+    world.watch.set_services({})
+    world.watch.set_services({SERVICE: world.backing._replace(port=80)})
+    await until(lambda: [address.endswith(":80") for address in world.told.serving.values()] == [True])
