@@ -1,6 +1,9 @@
 """What tests of the controller in a cluster are made of: a Deployment that can be scaled, and waiting for its state."""
 
 import asyncio
+from pathlib import Path
+
+import yaml
 
 
 def workload(name="web", *, kind="Deployment", replicas=0, annotations=None):
@@ -66,3 +69,72 @@ async def until(condition, deadline_s=20):
         while not (answer := condition()):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         return answer
+
+
+DEFINITION = Path(__file__).resolve().parents[2] / "manifests" / "base" / "definition.yaml"
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+PORT = 7861
+"""On which one server answers for all pods."""
+QUICK = {
+    "algorithm": {"concurrency": {"stableWindow": "6s"}},
+    "scaleDown": {"toZeroDelay": "0s"},
+}
+
+
+def define_policies(control_plane):
+    """Make ScalingPolicy known to a cluster, as the manifests do."""
+    definition = yaml.safe_load(DEFINITION.read_text())
+    name = definition["metadata"]["name"]
+    if name not in {item["metadata"]["name"] for item in control_plane.get(CRDS)["items"]}:
+        control_plane.create(CRDS, definition)
+    control_plane.wait(CRDS, lambda found: _established(found[name]))
+
+
+def _established(definition):
+    conditions = definition.get("status", {}).get("conditions", ())
+    return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
+
+
+class PolicyCluster(Cluster):
+    """A cluster whose namespace can have policies."""
+
+    @property
+    def policies(self):
+        return self.path("apis/inflight.dev/v1alpha1", "scalingpolicies")
+
+    async def apply(self, name="web", *, annotations=None, **spec):
+        metadata = {"name": name, "annotations": annotations or {}}
+        body = {"apiVersion": "inflight.dev/v1alpha1", "kind": "ScalingPolicy", "metadata": metadata}
+        await self.ask("create", self.policies, {**body, "spec": {"scaleTargetRef": {"name": name}, **spec}})
+
+    async def change(self, name="web", **patch):
+        await self.ask("patch", f"{self.policies}/{name}", patch)
+
+    async def policy_is(self, condition, name="web", deadline_s=20):
+        """Wait for a policy's status to be so, and give it."""
+        found = await self.ask(
+            "wait", self.policies, lambda all_: condition(_status(all_.get(name))), deadline_s=deadline_s
+        )
+        return _status(found[name])
+
+    async def replicas_are(self, number, name="web", deadline_s=30):
+        await self.ask(
+            "wait", self.workloads(), lambda all_: all_[name]["spec"]["replicas"] == number, deadline_s=deadline_s
+        )
+
+    async def events(self, name="web"):
+        found = (await self.ask("get", self.path("apis/events.k8s.io/v1", "events")))["items"]
+        return [
+            (e["reason"], e["note"])
+            for e in found
+            if e["regarding"]["kind"] == "ScalingPolicy" and e["regarding"]["name"] == name
+        ]
+
+
+def _status(policy):
+    return (policy or {}).get("status", {})
+
+
+def condition(status, kind):
+    """Give (status, reason) of one condition."""
+    return next(((c["status"], c["reason"]) for c in status.get("conditions", ()) if c["type"] == kind), None)

@@ -1,0 +1,240 @@
+"""The controller and the gateway in a cluster: real API server, real pods, real HTTP."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import aiohttp
+import pytest
+from aiohttp import web
+from cluster_kit import PORT, QUICK, PolicyCluster, condition, define_policies, is_ready, until
+
+from autoscaler.clock import SystemClock
+from autoscaler.cluster import Settings, cluster_controller
+from autoscaler.cluster_gateway import cluster_services
+from autoscaler.demo.webui import Pods, application
+from autoscaler.gateway.proxy import Gateway
+from autoscaler.kubernetes.lease import Times
+
+pytestmark = [pytest.mark.program, pytest.mark.real_time]
+
+QUICK_LEASE = Times(lease_s=3, renew_s=2, retry_s=0.3)
+TRAFFIC = {"hosts": ["sd.example.com"], "port": PORT}
+
+
+class Installation(PolicyCluster):
+    """Controllers and a gateway of one namespace, in this process."""
+
+    def settings(self, identity="one", **options):
+        return Settings(
+            own_namespace=self.namespace,
+            identity=identity,
+            namespace=self.namespace,
+            tick_s=0.5,
+            lease=QUICK_LEASE,
+            **options,
+        )
+
+    @asynccontextmanager
+    async def controller(self, identity="one", **options):
+        records = []
+        settings = self.settings(identity, **options)
+        async with cluster_controller(settings, SystemClock(), [records.append]) as (whole, loop):
+            task = asyncio.create_task(whole.run(loop))
+            whole.records, whole.task = records, task
+            try:
+                yield whole
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    @asynccontextmanager
+    async def gateway(self):
+        async with cluster_services(self.namespace) as services:
+            gateway = Gateway(services.load())
+            await gateway.start(0, 0, "127.0.0.1")
+            task = asyncio.create_task(services.follow(gateway))
+            try:
+                yield gateway
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                await gateway.stop()
+
+
+@asynccontextmanager
+async def web_uis(service_s):
+    """One server that answers for all pods, and tells them apart by the address that was called."""
+    pods = Pods(1, lambda: service_s)
+    runner = web.AppRunner(application(pods), access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "0.0.0.0", PORT).start()  # noqa: S104 - the point of it
+    try:
+        yield pods
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def installation(control_plane, namespace, monkeypatch):
+    monkeypatch.setenv("KUBECONFIG", str(control_plane.kubeconfig))
+    await asyncio.to_thread(define_policies, control_plane)
+    return Installation(control_plane, namespace)
+
+
+async def paint(session, gateway):
+    headers = {"Host": "sd.example.com"}
+    url = f"http://127.0.0.1:{gateway.port}/sdapi/v1/txt2img"
+    async with session.post(url, json={"prompt": "pretty dog"}, headers=headers) as answer:
+        await answer.read()
+        return answer.status
+
+
+async def test_a_request_that_meets_zero_pods_is_held_served_and_everything_goes_back_to_zero(installation):
+    await installation.make()
+    await installation.apply(traffic=TRAFFIC, maxReplicas=3, **QUICK)
+    async with web_uis(0.5) as pods, installation.gateway() as gateway, aiohttp.ClientSession() as session:
+        address = f"127.0.0.1:{gateway.metrics_port}"
+        async with installation.controller(gateways=(address,)) as whole:
+            await until(whole.leads)
+            statuses = await asyncio.gather(*(paint(session, gateway) for _ in range(6)))
+            assert statuses == [200] * 6
+            assert max(report["overlaps"] for report in pods.reports().values()) == 0
+            assert max(record.decision.desired for record in whole.records) == 3
+
+            await installation.replicas_are(0)
+            status = await installation.policy_is(lambda status: status.get("readyReplicas") == 0)
+            assert condition(status, "Ready") == ("True", "ScalingActive")
+            assert status["desiredReplicas"] == status["inflight"] == 0
+            assert status["lastDecision"]["written"] is True
+            assert "SuccessfulRescale" in {reason for reason, _ in await installation.events()}
+
+
+async def test_status_is_not_written_while_nothing_changes(installation):
+    await installation.make(replicas=1)
+    await installation.apply(minReplicas=1)
+    async with installation.controller() as whole:
+        await until(whole.leads)
+        await installation.policy_is(lambda status: status.get("readyReplicas") == 1)
+        before = (await installation.ask("get", f"{installation.policies}/web"))["metadata"]["resourceVersion"]
+        number = len(whole.records)
+        await until(lambda: len(whole.records) > number + 5)
+        after = (await installation.ask("get", f"{installation.policies}/web"))["metadata"]["resourceVersion"]
+        assert after == before
+
+
+async def test_policies_come_change_and_go_while_it_runs(installation):
+    await installation.make()
+    async with installation.controller() as whole:
+        await until(whole.leads)
+        await installation.apply(minReplicas=1)
+        await installation.replicas_are(1)
+        await installation.change(spec={"minReplicas": 2})
+        await installation.replicas_are(2)
+
+        await installation.change(spec={"mode": "DryRun", "minReplicas": 3})
+        await installation.policy_is(lambda s: s.get("desiredReplicas") == 3)
+        await installation.policy_is(lambda s: condition(s, "ScalingActive") == ("False", "DryRun"))
+        assert await installation.replicas() == 2
+
+        await installation.ask("delete", f"{installation.policies}/web")
+        await until(lambda: not whole.services)
+        assert await installation.replicas() == 2
+
+
+async def test_an_illegal_policy_says_so_and_the_one_before_stays_in_force(installation):
+    await installation.make()
+    await installation.apply(minReplicas=1)
+    async with installation.controller() as whole:
+        await until(whole.leads)
+        await installation.replicas_are(1)
+        await installation.change(
+            metadata={"annotations": {"inflight.dev/paused-until": "soon"}}, spec={"minReplicas": 2}
+        )
+        status = await installation.policy_is(lambda s: condition(s, "Ready") == ("False", "InvalidPolicy"))
+        message = next(c["message"] for c in status["conditions"] if c["type"] == "Ready")
+        assert message.startswith("metadata.annotations.inflight.dev/paused-until: 'soon': must be a time")
+        assert await installation.replicas() == 1
+
+
+def soon(seconds):
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+
+
+async def test_a_pause_holds_and_a_manual_override_sets_the_number_until_they_end(installation):
+    await installation.make()
+    await installation.apply(minReplicas=1)
+    async with installation.controller() as whole:
+        await until(whole.leads)
+        await installation.replicas_are(1)
+        key = "inflight.dev/"
+        await installation.change(metadata={"annotations": {f"{key}paused-until": soon(3600)}}, spec={"minReplicas": 2})
+        await installation.policy_is(lambda s: condition(s, "ScalingActive") == ("False", "Paused"))
+        assert await installation.replicas() == 1
+
+        override = {f"{key}replicas": "3", f"{key}replicas-until": soon(3), f"{key}paused-until": None}
+        await installation.change(metadata={"annotations": override})
+        await installation.replicas_are(3)
+        await installation.policy_is(lambda s: condition(s, "ScalingActive") == ("False", "ManualOverride"))
+        await installation.policy_is(lambda s: condition(s, "ScalingActive") == ("False", "FailedGetExternalMetric"))
+        assert await installation.replicas() == 3
+
+
+async def test_another_writer_is_told_of_once_and_is_left_alone(installation):
+    await installation.make()
+    await installation.apply(minReplicas=1)
+    async with installation.controller() as whole:
+        await until(whole.leads)
+        await installation.replicas_are(1)
+        await installation.scale(0)
+        status = await installation.policy_is(lambda s: condition(s, "ScalingActive") == ("False", "ForeignWriter"))
+        assert status["desiredReplicas"] == 0
+        number = len(whole.records)
+        await until(lambda: len(whole.records) > number + 4)
+        assert [reason for reason, _ in await installation.events()].count("ForeignWriter") == 1
+        assert await installation.replicas() == 0
+
+
+async def test_when_the_leader_goes_the_other_one_goes_on_with_all_that_it_knows(installation):
+    await installation.make()
+    await installation.apply(minReplicas=1)
+    async with installation.controller("one") as one:
+        await until(one.leads)
+        async with installation.controller("two") as two:
+            await installation.replicas_are(1)
+            await until(lambda: two.records and two.records[-1].look.replicas == 1)
+            assert all(record.outcome is None for record in two.records)
+            one.task.cancel()
+            await asyncio.gather(one.task, return_exceptions=True)
+            await installation.change(spec={"minReplicas": 2})
+            await until(two.leads)
+            await installation.replicas_are(2)
+            assert await installation.replicas() == 2
+
+
+async def test_policies_from_files_are_followed_without_any_resource(installation, tmp_path):
+    await installation.make()
+    file = tmp_path / "policy.yaml"
+    text = f"""
+apiVersion: inflight.dev/v1alpha1
+kind: ScalingPolicy
+metadata: {{name: web, namespace: {installation.namespace}}}
+spec: {{scaleTargetRef: {{name: web}}, minReplicas: 1}}
+"""
+    file.write_text(text)
+    async with installation.controller(resources=False, files=(file,)) as whole:
+        await until(whole.leads)
+        await installation.replicas_are(1)
+        file.write_text(text.replace("minReplicas: 1", "minReplicas: [1"))
+        await asyncio.sleep(1.5)
+        file.write_text(text.replace("minReplicas: 1", "minReplicas: 2"))
+        await installation.replicas_are(2)
+
+
+async def test_gateways_are_found_by_their_label_and_one_that_is_not_heard_makes_the_count_unknown(installation):
+    await installation.make()
+    await installation.apply()
+    await installation.make("gateway", replicas=1)
+    await installation.wait_pods(lambda pods: any(map(is_ready, pods.values())), "gateway")
+    async with installation.controller(gateway_label="app=gateway") as whole:
+        await until(lambda: whole.records and ":9090 is not heard" in whole.records[-1].look.problem)
