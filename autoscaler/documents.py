@@ -160,3 +160,9 @@ def to_yaml(value: Any) -> str:
     """Write plain values as one YAML document."""
     text: str = yaml.dump(value, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=120)
     return text
+
+
+def to_inline_yaml(value: Any) -> str:
+    """Write a scalar, or a list of scalars, on one line."""
+    text: str = yaml.dump(value, Dumper=_PlainDumper, default_flow_style=True, allow_unicode=True, width=float("inf"))
+    return text.removesuffix("\n").removesuffix("\n...")

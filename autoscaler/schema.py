@@ -42,9 +42,8 @@ def structural(schema: Schema, definitions: Schema) -> Schema:
     Raises:
         ValueError: a structural schema cannot say it.
     """
-    schema = _optional(_inlined(schema, definitions), definitions)
     said: Schema = {}
-    for key, value in schema.items():
+    for key, value in resolved(schema, definitions).items():
         match key, value:
             case ("title" | "default" | "$defs", _) | ("additionalProperties", False):
                 pass
@@ -65,6 +64,11 @@ def structural(schema: Schema, definitions: Schema) -> Schema:
 
 def _each(schemas: Schema, definitions: Schema) -> Schema:
     return {name: structural(schema, definitions) for name, schema in schemas.items()}
+
+
+def resolved(schema: Schema, definitions: Schema) -> Schema:
+    """Put what a reference leads to in its place, and `X` in the place of `X | None`; raises ValueError on unions."""
+    return _optional(_inlined(schema, definitions), definitions)
 
 
 def _inlined(schema: Schema, definitions: Schema) -> Schema:

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,22 @@ def installed(control_plane):
     apply(control_plane, MANIFESTS)
     kubectl(control_plane, "wait", "--for=condition=Established", "crd/scalingpolicies.inflight.dev", "--timeout=20s")
     control_plane.wait(f"/api/v1/namespaces/{OWN}/serviceaccounts", lambda found: "inflight-controller" in found)
-    return control_plane.service_account(OWN, "inflight-controller")
+    account = control_plane.service_account(OWN, "inflight-controller")
+    _until_it_is_in_force(as_account(control_plane, account), control_plane)
+    return account
+
+
+def _until_it_is_in_force(account, control_plane):
+    """The API server takes up a new admission policy within some seconds, and tells nobody when it has."""
+    name = next(iter(control_plane.wait(f"/api/v1/namespaces/{OWN}/pods", bool)))
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            account.patch(f"/api/v1/namespaces/{OWN}/pods/{name}?dryRun=All", {"metadata": {"labels": {"a": "b"}}})
+        except RefusedError as error:
+            assert "labels, finalizers or owners" in str(error)  # noqa: PT017 - raised by what is waited for
+            return
+    raise TimeoutError("the admission policy is not in force")
 
 
 def test_all_of_it_can_be_applied_twice(control_plane, installed):

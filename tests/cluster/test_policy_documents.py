@@ -89,6 +89,12 @@ def test_a_client_that_is_not_strict_loses_an_unknown_key_with_a_warning(control
     assert "replicas" not in stored["spec"]
 
 
+def test_a_whole_number_with_a_point_is_one_to_the_server_alone(control_plane, definition):
+    body = document({"scaleTargetRef": {"name": "web"}, "maxReplicas": 5.0})
+    assert refusal_of_the_model(body)
+    assert refusal_of_the_server(control_plane, body) is None
+
+
 def test_a_refusal_says_what_is_legal(control_plane, definition):
     told = refusal_of_the_server(control_plane, BAD["a window above 1 h"])
     assert 'spec.algorithm.concurrency.stableWindow: Invalid value: "1h1s": must be 6s to 1h' in told

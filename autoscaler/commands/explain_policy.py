@@ -1,0 +1,30 @@
+"""Show what a policy comes to: every value in force as YAML, and where each came from.
+
+`given, line 8` stands in the file, `default` is ours, and what stands under `derived` follows from other values.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from autoscaler.documents import DocumentError, read_file
+from autoscaler.explain import explained, to_yaml
+from autoscaler.policy import ScalingPolicy
+from autoscaler.validation import validated
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the file."""
+    parser.add_argument("file", type=Path, metavar="FILE", help="ScalingPolicy documents")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print each policy; 2 where one is not legal."""
+    try:
+        documents = read_file(arguments.file)
+        told = [to_yaml(explained(document, validated(document, ScalingPolicy))) for document in documents]
+    except DocumentError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print("---\n".join(told), end="")
+    return 0
