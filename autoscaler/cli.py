@@ -7,7 +7,7 @@ is a module with a first docstring line, `add_arguments(parser)` and `run(argume
 import argparse
 import sys
 from importlib.metadata import EntryPoint, entry_points, version
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 GROUP = "autoscaler.commands"
 
@@ -28,31 +28,45 @@ class Command(Protocol):
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit status, 130 after Ctrl-C."""
-    found = {entry.name: entry for entry in entry_points(group=GROUP)}
-    arguments = _parser(found, sys.argv[1:] if argv is None else argv).parse_args(argv)
-    command: Command = arguments.command
+    words = sys.argv[1:] if argv is None else argv
     try:
+        arguments = _parser({entry.name: entry for entry in entry_points(group=GROUP)}, words).parse_args(words)
+        command: Command = arguments.command
         return command.run(arguments)
     except KeyboardInterrupt:
         return 130
 
 
-def _parser(found: dict[str, EntryPoint], argv: list[str]) -> argparse.ArgumentParser:
+def _parser(found: dict[str, EntryPoint], words: list[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="autoscaler", description="Scales GPU services on Kubernetes by the number of requests in flight."
     )
     parser.add_argument("--version", action="version", version=f"autoscaler {version('inflight-autoscaler')}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     # Only the command that was asked for is imported, so that each starts as fast as it can; help needs all of them.
-    wanted = [name for name in argv[:1] if name in found] or sorted(found)
-    for name in wanted:
-        command = cast("Command", found[name].load())
-        summary = (command.__doc__ or "").partition("\n")[0]
-        subparser = subparsers.add_parser(name, help=summary, description=command.__doc__)
-        subparser.formatter_class = argparse.RawDescriptionHelpFormatter
-        command.add_arguments(subparser)
-        subparser.set_defaults(command=command)
+    asked, *_ = [*words, "--help"]
+    for name, entry in sorted(found.items()):
+        if asked in {name, "-h", "--help"}:
+            _add(subparsers, name, entry, parser if asked == name else None)
+        else:
+            subparsers.add_parser(name)
     return parser
+
+
+def _add(subparsers: Any, name: str, entry: EntryPoint, asked_by: argparse.ArgumentParser | None) -> None:
+    """Add a command with its arguments; a small image may lack what it imports, which matters to who asks for it."""
+    try:
+        command = cast("Command", entry.load())
+    except ModuleNotFoundError as error:
+        if asked_by is not None:
+            asked_by.error(f"{name} cannot be run here: {error}")
+        subparsers.add_parser(name, help=f"(cannot be run here: {error})")
+        return
+    summary = (command.__doc__ or "").partition("\n")[0]
+    subparser = subparsers.add_parser(name, help=summary, description=command.__doc__)
+    subparser.formatter_class = argparse.RawDescriptionHelpFormatter
+    command.add_arguments(subparser)
+    subparser.set_defaults(command=command)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,184 @@
+"""The command line: what it imports, what it answers, and with which exit status."""
+
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from autoscaler import cli
+from autoscaler.cli import main
+
+POLICY = """\
+apiVersion: inflight.dev/v1alpha1
+kind: ScalingPolicy
+metadata: {name: sd}
+spec:
+  scaleTargetRef: {name: sd}
+"""
+
+
+class FakeCommand:
+    """A command that is loaded like a real one."""
+
+    def __init__(self, name, loaded, run=lambda _arguments: 0, load=None):
+        self.name = name
+        self._loaded = loaded
+        self._load = load
+        self.__doc__ = f"Do {name}.\n\nAnd more."
+        self.run = run
+
+    def load(self):
+        self._loaded.append(self.name)
+        if self._load:
+            self._load()
+        return self
+
+    @staticmethod
+    def add_arguments(parser):
+        parser.add_argument("--loud", action="store_true")
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Replace the commands that are installed; gives the names of those that were loaded."""
+    loaded = []
+
+    def install(**commands):
+        made = [FakeCommand(name, loaded, **options) for name, options in commands.items()]
+        monkeypatch.setattr(cli, "entry_points", lambda group: made if group == "autoscaler.commands" else [])
+        return loaded
+
+    return install
+
+
+def exit_status(*words):
+    with pytest.raises(SystemExit) as caught:
+        main(list(words))
+    return caught.value.code
+
+
+def raising(error):
+    def run(*_):
+        raise error
+
+    return run
+
+
+# Which command.
+
+
+def test_only_the_command_that_is_asked_for_is_imported(installed):
+    loaded = installed(first={}, second={})
+    assert main(["second", "--loud"]) == 0
+    assert loaded == ["second"]
+
+
+def test_the_exit_status_is_the_commands_own(installed):
+    installed(first={"run": lambda arguments: 7 if arguments.loud else 3})
+    assert main(["first", "--loud"]) == 7
+    assert main(["first"]) == 3
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
+def test_help_names_every_command_with_the_first_line_that_it_says_of_itself(installed, capsys, words):
+    installed(first={}, second={})
+    assert exit_status(*words) == (0 if words else 2)
+    printed = capsys.readouterr()
+    assert ("Do first." in printed.out) == bool(words)
+    assert "COMMAND" in printed.out + printed.err
+
+
+def test_help_of_a_command_says_all_of_it_and_imports_no_other(installed, capsys):
+    loaded = installed(first={}, second={})
+    assert exit_status("first", "--help") == 0
+    assert "And more." in capsys.readouterr().out
+    assert loaded == ["first"]
+
+
+def test_an_unknown_command_is_told_which_there_are_and_none_is_imported(installed, capsys):
+    loaded = installed(first={}, second={})
+    assert exit_status("third") == 2
+    told = capsys.readouterr().err
+    assert "invalid choice: 'third'" in told
+    assert "first" in told
+    assert "second" in told
+    assert loaded == []
+
+
+def test_the_version_is_that_of_the_package_and_imports_no_command(installed, capsys):
+    loaded = installed(first={})
+    assert exit_status("--version") == 0
+    assert capsys.readouterr().out == f"autoscaler {version('inflight-autoscaler')}\n"
+    assert loaded == []
+
+
+def test_a_command_whose_packages_are_not_installed_is_told_as_such_and_spoils_no_help(installed, capsys):
+    missing = raising(ModuleNotFoundError("No module named 'numpy'"))
+    installed(first={}, second={"load": missing})
+    assert exit_status("second") == 2
+    assert "second cannot be run here: No module named 'numpy'" in capsys.readouterr().err
+    assert exit_status("--help") == 0
+    shown = capsys.readouterr().out
+    assert "(cannot be run here: No module named 'numpy')" in shown
+    assert "Do first." in shown
+
+
+# Ctrl-C.
+
+
+def test_ctrl_c_ends_with_130(installed):
+    installed(first={"run": raising(KeyboardInterrupt())})
+    assert main(["first"]) == 130
+
+
+def test_ctrl_c_during_the_imports_ends_with_130_too(installed):
+    installed(first={"load": raising(KeyboardInterrupt())})
+    assert main(["first"]) == 130
+
+
+# The real ones.
+
+
+def test_every_command_of_this_package_can_be_loaded_and_says_what_it_does():
+    found = cli.entry_points(group="autoscaler.commands")
+    assert {"demo", "gateway", "simulate", "validate"} <= {entry.name for entry in found}
+    for entry in found:
+        assert (entry.load().__doc__ or "").strip(), entry.name
+
+
+def test_validating_imports_neither_a_server_nor_an_array(tmp_path):
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    script = (
+        "import sys; from autoscaler.cli import main; main(['validate', sys.argv[1]]); "
+        "print(sorted({'aiohttp', 'numpy', 'kubernetes_asyncio', 'prometheus_client'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "policy.yaml")]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed == "default/sd: valid\n[]\n"
+
+
+def test_validate_prints_each_policy_that_is_valid(tmp_path, capsys):
+    (tmp_path / "a.yaml").write_text(POLICY)
+    (tmp_path / "b.yaml").write_text(POLICY.replace("{name: sd}\nspec", "{name: llm, namespace: gpu}\nspec"))
+    assert main(["validate", str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml")]) == 0
+    assert capsys.readouterr() == ("default/sd: valid\ngpu/llm: valid\n", "")
+
+
+def test_validate_prints_every_problem_and_no_policy_where_there_is_one(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.yaml").write_text(POLICY)
+    (tmp_path / "b.yaml").write_text(POLICY + "  maxReplicas: 0\n  mode: on\n")
+    assert main(["validate", "a.yaml", "b.yaml", "none.yaml"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        "b.yaml:6: spec.maxReplicas: 0: must be 1 to 10000",
+        "b.yaml:7: spec.mode: \"on\": must be 'Active' or 'DryRun'",
+        "none.yaml: cannot be read: [Errno 2] No such file or directory: 'none.yaml'",
+    ]
+
+
+def test_validate_without_a_file_says_what_it_needs(capsys):
+    assert exit_status("validate") == 2
+    assert "FILE" in capsys.readouterr().err
