@@ -1,0 +1,110 @@
+"""What becomes of a decision's record: a line that tells why, a line of JSON that reads back, the newest of each."""
+
+import io
+import json
+import logging
+
+import pytest
+
+from algorithms.types import Decision, Look, Reason, Wish
+from autoscaler.ports import Outcome, Record
+from autoscaler.recorders import DecisionLog, Latest, OnChange, log_changes
+from autoscaler.records import from_json, to_json
+
+SD, LLM = "default/sd", "default/llm"
+
+
+def record(desired, replicas=1, *, service=SD, error=None, now_s=1002.0, reasons=()):
+    outcome = None if error is None else Outcome(service, error)
+    look = Look(now_s, now_s - 2, 3.0, replicas, replicas)
+    return Record(service, look, Decision(desired, Wish(3, "3 in flight / 1"), tuple(reasons)), outcome)
+
+
+LIMITED = [Reason("maxReplicas", 3, 2, "at most 2")]
+
+
+# The log.
+
+
+@pytest.fixture
+def logged(caplog):
+    caplog.set_level(logging.INFO, logger="autoscaler.decisions")
+    return lambda: [(entry.levelname, entry.message) for entry in caplog.records]
+
+
+def test_a_change_is_logged_with_before_and_after_and_why(logged):
+    log_changes(record(2, reasons=LIMITED, error=""))
+    assert logged() == [("INFO", "default/sd: 1 -> 2; 3 in flight / 1; maxReplicas: 3 -> 2, at most 2")]
+
+
+def test_what_could_not_be_written_is_a_warning_with_its_reason(logged):
+    log_changes(record(2, error="HTTP 403"))
+    assert logged() == [("WARNING", "default/sd: 1 -> 2 (not written: HTTP 403); 3 in flight / 1")]
+
+
+def test_what_stays_as_it_is_is_not_logged(logged):
+    log_changes(record(1))
+    assert logged() == []
+
+
+# The decision log.
+
+
+def test_every_decision_is_one_line_that_reads_back_as_the_same_record():
+    made = [record(2, error=""), record(1), record(3, error="two\nlines", service=LLM, reasons=LIMITED)]
+    file = io.StringIO()
+    log = DecisionLog(file)
+    for one in made:
+        log(one)
+    lines = file.getvalue().splitlines()
+    assert [from_json(json.loads(line)) for line in lines] == made
+    assert file.getvalue().endswith("\n")
+
+
+def test_a_line_is_in_the_file_when_the_call_returns(tmp_path):
+    path = tmp_path / "decisions.jsonl"
+    with path.open("w") as file:
+        DecisionLog(file)(record(2))
+        assert from_json(json.loads(path.read_text())) == record(2)
+
+
+# Changes, and the newest.
+
+
+@pytest.mark.parametrize(
+    ("second", "is_news"),
+    [
+        (record(2, now_s=1004.0), False),
+        (record(3), True),
+        (record(2, replicas=2), True),
+        (record(2, reasons=LIMITED), True),
+        (record(2, error="HTTP 403"), True),
+        (record(2, error=""), False),
+        (record(2, service=LLM), True),
+    ],
+)
+def test_only_news_of_a_service_is_passed_on(second, is_news):
+    passed = []
+    on_change = OnChange(passed.append)
+    on_change(record(2))
+    on_change(second)
+    assert passed == [record(2), *([second] if is_news else [])]
+
+
+def test_what_comes_back_is_news_again():
+    passed = []
+    on_change = OnChange(passed.append)
+    for desired in (1, 2, 1):
+        on_change(record(desired))
+    assert [one.decision.desired for one in passed] == [1, 2, 1]
+
+
+def test_the_newest_record_of_each_service_is_kept():
+    latest = Latest()
+    for one in (record(2), record(5, service=LLM), record(3)):
+        latest(one)
+    assert latest.to_json() == {SD: to_json(record(3)), LLM: to_json(record(5, service=LLM))}
+
+
+def test_before_the_first_decision_there_is_nothing_to_show():
+    assert Latest().to_json() == {}
