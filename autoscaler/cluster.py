@@ -7,13 +7,14 @@ the holder of the Lease writes.
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
 
+from algorithms.types import State
 from autoscaler.clock import SystemClock
 from autoscaler.kubernetes.client import Api, connected
 from autoscaler.kubernetes.gateways import metrics_address
@@ -26,6 +27,7 @@ from autoscaler.kubernetes.scales import Kind
 from autoscaler.policy import ScalingPolicy
 from autoscaler.policy_files import follow_files
 from autoscaler.ports import Recorder, ServiceName
+from autoscaler.recorders import DecisionLog
 from autoscaler.roster import Entry, Origins, Roster
 from autoscaler.run import Controller, WakeUps
 from autoscaler.sources.prometheus import PrometheusSource
@@ -153,6 +155,13 @@ class ClusterController:
         self._target.set_targets({name: target for name, entry in entries if (target := _target(entry)) is not None})
 
 
+def _logged(log: DecisionLog) -> Callable[[ScalingPolicy, State], None]:
+    def begin(policy: ScalingPolicy, state: State) -> None:
+        log.begin(policy.service, policy.model_dump(mode="json", exclude_unset=True), state)
+
+    return begin
+
+
 def _target(entry: Entry) -> Target | None:
     reference, namespace = entry.policy.spec.scale_target_ref, entry.policy.metadata.namespace
     if reference is None:
@@ -162,16 +171,22 @@ def _target(entry: Entry) -> Target | None:
 
 @asynccontextmanager
 async def cluster_controller(
-    settings: Settings, clock: SystemClock, recorders: Sequence[Recorder]
+    settings: Settings, clock: SystemClock, recorders: Sequence[Recorder], log: DecisionLog | None = None
 ) -> AsyncIterator[tuple[ClusterController, Controller]]:
     """Build everything; whoever enters runs the first with the second. The Lease is given back on leaving.
+
+    Args:
+        settings: the controller's own.
+        clock: the time of everything.
+        recorders: are given every decision.
+        log: is given every decision and every policy.
 
     Raises:
         ApiError: there is no cluster to talk to.
     """
     rng = random.Random()  # noqa: S311 - spreads attempts
     wake_ups = WakeUps()
-    roster = Roster(settings.prometheus)
+    roster = Roster(settings.prometheus, *([_logged(log)] if log else []))
     async with (
         connected(deadline_s=settings.lease.deadline_s) as api,
         # Connections of its own, so that no burst of writes stands before a renewal.
@@ -217,7 +232,7 @@ async def cluster_controller(
                 queries=roster.queries,
                 streams=streams,
                 wake_ups=wake_ups,
-                recorders=[*recorders, reporter.record],
+                recorders=[*recorders, reporter.record, *([log] if log else [])],
             )
             try:
                 yield whole, controller

@@ -2,8 +2,10 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from typing import Any, TextIO
 
+from algorithms.types import State
 from autoscaler.ports import Record, Recorder, ServiceName
 from autoscaler.records import explained, to_json
 
@@ -44,7 +46,14 @@ class DecisionLog:
 
     def __call__(self, record: Record) -> None:
         """Write one line, whole, so that a log that breaks off can be read up to there."""
-        self._file.write(json.dumps(to_json(record), separators=(",", ":")) + "\n")
+        self._write(to_json(record))
+
+    def begin(self, service: ServiceName, policy: Mapping[str, Any], state: State) -> None:
+        """Write by which policy a service is decided on from now on, and what its decider knows already."""
+        self._write({"service": service, "policy": policy, "state": state})
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
         self._file.flush()
 
 

@@ -4,10 +4,11 @@ A changed policy goes on with what the one before it had learned, where that fit
 holds until it knows enough.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from algorithms.decider import Decider
+from algorithms.types import State
 from autoscaler.annotations import standing_orders
 from autoscaler.deciding import decider
 from autoscaler.loop import Service
@@ -35,10 +36,16 @@ class Roster:
 
     Args:
         prometheus: the server of policies that name none.
+        on_policy: is told of a policy that begins to be followed, with what its decider knows.
     """
 
-    def __init__(self, prometheus: str | None = None) -> None:
+    def __init__(
+        self,
+        prometheus: str | None = None,
+        on_policy: Callable[[ScalingPolicy, State], None] = lambda _policy, _state: None,
+    ) -> None:
         self._prometheus = prometheus
+        self._on_policy = on_policy
         self._writing = True
         self.entries: dict[ServiceName, Entry] = {}
         self.services: dict[ServiceName, Service] = {}
@@ -49,6 +56,9 @@ class Roster:
         policy = entry.policy
         orders = standing_orders(policy.metadata.annotations)
         follows = self._follows(policy)
+        known = self.services.get(policy.service)
+        if known is None or known.decider is not follows:
+            self._on_policy(policy, follows.export())
         self.entries[policy.service] = entry
         self.services[policy.service] = Service(follows, self._writes(policy), orders)
         found = query(policy.spec.metrics.prometheus, self._prometheus)

@@ -122,11 +122,9 @@ async def _run(arguments: argparse.Namespace) -> None:
     latest, metrics = Latest(), ControllerMetrics()
     recorders: list[Recorder] = [OnChange(log_changes), latest, metrics]
     async with AsyncExitStack() as stack:
-        if arguments.decisions:
-            file = stack.enter_context(arguments.decisions.open("a"))
-            recorders.append(DecisionLog(file))
+        log = DecisionLog(stack.enter_context(arguments.decisions.open("a"))) if arguments.decisions else None
         whole, controller = await stack.enter_async_context(
-            cluster_controller(_settings(arguments), SystemClock(), recorders)
+            cluster_controller(_settings(arguments), SystemClock(), recorders, log)
         )
         await stack.enter_async_context(
             serve_status(

@@ -91,7 +91,7 @@ def define_policies(control_plane):
 
 
 def _established(definition):
-    conditions = definition.get("status", {}).get("conditions", ())
+    conditions = definition.get("status", {}).get("conditions") or ()
     return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
 
 

@@ -1,0 +1,80 @@
+"""Decide again on a recorded log, by the policies in it or by other ones, and print what differs.
+
+By the log's own policies nothing may differ; exit status 1 if something does. With --policy the table answers what
+another policy would have asked for: requests and ready replicas are those of the log.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from autoscaler.documents import DocumentError
+from autoscaler.replay import Replay, Replayed, Summary, summarised
+from autoscaler.validation import read_policies
+
+_HEAD = ("time", "service", "in flight", "ready", "recorded", "now", "why")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the log and the policies."""
+    parser.add_argument("log", type=Path, metavar="LOG", help="decisions as `run --decisions` and the demo write them")
+    parser.add_argument("--policy", type=Path, action="append", default=[], metavar="FILE", help="decide by these")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Replay and print; 0 nothing differs or other policies were asked for, 1 something does, 2 the log is no log."""
+    try:
+        policies = read_policies(arguments.policy)
+        turns, summary = summarised(Replay(policies).lines(_lines(arguments.log)))
+    except (DocumentError, OSError, LookupError, TypeError, ValueError) as error:
+        print(f"replay: {error}", file=sys.stderr)
+        return 2
+    for row in _table(turns):
+        print(row)
+    print(_told(summary))
+    return 1 if summary.differing and not policies else 0
+
+
+def _lines(log: Path) -> Iterator[dict[str, Any]]:
+    """Read the lines; a last one that breaks off was being written when the writer ended."""
+    *whole, _rest = log.read_text(encoding="utf-8").split("\n")
+    for number, line in enumerate(whole, 1):
+        try:
+            yield json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"{log}:{number}: this is no line of a decision log: {error}") from error
+
+
+def _table(turns: Sequence[Replayed]) -> Iterator[str]:
+    if not turns:
+        return
+    rows = [_HEAD, *map(_row, turns)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD) - 1)]
+    for row in rows:
+        yield "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]))
+
+
+def _row(each: Replayed) -> tuple[str, ...]:
+    record, decision = each.recorded, each.decision
+    inflight = record.look.inflight
+    why = "; ".join(filter(None, (decision.wish.why, *(f"{reason.rule}: {reason.why}" for reason in decision.reasons))))
+    return (
+        datetime.fromtimestamp(record.look.now_s, UTC).strftime("%H:%M:%S.%f")[:-4],
+        record.service,
+        "unknown" if inflight is None else f"{inflight:g}",
+        str(record.look.ready),
+        str(record.decision.desired),
+        str(decision.desired),
+        why,
+    )
+
+
+def _told(summary: Summary) -> str:
+    return (
+        f"{summary.decisions} decisions, {summary.differing} of them differ; replica-seconds asked for: "
+        f"{summary.recorded_replica_s:.0f} recorded, {summary.decided_replica_s:.0f} now"
+    )
