@@ -28,8 +28,8 @@ _ONLY_IN_THE_MODEL = """\
 ## What only the model checks
 
 - Two policies of one name in a set of files: a cluster cannot have them.
-- A whole number that is written `1.0` is refused in a file; JSON Schema takes it for the whole number 1, and so does
-  the API server.
+- A whole number that is written `1.0` is refused in a file; to JSON Schema it is the whole number 1, and so it is to
+  the API server where no rule reads it.
 - What an annotation says: the API server takes any text.
 - What Kubernetes adds to the metadata (uid, resourceVersion, managedFields ...) is refused in a file.
 

@@ -1,9 +1,11 @@
 """What `kubectl apply -k` installs, on a real API server."""
 
+import argparse
 import dataclasses
 import os
 import subprocess
 import time
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ pytestmark = pytest.mark.program
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 BASE = MANIFESTS / "base"
 EXAMPLES = MANIFESTS / "examples"
+OVERLAYS = [MANIFESTS / "overlays" / name for name in ("local", "namespaced")]
 POD_COST = "controller.kubernetes.io/pod-deletion-cost"
 OWN = "inflight-system"
 IN_THE_CLUSTER_AS_A_WHOLE = {
@@ -107,9 +110,21 @@ def test_no_pod_of_ours_could_do_more_than_it_must(control_plane):
         assert container["livenessProbe"]
 
 
-@pytest.mark.parametrize("overlay", ["local", "namespaced"])
+@pytest.mark.parametrize("folder", [MANIFESTS, *OVERLAYS], ids=lambda folder: folder.name)
+def test_every_deployment_starts_a_command_with_options_that_it_has(control_plane, folder):
+    for each in objects(control_plane, folder):
+        if each["kind"] == "Deployment":
+            (container,) = each["spec"]["template"]["spec"]["containers"]
+            name, *options = container["args"]
+            (entry,) = entry_points(group="autoscaler.commands", name=name)
+            parser = argparse.ArgumentParser()
+            entry.load().add_arguments(parser)
+            assert parser.parse_args(options)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda folder: folder.name)
 def test_an_overlay_can_be_applied(control_plane, installed, overlay):
-    apply(control_plane, MANIFESTS / "overlays" / overlay, "--dry-run=server")
+    apply(control_plane, overlay, "--dry-run=server")
 
 
 def test_one_namespace_needs_nothing_of_the_cluster_as_a_whole(control_plane):
