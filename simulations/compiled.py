@@ -5,6 +5,7 @@ and find a GPU at once; for all else it says why not, and the reference engine t
 """
 
 from collections.abc import Callable
+from functools import partial
 from math import floor, inf
 
 import numpy as np
@@ -18,6 +19,7 @@ from simulations.kernel import GROW, REACHED
 from simulations.luck import Luck
 from simulations.setup import Batch, Setup
 from simulations.state import (
+    ABLE,
     ALIVE,
     AREA,
     CAME,
@@ -55,6 +57,20 @@ def run(
     if any(pool.lifetime is not None for pool in setup.pools):
         raise NotExactError("replicas die")
     return CompiledEngine(setup, batch, service, luck, recorder).run()
+
+
+READY, STARTING = Replica("", True, 0, 0.0), Replica("", False, 0, 0.0)  # noqa: FBT003  # a Replica's fields in order
+"""Stand for any replica where only their number matters."""
+
+
+class _LazyFleet(Fleet):
+    """A fleet whose replicas are told when they are asked for: most decisions change nothing and need none."""
+
+    tell: Callable[[], tuple[Replica, ...]]
+
+    @property
+    def replicas(self) -> tuple[Replica, ...]:
+        return self.tell()
 
 
 class CompiledEngine:
@@ -147,16 +163,16 @@ class CompiledEngine:
         """Ask for one more replica."""
         number = len(self._names)
         pool = self._pool_with_stock()
-        while number + kernel.ROOM > len(self._state.asked):
+        while number + kernel.ROOM > len(self._state.replicas):
             self._state = grown(self._state)
-        self._state.cold[number] = self._cold_start_s(pool) if cold else 0.0
-        self._state.speed[number] = self._setup.pools[pool].speed
+        self._state.replicas.cold[number] = self._cold_start_s(pool) if cold else 0.0
+        self._state.replicas.speed[number] = self._setup.pools[pool].speed
         self._names.append(f"replica-{number}")
         self._pools.append(pool)
         kernel.add_replica(self._state)
 
     def _pool_with_stock(self) -> int:
-        alive = np.isnan(self._state.gone[: len(self._pools)])
+        alive = np.isnan(self._state.replicas.gone[: len(self._pools)])
         for number, pool in enumerate(self._setup.pools):
             if pool.stock == inf or np.count_nonzero(alive & (np.array(self._pools) == number)) < pool.stock:
                 return number
@@ -169,9 +185,9 @@ class CompiledEngine:
     def _start_cold(self) -> None:
         """Draw for all replicas there is place for: the zero-delay policy is followed in compiled code."""
         state = self._state
-        for number in range(len(self._names), len(state.cold)):
-            state.cold[number] = self._cold_start_s(0)
-            state.speed[number] = self._setup.pools[0].speed
+        for number in range(len(self._names), len(state.replicas)):
+            state.replicas.cold[number] = self._cold_start_s(0)
+            state.replicas.speed[number] = self._setup.pools[0].speed
             self._names.append(f"replica-{number}")
             self._pools.append(0)
 
@@ -186,18 +202,21 @@ class CompiledEngine:
         clock[LOOKED_AREA] = seconds
         return Live(latest=inflight, mean=spent / (now_s - self._looked_s) if now_s > self._looked_s else None)
 
-    def _fleet(self, now_s: float) -> Fleet:
-        state = self._state
-        staying = state.staying[: state.counts[STAYING]]
-        columns = (state.ready[staying] >= 0, state.serving[staying], now_s - state.asked[staying])
-        rows = zip(staying.tolist(), *(column.tolist() for column in columns), strict=True)
-        return Fleet(self._asked, tuple(Replica(self._names[n], ready, busy, age) for n, ready, busy, age in rows))
+    def _replicas_now(self, now_s: float) -> tuple[Replica, ...]:
+        staying = self._state.replicas[self._state.replicas.staying[: self._state.counts[STAYING]]]
+        numbers = self._state.replicas.staying[: self._state.counts[STAYING]].tolist()
+        columns = (staying.ready >= 0, staying.serving, now_s - staying.asked)
+        rows = zip(numbers, *(column.tolist() for column in columns), strict=True)
+        return tuple(Replica(self._names[number], ready, busy, age) for number, ready, busy, age in rows)
 
     def _decide(self, metered: Reading | None) -> None:
-        name, now_s = self._setup.service, float(self._state.clock[NOW])
-        fleet = self._fleet(now_s)
-        seen = look(now_s, self._looked_s, fleet, metered=metered, live=self._live(now_s), gateways=1)
+        name, now_s, counts = self._setup.service, float(self._state.clock[NOW]), self._state.counts
+        ready = int(counts[ABLE])
+        counted = Fleet(self._asked, (READY,) * ready + (STARTING,) * (int(counts[STAYING]) - ready))
+        seen = look(now_s, self._looked_s, counted, metered=metered, live=self._live(now_s), gateways=1)
         self._looked_s = now_s
+        fleet = _LazyFleet(self._asked, ())
+        fleet.tell = partial(self._replicas_now, now_s)
         (taken,) = step(self._services, {name: (seen, fleet)})
         if taken.order is not None:
             self._scale(taken.order)
@@ -233,16 +252,16 @@ class CompiledEngine:
     def _replicas(self) -> Replicas:
         state, count = self._state, int(self._state.counts[REPLICAS])
         for number in range(count):
-            if np.isnan(state.gone[number]):
+            if np.isnan(state.replicas.gone[number]):
                 kernel.book(state, number)
         return Replicas(
-            asked_s=state.asked[:count],
-            placed_s=state.asked[:count],
-            ready_s=state.ready[:count],
-            leaving_s=state.leaving[:count],
-            gone_s=state.gone[:count],
-            busy_s=state.busy[:count],
-            draining_s=state.draining[:count],
+            asked_s=state.replicas.asked[:count].copy(),
+            placed_s=state.replicas.asked[:count].copy(),
+            ready_s=state.replicas.ready[:count].copy(),
+            leaving_s=state.replicas.leaving[:count].copy(),
+            gone_s=state.replicas.gone[:count].copy(),
+            busy_s=state.replicas.busy[:count].copy(),
+            draining_s=state.replicas.draining[:count].copy(),
             pool=np.array(self._pools[:count], dtype=np.int64),
         )
 
@@ -250,12 +269,12 @@ class CompiledEngine:
 def _requests(state: State) -> Requests:
     count = int(state.counts[CAME])
     return Requests(
-        arrival_s=state.arrival[:count],
-        start_s=state.start[:count],
-        end_s=state.end[:count],
-        status=state.status[:count],
-        replica=state.replica[:count],
-        client=state.client[:count],
-        latency_s=state.latency[:count],
-        service_s=state.work[:count],
+        arrival_s=state.requests.arrival[:count].copy(),
+        start_s=state.requests.start[:count].copy(),
+        end_s=state.requests.end[:count].copy(),
+        status=state.requests.status[:count].copy(),
+        replica=state.requests.replica[:count].copy(),
+        client=state.requests.client[:count].copy(),
+        latency_s=state.requests.latency[:count].copy(),
+        service_s=state.requests.work[:count].copy(),
     )

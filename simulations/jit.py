@@ -1,13 +1,35 @@
-"""Compilation of plain functions over arrays, once for a machine: the results are cached beside the code."""
+"""Compilation of plain functions over arrays, once for a machine: the results are kept in the user's cache folder.
 
+numba looks only at the file of a function to see whether its result is out of date. Ours use constants and tables of
+other files as well, so there is one folder for each state of the package's code.
+"""
+
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from numba import njit
+from numba import config, njit
+
+from autoscaler.programs import cache_folder
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+def _fingerprint() -> str:
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+
+
+if not config.CACHE_DIR:  # type: ignore[attr-defined]  # read from NUMBA_CACHE_DIR
+    config.CACHE_DIR = str(cache_folder() / "compiled" / _fingerprint())  # type: ignore[attr-defined]
+
+
 def compiled(function: Function) -> Function:
-    """Compile a function when it is first called; with NUMBA_DISABLE_JIT=1 it stays as it is."""
-    return cast("Function", njit(cache=True)(function))
+    """Compile a function when it is first called; with NUMBA_DISABLE_JIT=1 it stays as it is.
+
+    It may not make arrays. So nothing has to be counted for their release, which costs ten times what these functions
+    do themselves.
+    """
+    decorate = cast("Callable[..., Any]", njit)
+    return cast("Function", decorate(cache=True, _nrt=False)(function))

@@ -10,7 +10,6 @@ from math import ceil, inf
 
 from simulations.history import HUNG_UP, QUEUE_TIMEOUT, REFUSED, SERVED, STILL_IN
 from simulations.jit import compiled
-from simulations.setup import Integers
 from simulations.state import (
     ABLE,
     ALIVE,
@@ -51,8 +50,8 @@ from simulations.state import (
     TARGET,
     THOUGHT,
     WAKES,
-    Heap,
     State,
+    Table,
 )
 
 REACHED, WOKEN, GROW = range(3)
@@ -63,9 +62,9 @@ ROOM = 8
 
 
 @compiled
-def push(heap: Heap, size: int, at: float, order: int, what: int) -> None:
+def push(heap: Table, size: int, at: float, order: int, what: int) -> None:
     """Put an event into a heap of `size`."""
-    when, sequence, payload = heap
+    when, sequence, payload = heap.when, heap.sequence, heap.payload
     place = size
     while place > 0:
         parent = (place - 1) >> 1
@@ -77,9 +76,9 @@ def push(heap: Heap, size: int, at: float, order: int, what: int) -> None:
 
 
 @compiled
-def pop(heap: Heap, size: int) -> int:
+def pop(heap: Table, size: int) -> int:
     """Take the first event out of a heap of `size` and give its payload."""
-    when, sequence, payload = heap
+    when, sequence, payload = heap.when, heap.sequence, heap.payload
     first = int(payload[0])
     last = size - 1
     at, order, what = when[last], sequence[last], payload[last]
@@ -110,12 +109,12 @@ def schedule(s: State, at: float, kind: int, subject: int) -> None:
 @compiled
 def book(s: State, replica: int) -> None:
     """Account for a replica's time up to now."""
-    if s.serving[replica] > 0:
-        spent = s.clock[NOW] - s.changed[replica]
-        s.busy[replica] += spent
-        if s.leaving[replica] >= 0:
-            s.draining[replica] += spent
-    s.changed[replica] = s.clock[NOW]
+    if s.replicas.serving[replica] > 0:
+        spent = s.clock[NOW] - s.replicas.changed[replica]
+        s.replicas.busy[replica] += spent
+        if s.replicas.leaving[replica] >= 0:
+            s.replicas.draining[replica] += spent
+    s.replicas.changed[replica] = s.clock[NOW]
 
 
 @compiled
@@ -130,21 +129,21 @@ def flow(s: State) -> None:
 def begin(s: State, request: int, replica: int) -> None:
     """Let a replica serve one more request."""
     book(s, replica)
-    s.serving[replica] += 1
+    s.replicas.serving[replica] += 1
     s.counts[RUNNING] += 1
-    s.start[request] = s.clock[NOW]
-    s.replica[request] = replica
-    schedule(s, s.clock[NOW] + s.work[request] / s.speed[replica], FINISH, request)
+    s.requests.start[request] = s.clock[NOW]
+    s.requests.replica[request] = replica
+    schedule(s, s.clock[NOW] + s.requests.work[request] / s.replicas.speed[replica], FINISH, request)
 
 
 @compiled
 def serve(s: State, replica: int) -> None:
     """Give a replica those who wait, first come first, as long as it has room."""
     counts, cap = s.counts, s.limits[CONCURRENCY]
-    while counts[QUEUED] > 0 and (cap == 0 or s.serving[replica] < cap):
-        request = s.queue[counts[HEAD]]
+    while counts[QUEUED] > 0 and (cap == 0 or s.replicas.serving[replica] < cap):
+        request = s.requests.queue[counts[HEAD]]
         counts[HEAD] += 1
-        if s.end[request] >= 0:
+        if s.requests.end[request] >= 0:
             continue
         counts[QUEUED] -= 1
         begin(s, request, replica)
@@ -158,10 +157,10 @@ def free_replica(s: State) -> int:
     if cap > 0 and s.counts[QUEUED] > 0:
         return best
     for place in range(s.counts[ABLE]):
-        replica = int(s.able[place])
-        if cap > 0 and s.serving[replica] < cap:
+        replica = int(s.replicas.able[place])
+        if cap > 0 and s.replicas.serving[replica] < cap:
             return replica
-        if cap == 0 and (best < 0 or s.serving[replica] < s.serving[best]):
+        if cap == 0 and (best < 0 or s.replicas.serving[replica] < s.replicas.serving[best]):
             best = replica
     return best
 
@@ -169,13 +168,13 @@ def free_replica(s: State) -> int:
 @compiled
 def answer(s: State, request: int, status: int) -> None:
     """Let the client know; one of a closed loop thinks, and sends the next."""
-    if s.status[request] != STILL_IN:
+    if s.requests.status[request] != STILL_IN:
         return
-    now, client = s.clock[NOW], s.client[request]
-    s.status[request] = status
-    s.latency[request] = now - s.arrival[request]
+    now, client = s.clock[NOW], s.requests.client[request]
+    s.requests.status[request] = status
+    s.requests.latency[request] = now - s.requests.arrival[request]
     if s.limits[CLIENTS] > 0 and s.sent[client] < s.limits[EACH]:
-        think = s.think[s.counts[THOUGHT]]
+        think = s.requests.think[s.counts[THOUGHT]]
         s.counts[THOUGHT] += 1
         due_next(s, client, now + think)
 
@@ -191,14 +190,14 @@ def due_next(s: State, client: int, at: float) -> None:
 @compiled
 def left(s: State, request: int, status: int) -> None:
     """Let a request be no more."""
-    s.end[request] = s.clock[NOW]
+    s.requests.end[request] = s.clock[NOW]
     answer(s, request, status)
 
 
 @compiled
 def leave_queue(s: State, request: int, status: int) -> bool:
     """Let a request go that has not been served; True if it was still waiting."""
-    if s.end[request] >= 0 or s.start[request] >= 0:
+    if s.requests.end[request] >= 0 or s.requests.start[request] >= 0:
         return False
     flow(s)
     s.counts[QUEUED] -= 1
@@ -211,8 +210,8 @@ def expire(s: State) -> bool:
     """Let everyone go who has waited for as long as is allowed; whether there was one."""
     place, gone = s.counts[HEAD], False
     while place < s.counts[TAIL]:
-        request = s.queue[place]
-        if s.arrival[request] + s.spans[QUEUE_TIMEOUT_S] > s.clock[NOW]:
+        request = s.requests.queue[place]
+        if s.requests.arrival[request] + s.spans[QUEUE_TIMEOUT_S] > s.clock[NOW]:
             break
         gone = leave_queue(s, request, QUEUE_TIMEOUT) or gone
         place += 1
@@ -230,35 +229,35 @@ def arrive(s: State) -> None:
         client = pop(s.due, counts[DUE])
         counts[DUE] -= 1
         number = s.sent[client] * s.limits[CLIENTS] + client
-        s.client[request] = client
-        s.arrival[request] = now
-        s.work[request] = s.service[number]
+        s.requests.client[request] = client
+        s.requests.arrival[request] = now
+        s.requests.work[request] = s.requests.service[number]
         s.sent[client] += 1
     flow(s)
     replica = free_replica(s)
     if replica >= 0:
         begin(s, request, replica)
     elif counts[QUEUED] < s.limits[QUEUE_LENGTH]:
-        s.queue[counts[TAIL]] = request
+        s.requests.queue[counts[TAIL]] = request
         counts[TAIL] += 1
         counts[QUEUED] += 1
         schedule(s, now + s.spans[QUEUE_TIMEOUT_S], EXPIRE, request)
-        schedule(s, now + s.patience[number], LOSE_PATIENCE, request)
+        schedule(s, now + s.requests.patience[number], LOSE_PATIENCE, request)
     else:
         left(s, request, REFUSED)
-    schedule(s, now + s.timeout[number], HANG_UP, request)
+    schedule(s, now + s.requests.timeout[number], HANG_UP, request)
 
 
 @compiled
 def finish(s: State, request: int) -> None:
     """Let a replica be done with a request, and take the next."""
-    replica = s.replica[request]
+    replica = s.requests.replica[request]
     flow(s)
     book(s, replica)
-    s.serving[replica] -= 1
+    s.replicas.serving[replica] -= 1
     s.counts[RUNNING] -= 1
     left(s, request, SERVED)
-    if s.leaving[replica] >= 0:
+    if s.replicas.leaving[replica] >= 0:
         let_go(s, replica)
     else:
         serve(s, replica)
@@ -267,19 +266,19 @@ def finish(s: State, request: int) -> None:
 @compiled
 def let_go(s: State, replica: int) -> None:
     """Let a replica on its way out be gone when it serves nobody."""
-    if s.serving[replica] == 0:
-        s.gone[replica] = s.clock[NOW]
+    if s.replicas.serving[replica] == 0:
+        s.replicas.gone[replica] = s.clock[NOW]
         s.counts[ALIVE] -= 1
 
 
 @compiled
 def become_ready(s: State, replica: int) -> bool:
     """Let a replica serve; False if it is gone already."""
-    if s.gone[replica] >= 0:
+    if s.replicas.gone[replica] >= 0:
         return False
     flow(s)
-    s.ready[replica] = s.clock[NOW]
-    s.able[s.counts[ABLE]] = replica
+    s.replicas.ready[replica] = s.clock[NOW]
+    s.replicas.able[s.counts[ABLE]] = replica
     s.counts[ABLE] += 1
     serve(s, replica)
     return True
@@ -292,14 +291,14 @@ def add_replica(s: State) -> None:
     replica = counts[REPLICAS]
     counts[REPLICAS] += 1
     counts[ALIVE] += 1
-    s.asked[replica] = s.changed[replica] = s.clock[NOW]
-    s.staying[counts[STAYING]] = replica
+    s.replicas.asked[replica] = s.replicas.changed[replica] = s.clock[NOW]
+    s.replicas.staying[counts[STAYING]] = replica
     counts[STAYING] += 1
-    schedule(s, s.clock[NOW] + s.cold[replica], READY, replica)
+    schedule(s, s.clock[NOW] + s.replicas.cold[replica], READY, replica)
 
 
 @compiled
-def without(numbers: Integers, count: int, one: int) -> int:
+def without(numbers: Table, count: int, one: int) -> int:
     """Take one of the first `count` numbers out, and give how many are left; the others keep their order."""
     place = 0
     while numbers[place] != one:
@@ -314,26 +313,26 @@ def drain(s: State, replica: int) -> None:
     """Send a replica on its way out."""
     counts = s.counts
     book(s, replica)
-    s.leaving[replica] = s.clock[NOW]
-    counts[STAYING] = without(s.staying, counts[STAYING], replica)
-    if s.ready[replica] >= 0:
-        counts[ABLE] = without(s.able, counts[ABLE], replica)
+    s.replicas.leaving[replica] = s.clock[NOW]
+    counts[STAYING] = without(s.replicas.staying, counts[STAYING], replica)
+    if s.replicas.ready[replica] >= 0:
+        counts[ABLE] = without(s.replicas.able, counts[ABLE], replica)
     let_go(s, replica)
 
 
 @compiled
 def first_to_leave(s: State) -> int:
     """Give the replica that should go first, as `loop.leaving_order` does."""
-    best = int(s.staying[0])
+    best = int(s.replicas.staying[0])
     for place in range(1, s.counts[STAYING]):
-        other = int(s.staying[place])
-        ready, best_ready = s.ready[other] >= 0, s.ready[best] >= 0
+        other = int(s.replicas.staying[place])
+        ready, best_ready = s.replicas.ready[other] >= 0, s.replicas.ready[best] >= 0
         if ready != best_ready:
             better = best_ready
-        elif s.serving[other] != s.serving[best]:
-            better = s.serving[other] < s.serving[best]
+        elif s.replicas.serving[other] != s.replicas.serving[best]:
+            better = s.replicas.serving[other] < s.replicas.serving[best]
         else:
-            better = s.asked[other] > s.asked[best]
+            better = s.replicas.asked[other] > s.replicas.asked[best]
         if better:
             best = other
     return best
@@ -399,7 +398,7 @@ def next_arrival(s: State) -> float:
     """Give when the next request comes."""
     if s.limits[CLIENTS] > 0:
         return s.due.when[0] if s.counts[DUE] > 0 else inf
-    return s.arrival[s.counts[CAME]] if s.counts[CAME] < len(s.arrival) else inf
+    return s.requests.arrival[s.counts[CAME]] if s.counts[CAME] < len(s.requests) else inf
 
 
 @compiled
@@ -407,7 +406,7 @@ def advance(s: State, until: float) -> int:
     """Let everything happen up to a time, that included; give why it came back."""
     clock, counts = s.clock, s.counts
     while True:
-        if counts[EVENTS] + ROOM > len(s.events.when) or counts[REPLICAS] + ROOM > len(s.asked):
+        if counts[EVENTS] + ROOM > len(s.events) or counts[REPLICAS] + ROOM > len(s.replicas):
             return GROW
         event = s.events.when[0] if counts[EVENTS] > 0 else inf
         coming = next_arrival(s)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from simulations.history import STILL_IN
 from simulations.setup import Batch, Floats, Integers, Setup
 
 FINISH, READY, EXPIRE, LOSE_PATIENCE, HANG_UP = range(5)
@@ -23,13 +24,44 @@ CONCURRENCY, QUEUE_LENGTH, LEAST, MOST, WAKES, IMMEDIATE, CLIENTS, EACH = range(
 LINE_S, QUEUE_TIMEOUT_S, TARGET = range(3)
 """Places in `State.spans`."""
 
+Table = Any
+"""A numpy record array: columns by name, one record for each place."""
 
-class Heap(NamedTuple):
-    """Events by time and sequence; how many there are is kept elsewhere."""
-
-    when: Floats
-    sequence: Integers
-    payload: Integers
+REQUEST = np.dtype(
+    [
+        ("arrival", "f8"),
+        # These three of a closed loop: of the first request of each client, then of the second of each, and so on.
+        ("service", "f8"),
+        ("patience", "f8"),
+        ("timeout", "f8"),
+        ("think", "f8"),  # before the first second request of any client, before the next, and so on
+        ("work", "f8"),  # service time of each, in order of arrival
+        ("start", "f8"),
+        ("end", "f8"),
+        ("latency", "f8"),
+        ("status", "i8"),
+        ("replica", "i8"),
+        ("client", "i8"),
+        ("queue", "i8"),  # those that had to wait, in order; from HEAD to TAIL some may still do
+    ]
+)
+REPLICA = np.dtype(
+    [
+        ("asked", "f8"),
+        ("ready", "f8"),
+        ("leaving", "f8"),
+        ("gone", "f8"),
+        ("busy", "f8"),
+        ("draining", "f8"),
+        ("changed", "f8"),
+        ("speed", "f8"),
+        ("cold", "f8"),  # how long it takes to start
+        ("serving", "i8"),
+        ("staying", "i8"),  # numbers of the STAYING that are not on their way out, ascending
+        ("able", "i8"),  # numbers of the ABLE of these that are ready, in the order in which they became so
+    ]
+)
+EVENT = np.dtype([("when", "f8"), ("sequence", "i8"), ("payload", "i8")])
 
 
 class State(NamedTuple):
@@ -39,133 +71,61 @@ class State(NamedTuple):
     counts: Integers
     limits: Integers
     spans: Floats
-    # Requests, a place each, in order of arrival.
-    arrival: Floats
-    service: Floats
-    patience: Floats
-    timeout: Floats
-    """These three of a closed loop: of the first request of each client, then of the second of each, and so on."""
-    start: Floats
-    end: Floats
-    latency: Floats
-    status: Integers
-    replica: Integers
-    client: Integers
-    work: Floats
-    """Service time of each, in order of arrival."""
-    queue: Integers
-    """Those that had to wait, in order; from `HEAD` to `TAIL` some may still do."""
-    # Clients of a closed loop, a place each, and when the next request of some is due.
+    requests: Table
+    """In order of arrival."""
+    replicas: Table
+    """In the order in which they were asked for."""
+    events: Table
+    """What will happen, as a heap; payload: kind of event + 8 x what it happens to."""
+    due: Table
+    """When clients of a closed loop send the next request, as a heap; payload: the client."""
     sent: Integers
-    think: Floats
-    due: Heap
-    """Payload: the client."""
-    # What will happen.
-    events: Heap
-    """Payload: kind of event + 8 x what it happens to."""
-    # Replicas, a place each, in the order in which they were asked for.
-    asked: Floats
-    ready: Floats
-    leaving: Floats
-    gone: Floats
-    busy: Floats
-    draining: Floats
-    changed: Floats
-    speed: Floats
-    cold: Floats
-    """How long each takes to start."""
-    serving: Integers
-    staying: Integers
-    """Numbers of the `STAYING` that are not on their way out, ascending."""
-    able: Integers
-    """Numbers of the `ABLE` of these that are ready, in the order in which they became so."""
+    """By each of these clients so far."""
 
 
 ROOM = 1024
 """Places for replicas and events at the beginning; there are more when they are needed."""
 
 
-def _unknown(count: int) -> Floats:
-    return np.full(count, nan)
-
-
-def _zeros(count: int) -> Integers:
-    return np.zeros(count, dtype=np.int64)
-
-
-def _heap(room: int) -> Heap:
-    return Heap(np.zeros(room), _zeros(room), _zeros(room))
-
-
 def new_state(setup: Setup, batch: Batch) -> State:
     """Give the state at 0: nothing has come, no replica was asked for."""
-    total = len(batch.service)
-    limits = setup.limits
+    queue, flags = setup.limits, (setup.wakes, setup.immediate)
+    limits = (queue.concurrency, queue.queue_length, setup.least, setup.most, *flags, batch.clients, batch.each)
     state = State(
         clock=np.zeros(8),
-        counts=_zeros(16),
-        limits=np.array(
-            [
-                limits.concurrency,
-                limits.queue_length,
-                setup.least,
-                setup.most,
-                setup.wakes,
-                setup.immediate,
-                batch.clients,
-                batch.each,
-            ],
-            dtype=np.int64,
-        ),
-        spans=np.array([setup.line_s, limits.queue_timeout_s, setup.target]),
-        arrival=batch.arrival.copy(),
-        service=batch.service,
-        patience=batch.patience,
-        timeout=batch.timeout,
-        start=_unknown(total),
-        end=_unknown(total),
-        latency=_unknown(total),
-        status=_zeros(total),
-        replica=np.full(total, -1, dtype=np.int64),
-        client=np.full(total, -1, dtype=np.int64),
-        work=batch.service.copy() if batch.clients else batch.service,
-        queue=_zeros(total),
-        sent=_zeros(batch.clients),
-        think=batch.think,
-        due=_heap(batch.clients + 1),
-        events=_heap(ROOM),
-        asked=_unknown(ROOM),
-        ready=_unknown(ROOM),
-        leaving=_unknown(ROOM),
-        gone=_unknown(ROOM),
-        busy=np.zeros(ROOM),
-        draining=np.zeros(ROOM),
-        changed=np.zeros(ROOM),
-        speed=np.ones(ROOM),
-        cold=np.zeros(ROOM),
-        serving=_zeros(ROOM),
-        staying=_zeros(ROOM),
-        able=_zeros(ROOM),
+        counts=np.zeros(16, dtype=np.int64),
+        limits=np.array(limits, dtype=np.int64),
+        spans=np.array([setup.line_s, queue.queue_timeout_s, setup.target]),
+        requests=_requests(batch),
+        replicas=_replicas(ROOM),
+        events=np.recarray(ROOM, dtype=EVENT),
+        due=np.recarray(batch.clients + 1, dtype=EVENT),
+        sent=np.zeros(batch.clients, dtype=np.int64),
     )
     state.clock[LINE_DUE] = inf
     return state
 
 
-GROWING = (
-    *("asked", "ready", "leaving", "gone", "busy", "draining"),
-    *("changed", "speed", "cold", "serving", "staying", "able"),
-)
+def _requests(batch: Batch) -> Table:
+    table = np.recarray(len(batch.service), dtype=REQUEST)
+    table.arrival, table.service, table.patience, table.timeout = batch[:4]
+    table.work = batch.service
+    table.think[: len(batch.think)] = batch.think
+    table.start = table.end = table.latency = nan
+    table.status, table.replica, table.client = STILL_IN, -1, -1
+    return table
+
+
+def _replicas(room: int) -> Table:
+    table = np.recarray(room, dtype=REPLICA)
+    table.asked = table.ready = table.leaving = table.gone = nan
+    table.busy = table.draining = table.changed = table.cold = 0.0
+    table.speed, table.serving = 1.0, 0
+    return table
 
 
 def grown(state: State) -> State:
     """Give twice the room for replicas and events."""
-    columns = {name: getattr(state, name) for name in GROWING}
-    longer: dict[str, Any] = {name: np.concatenate([each, _more(each, name)]) for name, each in columns.items()}
-    room = len(state.events.when)
-    events = Heap(*(np.concatenate([column, np.zeros(room, dtype=column.dtype)]) for column in state.events))
-    return state._replace(events=events, **longer)
-
-
-def _more(column: Any, name: str) -> Any:
-    unknown = name in ("asked", "ready", "leaving", "gone")
-    return np.full(len(column), nan if unknown else name == "speed", dtype=column.dtype)
+    replicas = np.concatenate([state.replicas, _replicas(len(state.replicas))]).view(np.recarray)
+    events = np.concatenate([state.events, np.recarray(len(state.events), dtype=EVENT)]).view(np.recarray)
+    return state._replace(replicas=replicas, events=events)
