@@ -1,0 +1,113 @@
+"""The status that a policy has after a decision, and when it is worth writing."""
+
+import pytest
+
+from algorithms.types import Decision, Look, Reason, Wish
+from autoscaler.kubernetes.conditions import Facts, conditions, matters, status
+from autoscaler.ports import Outcome, Record
+from autoscaler.resource_status import PolicyStatus
+
+NOW_S = 1795456800.0
+NOW, LATER = "2026-11-23T18:00:00Z", "2026-11-23T18:01:00Z"
+
+
+def record(desired=2, *rules, replicas=2, inflight=2.0, error=None, written=None, problem=""):
+    look = Look(NOW_S, NOW_S - 1, inflight, replicas, 2, problem=problem)
+    reasons = tuple(Reason(rule, 1, desired, f"why {rule}") for rule in rules)
+    outcome = Outcome("ns/sd", error or "") if error or written else None
+    return Record("ns/sd", look, Decision(desired, Wish(desired, "2 are needed"), reasons), outcome)
+
+
+def told(facts, kind):
+    found = next(each for each in conditions(facts) if each.type == kind)
+    return found.holds, found.reason, found.message
+
+
+@pytest.mark.parametrize(
+    ("facts", "kind", "expected"),
+    [
+        (Facts(1, record=record()), "Ready", (True, "ScalingActive", "the target follows the policy")),
+        (Facts(1, record=record()), "ScalingActive", (True, "ValidMetricFound", "2 are needed")),
+        (Facts(1, record=record()), "ScalingLimited", (False, "DesiredWithinRange", "the wish is within the range")),
+        (Facts(1, record=record(5, "maxReplicas")), "ScalingLimited", (True, "TooManyReplicas", "why maxReplicas")),
+        (Facts(1, record=record(5, "minReplicas")), "ScalingLimited", (True, "TooFewReplicas", "why minReplicas")),
+        (Facts(1), "Ready", (False, "NotDecidedYet", "no decision has been taken yet")),
+        (Facts(1, invalid="spec: wrong", record=record()), "Ready", (False, "InvalidPolicy", "spec: wrong")),
+        (Facts(1, problem="no web"), "Ready", (False, "FailedGetScale", "no web")),
+        (Facts(1, record=record(error="forbidden")), "AbleToScale", (False, "FailedUpdateScale", "forbidden")),
+        (
+            Facts(1, record=record(1, "scaleDown.toZeroDelay")),
+            "AbleToScale",
+            (True, "ScaleDownStabilized", "scaleDown.toZeroDelay"),
+        ),
+        (
+            Facts(1, record=record(inflight=None, problem="silence")),
+            "Ready",
+            (False, "FailedGetExternalMetric", "silence"),
+        ),
+        (
+            Facts(1, dry_run=True, record=record()),
+            "ScalingActive",
+            (False, "DryRun", "decided and recorded, never written"),
+        ),
+        (Facts(1, record=record(2, "paused")), "ScalingActive", (False, "Paused", "why paused")),
+        (
+            Facts(1, record=record(2, "paused", "override")),
+            "ScalingActive",
+            (False, "ManualOverride", "why override"),
+        ),
+        (
+            Facts(1, record=record(2, "override", "foreignWriter")),
+            "Ready",
+            (False, "ForeignWriter", "why foreignWriter"),
+        ),
+        (Facts(1, record=record(2, "secondPolicy")), "Ready", (False, "AmbiguousTarget", "why secondPolicy")),
+    ],
+)
+def test_a_condition_says_what_keeps_a_service_from_being_scaled(facts, kind, expected):
+    assert told(facts, kind) == expected
+
+
+def test_a_status_has_the_form_that_the_definition_allows():
+    made = status(Facts(3, record=record(5, "maxReplicas", replicas=2, written=True)), {}, NOW_S)
+    PolicyStatus.model_validate(made)
+    assert made["lastScaleTime"] == made["lastDecision"]["time"] == NOW
+    assert (made["desiredReplicas"], made["readyReplicas"], made["inflight"], made["observedGeneration"]) == (
+        5,
+        2,
+        2,
+        3,
+    )
+    unknown = status(Facts(3, record=record(inflight=None)), made, NOW_S)
+    assert unknown["inflight"] is None, "null takes it away"
+    PolicyStatus.model_validate(unknown)
+
+
+def test_a_condition_keeps_the_time_of_its_last_change_and_a_decision_its_own():
+    first = status(Facts(1, record=record(5, replicas=2, written=True)), {}, NOW_S)
+    second = status(Facts(1, record=record(5, replicas=5, inflight=None)), first, NOW_S + 60)
+    times = {each["type"]: each["lastTransitionTime"] for each in second["conditions"]}
+    assert times == {"Ready": LATER, "ScalingActive": LATER, "AbleToScale": NOW, "ScalingLimited": NOW}
+    assert second["lastDecision"] == first["lastDecision"]
+    assert second["lastScaleTime"] == NOW
+
+
+def test_what_is_decided_again_and_again_in_vain_is_written_once():
+    for outcome in ({}, {"error": "forbidden"}):
+        first = status(Facts(1, dry_run=True, record=record(5, replicas=2, **outcome)), {}, NOW_S)
+        second = status(Facts(1, dry_run=True, record=record(5, replicas=2, **outcome)), first, NOW_S + 60)
+        assert second["lastDecision"] == first["lastDecision"]
+        assert matters(second) == matters(first)
+
+
+def test_a_message_that_counts_seconds_is_no_reason_to_write():
+    first = status(Facts(1, record=record(inflight=None, problem="16.1 s old")), {}, NOW_S)
+    second = status(Facts(1, record=record(inflight=None, problem="18.1 s old")), first, NOW_S + 2)
+    assert matters(second) == matters(first)
+
+
+def test_a_count_alone_matters_only_where_it_is_asked_for():
+    first = status(Facts(1, record=record(inflight=2.0)), {}, NOW_S)
+    second = status(Facts(1, record=record(inflight=3.0)), first, NOW_S)
+    assert matters(second, counts=False) == matters(first, counts=False)
+    assert matters(second) != matters(first)
