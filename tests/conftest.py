@@ -4,9 +4,14 @@ import asyncio
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from autoscaler import programs
 from autoscaler.testing import VirtualTimeLoop
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_asyncio_loop_factories(config, item):
