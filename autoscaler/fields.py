@@ -6,10 +6,10 @@ reads as absent. What no schema can say is a rule in CEL beside the check in Pyt
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any, TypeGuard
+from typing import Annotated, Any, TypeGuard, get_args
 
 from pydantic import (
     BaseModel,
@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
 DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
@@ -88,6 +89,8 @@ class Rule:
     holds: Callable[[float], bool]
     cel: str
     message: str
+    least: float | None = None
+    """The lower end of a legal range, where it is one."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self._check, handler(source))
@@ -106,7 +109,7 @@ def lasting(low: str, high: str) -> Rule:
     """Limit a duration to a legal range, written as durations."""
     low_s, high_s = parse_duration(low), parse_duration(high)
     cel = f"duration(self) >= duration('{low}') && duration(self) <= duration('{high}')"
-    return Rule(lambda value: low_s <= value <= high_s, cel, f"must be {low} to {high}")
+    return Rule(lambda value: low_s <= value <= high_s, cel, f"must be {low} to {high}", low_s)
 
 
 def between(low: str, high: str) -> Rule:
@@ -114,7 +117,7 @@ def between(low: str, high: str) -> Rule:
     least, most = parse_percent(low), parse_percent(high)
     number = "double(self.replace('%', ''))"
     cel = f"{number} >= {float(low[:-1])} && {number} <= {float(high[:-1])}"
-    return Rule(lambda value: least <= value <= most, cel, f"must be {low} to {high}")
+    return Rule(lambda value: least <= value <= most, cel, f"must be {low} to {high}", least)
 
 
 WHOLE = Rule(
@@ -185,6 +188,14 @@ class ResourceModel(Model):
             if key in written:
                 properties[key]["default"] = written[key]
         return reference
+
+
+def metadata_of(field: FieldInfo) -> Iterator[Any]:
+    """Give what is annotated to a field, or to the `X` in its `X | None`."""
+    yield from field.metadata
+    for item in get_args(field.annotation):
+        for said in get_args(item)[1:]:
+            yield from said.metadata if isinstance(said, FieldInfo) else [said]
 
 
 def exactly_one(model: Model, *names: str) -> None:

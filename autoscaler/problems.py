@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any, get_args
 
 from annotated_types import Ge, Le
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from autoscaler.documents import Document, KeyPath, dotted
+from autoscaler.fields import metadata_of
 
 LONGEST_VALUE = 60
 """Characters of a value that are shown."""
@@ -87,18 +87,10 @@ def _said(details: Details) -> str:
 
 def _range(field: FieldInfo) -> str:
     """Say both ends of a number's range, where it has both."""
-    limits = list(_metadata(field))
+    limits = list(metadata_of(field))
     low = next((limit.ge for limit in limits if isinstance(limit, Ge)), None)
     high = next((limit.le for limit in limits if isinstance(limit, Le)), None)
     return "" if low is None or high is None else f"must be {low} to {high}"
-
-
-def _metadata(field: FieldInfo) -> Iterator[Any]:
-    """Give what is said of a field, or of the `X` in its `X | None`."""
-    yield from field.metadata
-    for item in get_args(field.annotation):
-        for said in get_args(item)[1:]:
-            yield from said.metadata if isinstance(said, FieldInfo) else [said]
 
 
 def _keys(model: type[BaseModel]) -> str:

@@ -1,8 +1,9 @@
 """What the demo does, and the one place where it is made faster.
 
 `faster` divides every duration of policy, load, service and cold start before anything starts; the demo then runs in
-real time, and multiplies back what it prints. Two things do not shrink: a stable window below 6 s is not legal, and
-Prometheus scrapes every second whatever the speed, so a sample stays good for at least 5 s.
+real time, and multiplies back what it prints. Some things do not shrink: no duration goes below what is legal for it (a
+stable window has at least 6 s), and Prometheus scrapes every second whatever the speed, so a sample stays good for at
+least 5 s.
 """
 
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from algorithms.distributions import Distribution, Uniform
-from autoscaler.fields import DURATION_PATTERN, format_duration
+from autoscaler.fields import DURATION_PATTERN, WHOLE, Rule, format_duration, metadata_of
 from autoscaler.policy import ScalingPolicy
 
 SERVICE_TIME = Uniform(10, 30)
@@ -19,7 +20,8 @@ SERVICE_TIME = Uniform(10, 30)
 COLD_START = Uniform(25, 45)
 """Seconds until a replica serves: the reference run's slowest, which met zero replicas, took 62.42 s in all."""
 
-FLOORS_S = {"stableWindow": 6.0, "maxSampleAge": 5.0}
+FLOORS_S = {"maxSampleAge": 5.0}
+"""Keys whose durations stay longer than what is legal would ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +56,23 @@ def _shortened(model: BaseModel, speed: float) -> dict[str, Any]:
     """Give a model as a document in which every duration is divided by `speed`, down to its floor."""
     document = model.model_dump(mode="json", by_alias=True, exclude_none=True)
     for name, field in type(model).model_fields.items():
-        value, key = getattr(model, name), field.alias or name
+        value, key, metadata = getattr(model, name), field.alias or name, list(metadata_of(field))
         if isinstance(value, BaseModel):
             document[key] = _shortened(value, speed)
         elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
             document[key] = [_shortened(item, speed) for item in value]
-        elif _is_duration(field.metadata):
-            document[key] = format_duration(_shorter(key, value, speed))
+        elif value is not None and name.endswith("_seconds"):  # the HPA's durations are whole numbers
+            document[key] = max(round(value / speed), min(value, 1))
+        elif value is not None and _is_duration(metadata):
+            document[key] = format_duration(_shorter(key, value, metadata, speed))
     return document
 
 
-def _shorter(key: str, duration_s: float, speed: float) -> float:
-    shorter_s = max(duration_s / speed, min(duration_s, FLOORS_S.get(key, 0.0)))
-    return round(shorter_s) if key == "stableWindow" else shorter_s
+def _shorter(key: str, duration_s: float, metadata: list[Any], speed: float) -> float:
+    legal = (rule.least for rule in metadata if isinstance(rule, Rule) and rule.least is not None)
+    floor_s = max(FLOORS_S.get(key, 0.0), *legal, 0.0)
+    shorter_s = max(duration_s / speed, min(duration_s, floor_s))
+    return round(shorter_s) if WHOLE in metadata else shorter_s
 
 
 def _is_duration(metadata: list[Any]) -> bool:
