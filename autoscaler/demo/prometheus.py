@@ -3,10 +3,13 @@
 import asyncio
 import contextlib
 import socket
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
+
+from autoscaler.targets.replica import LEASH
 
 CONFIGURATION = """\
 global:
@@ -42,13 +45,14 @@ async def prometheus(program: Path, folder: Path, target: str) -> AsyncIterator[
     log = folder / "prometheus.log"
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            program,
+            *(sys.executable, "-I", "-S", LEASH, program),
             f"--config.file={configuration}",
             f"--storage.tsdb.path={folder / 'data'}",
             f"--web.listen-address={address}",
+            stdin=asyncio.subprocess.PIPE,  # the leash: it ends with us, however we end
             stdout=output,
             stderr=output,
-            start_new_session=True,  # Ctrl-C is for us; we end it
+            start_new_session=True,  # Ctrl-C is for us
         )
     try:
         await _ready(process, f"http://{address}", log)
@@ -90,12 +94,13 @@ async def _ready(process: asyncio.subprocess.Process, url: str, log: Path) -> No
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    process.terminate()
     try:
-        async with asyncio.timeout(STOP_TIMEOUT_S):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await process.wait()
+    finally:
+        if process.stdin is not None:
+            process.stdin.close()  # which kills what is left
+    await process.wait()

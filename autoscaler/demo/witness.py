@@ -46,6 +46,11 @@ class Witness:
         return tuple(self._ready.values())
 
     @property
+    def served(self) -> frozenset[str]:
+        """Names of the replicas that were ready at some time; no other was ever given a request."""
+        return frozenset(self._ready)
+
+    @property
     def last(self) -> Moment:
         """The newest state."""
         return self.timeline[-1]
@@ -65,7 +70,7 @@ class Witness:
     async def at_zero(self) -> None:
         """Wait until nothing is asked for and nothing runs."""
         async with self._seen:
-            await self._seen.wait_for(lambda: not (self.last.asked or self.processes))
+            await self._seen.wait_for(lambda: bool(self.timeline) and not (self.last.asked or self.processes))
 
     async def see(self) -> None:
         """Look once."""
