@@ -6,11 +6,12 @@ the ScalingPolicy resources of the cluster, and their pods are watched.
 """
 
 import argparse
-import asyncio
 import logging
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+import uvloop
 
 from autoscaler.app import gateway_services
 from autoscaler.cluster_gateway import cluster_services
@@ -33,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C; 2 where the file or a port cannot be used."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        asyncio.run(_in_cluster(arguments) if arguments.config is None else _from_file(arguments))
+        uvloop.run(_in_cluster(arguments) if arguments.config is None else _from_file(arguments))
     except (DocumentError, ApiError, OSError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -23,6 +23,18 @@ class BodyTooLargeError(Exception):
 class RequestBody:
     """Reads a client's body and writes it as it came: with its length, or in chunks."""
 
+    __slots__ = (
+        "_ahead",
+        "_content",
+        "_expects",
+        "_idle_s",
+        "_max_bytes",
+        "_taken",
+        "announced_too_large",
+        "chunked",
+        "is_empty",
+    )
+
     def __init__(
         self, content: StreamReader | None, head: RequestHead, idle_s: float, max_bytes: int | None, *, expects: bool
     ) -> None:

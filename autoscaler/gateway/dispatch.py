@@ -12,76 +12,13 @@ Nothing here reads a clock or awaits: `now_s` is a parameter, in seconds of any 
 """
 
 import math
-from collections.abc import Hashable
-from enum import Enum
+from collections.abc import Hashable, Iterable
 from heapq import heapify, heappop, heappush
-from typing import NamedTuple
 
+from autoscaler.gateway.facts import Due, Grant, Granted, Held, Kind, Limits, Refusal, Refused
 from autoscaler.gateway.lines import Line
 
-
-class Kind(Enum):
-    """What a request costs."""
-
-    COUNT = "Count"
-    """Takes a slot of a pod, and is what the service is scaled by."""
-    PASS = "Pass"  # noqa: S105
-    """Takes no slot: it is let through to a pod that is busy."""
-
-    __hash__ = object.__hash__  # by identity: Enum's own costs ten times as much, and each request asks for it often
-
-
-class Refusal(Enum):
-    """Why a request was not even held."""
-
-    QUEUE_FULL = "queue_full"
-    ASLEEP = "asleep"
-    """There is no pod, and this request is not worth starting one."""
-
-
-class Limits(NamedTuple):
-    """What one service may take."""
-
-    concurrency: int = 1
-    """Counted requests per pod at a time; 0 is no limit, then the pod with the fewest is taken."""
-    queue_length: int = 100
-    """Requests of one kind that may wait."""
-    queue_timeout_s: float = 600.0
-    spill_after_s: float = math.inf
-    """How long a request waits for the busy pod it is pinned to before it takes any; for ever when infinite."""
-
-
-class Granted(NamedTuple):
-    """The request may go to the pod now."""
-
-    backend: str
-
-
-class Held(NamedTuple):
-    """The request waits; a later call grants it, or it times out at `deadline_s`."""
-
-    deadline_s: float
-
-
-class Refused(NamedTuple):
-    """The request was not taken in."""
-
-    reason: Refusal
-
-
-class Grant(NamedTuple):
-    """A request that was held may go to a pod now."""
-
-    request: Hashable
-    backend: str
-
-
-class Due(NamedTuple):
-    """What the passing of time brought about."""
-
-    timed_out: list[Hashable]
-    grants: list[Grant]
-
+__all__ = ["Dispatcher", "Due", "Grant", "Granted", "Held", "Kind", "Limits", "Refusal", "Refused"]
 
 _ASIDE_FIRST_S = 0.1
 _ASIDE_LONGEST_S = 5.0
@@ -408,13 +345,23 @@ class Dispatcher:
     def _pick(self, entry: _Request) -> _Backend | None:
         """The pod for a request that may go to any."""
         if entry.kind is Kind.COUNT:
-            return self._free.first() if self.limits.concurrency else self._least(self._free.members())
+            return self._free.first() if self.limits.concurrency else self._least(self._free.unordered())
         return self._least(
-            [backend for backend in self._backends.values() if backend.ready and self._has_room(backend, entry)]
+            [
+                backend
+                for backend in self._backends.values()
+                if backend.ready and self._has_room(backend, entry) and not self._overtakes(entry, backend)
+            ]
         )
 
     @staticmethod
-    def _least(backends: list[_Backend]) -> _Backend | None:
+    def _overtakes(entry: _Request, backend: _Backend) -> bool:
+        """Whether somebody who came earlier waits for this pod; a newcomer has no number yet."""
+        first = backend.held[entry.kind].first()
+        return first is not None and (not entry.number or first.number < entry.number)
+
+    @staticmethod
+    def _least(backends: Iterable[_Backend]) -> _Backend | None:
         return min(backends, key=lambda backend: (backend.busy, backend.number), default=None)
 
     def _has_room(self, backend: _Backend, entry: _Request) -> bool:

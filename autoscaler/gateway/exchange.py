@@ -31,6 +31,32 @@ class Terms(NamedTuple):
 class Exchange:
     """Takes a pod's response and passes it on; once it is `over`, `failure` tells why, None being well."""
 
+    __slots__ = (
+        "_chunked",
+        "_client",
+        "_connection",
+        "_deadline_s",
+        "_drained",
+        "_heard_s",
+        "_is_stream",
+        "_loop",
+        "_out",
+        "_pod",
+        "_release",
+        "_stream_idle_s",
+        "_terms",
+        "_timer",
+        "_until_eof",
+        "_waiter",
+        "began",
+        "failure",
+        "keep_alive",
+        "on_over",
+        "over",
+        "status",
+        "switch",
+    )
+
     def __init__(
         self, client: ClientConnection, pod: Pod, connection: PodConnection, terms: Terms, release: Callable[[], None]
     ) -> None:

@@ -4,6 +4,7 @@ A plain queue would not do: a request that a pod refused goes back to its place 
 thousand clients may vanish at once; who left is skipped when their turn comes.
 """
 
+from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 from typing import Generic, TypeVar
 
@@ -49,6 +50,10 @@ class Line(Generic[T]):
                 return member
             heappop(heap)
         return None
+
+    def unordered(self) -> Iterable[T]:
+        """Give everyone in the line, in no order."""
+        return self._members.values()
 
     def members(self) -> list[T]:
         """Give everyone in the line, first to last."""

@@ -67,6 +67,24 @@ class TurnedAwayError(Exception):
 class Visit:
     """A request that has found its service."""
 
+    __slots__ = (
+        "_arrival",
+        "_body",
+        "_client",
+        "_content",
+        "_cookies",
+        "_gate",
+        "_granted_s",
+        "_head",
+        "_http10",
+        "_left_at_pod",
+        "_loop",
+        "_pinned",
+        "_rule",
+        "_tries",
+        "_waiter",
+    )
+
     def __init__(self, gate: ServiceGate, request: web.BaseRequest, arrival: Arrival) -> None:
         self._gate = gate
         self._arrival = arrival

@@ -1,7 +1,10 @@
 import asyncio
 
 import pytest
+import uvloop
 from gateway_kit import Kit
+
+from autoscaler.testing import VirtualTimeLoop
 
 LONGEST_S = 120
 """After which a test that hangs is cancelled."""
@@ -20,3 +23,11 @@ async def kit():
     yield made
     guard.cancel()
     await made.close()
+
+
+def pytest_asyncio_loop_factories(config, item):
+    """Run what talks to sockets on the loop of the gateway's command, some on asyncio's too, as the demo does."""
+    if not item.get_closest_marker("real_time"):
+        return {"virtual time": VirtualTimeLoop}
+    uv = {"uvloop": uvloop.new_event_loop}
+    return {"real time": asyncio.SelectorEventLoop, **uv} if item.path.name == "test_proxy.py" else uv

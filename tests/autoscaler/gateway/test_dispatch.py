@@ -185,6 +185,14 @@ def test_passing_requests_have_a_cap_of_their_own():
     assert dispatcher.finish(1, 1) == [Grant(2, "a")]
 
 
+def test_a_wider_cap_lets_nobody_overtake():
+    dispatcher = dispatcher_with("a")
+    dispatcher.arrive(1, 0, Kind.PASS, max_per_pod=1)
+    assert isinstance(dispatcher.arrive(2, 0, Kind.PASS, "a", max_per_pod=1), Held)
+    assert isinstance(dispatcher.arrive(3, 0, Kind.PASS, max_per_pod=2), Held)
+    assert dispatcher.finish(1, 1) == [Grant(2, "a"), Grant(3, "a")]
+
+
 def test_a_passing_request_at_zero_pods_is_held_and_wants_one_pod_unless_it_is_not_worth_it():
     dispatcher = dispatcher_with()
     assert isinstance(dispatcher.arrive("page", 0, Kind.PASS), Held)

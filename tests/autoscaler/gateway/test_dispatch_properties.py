@@ -92,17 +92,24 @@ class Dispatching(RuleBasedStateMachine):
         request = f"r{self.came}"
         waiting = [b for b in self.present.values() if b.backend is None and b.kind is kind]
         free = [p for p in self.dispatcher.ready if self.free(p)]
+        binds = pinned if pinned in self.dispatcher.ready else None
         match self.dispatcher.arrive(request, self.now, kind, pinned, max_per_pod=max_per_pod, wakes=wakes):
             case Granted(backend):
-                self.present[request] = Book(self.came, kind, pinned, self.now, max_per_pod)
+                self.present[request] = Book(self.came, kind, binds, self.now, max_per_pod)
                 self.granted(request, backend)
             case Held(deadline_s):
                 assert deadline_s == self.now + self.dispatcher.limits.queue_timeout_s
-                self.present[request] = Book(self.came, kind, pinned, self.now, max_per_pod)
+                self.present[request] = Book(self.came, kind, binds, self.now, max_per_pod)
                 assert kind is Kind.PASS or pinned is not None or not free
             case Refused():
                 self.ended += 1
                 assert len(waiting) >= self.dispatcher.limits.queue_length or not wakes
+
+    def binds_nobody(self, pod):
+        """Who waits for a pod that takes nothing may go anywhere."""
+        for book in self.present.values():
+            if book.backend is None and book.pinned == pod:
+                book.pinned = None
 
     def free(self, pod):
         cap = self.dispatcher.limits.concurrency
@@ -124,6 +131,7 @@ class Dispatching(RuleBasedStateMachine):
     def is_refused_by_its_pod(self, pick):
         if request := self.chosen(pick, running=True):
             book = self.present[request]
+            self.binds_nobody(book.backend)
             book.backend, book.pinned = None, None
             self.removed.discard(request)
             self.take(self.dispatcher.put_back(request, self.now))
@@ -134,11 +142,13 @@ class Dispatching(RuleBasedStateMachine):
 
     @rule(pod=PODS)
     def pod_drains(self, pod):
+        self.binds_nobody(pod)
         self.take(self.dispatcher.drain_backend(pod, self.now))
         assert pod not in self.dispatcher.ready
 
     @rule(pod=PODS)
     def pod_is_gone(self, pod):
+        self.binds_nobody(pod)
         self.removed |= {r for r, b in self.present.items() if b.backend == pod}
         self.take(self.dispatcher.remove_backend(pod, self.now))
         assert pod not in self.dispatcher.backends

@@ -1,0 +1,3 @@
+module inflight.dev/benchmarks/peers
+
+go 1.21
