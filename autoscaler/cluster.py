@@ -24,9 +24,10 @@ from autoscaler.kubernetes.objects import PODS
 from autoscaler.kubernetes.policies import POLICIES, Stored, stored
 from autoscaler.kubernetes.reporting import Reporter
 from autoscaler.kubernetes.scales import Kind
+from autoscaler.kubernetes.store import Change
 from autoscaler.policy import ScalingPolicy
 from autoscaler.policy_files import follow_files
-from autoscaler.ports import Recorder, ServiceName
+from autoscaler.ports import Recorder
 from autoscaler.recorders import DecisionLog
 from autoscaler.roster import Entry, Origins, Roster
 from autoscaler.run import Controller, WakeUps
@@ -86,14 +87,13 @@ class ClusterController:
         self._target = target
         self._reporter = reporter
         self._origins = Origins(roster, ("resources", "files"))
-        self._applied: dict[ServiceName, Entry] = {}
         rng = random.Random()  # noqa: S311 - spreads attempts
         self.policies: Informer[Stored] = Informer(
             api,
             POLICIES.collection(settings.namespace),
             stored,
             rng,
-            on_change=lambda _changes: self._policies_changed(),
+            on_change=self._policies_changed,
         )
         self.gateways: Informer[str] = Informer(
             api,
@@ -141,14 +141,21 @@ class ClusterController:
             _log.error("%s: %s", service, problem)
         self._targets_changed()
 
-    def _policies_changed(self) -> None:
-        known = {key: each.resource for key, each in self.policies.store.items().items()}
-        # A policy that has become illegal stays in force as it was; its status says so.
-        legal = {key: Entry(each.policy, each.created_s) for key, each in known.items() if each.policy}
-        self._applied = {key: entry for key, entry in self._applied.items() if key in known} | legal
-        problems = self._origins.set("resources", self._applied)
-        self._reporter.set_policies(self.policies.store.items(), problems)
-        self._targets_changed()
+    def _policies_changed(self, changes: Sequence[Change[Stored]]) -> None:
+        for service, _before, after in changes:
+            if after is None:
+                self._origins.put("resources", service, None)
+                self._reporter.forget(service)
+                continue
+            resource = after.resource
+            problem = resource.problem
+            # One that has become illegal stays in force as it was; its status says so.
+            if resource.policy is not None:
+                problem = self._origins.put("resources", service, Entry(resource.policy, resource.created_s))
+            self._reporter.keep(service, after, problem)
+        # Our own writes of status come back too, and change nothing that is followed.
+        if any(before is None or after is None or before.resource != after.resource for _, before, after in changes):
+            self._targets_changed()
 
     def _targets_changed(self) -> None:
         entries = self._roster.entries.items()

@@ -4,7 +4,7 @@ A changed policy goes on with what the one before it had learned, where that fit
 holds until it knows enough.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from algorithms.decider import Decider
@@ -111,21 +111,27 @@ class Origins:
         self._roster = roster
         self._of: dict[str, dict[ServiceName, Entry]] = {name: {} for name in names}
 
+    def put(self, origin: str, service: ServiceName, entry: Entry | None) -> str:
+        """Take in a policy of one origin, or that it is gone; says why it cannot be followed, or nothing if it can."""
+        if entry is None:
+            self._of[origin].pop(service, None)
+        else:
+            self._of[origin][service] = entry
+        return self._settle(service)
+
     def set(self, origin: str, entries: Mapping[ServiceName, Entry]) -> dict[ServiceName, str]:
         """Replace all policies of one origin; gives the problems of those that cannot be followed."""
-        before = self._of[origin]
-        self._of[origin] = dict(entries)
-        return self._settle(before.keys() | entries.keys())
+        gone = self._of[origin].keys() - entries.keys()
+        problems = {name: self.put(origin, name, entries.get(name)) for name in [*gone, *entries]}
+        return {name: problem for name, problem in problems.items() if problem}
 
-    def _settle(self, services: Iterable[ServiceName]) -> dict[ServiceName, str]:
-        problems: dict[ServiceName, str] = {}
-        for service in services:
-            entry = next((each[service] for each in self._of.values() if service in each), None)
-            if entry is None:
-                self._roster.remove(service)
-            elif entry != self._roster.entries.get(service):
-                try:
-                    self._roster.put(entry)
-                except ValueError as error:
-                    problems[service] = str(error)
-        return problems
+    def _settle(self, service: ServiceName) -> str:
+        entry = next((each[service] for each in self._of.values() if service in each), None)
+        if entry is None:
+            self._roster.remove(service)
+        elif entry != self._roster.entries.get(service):
+            try:
+                self._roster.put(entry)
+            except ValueError as error:
+                return str(error)
+        return ""

@@ -3,13 +3,14 @@
 Rules:
 1. Nothing is written while nothing changes. Changes of a second are one write; a count alone is written rarely.
 2. Reporting never holds up deciding: it takes records in, and writes on its own.
-3. What cannot be written is said in the log, and written with the next change.
+3. What cannot be written is said in the log, and tried again a while later.
 """
 
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from math import ceil, inf
 from typing import Any
 
 from autoscaler.kubernetes.client import Api, ApiError
@@ -23,7 +24,8 @@ from autoscaler.records import explained
 
 _EVENTS = Resource("events.k8s.io/v1", "events")
 _EVERY_S = 1.0
-_COUNTS_EVERY_S = 15.0
+_LATER_S = 15.0
+"""After this a count alone is written, or what could not be."""
 _log = logging.getLogger(__name__)
 
 
@@ -42,26 +44,40 @@ class Reporter:
         self._identity = identity
         self._now = now
         self._leads = leads
-        self._stored: Mapping[str, Stored] = {}
-        self._invalid: Mapping[ServiceName, str] = {}
+        self._stored: dict[ServiceName, Stored] = {}
+        self._invalid: dict[ServiceName, str] = {}
         self._records: dict[ServiceName, Record] = {}
         self._written: dict[ServiceName, dict[str, Any]] = {}
         self._written_s: dict[ServiceName, float] = {}
+        self._due: dict[ServiceName, float] = {}
+        """When to see whether a status has to be written."""
+        self._problems: dict[ServiceName, str] = {}
+        self._led = False
         self._limits: defaultdict[ServiceName, EventLimit] = defaultdict(EventLimit)
         self._events: asyncio.Queue[tuple[ServiceName, Event]] = asyncio.Queue()
 
-    def set_policies(self, policies: Mapping[str, Stored], invalid: Mapping[ServiceName, str]) -> None:
-        """Report on exactly these from now on, some of which cannot be followed."""
-        self._stored, self._invalid = policies, invalid
-        for gone in self._written.keys() - policies.keys():
-            del self._written[gone]
-        for service, policy in policies.items():
-            if problem := policy.resource.problem or invalid.get(service, ""):
-                self._tell(service, Event("InvalidPolicy", problem, warning=True))
+    def keep(self, service: ServiceName, policy: Stored, problem: str) -> None:
+        """Report on this policy from now on; `problem` is why it cannot be followed as it is."""
+        before = self._stored.get(service)
+        self._stored[service] = policy
+        if before is not None and before.resource == policy.resource:
+            return
+        self._invalid[service] = problem
+        self._due[service] = self._now()
+        if problem:
+            self._tell(service, Event("InvalidPolicy", problem, warning=True))
+
+    def forget(self, service: ServiceName) -> None:
+        """Report on a policy that is gone no more."""
+        for known in (self._stored, self._invalid, self._records, self._written, self._written_s, self._limits):
+            known.pop(service, None)
 
     def record(self, record: Record) -> None:
         """Take a decision in."""
+        before = self._records.get(record.service)
         self._records[record.service] = record
+        if before is None or _signature(before) != _signature(record):
+            self._due[record.service] = min(self._now(), self._due.get(record.service, inf))
         if record.outcome is None:
             return
         if record.outcome.error:
@@ -101,14 +117,33 @@ class Reporter:
     async def _write_statuses(self, problem_of: Callable[[ServiceName], str]) -> None:
         while True:
             await asyncio.sleep(_EVERY_S)
-            for service, stored in list(self._stored.items()) if self._leads() else ():
-                await self._write_status(service, stored, problem_of(service))
+            self._notice(problem_of)
+            for service in [service for service, due_s in self._due.items() if due_s <= self._now()]:
+                del self._due[service]
+                if service in self._stored and self._leads():
+                    await self._write_status(service, self._stored[service])
 
-    async def _write_status(self, service: ServiceName, stored: Stored, problem: str) -> None:
+    def _notice(self, problem_of: Callable[[ServiceName], str]) -> None:
+        """See what no record tells: targets that cannot be observed, and that we have begun to lead."""
+        now_s = self._now()
+        problems = {service: problem_of(service) for service in self._stored}
+        begins, self._led = self._leads() and not self._led, self._leads()
+        if begins:
+            # Since we led last, another one may have written.
+            self._written.clear()
+        for service, problem in problems.items():
+            if begins or problem != self._problems.get(service):
+                self._due[service] = now_s
+        self._problems = problems
+
+    async def _write_status(self, service: ServiceName, stored: Stored) -> None:
         before, now_s = self._written.get(service) or stored.status, self._now()
-        made = status(self._facts(service, stored, problem), before, now_s)
-        counts = now_s - self._written_s.get(service, float("-inf")) >= _COUNTS_EVERY_S
-        if matters(made, counts=counts) == matters(before, counts=counts):
+        made = status(self._facts(service, stored, self._problems.get(service, "")), before, now_s)
+        if matters(made) == matters(before):
+            return
+        later_s = self._written_s.get(service, -inf) + _LATER_S
+        if now_s < later_s and matters(made, counts=False) == matters(before, counts=False):
+            self._due[service] = later_s
             return
         self._written_s[service] = now_s
         namespace, _, name = service.partition("/")
@@ -116,6 +151,7 @@ class Reporter:
             await self._api.patch(f"{POLICIES.collection(namespace)}/{name}/status", {"status": made})
         except ApiError as error:
             _log.warning("status of %s not written: %s", service, error)
+            self._due[service] = now_s + _LATER_S
         else:
             self._written[service] = made
 
@@ -123,8 +159,16 @@ class Reporter:
         resource = stored.resource
         return Facts(
             generation=resource.generation,
-            invalid=resource.problem or self._invalid.get(service, ""),
+            invalid=self._invalid.get(service, ""),
             problem=problem,
             dry_run=resource.policy is not None and resource.policy.spec.mode == "DryRun",
             record=self._records.get(service),
         )
+
+
+def _signature(record: Record) -> tuple[object, ...]:
+    """Give what two records must differ in for a status to be made anew; it is looked at with every decision."""
+    look, decision = record.look, record.decision
+    count = None if look.inflight is None else ceil(max(look.inflight, look.latest))
+    error = record.outcome.error if record.outcome else ""
+    return decision.desired, look.replicas, look.ready, count, [reason.rule for reason in decision.reasons], error
