@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from autoscaler.app import gateway_services
@@ -13,6 +13,7 @@ from autoscaler.kubernetes.client import Api, connected
 from autoscaler.kubernetes.informer import Informer
 from autoscaler.kubernetes.policies import POLICIES, Stored, stored
 from autoscaler.kubernetes.scales import Kind
+from autoscaler.kubernetes.store import Change
 from autoscaler.policy import ScalingPolicy
 from autoscaler.ports import ServiceName
 
@@ -26,7 +27,7 @@ class ClusterServices:
         self._policies: dict[ServiceName, ScalingPolicy] = {}
         self._changed = asyncio.Event()
         self.informer: Informer[Stored] = Informer(
-            api, POLICIES.collection(namespace), stored, self._rng, on_change=lambda _changes: self._take()
+            api, POLICIES.collection(namespace), stored, self._rng, on_change=self._take
         )
 
     def load(self) -> Mapping[str, GatewayService]:
@@ -42,12 +43,17 @@ class ClusterServices:
                 watch.set_services(self._backings())
                 await self._changed.wait()
 
-    def _take(self) -> None:
-        known = self.informer.store.items()
-        legal = {key: each.resource.policy for key, each in known.items() if each.resource.policy}
-        # A policy that has become illegal stays in force as it was; the controller says so in its status.
-        self._policies = {key: policy for key, policy in self._policies.items() if key in known} | legal
-        self._changed.set()
+    def _take(self, changes: Sequence[Change[Stored]]) -> None:
+        for service, before, after in changes:
+            if after is None:
+                self._policies.pop(service, None)
+            elif before is not None and before.resource == after.resource:
+                # The controller has written a status.
+                continue
+            elif after.resource.policy is not None:
+                # One that has become illegal stays in force as it was; the controller says so in its status.
+                self._policies[service] = after.resource.policy
+            self._changed.set()
 
     def _backings(self) -> dict[ServiceName, Backing]:
         found = ((name, _backing(policy)) for name, policy in self._policies.items())
