@@ -38,7 +38,9 @@ def duration(text: str) -> float:
 
 def flag(text: str) -> bool:
     """Read yes or no; argparse names it in its message."""
-    return {"true": True, "false": False}[text.lower()]
+    if text.lower() not in {"true", "false"}:
+        raise ValueError(f"{text!r} is neither true nor false")
+    return text.lower() == "true"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
