@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, TextIO
 
 from algorithms.types import State
@@ -62,6 +62,11 @@ class Latest:
 
     def __init__(self) -> None:
         self._records: dict[ServiceName, Record] = {}
+        self._only: Container[ServiceName] | None = None
+
+    def only(self, services: Container[ServiceName]) -> None:
+        """Give from now on only those services that are in here, which may change."""
+        self._only = services
 
     def __call__(self, record: Record) -> None:
         """Keep it."""
@@ -69,4 +74,6 @@ class Latest:
 
     def to_json(self) -> dict[str, Any]:
         """Give all of them, by service."""
+        if self._only is not None:
+            self._records = {service: record for service, record in self._records.items() if service in self._only}
         return {service: to_json(record) for service, record in self._records.items()}

@@ -128,6 +128,7 @@ async def _run(arguments: argparse.Namespace) -> None:
         whole, controller = await stack.enter_async_context(
             cluster_controller(_settings(arguments), SystemClock(), recorders, log)
         )
+        latest.only(whole.services)
         await stack.enter_async_context(
             serve_status(
                 latest,

@@ -108,3 +108,12 @@ def test_the_newest_record_of_each_service_is_kept():
 
 def test_before_the_first_decision_there_is_nothing_to_show():
     assert Latest().to_json() == {}
+
+
+def test_of_services_that_are_gone_nothing_is_shown():
+    latest, services = Latest(), {SD, LLM}
+    latest.only(services)
+    latest(record(1))
+    latest(record(1, service=LLM))
+    services.remove(LLM)
+    assert latest.to_json().keys() == {SD}
