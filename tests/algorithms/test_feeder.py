@@ -91,6 +91,10 @@ def test_good_time_is_carried_to_another_process():
     assert after(look(62, 60, 1.0)) == before(look(62, 60, 1.0))
 
 
+def test_a_clock_that_saw_nothing_stands_at_no_time():
+    assert GoodTime().export() == {"version": 1, "seen_s": None, "good_s": 0.0}
+
+
 def test_a_state_of_another_version_is_refused():
-    with pytest.raises(ValueError, match="version"):
+    with pytest.raises(ValueError, match=r"^GoodTime: version 99 "):
         GoodTime().restore({"version": 99})

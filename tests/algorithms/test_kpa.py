@@ -152,6 +152,21 @@ def test_an_unreachable_revision_is_not_delayed():
     assert desired(kpa, 4, 3, 1.0) == 1
 
 
+def test_what_was_wished_while_unreachable_delays_nothing_later():
+    kpa = decider(scale_down_delay_s=60, reachable=False)
+    assert desired(kpa, 2, 9, 9.0) == 9
+    kpa.update(replace(OPTIONS, scale_down_delay_s=60))
+    assert desired(kpa, 4, 9, 1.0) == 4
+
+
+def test_a_delay_holds_what_panic_held():
+    kpa = decider(scale_down_delay_s=30, stable_window_s=6)
+    assert desired(kpa, 2, 1, 1.0, panic=8.0) == 8
+    assert desired(kpa, 10, 8, 1.0) == 8
+    assert not kpa.panicking
+    assert desired(kpa, 40, 8, 1.0) == 4
+
+
 def test_the_delay_stays_as_it_was_made_whatever_the_options_become():
     kpa = decider(scale_down_delay_s=4)
     kpa.update(replace(OPTIONS, scale_down_delay_s=600))
@@ -211,6 +226,13 @@ def test_a_look_is_put_into_its_seconds_and_its_newest_count_into_the_one_in_pro
     for second, value in ((1, 2.0), (2, 2.0), (3, 8.0)):
         recorded.record(int(START_S) + second, value)
     assert fed.export() == recorded.export()
+
+
+def test_looks_within_one_second_replace_each_other():
+    kpa = core()
+    for hundredth in range(3):
+        kpa.feed(Look(START_S + (hundredth + 1) / 100, START_S + hundredth / 100, 3.0, replicas=1, ready=1))
+    assert kpa.averages(START_S) == (3.0, 3.0)
 
 
 def test_weighted_windows_follow_the_newest_seconds():

@@ -130,9 +130,9 @@ def test_a_window_restored_to_another_length_keeps_the_newest_seconds():
 
 def test_a_state_of_another_version_is_refused():
     state = LinearWindow(6).export()
-    with pytest.raises(ValueError, match="version 99"):
+    with pytest.raises(ValueError, match=r"^window: version 99 "):
         LinearWindow(6).restore({**state, "version": 99})
-    with pytest.raises(ValueError, match="version 99"):
+    with pytest.raises(ValueError, match=r"^delay: version 99 "):
         DelayWindow(6).restore({**DelayWindow(6).export(), "version": 99})
 
 
@@ -176,6 +176,13 @@ def test_silence_at_the_end_holds_the_value_until_a_window_has_passed():
     for second in range(6):
         window.record(START + second, 6.0)
     assert [window.average(START + 5 + silence) for silence in range(8)] == [6.0] * 6 + [0.0] * 2
+
+
+def test_a_gap_of_a_whole_window_begins_afresh():
+    window = LinearWindow(6)
+    window.record(START, 3.0)
+    window.record(START + 6, 4.0)
+    assert window.average(START + 6) == 4.0
 
 
 def test_a_window_is_empty_only_after_more_than_its_length():
@@ -248,6 +255,30 @@ def test_silence_decays_a_weighted_window():
     assert window.average(START + 1) == pytest.approx(1.6)
     assert window.average(START + 59) > 0.0
     assert window.average(START + 60) == 0.0
+
+
+@pytest.mark.parametrize("silence", [0, 2])
+def test_each_second_of_a_weighted_window_weighs_by_its_age_wherever_its_slot_is(silence):
+    window, weight = WeightedWindow(6), smoothing_of(6)
+    for second in range(8):
+        window.record(START + second, second + 1.0)
+    ages = range(silence, 6)
+    wanted = sum((8 + silence - age) * weight * (1 - weight) ** age for age in ages)
+    assert window.average(START + 7 + silence) == pytest.approx(wanted, rel=1e-12)
+
+
+def test_a_delay_falls_from_one_highest_number_to_the_next():
+    window = DelayWindow(4)
+    for slot, value in enumerate((5, 3, 1)):
+        window.record(START + 2 * slot, value)
+    assert [window.maximum(START + 2 * slot) for slot in (2, 3, 4)] == [3, 1, 0]
+
+
+def test_a_delay_keeps_no_number_that_a_later_one_makes_idle():
+    window = DelayWindow(60)
+    for later_s, value in ((0, 3), (2, 3), (3, 2), (4, 1)):
+        window.record(START + later_s, value)
+    assert window.export()["maxima"] == [[START // 2 + 1, 3], [START // 2 + 2, 1]]
 
 
 @given(
