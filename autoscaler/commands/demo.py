@@ -10,33 +10,36 @@ import asyncio
 import json
 import logging
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from algorithms.distributions import parse
+from algorithms.distributions import Distribution, parse
+from algorithms.mpa import replicas_for
 from autoscaler.demo.live import Options, live
 from autoscaler.demo.load import LoadError
 from autoscaler.demo.plan import COLD_START, SERVICE_TIME, Plan, faster
 from autoscaler.demo.prometheus import PrometheusError
-from autoscaler.demo.report import Expected, render, to_json, verdict
-from autoscaler.documents import DocumentError
-from autoscaler.policy import ScalingPolicy
+from autoscaler.demo.report import Expected, RunResult, render, to_json, verdict
+from autoscaler.policy import PolicySpec, ScalingPolicy
 from autoscaler.validation import read_policies
 
 POLICY = Path(__file__).parents[1] / "demo" / "policy.yaml"
+FASTEST = 100.0
+"""Beyond it a replica takes longer to start than its cold start is long."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what can be changed."""
     add = parser.add_argument
-    add("--speed", type=float, default=10.0, help="divide every duration by this; 1 is real time (10)")
+    add("--speed", type=_within(1.0, FASTEST), default=10.0, help="divide every duration by this; 1 is real time (10)")
     add("--policy", type=Path, default=POLICY, help="a ScalingPolicy with traffic (the reference service)")
-    add("-n", "--requests", type=int, default=50, help="requests in all (50)")
-    add("-c", "--workers", type=int, default=5, help="clients, each with one request at a time (5)")
-    add("--service-time", type=parse, default=SERVICE_TIME, metavar="DIST", help=f"seconds of work ({SERVICE_TIME})")
-    add("--cold-start", type=parse, default=COLD_START, metavar="DIST", help=f"seconds to start ({COLD_START})")
-    add("--tick", type=float, default=2.0, help="seconds between two decisions (2)")
-    add("--seed", type=int, default=1, help="of all that is drawn (1)")
-    add("--port", type=int, default=0, help="of the gateway (a free one)")
+    add("-n", "--requests", type=_within(1, 1_000_000), default=50, help="requests in all (50)")
+    add("-c", "--workers", type=_within(1, 10_000), default=5, help="clients, each with one request at a time (5)")
+    add("--service-time", type=_drawn, default=SERVICE_TIME, metavar="DIST", help=f"seconds of work ({SERVICE_TIME})")
+    add("--cold-start", type=_drawn, default=COLD_START, metavar="DIST", help=f"seconds to start ({COLD_START})")
+    add("--tick", type=_within(0.5, 60.0), default=2.0, help="seconds between two decisions (2)")
+    add("--seed", type=_within(0, 2**32), default=1, help="of all that is drawn (1)")
+    add("--port", type=_within(0, 65535), default=0, help="of the gateway (a free one)")
     add("--folder", type=Path, default=Path("build/demo"), help="for logs and decisions (build/demo)")
     add("--json", type=Path, metavar="FILE", help="write all of the result here")
     add("--keep", action="store_true", help="leave it running after the load, until Ctrl-C")
@@ -47,22 +50,62 @@ def run(arguments: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     try:
         plan = _plan(arguments)
-        options = Options(arguments.folder, arguments.port, keep=arguments.keep)
-        result = asyncio.run(live(plan, options, print))
-    except (DocumentError, PrometheusError, LoadError, ValueError, OSError) as error:
+    except ValueError as error:
+        return _complain(error)
+    options = Options(arguments.folder, arguments.port, keep=arguments.keep)
+    account = _Account(_expected(plan), arguments.json)
+    status = 0
+    try:
+        asyncio.run(live(plan, options, _say, account))
+    except* (PrometheusError, LoadError, OSError) as failures:
+        status = _complain(*_leaves(failures))
+    return status or account.status
+
+
+class _Account:
+    """Prints what came of a run, and writes it where that was asked for."""
+
+    def __init__(self, expected: Expected, json_file: Path | None) -> None:
+        self.status = 0
+        self._expected = expected
+        self._json_file = json_file
+
+    def __call__(self, result: RunResult) -> None:
+        _say(f"\n{render(result, self._expected)}")
+        self.status = 1 if verdict(result, self._expected) else 0
+        if self._json_file:
+            self._json_file.write_text(json.dumps(to_json(result, self._expected), indent=1) + "\n")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # a pipe is read while it runs
+
+
+def _complain(*errors: BaseException) -> int:
+    for error in errors:
         print(f"demo: {error}", file=sys.stderr)
-        return 2
-    expected = Expected(plan.requests, min(plan.workers, plan.policy.spec.max_replicas))
-    print(f"\n{render(result, expected)}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(to_json(result, expected), indent=1) + "\n")
-    return 1 if verdict(result, expected) else 0
+    return 2
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+# What is asked for.
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
-    policies = read_policies([arguments.policy])
+    """Build the plan; raises ValueError with what is wrong in what was asked for."""
+    if arguments.workers > arguments.requests:
+        raise ValueError(f"-c {arguments.workers}: must be at most -n, which is {arguments.requests}")
+    if arguments.json and (arguments.json.is_dir() or not arguments.json.parent.is_dir()):
+        raise ValueError(f"--json {arguments.json}: must be a file in a folder that is there")
     plan = Plan(
-        policy=_single(policies),
+        policy=_single(read_policies([arguments.policy])),
         requests=arguments.requests,
         workers=arguments.workers,
         service_time=arguments.service_time,
@@ -77,3 +120,34 @@ def _single(policies: list[ScalingPolicy]) -> ScalingPolicy:
     if len(policies) != 1 or policies[0].spec.traffic is None:
         raise ValueError("--policy: must be one ScalingPolicy with spec.traffic, for the gateway routes the requests")
     return policies[0]
+
+
+def _expected(plan: Plan) -> Expected:
+    """Expect an answer to each request that is sent, and as many replicas as the clients keep busy."""
+    spec: PolicySpec = plan.policy.spec
+    busy = replicas_for(plan.workers, spec.target)
+    answers = plan.requests // plan.workers * plan.workers
+    return Expected(answers, max(spec.min_replicas, min(busy, spec.max_replicas)))
+
+
+def _within(low: float, high: float) -> Callable[[str], float]:
+    """Give what reads a number of the kind of its limits; argparse prints the message."""
+    legal = f"must be {low} to {high}"
+
+    def read(text: str) -> float:
+        try:
+            number = type(low)(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text!r}: {legal}") from error
+        if not low <= number <= high:
+            raise argparse.ArgumentTypeError(f"{text!r}: {legal}")
+        return number
+
+    return read
+
+
+def _drawn(text: str) -> Distribution:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,15 +26,15 @@ class Options:
     """How the demo is run, besides its plan."""
 
     folder: Path
-    """For logs, decisions and Prometheus' data; emptied first."""
+    """For logs, decisions and Prometheus' data; those of the run before are removed."""
     port: int = 0
     """Of the gateway; 0 takes a free one."""
     keep: bool = False
     """Leave it running after the load, until Ctrl-C."""
 
 
-async def live(plan: Plan, options: Options, say: Say) -> RunResult:
-    """Run the load from zero and back, and give what came of it in the plan's own time.
+async def live(plan: Plan, options: Options, say: Say, tell: Callable[[RunResult], None]) -> None:
+    """Run the load from zero and back, and tell what came of it in the plan's own time, before anything is kept.
 
     Raises:
         OSError: a port is in use.
@@ -49,7 +49,7 @@ async def live(plan: Plan, options: Options, say: Say) -> RunResult:
             if not await _back_at_zero(plan, stage.witness):
                 say("The replicas did not go back to zero in time.")
         witness = stage.witness
-        overlaps, unreported = accounts(options.folder / "replicas")
+        overlaps, unreported = accounts(options.folder / "replicas", witness.served)
         result = RunResult(
             source=f"live; counts from {stage.counts}; load from {client}",
             load=load,
@@ -62,9 +62,9 @@ async def live(plan: Plan, options: Options, say: Say) -> RunResult:
             overlaps=overlaps,
             unreported=unreported,
         ).scaled(plan.speed)
+        tell(result)
         if options.keep:
             await _kept(plan, stage, say)
-    return result
 
 
 async def _load(plan: Plan, address: str) -> tuple[Result, str]:
@@ -117,10 +117,10 @@ async def _kept(plan: Plan, stage: Stage, say: Say) -> None:
         await asyncio.Event().wait()
 
 
-def accounts(replicas: Path) -> tuple[int, tuple[str, ...]]:
-    """Add up the overlaps that replicas reported at their end, and name those that left no report."""
+def accounts(replicas: Path, served: Container[str]) -> tuple[int, tuple[str, ...]]:
+    """Add up the overlaps that replicas which served reported at their end, and name those that left no report."""
     overlaps, unreported = 0, []
-    for log in sorted(replicas.glob("*/*.log")):
+    for log in sorted(log for log in replicas.glob("*/*.log") if log.stem in served):
         try:
             report = json.loads(log.read_text().strip().rpartition("\n")[2])
             overlaps += sum(int(account["overlaps"]) for account in report.values())

@@ -10,6 +10,7 @@ import csv
 import math
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import starmap
 from pathlib import Path
@@ -115,7 +116,8 @@ async def _output(*command: str | Path) -> str:
     try:
         output, complaint = await process.communicate()
     except asyncio.CancelledError:
-        process.kill()
+        with suppress(ProcessLookupError):  # Ctrl-C in a terminal is meant for it as well
+            process.kill()
         await process.wait()
         raise
     if process.returncode:

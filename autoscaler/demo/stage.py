@@ -34,6 +34,9 @@ class Stage:
     """Where counts come from, in words."""
     status: str
     """Where the newest decisions are shown."""
+    metrics: str
+    """Where the gateway's own counts are shown."""
+    target: LocalProcesses
     witness: Witness
 
 
@@ -43,7 +46,7 @@ async def staged(plan: Plan, folder: Path, port: int) -> AsyncIterator[Stage]:
 
     Args:
         plan: what is run, already at its speed.
-        folder: for logs, decisions and Prometheus' data; emptied first.
+        folder: for logs, decisions and Prometheus' data; those of the run before are removed.
         port: of the gateway; 0 takes a free one.
 
     Raises:
@@ -52,7 +55,7 @@ async def staged(plan: Plan, folder: Path, port: int) -> AsyncIterator[Stage]:
     """
     service = plan.policy.service
     clock, latest = SystemClock(), Latest()
-    _empty(folder)
+    _clear(folder)
     async with AsyncExitStack() as stack:
         gateway = Gateway(gateway_services([plan.policy]))
         await gateway.start(port=port, metrics_port=0, host=HOST)
@@ -82,7 +85,7 @@ async def staged(plan: Plan, folder: Path, port: int) -> AsyncIterator[Stage]:
         )
         await stack.enter_async_context(beside(control.run()))
         await stack.enter_async_context(beside(witness.watch()))
-        yield Stage(f"http://{HOST}:{gateway.port}", counts, status, witness)
+        yield Stage(f"http://{HOST}:{gateway.port}", counts, status, f"http://{metrics}/metrics", target, witness)
 
 
 def _replicas(plan: Plan, folder: Path, gateway: Gateway) -> LocalProcesses:
@@ -128,6 +131,8 @@ def _opened(path: Path) -> Iterator[TextIO]:
         yield file
 
 
-def _empty(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+def _clear(folder: Path) -> None:
+    """Remove what a run before has left, and nothing that somebody else keeps in the folder."""
+    for name in ("replicas", "prometheus"):
+        shutil.rmtree(folder / name, ignore_errors=True)
     (folder / "replicas").mkdir(parents=True)
