@@ -120,7 +120,7 @@ class Cookie(ResourceModel):
     name: CookieName = "inflight"
     """Its name; two services under one host need two."""
     timeout: Annotated[Duration, lasting("1s", "720h")] = 1800.0
-    """How long after its last request a client is remembered."""
+    """How long after the cookie was first given a client is remembered."""
 
 
 class Affinity(ResourceModel):
