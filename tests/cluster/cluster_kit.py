@@ -1,6 +1,7 @@
 """What tests of the controller in a cluster are made of: a Deployment that can be scaled, and waiting for its state."""
 
 import asyncio
+import socket
 from pathlib import Path
 
 import yaml
@@ -73,12 +74,16 @@ async def until(condition, deadline_s=20):
 
 DEFINITION = Path(__file__).resolve().parents[2] / "manifests" / "base" / "definition.yaml"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-PORT = 7861
-"""On which one server answers for all pods."""
 QUICK = {
     "algorithm": {"concurrency": {"stableWindow": "6s"}},
     "scaleDown": {"toZeroDelay": "0s"},
 }
+
+
+def free_port(host="0.0.0.0"):  # noqa: S104
+    """Give a port that is free at every address: one server answers for all pods."""
+    with socket.create_server((host, 0)) as server:
+        return server.getsockname()[1]
 
 
 def define_policies(control_plane):

@@ -3,13 +3,12 @@
 import asyncio
 import json
 import signal
-import socket
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
 import pytest
-from cluster_kit import QUICK, PolicyCluster, define_policies, is_ready
+from cluster_kit import QUICK, PolicyCluster, define_policies, free_port, is_ready
 
 from autoscaler.demo.load import Load, run_hey
 from autoscaler.demo.prometheus import prometheus
@@ -17,14 +16,8 @@ from autoscaler.replay import Replay
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
 
-PORT = 7862
 PATIENCE_S = 90
 """Four programs start at once on a machine that may be busy."""
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 @asynccontextmanager
@@ -65,10 +58,11 @@ def decisions(log):
 
 async def test_the_reference_load_from_zero_to_five_pods_and_back(cluster, tmp_path, prometheus_binary, hey_binary):
     environment = cluster.control_plane.environment()
+    pod_port = free_port()
     port, metrics_port, status_ports = free_port(), free_port(), (free_port(), free_port())
     logs = [tmp_path / "one.jsonl", tmp_path / "two.jsonl"]
     await cluster.make()
-    await cluster.apply(traffic={"hosts": ["sd.example.com"], "port": PORT}, maxReplicas=10, **QUICK)
+    await cluster.apply(traffic={"hosts": ["sd.example.com"], "port": pod_port}, maxReplicas=10, **QUICK)
 
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -76,7 +70,7 @@ async def test_the_reference_load_from_zero_to_five_pods_and_back(cluster, tmp_p
             program(
                 tmp_path,
                 "standin",
-                *("autoscaler.demo.standin", "--host=0.0.0.0", f"--port={PORT}", "--service-time=0.5"),
+                *("autoscaler.demo.standin", "--host=0.0.0.0", f"--port={pod_port}", "--service-time=0.5"),
             )
         )
         await enter(
@@ -105,7 +99,8 @@ async def test_the_reference_load_from_zero_to_five_pods_and_back(cluster, tmp_p
 
         load = Load(url=f"http://127.0.0.1:{port}/sdapi/v1/txt2img", host="sd.example.com")
         peak = asyncio.create_task(cluster.wait_pods(lambda pods: sum(map(is_ready, pods.values())) == 5))
-        result = await run_hey(hey_binary, load)
+        async with asyncio.timeout(2 * PATIENCE_S):
+            result = await run_hey(hey_binary, load)
         await peak
         await cluster.replicas_are(0, deadline_s=60)
         leading = [await answers(f"http://127.0.0.1:{each}/metrics") for each in status_ports]

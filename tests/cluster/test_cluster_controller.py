@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import aiohttp
 import pytest
 from aiohttp import web
-from cluster_kit import PORT, QUICK, PolicyCluster, condition, define_policies, is_ready, until
+from cluster_kit import QUICK, PolicyCluster, condition, define_policies, free_port, is_ready, until
 
 from autoscaler.clock import SystemClock
 from autoscaler.cluster import Settings, cluster_controller
@@ -19,7 +19,6 @@ from autoscaler.kubernetes.lease import Times
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
 
 QUICK_LEASE = Times(lease_s=3, renew_s=2, retry_s=0.3)
-TRAFFIC = {"hosts": ["sd.example.com"], "port": PORT}
 
 
 class Installation(PolicyCluster):
@@ -63,12 +62,12 @@ class Installation(PolicyCluster):
 
 
 @asynccontextmanager
-async def web_uis(service_s):
+async def web_uis(port, service_s):
     """One server that answers for all pods, and tells them apart by the address that was called."""
     pods = Pods(1, lambda: service_s)
     runner = web.AppRunner(application(pods), access_log=None, shutdown_timeout=1)
     await runner.setup()
-    await web.TCPSite(runner, "0.0.0.0", PORT).start()  # noqa: S104 - the point of it
+    await web.TCPSite(runner, "0.0.0.0", port).start()  # noqa: S104 - the point of it
     try:
         yield pods
     finally:
@@ -92,8 +91,9 @@ async def paint(session, gateway):
 
 async def test_a_request_that_meets_zero_pods_is_held_served_and_everything_goes_back_to_zero(installation):
     await installation.make()
-    await installation.apply(traffic=TRAFFIC, maxReplicas=3, **QUICK)
-    async with web_uis(0.5) as pods, installation.gateway() as gateway, aiohttp.ClientSession() as session:
+    port = free_port()
+    await installation.apply(traffic={"hosts": ["sd.example.com"], "port": port}, maxReplicas=3, **QUICK)
+    async with web_uis(port, 0.5) as pods, installation.gateway() as gateway, aiohttp.ClientSession() as session:
         address = f"127.0.0.1:{gateway.metrics_port}"
         async with installation.controller(gateways=(address,)) as whole:
             await until(whole.leads)
