@@ -61,6 +61,7 @@ def test_a_look_after_an_outage_follows_the_last_good_one_without_a_gap():
     good_time = GoodTime()
     good_time(look(2, 0, 1.0))
     assert good_time(look(600, 598, 1.0))[:2] == (4, 2)
+    assert good_time(look(603, 597, 1.0))[:2] == (7, 4)
 
 
 def test_a_burst_is_seen_at_once_in_the_second_in_progress():

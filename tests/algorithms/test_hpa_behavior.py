@@ -214,3 +214,7 @@ def test_a_write_exactly_as_old_as_the_longest_period_keeps_its_place():
     behavior = Behavior(rules(pods(4, 15), pods(4, 60)), rules(pods(1, 600)))
     assert writes((75, 3), (15, 2), behavior=behavior).start(NOW_S, 10, 600) == 5
     assert writes((76, 3), (15, 2), behavior=behavior).start(NOW_S, 10, 600) == 8
+
+
+def test_a_recommendation_an_hour_old_is_still_at_the_end_of_the_longest_window():
+    assert stabilise_without_behavior(2, NOW_S, 3600.0, past((3600, 8), (0, 2))) == 8

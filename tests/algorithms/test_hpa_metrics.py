@@ -168,3 +168,28 @@ def test_a_proposal_covers_the_load_by_less_than_one_replica_too_many(total, sta
     metric = Metric(MetricKind.EXTERNAL, TargetType.AVERAGE_VALUE, target)
     replicas = proposed(metric, total, spec=status, tolerance=Tolerance(0.0, 0.0)).replicas
     assert replicas == min(-(-total // target), 2_147_483_647)
+
+
+def test_each_missing_pod_weakens_the_change():
+    assert by_pods([500, None, None], ["ready"] * 3, spec=5).replicas == 3
+
+
+@pytest.mark.parametrize("state", ["ready", "pending"])
+def test_pods_without_samples_are_idle_on_the_way_up(state):
+    assert by_pods([1500] * 4 + [None] * 4, ["ready"] * 4 + [state] * 4, spec=4).replicas == 4
+
+
+@pytest.mark.parametrize("state", ["ready", "pending"])
+def test_idle_is_nothing_at_all(state):
+    exactly = Tolerance(up=0.0, down=0.0)
+    assert by_pods([3002, None, None], ["ready", state, state], tolerance=exactly).replicas == 3
+
+
+def test_a_mean_that_is_filled_in_to_the_target_asks_for_what_is_there():
+    assert by_pods([1500, 1500, None], ["ready"] * 3, spec=2).replicas == 2
+
+
+def test_what_status_shows_is_the_same_within_the_tolerance_and_from_zero():
+    assert proposed(EXTERNAL, 10_000) == Proposal(10, 1000)
+    assert proposed(VALUE, 1000, ready=10) == Proposal(10, 1000)
+    assert proposed(VALUE, 3000, spec=0) == Proposal(3, 3000)

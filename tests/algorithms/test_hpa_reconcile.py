@@ -274,5 +274,14 @@ def test_a_restored_hpa_continues_decision_for_decision(behavior, loads, replica
 
 
 def test_a_state_of_another_version_is_refused():
-    with pytest.raises(ValueError, match="version 0"):
+    with pytest.raises(ValueError, match=r"^Reconciler: version 0 "):
         Reconciler(hpa_options()).restore({"version": 0})
+
+
+def test_each_metric_needs_its_reading():
+    with pytest.raises(ValueError, match="shorter"):
+        Cluster(hpa_options(metrics=(PER_POD, PER_POD)), replicas=1).sync(0, 1.0)
+
+
+def test_no_reconciler_begins_with_a_zero_of_its_own():
+    assert Reconciler(hpa_options()).export()["scaled_to_zero"] is False

@@ -291,3 +291,38 @@ def test_the_number_never_falls_in_panic(options, played):
     for decision, panicking, _ in run(kpa, played, START_S)[0]:
         assert not panicking or decision.desired >= last
         last = decision.desired if panicking else 0
+
+
+def test_an_activation_scale_of_two_is_one():
+    assert desired(decider(activation_scale=2), 2, 1, 1.0) == 2
+
+
+def test_a_load_is_shared_out_over_replicas_of_the_target_each():
+    assert desired(decider(target=2.0), 2, 3, 7.0) == 4
+    assert desired(decider(target=2.0), 2, 1, 1.0, panic=9.0) == 5
+
+
+def test_an_unreachable_revision_without_load_falls_to_none():
+    assert desired(decider(reachable=False), 2, 9, 0.0) == 0
+
+
+def test_a_delay_shorter_than_a_slot_holds_within_the_slot():
+    kpa = decider(scale_down_delay_s=1)
+    assert desired(kpa, 2, 2, 3.0) == 3
+    assert desired(kpa, 3, 3, 1.0) == 3
+
+
+def test_a_start_with_two_replicas_is_panic():
+    assert decider(ready=2).panicking
+
+
+def test_a_target_burst_of_one_is_a_burst():
+    kpa = decider(target_burst_capacity=1.0, total=10.0)
+    assert kpa.decide(START_S, 5, 0.0, 3.0).excess_burst_capacity == 46
+
+
+def test_an_updated_core_decides_by_its_new_options():
+    kpa = core()
+    kpa.record(int(START_S), 6.0)
+    kpa.update(replace(OPTIONS, target=3.0), START_S)
+    assert kpa.decide_at(START_S, 1).desired == 2

@@ -178,6 +178,33 @@ def test_silence_at_the_end_holds_the_value_until_a_window_has_passed():
     assert [window.average(START + 5 + silence) for silence in range(8)] == [6.0] * 6 + [0.0] * 2
 
 
+def test_all_shares_of_a_second_leave_the_window_with_it():
+    window = LinearWindow(2)
+    for second, share in ((0, 1.0), (0, 2.0), (1, 4.0), (2, 4.0)):
+        window.record(START + second, share)
+    assert window.average(START + 2) == 4.0
+
+
+def test_a_window_without_records_holds_nothing():
+    state = LinearWindow(6).export()
+    assert (state["first"], state["last"], state["total"], state["sums"]) == (None, None, 0.0, [])
+
+
+def test_late_data_between_first_and_last_leaves_the_age_as_it_is():
+    window = LinearWindow(6)
+    for second in (0, 3, 1):
+        window.record(START + second, 4.0)
+    assert window.average(START + 3) == 3.0
+
+
+def test_late_data_is_the_first_of_a_window_that_was_resized_when_empty():
+    window = LinearWindow(3)
+    window.record(START, 9.0)
+    window.resize(30, START + 10)
+    window.record(START - 1, 6.0)
+    assert window.average(START) == 3.0
+
+
 def test_a_gap_of_a_whole_window_begins_afresh():
     window = LinearWindow(6)
     window.record(START, 3.0)
