@@ -259,14 +259,14 @@ class Engine:
     # The controller.
 
     def _changed(self) -> None:
-        """Have the gateway tell what has changed, once the changes of a short while are gathered."""
+        """Have the gateway tell what has changed, with what else changes in a short while."""
         self._moved_s = self._now_s
         if self._setup.immediate:
             self._lines.tell(self._now_s)
             self._decide(None)
         elif not self._line_due:
             self._line_due = self._setup.line_s < inf
-            self._at(self._now_s + self._setup.line_s, TELLS, self._tell, None)
+            self._at(self._lines.due_s(self._now_s), TELLS, self._tell, None)
 
     def _tell(self, _: None) -> None:
         self._line_due = False

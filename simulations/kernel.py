@@ -390,7 +390,7 @@ def changed(s: State) -> None:
     if s.limits[IMMEDIATE]:
         follow(s)
     elif clock[LINE_DUE] == inf:
-        clock[LINE_DUE] = clock[NOW] + s.spans[LINE_S]
+        clock[LINE_DUE] = max(clock[NOW], clock[LINE_AT] + s.spans[LINE_S])
 
 
 @compiled

@@ -196,7 +196,7 @@ class Stream(Model):
     """The gateway's own count."""
 
     coalesce: Annotated[Duration, lasting("0s", "10s")] = 0.02
-    """How long changes are gathered into one line."""
+    """The first change after a pause is told at once, those within this time of it share the next line."""
     wake_ups: bool = True
     """Whether requests at zero, and a queue that grows, are decided on at once."""
 

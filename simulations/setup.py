@@ -101,7 +101,7 @@ class Setup:
     tick_s: float = 2.0
     """Distance of the ticks; infinite is none."""
     line_s: float = 0.02
-    """How long the gateway gathers changes before its stream tells them."""
+    """How long after a line the gateway gathers changes for the next one; infinite is no stream."""
     wakes: bool = True
     """Whether the stream wakes the controller: at zero, and when the queue grows."""
     immediate: bool = False

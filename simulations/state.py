@@ -103,6 +103,7 @@ def new_state(setup: Setup, batch: Batch) -> State:
         sent=np.zeros(batch.clients, dtype=np.int64),
     )
     state.clock[LINE_DUE] = inf
+    state.clock[LINE_AT] = -setup.line_s if setup.line_s < inf else 0.0
     return state
 
 

@@ -1,7 +1,8 @@
 """What the controller gets to know of the gateway: the lines of its stream, and Prometheus' scrapes.
 
 Rules, as in the live system:
-1. A line is told when the changes of a short while are gathered. Between lines a count is taken to stay what it was.
+1. The first change after a pause is told at once; those within a short while of a line share the next one. Between
+   lines a count is taken to stay what it was.
 2. A line with a queue that grew, or with requests where there were none, cannot wait for the next tick.
 3. A query finds the newest sample that is old enough to have arrived.
 """
@@ -33,8 +34,12 @@ class Lines:
     def __init__(self, setup: Setup, dispatcher: Dispatcher) -> None:
         self._setup = setup
         self._dispatcher = dispatcher
-        self._line = _Line(0.0, 0, 0, 0.0)
+        self._line = _Line(-setup.line_s if setup.line_s < inf else 0.0, 0, 0, 0.0)
         self._looked_seconds = 0.0
+
+    def due_s(self, now_s: float) -> float:
+        """Give when a change that happens now is told (rule 1)."""
+        return max(now_s, self._line.t_s + self._setup.line_s)
 
     def tell(self, now_s: float) -> bool:
         """Tell the state; whether it cannot wait (rule 2)."""

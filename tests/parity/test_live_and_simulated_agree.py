@@ -1,0 +1,240 @@
+"""The live controller on lines of the stream and on Prometheus' text, against the simulator on the same requests.
+
+The live side is everything but the sockets: `Controller`, its clock, the tally of the lines that a gateway would write,
+the text that Prometheus would scrape, all on an event loop in virtual time. Its gateway is the same dispatcher, moved
+on by timers of that loop instead of the simulator's heap.
+"""
+
+import asyncio
+import json
+from dataclasses import replace
+from functools import partial
+from math import inf
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from autoscaler.clock import SystemClock
+from autoscaler.deciding import decider
+from autoscaler.gateway.dispatch import Dispatcher, Granted, Held
+from autoscaler.looks import Live
+from autoscaler.loop import Service
+from autoscaler.ports import Outcome, Query, Reading
+from autoscaler.run import Controller, WakeUps
+from autoscaler.sources.tally import Tally
+from simulations import command
+from simulations.engine import ARRIVES, ENDS, TELLS, Engine, Request
+from simulations.fleet import SimulatedFleet
+from simulations.history import HUNG_UP, REFUSED, SERVED
+from simulations.luck import Luck
+from simulations.run import setup_of
+from simulations.scenario import policies_of, read_scenario
+from simulations.workloads import source_of
+
+DEMO = Path(command.__file__).parent / "demo.yaml"
+GATEWAY = "gateway:9090"
+
+
+class LiveWorld:
+    """Gateway, replicas and clients on an event loop."""
+
+    def __init__(self, setup, source, luck, clock):
+        self.setup, self.source, self.clock = setup, source, clock
+        self.dispatcher = Dispatcher(setup.limits)
+        self.fleet = SimulatedFleet(setup.pools, luck)
+        self.asked = setup.initial
+        self.requests, self.agenda = [], {}
+        self.tally, self.wake_ups = Tally(silent_s=inf, history_s=60.0), WakeUps()
+        self.tally.add(GATEWAY)
+        self.tally.connected(GATEWAY)
+        self.told_s, self.line_due = -inf, False
+        self.scraped = ("", 0.0)
+        self.tell()
+
+    def at(self, when_s, priority, call, *arguments):
+        """Let something happen; what happens at one instant does so in the order of the simulator's rule."""
+        if when_s == inf:
+            return
+        if when_s not in self.agenda:
+            asyncio.get_running_loop().call_at(when_s, self.happen, when_s)
+        self.agenda.setdefault(when_s, []).append((priority, call, arguments))
+
+    def happen(self, when_s):
+        agenda = self.agenda[when_s]
+        while agenda:
+            first = min(agenda, key=lambda entry: entry[0])
+            agenda.remove(first)
+            first[1](*first[2])
+        del self.agenda[when_s]
+
+    # The clients and the gateway.
+
+    def expect(self, arrival):
+        if arrival is not None:
+            self.at(arrival.t_s, ARRIVES, self.arrive, arrival)
+
+    def arrive(self, arrival):
+        request = Request(len(self.requests), arrival)
+        self.requests.append(request)
+        match self.dispatcher.arrive(request.number, self.clock.now()):
+            case Granted(name):
+                self.begin(request.number, name)
+            case Held(deadline_s):
+                self.at(deadline_s, ENDS, self.expire)
+            case _:
+                self.answer(request, REFUSED)
+        self.at(arrival.t_s + arrival.timeout_s, ENDS, self.hang_up, request)
+        self.changed()
+
+    def begin(self, number, name):
+        request, now_s = self.requests[number], self.clock.now()
+        request.replica, request.start_s = self.fleet[name], now_s
+        request.replica.begin(number, now_s)
+        self.at(now_s + request.arrival.service_s, ENDS, self.finish, request)
+
+    def begin_all(self, grants):
+        for number, name in grants:
+            self.begin(number, name)
+
+    def finish(self, request):
+        now_s = self.clock.now()
+        request.replica.end(request.number, now_s)
+        self.begin_all(self.dispatcher.finish(request.number, now_s))
+        self.answer(request, SERVED)
+        self.changed()
+
+    def answer(self, request, status):
+        if not request.status:
+            request.status = status
+            self.expect(self.source.after(request.arrival, status, self.clock.now()))
+
+    def hang_up(self, request):
+        if not request.status and request.replica is None:
+            self.begin_all(self.dispatcher.abandon(request.number, self.clock.now()))
+            self.changed()
+        self.answer(request, HUNG_UP)
+
+    def expire(self):
+        assert not self.dispatcher.expire(self.clock.now()).timed_out
+
+    # What it tells.
+
+    def changed(self):
+        if not self.line_due:
+            self.line_due = True
+            due_s = max(self.clock.now(), self.told_s + self.setup.line_s)
+            self.at(due_s, TELLS, self.tell)
+
+    def tell(self):
+        self.line_due, self.told_s = False, self.clock.now()
+        state = {
+            "queued": self.dispatcher.queued,
+            "running": self.dispatcher.running,
+            "seconds_total": self.dispatcher.seconds_total(self.told_s),
+        }
+        services = {self.setup.service: state}
+        line = {"gateway": "g", "started": 0.0, "at": self.told_s, "services": services}
+        for service in self.tally.take(GATEWAY, json.dumps(line).encode(), self.told_s):
+            self.wake_ups.add(service)
+
+    def known(self):
+        return 1
+
+    def live(self, service, since_s, now_s):
+        reading = self.tally.readings((service,), now_s)[service]
+        return Live(reading.value, self.tally.mean(service, since_s, now_s), 0, reading.problem)
+
+    def scrape(self, number=0):
+        name = 'inflight_requests{namespace="default",service="x",state="%s"} %d\n'
+        text = name % ("queued", self.dispatcher.queued) + name % ("running", self.dispatcher.running)
+        self.scraped = (text, self.clock.now())
+        self.at((number + 1) * self.setup.scrape_s, TELLS, self.scrape, number + 1)
+
+    async def read(self, queries, _now_s):
+        text, sampled_s = self.scraped
+        (family,) = text_string_to_metric_families(f"# TYPE inflight_requests gauge\n{text}")
+        total = sum(sample.value for sample in family.samples)
+        return {service: Reading(total, sampled_s, series=1) for service in queries}
+
+    # The replicas.
+
+    async def observe(self, services):
+        return {service: self.fleet.observe(self.asked, self.clock.now()) for service in services}
+
+    async def scale(self, orders):
+        (order,) = orders
+        self.asked, now_s = order.replicas, self.clock.now()
+        for name in order.leaving:
+            self.fleet.leave(self.fleet[name], now_s)
+            self.begin_all(self.dispatcher.drain_backend(name, now_s))
+            assert not self.fleet[name].serving, "only idle replicas leave in these scenarios"
+            self.fleet.remove(self.fleet[name], now_s)
+        for _ in range(self.asked - len(self.fleet.staying)):
+            self.fleet.add(now_s)
+        for replica in self.fleet.placed(now_s):
+            self.at(now_s + self.fleet.cold_start_s(replica), ENDS, self.become_ready, replica)
+        return [Outcome(order.service)]
+
+    def become_ready(self, replica):
+        if not replica.gone:
+            replica.ready_s = self.clock.now()
+            self.begin_all(self.dispatcher.add_backend(replica.name, replica.ready_s))
+            self.changed()
+
+
+async def lived(setup, policy, source, luck, until_s):
+    """Let the live controller run for a time and give its records."""
+    clock, records = SystemClock(start_s=0.0), []
+    world = LiveWorld(setup, source, luck, clock)
+    for arrival in source.arrivals():
+        world.expect(arrival)
+    metered = {}
+    if setup.scrape_s < inf:
+        world.scrape()
+        query = Query("http://p", "inflight_requests", "inflight_requests", 15.0)
+        metered = {"metered": world, "queries": {setup.service: query}}
+    controller = Controller(
+        {setup.service: Service(decider(policy))},
+        clock=clock,
+        target=world,
+        tick_s=setup.tick_s,
+        streams=world,
+        wake_ups=world.wake_ups,
+        recorders=[records.append],
+        **metered,
+    )
+    running = asyncio.create_task(controller.run())
+    await asyncio.sleep(until_s)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    return records
+
+
+@pytest.fixture
+def demo():
+    scenario = read_scenario(DEMO)
+    (policy,) = policies_of(scenario, DEMO.parent)
+    return scenario, policy
+
+
+@pytest.mark.parametrize("scrape_s", [inf, 0.77], ids=["stream alone", "Prometheus and stream"])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_the_live_controller_and_the_simulator_write_the_same_decision_log(demo, seed, scrape_s):
+    scenario, policy = demo
+    setup = replace(setup_of(scenario, policy), scrape_s=scrape_s)
+    of = partial(source_of, scenario.spec.workloads)
+    simulated = Engine(setup, of(Luck(seed)), Service(decider(policy)), Luck(seed)).run().decisions
+    live = await lived(setup, policy, of(Luck(seed)), Luck(seed), simulated[-1].look.now_s + 1.0)
+    assert max(record.decision.desired for record in simulated) == 5
+    assert simulated[-1].decision.desired == 0
+    assert len(live) == len(simulated)
+    for ours, theirs in zip(live, simulated, strict=True):
+        assert rounded(ours) == rounded(theirs)
+
+
+def rounded(record):
+    """Give the record as both sides must have it: the event loop counts in whole nanoseconds."""
+    numbers = {name: value for name, value in record.look._asdict().items() if isinstance(value, float)}
+    look = record.look._replace(**{name: round(value, 6) for name, value in numbers.items()})
+    return record._replace(look=look)
