@@ -285,3 +285,11 @@ def test_each_metric_needs_its_reading():
 
 def test_no_reconciler_begins_with_a_zero_of_its_own():
     assert Reconciler(hpa_options()).export()["scaled_to_zero"] is False
+
+
+def test_a_zero_of_its_own_is_carried_to_another_process():
+    options = hpa_options(min_replicas=0, scale_to_zero=True, behavior=FREE)
+    before, after = Cluster(options, replicas=1), Cluster(options, replicas=0)
+    before.sync(0, 0.0)
+    after.hpa.restore(json.loads(json.dumps(before.hpa.export())))
+    assert after.sync(15, 3.0).desired == 3
