@@ -1,7 +1,7 @@
 """The default algorithm: Knative's windows and panic, fed by totals that come at any time.
 
-The safety that it adds stands elsewhere, each rule by itself: good time in `feeder`, the others in `stabilisers`.
-Without them the wish is Knative's decision on the same seconds.
+The safety that it adds stands elsewhere, each rule by itself: good time in `feeder`, the others in `stabilisers`; all
+but what a count with a missing part does to the windows. Without it the wish is Knative's decision on the same seconds.
 """
 
 from algorithms.feeder import head
@@ -16,8 +16,16 @@ _NO_DATA = Wish(None, "the stable window has no data")
 class Concurrency:
     """Wishes for what keeps the requests in flight per replica at the target."""
 
-    def __init__(self, options: KpaOptions) -> None:
+    def __init__(self, options: KpaOptions, *, parts_lower: bool = True) -> None:
+        """Begin without a window.
+
+        Args:
+            options: Knative's settings.
+            parts_lower: whether a count of which a part is missing is taken as it is. Else the windows do not fall by
+                it: what is missing may be all that they know of, and must not be gone when it is heard again.
+        """
         self._options = options
+        self._parts_lower = parts_lower
         self._core: KpaCore | None = None
 
     def wish(self, look: Look) -> Wish:
@@ -29,13 +37,15 @@ class Concurrency:
         if not look.replicas and not head(look):
             return _IDLE
         core = self._core = self._core or KpaCore(self._options, look.now_s, look.ready)
-        core.feed(look)
+        is_part = bool(look.problem) and not self._parts_lower
+        core.feed(_no_lower(look, core) if is_part else look)
         stable, panic = core.averages(look.now_s)
         decision = core.decider.decide(look.now_s, look.ready, stable, panic)
         if not decision.valid:
             return _NO_DATA
         mode = ", in panic" if core.decider.panicking else ""
-        return Wish(decision.desired, f"stable {stable:g}, panic {panic:g} in flight{mode}")
+        part = f", only a part is known: {look.problem}" if is_part else ""
+        return Wish(decision.desired, f"stable {stable:g}, panic {panic:g} in flight{mode}{part}")
 
     def export(self) -> State:
         """Give windows, panic and delay; None before the first look."""
@@ -48,3 +58,9 @@ class Concurrency:
         if state["core"] is not None:
             self._core = KpaCore(self._options, 0.0, 0)
             self._core.restore(state["core"])
+
+
+def _no_lower(look: Look, core: KpaCore) -> Look:
+    """Give the look with at least the load that the stable window knew when the look before it was taken."""
+    stable, _ = core.averages(look.since_s)
+    return look if look.inflight is None else look._replace(inflight=max(look.inflight, stable or 0.0))

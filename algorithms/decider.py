@@ -98,6 +98,7 @@ class Decider:
             part.restore(state["stabilisers"][part.rule])
         if self._good_time is not None:
             self._good_time.restore(state["good_time"])
+        self._idle = None
 
 
 def _is_idle(look: Look) -> bool:

@@ -30,7 +30,9 @@ def decider(policy: ScalingPolicy) -> Decider:
         return _as_it_is(Kpa(kpa))
     if chosen.concurrency:
         options = _kpa_options(chosen.concurrency, spec)
-        return _safe(Concurrency(options), spec, chosen.concurrency.safety, options.stable_window_s)
+        safety = chosen.concurrency.safety
+        algorithm = Concurrency(options, parts_lower=not safety.partial_count)
+        return _safe(algorithm, spec, safety, options.stable_window_s)
     return _safe(Mpa(target=spec.target), spec, settings.Safety(), window_s=0.0)
 
 
@@ -46,8 +48,8 @@ def _safe(algorithm: Algorithm, spec: PolicySpec, safety: settings.Safety, windo
         stabilisers=[
             *([FromZero(target=spec.target)] if safety.from_zero else []),
             Passing(),
+            *([PartOfTheWhole()] if safety.partial_count else []),  # before the delays, so that they do not run out
             *_falling(spec.scale_down),
-            *([PartOfTheWhole()] if safety.partial_count else []),
             *([FirstWindow(window_s=window_s)] if safety.first_window else []),
         ],
         min_replicas=spec.min_replicas,

@@ -156,8 +156,37 @@ def test_at_zero_an_outage_asks_for_nothing_and_a_stream_that_is_heard_wakes():
 def test_a_partial_count_raises_and_never_lowers():
     story = five_busy()
     assert set(story.for_s(300, 1.0, problem="one of two gateways is silent")) == {5}
-    assert story.rules() == ["partialCount"]
+    assert story.decision.wish.why.endswith("only a part is known: one of two gateways is silent")
     assert story.look(9.0, latest=9.0, problem="one of two gateways is silent") >= 5
+
+
+def test_without_a_window_to_remember_it_a_rule_holds_what_a_part_would_lower():
+    story = five_busy(algorithm={"mpa": {}})
+    assert set(story.for_s(300, 1.0, problem="one of two gateways is silent")) == {5}
+    assert story.rules() == ["partialCount"]
+
+
+def test_the_first_whole_count_after_a_partial_one_does_not_collapse_the_number():
+    story = Story(8)
+    story.for_s(120, 8.0)
+    assert set(story.for_s(600, 4.0, problem="one of two gateways is silent")) == {8}
+    assert set(story.for_s(120, 8.0)) == {8}
+    assert story.for_s(240, 4.0)[-1] == 4
+
+
+def test_a_partial_count_that_is_higher_is_in_the_windows_afterwards():
+    story = five_busy()
+    assert story.for_s(600, 7.0, problem="one of two gateways is silent")[-1] == 7
+    assert story.look(9.0) >= 7
+
+
+def test_the_last_delay_does_not_run_out_while_only_a_part_is_known():
+    story = five_busy()
+    while story.decision.wish.replicas:
+        story.look(0.0)
+    assert story.for_s(600, 0.0, problem="one of two gateways is silent")[-1] == 1
+    assert set(story.for_s(30, 0.0)) == {1}
+    assert story.for_s(4, 0.0)[-1] == 0
 
 
 def test_after_a_start_nothing_is_lowered_before_one_window_is_known():
