@@ -340,3 +340,19 @@ def test_no_delay_still_takes_the_highest_of_one_slot():
     assert window.maximum(START + 1) == 3
     window.record(START + 2, 1)
     assert window.maximum(START + 2) == 1
+
+
+def test_one_silent_second_takes_the_oldest_one_out_of_the_window():
+    window = LinearWindow(3)
+    for second, value in enumerate((9.0, 2.0, 4.0)):
+        window.record(START + second, value)
+    assert window.average(START + 3) == 3.0
+
+
+def test_a_window_that_was_resized_when_empty_is_carried_to_another_process():
+    window, restored = LinearWindow(3), LinearWindow(30)
+    window.record(START, 9.0)
+    window.resize(30, START + 10)
+    restored.restore(window.export())
+    restored.record(START - 1, 6.0)
+    assert restored.average(START) == 3.0
