@@ -6,7 +6,7 @@ and find a GPU at once; for all else it says why not, and the reference engine t
 
 from collections.abc import Callable
 from functools import partial
-from math import floor, inf
+from math import inf
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from simulations import kernel
 from simulations.history import Change, History, Replicas, Requests
 from simulations.kernel import GROW, REACHED
 from simulations.luck import Luck
-from simulations.setup import Batch, Setup
+from simulations.setup import Batch, Setup, next_on_grid
 from simulations.state import (
     ABLE,
     ALIVE,
@@ -132,7 +132,7 @@ class CompiledEngine:
         self._reach(until_s)
 
     def _again(self, now_s: float, every_s: float) -> float:
-        return inf if self._is_at_rest() else (floor(now_s / every_s) + 1) * every_s
+        return inf if self._is_at_rest() else next_on_grid(now_s, every_s)
 
     def _reach(self, when_s: float) -> None:
         """Let everything happen up to a time, wake-ups included."""

@@ -9,7 +9,7 @@ Rules:
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from heapq import heappop, heappush
-from math import floor, inf, nan
+from math import inf, nan
 from typing import Any, cast
 
 import numpy as np
@@ -31,7 +31,7 @@ from simulations.history import (
     Requests,
 )
 from simulations.luck import Luck
-from simulations.setup import Arrival, Setup, Source
+from simulations.setup import Arrival, Setup, Source, next_on_grid
 from simulations.telemetry import Lines, Samples
 
 ENDS, ARRIVES, TELLS, LOOKS = range(4)
@@ -284,7 +284,7 @@ class Engine:
     def _again(self, every_s: float, priority: int, happen: Happen) -> None:
         """Do it at the next point of a fixed grid, as the live driver does, unless nothing will ever happen again."""
         if not self._is_at_rest():
-            self._at((floor(self._now_s / every_s) + 1) * every_s, priority, happen, None)
+            self._at(next_on_grid(self._now_s, every_s), priority, happen, None)
 
     def _is_idle(self) -> bool:
         return not self._to_come and not self._dispatcher.queued and not self._dispatcher.running

@@ -17,6 +17,12 @@ Integers = NDArray[np.int64]
 NOTHING: Floats = np.zeros(0)
 
 
+def next_on_grid(now_s: float, every_s: float) -> float:
+    """Give the next point of a fixed grid that begins at 0; rounding must not give the present one again."""
+    number = math.floor(now_s / every_s) + 1
+    return (number if number * every_s > now_s else number + 1) * every_s
+
+
 class Arrival(NamedTuple):
     """One request as it reaches the gateway."""
 

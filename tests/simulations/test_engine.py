@@ -10,7 +10,7 @@ from algorithms.types import Wish
 from autoscaler.gateway.dispatch import Limits
 from simulations import engine, invariants
 from simulations.history import HUNG_UP, QUEUE_TIMEOUT, REFUSED, REPLICA_DIED, SERVED, STILL_IN
-from simulations.setup import Arrival, Pool
+from simulations.setup import Arrival, Pool, next_on_grid
 
 FIXED = {"tick_s": inf, "line_s": inf}
 
@@ -193,3 +193,11 @@ def test_the_record_of_a_decision_is_that_of_the_live_controller(simulate):
     assert record.decision.desired == 1
     assert record.decision.wish == Wish(1, "as written")
     invariants.check(history, concurrency=1)
+
+
+@pytest.mark.parametrize("every_s", [0.77, 0.1, 1 / 3, 2.0])
+def test_a_grid_goes_on_whatever_rounding_does(every_s):
+    points = [0.0]
+    for _ in range(1000):
+        points.append(next_on_grid(points[-1], every_s))
+    assert points == [number * every_s for number in range(1001)]
