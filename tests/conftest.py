@@ -9,8 +9,11 @@ from hypothesis import HealthCheck, settings
 from autoscaler import programs
 from autoscaler.testing import VirtualTimeLoop
 
-# How long an example takes says more of the machine than of the code.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+IN_CI = os.environ.get("CI") == "true"
+
+# How long an example takes says more of the machine than of the code. CI tries the same examples every time: a new one
+# that fails should be met at a desk, where there is time for it.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=IN_CI)
 settings.load_profile("untimed")
 
 
@@ -32,7 +35,7 @@ def pytest_make_collect_report(collector):
 
 def _refuse_skips(report):
     """Turn a skip into a failure where the whole suite is meant to run: under CI=true."""
-    if report.skipped and os.environ.get("CI") == "true":
+    if report.skipped and IN_CI:
         report.outcome = "failed"
         report.longrepr = f"under CI=true nothing may be skipped, and this was: {report.longrepr}"
     return report
