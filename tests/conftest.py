@@ -2,12 +2,16 @@
 
 import asyncio
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from autoscaler import programs
 from autoscaler.testing import VirtualTimeLoop
+
+# Whoever is started in the background ignores Ctrl-C, and so do its children; some tests send it to them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 IN_CI = os.environ.get("CI") == "true"
 
