@@ -32,7 +32,7 @@ class Curve:
     def times(self, reached: Floats) -> Floats:
         """Give when the cumulative rate reaches some values; infinite where it never does."""
         lengths = np.diff(np.append(self.begins_s, self.period_s))
-        grown = np.where(np.isinf(lengths), 0.0, lengths * (self.rate + self.rate_end) / 2)
+        grown = np.where(np.isinf(lengths), 0.0, lengths) * (self.rate + self.rate_end) / 2
         before = np.concatenate([[0.0], np.cumsum(grown)])
         if self.period_s == inf:
             return self._within(reached, before)
