@@ -92,12 +92,7 @@ def define_policies(control_plane):
     name = definition["metadata"]["name"]
     if name not in {item["metadata"]["name"] for item in control_plane.get(CRDS)["items"]}:
         control_plane.create(CRDS, definition)
-    control_plane.wait(CRDS, lambda found: _established(found[name]))
-
-
-def _established(definition):
-    conditions = definition.get("status", {}).get("conditions") or ()
-    return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
+    control_plane.wait_established(name)
 
 
 class PolicyCluster(Cluster):

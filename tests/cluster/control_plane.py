@@ -86,6 +86,11 @@ class ControlPlane:
                 return objects
         raise TimeoutError(f"after {deadline_s} s {path} was:\n{yaml.safe_dump(_without_managed_fields(objects))}")
 
+    def wait_established(self, definition: str) -> None:
+        """Wait until the resources of a CustomResourceDefinition, named as it is, are served."""
+        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        self.wait(path, lambda found: _is_established(found.get(definition, {})))
+
     def service_account(self, namespace: str, name: str) -> Path:
         """Return a kubeconfig with which one acts as an account, and as nothing more."""
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 7200}}
@@ -214,6 +219,11 @@ def _apply(event: dict[str, Any], objects: dict[str, Any]) -> None:
         objects.pop(name)
     else:
         objects[name] = event["object"]
+
+
+def _is_established(definition: dict[str, Any]) -> bool:
+    conditions = definition.get("status", {}).get("conditions") or ()  # null until the API server has looked at it
+    return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
 
 
 def _without_managed_fields(objects: dict[str, Any]) -> dict[str, Any]:

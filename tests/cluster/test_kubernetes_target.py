@@ -320,12 +320,6 @@ async def test_any_kind_with_a_scale_subresource_is_scaled_also_one_that_comes_l
 
 
 async def until_created(world, path, body):
-    crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     name = f"toys.{body['apiVersion'].partition('/')[0]}"
-
-    def established(found):
-        conditions = found[name].get("status", {}).get("conditions", ())
-        return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
-
-    await world.ask("wait", crds, established)
+    await world.ask("wait_established", name)
     await world.ask("create", path, body)

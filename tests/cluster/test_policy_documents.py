@@ -22,13 +22,8 @@ def definition(control_plane):
     body = custom_resource_definition()
     path = f"{DEFINITIONS}/{body['metadata']['name']}?fieldManager=tests&force=true"
     control_plane.patch(path, body, "application/apply-patch+yaml")
-    control_plane.wait(DEFINITIONS, lambda found: is_established(found.get(body["metadata"]["name"], {})))
+    control_plane.wait_established(body["metadata"]["name"])
     return body
-
-
-def is_established(definition):
-    conditions = definition.get("status", {}).get("conditions", ())
-    return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
 
 
 def refusal_of_the_model(body):
