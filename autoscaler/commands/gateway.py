@@ -8,7 +8,8 @@ the ScalingPolicy resources of the cluster, and their pods are watched.
 import argparse
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import uvloop
@@ -17,6 +18,7 @@ from autoscaler.app import gateway_services
 from autoscaler.cluster_gateway import cluster_services
 from autoscaler.documents import DocumentError
 from autoscaler.gateway.config import GatewayService
+from autoscaler.gateway.request_log import OnEnded, RequestLog
 from autoscaler.gateway.serve import serve
 from autoscaler.kubernetes.client import ApiError
 from autoscaler.validation import read_policies
@@ -28,28 +30,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--namespace", default="", help="in a cluster: policies of this namespace only (all)")
     parser.add_argument("--port", type=int, required=True, metavar="N", help="for clients")
     parser.add_argument("--metrics-port", type=int, required=True, metavar="N", help="for /metrics and /v1/inflight")
+    parser.add_argument("--request-log", type=Path, metavar="FILE", help="append each request, as JSON lines, to it")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C; 2 where the file or a port cannot be used."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        uvloop.run(_in_cluster(arguments) if arguments.config is None else _from_file(arguments))
+        with _request_log(arguments.request_log) as on_ended:
+            serving = _in_cluster if arguments.config is None else _from_file
+            uvloop.run(serving(arguments, on_ended))
     except (DocumentError, ApiError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0
 
 
-async def _from_file(arguments: argparse.Namespace) -> None:
+@contextmanager
+def _request_log(path: Path | None) -> Iterator[OnEnded | None]:
+    if path is None:
+        yield None
+        return
+    with path.open("a", encoding="utf-8") as file:
+        yield RequestLog(file)
+
+
+async def _from_file(arguments: argparse.Namespace, on_ended: OnEnded | None) -> None:
     config: Path = arguments.config
 
     def load() -> Mapping[str, GatewayService]:
         return gateway_services(read_policies([config]))
 
-    await serve(load, port=arguments.port, metrics_port=arguments.metrics_port, config=config)
+    ports = arguments.port, arguments.metrics_port
+    await serve(load, port=ports[0], metrics_port=ports[1], config=config, on_ended=on_ended)
 
 
-async def _in_cluster(arguments: argparse.Namespace) -> None:
+async def _in_cluster(arguments: argparse.Namespace, on_ended: OnEnded | None) -> None:
+    ports = arguments.port, arguments.metrics_port
     async with cluster_services(arguments.namespace) as services:
-        await serve(services.load, port=arguments.port, metrics_port=arguments.metrics_port, follow=services.follow)
+        await serve(services.load, port=ports[0], metrics_port=ports[1], follow=services.follow, on_ended=on_ended)

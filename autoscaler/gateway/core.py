@@ -18,6 +18,7 @@ from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.dispatch import Dispatcher
 from autoscaler.gateway.edge import ClientConnection, EdgeLimits, EdgeServer, Sent, answer_bytes
 from autoscaler.gateway.heads import BadRequestError, Forwarded, Headers, read_request
+from autoscaler.gateway.request_log import OnEnded
 from autoscaler.gateway.service import ServiceGate
 from autoscaler.gateway.visit import Arrival, Visit
 
@@ -62,6 +63,7 @@ class Core:
         limits: EdgeLimits | None = None,
         trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = (),
         rng: random.Random | None = None,
+        on_ended: OnEnded | None = None,
     ) -> None:
         """Build a gateway.
 
@@ -72,6 +74,7 @@ class Core:
             limits: what any client may take.
             trusted_proxies: whose X-Forwarded headers are believed.
             rng: spreads `Retry-After`.
+            on_ended: is given every request as it ends.
         """
         self.loop = asyncio.get_running_loop()
         self._key = key or secrets.token_bytes(32)
@@ -79,6 +82,7 @@ class Core:
         self._clock = SystemClock()
         self.started_s = self._clock.now()
         self._trusted_proxies = trusted_proxies
+        self._on_ended = on_ended
         self._rng = rng or random.Random()  # noqa: S311
         self._requests = 0
         self.open = 0
@@ -119,7 +123,7 @@ class Core:
             gate = self.gates.get(name)
             if gate is None:
                 gate = self.gates[name] = ServiceGate(
-                    service, self.loop, key=self._key, rng=self._rng, changed=self._changed
+                    service, self.loop, key=self._key, rng=self._rng, changed=self._changed, on_ended=self._on_ended
                 )
             else:
                 gate.apply(service)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.proxy import Gateway
+from autoscaler.gateway.request_log import OnEnded
 
 _log = logging.getLogger(__name__)
 _LOOK_EVERY_S = 1.0
@@ -39,6 +40,7 @@ async def serve(
     follow: Follow | None = None,
     key: bytes | None = None,
     farewell: Farewell | None = None,
+    on_ended: OnEnded | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second one ends it at once.
 
@@ -50,12 +52,13 @@ async def serve(
         follow: keeps the gateway at its services and pods in another way, for ever; its error ends the gateway.
         key: signs the cookies.
         farewell: how long draining may take.
+        on_ended: is given every request as it ends.
 
     Raises:
         OSError: a port is taken.
         ValueError: the services cannot be read.
     """
-    gateway = Gateway(load(), key=key)
+    gateway = Gateway(load(), key=key, on_ended=on_ended)
     told = _told_to_go()
     await gateway.start(port, metrics_port)
     gc.collect()

@@ -11,6 +11,7 @@ from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.counts import Counts, Ending
 from autoscaler.gateway.dispatch import Dispatcher, Grant, Granted, Held, Kind, Refused
 from autoscaler.gateway.paths import PathRule, PathRules
+from autoscaler.gateway.request_log import OnEnded
 from autoscaler.gateway.tunnel import Tunnel
 from autoscaler.gateway.upstream import Failure, Pod
 
@@ -42,8 +43,11 @@ class ServiceGate:
         key: bytes,
         rng: random.Random,
         changed: Callable[[], None],
+        on_ended: OnEnded | None = None,
     ) -> None:
         self._loop = loop
+        self.on_ended = on_ended
+        """Is given every request of the service as it ends."""
         self._changed = changed
         self._key = key
         self._rng = rng

@@ -21,6 +21,7 @@ from autoscaler.gateway.edge import ClientConnection, Sent, answer_bytes
 from autoscaler.gateway.exchange import Exchange, Terms
 from autoscaler.gateway.heads import Forwarded, RequestHead, request_bytes, switching_bytes
 from autoscaler.gateway.interrupt import interrupt
+from autoscaler.gateway.request_log import Ended
 from autoscaler.gateway.service import ServiceGate, Waiter
 from autoscaler.gateway.tunnel import Tunnel
 from autoscaler.gateway.upstream import Failure, Pod, PodConnection, PodRefusedError, ResponseHead
@@ -114,7 +115,6 @@ class Visit:
 
     async def run(self) -> Sent:
         """See the request through; the response has been written when this returns."""
-        endings = self._gate.counts.endings
         self._client.stall_s = self._gate.config.timeouts.stalled_client_s
         self._client.body = self._content
         self._client.half_close = self._gate.config.half_close
@@ -123,15 +123,32 @@ class Visit:
         except TurnedAwayError as away:
             sent, ending = self._turn_away(away.ending), away.ending
         except asyncio.CancelledError:
-            endings[Ending.ABANDONED_QUEUED if self._granted_s is None else Ending.ABANDONED_RUNNING] += 1
+            self._ended(Ending.ABANDONED_QUEUED if self._granted_s is None else Ending.ABANDONED_RUNNING)
             raise
         finally:
             self._client.half_close = False
             self._client.body = None
             if not self._left_at_pod:
                 self._gate.abandon(self._waiter)
-        endings[ending] += 1
+        self._ended(ending)
         return sent
+
+    def _ended(self, ending: Ending) -> None:
+        self._gate.counts.endings[ending] += 1
+        if self._gate.on_ended is None:
+            return
+        arrived_s, granted_s = self._waiter.arrived_s, self._granted_s
+        self._gate.on_ended(
+            Ended(
+                service=self._gate.config.name,
+                request_id=self._arrival.request_id.decode(),
+                kind=self._rule.kind.value,
+                arrival=self._arrival.unix_s,
+                wait_s=None if granted_s is None else granted_s - arrived_s,
+                service_s=None if granted_s is None else self._loop.time() - granted_s,
+                outcome=ending.value,
+            )
+        )
 
     async def _serve(self) -> tuple[Sent, Ending]:
         pod = await self._admitted()
