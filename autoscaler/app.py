@@ -71,7 +71,7 @@ async def controller(
         target: what is observed and scaled.
         gateways: metrics addresses of all gateways, as `host:port`.
         prometheus: address of the default server; None is none.
-        tick_s: distance of the ticks; Prometheus must answer within one.
+        tick_s: distance of the ticks.
         recorders: are given every decision.
     """
     wake_ups = WakeUps()
@@ -85,7 +85,7 @@ async def controller(
             clock=clock,
             target=target,
             tick_s=tick_s,
-            metered=PrometheusSource(session, deadline_s=tick_s),
+            metered=PrometheusSource(session),
             queries=queries(policies, prometheus),
             streams=streams,
             wake_ups=wake_ups,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import aiohttp
 
-from algorithms.types import State
+from algorithms.decider import Decider
 from autoscaler.clock import SystemClock
 from autoscaler.kubernetes.client import Api, connected
 from autoscaler.kubernetes.gateways import metrics_address
@@ -162,9 +162,9 @@ class ClusterController:
         self._target.set_targets({name: target for name, entry in entries if (target := _target(entry)) is not None})
 
 
-def _logged(log: DecisionLog) -> Callable[[ScalingPolicy, State], None]:
-    def begin(policy: ScalingPolicy, state: State) -> None:
-        log.begin(policy.service, policy.model_dump(mode="json", exclude_unset=True), state)
+def _logged(log: DecisionLog) -> Callable[[ScalingPolicy, Decider], None]:
+    def begin(policy: ScalingPolicy, follows: Decider) -> None:
+        log.begin(policy.service, policy.model_dump(mode="json", exclude_unset=True), follows.export)
 
     return begin
 
@@ -235,7 +235,7 @@ async def cluster_controller(
                 clock=clock,
                 target=target,
                 tick_s=settings.tick_s,
-                metered=PrometheusSource(session, deadline_s=settings.tick_s),
+                metered=PrometheusSource(session),
                 queries=roster.queries,
                 streams=streams,
                 wake_ups=wake_ups,

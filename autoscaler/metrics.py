@@ -1,6 +1,6 @@
 """What the controller says of itself to Prometheus, in its own names: numbers of each service's last decision."""
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -18,6 +18,7 @@ class ControllerMetrics(Collector):
         self._records: dict[ServiceName, Record] = {}
         self._writes: dict[tuple[ServiceName, str], int] = {}
         self._leads = False
+        self._failures: Mapping[str, int] = {}
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -28,10 +29,16 @@ class ControllerMetrics(Collector):
             key = record.service, "error" if record.outcome.error else "ok"
             self._writes[key] = self._writes.get(key, 0) + 1
 
-    def exposition(self, services: Container[ServiceName], *, leads: bool) -> bytes:
-        """Give all of it in Prometheus' text format, of those services that there still are."""
+    def exposition(self, services: Container[ServiceName], *, leads: bool, failures: Mapping[str, int]) -> bytes:
+        """Give all of it in Prometheus' text format, of those services that there still are.
+
+        Args:
+            services: those that there are.
+            leads: whether this controller writes.
+            failures: how many records each recorder could not take.
+        """
         self._records = {name: record for name, record in self._records.items() if name in services}
-        self._leads = leads
+        self._leads, self._failures = leads, failures
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
@@ -46,6 +53,12 @@ class ControllerMetrics(Collector):
         for (service, result), number in self._writes.items():
             writes.add_metric((*_labels(service), result), number)
         yield writes
+        failures = CounterMetricFamily(
+            "inflight_controller_recorder_failures", "Records that a recorder could not take", labels=("recorder",)
+        )
+        for recorder, number in self._failures.items():
+            failures.add_metric((recorder,), number)
+        yield failures
 
     def _gauges(self) -> Iterator[Metric]:
         desired = GaugeMetricFamily("inflight_desired_replicas", "Replicas that should be", labels=_LABELS)

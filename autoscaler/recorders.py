@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Container, Mapping
+from collections import Counter
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, TextIO
 
 from algorithms.types import State
@@ -10,6 +11,41 @@ from autoscaler.ports import Record, Recorder, ServiceName
 from autoscaler.records import explained, to_json
 
 _LOG = logging.getLogger("autoscaler.decisions")
+
+
+class Recording:
+    """Gives every record to all recorders; deciding goes on whatever becomes of one of them, such as on a full disk.
+
+    A recorder that fails is said in the log once, and once more when it works again; each record that it missed counts.
+    """
+
+    def __init__(self, recorders: Sequence[Recorder]) -> None:
+        self._recorders = [(_name(recorder), recorder) for recorder in recorders]
+        self._failing: set[str] = set()
+        self.failures = Counter({name: 0 for name, _ in self._recorders})
+        """How many records each recorder, by name, could not take."""
+
+    def __call__(self, record: Record) -> None:
+        """Give it to all of them."""
+        for name, recorder in self._recorders:
+            try:
+                recorder(record)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the controller
+                self._failed(name, error)
+            else:
+                if self._failing and name in self._failing:
+                    self._failing.remove(name)
+                    _LOG.warning("%s records again; %d records were lost so far", name, self.failures[name])
+
+    def _failed(self, name: str, error: Exception) -> None:
+        self.failures[name] += 1
+        if name not in self._failing:
+            self._failing.add(name)
+            _LOG.error("%s does not record, and deciding goes on without it: %s", name, error, exc_info=error)
+
+
+def _name(recorder: Recorder) -> str:
+    return str(getattr(recorder, "__qualname__", type(recorder).__name__))
 
 
 def log_changes(record: Record) -> None:
@@ -38,22 +74,44 @@ class OnChange:
 
 
 class DecisionLog:
-    """Writes every decision as one line of JSON; such a log is the input of replay."""
+    """Writes every decision as one line of JSON; such a log is the input of replay.
+
+    After a decision that could not be written a service begins anew in the log, with what its decider knows by then.
+    """
 
     def __init__(self, file: TextIO) -> None:
         """Write to a text file that the caller closes."""
         self._file = file
+        self._policies: dict[ServiceName, tuple[Mapping[str, Any], Callable[[], State]]] = {}
+        self._begins: dict[ServiceName, Mapping[str, Any]] = {}
+        """Lines that stand before the next decision of their service."""
+        self._lost: set[ServiceName] = set()
+
+    def begin(self, service: ServiceName, policy: Mapping[str, Any], knows: Callable[[], State]) -> None:
+        """Take in by which policy a service is decided on from now on, and how to ask what its decider knows."""
+        self._policies[service] = policy, knows
+        self._begins[service] = self._begun(service)
 
     def __call__(self, record: Record) -> None:
-        """Write one line, whole, so that a log that breaks off can be read up to there."""
-        self._write(to_json(record))
+        """Write whole lines, so that a log that breaks off can be read up to there; raises OSError."""
+        service = record.service
+        begins, line = self._begins.get(service), to_json(record)
+        lines = [self._begun(service)] if service in self._lost else [begins, line] if begins else [line]
+        try:
+            self._write(lines)
+        except OSError:
+            if service in self._policies:
+                self._lost.add(service)
+            raise
+        self._begins.pop(service, None)
+        self._lost.discard(service)
 
-    def begin(self, service: ServiceName, policy: Mapping[str, Any], state: State) -> None:
-        """Write by which policy a service is decided on from now on, and what its decider knows already."""
-        self._write({"service": service, "policy": policy, "state": state})
+    def _begun(self, service: ServiceName) -> Mapping[str, Any]:
+        policy, knows = self._policies[service]
+        return {"service": service, "policy": policy, "state": knows()}
 
-    def _write(self, line: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
+    def _write(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        self._file.write("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
         self._file.flush()
 
 

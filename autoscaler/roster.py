@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from algorithms.decider import Decider
-from algorithms.types import State
 from autoscaler.annotations import standing_orders
 from autoscaler.deciding import decider
 from autoscaler.loop import Service
@@ -36,13 +35,13 @@ class Roster:
 
     Args:
         prometheus: the server of policies that name none.
-        on_policy: is told of a policy that begins to be followed, with what its decider knows.
+        on_policy: is told of a policy that begins to be followed, with its decider.
     """
 
     def __init__(
         self,
         prometheus: str | None = None,
-        on_policy: Callable[[ScalingPolicy, State], None] = lambda _policy, _state: None,
+        on_policy: Callable[[ScalingPolicy, Decider], None] = lambda _policy, _decider: None,
     ) -> None:
         self._prometheus = prometheus
         self._on_policy = on_policy
@@ -58,7 +57,7 @@ class Roster:
         follows = self._follows(policy)
         known = self.services.get(policy.service)
         if known is None or known.decider is not follows:
-            self._on_policy(policy, follows.export())
+            self._on_policy(policy, follows)
         self.entries[policy.service] = entry
         self.services[policy.service] = Service(follows, self._writes(policy), orders)
         found = query(policy.spec.metrics.prometheus, self._prometheus)

@@ -4,7 +4,8 @@ Rules:
 1. Ticks lie on a fixed grid; one that was missed is not made up for.
 2. A wake-up decides at once on what the streams say; it waits for no tick, no scrape and no slow Prometheus.
 3. A write that hangs delays its own service only: the others go on being decided.
-4. Nothing is decided on what was observed before a write that has begun since: it is observed anew.
+4. A Prometheus that hangs delays nobody's tick: see `readings`.
+5. Nothing is decided on what was observed before a write that has begun since: it is observed anew.
 """
 
 import asyncio
@@ -28,6 +29,11 @@ from autoscaler.ports import (
     ScaleTarget,
     ServiceName,
 )
+from autoscaler.readings import Readings
+from autoscaler.recorders import Recording
+
+_PATIENCE = 0.25
+"""How much of a tick is spent on waiting for Prometheus."""
 
 
 class Streams(Protocol):
@@ -89,16 +95,16 @@ class Controller:
             queries: how each of these is asked for.
             streams: the gateways' streams.
             wake_ups: filled by whoever reads the streams.
-            recorders: are given every decision, after it was written.
+            recorders: are given every decision, after it was written; one that fails stops nothing.
         """
         self._services = services
         self._clock = clock
         self._target = target
         self._tick_s = tick_s
-        self._metered = metered
-        self._queries = {} if queries is None else queries
+        self._readings = Readings(metered, {} if queries is None else queries, clock.now, _PATIENCE * tick_s)
         self._streams = streams
-        self._recorders = tuple(recorders)
+        self.recording = Recording(recorders)
+        """What becomes of the records."""
         self._seen_s: dict[ServiceName, float] = {}
         self._wake_ups = wake_ups or WakeUps()
         self._writing: set[ServiceName] = set()
@@ -117,7 +123,7 @@ class Controller:
         never = asyncio.Event()
         tick = floor(self._clock.now() / self._tick_s)
         while True:
-            await self._decide(group, self._services, await self._read())
+            await self._decide(group, self._services, await self._readings.at_tick(group))
             self._seen_s = {name: seen_s for name, seen_s in self._seen_s.items() if name in self._services}
             # A timer may go off a rounding error early, which is no reason to tick twice at one point of the grid.
             tick = max(tick, floor(self._clock.now() / self._tick_s)) + 1
@@ -130,11 +136,6 @@ class Controller:
                     self._missed.add(service)
                 else:
                     self._wake_ups.add(service)
-
-    async def _read(self) -> Mapping[ServiceName, Reading]:
-        if self._metered is None or not self._queries:
-            return {}
-        return await self._metered.read(self._queries, self._clock.now())
 
     async def _decide(
         self, group: asyncio.TaskGroup, names: Iterable[ServiceName], readings: Mapping[ServiceName, Reading]
@@ -177,6 +178,4 @@ class Controller:
             self._wake_ups.add(taken.service)
 
     def _record(self, taken: Step, outcome: Outcome | None) -> None:
-        record = Record(taken.service, taken.look, taken.decision, outcome)
-        for recorder in self._recorders:
-            recorder(record)
+        self.recording(Record(taken.service, taken.look, taken.decision, outcome))

@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from autoscaler.ports import Recorder
 from autoscaler.recorders import DecisionLog, Latest, OnChange, log_changes
 from autoscaler.status import serve_status
 
+_log = logging.getLogger(__name__)
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -124,7 +125,7 @@ async def _run(arguments: argparse.Namespace) -> None:
     latest, metrics = Latest(), ControllerMetrics()
     recorders: list[Recorder] = [OnChange(log_changes), latest, metrics]
     async with AsyncExitStack() as stack:
-        log = DecisionLog(stack.enter_context(arguments.decisions.open("a"))) if arguments.decisions else None
+        log = stack.enter_context(_decision_log(arguments.decisions)) if arguments.decisions else None
         whole, controller = await stack.enter_async_context(
             cluster_controller(_settings(arguments), SystemClock(), recorders, log)
         )
@@ -135,10 +136,24 @@ async def _run(arguments: argparse.Namespace) -> None:
                 arguments.port,
                 arguments.host,
                 unready=whole.unready,
-                metrics=lambda: metrics.exposition(whole.services, leads=whole.leads()),
+                metrics=lambda: metrics.exposition(
+                    whole.services, leads=whole.leads(), failures=controller.recording.failures
+                ),
             )
         )
         await _until_told(whole.run(controller))
+
+
+@contextmanager
+def _decision_log(path: Path) -> Iterator[DecisionLog]:
+    file = path.open("a")
+    try:
+        yield DecisionLog(file)
+    finally:
+        try:
+            file.close()
+        except OSError as error:
+            _log.error("%s: the last decisions are not in it: %s", path, error)
 
 
 async def _until_told(running: Any) -> None:

@@ -17,6 +17,8 @@ import aiohttp
 
 from autoscaler.ports import Query, Reading, ServiceName
 
+DEADLINE_S = 10.0
+"""As long as Prometheus itself waits for a scrape that is not told otherwise; ticks do not wait for it."""
 _QUOTED_CHARS = 300
 """How much of a peer's own words a problem repeats."""
 
@@ -60,7 +62,7 @@ class PrometheusSource:
     """
 
     def __init__(
-        self, session: aiohttp.ClientSession, deadline_s: float, *, max_answer_bytes: int = 64 * 2**20
+        self, session: aiohttp.ClientSession, deadline_s: float = DEADLINE_S, *, max_answer_bytes: int = 64 * 2**20
     ) -> None:
         self._session = session
         self._deadline_s = deadline_s

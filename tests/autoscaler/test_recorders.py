@@ -8,7 +8,7 @@ import pytest
 
 from algorithms.types import Decision, Look, Reason, Wish
 from autoscaler.ports import Outcome, Record
-from autoscaler.recorders import DecisionLog, Latest, OnChange, log_changes
+from autoscaler.recorders import DecisionLog, Latest, OnChange, Recording, log_changes
 from autoscaler.records import from_json, to_json
 
 SD, LLM = "default/sd", "default/llm"
@@ -66,6 +66,53 @@ def test_a_line_is_in_the_file_when_the_call_returns(tmp_path):
     with path.open("w") as file:
         DecisionLog(file)(record(2))
         assert from_json(json.loads(path.read_text())) == record(2)
+
+
+class FullDisk(io.StringIO):
+    """A file on a disk that a test fills and empties."""
+
+    full = False
+
+    def write(self, text):
+        if self.full:
+            raise OSError("no space left on device")
+        return super().write(text)
+
+
+def test_after_decisions_that_could_not_be_written_a_service_begins_anew_with_what_it_knows_by_then():
+    known = iter([{"of": "the start"}, {"of": "later"}])
+    file = FullDisk()
+    log = DecisionLog(file)
+    log.begin(SD, {"kind": "ScalingPolicy"}, lambda: next(known))
+    log(record(1))
+    file.full = True
+    with pytest.raises(OSError, match="no space left"):
+        log(record(2))
+    file.full = False
+    log(record(3))
+    log(record(4))
+    lines = [json.loads(line) for line in file.getvalue().splitlines()]
+    assert [line.get("state") or line["desired"] for line in lines] == [{"of": "the start"}, 1, {"of": "later"}, 4]
+
+
+# A recorder that fails.
+
+
+def test_a_recorder_that_fails_keeps_no_other_from_recording_and_each_record_it_missed_counts(logged):
+    file, passed = FullDisk(), []
+    recording = Recording([DecisionLog(file), passed.append])
+    file.full = True
+    for _ in range(3):
+        recording(record(2))
+    assert passed == [record(2)] * 3
+    assert recording.failures == {"DecisionLog": 3, "list.append": 0}
+    assert logged() == [
+        ("ERROR", "DecisionLog does not record, and deciding goes on without it: no space left on device")
+    ]
+    file.full = False
+    recording(record(1))
+    assert logged()[1:] == [("WARNING", "DecisionLog records again; 3 records were lost so far")]
+    assert from_json(json.loads(file.getvalue())) == record(1)
 
 
 # Changes, and the newest.

@@ -39,8 +39,8 @@ class Live:
         self.replicas = 0
         self.now_s = 1000.0
 
-    def _begin(self, policy, state):
-        self.log.begin(policy.service, policy.model_dump(mode="json", exclude_unset=True), state)
+    def _begin(self, policy, follows):
+        self.log.begin(policy.service, policy.model_dump(mode="json", exclude_unset=True), follows.export)
 
     def see(self, *counts, hold=None):
         for count in counts:
@@ -81,7 +81,7 @@ def test_a_log_that_begins_in_the_middle_has_what_was_known_then(live):
     live.see(4.0, 0.0, 0.0)
     continued = io.StringIO()
     live.log, live.file = DecisionLog(continued), continued
-    live._begin(policy(scaleDown={"toZeroDelay": "3s"}), live.roster.services[SERVICE].decider.export())
+    live._begin(policy(scaleDown={"toZeroDelay": "3s"}), live.roster.services[SERVICE].decider)
     live.see(0.0, 0.0)
     assert not any(each.differs for each in Replay().lines(live.lines()))
 
