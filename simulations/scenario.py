@@ -16,7 +16,6 @@ from autoscaler.fields import Duration, Model, Percent, between, exactly_one, la
 from autoscaler.policy import Metadata, ScalingPolicy
 from autoscaler.validation import read_policies, validated
 from simulations.empirical import Empirical
-from simulations.traces import read_trace
 
 
 def _distribution(written: object) -> Distribution:
@@ -110,25 +109,19 @@ class Retries(Model):
 
 
 class Trace(Model):
-    """Arrivals as they were, from a file or written here."""
+    """Arrivals as they were."""
 
-    file: str | None = None
-    """As `simulations.traces` describes it, relative to the scenario's own folder."""
-    arrivals: Annotated[tuple[float, ...], Field(min_length=1)] | None = None
+    arrivals: Annotated[tuple[float, ...], Field(min_length=1)]
     """Seconds since the workload's start, in order."""
     service: tuple[float, ...] | None = None
-    """Service time of each of `arrivals`. Where it is not known, here or in the file, `serviceTime` is drawn from."""
-    keep: Annotated[Percent, between("0.001%", "100%")] = 1.0
-    """Each request is kept with this probability, in each replication others: a small fleet on a large trace."""
+    """Service time of each, in place of `serviceTime`."""
 
     @model_validator(mode="after")
     def _is_in_order(self) -> Self:
-        exactly_one(self, "file", "arrivals")
-        arrivals = self.arrivals or ()
-        if any(later < earlier for earlier, later in pairwise(arrivals)):
+        if any(later < earlier for earlier, later in pairwise(self.arrivals)):
             raise ValueError("arrivals: must be in order of time")
-        if self.service is not None and len(self.service) != len(arrivals):
-            raise ValueError(f"service: must have as many values as arrivals, which has {len(arrivals)}")
+        if self.service is not None and len(self.service) != len(self.arrivals):
+            raise ValueError(f"service: must have as many values as arrivals, which has {len(self.arrivals)}")
         return self
 
 
@@ -298,28 +291,12 @@ def read_scenario(path: Path) -> Scenario:
     """Read a file with one Scenario.
 
     Raises:
-        DocumentError: what is wrong with it, or with a trace it names, with file, line, key, value and what is legal.
+        DocumentError: what is wrong with it, with file, line, key, value and what is legal.
     """
     documents = read_file(path)
     if len(documents) != 1:
         raise DocumentError([f"{path}: must have one document, has {len(documents)}"])
-    return _with_traces(validated(documents[0], Scenario), path.parent)
-
-
-def _with_traces(scenario: Scenario, folder: Path) -> Scenario:
-    """Put what is in files of traces in their place."""
-    spec = scenario.spec
-    workloads = tuple(_with_trace(workload, folder) for workload in spec.workloads)
-    return scenario.model_copy(update={"spec": spec.model_copy(update={"workloads": workloads})})
-
-
-def _with_trace(workload: Workload, folder: Path) -> Workload:
-    if workload.trace is None or workload.trace.file is None:
-        return workload
-    read = read_trace(folder / workload.trace.file)
-    service = None if read.service_s is None else tuple(read.service_s.tolist())
-    columns = {"file": None, "arrivals": tuple(read.arrival_s.tolist()), "service": service}
-    return workload.model_copy(update={"trace": workload.trace.model_copy(update=columns)})
+    return validated(documents[0], Scenario)
 
 
 def seeded(scenario: Scenario, seed: int | None) -> Scenario:

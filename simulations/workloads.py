@@ -7,15 +7,13 @@ from math import inf
 
 import numpy as np
 
-from algorithms.distributions import Distribution, Exponential, Gamma, Uniform
+from algorithms.distributions import Distribution, Exponential, Gamma
 from simulations import curve
 from simulations.curve import Curve
 from simulations.history import SERVED
 from simulations.luck import CHUNK, Luck
-from simulations.scenario import ClosedLoop, Diurnal, RateCurve, Trace, Workload
+from simulations.scenario import ClosedLoop, Diurnal, RateCurve, Workload
 from simulations.setup import Arrival, Batch, Floats, Source
-
-EVEN = Uniform(0.0, 1.0)
 
 
 class Closed:
@@ -146,7 +144,7 @@ def _source(workload: Workload, luck: Luck, number: int) -> Source:
 def _times(workload: Workload, luck: Luck, number: int) -> Iterator[Floats]:
     """Give the times of arrivals; those that never come are infinite."""
     if workload.trace:
-        return _cut(workload.start + _kept(workload.trace, workload.trace.arrivals or (), luck, number))
+        return _cut(workload.start + np.array(workload.trace.arrivals, dtype=float))
     if workload.poisson:
         return _accumulated(workload.start, luck.chunks("arrivals", Exponential(1 / workload.poisson.rate), number))
     if workload.renewal:
@@ -174,17 +172,9 @@ def _accumulated(start_s: float, gaps: Iterator[Floats]) -> Iterator[Floats]:
 
 
 def _service(workload: Workload, luck: Luck, number: int) -> Iterator[Floats]:
-    drawn = luck.chunks("service", workload.service_time, number)
-    if workload.trace is None or workload.trace.service is None:
-        return drawn
-    known = _cut(_kept(workload.trace, workload.trace.service, luck, number))
-    return (np.where(np.isnan(ours), theirs, ours) for ours, theirs in zip(known, drawn, strict=False))
-
-
-def _kept(trace: Trace, column: Sequence[float], luck: Luck, number: int) -> Floats:
-    """Give what is kept of a column; of each column that of the same requests."""
-    values = np.array(column, dtype=float)
-    return values if trace.keep == 1 else values[_taken(luck.chunks("trace", EVEN, number), len(values)) < trace.keep]
+    if workload.trace and workload.trace.service:
+        return _cut(np.array(workload.trace.service, dtype=float))
+    return luck.chunks("service", workload.service_time, number)
 
 
 def _patience(workload: Workload, luck: Luck, number: int) -> Iterator[Floats]:
