@@ -7,16 +7,17 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from autoscaler.deciding import decider
-from autoscaler.gateway.config import Affinity, GatewayService, Timeouts
+from autoscaler.gateway.config import Affinity, GatewayService, OnAbort, Timeouts
 from autoscaler.gateway.dispatch import Kind, Limits
 from autoscaler.gateway.paths import PathRule
 from autoscaler.loop import Service
-from autoscaler.policy import ScalingPolicy, Traffic
+from autoscaler.policy import ScalingPolicy
 from autoscaler.ports import Clock, Query, Recorder, ScaleTarget, ServiceName
 from autoscaler.roster import query
 from autoscaler.run import Controller, WakeUps
 from autoscaler.sources.prometheus import PrometheusSource
 from autoscaler.sources.stream import StreamSource
+from autoscaler.traffic_settings import Traffic
 
 
 def services(policies: Iterable[ScalingPolicy]) -> dict[ServiceName, Service]:
@@ -42,13 +43,30 @@ def _gateway_service(policy: ScalingPolicy, traffic: Traffic) -> GatewayService:
         name=policy.service,
         hosts=traffic.hosts,
         limits=Limits(spec.container_concurrency, traffic.queue.max_length, traffic.queue.timeout, spill_after_s),
-        timeouts=Timeouts(request_s=traffic.request_timeout, response_start_s=traffic.request_timeout),
+        timeouts=_timeouts(traffic),
         paths=tuple(
-            PathRule(rule.match, Kind(rule.class_), wake=rule.wake, max_per_pod=rule.max_per_pod)
+            PathRule(rule.match, Kind(rule.class_), rule.wake, rule.max_per_pod, rule.request_timeout)
             for rule in traffic.paths
         ),
         affinity=None if affinity is None else Affinity(affinity.cookie.name, affinity.cookie.timeout),
+        on_abort=OnAbort(traffic.on_abort),
+        interrupt_path=traffic.interrupt_path,
+        half_close=traffic.half_close == "Allow",
+        max_body_bytes=traffic.max_body_bytes,
         backends=None if spec.backends is None else {address: address for address in spec.backends},
+    )
+
+
+def _timeouts(traffic: Traffic) -> Timeouts:
+    given = traffic.timeouts
+    return Timeouts(
+        request_s=traffic.request_timeout,
+        response_start_s=given.response_start,
+        connect_s=given.connect,
+        body_idle_s=given.body_idle,
+        stalled_client_s=given.stalled_client,
+        tunnel_idle_s=given.tunnel_idle,
+        stream_idle_s=given.stream_idle,
     )
 
 

@@ -24,6 +24,7 @@ from autoscaler.fields import (
 )
 from autoscaler.hpa_settings import Bounds
 from autoscaler.knative import SettingError
+from autoscaler.traffic_settings import Traffic
 
 GROUP = "inflight.dev"
 API_VERSION = "inflight.dev/v1alpha1"
@@ -31,10 +32,7 @@ API_VERSION = "inflight.dev/v1alpha1"
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 Name = Annotated[str, StringConstraints(pattern=rf"^{_LABEL}(\.{_LABEL})*$", max_length=253)]
 Namespace = Annotated[str, StringConstraints(pattern=f"^{_LABEL}$", max_length=63)]
-Host = Annotated[str, StringConstraints(pattern=r"^(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$", max_length=253)]
 Backend = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$")]
-PathGlob = Annotated[str, StringConstraints(pattern=r"^/[^ ?#]*$")]
-CookieName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 
 _B = r"[ \t\r\n]*"
 _SUM_OF_A_SERIES = (
@@ -105,70 +103,12 @@ class Metrics(ResourceModel):
     """Absent: the stream alone, or the controller's `--prometheus` with the default query where that is set."""
 
 
-class Queue(ResourceModel):
-    """Requests that wait for a replica."""
-
-    max_length: Annotated[int, Field(ge=0, le=1_000_000)] = 100
-    """More are refused at once with 503 and Retry-After."""
-    timeout: Annotated[Duration, lasting("1s", "24h")] = 600.0
-    """One that waited so long is refused with 504 and Retry-After."""
-
-
-class Cookie(ResourceModel):
-    """The gateway's own cookie, which brings a client back to its replica."""
-
-    name: CookieName = "inflight"
-    """Its name; two services under one host need two."""
-    timeout: Annotated[Duration, lasting("1s", "720h")] = 1800.0
-    """How long after the cookie was first given a client is remembered."""
-
-
-class Affinity(ResourceModel):
-    """Requests of one client go to one replica."""
-
-    cookie: Cookie = Cookie()
-    """What the client is known by."""
-    when_busy: Literal["Wait", "Spill"] = "Wait"
-    """Whether a request waits for its own busy replica, or goes to another one after `spillAfter`."""
-    spill_after: Annotated[Duration, lasting("0s", "1h")] = 30.0
-    """How long a request waits for its own replica where `whenBusy` is Spill."""
-
-
-class PathRule(ResourceModel):
-    """What requests to some paths cost."""
-
-    match: Annotated[tuple[PathGlob, ...], Field(min_length=1)]
-    """Paths; `*` stands for any characters, slashes too."""
-    class_: Annotated[Literal["Count", "Pass"], Field(alias="class")]
-    """Count takes a slot of a replica and is scaled for; Pass does neither."""
-    wake: bool = True
-    """Whether a Pass request that meets zero replicas is held and asks for one, or is refused with 503."""
-    max_per_pod: Annotated[int, Field(ge=1, le=10_000)] = 64
-    """Pass requests that one replica is given at a time."""
-
-
-class Traffic(ResourceModel):
-    """What the gateway does; without it another proxy routes."""
-
-    hosts: Annotated[tuple[Host, ...], Field(min_length=1)]
-    """Values of the Host header, without port; `*.` matches any first label."""
-    port: Annotated[int, Field(ge=1, le=65535)] = 80
-    """The port on which a pod serves."""
-    queue: Queue = Queue()
-    """Requests that wait for a replica."""
-    request_timeout: Annotated[Duration, lasting("1s", "24h")] = 300.0
-    """From the moment a replica is given the request; the wait in the queue does not count."""
-    affinity: Affinity | None = None
-    """Absent: each request goes where there is room."""
-    paths: tuple[PathRule, ...] = ()
-    """First match wins; a path that none matches is Count."""
-
-
 _MIN, _MAX = "self.?minReplicas.orValue(0)", "self.?maxReplicas.orValue(10)"
 _KPA, _KEDA = "self.?algorithm.?kpa", "self.?algorithm.?keda"
 _MIN_SCALE, _MAX_SCALE = f"{_KPA}.?minScale.orValue({_MIN})", f"{_KPA}.?maxScale.orValue({_MAX})"
 _ACTIVATION = f"{_KPA}.?activationScale.orValue({_MIN_SCALE})"
 _IDLE_BELOW = "must be below minReplicas"
+_ONE_AT_A_TIME = "Interrupt needs containerConcurrency 1, for the call ends whatever the replica runs"
 _WITHIN = f"{_ACTIVATION} >= {_MIN_SCALE} && ({_MAX_SCALE} == 0 || {_ACTIVATION} <= {_MAX_SCALE})"
 _SPEC_RULES = [
     exactly_one_rule("scale_target_ref", "backends"),
@@ -182,6 +122,10 @@ _SPEC_RULES = [
         "algorithm.kpa.minScale: must be at most maxScale; minReplicas and maxReplicas stand for what is absent",
     ),
     rule(f"!{_KPA}.hasValue() || ({_WITHIN})", "algorithm.kpa.activationScale: must be within minScale and maxScale"),
+    rule(
+        "self.?traffic.?onAbort.orValue('') != 'Interrupt' || self.?containerConcurrency.orValue(1) == 1",
+        f"traffic.onAbort: {_ONE_AT_A_TIME}",
+    ),
 ]
 
 
@@ -218,6 +162,8 @@ class PolicySpec(ResourceModel):
         exactly_one(self, "scale_target_ref", "backends")
         if self.min_replicas > self.max_replicas:
             raise ValueError(f"minReplicas: must be at most maxReplicas, which is {self.max_replicas}")
+        if self.traffic and self.traffic.on_abort == "Interrupt" and self.container_concurrency != 1:
+            raise ValueError(f"traffic.onAbort: {_ONE_AT_A_TIME}")
         self._idles_below_its_minimum()
         self._is_legal_in_knative()
         return self

@@ -6,7 +6,8 @@ from math import inf
 from autoscaler.deciding import decider
 from autoscaler.gateway.dispatch import Limits
 from autoscaler.loop import Service
-from autoscaler.policy import ScalingPolicy, Traffic
+from autoscaler.policy import ScalingPolicy
+from autoscaler.traffic_settings import Traffic
 from simulations import invariants
 from simulations.engine import Engine
 from simulations.history import History

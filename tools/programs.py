@@ -48,6 +48,9 @@ RECIPES = {
     "prometheus": Recipe(debian=("prometheus",), go="github.com/prometheus/prometheus/cmd/prometheus"),
     "promtool": Recipe(debian=("prometheus",), go="github.com/prometheus/prometheus/cmd/promtool"),
     "hey": Recipe(debian=("hey",), go="github.com/rakyll/hey"),
+    "haproxy": Recipe(debian=("haproxy", "liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1")),
+    "nginx": Recipe(debian=("nginx",)),
+    "wrk": Recipe(debian=("wrk", "libluajit2-5.1-2")),
 }
 
 

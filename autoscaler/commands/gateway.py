@@ -28,6 +28,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the file and the ports."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="ScalingPolicy documents (the cluster's resources)")
     parser.add_argument("--namespace", default="", help="in a cluster: policies of this namespace only (all)")
+    parser.add_argument(
+        "--trusted-proxies",
+        type=networks,
+        default=(),
+        metavar="CIDR,...",
+        help="whose X-Forwarded headers are believed (nobody's)",
+    )
+    parser.add_argument(
+        "--cookie-key",
+        type=Path,
+        metavar="FILE",
+        help="what signs affinity cookies, 16 bytes or more; without it they end with this process",
+    )
     parser.add_argument("--port", type=int, required=True, metavar="N", help="for clients")
     parser.add_argument("--metrics-port", type=int, required=True, metavar="N", help="for /metrics and /v1/inflight")
     parser.add_argument("--request-log", type=Path, metavar="FILE", help="append each request, as JSON lines, to it")

@@ -24,8 +24,8 @@ class Timeouts:
 
     request_s: float = 300.0
     """From the grant to the response's last byte; ends with a 101."""
-    response_start_s: float = 300.0
-    """From the grant to the response's first byte."""
+    response_start_s: float | None = None
+    """From the grant to the response's first byte; None is as long as for all of it."""
     connect_s: float = 2.0
     body_idle_s: float = 60.0
     """Silence of a client that is sending a request's body."""
@@ -38,14 +38,15 @@ class Timeouts:
 
 
 class OnAbort(Enum):
-    """What becomes of a request at a pod when its client goes."""
+    """What becomes of a counted request at a pod when its client goes; any other one's connection is closed."""
 
     CLOSE = "Close"
-    """The pod's connection is closed and its slot is free at once; one that goes on computing may get a second one."""
+    """The pod's connection is closed and its slot is free at once; one that goes on computing gets a second request."""
     WAIT_UPSTREAM = "WaitUpstream"
     """The slot is free when the pod has said its last byte."""
     INTERRUPT = "Interrupt"
-    """As WaitUpstream, and the pod is asked by a POST to `interrupt_path` to break off."""
+    """As WaitUpstream, and the pod is asked by a POST to `interrupt_path` to break off; the slot is free when both have
+    been answered, for a call that comes late would end the next one's work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class GatewayService:
     timeouts: Timeouts = field(default_factory=Timeouts)
     paths: tuple[PathRule, ...] = ()
     affinity: Affinity | None = None
-    on_abort: OnAbort = OnAbort.CLOSE
+    on_abort: OnAbort = OnAbort.WAIT_UPSTREAM
     interrupt_path: str = "/sdapi/v1/interrupt"
     half_close: bool = False
     """Whether a client may close its sending side and still wait; else that is taken for its going."""

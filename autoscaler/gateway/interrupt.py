@@ -6,6 +6,9 @@ from autoscaler.gateway.heads import RequestHead
 from autoscaler.gateway.service import ServiceGate
 from autoscaler.gateway.upstream import Failure, Pod, PodConnection, PodRefusedError, ResponseHead
 
+_ANSWER_S = 10.0
+"""A pod that works answers at once; one that does not in this time is left to its work."""
+
 
 class _Deaf:
     """Takes a response that nobody reads."""
@@ -31,11 +34,12 @@ class _Deaf:
         self.done.set_result(None)
 
 
-def interrupt(gate: ServiceGate, pod: Pod, head: RequestHead) -> None:
-    """Send the interrupting call beside the work; its answer changes nothing."""
+def interrupt(gate: ServiceGate, pod: Pod, head: RequestHead) -> asyncio.Task[None]:
+    """Send the interrupting call beside the work; the task ends with its answer, whatever that is."""
     task = asyncio.ensure_future(_call(gate, pod, head))
     gate.afterwork.add(task)
     task.add_done_callback(gate.afterwork.discard)
+    return task
 
 
 async def _call(gate: ServiceGate, pod: Pod, head: RequestHead) -> None:
@@ -46,7 +50,7 @@ async def _call(gate: ServiceGate, pod: Pod, head: RequestHead) -> None:
         deaf = _Deaf()
         request = f"POST {gate.config.interrupt_path} HTTP/1.1\r\nHost: {head.host}\r\nContent-Length: 0\r\n\r\n"
         connection.begin(deaf, request.encode("latin-1"), bodiless=False, complete=True)
-        async with asyncio.timeout(timeouts.connect_s):
+        async with asyncio.timeout(_ANSWER_S):
             await deaf.done
     except (PodRefusedError, TimeoutError):
         # A pod that cannot be interrupted goes on; its slot is free when it ends.

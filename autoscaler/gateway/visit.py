@@ -78,6 +78,7 @@ class Visit:
         "_granted_s",
         "_head",
         "_http10",
+        "_interrupting",
         "_left_at_pod",
         "_loop",
         "_pinned",
@@ -109,6 +110,7 @@ class Visit:
         self._cookies = list(self._head.cookies)
         self._pinned: str | None = None
         self._left_at_pod = False
+        self._interrupting: asyncio.Task[None] | None = None
         if gate.cookie is not None:
             self._cookies, ours = gate.cookie.split(self._head.cookies)
             self._pinned = gate.cookie.read(ours, arrival.unix_s)
@@ -161,7 +163,7 @@ class Visit:
             exchange = Exchange(self._client, pod, connection, self._terms(pod), self._release)
             timeouts = self._gate.config.timeouts
             total_s = self._rule.request_timeout_s or timeouts.request_s
-            exchange.limit(timeouts.response_start_s, total_s, timeouts.stream_idle_s)
+            exchange.limit(timeouts.response_start_s or total_s, total_s, timeouts.stream_idle_s)
             failure = await self._exchanged(exchange, connection, pod)
             if failure is not Failure.STALE:
                 return await self._conclude(exchange, connection, failure)
@@ -218,7 +220,11 @@ class Visit:
         return Terms(self._http10, bodiless, self._arrival.keep_alive, cookie, self._gate.config.half_close, upgrade)
 
     def _release(self) -> None:
-        self._gate.finish(self._waiter)
+        if self._interrupting is None or self._interrupting.done():
+            self._gate.finish(self._waiter)
+        else:
+            # The call ends whatever the pod runs, so nobody may follow before it has been answered.
+            self._interrupting.add_done_callback(lambda _: self._gate.finish(self._waiter))
 
     # At the pod.
 
@@ -257,12 +263,16 @@ class Visit:
         exchange.leave()
         if not connection.request_done:
             self._gate.counts.abandoned_late += self._waiter.grant is not None
-        elif self._gate.config.on_abort is not OnAbort.CLOSE and not exchange.over:
+        elif self._stays_at_pod and not exchange.over:
             self._left_at_pod = True
             if self._gate.config.on_abort is OnAbort.INTERRUPT:
-                interrupt(self._gate, pod, self._head)
+                self._interrupting = interrupt(self._gate, pod, self._head)
             return
         exchange.cancel()
+
+    @property
+    def _stays_at_pod(self) -> bool:
+        return self._rule.kind is Kind.COUNT and self._gate.config.on_abort is not OnAbort.CLOSE
 
     # To the client.
 

@@ -7,7 +7,7 @@ import pytest
 
 from autoscaler.app import controller, gateway_services, queries, services
 from autoscaler.clock import SystemClock
-from autoscaler.gateway.config import Affinity, Timeouts
+from autoscaler.gateway.config import Affinity, GatewayService, OnAbort, Timeouts
 from autoscaler.gateway.dispatch import Kind, Limits
 from autoscaler.gateway.paths import PathRule
 from autoscaler.gateway.proxy import Gateway
@@ -80,7 +80,8 @@ def test_the_gateway_is_told_all_that_the_reference_policy_says():
     assert name == told.name == "default/knative-sd-demo"
     assert told.hosts == ("knative-sd-demo.default.example.com",)
     assert told.limits == Limits(1, 100, 600.0, float("inf"))
-    assert told.timeouts == Timeouts(request_s=300.0, response_start_s=300.0)
+    assert told.timeouts == Timeouts(request_s=300.0)
+    assert (told.on_abort, told.interrupt_path) == (OnAbort.INTERRUPT, "/sdapi/v1/interrupt")
     assert told.affinity == Affinity("sd", 1800.0)
     assert told.backends is None
     assert told.paths[2:] == (
@@ -102,6 +103,29 @@ def test_a_request_spills_after_a_time_only_where_the_policy_says_so():
     spills = policy(traffic=TRAFFIC | {"affinity": {"whenBusy": "Spill", "spillAfter": "5s"}})
     limits = [gateway_services([each])["default/sd"].limits for each in (waits, spills)]
     assert limits == [Limits(1, 100, 600.0, float("inf")), Limits(1, 100, 600.0, 5.0)]
+
+
+def test_every_other_key_of_traffic_reaches_the_gateway_too():
+    timeouts = {"responseStart": 1, "connect": 2, "bodyIdle": 3, "stalledClient": 4, "streamIdle": 5, "tunnelIdle": 6}
+    keys = {
+        "timeouts": {key: f"{seconds}s" for key, seconds in timeouts.items()},
+        "requestTimeout": "7s",
+        "maxBodyBytes": 8,
+        "halfClose": "Allow",
+        "interruptPath": "/stop",
+        "onAbort": "Close",
+        "paths": [{"match": ["/*"], "class": "Count", "requestTimeout": "9s"}],
+    }
+    told = gateway_services([policy(traffic=TRAFFIC | keys)])["default/sd"]
+    assert told.timeouts == Timeouts(7, 1, 2, 3, 4, tunnel_idle_s=6, stream_idle_s=5)
+    assert (told.max_body_bytes, told.half_close, told.interrupt_path) == (8, True, "/stop")
+    assert told.on_abort is OnAbort.CLOSE
+    assert told.paths[0].request_timeout_s == 9
+
+
+def test_a_policy_and_a_gateway_that_are_told_nothing_have_the_same_defaults():
+    told = gateway_services([policy(traffic=TRAFFIC)])["default/sd"]
+    assert told == GatewayService(told.name, told.hosts, told.limits)
 
 
 def test_backends_of_a_file_are_pods_of_their_own_name():

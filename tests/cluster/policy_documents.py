@@ -61,8 +61,23 @@ EVERYTHING = document(
             "port": 7860,
             "queue": {"maxLength": 0, "timeout": "10m"},
             "requestTimeout": "5m",
+            "timeouts": {
+                "responseStart": "1m",
+                "connect": "500ms",
+                "bodyIdle": "10s",
+                "stalledClient": "10s",
+                "streamIdle": "1h",
+                "tunnelIdle": "10m",
+            },
+            "maxBodyBytes": 67108864,
+            "onAbort": "Interrupt",
+            "interruptPath": "/sdapi/v1/interrupt",
+            "halfClose": "Allow",
             "affinity": {"cookie": {"name": "sd", "timeout": "1800s"}, "whenBusy": "Spill", "spillAfter": "30s"},
-            "paths": [{"match": ["/a", "/b-*"], "class": "Count"}, {"match": ["/*"], "class": "Pass", "wake": False}],
+            "paths": [
+                {"match": ["/a", "/b-*"], "class": "Count", "requestTimeout": "1h"},
+                {"match": ["/*"], "class": "Pass", "wake": False},
+            ],
         },
         "mode": "DryRun",
     }
@@ -86,6 +101,8 @@ HPA = algorithm("hpa", {"behavior": {"scaleUp": RULES}, "scaleToZero": True, "co
 KEDA = algorithm(
     "keda", {"idleReplicaCount": 0, "fallback": {"failureThreshold": 3, "replicas": 2}}, minReplicas=1, maxReplicas=5
 )
+
+INTERRUPTS = {"hosts": ["web.example.com"], "onAbort": "Interrupt"}
 
 GOOD = {
     "the minimal one": document(),
@@ -146,6 +163,10 @@ BAD = {
     "no host": traffic(hosts=[]),
     "a host that is null": traffic(hosts=[None]),
     "a path that is none": traffic(paths=[{"match": ["txt2img"], "class": "Count"}]),
+    "an interrupt of one of two": document({**TARGET, "containerConcurrency": 2, "traffic": INTERRUPTS}),
+    "an interrupt of no path": traffic(interruptPath="interrupt now"),
+    "a body of less than nothing": traffic(maxBodyBytes=-1),
+    "a connection that may take hours": traffic(timeouts={"connect": "1h"}),
     "an address without a port": document({"backends": ["web"]}),
 }
 

@@ -92,5 +92,5 @@ def test_a_program_that_does_not_start_is_not_offered_and_each_reason_is_given(s
 
 
 def test_an_unknown_name_is_answered_with_those_that_are_known(system):
-    status, _, err = install(system, "nginx")
-    assert (status, err) == (2, "no recipe for nginx; there are: prometheus, promtool, hey\n")
+    status, _, err = install(system, "caddy")
+    assert (status, err) == (2, "no recipe for caddy; there are: prometheus, promtool, hey, haproxy, nginx, wrk\n")

@@ -82,9 +82,12 @@ async def test_b01_who_goes_in_the_middle_of_a_longer_body_reaches_no_pod_whole_
     assert gateway.gates[NAME].counts.abandoned_late == 1
 
 
+CLOSES = replace(service(), on_abort=OnAbort.CLOSE)
+
+
 async def test_b02_close_ends_the_pods_connection_at_once(kit):
     pod = await kit.pod()
-    gateway = await kit.gateway(pods=[pod])
+    gateway = await kit.gateway(CLOSES, pods=[pod])
     client = (await kit.client(gateway)).post()
     job = await pod.next()
     await job.body()
@@ -125,8 +128,42 @@ async def test_b02_interrupt_asks_the_pod_to_break_off(kit):
     assert call.start == b"POST /sdapi/v1/interrupt HTTP/1.1"
     assert counts(gateway) == (0, 1)
     call.reply()
+    await call.gone()
+    assert counts(gateway) == (0, 1)
     job.reply()
     await until(lambda: counts(gateway) == (0, 0))
+
+
+async def test_b02_nobody_follows_before_the_interrupt_has_been_answered(kit):
+    pod = await kit.pod()
+    gateway = await kit.gateway(replace(service(), on_abort=OnAbort.INTERRUPT), pods=[pod])
+    client = (await kit.client(gateway)).post("/gone")
+    job = await pod.next()
+    await job.body()
+    (await kit.client(gateway)).post("/next")
+    await until(lambda: counts(gateway) == (1, 1))
+    client.close()
+    call = await pod.next()
+    job.reply()
+    await job.gone()
+    assert counts(gateway) == (1, 1)
+    call.reply()
+    assert (await pod.next()).target == "/next"
+
+
+@pytest.mark.parametrize("on_abort", OnAbort)
+async def test_b02_an_uncounted_request_ends_with_its_client_and_interrupts_nobody(kit, on_abort):
+    pod = await kit.pod()
+    gateway = await kit.gateway(replace(service(paths=PASS_ALL), on_abort=on_abort), pods=[pod])
+    (await kit.client(gateway)).post("/work")
+    await pod.next()
+    polling = (await kit.client(gateway)).get("/progress")
+    progress = await pod.next()
+    polling.close()
+    await progress.gone()
+    await until(lambda: endings(gateway) == {Ending.ABANDONED_RUNNING: 1})
+    assert counts(gateway) == (0, 1)
+    assert pod.seen == ["/work", "/progress"]
 
 
 async def test_b03_a_slot_granted_to_somebody_who_goes_in_that_moment_passes_on(kit):
@@ -162,13 +199,13 @@ async def test_b04_an_abort_while_connecting_or_in_the_middle_of_a_body_frees_th
 
 async def test_b04_half_a_connection_counts_as_gone_unless_the_service_allows_it(kit):
     pod = await kit.pod()
-    gateway = await kit.gateway(pods=[pod])
+    gateway = await kit.gateway(CLOSES, pods=[pod])
     strict = (await kit.client(gateway)).post("/strict")
     job = await pod.next()
     strict.writer.write_eof()
     await job.gone()
     await until(lambda: counts(gateway) == (0, 0))
-    gateway.reload({NAME: replace(service(), half_close=True)})
+    gateway.reload({NAME: replace(CLOSES, half_close=True)})
     served = (await kit.client(gateway)).post("/served")
     job = await pod.next()
     held = (await kit.client(gateway)).post("/held")
@@ -337,7 +374,7 @@ async def test_b10_the_slot_is_not_free_before_the_pods_last_byte(kit):
 
 async def test_b10_a_client_that_takes_nothing_is_cut(kit):
     pod = await kit.pod()
-    gateway = await kit.gateway(service(timeouts=Timeouts(stalled_client_s=0.1)), pods=[pod])
+    gateway = await kit.gateway(replace(CLOSES, timeouts=Timeouts(stalled_client_s=0.1)), pods=[pod])
     client = (await kit.client(gateway)).get()
     client.reader._transport.pause_reading()
     job = await pod.next()

@@ -1,0 +1,103 @@
+"""Settings of `spec.traffic`: what the gateway does with a service's requests, and with those who send them."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from autoscaler.fields import Duration, ResourceModel, lasting
+
+Host = Annotated[str, StringConstraints(pattern=r"^(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$", max_length=253)]
+PathGlob = Annotated[str, StringConstraints(pattern=r"^/[^ ?#]*$")]
+Path = Annotated[str, StringConstraints(pattern=r"^/[!-~]*$", max_length=1024)]
+CookieName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
+
+
+class Queue(ResourceModel):
+    """Requests that wait for a replica."""
+
+    max_length: Annotated[int, Field(ge=0, le=1_000_000)] = 100
+    """More are refused at once with 503 and Retry-After."""
+    timeout: Annotated[Duration, lasting("1s", "24h")] = 600.0
+    """One that waited so long is refused with 504 and Retry-After."""
+
+
+class Cookie(ResourceModel):
+    """The gateway's own cookie, which brings a client back to its replica."""
+
+    name: CookieName = "inflight"
+    """Its name; two services under one host need two."""
+    timeout: Annotated[Duration, lasting("1s", "720h")] = 1800.0
+    """How long after the cookie was first given a client is remembered."""
+
+
+class Affinity(ResourceModel):
+    """Requests of one client go to one replica."""
+
+    cookie: Cookie = Cookie()
+    """What the client is known by."""
+    when_busy: Literal["Wait", "Spill"] = "Wait"
+    """Whether a request waits for its own busy replica, or goes to another one after `spillAfter`."""
+    spill_after: Annotated[Duration, lasting("0s", "1h")] = 30.0
+    """How long a request waits for its own replica where `whenBusy` is Spill."""
+
+
+class Timeouts(ResourceModel):
+    """How long anything may stand still; none of them counts the wait in the queue."""
+
+    response_start: Annotated[Duration, lasting("1s", "24h")] | None = None
+    """From the grant to the first byte of the response, else 504. Absent: `requestTimeout`."""
+    connect: Annotated[Duration, lasting("100ms", "1m")] = 2.0
+    """To a replica; one that takes longer is taken for one that refuses, and the request goes elsewhere."""
+    body_idle: Annotated[Duration, lasting("1s", "1h")] = 60.0
+    """Silence of a client in the middle of its request's body, then 400."""
+    stalled_client: Annotated[Duration, lasting("1s", "1h")] = 60.0
+    """How long a client may take nothing of a response that is ready for it, before it is cut."""
+    stream_idle: Annotated[Duration, lasting("1s", "24h")] = 3600.0
+    """Silence of a stream of events (`text/event-stream`), which `requestTimeout` does not end."""
+    tunnel_idle: Annotated[Duration, lasting("1s", "24h")] = 3600.0
+    """Silence on both sides of a WebSocket, which `requestTimeout` does not end; then it is closed with 1001."""
+
+
+class PathRule(ResourceModel):
+    """What requests to some paths cost."""
+
+    match: Annotated[tuple[PathGlob, ...], Field(min_length=1)]
+    """Paths; `*` stands for any characters, slashes too."""
+    class_: Annotated[Literal["Count", "Pass"], Field(alias="class")]
+    """Count takes a slot of a replica and is scaled for; Pass does neither."""
+    wake: bool = True
+    """Whether a Pass request that meets zero replicas is held and asks for one, or is refused with 503."""
+    max_per_pod: Annotated[int, Field(ge=1, le=10_000)] = 64
+    """Pass requests that one replica is given at a time."""
+    request_timeout: Annotated[Duration, lasting("1s", "24h")] | None = None
+    """In place of the service's, for these paths."""
+
+
+class Traffic(ResourceModel):
+    """What the gateway does; without it another proxy routes."""
+
+    hosts: Annotated[tuple[Host, ...], Field(min_length=1)]
+    """Values of the Host header, without port; `*.` matches any first label."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 80
+    """The port on which a pod serves."""
+    queue: Queue = Queue()
+    """Requests that wait for a replica."""
+    request_timeout: Annotated[Duration, lasting("1s", "24h")] = 300.0
+    """From the moment a replica is given the request; the wait in the queue does not count."""
+    timeouts: Timeouts = Timeouts()
+    """How long anything may stand still."""
+    max_body_bytes: Annotated[int, Field(ge=0)] | None = None
+    """A longer request body is refused with 413. Absent: no limit, for bodies stream through and take no memory."""
+    on_abort: Literal["Close", "WaitUpstream", "Interrupt"] = "WaitUpstream"
+    """A client hangs up on a counted request that runs. WaitUpstream: its slot is free when the replica is done.
+    Interrupt: the same, and the replica is asked to break off. Close: the connection is closed and the slot free at
+    once, which is right only where the server stops working then."""
+    interrupt_path: Path = "/sdapi/v1/interrupt"
+    """What Interrupt sends a POST to; it ends whatever the replica runs."""
+    half_close: Literal["Abort", "Allow"] = "Abort"
+    """Whether a client that closes its sending side before the response has come counts as one that hung up, as in
+    nginx and Go, or still waits."""
+    affinity: Affinity | None = None
+    """Absent: each request goes where there is room."""
+    paths: tuple[PathRule, ...] = ()
+    """First match wins; a path that none matches is Count."""
