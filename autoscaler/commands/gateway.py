@@ -10,6 +10,8 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 import uvloop
@@ -18,10 +20,14 @@ from autoscaler.app import gateway_services
 from autoscaler.cluster_gateway import cluster_services
 from autoscaler.documents import DocumentError
 from autoscaler.gateway.config import GatewayService
+from autoscaler.gateway.proxy import Gateway
 from autoscaler.gateway.request_log import OnEnded, RequestLog
-from autoscaler.gateway.serve import serve
+from autoscaler.gateway.serve import Build, serve
 from autoscaler.kubernetes.client import ApiError
 from autoscaler.validation import read_policies
+
+_SHORTEST_KEY, _LONGEST_KEY = 16, 64
+"""Bytes; blake2b takes no more."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,24 +45,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cookie-key",
         type=Path,
         metavar="FILE",
-        help="what signs affinity cookies, 16 bytes or more; without it they end with this process",
+        help="what signs affinity cookies, 16 to 64 random bytes; without it they end with this process",
     )
     parser.add_argument("--port", type=int, required=True, metavar="N", help="for clients")
     parser.add_argument("--metrics-port", type=int, required=True, metavar="N", help="for /metrics and /v1/inflight")
     parser.add_argument("--request-log", type=Path, metavar="FILE", help="append each request, as JSON lines, to it")
 
 
+def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Read networks that commas part; argparse names them in its message."""
+    return tuple(ip_network(part.strip()) for part in text.split(","))
+
+
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until SIGTERM or Ctrl-C; 2 where the file or a port cannot be used."""
+    """Serve until SIGTERM or Ctrl-C; 2 where a file or a port cannot be used."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         with _request_log(arguments.request_log) as on_ended:
-            serving = _in_cluster if arguments.config is None else _from_file
-            uvloop.run(serving(arguments, on_ended))
-    except (DocumentError, ApiError, OSError) as error:
+            key = _cookie_key(arguments.cookie_key)
+            build = partial(Gateway, key=key, trusted_proxies=arguments.trusted_proxies, on_ended=on_ended)
+            uvloop.run((_in_cluster if arguments.config is None else _from_file)(arguments, build))
+    except (DocumentError, ApiError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0
+
+
+def _cookie_key(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    key = path.read_bytes()
+    if not _SHORTEST_KEY <= len(key) <= _LONGEST_KEY:
+        raise ValueError(f"{path}: {len(key)} bytes; a key for cookies has {_SHORTEST_KEY} to {_LONGEST_KEY}")
+    return key
 
 
 @contextmanager
@@ -68,17 +89,17 @@ def _request_log(path: Path | None) -> Iterator[OnEnded | None]:
         yield RequestLog(file)
 
 
-async def _from_file(arguments: argparse.Namespace, on_ended: OnEnded | None) -> None:
+async def _from_file(arguments: argparse.Namespace, build: Build) -> None:
     config: Path = arguments.config
 
     def load() -> Mapping[str, GatewayService]:
         return gateway_services(read_policies([config]))
 
     ports = arguments.port, arguments.metrics_port
-    await serve(load, port=ports[0], metrics_port=ports[1], config=config, on_ended=on_ended)
+    await serve(load, port=ports[0], metrics_port=ports[1], config=config, build=build)
 
 
-async def _in_cluster(arguments: argparse.Namespace, on_ended: OnEnded | None) -> None:
+async def _in_cluster(arguments: argparse.Namespace, build: Build) -> None:
     ports = arguments.port, arguments.metrics_port
     async with cluster_services(arguments.namespace) as services:
-        await serve(services.load, port=ports[0], metrics_port=ports[1], follow=services.follow, on_ended=on_ended)
+        await serve(services.load, port=ports[0], metrics_port=ports[1], follow=services.follow, build=build)

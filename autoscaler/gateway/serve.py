@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.proxy import Gateway
-from autoscaler.gateway.request_log import OnEnded
 
 _log = logging.getLogger(__name__)
 _LOOK_EVERY_S = 1.0
 
 Load = Callable[[], Mapping[str, GatewayService]]
 """Reads the services anew; raises ValueError, or OSError, for a file that cannot be used."""
+
+Build = Callable[[Mapping[str, GatewayService]], Gateway]
 
 Follow = Callable[[Gateway], Coroutine[None, None, None]]
 
@@ -38,9 +39,8 @@ async def serve(
     metrics_port: int,
     config: Path | None = None,
     follow: Follow | None = None,
-    key: bytes | None = None,
+    build: Build = Gateway,
     farewell: Farewell | None = None,
-    on_ended: OnEnded | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second one ends it at once.
 
@@ -50,15 +50,14 @@ async def serve(
         metrics_port: where those who observe are listened to.
         config: the file behind `load`, to look at for changes.
         follow: keeps the gateway at its services and pods in another way, for ever; its error ends the gateway.
-        key: signs the cookies.
+        build: makes the gateway of them.
         farewell: how long draining may take.
-        on_ended: is given every request as it ends.
 
     Raises:
         OSError: a port is taken.
         ValueError: the services cannot be read.
     """
-    gateway = Gateway(load(), key=key, on_ended=on_ended)
+    gateway = build(load())
     told = _told_to_go()
     await gateway.start(port, metrics_port)
     gc.collect()
