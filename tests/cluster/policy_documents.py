@@ -70,7 +70,7 @@ EVERYTHING = document(
                 "tunnelIdle": "10m",
             },
             "maxBodyBytes": 67108864,
-            "onAbort": "Interrupt",
+            "onAbort": "Close",
             "interruptPath": "/sdapi/v1/interrupt",
             "halfClose": "Allow",
             "affinity": {"cookie": {"name": "sd", "timeout": "1800s"}, "whenBusy": "Spill", "spillAfter": "30s"},
@@ -122,6 +122,7 @@ GOOD = {
     "a sum over several lines": prometheus(query="sum by (namespace,service) (\n  inflight_requests{a=~'b.*'}\n)\n"),
     "a query whose series is named": prometheus(query="max(a)", series="a"),
     "a series alone": prometheus(series="a"),
+    "an interrupt of one at a time": document({**TARGET, "traffic": INTERRUPTS}),
 }
 
 BAD = {

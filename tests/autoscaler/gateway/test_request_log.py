@@ -20,7 +20,7 @@ async def test_every_request_is_told_of_once_with_its_wait_its_service_and_its_e
     gateway = await kit.gateway(service(paths=PASS_ALL, queue_length=2), pods=[pod], on_ended=log.append)
     first = (await kit.client(gateway)).post("/work-1")
     job = await pod.next()
-    gone = (await kit.client(gateway)).post("/work/gone")
+    gone = (await kit.client(gateway)).post("/work-gone")
     await until(lambda: gateway.dispatcher(NAME).queued == 1)
     second = (await kit.client(gateway)).post("/work-2")
     await until(lambda: gateway.dispatcher(NAME).queued == 2)
