@@ -10,7 +10,7 @@ help: ## print this list
 setup: ## make .venv from the hash-pinned lock files
 	@tools/setup
 
-programs: setup ## get Prometheus, promtool and hey into the user's cache folder, where PATH has none
+programs: setup ## get Prometheus, HAProxy, hey and others into the user's cache folder, where PATH has none
 	@$(BIN)/python tools/programs.py
 
 controlplane: setup ## build the tests' Kubernetes control plane into the user's cache folder, once
@@ -31,6 +31,7 @@ test: lint programs controlplane ## the whole suite
 demo: setup ## the main job on this machine; ARGS="--speed 1" and others: ARGS=--help
 	@$(BIN)/autoscaler demo $(ARGS)
 
+bench-gateway: programs
 bench: $(BENCHES) ## every benchmark, or one: make bench-decisions; figures go to build/bench too
 $(BENCHES): bench-%: setup
 	@$(BIN)/python -m benchmarks.$*

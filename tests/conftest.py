@@ -62,3 +62,8 @@ def promtool_binary():
 @pytest.fixture(scope="session")
 def hey_binary():
     return _program("hey")
+
+
+@pytest.fixture(scope="session")
+def haproxy_binary():
+    return _program("haproxy")

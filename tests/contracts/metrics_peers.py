@@ -98,7 +98,7 @@ class Exporter:
 class Prometheus:
     """A real Prometheus that scrapes two ports of this machine twice a second; it begins 5 s after its start."""
 
-    def __init__(self, binary, folder, *, remote_read=""):
+    def __init__(self, binary, folder, *, remote_read="", scrape_configs=None):
         self.port = free_port()
         self.exporter_ports = [free_port(), free_port()]
         self._binary = binary
@@ -107,7 +107,7 @@ class Prometheus:
         targets = [f"127.0.0.1:{port}" for port in self.exporter_ports]
         self._config = {
             "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms"},
-            "scrape_configs": [{"job_name": "gateways", "static_configs": [{"targets": targets}]}],
+            "scrape_configs": scrape_configs or [{"job_name": "gateways", "static_configs": [{"targets": targets}]}],
             "remote_read": [{"url": remote_read, "read_recent": True}] if remote_read else [],
         }
 
