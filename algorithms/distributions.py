@@ -186,8 +186,68 @@ class Hyperexp(_WithMean):
         return rng.standard_exponential(n) * means
 
 
-Kind = type[Constant | Uniform | Exponential | Lognormal | Gamma | Hyperexp]
-KINDS: dict[str, Kind] = {k.__name__.lower(): k for k in (Constant, Uniform, Exponential, Lognormal, Gamma, Hyperexp)}
+@dataclass(frozen=True, slots=True)
+class Hyperexp2(_Drawn):
+    """Exponential with mean `mean1` with probability p, else with mean `mean2`."""
+
+    p: float
+    mean1: float
+    mean2: float
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.p <= 1, "p must be from 0 to 1")
+        _require_positive("mean1", self.mean1)
+        _require_positive("mean2", self.mean2)
+
+    def expected(self) -> float:
+        """Give the mean of both together."""
+        return self.p * self.mean1 + (1 - self.p) * self.mean2
+
+    def samples(self, rng: Generator, n: int) -> Samples:
+        """Draw n values."""
+        return rng.standard_exponential(n) * np.where(rng.random(n) < self.p, self.mean1, self.mean2)
+
+    def scaled(self, by: float) -> Self:
+        """Give the distribution with both means scaled."""
+        return replace(self, mean1=self.mean1 * by, mean2=self.mean2 * by)
+
+
+_LEAST_SHAPE, _GREATEST_SHAPE = 0.1, 200.0
+"""Of a Weibull distribution: coefficients of variation from 430 down to 0.0064."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weibull(_WithMean):
+    """The shape k solves 1 + cv^2 = gamma(1 + 2/k) / gamma(1 + 1/k)^2; with cv = 1 it is the exponential distribution.
+
+    The scale is mean / gamma(1 + 1/k).
+    """
+
+    cv: float
+
+    def __post_init__(self) -> None:
+        _require_positive("mean", self.mean)
+        _require(0.01 <= self.cv <= 400, "cv must be from 0.01 to 400")  # noqa: PLR2004  # within the shapes above
+
+    def shape(self) -> float:
+        """Solve for the shape, by bisection of its logarithm."""
+        low, high = math.log(_LEAST_SHAPE), math.log(_GREATEST_SHAPE)
+        for _ in range(60):
+            middle = (low + high) / 2
+            inverse = math.exp(-middle)
+            too_varied = math.lgamma(1 + 2 * inverse) - 2 * math.lgamma(1 + inverse) > math.log1p(self.cv**2)
+            low, high = (middle, high) if too_varied else (low, middle)
+        return math.exp((low + high) / 2)
+
+    def unit(self, rng: Generator, n: int) -> Samples:
+        """Draw n values of the Weibull distribution with mean 1."""
+        shape = self.shape()
+        return rng.weibull(shape, n) / math.gamma(1 + 1 / shape)
+
+
+Kind = type[Constant | Uniform | Exponential | Lognormal | Gamma | Weibull | Hyperexp | Hyperexp2]
+_ALL: tuple[Kind, ...] = (Constant, Uniform, Exponential, Lognormal, Gamma, Weibull, Hyperexp, Hyperexp2)
+KINDS: dict[str, Kind] = {kind.__name__.lower(): kind for kind in _ALL}
 """What `parse` knows, by name."""
 
 

@@ -1,14 +1,21 @@
 """Offline: the same step, policies and dispatcher as the live system, driven by a heap of events instead of a clock.
 
-`simulate(scenario)` is the way in; what it gives is described in `simulations.study`, tables and figures of it are in
-`simulations.tables`.
+`simulate(scenario)` is the way in, and `compare(scenario)` for several policies; what they give is described in
+`simulations.study`.
 """
 
 from typing import Any
 
-__all__ = ["Result", "read_scenario", "simulate"]
+__all__ = ["Candidate", "Result", "Scenario", "compare", "read_scenario", "simulate"]
 
-_WHERE = {"Result": "study", "simulate": "study", "read_scenario": "scenario"}
+_WHERE = {
+    "Candidate": "candidates",
+    "Result": "study",
+    "Scenario": "scenario",
+    "compare": "study",
+    "read_scenario": "scenario",
+    "simulate": "study",
+}
 
 
 def __getattr__(name: str) -> Any:

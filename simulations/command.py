@@ -3,8 +3,9 @@
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from autoscaler.demo.report import Expected
@@ -13,25 +14,62 @@ if TYPE_CHECKING:
 
 DEMO = "demo"
 HERE = Path(__file__).parent
+TABLES = (".parquet", ".csv", ".jsonl")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument("scenario", help="a file with one Scenario, or `demo` for the reference load on its policy")
     parser.add_argument(
-        "--policy", type=Path, action="append", default=[], help="in place of the scenario's; repeatable"
+        "--policy", type=Path, action="append", default=[], metavar="P", help="in place of the scenario's; repeatable"
     )
-    parser.add_argument("--seed", type=int, help="in place of the scenario's")
-    parser.add_argument("--replications", type=int, default=1, metavar="R", help="independent runs, for intervals")
+    parser.add_argument("--seed", type=_number_from(0), metavar="N", help="in place of the scenario's")
     parser.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="processes; the result does not depend on it"
+        "--replications", type=_number_from(1), default=1, metavar="R", help="independent runs, for intervals"
+    )
+    parser.add_argument(
+        "--workers", type=_number_from(1), default=1, metavar="N", help="processes; the result does not depend on it"
     )
     parser.add_argument("--engine", choices=["reference"], default="", help="forbid the compiled engine")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write the report and all figures there")
-    parser.add_argument("--records", type=Path, metavar="OUT", help="write the first run's requests: .parquet or .csv")
+    parser.add_argument("--json", type=_output(), metavar="OUT", help="write the report and all figures there")
     parser.add_argument(
-        "--decisions", type=Path, metavar="OUT", help="write the first run's decision log, as JSON lines"
+        "--records",
+        type=_output(*TABLES),
+        metavar="OUT",
+        help=f"write the requests of the first policy's first run: {', '.join(TABLES)}",
     )
+    parser.add_argument(
+        "--decisions", type=_output(), metavar="OUT", help="write the decision log of the same run, as JSON lines"
+    )
+    parser.add_argument(
+        "--ticks",
+        type=_output(*TABLES),
+        metavar="OUT",
+        help="write what every decision of the same run saw, as a table",
+    )
+
+
+def _number_from(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text}: must be a whole number of at least {least}")
+        return int(text)
+
+    return number
+
+
+def _output(*endings: str) -> Callable[[str], Path]:
+    """Refuse what could not be written, before anything is simulated."""
+
+    def output(text: str) -> Path:
+        path = Path(text)
+        if endings and path.suffix not in endings:
+            raise argparse.ArgumentTypeError(f"{text}: must end in {', '.join(endings)}")
+        if not path.parent.is_dir() or path.is_dir():
+            raise argparse.ArgumentTypeError(f"{text}: must be a file in a folder that exists")
+        return path
+
+    return output
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -47,40 +85,61 @@ def run(arguments: argparse.Namespace) -> int:
     except DocumentError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    problems = [_told(scenario, result) for result in results]
+    problems = _told_all(scenario, results)
     _write(arguments, scenario, results)
     if not results or any(result.partial for result in results):
-        sys.stderr.write("interrupted: this is a part of what was asked for\n")
+        sys.stderr.write(f"interrupted: {_share(arguments, results)}\n")
         return 130
     return int(any(problems))
 
 
+def _share(arguments: argparse.Namespace, results: "list[Result]") -> str:
+    """Say how much there is of what was asked for."""
+    if not results:
+        return "nothing has been simulated to its end"
+    last = results[-1]
+    if last.history.partial:
+        return f"this is the run of {last.name} up to {last.history.end_s:.0f} s"
+    done = ", ".join(f"{len(result.replications)} of {arguments.replications} of {result.name}" for result in results)
+    return f"these are the runs that were done: {done}"
+
+
 def _simulated(arguments: argparse.Namespace) -> "tuple[Scenario, list[Result]]":
-    from autoscaler.documents import DocumentError  # noqa: PLC0415  # as above
-    from autoscaler.validation import read_policies  # noqa: PLC0415
-    from simulations.scenario import policies_of, read_scenario, seeded  # noqa: PLC0415
-    from simulations.study import simulate  # noqa: PLC0415
+    from autoscaler.documents import DocumentError  # noqa: PLC0415
+    from simulations.candidates import candidates_in, candidates_of  # noqa: PLC0415  # as above
+    from simulations.scenario import read_scenario, seeded  # noqa: PLC0415
+    from simulations.study import compare  # noqa: PLC0415
 
     path = HERE / "demo.yaml" if arguments.scenario == DEMO else Path(arguments.scenario)
     scenario = seeded(read_scenario(path), arguments.seed)
-    policies = read_policies(arguments.policy) if arguments.policy else policies_of(scenario, path.parent)
-    if not policies:
+    candidates = candidates_in(arguments.policy) if arguments.policy else candidates_of(scenario)
+    if not candidates:
         raise DocumentError([f"{path}: spec.policies: has none; name one there or by --policy"])
-    results = simulate(
+    results = compare(
         scenario,
-        policies,
+        candidates,
         replications=arguments.replications,
         workers=arguments.workers,
         engine=arguments.engine,
-        progress=_progress if sys.stderr.isatty() else None,
+        progress=Bar(sys.stderr) if sys.stderr.isatty() else None,
     )
     return scenario, results
 
 
-def _progress(done: int, total: int) -> None:
-    filled = 30 * done // total
-    end = "\n" if done == total else ""
-    sys.stderr.write(f"\r[{'#' * filled}{'.' * (30 - filled)}] {done} of {total} runs{end}")
+class Bar:
+    """A progress bar, written anew when it grows."""
+
+    def __init__(self, to: TextIO) -> None:
+        self._to, self._shown = to, ""
+
+    def __call__(self, done: float, total: int) -> None:
+        """Show how many of the runs are done."""
+        filled = int(30 * done / total)
+        shown = f"[{'#' * filled}{'.' * (30 - filled)}] {int(100 * done / total):3} %, {int(done)} of {total} runs"
+        if shown != self._shown:
+            self._shown = shown
+            self._to.write(f"\r{shown}" + ("\n" if done == total else ""))
+            self._to.flush()
 
 
 def _expected(scenario: "Scenario") -> "Expected | None":
@@ -90,32 +149,41 @@ def _expected(scenario: "Scenario") -> "Expected | None":
     return Expected(expect.answers, expect.peak_replicas) if expect else None
 
 
+def _told_all(scenario: "Scenario", results: "list[Result]") -> list[str]:
+    """Print all results, several side by side, and give their problems."""
+    from autoscaler.demo.report import verdict  # noqa: PLC0415  # as above
+    from simulations.comparison import comparison_text  # noqa: PLC0415
+    from simulations.told import run_result  # noqa: PLC0415
+
+    if len(results) == 1:
+        return _told(scenario, results[0])
+    expected, problems = _expected(scenario), list[str]()
+    if results:
+        sys.stdout.write(f"{comparison_text(results)}\n")
+    for result in results:
+        found = verdict(run_result(result.history), expected) if expected else []
+        problems += [f"{result.name}: {problem}" for problem in found]
+        sys.stdout.write(f"{result.name}: simulated by the {result.history.engine} engine\n")
+    sys.stdout.write("".join(f"{problem}\n" for problem in problems))
+    return problems
+
+
 def _told(scenario: "Scenario", result: "Result") -> list[str]:
     """Print one policy's result and give its problems."""
     from autoscaler.demo.report import render, verdict  # noqa: PLC0415  # as above
+    from simulations.comparison import figures_text  # noqa: PLC0415
     from simulations.told import run_result  # noqa: PLC0415
 
     expected = _expected(scenario)
     sys.stdout.write(f"Policy {result.policy.service}\n\n")
     if expected is None:
-        sys.stdout.write(f"What ran: simulated by the {result.history.engine} engine\n\n{_figures(result)}\n")
+        sys.stdout.write(f"What ran: simulated by the {result.history.engine} engine\n\n{figures_text(result)}\n")
         return []
     told = run_result(result.history)
     sys.stdout.write(f"{render(told, expected)}\n")
     if len(result.replications) > 1:
-        sys.stdout.write(f"{_figures(result)}\n")
+        sys.stdout.write(f"{figures_text(result)}\n")
     return verdict(told, expected)
-
-
-def _figures(result: "Result") -> str:
-    runs = len(result.replications)
-    head = f"Figures of one run, seed {result.scenario.spec.seed}:" if runs == 1 else f"Figures of {runs} runs, mean:"
-    rows = [
-        f"  {name:24} {mean:14.6g}" + (f"  +- {half_width:.3g}" if runs > 1 else "")
-        for name, (mean, half_width) in result.estimates.items()
-    ]
-    note = ["  (+-: half width of the 95 % confidence interval)"] if runs > 1 else []
-    return "\n".join([head, *rows, *note]) + "\n"
 
 
 def _write(arguments: argparse.Namespace, scenario: "Scenario", results: "list[Result]") -> None:
@@ -123,10 +191,13 @@ def _write(arguments: argparse.Namespace, scenario: "Scenario", results: "list[R
 
     if arguments.json:
         arguments.json.write_text(json.dumps([_json(scenario, result) for result in results]), encoding="utf-8")
-    if arguments.records and results:
-        from simulations.tables import write_requests  # noqa: PLC0415  # needs pyarrow
+    if results and (arguments.records or arguments.ticks):
+        from simulations import tables  # noqa: PLC0415  # needs pyarrow
 
-        write_requests(results[0].history, arguments.records)
+        if arguments.records:
+            tables.write(tables.requests_arrow(results[0].history), arguments.records)
+        if arguments.ticks:
+            tables.write(tables.decisions_arrow(results[0].history), arguments.ticks)
     if arguments.decisions and results:
         lines = (json.dumps(to_json(record), separators=(",", ":")) for record in results[0].history.decisions)
         arguments.decisions.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
@@ -139,6 +210,7 @@ def _json(scenario: "Scenario", result: "Result") -> dict[str, Any]:
     estimates = {name: estimate.mean for name, estimate in result.estimates.items()}
     known = len(result.replications) > 1
     return {
+        "name": result.name,
         "policy": result.policy.service,
         "engine": result.history.engine,
         "seed": scenario.spec.seed,

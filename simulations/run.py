@@ -1,12 +1,14 @@
 """From a scenario to what happened in it."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from math import inf
 
 from autoscaler.deciding import decider
 from autoscaler.gateway.dispatch import Limits
 from autoscaler.loop import Service
 from autoscaler.policy import ScalingPolicy
+from autoscaler.ports import Record, Recorder
 from autoscaler.traffic_settings import Traffic
 from simulations import invariants
 from simulations.engine import Engine
@@ -14,7 +16,7 @@ from simulations.history import History
 from simulations.immediate import immediate
 from simulations.luck import Luck
 from simulations.scenario import GpuPool, Scenario
-from simulations.setup import Pool, Setup
+from simulations.setup import Pool, Setup, Source
 from simulations.workloads import source_of
 
 WORTH_COMPILING = 20_000
@@ -24,7 +26,13 @@ NO_TRAFFIC = Traffic.model_validate({"hosts": ["any"]})
 """What the gateway does for a policy that does not say: the defaults."""
 
 
-def run(scenario: Scenario, policy: ScalingPolicy, *, replication: int = 0, engine: str = "") -> History:
+Watch = Callable[[float], None]
+"""Is told at every decision what part of the run is behind it."""
+
+
+def run(
+    scenario: Scenario, policy: ScalingPolicy, *, replication: int = 0, engine: str = "", watch: Watch | None = None
+) -> History:
     """Simulate one policy once; deterministic in the scenario's seed and the number of the replication.
 
     The compiled engine takes what it can do exactly, the reference engine all else; `engine` "reference" forbids the
@@ -33,37 +41,66 @@ def run(scenario: Scenario, policy: ScalingPolicy, *, replication: int = 0, engi
     Raises:
         BrokenInvariantError: the simulator is wrong.
     """
-    setup = setup_of(scenario, policy)
-    run = _reference if engine == "reference" else _quickest
-    history = run(scenario, policy, setup, replication)
-    invariants.check(history, concurrency=setup.limits.concurrency)
+    task = _Task(scenario, policy, setup_of(scenario, policy), replication, watch)
+    history = _reference(task) if engine == "reference" else _quickest(task)
+    invariants.check(history, concurrency=task.setup.limits.concurrency)
     return history
 
 
-def _quickest(scenario: Scenario, policy: ScalingPolicy, setup: Setup, replication: int) -> History:
-    luck = Luck(scenario.spec.seed, replication)
-    batch = source_of(scenario.spec.workloads, luck).batch(setup.until_s)
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One run, whichever engine makes it."""
+
+    scenario: Scenario
+    policy: ScalingPolicy
+    setup: Setup
+    replication: int
+    watch: Watch | None
+
+    def luck(self) -> Luck:
+        return Luck(self.scenario.spec.seed, self.replication)
+
+    def source(self, luck: Luck) -> Source:
+        return source_of(self.scenario.spec.workloads, luck)
+
+    def service(self) -> Service:
+        spec = self.policy.spec
+        if self.setup.immediate:
+            return immediate(spec.min_replicas, spec.max_replicas, spec.target)
+        return Service(decider(self.policy), spec.mode == "Active")
+
+    def recorder(self, records: list[Record]) -> Recorder:
+        watch = self.watch
+        if watch is None:
+            return records.append
+        expected_s = self.scenario.spec.run.duration or max(each.expected_s() for each in self.scenario.spec.workloads)
+
+        def take(record: Record) -> None:
+            records.append(record)
+            watch(min(record.look.now_s / expected_s, 1.0) if expected_s else 0.0)
+
+        return take
+
+
+def _quickest(task: _Task) -> History:
+    luck, records = task.luck(), list[Record]()
+    batch = task.source(luck).batch(task.setup.until_s)
     if batch is not None and len(batch.service) < WORTH_COMPILING:
-        return _reference(scenario, policy, setup, replication)
+        return _reference(task)
     from simulations import compiled  # noqa: PLC0415  # small runs do not wait for a compiler
 
     try:
-        return compiled.run(setup, batch, _service(scenario, policy), luck)
+        history = compiled.run(task.setup, batch, task.service(), luck, task.recorder(records))
     except compiled.NotExactError as error:
-        history = _reference(scenario, policy, setup, replication)
+        history = _reference(task)
         return replace(history, engine=f"{history.engine} (the compiled one cannot: {error})")
+    return replace(history, decisions=tuple(records))
 
 
-def _reference(scenario: Scenario, policy: ScalingPolicy, setup: Setup, replication: int) -> History:
-    luck = Luck(scenario.spec.seed, replication)
-    return Engine(setup, source_of(scenario.spec.workloads, luck), _service(scenario, policy), luck).run()
-
-
-def _service(scenario: Scenario, policy: ScalingPolicy) -> Service:
-    spec = policy.spec
-    if scenario.spec.controller.immediate:
-        return immediate(spec.min_replicas, spec.max_replicas, spec.target)
-    return Service(decider(policy), spec.mode == "Active")
+def _reference(task: _Task) -> History:
+    luck, records = task.luck(), list[Record]()
+    engine = Engine(task.setup, task.source(luck), task.service(), luck, task.recorder(records))
+    return replace(engine.run(), decisions=tuple(records))
 
 
 def setup_of(scenario: Scenario, policy: ScalingPolicy) -> Setup:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from algorithms.types import Look
 from autoscaler.records import explained
 from simulations.figures import states, waits
 from simulations.history import History
+from simulations.setup import Floats, Integers
 from simulations.told import run_result
 
 if TYPE_CHECKING:
@@ -36,12 +38,35 @@ def replica_columns(history: History) -> dict[str, Any]:
     return columns | {f"{state}_replica_s": seconds for state, seconds in states(history).items()}
 
 
-def decision_rows(history: History) -> list[dict[str, Any]]:
-    """Give one row for each decision, ticks and wake-ups alike."""
-    return [
-        record.look._asdict() | {"desired": record.decision.desired, "why": explained(record)}
-        for record in history.decisions
-    ]
+def decision_columns(history: History) -> dict[str, Any]:
+    """Give one row for each decision, ticks and wake-ups alike, as columns.
+
+    Beside the look, which is what the controller knew, stand the requests that were really there.
+    """
+    records = history.decisions
+    looks = {name: [getattr(record.look, name) for record in records] for name in Look._fields}
+    return {
+        **looks,
+        **_really_there(history, np.array(looks["now_s"], dtype=float)),
+        "desired": [record.decision.desired for record in records],
+        "why": [explained(record) for record in records],
+    }
+
+
+def _really_there(history: History, times_s: Floats) -> dict[str, Integers]:
+    """Count the requests that wait and that are served at some times, after all that happened at each."""
+    requests = history.requests
+    started = ~np.isnan(requests.start_s)
+    came, began, ended, gave_up = (
+        np.searchsorted(np.sort(column), times_s, side="right")
+        for column in (
+            requests.arrival_s,
+            requests.start_s[started],
+            requests.end_s[started],
+            requests.end_s[~started],
+        )
+    )
+    return {"queued": came - began - gave_up, "running": began - ended}
 
 
 def requests_table(history: History) -> "pd.DataFrame":
@@ -62,7 +87,7 @@ def decisions_table(history: History) -> "pd.DataFrame":
     """Give the decisions as a pandas table: count, ready and desired over time."""
     import pandas as pd  # noqa: PLC0415
 
-    return pd.DataFrame(decision_rows(history))
+    return pd.DataFrame(decision_columns(history))
 
 
 def timeline_table(history: History) -> "pd.DataFrame":
@@ -79,14 +104,25 @@ def requests_arrow(history: History) -> "pa.Table":
     return pa.table(request_columns(history))
 
 
-def write_requests(history: History, path: Path) -> None:
-    """Write the requests as Parquet, or as CSV where the file's name ends so."""
-    if path.suffix == ".csv":
-        requests_table(history).to_csv(path, index=False)
-        return
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]  # noqa: PLC0415
+def decisions_arrow(history: History) -> "pa.Table":
+    """Give the decisions as an Arrow table."""
+    import pyarrow as pa  # noqa: PLC0415
 
-    pq.write_table(requests_arrow(history), path)
+    return pa.table(decision_columns(history))
+
+
+def write(table: "pa.Table", path: Path) -> None:
+    """Write a table as CSV, JSON lines or Parquet, by the file's ending."""
+    if path.suffix == ".csv":
+        from pyarrow import csv  # noqa: PLC0415
+
+        csv.write_csv(table, path)
+    elif path.suffix == ".jsonl":
+        table.to_pandas().to_json(path, orient="records", lines=True, double_precision=15)
+    else:
+        from pyarrow import parquet  # noqa: PLC0415
+
+        parquet.write_table(table, path)
 
 
 def figure(history: History) -> "Figure":

@@ -4,16 +4,37 @@ from collections.abc import Callable, Iterator, Sequence
 from heapq import merge
 from itertools import islice, repeat
 from math import inf
+from typing import cast
 
 import numpy as np
 
 from algorithms.distributions import Distribution, Exponential, Gamma
 from simulations import curve
 from simulations.curve import Curve
+from simulations.demand import ClosedLoop, Diurnal, RateCurve, Workload
 from simulations.history import SERVED
 from simulations.luck import CHUNK, Luck
-from simulations.scenario import ClosedLoop, Diurnal, RateCurve, Workload
 from simulations.setup import Arrival, Batch, Floats, Source
+
+
+class Retrying:
+    """What clients do about failures."""
+
+    def __init__(self, workload: Workload, luck: Luck, number: int) -> None:
+        retries = workload.retries
+        self._attempts = retries.attempts if retries else 1
+        self._backoff = luck.draws("retry", retries.backoff, number) if retries else repeat(0.0)
+
+    @property
+    def may_come(self) -> bool:
+        """Whether there may be any second attempt."""
+        return self._attempts > 1
+
+    def after(self, ended: Arrival, status: int, now_s: float) -> Arrival | None:
+        """Try again what has failed, where there are attempts left."""
+        if status == SERVED or ended.attempt >= self._attempts:
+            return None
+        return ended._replace(t_s=now_s + next(self._backoff), attempt=ended.attempt + 1)
 
 
 class Closed:
@@ -29,6 +50,7 @@ class Closed:
         self._service = _taken(luck.chunks("service", workload.service_time, number), total)
         self._think = _taken(luck.chunks("think", loop.think_time, number), total)
         self._patience = _taken(_patience(workload, luck, number), total)
+        self._retries = Retrying(workload, luck, number)
         self._sent = [0] * loop.clients
         self._thought = 0
 
@@ -36,8 +58,11 @@ class Closed:
         """Give the first request of each client."""
         yield from [self._next(client, self._start_s) for client in range(self._clients) if self._each]
 
-    def after(self, ended: Arrival, status: int, now_s: float) -> Arrival | None:  # noqa: ARG002  # hey goes on as well
-        """Give the client's next request, if it has one left."""
+    def after(self, ended: Arrival, status: int, now_s: float) -> Arrival | None:
+        """Give the client's next attempt, or its next request, if it has one left."""
+        again = self._retries.after(ended, status, now_s)
+        if again is not None:
+            return again
         if self._sent[ended.client] == self._each:
             return None
         self._thought += 1
@@ -49,8 +74,10 @@ class Closed:
         service_s, patience_s = float(self._service[number]), float(self._patience[number])
         return Arrival(t_s, service_s, patience_s, self._timeout_s, client)
 
-    def batch(self, until_s: float) -> Batch:  # noqa: ARG002  # when they come is not known before
-        """Give all of it at once."""
+    def batch(self, until_s: float) -> Batch | None:  # noqa: ARG002  # when they come is not known before
+        """Give all of it at once; None where clients try again."""
+        if self._retries.may_come:
+            return None
         timeout = np.full(len(self._service), self._timeout_s)
         return Batch(
             self._service, self._service, self._patience, timeout, self._clients, self._each, self._think, self._start_s
@@ -65,9 +92,7 @@ class Open:
         self._service = _service(workload, luck, number)
         self._patience = _patience(workload, luck, number)
         self._timeout_s = workload.timeout or inf
-        self._retries = workload.retries
-        if workload.retries:
-            self._backoff = luck.draws("retry", workload.retries.backoff, number)
+        self._retries = Retrying(workload, luck, number)
 
     def arrivals(self) -> Iterator[Arrival]:
         """Give them in order."""
@@ -82,14 +107,12 @@ class Open:
                 return
 
     def after(self, ended: Arrival, status: int, now_s: float) -> Arrival | None:
-        """Try again what has failed, where there are attempts left."""
-        if self._retries is None or status == SERVED or ended.attempt >= self._retries.attempts:
-            return None
-        return ended._replace(t_s=now_s + next(self._backoff), attempt=ended.attempt + 1)
+        """Give the client's next attempt."""
+        return self._retries.after(ended, status, now_s)
 
     def batch(self, until_s: float) -> Batch | None:
         """Give all that come up to a time at once; None where clients try again."""
-        if self._retries:
+        if self._retries.may_come:
             return None
         columns: list[tuple[Floats, Floats, Floats]] = []
         for chunk in self._chunks():
@@ -144,23 +167,22 @@ def _source(workload: Workload, luck: Luck, number: int) -> Source:
 def _times(workload: Workload, luck: Luck, number: int) -> Iterator[Floats]:
     """Give the times of arrivals; those that never come are infinite."""
     if workload.trace:
-        return _cut(workload.start + np.array(workload.trace.arrivals, dtype=float))
+        return _cut(workload.start + workload.trace.columns()[0])
     if workload.poisson:
         return _accumulated(workload.start, luck.chunks("arrivals", Exponential(1 / workload.poisson.rate), number))
     if workload.renewal:
         return _accumulated(workload.start, luck.chunks("arrivals", workload.renewal.interarrival, number))
-    changing = workload.diurnal or workload.rate_curve
-    shape: Distribution = Gamma(1.0, changing.cv) if changing and changing.cv != 1 else Exponential(1.0)
+    changing = cast("Diurnal | RateCurve", workload.diurnal or workload.rate_curve)
+    shape: Distribution = Gamma(1.0, changing.cv) if changing.cv != 1 else Exponential(1.0)
     rate, units = _curve(changing), _accumulated(0.0, luck.chunks("arrivals", shape, number))
     return (workload.start + rate.times(chunk) for chunk in units)
 
 
-def _curve(changing: Diurnal | RateCurve | None) -> Curve:
+def _curve(changing: Diurnal | RateCurve) -> Curve:
     if isinstance(changing, Diurnal):
         return curve.sine(changing.mean_rate, changing.amplitude, changing.period, changing.peak)
-    points = changing.points if changing else ()
-    make = curve.steps if changing and changing.between == "Steps" else curve.lines
-    return make(np.array([point.at for point in points]), np.array([point.rate for point in points]))
+    make = curve.steps if changing.between == "Steps" else curve.lines
+    return make(*changing.curve())
 
 
 def _accumulated(start_s: float, gaps: Iterator[Floats]) -> Iterator[Floats]:
@@ -172,9 +194,11 @@ def _accumulated(start_s: float, gaps: Iterator[Floats]) -> Iterator[Floats]:
 
 
 def _service(workload: Workload, luck: Luck, number: int) -> Iterator[Floats]:
-    if workload.trace and workload.trace.service:
-        return _cut(np.array(workload.trace.service, dtype=float))
-    return luck.chunks("service", workload.service_time, number)
+    drawn = luck.chunks("service", workload.service_time, number)
+    known = workload.trace.columns()[1] if workload.trace else None
+    if known is None:
+        return drawn
+    return (np.where(np.isnan(given), draws, given) for given, draws in zip(_cut(known), drawn, strict=False))
 
 
 def _patience(workload: Workload, luck: Luck, number: int) -> Iterator[Floats]:

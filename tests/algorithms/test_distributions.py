@@ -13,8 +13,10 @@ from algorithms.distributions import (
     Exponential,
     Gamma,
     Hyperexp,
+    Hyperexp2,
     Lognormal,
     Uniform,
+    Weibull,
     parse,
 )
 
@@ -25,7 +27,9 @@ distributions = st.one_of(
     st.builds(Exponential, positive),
     st.builds(Lognormal, positive, st.floats(0, 2)),
     st.builds(Gamma, positive, st.floats(0.1, 5)),
+    st.builds(Weibull, positive, st.floats(0.1, 20)),
     st.builds(Hyperexp, positive, st.floats(1, 20)),
+    st.builds(Hyperexp2, st.floats(0, 1), positive, positive),
 )
 
 WITH_MOMENTS = [
@@ -35,6 +39,10 @@ WITH_MOMENTS = [
     (Lognormal(8, 0.3), 8, math.sqrt(math.exp(0.09) - 1)),
     (Gamma(5, 0.5), 5, 0.5),
     (Gamma(5, 2), 5, 2),
+    (Weibull(5, 0.4), 5, 0.4),
+    (Weibull(5, 1), 5, 1),
+    (Weibull(5, 2), 5, 2),
+    (Hyperexp2(0.75, 0.5, 2.5), 1.0, math.sqrt(2.5)),
     (Hyperexp(5, 1), 5, 1),
     (Hyperexp(5, 3), 5, 3),
 ]
@@ -99,7 +107,10 @@ def test_a_distribution_is_read_as_a_call_would_be(text, meant):
     [
         ("", "could not convert string to float"),
         ("often", "could not convert string to float: 'often'"),
-        ("normal(1, 2)", "the distributions are constant, uniform, exponential, lognormal, gamma, hyperexp"),
+        (
+            "normal(1, 2)",
+            "the distributions are constant, uniform, exponential, lognormal, gamma, weibull, hyperexp, hyperexp2",
+        ),
         ("uniform(1, 2", "the closing bracket is missing"),
         ("uniform()", "could not convert string to float"),
         ("uniform(1)", "uniform takes low and high"),

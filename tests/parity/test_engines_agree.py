@@ -17,10 +17,10 @@ from autoscaler.loop import Service
 from autoscaler.policy import ScalingPolicy
 from simulations import compiled as compiled_engine
 from simulations import invariants
+from simulations.demand import Workload
 from simulations.engine import Engine
 from simulations.immediate import immediate
 from simulations.luck import Luck
-from simulations.scenario import Workload
 from simulations.setup import Pool, Setup
 from simulations.workloads import source_of
 

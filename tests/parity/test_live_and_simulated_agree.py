@@ -24,12 +24,13 @@ from autoscaler.ports import Outcome, Query, Reading
 from autoscaler.run import Controller, WakeUps
 from autoscaler.sources.tally import Tally
 from simulations import command
+from simulations.candidates import candidates_of
 from simulations.engine import ARRIVES, ENDS, TELLS, Engine, Request
 from simulations.fleet import SimulatedFleet
 from simulations.history import HUNG_UP, REFUSED, SERVED
 from simulations.luck import Luck
 from simulations.run import setup_of
-from simulations.scenario import policies_of, read_scenario
+from simulations.scenario import read_scenario
 from simulations.workloads import source_of
 
 DEMO = Path(command.__file__).parent / "demo.yaml"
@@ -214,8 +215,8 @@ async def lived(setup, policy, source, luck, until_s):
 @pytest.fixture
 def demo():
     scenario = read_scenario(DEMO)
-    (policy,) = policies_of(scenario, DEMO.parent)
-    return scenario, policy
+    (candidate,) = candidates_of(scenario)
+    return scenario, candidate.policy
 
 
 @pytest.mark.parametrize("scrape_s", [inf, 0.77], ids=["stream alone", "Prometheus and stream"])

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulations import curve
+from simulations.demand import Workload
 from simulations.empirical import Empirical
 from simulations.luck import Luck
-from simulations.scenario import Workload
 from simulations.setup import Arrival
 from simulations.workloads import source_of
 

@@ -1,0 +1,119 @@
+"""Results as text: the figures of one policy, or several side by side."""
+
+from collections.abc import Sequence
+from math import floor, isfinite, log10
+
+from simulations.figures import Estimate, estimates
+from simulations.study import Result
+
+ROWS = {
+    "answered with 200": "served",
+    "refused: the queue was full": "refused",
+    "gave up in the queue: timeout": "queue_timeouts",
+    "client hung up": "hung_up",
+    "lost with their replica": "replica_died",
+    "still in at the end": "still_in",
+    "within the objective": "slo_attainment",
+    "wait, mean (s)": "wait_mean_s",
+    "wait, P50 (s)": "wait_p50_s",
+    "wait, P90 (s)": "wait_p90_s",
+    "wait, P95 (s)": "wait_p95_s",
+    "wait, P99 (s)": "wait_p99_s",
+    "  for a cold start, mean (s)": "wait_cold_start_mean_s",
+    "  for other requests, mean (s)": "wait_load_mean_s",
+    "met a cold start": "cold_start_probability",
+    "latency, P50 (s)": "latency_p50_s",
+    "latency, P95 (s)": "latency_p95_s",
+    "cold starts": "cold_starts",
+    "replicas, mean": "replicas_mean",
+    "replicas, peak": "replicas_peak",
+    "replica-seconds starting": "starting_replica_s",
+    "replica-seconds busy": "busy_replica_s",
+    "replica-seconds idle": "idle_replica_s",
+    "replica-seconds draining": "draining_replica_s",
+    "GPU-seconds": "gpu_s",
+    "cost": "cost",
+}
+"""What is told of each figure, in order; those that are 0 everywhere are left out."""
+DIFFERENCES = ("wait, mean (s)", "wait, P95 (s)", "within the objective", "GPU-seconds", "cost")
+SHARES = ("slo_attainment", "cold_start_probability")
+
+
+def figures_text(result: Result) -> str:
+    """Give all figures of one policy by their names."""
+    runs = len(result.replications)
+    head = f"Figures of one run, seed {result.scenario.spec.seed}:" if runs == 1 else f"Figures of {runs} runs, mean:"
+    rows = [f"  {name:32} {_told(name, estimate)}" for name, estimate in result.estimates.items()]
+    return "\n".join([head, *rows, *_note([result])]) + "\n"
+
+
+def comparison_text(results: Sequence[Result]) -> str:
+    """Give several policies side by side, and what each differs by from the first."""
+    runs = min(len(result.replications) for result in results)
+    scenario = results[0].scenario
+    several = f"{runs} runs" if runs > 1 else "one run"
+    head = (
+        f"{scenario.metadata.name}: {len(results)} policies on the same luck, seed {scenario.spec.seed}, {several} each"
+    )
+    known = [result.estimates for result in results]
+    rows = [
+        [label, *(_told(name, each.get(name)) for each in known)]
+        for label, name in ROWS.items()
+        if any(name in each and each[name].mean for each in known)
+    ]
+    table = _table([["", *(result.name for result in results)], *rows])
+    return "\n".join([head, "", *table, "", *_differences(results, runs), *_note(results)])
+
+
+def _differences(results: Sequence[Result], runs: int) -> list[str]:
+    """Tell what the others differ by; on the same luck that is known better than the figures themselves."""
+    first, *others = results
+    paired = [
+        estimates(
+            [
+                {name: ours[name] - theirs[name] for name in ours.keys() & theirs.keys()}
+                for ours, theirs in zip(other.replications[:runs], first.replications[:runs], strict=True)
+            ]
+        )
+        for other in others
+    ]
+    rows = [
+        [label, *(_told(ROWS[label], each.get(ROWS[label]), sign="+") for each in paired)]
+        for label in DIFFERENCES
+        if any(ROWS[label] in each and each[ROWS[label]].mean for each in paired)
+    ]
+    if not rows:
+        return ["No difference in waits, GPU-seconds or cost.", ""]
+    return [f"More or less than {first.name}, run by run:", *_table([["", *(each.name for each in others)], *rows]), ""]
+
+
+def _told(name: str, estimate: Estimate | None, sign: str = "") -> str:
+    """Write a figure with the digits that mean something, and its half width where one is known."""
+    if estimate is None:
+        return "-"
+    by, unit = (100, " %") if name in SHARES else (1, "")
+    mean, half_width = estimate.mean * by, estimate.half_width * by
+    if not isfinite(half_width):
+        return f"{mean:{sign}.{_decimals(mean, 4)}f}{unit}"
+    decimals = _decimals(half_width or mean, 2)
+    return f"{mean:{sign}.{decimals}f}{unit} +- {half_width:.{decimals}f}"
+
+
+def _decimals(value: float, digits: int) -> int:
+    """Give how many decimals show so many significant digits of a value; whole numbers need none."""
+    if value == int(value):
+        return 0
+    return min(max(digits - 1 - floor(log10(abs(value))), 0), 6)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  " + "   ".join([first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]).rstrip()
+        for first, *others in rows
+    ]
+
+
+def _note(results: Sequence[Result]) -> list[str]:
+    several = any(len(result.replications) > 1 for result in results)
+    return ["+-: half width of the 95 % confidence interval.", ""] if several else []
