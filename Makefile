@@ -34,7 +34,7 @@ demo: setup ## the main job on this machine; ARGS="--speed 1" and others: ARGS=-
 bench-gateway: programs
 bench: $(BENCHES) ## every benchmark, or one: make bench-decisions; figures go to build/bench too
 $(BENCHES): bench-%: setup
-	@$(BIN)/python -m benchmarks.$*
+	@$(BIN)/python -m benchmarks.$* $(ARGS)
 
 mutants: setup ## change the algorithms in small ways and list the changes that no test notices; ARGS="algorithms.kpa*"
 	$(BIN)/mutmut run $(ARGS)

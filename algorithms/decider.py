@@ -40,6 +40,11 @@ class Decider:
         self._idle: Decision | None = None
         """The decision of the look before, where it was on an idle service: another idle look changes nothing."""
 
+    @property
+    def rests(self) -> bool:
+        """Whether the last look was at an idle service, and another idle one would change nothing but good time."""
+        return self._idle is not None
+
     def decide(self, look: Look) -> Decision:
         """Take one look in and say how many replicas should be asked for, and why."""
         if self._good_time is not None:

@@ -27,8 +27,9 @@ from autoscaler.kubernetes.scales import Kind
 from autoscaler.kubernetes.store import Change
 from autoscaler.policy import ScalingPolicy
 from autoscaler.policy_files import follow_files
-from autoscaler.ports import Recorder
+from autoscaler.ports import Recorder, ServiceName
 from autoscaler.recorders import DecisionLog
+from autoscaler.resting import Resting
 from autoscaler.roster import Entry, Origins, Roster
 from autoscaler.run import Controller, WakeUps
 from autoscaler.sources.prometheus import PrometheusSource
@@ -37,6 +38,7 @@ from autoscaler.targets.kubernetes import KubernetesTarget, Target
 from autoscaler.validation import read_policies
 
 LEASE = "inflight-controller"
+_CHANGES_WITHIN_S = 0.1
 _log = logging.getLogger(__name__)
 
 
@@ -87,6 +89,7 @@ class ClusterController:
         self._target = target
         self._reporter = reporter
         self._origins = Origins(roster, ("resources", "files"))
+        self._targets_changed = asyncio.Event()
         rng = random.Random()  # noqa: S311 - spreads attempts
         self.policies: Informer[Stored] = Informer(
             api,
@@ -123,7 +126,8 @@ class ClusterController:
         self._gateways_changed()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._election.run())
-            group.create_task(self._reporter.run(self._target.problem))
+            group.create_task(self._reporter.run(self._target))
+            group.create_task(self._follow_targets())
             if self._settings.resources:
                 group.create_task(self.policies.run())
             if self._settings.gateway_label:
@@ -139,7 +143,7 @@ class ClusterController:
     def _files_changed(self, policies: Sequence[ScalingPolicy]) -> None:
         for service, problem in self._origins.set("files", {each.service: Entry(each) for each in policies}).items():
             _log.error("%s: %s", service, problem)
-        self._targets_changed()
+        self._targets_changed.set()
 
     def _policies_changed(self, changes: Sequence[Change[Stored]]) -> None:
         for service, _before, after in changes:
@@ -155,11 +159,16 @@ class ClusterController:
             self._reporter.keep(service, after, problem)
         # Our own writes of status come back too, and change nothing that is followed.
         if any(before is None or after is None or before.resource != after.resource for _, before, after in changes):
-            self._targets_changed()
+            self._targets_changed.set()
 
-    def _targets_changed(self) -> None:
-        entries = self._roster.entries.items()
-        self._target.set_targets({name: target for name, entry in entries if (target := _target(entry)) is not None})
+    async def _follow_targets(self) -> None:
+        """Tell the target what there is to scale; of many changes at once not for each one."""
+        while True:
+            await self._targets_changed.wait()
+            self._targets_changed.clear()
+            targets = {name: _target(entry) for name, entry in self._roster.entries.items()}
+            self._target.set_targets({name: target for name, target in targets.items() if target is not None})
+            await asyncio.sleep(_CHANGES_WITHIN_S)
 
 
 def _logged(log: DecisionLog) -> Callable[[ScalingPolicy, Decider], None]:
@@ -192,14 +201,14 @@ async def cluster_controller(
         ApiError: there is no cluster to talk to.
     """
     rng = random.Random()  # noqa: S311 - spreads attempts
-    wake_ups = WakeUps()
+    wake_ups, resting = WakeUps(), Resting()
     roster = Roster(settings.prometheus, *([_logged(log)] if log else []))
     async with (
         connected(deadline_s=settings.lease.deadline_s) as api,
         # Connections of its own, so that no burst of writes stands before a renewal.
         connected(deadline_s=settings.lease.deadline_s) as api_of_the_lease,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
-        StreamSource(session, clock.now, rng, wake_ups.add) as streams,
+        StreamSource(session, clock.now, rng, wake_ups.add, on_news=resting.disturb) as streams,
     ):
         election = Election(
             api_of_the_lease,
@@ -212,6 +221,11 @@ async def cluster_controller(
             times=settings.lease,
         )
         reporter = Reporter(api, settings.identity, clock.now, election.leads)
+
+        def target_changed(service: ServiceName) -> None:
+            resting.disturb(service)
+            reporter.changed(service)
+
         async with KubernetesTarget(
             api,
             clock.now,
@@ -220,6 +234,7 @@ async def cluster_controller(
             leads=election.leads,
             hold_s=settings.foreign_writer_hold_s,
             on_rival=reporter.rival,
+            on_change=target_changed,
         ) as target:
             whole = ClusterController(
                 settings,
@@ -239,6 +254,7 @@ async def cluster_controller(
                 queries=roster.queries,
                 streams=streams,
                 wake_ups=wake_ups,
+                resting=resting,
                 recorders=[*recorders, reporter.record, *([log] if log else [])],
             )
             try:

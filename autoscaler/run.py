@@ -6,6 +6,7 @@ Rules:
 3. A write that hangs delays its own service only: the others go on being decided.
 4. A Prometheus that hangs delays nobody's tick: see `readings`.
 5. Nothing is decided on what was observed before a write that has begun since: it is observed anew.
+6. A tick over many services is cut into slices, between which wake-ups come first; who rests is left out of it.
 """
 
 import asyncio
@@ -31,9 +32,13 @@ from autoscaler.ports import (
 )
 from autoscaler.readings import Readings
 from autoscaler.recorders import Recording
+from autoscaler.resting import Resting
 
 _PATIENCE = 0.25
 """How much of a tick is spent on waiting for Prometheus."""
+_SLICE = 25
+"""Services that are decided on at a stretch, about a millisecond."""
+_NOTHING_RUNS = Fleet(0, ())
 
 
 class Streams(Protocol):
@@ -41,6 +46,10 @@ class Streams(Protocol):
 
     def known(self) -> int:
         """Give the number of gateways that are known to live."""
+        ...
+
+    def heard(self, now_s: float) -> bool:
+        """Tell whether all of them are heard."""
         ...
 
     def live(self, service: ServiceName, since_s: float, now_s: float) -> Live:
@@ -82,6 +91,7 @@ class Controller:
         queries: Mapping[ServiceName, Query] | None = None,
         streams: Streams | None = None,
         wake_ups: WakeUps | None = None,
+        resting: Resting | None = None,
         recorders: Sequence[Recorder] = (),
     ) -> None:
         """Wire it.
@@ -95,6 +105,7 @@ class Controller:
             queries: how each of these is asked for.
             streams: the gateways' streams.
             wake_ups: filled by whoever reads the streams.
+            resting: is told of every change by target and streams; without it every tick looks at every service.
             recorders: are given every decision, after it was written; one that fails stops nothing.
         """
         self._services = services
@@ -107,6 +118,7 @@ class Controller:
         """What becomes of the records."""
         self._seen_s: dict[ServiceName, float] = {}
         self._wake_ups = wake_ups or WakeUps()
+        self._resting = resting
         self._writing: set[ServiceName] = set()
         self._writes: Counter[ServiceName] = Counter()
         """How many have begun."""
@@ -123,8 +135,9 @@ class Controller:
         never = asyncio.Event()
         tick = floor(self._clock.now() / self._tick_s)
         while True:
-            await self._decide(group, self._services, await self._readings.at_tick(group))
-            self._seen_s = {name: seen_s for name, seen_s in self._seen_s.items() if name in self._services}
+            await self._decide_all(group, await self._readings.at_tick(group))
+            if len(self._seen_s) > len(self._services):
+                self._seen_s = {name: seen_s for name, seen_s in self._seen_s.items() if name in self._services}
             # A timer may go off a rounding error early, which is no reason to tick twice at one point of the grid.
             tick = max(tick, floor(self._clock.now() / self._tick_s)) + 1
             await self._clock.sleep_until(tick * self._tick_s, never)
@@ -137,11 +150,26 @@ class Controller:
                 else:
                     self._wake_ups.add(service)
 
+    async def _decide_all(self, group: asyncio.TaskGroup, readings: Mapping[ServiceName, Reading]) -> None:
+        names = self._awake(readings)
+        for start in range(0, len(names), _SLICE):
+            await self._decide(group, names[start : start + _SLICE], readings)
+            await asyncio.sleep(0)
+
+    def _awake(self, readings: Mapping[ServiceName, Reading]) -> list[ServiceName]:
+        if self._resting is None:
+            return list(self._services)
+        now_s, streams = self._clock.now(), self._streams
+        gateways, heard = (0, False) if streams is None else (streams.known(), streams.heard(now_s))
+        return self._resting.awake(self._services, readings, now_s, gateways=gateways, heard=heard)
+
     async def _decide(
         self, group: asyncio.TaskGroup, names: Iterable[ServiceName], readings: Mapping[ServiceName, Reading]
     ) -> list[ServiceName]:
         """Decide on services; gives those that could not be, because a write of theirs came in between."""
         begun = {name: self._writes[name] for name in names if name in self._services}
+        for name in begun:
+            self._end_rest(name)
         fleets = await self._target.observe(list(begun))
         busy = [name for name in fleets if name in self._writing or self._writes[name] != begun[name]]
         looks = {
@@ -152,11 +180,24 @@ class Controller:
         for taken in step(self._services, looks):
             if taken.order is None:
                 self._record(taken, None)
+                self._settle(taken, looks[taken.service][1])
             else:
                 self._writing.add(taken.service)
                 self._writes[taken.service] += 1
                 group.create_task(self._write(taken))
         return busy
+
+    def _end_rest(self, name: ServiceName) -> None:
+        """Show a service that has rested the time of its rest."""
+        past = self._resting.wake(name) if self._resting else None
+        if past is not None:
+            self._seen_s[name] = past.now_s
+            for taken in step(self._services, {name: (past, _NOTHING_RUNS)}):
+                self._record(taken, None)
+
+    def _settle(self, taken: Step, fleet: Fleet) -> None:
+        if self._resting is not None:
+            self._resting.settle(taken.service, self._services[taken.service], taken.look, fleet)
 
     def _look(self, name: ServiceName, fleet: Fleet, reading: Reading | None) -> Look:
         now_s = self._clock.now()

@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     problems: list[BaseException] = []
     try:
-        asyncio.run(_run(arguments))
+        asyncio.run(serve(arguments))
     except* (DocumentError, ApiError, OSError) as group:
         problems += _flat(group)
     for problem in problems:
@@ -121,9 +121,10 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     )
 
 
-async def _run(arguments: argparse.Namespace) -> None:
+async def serve(arguments: argparse.Namespace, *more: Recorder) -> None:
+    """Run until SIGTERM or Ctrl-C, with recorders besides the usual ones; raises what keeps it from starting."""
     latest, metrics = Latest(), ControllerMetrics()
-    recorders: list[Recorder] = [OnChange(log_changes), latest, metrics]
+    recorders: list[Recorder] = [OnChange(log_changes), latest, metrics, *more]
     async with AsyncExitStack() as stack:
         log = stack.enter_context(_decision_log(arguments.decisions)) if arguments.decisions else None
         whole, controller = await stack.enter_async_context(

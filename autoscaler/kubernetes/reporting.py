@@ -11,7 +11,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable
 from math import ceil, inf
-from typing import Any
+from typing import Any, Protocol
 
 from autoscaler.kubernetes.client import Api, ApiError
 from autoscaler.kubernetes.conditions import Facts, matters, status
@@ -27,6 +27,18 @@ _EVERY_S = 1.0
 _LATER_S = 15.0
 """After this a count alone is written, or what could not be."""
 _log = logging.getLogger(__name__)
+
+
+class Targets(Protocol):
+    """What is scaled, as far as a status speaks of it."""
+
+    def problem(self, service: ServiceName) -> str:
+        """Say why a service's target cannot be observed; empty if it can."""
+        ...
+
+    def trouble(self) -> str:
+        """Say what keeps many of them from being observed; each problem that changes with it need not be told."""
+        ...
 
 
 class Reporter:
@@ -52,6 +64,9 @@ class Reporter:
         self._due: dict[ServiceName, float] = {}
         """When to see whether a status has to be written."""
         self._problems: dict[ServiceName, str] = {}
+        self._trouble = ""
+        self._unsure: set[ServiceName] = set()
+        """Services whose problem may have become another one."""
         self._led = False
         self._limits: defaultdict[ServiceName, EventLimit] = defaultdict(EventLimit)
         self._events: asyncio.Queue[tuple[ServiceName, Event]] = asyncio.Queue()
@@ -63,13 +78,22 @@ class Reporter:
         if before is not None and before.resource == policy.resource:
             return
         self._invalid[service] = problem
+        self._unsure.add(service)
         self._due[service] = self._now()
         if problem:
             self._tell(service, Event("InvalidPolicy", problem, warning=True))
 
     def forget(self, service: ServiceName) -> None:
         """Report on a policy that is gone no more."""
-        for known in (self._stored, self._invalid, self._records, self._written, self._written_s, self._limits):
+        for known in (
+            self._stored,
+            self._invalid,
+            self._records,
+            self._written,
+            self._written_s,
+            self._limits,
+            self._problems,
+        ):
             known.pop(service, None)
 
     def record(self, record: Record) -> None:
@@ -89,11 +113,15 @@ class Reporter:
         """Take in that another writer has shown."""
         self._tell(service, Event("ForeignWriter", what, warning=True))
 
-    async def run(self, problem_of: Callable[[ServiceName], str]) -> None:
-        """Write until cancelled; `problem_of` says why a service's target cannot be observed."""
+    def changed(self, service: ServiceName) -> None:
+        """Take in that what is known of a service's target has changed."""
+        self._unsure.add(service)
+
+    async def run(self, targets: Targets) -> None:
+        """Write until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._post_events())
-            group.create_task(self._write_statuses(problem_of))
+            group.create_task(self._write_statuses(targets))
 
     def _tell(self, service: ServiceName, event: Event) -> None:
         if service in self._stored and self._leads() and self._limits[service].allows(event, self._now()):
@@ -114,27 +142,29 @@ class Reporter:
             except ApiError as error:
                 _log.warning("event %s of %s not written: %s", event.reason, service, error)
 
-    async def _write_statuses(self, problem_of: Callable[[ServiceName], str]) -> None:
+    async def _write_statuses(self, targets: Targets) -> None:
         while True:
             await asyncio.sleep(_EVERY_S)
-            self._notice(problem_of)
+            self._notice(targets)
             for service in [service for service, due_s in self._due.items() if due_s <= self._now()]:
                 del self._due[service]
                 if service in self._stored and self._leads():
                     await self._write_status(service, self._stored[service])
 
-    def _notice(self, problem_of: Callable[[ServiceName], str]) -> None:
+    def _notice(self, targets: Targets) -> None:
         """See what no record tells: targets that cannot be observed, and that we have begun to lead."""
-        now_s = self._now()
-        problems = {service: problem_of(service) for service in self._stored}
+        now_s, trouble = self._now(), targets.trouble()
         begins, self._led = self._leads() and not self._led, self._leads()
         if begins:
             # Since we led last, another one may have written.
             self._written.clear()
-        for service, problem in problems.items():
-            if begins or problem != self._problems.get(service):
+        unsure = self._stored.keys() if begins or trouble != self._trouble else self._unsure & self._stored.keys()
+        for service in unsure:
+            problem = targets.problem(service)
+            if begins or problem != self._problems.get(service, ""):
                 self._due[service] = now_s
-        self._problems = problems
+            self._problems[service] = problem
+        self._trouble, self._unsure = trouble, set()
 
     async def _write_status(self, service: ServiceName, stored: Stored) -> None:
         before, now_s = self._written.get(service) or stored.status, self._now()

@@ -69,11 +69,15 @@ class ScaleWatch:
 
     def problem(self, name: str) -> str:
         """Say why the scale of a followed object is not known, or may be old; empty if it is known."""
-        if self._informer is None:
-            return self._problem
-        if self._informer.synced.is_set() and self._informer.store.get(f"{self._kind.namespace}/{name}") is None:
+        watched = self._informer
+        if watched and watched.synced.is_set() and watched.store.get(f"{self._kind.namespace}/{name}") is None:
             return f"{self._kind.kind} {self._kind.namespace}/{name} does not exist"
-        return self._informer.problem
+        return self.trouble
+
+    @property
+    def trouble(self) -> str:
+        """Why no scale at all is known, or may be old; empty if all is well."""
+        return self._problem if self._informer is None else self._informer.problem
 
     async def run(self) -> None:
         """Follow until cancelled."""

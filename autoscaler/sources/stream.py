@@ -31,7 +31,8 @@ class StreamSource:
         session: how to get there; its connector must allow one connection to each gateway.
         now: gives the controller's time.
         rng: spreads reconnections, so that a restarted gateway does not meet all controllers at once.
-        on_rise: is called at once with a service that cannot wait for the next tick (see `Tally.take`).
+        on_rise: is called at once with a service that cannot wait for the next tick (see `tally.Heard`).
+        on_news: is called with a service of which anything new is said.
         silent_s: a gateway not heard for longer than this makes sums partial, and its connection is made anew.
         history_s: how far back `live` can look.
         max_line_bytes: a gateway whose line is longer is garbled.
@@ -44,6 +45,7 @@ class StreamSource:
         rng: random.Random,
         on_rise: Callable[[ServiceName], None],
         *,
+        on_news: Callable[[ServiceName], None] = lambda _service: None,
         silent_s: float = 3.0,
         history_s: float = 60.0,
         max_line_bytes: int = 16 * 2**20,
@@ -52,6 +54,7 @@ class StreamSource:
         self._now = now
         self._rng = rng
         self._on_rise = on_rise
+        self._on_news = on_news
         self._silent_s = silent_s
         self._max_line_bytes = max_line_bytes
         self._tally = Tally(silent_s, history_s)
@@ -88,6 +91,10 @@ class StreamSource:
     def known(self) -> int:
         """Count the gateways that are known to live."""
         return len(self._listeners)
+
+    def heard(self, now_s: float) -> bool:
+        """Tell whether all gateways are heard."""
+        return self._tally.heard_all(now_s)
 
     def live(self, service: ServiceName, since_s: float, now_s: float) -> Live:
         """Give what is heard of one service; its mean, and what passed, are of `(since_s, now_s]`."""
@@ -140,5 +147,8 @@ class StreamSource:
         return "it closed the stream"
 
     def _take(self, address: str, line: bytes) -> None:
-        for service in self._tally.take(address, line, self._now()):
+        heard = self._tally.take(address, line, self._now())
+        for service in heard.news:
+            self._on_news(service)
+        for service in heard.urgent:
             self._on_rise(service)

@@ -9,7 +9,7 @@ Rules:
 
 import math
 from bisect import bisect_right
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -19,6 +19,16 @@ from autoscaler.sources.inflight_lines import Count, GarbledLineError, Line, par
 _MOST_DRIFT = 1e-3
 """How many seconds in a second two clocks may drift apart; one that is set right slowly does 5e-4."""
 _NOTHING = Count(queued=0, running=0, seconds_total=0.0, pods={}, holding_pass=0, passed_total=0)
+
+
+class Heard(NamedTuple):
+    """What a line brought."""
+
+    urgent: Sequence[ServiceName]
+    """Services that cannot wait for the next tick: their queue grew, their requests in flight rose from zero, or
+    uncounted requests have begun to be held."""
+    news: Sequence[ServiceName]
+    """Services of which it says anything but what was known and nothing in flight."""
 
 
 class Tally:
@@ -50,11 +60,8 @@ class Tally:
         """Note why a connection ended; what was said on it is believed until it is too old."""
         self._gateways[address].problem = why
 
-    def take(self, address: str, line: bytes, at_s: float) -> list[ServiceName]:
-        """Take a line in and name the services that cannot wait for the next tick.
-
-        Those are the ones whose queue grew, whose requests in flight rose from zero, or where uncounted requests have
-        begun to be held.
+    def take(self, address: str, line: bytes, at_s: float) -> Heard:
+        """Take a line in and name the services that it is about.
 
         Raises:
             GarbledLineError: nothing that this gateway said is believed until its next whole state.
@@ -63,14 +70,15 @@ class Tally:
         before = self._heard(at_s)
         try:
             parsed = parse_line(line)
-            old = [_urgency(service, before) for service in parsed.services]
+            news = [name for name, count in parsed.services.items() if _is_news(count, gateway.count(name))]
+            old = [_urgency(service, before) for service in news]
             gateway.take(parsed, at_s)
         except GarbledLineError:
             gateway.heard_s = -math.inf
             raise
         after = self._heard(at_s)
-        new = [_urgency(service, after) for service in parsed.services]
-        return [service for service, o, n in zip(parsed.services, old, new, strict=True) if _cannot_wait(o, n)]
+        new = [_urgency(service, after) for service in news]
+        return Heard([service for service, o, n in zip(news, old, new, strict=True) if _cannot_wait(o, n)], news)
 
     def readings(self, services: Iterable[ServiceName], now_s: float) -> dict[ServiceName, Reading]:
         """Give queued and running requests of each service, as the gateways said last."""
@@ -101,6 +109,10 @@ class Tally:
         heard = self._heard(now_s)
         passed = sum(gateway.passed(service, since_s) for gateway in heard)
         return passed + sum(gateway.count(service).holding_pass for gateway in heard)
+
+    def heard_all(self, now_s: float) -> bool:
+        """Tell whether all known gateways are heard, and there is one."""
+        return not self._missing(now_s)
 
     def pods(self, service: ServiceName) -> dict[str, int]:
         """Give the running requests of each pod; of a silent gateway its last word, as its pods may still be busy."""
@@ -286,6 +298,11 @@ def _reading(service: ServiceName, heard: Iterable[_Gateway], missing: str, samp
     if known:
         return Reading(float(sum(known)), sampled_s, len(known), missing)
     return Reading(None, sampled_s, problem=missing or f"no gateway knows {service}; is its policy loaded there?")
+
+
+def _is_news(count: Count, known: Count) -> bool:
+    """Tell whether a count says more than that nothing goes on, as before."""
+    return bool(count.inflight or count.holding_pass) or count._replace(seconds_total=known.seconds_total) != known
 
 
 class _Urgency(NamedTuple):

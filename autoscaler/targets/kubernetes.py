@@ -67,6 +67,7 @@ class KubernetesTarget:
         leads: tells whether this replica of the controller may write now.
         hold_s: how long it must be quiet after another writer.
         on_rival: is told of another writer, with its name and the number it wrote.
+        on_change: is told of a service that is new, or whose scale was read or is gone.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class KubernetesTarget:
         leads: Callable[[], bool] = lambda: True,
         hold_s: float = 300.0,
         on_rival: Callable[[ServiceName, str], None] = lambda _service, _what: None,
+        on_change: Callable[[ServiceName], None] = lambda _service: None,
     ) -> None:
         self._api = api
         self._now = now
@@ -87,6 +89,7 @@ class KubernetesTarget:
         self._leads = leads
         self._hold_s = hold_s
         self._on_rival = on_rival
+        self._on_change = on_change
         self._services: dict[ServiceName, _Service] = {}
         self._scaling: dict[tuple[Kind, str], list[ServiceName]] = {}
         """Services by what they scale, the owner first."""
@@ -121,6 +124,7 @@ class KubernetesTarget:
         for name, service in self._services.items():
             if before.get(name) is not service:
                 self._watch(service).tell(service.target.name)
+                self._on_change(name)
 
     def _settle_owners(self) -> None:
         self._scaling = {}
@@ -144,6 +148,14 @@ class KubernetesTarget:
         if known is None:
             return f"{service} is no service of this target"
         return self._watch(known).problem(known.target.name) or self._pods[known.target.kind.namespace].problem
+
+    def trouble(self) -> str:
+        """Say what keeps all services of some kind or namespace from being observed; empty if nothing does."""
+        troubles = [
+            *(watch.trouble for _, watch in self._scales.items()),
+            *(pods.problem for _, pods in self._pods.items()),
+        ]
+        return "; ".join(filter(None, troubles))
 
     def _fleet(self, name: ServiceName, service: _Service) -> Fleet | None:
         pods = self._pods[service.target.kind.namespace]
@@ -173,6 +185,7 @@ class KubernetesTarget:
     def _seen(self, kind: Kind, name: str, scale: Scale | None) -> None:
         for service in self._scaling.get((kind, name), ()):
             self._seen_by(service, self._services[service], scale)
+            self._on_change(service)
 
     def _seen_by(self, name: ServiceName, service: _Service, scale: Scale | None) -> None:
         if scale is None:

@@ -198,7 +198,8 @@ def attached(kubeconfig: Path) -> ControlPlane:
 
 
 def _named(config: dict[str, Any], kind: str, name: str) -> dict[str, Any]:
-    return {each["name"]: each[kind] for each in config[f"{kind}s"]}[name]
+    found: dict[str, Any] = {each["name"]: each[kind] for each in config[f"{kind}s"]}[name]
+    return found
 
 
 def _built() -> Path:

@@ -136,7 +136,7 @@ class LiveWorld:
         }
         services = {self.setup.service: state}
         line = {"gateway": "g", "started": 0.0, "at": self.told_s, "services": services}
-        for service in self.tally.take(GATEWAY, json.dumps(line).encode(), self.told_s):
+        for service in self.tally.take(GATEWAY, json.dumps(line).encode(), self.told_s).urgent:
             self.wake_ups.add(service)
 
     def known(self):

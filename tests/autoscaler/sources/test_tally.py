@@ -34,11 +34,11 @@ def read(tally, now_s, service=A):
 def whole(tally, address, services, at_s, *, gateway=None, started=1.0):
     """Give a gateway's first line on a new connection."""
     tally.connected(address)
-    return tally.take(address, line(services, gateway or address, started), at_s)
+    return tally.take(address, line(services, gateway or address, started), at_s).urgent
 
 
 def change(tally, address, services, at_s):
-    return tally.take(address, line(services, address), at_s)
+    return tally.take(address, line(services, address), at_s).urgent
 
 
 def test_without_gateways_nothing_is_known():

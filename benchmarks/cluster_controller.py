@@ -1,0 +1,54 @@
+"""`autoscaler run` with one recorder more, which says when things happened: what nothing outside can see.
+
+Each line of its file is a JSON object: a service with the moments of its look and of the answer to its write, or
+`all_s`, the moment at which every service had been decided on. Times are Unix times in seconds.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import TextIO
+
+from autoscaler.clock import SystemClock
+from autoscaler.commands import run
+from autoscaler.ports import Record, ServiceName
+
+
+class Moments:
+    """A recorder; `number` is how many services there are."""
+
+    def __init__(self, file: TextIO, number: int) -> None:
+        self._file = file
+        self._number = number
+        self._clock = SystemClock()
+        self._decided: set[ServiceName] = set()
+
+    def __call__(self, record: Record) -> None:
+        """Take a decision in."""
+        if len(self._decided) < self._number:
+            self._decided.add(record.service)
+            if len(self._decided) == self._number:
+                self._write(all_s=self._clock.now())
+        if record.outcome is not None:
+            self._write(service=record.service, looked_s=record.look.now_s, answered_s=self._clock.now())
+
+    def _write(self, **line: object) -> None:
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+
+
+async def _serve(path: Path, number: int, arguments: argparse.Namespace) -> None:
+    with path.open("w") as file:
+        await run.serve(arguments, Moments(file, number))
+
+
+def main() -> None:
+    """Run; the first argument is the file, the second the number of services, the others those of `autoscaler run`."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    parser = argparse.ArgumentParser()
+    run.add_arguments(parser)
+    path, number, *options = sys.argv[1:]
+    asyncio.run(_serve(Path(path), int(number), parser.parse_args(options)))

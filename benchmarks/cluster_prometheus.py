@@ -1,0 +1,62 @@
+"""A stand-in for Prometheus that answers at once, so that what is measured is the controller."""
+
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from autoscaler.ports import ServiceName
+
+_NOW = "1700000000.123"
+"""Stands for the time in prepared answers; it is as long as a time is."""
+
+
+class StubPrometheus:
+    """Knows a number for each service, fresh and from one gateway; counts who asked how often.
+
+    Who asks is told by the first part of the path: `http://HOST:PORT/NAME` is the server that NAME is given.
+    """
+
+    def __init__(self, services: Sequence[ServiceName]) -> None:
+        self._values = dict.fromkeys(services, 0)
+        self._answer = b""
+        self.asked: Counter[str] = Counter()
+
+    def set(self, service: ServiceName, value: int) -> None:
+        """Have so many requests in flight from now on."""
+        self._values[service] = value
+        self._answer = b""
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Answer any query with all that there is to say."""
+        self.asked[request.match_info["who"]] += 1
+        if not self._answer:
+            self._answer = _prepared(self._values.items())
+        body = self._answer.replace(_NOW.encode(), f"{time.time():.3f}".encode())
+        return web.Response(body=body, content_type="application/json")
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[str]:
+        """Serve while the block runs, and give the base address."""
+        app = web.Application()
+        app.router.add_post("/{who}/api/v1/query", self.answer)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        finally:
+            await runner.cleanup()
+
+
+def _prepared(values: Iterable[tuple[ServiceName, int]]) -> bytes:
+    elements = [
+        f'{{"metric":{{"f":"{kind}","namespace":"{namespace}","service":"{name}"}},"value":[{_NOW},"{text}"]}}'
+        for service, value in values
+        for namespace, name in [service.split("/")]
+        for kind, text in (("value", value), ("oldest", _NOW), ("series", 1))
+    ]
+    body = f'{{"status":"success","data":{{"resultType":"vector","result":[{",".join(elements)}]}}}}'
+    return body.encode()
