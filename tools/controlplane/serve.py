@@ -41,12 +41,13 @@ CONTROLLERS = (
     "statefulset-controller",
     "validatingadmissionpolicy-status-controller",
 )
-NODE = {
+NODE: dict[str, Any] = {
     "apiVersion": "v1",
     "kind": "Node",
     "metadata": {"name": "loopback", "labels": {"kubernetes.io/hostname": "loopback", "kubernetes.io/os": "linux"}},
     "spec": {"podCIDR": "127.1.0.0/24"},
     "status": {
+        "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
         "allocatable": (room := {"cpu": "64", "memory": "512Gi", "pods": "250", "nvidia.com/gpu": "64"}),
         "capacity": room,
     },
@@ -103,14 +104,16 @@ class Api:
 
 
 @contextmanager
-def control_plane(folder: Path, cold_start_s: float, exit_s: float) -> Iterator[dict[str, str]]:
+def control_plane(
+    folder: Path, cold_start_s: float, exit_s: float, forward_to: int | None = None
+) -> Iterator[dict[str, str]]:
     """Run the control plane while the context lasts, and say where everything is.
 
     The programs start in the order in which they need each other and stop in the reverse: without etcd the API server's
     graceful stop hangs.
     """
     binaries = control_plane_programs()
-    ports = _free_ports(3)
+    ports = _free_ports(4)
     api = Api(folder, ports[0], secrets.token_hex(), secrets.token_hex())
     admin = api.kubeconfig("admin", api.admin)
     machinery = api.kubeconfig("machinery", api.machinery)
@@ -124,8 +127,8 @@ def control_plane(folder: Path, cold_start_s: float, exit_s: float) -> Iterator[
         _until(lambda: api.request("/api/v1/namespaces/default"), server)
         start("kube-controller-manager", *_controller_manager(machinery))
         start("kube-scheduler", *_serving_nothing(machinery))
-        start("kwok", *_kwok(api, machinery, cold_start_s, exit_s))
-        api.request("/api/v1/nodes", NODE)
+        start("kwok", *_kwok(api, machinery, _kubelet(cold_start_s, exit_s, forward_to), ports[3]))
+        api.request("/api/v1/nodes", _node(ports[3]))
         _until(lambda: _ready(api), server)
         yield {
             "url": api.url,
@@ -188,15 +191,28 @@ def _controller_manager(kubeconfig: Path) -> list[str]:
     ]
 
 
-def _kwok(api: Api, kubeconfig: Path, cold_start_s: float, exit_s: float) -> list[str]:
-    stages = (
-        (HERE / "kubelet.yaml").read_text().replace("EXIT_S", f"{exit_s}").replace("COLD_START_S", f"{cold_start_s}")
-    )
+def _kubelet(cold_start_s: float, exit_s: float, forward_to: int | None) -> str:
+    stages = (HERE / "kubelet.yaml").read_text()
+    stages = stages.replace("EXIT_S", f"{exit_s}").replace("COLD_START_S", f"{cold_start_s}")
+    if forward_to is None:
+        return stages
+    forwards = [{"target": {"address": "127.0.0.1", "port": forward_to}}]
+    rule = {"apiVersion": "kwok.x-k8s.io/v1alpha1", "kind": "ClusterPortForward", "metadata": {"name": "all"}}
+    return f"{stages}\n---\n{json.dumps({**rule, 'spec': {'forwards': forwards}})}\n"
+
+
+def _node(kubelet_port: int) -> dict[str, Any]:
+    endpoints = {"kubeletEndpoint": {"Port": kubelet_port}}
+    return {**NODE, "status": {**NODE["status"], "daemonEndpoints": endpoints}}
+
+
+def _kwok(api: Api, kubeconfig: Path, stages: str, port: int) -> list[str]:
     return [
         f"--kubeconfig={kubeconfig}",
         f"--config={_written(api.folder / 'kubelet.yaml', stages)}",
         "--manage-all-nodes=true",
         "--node-lease-duration-seconds=0",
+        f"--server-address=127.0.0.1:{port}",
     ]
 
 
@@ -259,11 +275,12 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, help="where logs and keys go (default: a new temporary folder)")
     parser.add_argument("--cold-start-s", type=float, default=3.0, help="from a pod's start until it is Ready")
     parser.add_argument("--exit-s", type=float, default=1.0, help="from a pod's deletion until it is gone")
+    parser.add_argument("--forward-to", type=int, metavar="PORT", help="of loopback: where kubectl port-forward leads")
     options = parser.parse_args()
     folder = (options.folder or Path(tempfile.mkdtemp(prefix="inflight-"))).absolute()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
-    with control_plane(folder, options.cold_start_s, options.exit_s) as facts:
+    with control_plane(folder, options.cold_start_s, options.exit_s, options.forward_to) as facts:
         sys.stdout.write(json.dumps(facts) + "\n")
         sys.stdout.flush()
         while os.read(sys.stdin.fileno(), 4096):
