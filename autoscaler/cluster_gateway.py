@@ -2,8 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from autoscaler.app import gateway_services
 from autoscaler.gateway.config import GatewayService
@@ -15,20 +16,19 @@ from autoscaler.kubernetes.policies import POLICIES, Stored, stored
 from autoscaler.kubernetes.scales import Kind
 from autoscaler.kubernetes.store import Change
 from autoscaler.policy import ScalingPolicy
+from autoscaler.policy_files import follow_files
 from autoscaler.ports import ServiceName
+from autoscaler.validation import read_policies
 
 
 class ClusterServices:
-    """Follows the policies of a cluster for a gateway; made by `cluster_services`."""
+    """The policies as they are now, and the pods of a cluster; made by `cluster_services` and `file_services`."""
 
-    def __init__(self, api: Api, namespace: str) -> None:
+    def __init__(self, api: Api, rng: random.Random) -> None:
         self._api = api
-        self._rng = random.Random()  # noqa: S311 - spreads attempts
+        self._rng = rng
         self._policies: dict[ServiceName, ScalingPolicy] = {}
         self._changed = asyncio.Event()
-        self.informer: Informer[Stored] = Informer(
-            api, POLICIES.collection(namespace), stored, self._rng, on_change=self._take
-        )
 
     def load(self) -> Mapping[str, GatewayService]:
         """Give the services as they are now."""
@@ -43,7 +43,13 @@ class ClusterServices:
                 watch.set_services(self._backings())
                 await self._changed.wait()
 
-    def _take(self, changes: Sequence[Change[Stored]]) -> None:
+    def set(self, policies: Iterable[ScalingPolicy]) -> None:
+        """Follow exactly these from now on."""
+        self._policies = {policy.service: policy for policy in policies}
+        self._changed.set()
+
+    def take(self, changes: Sequence[Change[Stored]]) -> None:
+        """Follow what has changed of the custom resources."""
         for service, before, after in changes:
             if after is None:
                 self._policies.pop(service, None)
@@ -68,9 +74,14 @@ def _backing(policy: ScalingPolicy) -> Backing | None:
     return Backing(kind, reference.name, traffic.port)
 
 
+def need_pods(policies: Iterable[ScalingPolicy]) -> list[ServiceName]:
+    """Name the services whose pods have to be watched; those of all others are in the document."""
+    return [policy.service for policy in policies if _backing(policy) is not None]
+
+
 @asynccontextmanager
 async def cluster_services(namespace: str) -> AsyncIterator[ClusterServices]:
-    """Connect, and give the services when all policies have been read once.
+    """Connect, and give the services of the custom resources when all have been read once.
 
     Args:
         namespace: where policies are read; empty is all.
@@ -78,11 +89,39 @@ async def cluster_services(namespace: str) -> AsyncIterator[ClusterServices]:
     Raises:
         ApiError: there is no cluster to talk to.
     """
-    async with connected() as api, asyncio.TaskGroup() as group:
-        services = ClusterServices(api, namespace)
-        task = group.create_task(services.informer.run())
-        try:
-            await services.informer.synced.wait()
+    rng = random.Random()  # noqa: S311 - spreads attempts
+    async with connected() as api:
+        services = ClusterServices(api, rng)
+        policies: Informer[Stored] = Informer(api, POLICIES.collection(namespace), stored, rng, on_change=services.take)
+        async with _beside(policies.run()):
+            await policies.synced.wait()
             yield services
-        finally:
-            task.cancel()
+
+
+@asynccontextmanager
+async def file_services(file: Path) -> AsyncIterator[ClusterServices]:
+    """Connect, and give the services of a file, which is read again when it changes.
+
+    Raises:
+        DocumentError: the file cannot be used.
+        ApiError: there is no cluster to talk to.
+    """
+    async with connected() as api:
+        services = ClusterServices(api, random.Random())  # noqa: S311 - spreads attempts
+        services.set(read_policies([file]))
+        async with _beside(follow_files([file], services.set)):
+            yield services
+
+
+@asynccontextmanager
+async def _beside(running: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run beside the block what has no end; of the two, the error of the one that fails comes out."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(running)
+            try:
+                yield
+            finally:
+                task.cancel()
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None

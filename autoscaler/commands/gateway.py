@@ -1,8 +1,8 @@
 """Hold, queue and route requests: never more to a pod than its concurrency, held while nothing runs.
 
-With --config FILE the services are ScalingPolicy documents in which `backends: [host:port, ...]` stands in place of
-`scaleTargetRef`; the file is read again when it changes, and no request is lost by that. Without it the services are
-the ScalingPolicy resources of the cluster, and their pods are watched.
+Services are the ScalingPolicy documents of --config FILE, which is read again when it changes, with no request lost by
+that; or, without it, the ScalingPolicy resources of the cluster. A service with `backends: [host:port, ...]` has just
+these; of any other the pods of its `scaleTargetRef` are watched, which takes a cluster.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 import uvloop
 
 from autoscaler.app import gateway_services
-from autoscaler.cluster_gateway import cluster_services
+from autoscaler.cluster_gateway import cluster_services, file_services, need_pods
 from autoscaler.documents import DocumentError
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.proxy import Gateway
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         with _request_log(arguments.request_log) as on_ended:
             key = _cookie_key(arguments.cookie_key)
             build = partial(Gateway, key=key, trusted_proxies=arguments.trusted_proxies, on_ended=on_ended)
-            uvloop.run((_in_cluster if arguments.config is None else _from_file)(arguments, build))
+            uvloop.run(_serve(arguments, build))
     except (DocumentError, ApiError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -89,17 +89,19 @@ def _request_log(path: Path | None) -> Iterator[OnEnded | None]:
         yield RequestLog(file)
 
 
-async def _from_file(arguments: argparse.Namespace, build: Build) -> None:
-    config: Path = arguments.config
-
-    def load() -> Mapping[str, GatewayService]:
-        return gateway_services(read_policies([config]))
-
+async def _serve(arguments: argparse.Namespace, build: Build) -> None:
     ports = arguments.port, arguments.metrics_port
-    await serve(load, port=ports[0], metrics_port=ports[1], config=config, build=build)
-
-
-async def _in_cluster(arguments: argparse.Namespace, build: Build) -> None:
-    ports = arguments.port, arguments.metrics_port
-    async with cluster_services(arguments.namespace) as services:
+    config: Path | None = arguments.config
+    if config is not None and not need_pods(read_policies([config])):
+        await serve(partial(_load, config), port=ports[0], metrics_port=ports[1], config=config, build=build)
+        return
+    async with cluster_services(arguments.namespace) if config is None else file_services(config) as services:
         await serve(services.load, port=ports[0], metrics_port=ports[1], follow=services.follow, build=build)
+
+
+def _load(config: Path) -> Mapping[str, GatewayService]:
+    policies = read_policies([config])
+    if services := need_pods(policies):
+        # Nobody would tell of its pods, and requests would wait for ever.
+        raise ValueError(f"{config}: {services[0]} has no backends; to watch pods, start the gateway anew")
+    return gateway_services(policies)
