@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from control_plane import RefusedError
+from kubectl import apply, kubectl, objects
 
 from autoscaler.validation import read_policies
 
@@ -26,31 +27,6 @@ IN_THE_CLUSTER_AS_A_WHOLE = {
     *("Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"),
     *("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"),
 }
-
-
-def kubectl(control_plane, *arguments, account=None, body=None):
-    """Run kubectl and return what it printed; a failure shows what it said."""
-    told = subprocess.run(
-        ["kubectl", *arguments],
-        env=control_plane.environment(account),
-        input=body,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if told.returncode:
-        raise RefusedError(told.returncode, told.stderr)
-    return told.stdout
-
-
-def objects(control_plane, folder):
-    return list(yaml.safe_load_all(kubectl(control_plane, "kustomize", str(folder))))
-
-
-def apply(control_plane, folder, *options):
-    told = kubectl(control_plane, "apply", "--server-side", "--force-conflicts", "-k", str(folder), *options)
-    assert "Warning" not in told
-    return told
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,198 @@
+"""An installation of the shipped manifests in which the containers really run: as processes, for KWOK starts none.
+
+The manifests are copied with other port numbers, since all pods are on this machine. All else is as it is shipped: each
+process has its container's arguments, acts as its pod's account and nothing more, listens at its pod's address where it
+can, and counts as started when its probes answer.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cluster_kit import free_port
+
+MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
+OWN = "inflight-system"
+PODS = {"inflight-controller": 2, "inflight-gateway": 1}
+PATIENCE_S = 90
+"""Programs start side by side on a machine that may be busy."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What stands in the copy in place of the shipped numbers."""
+
+    controller: int = field(default_factory=free_port)
+    gateway: int = field(default_factory=free_port)
+    metrics: int = field(default_factory=free_port)
+    service: int = field(default_factory=free_port)
+
+    def in_place_of(self, file: Path) -> dict[str, int]:
+        http = self.controller if "controller" in file.parts else self.gateway
+        return {"8080": http, "9090": self.metrics, "7860": self.service}
+
+
+def copied(folder: Path, ports: Ports, namespace: str = "") -> Path:
+    """Copy the manifests with other ports and, where one is given, another namespace than `default`."""
+    target = Path(shutil.copytree(MANIFESTS, folder / "manifests"))
+    for file in target.rglob("*.yaml"):
+        other = ports.in_place_of(file.relative_to(target))
+        text = re.sub(r"\b(8080|9090|7860)\b", lambda found, other=other: str(other[found[0]]), file.read_text())
+        file.write_text(text.replace("namespace: default", f"namespace: {namespace}") if namespace else text)
+    return target
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container of one pod, and what a kubelet would give to it."""
+
+    pod: str
+    address: str
+    spec: dict[str, Any]
+    account: Path
+    """A kubeconfig."""
+    namespace: str
+    mounts: dict[str, Path]
+    """Local folders by the paths at which the container finds them."""
+
+    @property
+    def arguments(self) -> list[str]:
+        return self.spec["args"]
+
+    def probe(self, kind: str) -> str:
+        request = self.spec[kind]["httpGet"]
+        port = next(each["containerPort"] for each in self.spec["ports"] if each["name"] == request["port"])
+        return f"http://{self.address}:{port}{request['path']}"
+
+
+Launch = Callable[[Container], tuple[list[str], dict[str, str]]]
+"""Gives command and environment."""
+
+
+def as_process(container: Container) -> tuple[list[str], dict[str, str]]:
+    """Start the program of this clone."""
+    arguments = container.arguments
+    for path, folder in container.mounts.items():
+        arguments = [each.replace(path, str(folder)) for each in arguments]
+    environment = {
+        **os.environ,
+        "KUBECONFIG": str(container.account),
+        "INFLIGHT_OWN_NAMESPACE": container.namespace,
+        "INFLIGHT_HOST": container.address,
+        "INFLIGHT_TICK": "0.5s",
+    }
+    return [sys.executable, "-m", "autoscaler.cli", *arguments], environment
+
+
+class Containers:
+    """The containers of controller and gateway, from `start` until the end of the block; each must then end well."""
+
+    def __init__(self, control_plane, namespace: str, folder: Path, launch: Launch = as_process) -> None:
+        self._control_plane = control_plane
+        self._namespace = namespace
+        self._folder = folder
+        self._launch = launch
+        self._stack = ExitStack()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.__exit__(*error)
+
+    def start(self) -> None:
+        """Start all, and wait until each is alive and ready."""
+        containers = [self._container(pod) for pod in self._pods()]
+        for container in containers:
+            self._start(container)
+        for container in containers:
+            for kind in ("livenessProbe", "readinessProbe"):
+                _answers(container.probe(kind), self._folder / f"{container.pod}.log")
+
+    def start_model(self, port: int) -> None:
+        """Start what answers for the pods of every service, whatever their address."""
+        options = ["--host=0.0.0.0", f"--port={port}", "--service-time=0.1"]
+        log = self._run("model", [sys.executable, "-m", "autoscaler.demo.standin", *options], dict(os.environ))
+        _answers(f"http://127.0.0.1:{port}/sdapi/v1/progress", log)
+
+    def folder_of(self, config_map: str) -> Path:
+        """Give the local folder in which a ConfigMap is mounted."""
+        return self._folder / config_map
+
+    def _pods(self) -> list[dict[str, Any]]:
+        def all_there(found):
+            names = [each["metadata"]["labels"].get("app.kubernetes.io/name") for each in _addressed(found)]
+            return all(names.count(name) == number for name, number in PODS.items())
+
+        pods = self._control_plane.wait(f"/api/v1/namespaces/{self._namespace}/pods", all_there, deadline_s=60)
+        return [pod for pod in pods.values() if pod["metadata"]["labels"].get("app.kubernetes.io/name") in PODS]
+
+    def _container(self, pod: dict[str, Any]) -> Container:
+        (spec,) = pod["spec"]["containers"]
+        volumes = {
+            each["name"]: each["configMap"]["name"] for each in pod["spec"].get("volumes", ()) if "configMap" in each
+        }
+        mounts = {
+            each["mountPath"]: self._mounted(volumes[each["name"]])
+            for each in spec.get("volumeMounts", ())
+            if each["name"] in volumes
+        }
+        account = self._control_plane.service_account(self._namespace, pod["spec"]["serviceAccountName"])
+        name, address = pod["metadata"]["name"], pod["status"]["podIP"]
+        return Container(name, address, spec, account, self._namespace, mounts)
+
+    def _mounted(self, config_map: str) -> Path:
+        folder = self.folder_of(config_map)
+        folder.mkdir(exist_ok=True)
+        found = self._control_plane.get(f"/api/v1/namespaces/{self._namespace}/configmaps/{config_map}")
+        for name, content in found["data"].items():
+            (folder / name).write_text(content)
+        return folder
+
+    def _start(self, container: Container) -> None:
+        command, environment = self._launch(container)
+        self._run(container.pod, command, environment)
+
+    def _run(self, name: str, command: list[str], environment: dict[str, str]) -> Path:
+        log = self._folder / f"{name}.log"
+        output = self._stack.enter_context(log.open("wb"))
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+        self._stack.callback(_end, process, log)
+        return log
+
+
+def _addressed(pods: dict[str, Any]) -> list[dict[str, Any]]:
+    return [pod for pod in pods.values() if "podIP" in pod["status"] and "deletionTimestamp" not in pod["metadata"]]
+
+
+def _end(process: subprocess.Popen[bytes], log: Path) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        status = process.wait(PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
+    assert status == 0, log.read_text()
+
+
+def _answers(url: str, log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - an address of our own
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise TimeoutError(f"{url} does not answer:\n{log.read_text()}")

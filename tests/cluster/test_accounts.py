@@ -1,0 +1,246 @@
+"""The shipped accounts: with them all works that controller and gateway do, and nothing is granted that is not used."""
+
+import threading
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import yaml
+from cluster_kit import PLURALS, QUICK, workload
+from installation import OWN, Containers, Ports, copied
+from kubectl import apply, kubectl, objects
+
+pytestmark = pytest.mark.program
+
+PATIENCE_S = 60
+ACCOUNTS = ("inflight-controller", "inflight-gateway")
+
+
+def test_in_the_whole_cluster_each_grant_is_used_and_none_is_missing(control_plane, namespace, tmp_path):
+    ports = Ports()
+    manifests = copied(tmp_path, ports)
+    apply(control_plane, manifests)
+    control_plane.wait_established("scalingpolicies.inflight.dev")
+    with Containers(control_plane, OWN, tmp_path) as containers:
+        containers.start()
+        containers.start_model(ports.service)
+        world = World(control_plane, namespace, ports, Resources(control_plane, namespace))
+        world.everything_that_is_done()
+        world.resources_show_what_was_done()
+    for account in ACCOUNTS:
+        assert used(control_plane, OWN, account) == granted(control_plane, manifests, account)
+
+
+def test_in_one_namespace_policies_from_a_file_are_served_and_each_grant_is_used(control_plane, namespace, tmp_path):
+    ports = Ports()
+    folder = copied(tmp_path, ports, namespace) / "overlays" / "namespaced"
+    apply(control_plane, folder)
+    with Containers(control_plane, namespace, tmp_path) as containers:
+        containers.start()
+        containers.start_model(ports.service)
+        file = containers.folder_of("inflight-policies") / "policies.yaml"
+        World(control_plane, namespace, ports, File(file, namespace)).everything_that_is_done()
+    for account in ACCOUNTS:
+        assert used(control_plane, namespace, account) == granted(control_plane, folder, account)
+
+
+class World:
+    """A workload of each kind that the roles name, and all that there is to do with them."""
+
+    def __init__(self, control_plane, namespace, ports, policies):
+        self.control_plane, self.namespace, self.ports, self.policies = control_plane, namespace, ports, policies
+
+    def everything_that_is_done(self):
+        for kind in PLURALS:
+            self.control_plane.create(self.path(kind), workload(kind.lower(), kind=kind))
+        self.policies.set({kind.lower(): self.spec(kind) for kind in PLURALS})
+        for kind in PLURALS:
+            self.a_request_at_zero_is_held_and_answered(kind)
+            self.an_override_is_followed_though_the_object_changes_all_the_time(kind)
+        self.another_writer_is_looked_for()
+
+    def spec(self, kind):
+        traffic = {"hosts": [f"{kind.lower()}.example.com"], "port": self.ports.service}
+        return {"scaleTargetRef": {"kind": kind, "name": kind.lower()}, "maxReplicas": 5, "traffic": traffic, **QUICK}
+
+    def a_request_at_zero_is_held_and_answered(self, kind):
+        url = f"http://127.0.0.1:{self.ports.gateway}/sdapi/v1/txt2img"
+        request = urllib.request.Request(url, b"{}", {"Host": f"{kind.lower()}.example.com"})
+        deadline = time.monotonic() + PATIENCE_S
+        while (status := status_of(request)) == 404:
+            assert time.monotonic() < deadline, "the gateway has not heard of the policy"
+            time.sleep(0.1)
+        assert status == 200
+
+    def an_override_is_followed_though_the_object_changes_all_the_time(self, kind):
+        """A write meets a newer version then, reads the scale and writes again; fewer pods, and some are marked."""
+        since = len(self.control_plane.audit())
+        with self.changing(kind):
+            for number in range(40):
+                replicas = 3 - number % 2
+                self.policies.set_override(kind.lower(), replicas)
+                self.replicas_become(kind, lambda found, replicas=replicas: found == replicas)
+                if any(is_read_of_scale(event, kind) for event in self.control_plane.audit()[since:]):
+                    break
+        self.policies.set_override(kind.lower(), 3)
+        self.replicas_become(kind, lambda replicas: replicas == 3)
+        self.policies.set_override(kind.lower(), 2)
+        self.replicas_become(kind, lambda replicas: replicas == 2)
+
+    @contextmanager
+    def changing(self, kind):
+        over = threading.Event()
+
+        def change():
+            number = 0
+            while not over.is_set():
+                number += 1
+                annotation = {"metadata": {"annotations": {"changes": str(number)}}}
+                self.control_plane.patch(f"{self.path(kind)}/{kind.lower()}", annotation)
+
+        changer = threading.Thread(target=change)
+        changer.start()
+        try:
+            yield
+        finally:
+            over.set()
+            changer.join()
+
+    def another_writer_is_looked_for(self):
+        kind = "Deployment"
+        self.control_plane.patch(f"{self.path(kind)}/{kind.lower()}/scale", {"spec": {"replicas": 5}})
+        deadline = time.monotonic() + PATIENCE_S
+        while not any(is_look_for_a_rival(event) for event in self.control_plane.audit()):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+    def resources_show_what_was_done(self):
+        shown = f"/apis/inflight.dev/v1alpha1/namespaces/{self.namespace}/scalingpolicies"
+        foreign = {"type": "ScalingActive", "status": "False", "reason": "ForeignWriter"}
+
+        def said(policies):
+            conditions = policies["deployment"].get("status", {}).get("conditions", ())
+            return any(foreign.items() <= each.items() for each in conditions)
+
+        self.control_plane.wait(shown, said, deadline_s=PATIENCE_S)
+        noted = f"/apis/events.k8s.io/v1/namespaces/{self.namespace}/events"
+        self.control_plane.wait(
+            noted, lambda events: any(each["reason"] == "ForeignWriter" for each in events.values())
+        )
+
+    def replicas_become(self, kind, condition):
+        self.control_plane.wait(
+            self.path(kind), lambda found: condition(found[kind.lower()]["spec"]["replicas"]), deadline_s=PATIENCE_S
+        )
+
+    def path(self, kind):
+        return f"/apis/apps/v1/namespaces/{self.namespace}/{PLURALS[kind]}"
+
+
+class Policies:
+    """Policies by name, wherever they are kept."""
+
+    def __init__(self, namespace):
+        self.namespace, self.documents = namespace, {}
+
+    def set(self, specs):
+        for name, spec in specs.items():
+            metadata = {"name": name, "namespace": self.namespace}
+            head = {"apiVersion": "inflight.dev/v1alpha1", "kind": "ScalingPolicy", "metadata": metadata}
+            self.documents[name] = {**head, "spec": spec}
+        self.keep()
+
+    def set_override(self, name, replicas):
+        until = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        annotations = {"inflight.dev/replicas": str(replicas), "inflight.dev/replicas-until": until}
+        self.documents[name]["metadata"]["annotations"] = annotations
+        self.keep()
+
+
+class Resources(Policies):
+    """As custom resources."""
+
+    def __init__(self, control_plane, namespace):
+        super().__init__(namespace)
+        self.control_plane = control_plane
+
+    def keep(self):
+        kubectl(
+            self.control_plane, "apply", "--server-side", "-f", "-", body=yaml.safe_dump_all(self.documents.values())
+        )
+
+
+class File(Policies):
+    """In a file, which is replaced as a mounted ConfigMap is: by another one of the same name."""
+
+    def __init__(self, file, namespace):
+        super().__init__(namespace)
+        self.file = file
+
+    def keep(self):
+        other = self.file.with_suffix(".new")
+        other.write_text(yaml.safe_dump_all(self.documents.values()))
+        other.replace(self.file)
+
+
+def status_of(request):
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310 - an address of our own
+            return answer.status
+    except urllib.error.HTTPError as refusal:
+        return refusal.code
+
+
+# What is used, by the API server's audit log, against what is granted.
+
+
+def used(control_plane, namespace, account):
+    """Give what an account has done; to be refused anything is a failure."""
+    name = f"system:serviceaccount:{namespace}:{account}"
+    events = [event for event in control_plane.audit() if event["user"]["username"] == name]
+    refused = [
+        (event["verb"], event["requestURI"]) for event in events if event.get("responseStatus", {}).get("code") == 403
+    ]
+    assert not refused
+    return {
+        (what.get("apiGroup", ""), "/".join(filter(None, (what["resource"], what.get("subresource")))), event["verb"])
+        for event in events
+        if (what := event.get("objectRef"))
+    }
+
+
+def granted(control_plane, folder, account):
+    """Give what the roles bound to an account grant."""
+    found = objects(control_plane, folder)
+    roles = {
+        each["roleRef"]["name"]
+        for each in found
+        if each["kind"] in {"ClusterRoleBinding", "RoleBinding"}
+        and any(subject["name"] == account for subject in each["subjects"])
+    }
+    assert roles
+    return {
+        (group, resource, verb)
+        for each in found
+        if each["kind"] in {"ClusterRole", "Role"} and each["metadata"]["name"] in roles
+        for rule in each["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def is_read_of_scale(event, kind):
+    what = event.get("objectRef", {})
+    wanted = {"resource": PLURALS[kind], "subresource": "scale"}
+    return event["verb"] == "get" and event.get("userAgent") == "inflight" and wanted.items() <= what.items()
+
+
+def is_look_for_a_rival(event):
+    return (
+        event.get("userAgent") == "inflight"
+        and event.get("objectRef", {}).get("resource") == "horizontalpodautoscalers"
+    )
