@@ -7,7 +7,8 @@ the stream or the metrics.
 import asyncio
 import random
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import cast
 
@@ -90,8 +91,8 @@ class Core:
         self.quiet = asyncio.Event()
         """Set whenever the last one ends."""
         self.gates: dict[str, ServiceGate] = {}
-        self.watchers: set[asyncio.Event] = set()
-        """Set whenever a count changes."""
+        self.watchers: set[Callable[[str], None]] = set()
+        """Told of each service whose counts change."""
         self._routes = Routes({})
         self.edge = EdgeServer(self._handle, limits or EdgeLimits())
         self.reload(services)
@@ -109,9 +110,9 @@ class Core:
         """The time by which requests are counted."""
         return self.loop.time()
 
-    def _changed(self) -> None:
+    def _changed(self, service: str) -> None:
         for watcher in self.watchers:
-            watcher.set()
+            watcher(service)
 
     # Services and pods.
 
@@ -123,14 +124,21 @@ class Core:
             gate = self.gates.get(name)
             if gate is None:
                 gate = self.gates[name] = ServiceGate(
-                    service, self.loop, key=self._key, rng=self._rng, changed=self._changed, on_ended=self._on_ended
+                    service,
+                    self.loop,
+                    key=self._key,
+                    rng=self._rng,
+                    changed=partial(self._changed, name),
+                    on_ended=self._on_ended,
                 )
+            elif gate.config == service:
+                continue
             else:
                 gate.apply(service)
             if service.backends is not None:
                 gate.set_backends(service.backends)
+            self._changed(name)
         self._routes = Routes(services)
-        self._changed()
 
     def dispatcher(self, service: str) -> Dispatcher:
         """Give a service's dispatcher; raises KeyError for an unknown one."""

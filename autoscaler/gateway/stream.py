@@ -11,8 +11,9 @@ service has
 * `passed_total`: how many of them ever came.
 
 Only the first line has every service; later ones have those that changed. The first change after a pause is told at
-once, and those within 20 ms of a line share the next one. A silent second brings a line with every service again, as
-the integral grows while the counts stand still.
+once, and those within 20 ms of a line share the next one. A silent second brings a line with the services that have
+something in flight, as their integral grows while the counts stand still; of the others there is nothing to say, so
+that ten thousand services at rest cost nothing.
 """
 
 import asyncio
@@ -22,60 +23,79 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from autoscaler.gateway.core import Core
+from autoscaler.gateway.dispatch import Dispatcher
 
 COALESCE_S = 0.02
 LONGEST_SILENCE_S = 1.0
 
-States = dict[str, dict[str, Any]]
-"""What a line says, by service."""
+State = dict[str, Any]
+"""What a line says of one service."""
 
 
-def states(gateway: Core, now_s: float) -> States:
-    """Give what a line says of each service at a time of the gateway's event loop."""
+def state(dispatcher: Dispatcher, now_s: float) -> State:
+    """Give what a line says of a service at a time of the gateway's event loop."""
     return {
-        name: {
-            "queued": gate.dispatcher.queued,
-            "running": gate.dispatcher.running,
-            "seconds_total": gate.dispatcher.seconds_total(now_s),
-            "pods": {pod: gate.dispatcher.running_on(pod) for pod in gate.dispatcher.backends},
-            "passing": gate.dispatcher.passing,
-            "holding_pass": gate.dispatcher.holding_pass,
-            "passed_total": gate.dispatcher.passed_total,
-        }
-        for name, gate in gateway.gates.items()
+        "queued": dispatcher.queued,
+        "running": dispatcher.running,
+        "seconds_total": dispatcher.seconds_total(now_s),
+        "pods": {pod: dispatcher.running_on(pod) for pod in dispatcher.backends},
+        "passing": dispatcher.passing,
+        "holding_pass": dispatcher.holding_pass,
+        "passed_total": dispatcher.passed_total,
     }
+
+
+class _Changes:
+    """Services that have changed since a reader's last line."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._any = asyncio.Event()
+
+    def add(self, name: str) -> None:
+        self._names.add(name)
+        self._any.set()
+
+    def take(self) -> set[str]:
+        names, self._names = self._names, set()
+        self._any.clear()
+        return names
+
+    async def wait(self) -> None:
+        """Wait for a change, but not for longer than a reader may be left in silence."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_SILENCE_S - COALESCE_S):
+                await self._any.wait()
 
 
 async def lines(gateway: Core) -> AsyncGenerator[bytes, None]:
     """Give the lines of one reader, for ever; the first change after a pause is told at once."""
-    changed = asyncio.Event()
-    gateway.watchers.add(changed)
-    told: States = {}
+    changes = _Changes()
+    gateway.watchers.add(changes.add)
+    told: dict[str, State] = {}
+    names = set(gateway.gates)
     try:
         while True:
             now_s = gateway.loop_time()
-            before, told = told, states(gateway, now_s)
-            whole = not changed.is_set()
-            changed.clear()
-            news = {name: state for name, state in told.items() if whole or _differs(state, before.get(name))}
+            found = {name: state(gate.dispatcher, now_s) for name in names if (gate := gateway.gates.get(name))}
+            news = {name: each for name, each in found.items() if _is_news(each, told.get(name))}
+            told.update(news)
             yield _line(gateway, now_s, news)
             await asyncio.sleep(COALESCE_S)
-            await _change(changed)
+            await changes.wait()
+            names = changes.take() or {name for name, each in told.items() if _grows(each)}
     finally:
-        gateway.watchers.discard(changed)
+        gateway.watchers.discard(changes.add)
 
 
-async def _change(changed: asyncio.Event) -> None:
-    """Wait for a change, but not for longer than a reader may be left in silence."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(LONGEST_SILENCE_S - COALESCE_S):
-            await changed.wait()
+def _grows(state: State) -> bool:
+    return bool(state["queued"] or state["running"])
 
 
-def _differs(state: dict[str, Any], before: dict[str, Any] | None) -> bool:
-    return before is None or any(state[key] != before[key] for key in state if key != "seconds_total")
+def _is_news(state: State, before: State | None) -> bool:
+    return before is None or _grows(state) or any(state[key] != before[key] for key in state if key != "seconds_total")
 
 
-def _line(gateway: Core, now_s: float, services: States) -> bytes:
+def _line(gateway: Core, now_s: float, services: dict[str, State]) -> bytes:
     line = {"gateway": gateway.uid, "started": gateway.started_s, "at": now_s, "services": services}
     return json.dumps(line, separators=(",", ":")).encode() + b"\n"

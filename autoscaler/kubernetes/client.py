@@ -1,20 +1,15 @@
-"""Plain calls to the API server: raw JSON, a deadline on every request, errors that say what happened.
-
-kubernetes_asyncio brings configuration, credentials and TLS; nothing else of it is used.
-"""
+"""Plain calls to the API server: raw JSON, a deadline on every request, errors that say what happened."""
 
 import json
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 
-if TYPE_CHECKING:
-    from kubernetes_asyncio.client import Configuration
-    from kubernetes_asyncio.client.rest import RESTClientObject
+from autoscaler.kubernetes.account import Account, UnconfiguredError, find_account
 
 USER_AGENT = "inflight"
 """What the audit log calls us."""
@@ -23,6 +18,8 @@ FIELD_MANAGER = "inflight"
 MERGE_PATCH = "application/merge-patch+json"
 _JSON = "application/json"
 _QUOTED_CHARS = 300
+_LONGEST_LINE = 2 * 2**20
+"""A line of a watch is an object, and etcd takes none larger than 1.5 MiB."""
 
 Json = Mapping[str, Any]
 
@@ -61,21 +58,15 @@ class Api:
     """One API server, as one account.
 
     Args:
-        configuration: where it is and who we are.
-        connections: how to get there.
+        account: where it is and who we are.
+        session: how to get there.
         deadline_s: a request that is not answered by then is given up; watches have their own.
     """
 
-    def __init__(
-        self, configuration: "Configuration", connections: "RESTClientObject", *, deadline_s: float = 10.0
-    ) -> None:
-        self._configuration = configuration
-        self._rest = connections
+    def __init__(self, account: Account, session: aiohttp.ClientSession, *, deadline_s: float = 10.0) -> None:
+        self._account = account
+        self._session = session
         self._deadline_s = deadline_s
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._rest.close()
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
         """Read the object or list at a path; raises ApiError."""
@@ -141,18 +132,19 @@ class Api:
         content_type: str = _JSON,
     ) -> aiohttp.ClientResponse:
         headers = {"Accept": _JSON, "Content-Type": content_type, "User-Agent": USER_AGENT}
-        for setting in (await self._configuration.auth_settings()).values():
-            headers[setting["key"]] = setting["value"]
-        answer: aiohttp.ClientResponse = await self._rest.request(
+        if authorization := await self._account.authorization():
+            headers["Authorization"] = authorization
+        return await self._session.request(
             method,
-            f"{self._configuration.host}{path}",
-            query_params=dict(query),
+            f"{self._account.server}{path}",
+            params=query,
             headers=headers,
-            body=body,
-            _preload_content=False,
-            _request_timeout=limits,
+            data=None if body is None else json.dumps(body),
+            timeout=limits,
+            server_hostname=self._account.server_name,
+            proxy=self._account.proxy,
+            allow_redirects=False,
         )
-        return answer
 
 
 @asynccontextmanager
@@ -186,25 +178,12 @@ async def connected(*, deadline_s: float = 10.0) -> AsyncIterator[Api]:
     Raises:
         ApiError: neither is there, or it cannot be read.
     """
-    # It is an extra, and takes seconds to import, which no other command should pay for.
-    from kubernetes_asyncio import config  # noqa: PLC0415
-    from kubernetes_asyncio.client import Configuration  # noqa: PLC0415
-    from kubernetes_asyncio.client.rest import RESTClientObject  # noqa: PLC0415
-
-    configuration = Configuration()
-    # The kubeconfig is read from the environment of now; the library's own default is that of its import.
-    kubeconfig = os.environ.get("KUBECONFIG")
+    # The kubeconfig is read from the environment of now.
     try:
-        if kubeconfig or "KUBERNETES_SERVICE_HOST" not in os.environ:
-            await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
-        else:
-            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    except (config.ConfigException, OSError, ValueError) as error:
-        raise ApiError(0, "Unconfigured", f"no Kubernetes cluster to talk to: {error}") from error
+        account = await find_account(os.environ)
+    except UnconfiguredError as error:
+        raise ApiError(0, "Unconfigured", str(error)) from error
     # A watch holds its connection; a bound would let watches starve writes.
-    configuration.connection_pool_maxsize = 0
-    api = Api(configuration, RESTClientObject(configuration), deadline_s=deadline_s)
-    try:
-        yield api
-    finally:
-        await api.close()
+    connector = aiohttp.TCPConnector(limit=0, ssl=account.tls)
+    async with aiohttp.ClientSession(connector=connector, trust_env=True, read_bufsize=_LONGEST_LINE) as session:
+        yield Api(account, session, deadline_s=deadline_s)

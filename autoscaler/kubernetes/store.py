@@ -22,7 +22,10 @@ class Change(NamedTuple, Generic[T]):
     after: T | None
 
 
-class _Kept(NamedTuple, Generic[T]):
+class Item(NamedTuple, Generic[T]):
+    """One object as it is kept."""
+
+    key: str
     version: int
     value: T
 
@@ -42,7 +45,7 @@ class Store(Generic[T]):
 
     def __init__(self, keep: Callable[[Mapping[str, Any]], T]) -> None:
         self._keep = keep
-        self._kept: dict[str, _Kept[T]] = {}
+        self._kept: dict[str, Item[T]] = {}
         self.version = ""
         """From where a watch can go on; empty when only a list can tell."""
 
@@ -55,10 +58,14 @@ class Store(Generic[T]):
         """Give what is kept of every object, by `namespace/name`."""
         return {key: kept.value for key, kept in self._kept.items()}
 
-    def replace(self, items: Iterable[Mapping[str, Any]], version: str) -> list[Change[T]]:
+    def item(self, item: Mapping[str, Any]) -> Item[T]:
+        """Give what is kept of an object, without keeping it."""
+        return Item(key_of(item), int(item["metadata"]["resourceVersion"]), self._keep(item))
+
+    def replace(self, items: Iterable[Item[T]], version: str) -> list[Change[T]]:
         """Take a whole list in, and give what has changed since."""
         before, self._kept, self.version = self._kept, {}, version
-        changes = [change for item in items if (change := self._take(item, before.get(key_of(item))))]
+        changes = [change for item in items if (change := self._take(item, before.get(item.key)))]
         gone = [Change(key, kept.value, None) for key, kept in before.items() if key not in self._kept]
         return [*changes, *gone]
 
@@ -80,14 +87,13 @@ class Store(Generic[T]):
             return []
         if kind == "DELETED":
             return [] if self._kept.pop(key, None) is None or known is None else [Change(key, known.value, None)]
-        change = self._take(item, known)
+        change = self._take(self.item(item), known)
         return [change] if change else []
 
-    def _take(self, item: Mapping[str, Any], known: _Kept[T] | None) -> Change[T] | None:
-        key = key_of(item)
-        kept = self._kept[key] = _Kept(int(item["metadata"]["resourceVersion"]), self._keep(item))
+    def _take(self, item: Item[T], known: Item[T] | None) -> Change[T] | None:
+        self._kept[item.key] = item
         before = None if known is None else known.value
-        return None if before == kept.value else Change(key, before, kept.value)
+        return None if before == item.value else Change(item.key, before, item.value)
 
 
 def _ended(store: Store[Any], status: Mapping[str, Any]) -> ApiError:

@@ -77,7 +77,7 @@ async def world(control_plane, namespace, monkeypatch):
     made = World(control_plane, namespace)
     made.wire = Wire(control_plane.url)
     async with made.wire.listening() as address, connected(deadline_s=5) as api:
-        api._configuration.host = address
+        api._account = api._account._replace(server=address)
         made.informer = Informer(
             api,
             made.maps,

@@ -86,7 +86,7 @@ async def test_who_cannot_renew_stops_leading_before_another_one_takes_over(cand
         await until(a.leads)
         async with candidates.standing("b") as (b, _):
             await until(lambda: b.leader == "a")
-            monkeypatch.setattr(a._api._configuration, "host", "https://127.0.0.1:1")
+            monkeypatch.setattr(a._api, "_account", a._api._account._replace(server="https://127.0.0.1:1"))
             while not b.leads():
                 overlapping = a.leads() and b.leads()
                 assert not overlapping

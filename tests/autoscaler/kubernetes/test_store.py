@@ -19,7 +19,7 @@ def event(kind, name, version, value=""):
 @pytest.fixture
 def store():
     made = Store(lambda item: item["value"])
-    made.replace([item("a", 5, "old"), item("b", 6)], "10")
+    made.replace(map(made.item, [item("a", 5, "old"), item("b", 6)]), "10")
     return made
 
 
@@ -63,7 +63,7 @@ def test_a_bookmark_only_says_where_to_go_on(store):
 
 
 def test_a_list_after_a_cut_tells_of_all_that_was_missed(store):
-    assert store.replace([item("a", 20, "new"), item("c", 21, "c")], "30") == [
+    assert store.replace(map(store.item, [item("a", 20, "new"), item("c", 21, "c")]), "30") == [
         ("ns/a", "old", "new"),
         ("ns/c", None, "c"),
         ("ns/b", "", None),
