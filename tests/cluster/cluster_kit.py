@@ -1,7 +1,9 @@
 """What tests of the controller in a cluster are made of: a Deployment that can be scaled, and waiting for its state."""
 
 import asyncio
+import secrets
 import socket
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -19,6 +21,18 @@ def workload(name="web", *, kind="Deployment", replicas=0, annotations=None):
     if kind == "StatefulSet":
         spec |= {"serviceName": name, "podManagementPolicy": "Parallel"}
     return {"metadata": {"name": name}, "spec": spec}
+
+
+@contextmanager
+def new_namespace(control_plane):
+    """Have a namespace in which pods can be made at once, and which goes with its content in the end."""
+    name = f"test-{secrets.token_hex(4)}"
+    control_plane.create("/api/v1/namespaces", {"metadata": {"name": name}})
+    control_plane.wait(f"/api/v1/namespaces/{name}/serviceaccounts", lambda accounts: "default" in accounts)
+    try:
+        yield name
+    finally:
+        control_plane.delete(f"/api/v1/namespaces/{name}")
 
 
 PLURALS = {"Deployment": "deployments", "StatefulSet": "statefulsets", "ReplicaSet": "replicasets"}

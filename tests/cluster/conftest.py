@@ -1,11 +1,11 @@
 """A control plane for the session, a namespace for each test."""
 
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cluster_kit import new_namespace
 from control_plane import ControlPlane, RefusedError, attached, started
 
 COLD_START_S = 1.0
@@ -24,11 +24,8 @@ def control_plane(request, tmp_path_factory) -> Iterator[ControlPlane]:
 @pytest.fixture
 def namespace(control_plane) -> Iterator[str]:
     """A namespace in which pods can be made at once, and which goes with its content when the test is over."""
-    name = f"test-{secrets.token_hex(4)}"
-    control_plane.create("/api/v1/namespaces", {"metadata": {"name": name}})
-    control_plane.wait(f"/api/v1/namespaces/{name}/serviceaccounts", lambda accounts: "default" in accounts)
-    yield name
-    control_plane.delete(f"/api/v1/namespaces/{name}")
+    with new_namespace(control_plane) as name:
+        yield name
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,0 +1,372 @@
+"""An installation that can be hurt: a gateway, two controllers and Prometheus as real programs, a proxy on each way
+between them, and services under load whose books are kept.
+
+    async with installed(control_plane, folder, ["web"], prometheus=binary) as it:
+        async with it["web"].load(clients=2):
+            await it["web"].serves(2)
+            ...
+    it["web"].ledger.settle()
+"""
+
+import asyncio
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import aiohttp
+import yaml
+from cluster_kit import QUICK, PolicyCluster, define_policies, free_port, is_ready, new_namespace
+from fault_ledger import DecisionFile, Ledger, Request
+from fault_pods import Fleet, ended, events
+from fault_proxy import Proxy
+
+PATIENCE_S = 90
+"""Programs start together on a machine that may be busy."""
+SERVICE_S = 0.5
+COLD_START_S = "0.5"
+
+
+async def until(condition, what="", patience_s=PATIENCE_S):
+    """Wait for what no event tells: files that other programs write, and our own books."""
+    try:
+        async with asyncio.timeout(patience_s):
+            while not (answer := condition()):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise AssertionError(f"this never came: {what or condition}") from None
+    return answer
+
+
+class Program:
+    """One of our programs, which can be killed and started again.
+
+    Args:
+        log: the file that its output goes to.
+        ready: the address that answers when it is.
+        command: what is run.
+        environment: in which.
+    """
+
+    def __init__(self, log, ready, command, environment=None):
+        self._log, self._ready = log, ready
+        self._command = [str(word) for word in command]
+        self._environment = {**os.environ, **(environment or {})}
+        self._process = None
+
+    def start(self):
+        """Start it."""
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=self._environment
+            )
+
+    async def ready(self):
+        """Wait until it says that it is ready."""
+        async with asyncio.timeout(PATIENCE_S), aiohttp.ClientSession() as session:
+            while not await self._answers(session):
+                assert self.alive
+                await asyncio.sleep(0.05)
+
+    def kill(self):
+        """End it as a crash does."""
+        self._process.kill()
+        self._process.wait()
+
+    @asynccontextmanager
+    async def started(self):
+        """Run it while the block runs."""
+        self.start()
+        try:
+            yield self
+        finally:
+            await self.stop()
+
+    @property
+    def alive(self):
+        """Whether it runs; it must, unless it was killed."""
+        status = self._process.poll()
+        assert status in {None, -signal.SIGKILL}, f"ended with status {status}: {self._log.read_text()}"
+        return status is None
+
+    async def stop(self):
+        """Have it end in good order; it must, unless it was killed."""
+        if self._process.poll() == -signal.SIGKILL:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        status = await asyncio.to_thread(self._process.wait, PATIENCE_S)
+        assert status == 0, f"status {status}: {self._log.read_text()}"
+
+    async def _answers(self, session):
+        try:
+            async with session.get(self._ready) as answer:
+                return answer.ok
+        except aiohttp.ClientError:
+            return False
+
+
+class Prometheus(Program):
+    """A real Prometheus at one address for life; each start is from an empty store."""
+
+    def __init__(self, binary, folder, targets):
+        folder.mkdir()
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self._folder, self._lives = folder, itertools.count()
+        config = {
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
+            "scrape_configs": [{"job_name": "gateways", "static_configs": [{"targets": list(targets)}]}],
+        }
+        (folder / "prometheus.yaml").write_text(yaml.safe_dump(config))
+        super().__init__(folder / "log", f"{self.url}/-/ready", [binary])
+
+    def start(self):
+        self._command[1:] = [
+            f"--config.file={self._folder / 'prometheus.yaml'}",
+            f"--storage.tsdb.path={self._folder / str(next(self._lives))}",
+            f"--web.listen-address={self.url.removeprefix('http://')}",
+        ]
+        super().start()
+
+
+class Gateway(Program):
+    """A gateway, and the way to its stream."""
+
+    def __init__(self, installation, name):
+        self.port, self.metrics_port = free_port(), free_port()
+        self.stream = Proxy(f"http://127.0.0.1:{self.metrics_port}")
+        super().__init__(
+            installation.folder / f"{name}.log",
+            f"http://127.0.0.1:{self.metrics_port}/readyz",
+            [
+                *(sys.executable, "-m", "autoscaler.cli", "gateway"),
+                *(f"--port={self.port}", f"--metrics-port={self.metrics_port}"),
+            ],
+            installation.environment,
+        )
+
+
+class Controller(Program):
+    """A controller and its decision log."""
+
+    def __init__(self, installation, name, wrapper=()):
+        self.port = free_port()
+        path = installation.folder / f"{name}.jsonl"
+        self.decisions = DecisionFile(path)
+        super().__init__(
+            installation.folder / f"{name}.log",
+            f"http://127.0.0.1:{self.port}/readyz",
+            [
+                *(wrapper or (sys.executable, "-m", "autoscaler.cli")),
+                *("run", "--tick=1s", f"--own-namespace={installation.namespace}", f"--identity={name}"),
+                *(f"--gateway={gateway.stream.address}" for gateway in installation.gateways),
+                *(f"--port={self.port}", f"--decisions={path}", "--host=127.0.0.1"),
+            ],
+            installation.environment,
+        )
+
+
+class Installation:
+    """All of it; made by `installed`."""
+
+    def __init__(self, control_plane, folder, namespace):
+        self.control_plane, self.folder, self.namespace = control_plane, folder, namespace
+        self.api = Proxy(control_plane.url, ca=control_plane.ca)
+        self.environment = {}
+        self.gateways = []
+        self.controllers = []
+        self.services = {}
+        self._names = itertools.count()
+        self.pod_port = free_port()
+        self.fleet = Fleet(self.pod_port, self._book, SERVICE_S)
+
+    def __getitem__(self, service):
+        return self.services[service]
+
+    def _book(self, request):
+        return self.services[request.partition("/")[0]].ledger
+
+    def write_kubeconfig(self):
+        """Let programs find the API server behind its proxy."""
+        path = self.folder / "kubeconfig"
+        config = {
+            "clusters": [{"name": "test", "cluster": {"server": self.api.url}}],
+            "users": [{"name": "admin", "user": {"token": self.control_plane.token}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
+            "current-context": "test",
+        }
+        path.write_text(json.dumps(config))
+        self.environment = {"KUBECONFIG": str(path)}
+
+    def add_controller(self, **options):
+        """Give one more controller, to be started."""
+        self.controllers.append(controller := Controller(self, f"controller-{next(self._names)}", **options))
+        return controller
+
+    async def leader(self):
+        """Name the controller that leads, once one does, as the Lease tells."""
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases"
+        ask, wait = asyncio.to_thread, self.control_plane.wait
+        found = await ask(wait, path, _holder, deadline_s=PATIENCE_S)
+        return _holder(found)
+
+    def follow_logs(self):
+        """Bring the ledgers up to what the controllers have decided."""
+        for controller in self.controllers:
+            controller.decisions.follow()
+        for service in self.services.values():
+            logs = (controller.decisions.lines.get(service.key, []) for controller in self.controllers)
+            service.ledger.logs = [log for log in logs if log]
+
+    async def follow_replicas(self):
+        """Enter every change of a number of replicas in its ledger, for ever."""
+        ledgers = {service.namespace: service.ledger for service in self.services.values()}
+        async for _, item in events(self.control_plane, "/apis/apps/v1/deployments"):
+            ledger = ledgers.get(item["metadata"]["namespace"])
+            if ledger is not None and ledger.replicas[-1:] != [item["spec"]["replicas"]]:
+                ledger.replicas.append(item["spec"]["replicas"])
+
+
+def _holder(leases):
+    return next((lease["spec"]["holderIdentity"] for lease in leases.values()), "")
+
+
+@asynccontextmanager
+async def installed(control_plane, folder, services, *, gateways=1, controllers=2):
+    """Run an installation while the block runs, with a namespace for each service; it is ready when it is given."""
+    async with AsyncExitStack() as stack:
+        enter, define = stack.enter_async_context, asyncio.to_thread(define_policies, control_plane)
+        await define
+        it = Installation(control_plane, folder, stack.enter_context(new_namespace(control_plane)))
+        for name in services:
+            it.services[name] = Service(it, name, stack.enter_context(new_namespace(control_plane)))
+        await enter(it.api.running())
+        it.write_kubeconfig()
+        await enter(it.fleet.following(control_plane, {service.namespace for service in it.services.values()}))
+        stack.push_async_callback(ended, asyncio.create_task(it.follow_replicas()))
+        for number in range(gateways):
+            it.gateways.append(gateway := Gateway(it, f"gateway-{number}"))
+            await enter(gateway.stream.running())
+            await enter(gateway.started())
+        for _ in range(controllers):
+            await enter(it.add_controller().started())
+        for program in (*it.gateways, *it.controllers):
+            await program.ready()
+        yield it
+        it.follow_logs()
+
+
+class Service(PolicyCluster):
+    """A Deployment with its policy in a namespace of its own, under load."""
+
+    def __init__(self, installation, name, namespace):
+        super().__init__(installation.control_plane, namespace)
+        self.installation = installation
+        self.ledger = Ledger(name)
+        self.name = name
+        self.key = f"{namespace}/web"
+        self.host = f"{namespace}.test"
+        self._numbers = itertools.count()
+        self._clients = []
+
+    async def install(self, *, prometheus=None, annotations=None, **spec):
+        """Make Deployment and policy."""
+        pods = {"inflight.test/cold-start-s": COLD_START_S, "inflight.test/exit-s": "1", **(annotations or {})}
+        metrics = {"metrics": {"prometheus": {"serverAddress": prometheus}}} if prometheus else {}
+        traffic = {"hosts": [self.host], "port": self.installation.pod_port, **spec.pop("traffic", {})}
+        await self.make(annotations=pods)
+        await self.apply(traffic=traffic, **{**QUICK, **metrics, **spec})
+
+    # The load.
+
+    async def send(self, session):
+        """Send one request and enter in the books what came of it."""
+        clock = asyncio.get_running_loop().time
+        request = Request(f"{self.name}/{next(self._numbers)}", clock())
+        self.ledger.requests.append(request)
+        url = f"http://127.0.0.1:{self.installation.gateways[0].port}/sdapi/v1/txt2img"
+        try:
+            async with session.post(url, json={"prompt": request.name}, headers={"Host": self.host}) as answer:
+                request.status, request.text = answer.status, await answer.text()
+                request.retry_after = answer.headers.get("Retry-After", "")
+        except aiohttp.ClientError as error:
+            request.status, request.text = 0, f"broken: {error!r}"
+        request.ended_s = clock()
+        return request
+
+    def start_load(self, clients):
+        """Let so many clients more each send the next request when the last one was answered."""
+        self._clients += [(stop := asyncio.Event(), asyncio.create_task(self._client(stop))) for _ in range(clients)]
+
+    async def stop_load(self):
+        """Let all clients have their last answer, and go."""
+        clients, self._clients = self._clients, []
+        for stop, _ in clients:
+            stop.set()
+        await asyncio.gather(*(task for _, task in clients))
+
+    @asynccontextmanager
+    async def load(self, clients):
+        """Have so many clients while the block runs."""
+        self.start_load(clients)
+        yield
+        await self.stop_load()
+
+    async def one(self, number=1):
+        """Send requests at once and wait for their answers."""
+        async with _session() as session:
+            return await asyncio.gather(*(self.send(session) for _ in range(number)))
+
+    async def _client(self, stop):
+        async with _session() as session:
+            while not stop.is_set():
+                request = await self.send(session)
+                if request.status != 200:
+                    await asyncio.sleep(0.2)
+
+    # What is waited for.
+
+    async def serves(self, pods):
+        """Wait until so many pods are Ready, and no other is there."""
+        await self.ask("wait", self.pods, lambda all_: _ready(all_) == [True] * pods, deadline_s=PATIENCE_S)
+
+    async def answered(self, number):
+        """Wait until so many more requests were answered with 200."""
+        before = self.ledger.statuses()[200]
+        await until(lambda: self.ledger.statuses()[200] >= before + number, f"{number} answers of {self.name}")
+
+    async def decided(self, condition, seconds=0.0):
+        """Wait until every controller that runs has decided so for so many seconds without a break, up to now."""
+
+        def so():
+            self.installation.follow_logs()
+            alive = [each.decisions.lines[self.key] for each in self.installation.controllers if each.alive]
+            return all(_lasting_s(log, condition) >= seconds for log in alive)
+
+        await until(so, f"decisions of {self.name} that are {condition.__name__}")
+
+
+def _ready(pods):
+    return [is_ready(pod) for pod in pods.values()]
+
+
+def _lasting_s(log, condition):
+    """Give the seconds over which the last decisions fulfil a condition; below zero if the last one does not."""
+    lasting = list(itertools.takewhile(condition, (line for line in reversed(log) if "look" in line)))
+    return lasting[0]["look"]["now_s"] - lasting[-1]["look"]["now_s"] if lasting else -1.0
+
+
+def unknown(record):
+    """Whether the count was not known."""
+    return record["look"]["inflight"] is None
+
+
+def known(record):
+    """Whether the count was known, and whole."""
+    return record["look"]["inflight"] is not None and not record["look"]["problem"]
+
+
+def _session():
+    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_S))

@@ -1,0 +1,143 @@
+"""The books of one service under load: what clients were told, what pods ran, how the number of replicas went, and why.
+
+They are kept outside the product, and compared in the end: `settle` fails on a request that is unaccounted for, on one
+that ran twice, and on a change of replicas that no decision explains.
+"""
+
+import json
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from autoscaler.records import explained, from_json
+from autoscaler.replay import Replay
+
+
+@dataclass(slots=True)
+class Request:
+    """One request as its client saw it."""
+
+    name: str
+    sent_s: float
+    status: int = 0
+    """Of the answer; 0 where the connection broke."""
+    text: str = ""
+    """What the answer said, or how the connection broke."""
+    retry_after: str = ""
+    ended_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Run:
+    """One request as a pod saw it."""
+
+    pod: str
+    ended: bool = False
+    cut: bool = False
+    """Its pod died with it."""
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The books of one service."""
+
+    service: str
+    requests: list[Request] = field(default_factory=list)
+    runs: defaultdict[str, list[Run]] = field(default_factory=lambda: defaultdict(list))
+    overlaps: int = 0
+    """Times that a pod was given more than it can take."""
+    replicas: list[int] = field(default_factory=list)
+    """Every value of spec.replicas, in order."""
+    ours: list[int] = field(default_factory=list)
+    """Those that the test wrote itself."""
+    logs: list[list[dict]] = field(default_factory=list)
+    """Of each controller the lines about this service."""
+
+    @property
+    def records(self):
+        """Give all decisions of all controllers, by their time."""
+        found = [line for log in self.logs for line in log if "look" in line]
+        return sorted(found, key=lambda line: line["look"]["now_s"])
+
+    @property
+    def orders(self):
+        """Give the decisions that were to be written."""
+        return [record for record in self.records if record["written"] is not None]
+
+    def statuses(self):
+        """Count the requests by what came of them."""
+        return Counter(request.status for request in self.requests)
+
+    def settle(self, *refusals):
+        """Close the books.
+
+        Args:
+            refusals: what else than 200 clients may have been told here, as status or (status, text); 0 is a
+                connection that broke.
+        """
+        self._settle_requests(dict(each if isinstance(each, tuple) else (each, "") for each in refusals))
+        self._settle_replicas()
+        for record in self.records:
+            self._settle_decision(record)
+        for log in self.logs:
+            assert not [again.recorded for again in Replay().lines(log) if again.differs], "a log replays as it was"
+
+    def _settle_requests(self, refusals):
+        assert self.requests, "nobody asked for anything"
+        assert self.overlaps == 0, "a pod was given more than it can take"
+        for request in self.requests:
+            runs = self.runs.get(request.name, [])
+            assert len(runs) <= 1, f"{request} ran more than once: {runs}"
+            if request.status == 200:
+                assert [run.ended for run in runs] == [True], f"{request} was answered and did not run: {runs}"
+            else:
+                assert request.status in refusals, f"{request} has no place in these books: {runs}"
+                assert refusals[request.status] in request.text, request
+                assert request.text, f"{request} does not say why"
+            if request.status in {503, 504}:
+                assert request.retry_after, f"{request} does not say when to come again"
+
+    def _settle_replicas(self):
+        """Find the decision behind each change, in order."""
+        orders, ours = iter(self.orders), list(self.ours)
+        for before, after in pairwise(self.replicas):
+            if ours and after == ours[0]:
+                ours.pop(0)
+                continue
+            order = next((each for each in orders if each["desired"] == after), None)
+            assert order is not None, f"nobody decided on {before} -> {after} in {self.replicas}"
+            assert order["wish"]["why"] or order["reasons"], order
+            if after < before:
+                look = order["look"]
+                assert look["inflight"] is not None and not look["problem"], explained(from_json(order))  # noqa: PT018
+        unseen = [order for order in orders if order["written"] and order["desired"] != order["look"]["replicas"]]
+        assert not unseen, f"written, and never seen: {unseen}"
+
+    def _settle_decision(self, record):
+        """What is not known, or not wholly, lowers nothing."""
+        look, desired = record["look"], record["desired"]
+        if look["inflight"] is None:
+            assert desired == look["replicas"], explained(from_json(record))
+        if look["problem"]:
+            assert desired >= look["replicas"], explained(from_json(record))
+
+
+class DecisionFile:
+    """A controller's decision log, read as it grows."""
+
+    def __init__(self, path):
+        self._path = path
+        self._read = 0
+        self.lines = defaultdict(list)
+        """By service."""
+
+    def follow(self):
+        """Take in what is new; a line that is not whole yet is left for the next time."""
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            *whole, rest = file.read().split(b"\n")
+            self._read = file.tell() - len(rest)
+        for line in map(json.loads, whole):
+            self.lines[line["service"]].append(line)

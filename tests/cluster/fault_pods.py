@@ -1,0 +1,125 @@
+"""What stands behind the pods of an installation: for each a server at its address, which dies when the pod does."""
+
+import asyncio
+import json
+import ssl
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import aiohttp
+from aiohttp import web
+from fault_ledger import Run
+
+from autoscaler.demo.webui import Pods, application
+
+
+async def events(control_plane, path):
+    """Give (type, object) of a collection for ever: what there is as ADDED, then what becomes of it.
+
+    A watch that breaks goes on where it broke, so nothing is missed.
+    """
+    trust = ssl.create_default_context(cafile=control_plane.ca)
+    headers = {"Authorization": f"Bearer {control_plane.token}", "User-Agent": "tests"}
+    limits = aiohttp.ClientTimeout(total=None)
+    connector = aiohttp.TCPConnector(ssl=trust)
+    async with aiohttp.ClientSession(
+        control_plane.url, connector=connector, headers=headers, timeout=limits
+    ) as session:
+        async with session.get(path) as answer:
+            listed = await answer.json()
+        for item in listed["items"]:
+            yield "ADDED", item
+        version = listed["metadata"]["resourceVersion"]
+        while True:
+            try:
+                query = {"watch": "1", "resourceVersion": version}
+                async with session.get(path, params=query) as answer:
+                    answer.raise_for_status()
+                    async for line in answer.content:
+                        event = json.loads(line)
+                        assert event["type"] != "ERROR", event
+                        version = event["object"]["metadata"]["resourceVersion"]
+                        yield event["type"], event["object"]
+            except (aiohttp.ClientError, OSError):
+                await asyncio.sleep(0.1)
+
+
+async def ended(task):
+    """End a task that has not failed."""
+    if task.done():
+        task.result()
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+class Fleet:
+    """All pods of an installation; a request says in its prompt who it is, and the books know whose.
+
+    Args:
+        port: on which every pod serves.
+        book: gives the ledger of a request by its name.
+        service_s: how long a request takes.
+    """
+
+    def __init__(self, port, book, service_s):
+        self._port = port
+        self._book = book
+        self._pods = Pods(1, lambda: service_s)
+        self._app = application(self._pods)
+        self._app.middlewares.append(self._booked)
+        self._runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=1)
+        self._sites = {}
+        self._running = []
+        self._addresses = {}
+
+    @asynccontextmanager
+    async def following(self, control_plane, namespaces):
+        """Stand behind the pods of these namespaces while the block runs."""
+        await self._runner.setup()
+        task = asyncio.create_task(self._follow(control_plane, namespaces))
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._runner.cleanup)
+            stack.push_async_callback(ended, task)
+            yield self
+
+    async def dies(self, address):
+        """End a pod's process with all that it runs; its address refuses from now on."""
+        if site := self._sites.pop(address, None):
+            await site.stop()
+        self._pods.pop(address, None)
+        for run in self._running:
+            run.cut |= run.pod == address
+        for connection in self._runner.server.connections:
+            if connection.transport and connection.transport.get_extra_info("sockname")[0] == address:
+                connection.transport.abort()
+
+    async def _follow(self, control_plane, namespaces):
+        async for kind, pod in events(control_plane, "/api/v1/pods"):
+            if pod["metadata"]["namespace"] not in namespaces:
+                continue
+            uid, address = pod["metadata"]["uid"], pod["status"].get("podIP")
+            if kind == "DELETED":
+                await self.dies(self._addresses.pop(uid, None))
+            elif address and uid not in self._addresses:
+                self._addresses[uid] = address
+                self._sites[address] = web.TCPSite(self._runner, address, self._port, reuse_address=True)
+                await self._sites[address].start()
+
+    @web.middleware
+    async def _booked(self, request, handler):
+        """Enter a request into its books while it runs."""
+        if request.method != "POST":
+            return await handler(request)
+        name = (await request.json())["prompt"]
+        ledger, run = self._book(name), Run(request.get_extra_info("sockname")[0])
+        ledger.runs[name].append(run)
+        self._running.append(run)
+        try:
+            answer = await handler(request)
+        except web.HTTPTooManyRequests:
+            ledger.overlaps += 1
+            raise
+        finally:
+            self._running.remove(run)
+        run.ended = not run.cut
+        return answer
