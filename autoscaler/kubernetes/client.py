@@ -44,6 +44,11 @@ class ApiError(Exception):
         return self.status == HTTPStatus.CONFLICT
 
     @property
+    def is_refusal(self) -> bool:
+        """Whether the server has said that it did nothing; else it may have done what was asked."""
+        return HTTPStatus.BAD_REQUEST <= self.status < HTTPStatus.INTERNAL_SERVER_ERROR
+
+    @property
     def is_expired(self) -> bool:
         """Whether a resource version is so old that one has to list again."""
         return self.status == HTTPStatus.GONE

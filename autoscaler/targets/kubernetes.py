@@ -271,6 +271,9 @@ class KubernetesTarget:
                 else:
                     return ""
             return f"{service.target} changes faster than it can be written"
+        except ApiError as error:
+            ownership.rests(answered=error.is_refusal)
+            raise
         finally:
             ownership.rests()
 

@@ -2,7 +2,8 @@
 
 Rules:
 1. What is there when we begin, or while another of our replicas leads, is taken over as it is.
-2. Afterwards every number is ours or another writer's; what is older than our own last write says nothing.
+2. Afterwards every number is ours or another writer's; what is older than our own last write says nothing. A write that
+   got no answer may have been carried out: its number is ours until something newer is seen.
 3. After another writer's number we hold until nobody else has written for a while, and go on from what is there then.
 """
 
@@ -23,6 +24,7 @@ class Ownership:
         self._hold_s = hold_s
         self._version = -1
         self._writing: int | None = None
+        self._unanswered: set[int] = set()
         self._foreign_until_s = float("-inf")
         self.asked: int | None = None
         """Replicas asked for; None before it is known."""
@@ -35,9 +37,9 @@ class Ownership:
         """Take in what was read; True if another writer has just shown."""
         if int(scale.version) < self._version:
             return False
-        self._version, self.version = int(scale.version), scale.version
-        before, self.asked = self.asked, scale.replicas
-        if not leading or before is None or scale.replicas in (before, self._writing) or is_ours(scale.writer):
+        before, ours = self.asked, {self.asked, self._writing, *self._unanswered}
+        self._take(scale)
+        if not leading or before is None or scale.replicas in ours or is_ours(scale.writer):
             return False
         self._foreign_until_s = now_s + self._hold_s
         self.writer = scale.writer
@@ -57,8 +59,16 @@ class Ownership:
     def wrote(self, scale: Scale) -> None:
         """Take in the answer to our own write."""
         if int(scale.version) >= self._version:
-            self._version, self.version, self.asked = int(scale.version), scale.version, scale.replicas
+            self._take(scale)
 
-    def rests(self) -> None:
-        """Note that no write is under way any more."""
+    def rests(self, *, answered: bool = True) -> None:
+        """Note that no write is under way any more; one without an answer may have been carried out."""
+        if self._writing is not None and not answered:
+            self._unanswered.add(self._writing)
         self._writing = None
+
+    def _take(self, scale: Scale) -> None:
+        if int(scale.version) > self._version:
+            # A write names the version it was made for, so it meets nothing newer.
+            self._unanswered.clear()
+        self._version, self.version, self.asked = int(scale.version), scale.version, scale.replicas

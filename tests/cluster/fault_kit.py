@@ -270,6 +270,7 @@ class Service(PolicyCluster):
         self.host = f"{namespace}.test"
         self._numbers = itertools.count()
         self._clients = []
+        self._marks = {}
 
     async def install(self, *, prometheus=None, annotations=None, **spec):
         """Make Deployment and policy."""
@@ -337,15 +338,30 @@ class Service(PolicyCluster):
         before = self.ledger.statuses()[200]
         await until(lambda: self.ledger.statuses()[200] >= before + number, f"{number} answers of {self.name}")
 
-    async def decided(self, condition, seconds=0.0):
-        """Wait until every controller that runs has decided so for so many seconds without a break, up to now."""
+    async def decided(self, condition, seconds=0.0, *, by=all):
+        """Wait until every controller that runs (or any) has decided so for so many seconds without a break to now."""
 
         def so():
             self.installation.follow_logs()
             alive = [each.decisions.lines[self.key] for each in self.installation.controllers if each.alive]
-            return all(_lasting_s(log, condition) >= seconds for log in alive)
+            return by(_lasting_s(log, condition) >= seconds for log in alive)
 
         await until(so, f"decisions of {self.name} that are {condition.__name__}")
+
+    def mark(self):
+        """Begin to look at decisions from here on."""
+        self.installation.follow_logs()
+        self._marks = {id(log): len(log) for log in self.ledger.logs}
+
+    def since(self):
+        """Give the decisions since the mark."""
+        self.installation.follow_logs()
+        lines = (line for log in self.ledger.logs for line in log[self._marks.get(id(log), 0) :])
+        return [line for line in lines if "look" in line]
+
+    async def fails(self, words):
+        """Wait until a decision since the mark could not be written, for this reason."""
+        await until(lambda: any(words in record["error"] for record in self.since()), f"{self.name}: {words}")
 
 
 def _ready(pods):
@@ -370,3 +386,8 @@ def known(record):
 
 def _session():
     return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_S))
+
+
+async def together(waits):
+    """Wait for all of these."""
+    await asyncio.gather(*waits)

@@ -110,7 +110,7 @@ class Ledger:
             if after < before:
                 look = order["look"]
                 assert look["inflight"] is not None and not look["problem"], explained(from_json(order))  # noqa: PT018
-        unseen = [order for order in orders if order["written"] and order["desired"] != order["look"]["replicas"]]
+        unseen = [order for order in orders if order["written"] and order["desired"] != self.replicas[-1]]
         assert not unseen, f"written, and never seen: {unseen}"
 
     def _settle_decision(self, record):

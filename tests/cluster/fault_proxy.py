@@ -1,4 +1,4 @@
-"""A reverse proxy that does as it is told to what goes through it: answers itself, loses, cuts, alters, delays, garbles.
+"""A reverse proxy that does as it is told to what goes through it: answers, loses, cuts, alters, delays, garbles.
 
 It stands on every way of an installation: to the API server, to Prometheus, to a gateway's stream. What it does is an
 `Act`, for the requests that a test chooses, from now until it is healed; open streams are no exception.

@@ -33,6 +33,27 @@ def test_our_own_write_is_ours_whether_its_event_comes_before_or_after_its_answe
     assert ownership.hold(2.0) is None
 
 
+def lose(ownership, replicas):
+    """Write, and hear no answer."""
+    ownership.writes(replicas)
+    ownership.rests(answered=False)
+
+
+def test_a_write_without_an_answer_is_ours_when_its_event_shows_that_it_was_carried_out(ownership):
+    lose(ownership, 0)
+    lose(ownership, 5)
+    assert not ownership.seen(scale(0, 11), 1.0, leading=True)
+    assert ownership.asked == 0
+    assert ownership.hold(1.0) is None
+
+
+def test_a_write_without_an_answer_is_nobodys_any_more_once_something_newer_was_seen(ownership):
+    lose(ownership, 0)
+    assert not ownership.seen(scale(2, 10), 1.0, leading=True), "what was known already says nothing"
+    assert not ownership.seen(scale(2, 11), 1.0, leading=True)
+    assert ownership.seen(scale(0, 12), 2.0, leading=True)
+
+
 def test_what_is_older_than_our_write_says_nothing(ownership):
     write(ownership, 5, 14)
     assert not ownership.seen(scale(2, 12), 1.0, leading=True)
