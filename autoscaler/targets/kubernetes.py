@@ -270,10 +270,11 @@ class KubernetesTarget:
                         return hold.why
                 else:
                     return ""
-            return f"{service.target} changes faster than it can be written"
         except ApiError as error:
             ownership.rests(answered=error.is_refusal)
             raise
+        else:
+            return f"{service.target} changes faster than it can be written"
         finally:
             ownership.rests()
 
