@@ -254,29 +254,33 @@ class KubernetesTarget:
             service.ordered = False
 
     async def _write(self, replicas: int, service: _Service) -> str:
-        ownership, watch = service.ownership, self._watch(service)
+        ownership = service.ownership
         ownership.writes(replicas)
         try:
-            for _ in range(_ATTEMPTS):
-                if not self._leads():
-                    return "another controller leads"
-                try:
-                    ownership.wrote(await watch.write(service.target.name, replicas, ownership.version))
-                except ApiError as error:
-                    if not error.is_conflict:
-                        raise
-                    self._seen(service.target.kind, service.target.name, await watch.read(service.target.name))
-                    if hold := ownership.hold(self._now()):
-                        return hold.why
-                else:
-                    return ""
+            return await self._insist(replicas, service)
         except ApiError as error:
             ownership.rests(answered=error.is_refusal)
             raise
-        else:
-            return f"{service.target} changes faster than it can be written"
         finally:
             ownership.rests()
+
+    async def _insist(self, replicas: int, service: _Service) -> str:
+        """Write, and again where only the status has moved meanwhile."""
+        ownership, watch = service.ownership, self._watch(service)
+        for _ in range(_ATTEMPTS):
+            if not self._leads():
+                return "another controller leads"
+            try:
+                ownership.wrote(await watch.write(service.target.name, replicas, ownership.version))
+            except ApiError as error:
+                if not error.is_conflict:
+                    raise
+                self._seen(service.target.kind, service.target.name, await watch.read(service.target.name))
+                if hold := ownership.hold(self._now()):
+                    return hold.why
+            else:
+                return ""
+        return f"{service.target} changes faster than it can be written"
 
     async def _mark_leaving(self, order: Order, service: _Service) -> None:
         """Tell Kubernetes which pods should go; a StatefulSet takes its last ones whatever is said."""
