@@ -141,7 +141,8 @@ async def test_the_parts_of_an_answer_fit_into_it_and_all_answers_into_the_load(
         assert answer.dns_s <= answer.dialup_s + rounding_s
         assert parts_s <= answer.latency_s + rounding_s
         assert answer.offset_s + answer.latency_s <= result.total_s + rounding_s
-    assert sum(answer.dialup_s > 0 for answer in result.answers) == 2
+    # One connection for each worker at the most: who comes late takes the one that is idle by then.
+    assert 1 <= sum(answer.dialup_s > 0 for answer in result.answers) <= 2
 
 
 async def test_our_client_says_why_there_was_no_answer_and_how_large_an_answer_was(server):
