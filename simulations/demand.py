@@ -141,6 +141,8 @@ class Trace(Model):
     """A .csv (with a line of names), .jsonl or .parquet file, relative to the scenario's own folder, with the column
     `arrival_s` and, where service times are known, `service_s`; what is missing there is drawn from `serviceTime`.
     What `--records` writes is such a file."""
+    keep: Annotated[Percent, between("0.001%", "100%")] = 1.0
+    """Each request is kept with this probability, in each replication others: a large trace for a small fleet."""
 
     @model_validator(mode="after")
     def _is_in_order(self) -> Self:

@@ -11,7 +11,7 @@ from numpy.random import Generator, SeedSequence, default_rng
 from algorithms.distributions import Distribution
 from simulations.setup import Floats
 
-PURPOSES = ("arrivals", "service", "patience", "think", "cold start", "lifetime", "retry")
+PURPOSES = ("arrivals", "service", "patience", "think", "cold start", "lifetime", "retry", "keep")
 CHUNK = 4096
 """Draws at a time: a single draw from numpy costs a hundred times its share of a chunk."""
 

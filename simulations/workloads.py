@@ -8,10 +8,10 @@ from typing import cast
 
 import numpy as np
 
-from algorithms.distributions import Distribution, Exponential, Gamma
+from algorithms.distributions import Distribution, Exponential, Gamma, Uniform
 from simulations import curve
 from simulations.curve import Curve
-from simulations.demand import ClosedLoop, Diurnal, RateCurve, Workload
+from simulations.demand import ClosedLoop, Diurnal, RateCurve, Trace, Workload
 from simulations.history import SERVED
 from simulations.luck import CHUNK, Luck
 from simulations.setup import Arrival, Batch, Floats, Source
@@ -167,7 +167,7 @@ def _source(workload: Workload, luck: Luck, number: int) -> Source:
 def _times(workload: Workload, luck: Luck, number: int) -> Iterator[Floats]:
     """Give the times of arrivals; those that never come are infinite."""
     if workload.trace:
-        return _cut(workload.start + workload.trace.columns()[0])
+        return _cut(workload.start + _kept(workload.trace, workload.trace.columns()[0], luck, number))
     if workload.poisson:
         return _accumulated(workload.start, luck.chunks("arrivals", Exponential(1 / workload.poisson.rate), number))
     if workload.renewal:
@@ -196,9 +196,17 @@ def _accumulated(start_s: float, gaps: Iterator[Floats]) -> Iterator[Floats]:
 def _service(workload: Workload, luck: Luck, number: int) -> Iterator[Floats]:
     drawn = luck.chunks("service", workload.service_time, number)
     known = workload.trace.columns()[1] if workload.trace else None
-    if known is None:
+    if workload.trace is None or known is None:
         return drawn
-    return (np.where(np.isnan(given), draws, given) for given, draws in zip(_cut(known), drawn, strict=False))
+    kept = _cut(_kept(workload.trace, known, luck, number))
+    return (np.where(np.isnan(given), draws, given) for given, draws in zip(kept, drawn, strict=False))
+
+
+def _kept(trace: Trace, column: Floats, luck: Luck, number: int) -> Floats:
+    """Give what is kept of a column; of each column that of the same requests."""
+    if trace.keep == 1:
+        return column
+    return column[_taken(luck.chunks("keep", Uniform(0.0, 1.0), number), len(column)) < trace.keep]
 
 
 def _patience(workload: Workload, luck: Luck, number: int) -> Iterator[Floats]:

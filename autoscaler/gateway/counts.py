@@ -62,6 +62,8 @@ class Counts:
         self.endings = dict.fromkeys(Ending, 0)
         self.wait_s = Histogram(WAIT_BUCKETS_S)
         self.service_s = Histogram(SERVICE_BUCKETS_S)
+        self.arrived = 0
+        """Requests that cost a slot; how they end, and those that cost none, are in `endings`."""
         self.retries = 0
         self.abandoned_late = 0
         """Requests that reached a pod though their client had gone while they waited."""

@@ -49,6 +49,10 @@ class GatewayCollector:
             lambda gate: gate.dispatcher.seconds_total(loop_s()),
         )
         yield self._one(
+            CounterMetricFamily("gateway_arrived_requests", "Counted requests that came.", labels=_LABELS),
+            lambda gate: gate.counts.arrived,
+        )
+        yield self._one(
             GaugeMetricFamily("gateway_passing_requests", "Uncounted requests held or open.", labels=_LABELS),
             lambda gate: gate.dispatcher.passing,
         )

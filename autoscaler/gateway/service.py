@@ -79,6 +79,7 @@ class ServiceGate:
         answer = self.dispatcher.arrive(
             waiter, waiter.arrived_s, rule.kind, pinned, max_per_pod=rule.max_per_pod, wakes=rule.wake
         )
+        self.counts.arrived += rule.kind is Kind.COUNT
         self._changed()
         match answer:
             case Granted(backend):
