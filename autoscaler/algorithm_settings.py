@@ -33,7 +33,7 @@ class Safety(ResourceModel):
     partial_count: bool = True
     """A count of which a part is missing may raise the number, never lower it."""
     first_window: bool = True
-    """After a start nothing is lowered before one stable window is known."""
+    """After a start nothing is lowered before one stable window is known, or scaleDown.delay where that is longer."""
 
 
 class Concurrency(ResourceModel):

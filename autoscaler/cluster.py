@@ -17,6 +17,7 @@ import aiohttp
 from algorithms.decider import Decider
 from autoscaler.clock import SystemClock
 from autoscaler.kubernetes.client import Api, connected
+from autoscaler.kubernetes.conditions import last_rescale
 from autoscaler.kubernetes.gateways import metrics_address
 from autoscaler.kubernetes.informer import Informer
 from autoscaler.kubernetes.lease import Election, Times
@@ -27,7 +28,8 @@ from autoscaler.kubernetes.scales import Kind
 from autoscaler.kubernetes.store import Change
 from autoscaler.policy import ScalingPolicy
 from autoscaler.policy_files import follow_files
-from autoscaler.ports import Recorder, ServiceName
+from autoscaler.ports import PastSource, Recorder, Rescale, ServiceName
+from autoscaler.recall import Recall
 from autoscaler.recorders import DecisionLog
 from autoscaler.resting import Resting
 from autoscaler.roster import Entry, Origins, Roster
@@ -79,6 +81,8 @@ class ClusterController:
         streams: StreamSource,
         target: KubernetesTarget,
         reporter: Reporter,
+        source: PastSource,
+        now: Callable[[], float],
     ) -> None:
         self._settings = settings
         self._roster = roster
@@ -88,6 +92,9 @@ class ClusterController:
         self._streams = streams
         self._target = target
         self._reporter = reporter
+        self.recall = Recall(
+            roster, source, now, tick_s=settings.tick_s, gateways=streams.known, rescale_of=self._rescale_of
+        )
         self._origins = Origins(roster, ("resources", "files"))
         self._targets_changed = asyncio.Event()
         rng = random.Random()  # noqa: S311 - spreads attempts
@@ -135,6 +142,19 @@ class ClusterController:
             if self._settings.files:
                 group.create_task(follow_files(self._settings.files, self._files_changed))
             group.create_task(controller.run())
+            group.create_task(self._recall_when_listed(controller))
+
+    async def _recall_when_listed(self, controller: Controller) -> None:
+        """Recall when all policies are there, for one query, and all gateways: series of fewer were a part."""
+        if self._settings.resources:
+            await self.policies.synced.wait()
+        if self._settings.gateway_label:
+            await self.gateways.synced.wait()
+        await self.recall.run(controller.is_writing)
+
+    def _rescale_of(self, service: ServiceName) -> Rescale | None:
+        stored = self.policies.store.get(service)
+        return None if stored is None else last_rescale(stored.status)
 
     def _gateways_changed(self) -> None:
         found = {address for address in self.gateways.store.items().values() if address}
@@ -202,7 +222,7 @@ async def cluster_controller(
     """
     rng = random.Random()  # noqa: S311 - spreads attempts
     wake_ups, resting = WakeUps(), Resting()
-    roster = Roster(settings.prometheus, *([_logged(log)] if log else []))
+    roster = Roster(settings.prometheus, *([_logged(log)] if log else []), recalls=True)
     async with (
         connected(deadline_s=settings.lease.deadline_s) as api,
         # Connections of its own, so that no burst of writes stands before a renewal.
@@ -210,6 +230,7 @@ async def cluster_controller(
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
         StreamSource(session, clock.now, rng, wake_ups.add, on_news=resting.disturb) as streams,
     ):
+        source = PrometheusSource(session)
         election = Election(
             api_of_the_lease,
             settings.own_namespace,
@@ -244,18 +265,21 @@ async def cluster_controller(
                 streams=streams,
                 target=target,
                 reporter=reporter,
+                source=source,
+                now=clock.now,
             )
             controller = Controller(
                 roster.services,
                 clock=clock,
                 target=target,
                 tick_s=settings.tick_s,
-                metered=PrometheusSource(session),
+                metered=source,
                 queries=roster.queries,
                 streams=streams,
                 wake_ups=wake_ups,
                 resting=resting,
                 recorders=[*recorders, reporter.record, *([log] if log else [])],
+                on_looks=whole.recall.saw,
             )
             try:
                 yield whole, controller

@@ -13,6 +13,7 @@ from algorithms.mpa import Mpa
 from algorithms.stabilisers import FirstWindow, FromZero, PartOfTheWhole, Passing, ScaleDownDelay, ToZeroDelay
 from algorithms.types import Algorithm, Stabiliser
 from autoscaler import algorithm_settings as settings
+from autoscaler.hpa_settings import BehaviorSettings, ControllerManager
 from autoscaler.policy import PolicySpec, ScaleDown, ScalingPolicy
 
 MAX_REPLICAS = 2**31 - 1
@@ -50,7 +51,7 @@ def _safe(algorithm: Algorithm, spec: PolicySpec, safety: settings.Safety, windo
             Passing(),
             *([PartOfTheWhole()] if safety.partial_count else []),  # before the delays, so that they do not run out
             *_falling(spec.scale_down),
-            *([FirstWindow(window_s=window_s)] if safety.first_window else []),
+            *([FirstWindow(window_s=max(window_s, spec.scale_down.delay))] if safety.first_window else []),
         ],
         min_replicas=spec.min_replicas,
         max_replicas=spec.max_replicas,
@@ -78,3 +79,26 @@ def _kpa_options(chosen: settings.Concurrency, spec: PolicySpec) -> KpaOptions:
         reachable=True,
         aggregation="linear",
     )
+
+
+def memory_s(policy: ScalingPolicy) -> float:
+    """Say how far back a decision of this policy reaches: its window, and the delay that wishes go through."""
+    spec, chosen = policy.spec, policy.spec.algorithm
+    if chosen.hpa:
+        return _hpa_memory_s(chosen.hpa.behavior, chosen.hpa.controller_manager)
+    if chosen.keda:
+        of_the_hpa_s = _hpa_memory_s(chosen.keda.behavior, chosen.keda.controller_manager)
+        return max(chosen.keda.cooldown_period + chosen.keda.polling_interval, of_the_hpa_s)
+    if (kpa := spec.kpa_options()) is not None:
+        return kpa.stable_window_s + max(kpa.scale_down_delay_s, kpa.scale_to_zero_pod_retention_period_s)
+    window_s = chosen.concurrency.stable_window if chosen.concurrency else 0.0
+    return window_s + max(spec.scale_down.delay, spec.scale_down.to_zero_delay)
+
+
+def _hpa_memory_s(behavior: BehaviorSettings | None, flags: ControllerManager) -> float:
+    if behavior is None:
+        return flags.downscale_stabilization + flags.sync_period
+    rules = behavior.behavior(flags.downscale_stabilization)
+    both = (rules.scale_up, rules.scale_down)
+    periods = [policy.period_s for each in both for policy in each.policies]
+    return max(*(each.stabilization_window_s for each in both), *periods) + flags.sync_period

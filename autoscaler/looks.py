@@ -5,10 +5,11 @@ the streams wins, a lower one does not lower. Where Prometheus is silent, or kno
 if all gateways are heard. What is left after that is a part, which may raise, or unknown.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from algorithms.types import Look
-from autoscaler.ports import Fleet, Reading
+from autoscaler.ports import Fleet, Moment, Reading, Rescale
 
 
 class Live(NamedTuple):
@@ -74,3 +75,45 @@ def _count(metered: Reading | None, live: Live) -> tuple[float | None, str]:
     parts = [part for part in (metered.value if metered else None, heard) if part is not None]
     problems = [problem for problem in (metered.problem if metered else "", live.problem) if problem]
     return max(parts, default=None), "; ".join(problems)
+
+
+def past_looks(
+    moments: Sequence[Moment], fleet: Fleet, now_s: float, *, gateways: int = 0, rescale: Rescale | None = None
+) -> list[Look]:
+    """Make the looks that would have been taken until `now_s`; what was unknown then is left out.
+
+    They are moved so that the last one is taken now: a gap of a second between the past and the present would be time
+    without requests to algorithms that count silence as zero.
+
+    Args:
+        moments: evenly apart, in order; those after `now_s` are of no use.
+        fleet: what runs now: a replica that is ready is taken to have been so since it was made.
+        now_s: when the fleet was seen.
+        gateways: how many are known to live now; series from fewer were a part then.
+        rescale: when the number asked for was changed last; without one it was always what it is now.
+    """
+    known = [moment for moment in moments if moment.at_s <= now_s]
+    if len(known) < 2:  # noqa: PLR2004 - one moment has no length
+        return []
+    later_s, step_s = now_s - known[-1].at_s, known[1].at_s - known[0].at_s
+    return [
+        look(
+            moment.at_s + later_s,
+            moment.at_s + later_s - step_s,
+            _then(fleet, moment.at_s, now_s - moment.at_s, rescale),
+            metered=moment.reading,
+            live=Live(None, None),
+            gateways=gateways,
+        )
+        for moment in known
+        if moment.reading.value is not None
+    ]
+
+
+def _then(fleet: Fleet, at_s: float, ago_s: float, rescale: Rescale | None) -> Fleet:
+    """Give the fleet as it may have been, as far as looks show it."""
+    asked = fleet.asked
+    if rescale is not None and rescale.before is not None and at_s < rescale.at_s:
+        asked = rescale.before
+    replicas = (replica._replace(ready=replica.ready and replica.age_s >= ago_s) for replica in fleet.replicas)
+    return Fleet(asked, tuple(replicas))

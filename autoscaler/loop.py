@@ -47,10 +47,15 @@ def _decided(name: ServiceName, service: Service, look: Look, fleet: Fleet) -> S
 
 
 def ordered(decision: Decision, look: Look, orders: Sequence[StandingOrder]) -> Decision:
-    """Put standing orders above a decision; each that lasts is a reason, also where it does not change the number."""
+    """Put standing orders above a decision; each that lasts is a reason, also where it does not change the number.
+
+    One that lets the number rise is none where it does.
+    """
     for order in orders:
         if look.now_s < order.until_s:
             number = look.replicas if order.replicas is None else order.replicas
+            if order.may_rise and decision.desired >= number:
+                continue
             reason = Reason(order.rule, decision.desired, number, order.why)
             decision = decision._replace(desired=number, reasons=(*decision.reasons, reason))
     return decision

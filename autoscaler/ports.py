@@ -41,6 +41,32 @@ class Reading(NamedTuple):
     problem: str = ""
 
 
+class Moment(NamedTuple):
+    """What a source would have said at a time that is past."""
+
+    at_s: float
+    """By the controller's clock."""
+    reading: Reading
+
+
+class Past(NamedTuple):
+    """What a source knows of the time before now, of one service."""
+
+    moments: tuple[Moment, ...]
+    """In order of time and evenly apart; the last one is now."""
+    problem: str = ""
+    """Why there is none."""
+
+
+class Rescale(NamedTuple):
+    """The last time that the number asked for was changed."""
+
+    at_s: float
+    """In Unix time."""
+    before: int | None
+    """What was asked for until then; None is not known."""
+
+
 class Replica(NamedTuple):
     """One replica as its target sees it."""
 
@@ -61,6 +87,8 @@ class StandingOrder(NamedTuple):
     why: str
     replicas: int | None = None
     """The number to have; None holds whatever there is."""
+    may_rise: bool = False
+    """It keeps the number from falling only."""
 
 
 class Fleet(NamedTuple):
@@ -128,6 +156,16 @@ class MetricsSource(Protocol):
 
     async def read(self, queries: Mapping[ServiceName, Query], now_s: float) -> Mapping[ServiceName, Reading]:
         """Read all services; every one asked for is in the answer. Raises nothing but asyncio.CancelledError."""
+        ...
+
+
+class PastSource(Protocol):
+    """Reads what requests in flight were, many services at once."""
+
+    async def past(
+        self, queries: Mapping[ServiceName, Query], now_s: float, *, span_s: float, step_s: float
+    ) -> Mapping[ServiceName, Past]:
+        """Give the last `span_s`, a moment every `step_s`; every service asked for is in the answer. Raises nothing."""
         ...
 
 

@@ -16,6 +16,14 @@ _Asked = tuple[str, str, str]
 """Server, expression and series."""
 
 
+def sharing(queries: Mapping[ServiceName, Query]) -> Mapping[_Asked, Mapping[ServiceName, Query]]:
+    """Put together the services that share a query."""
+    shared: defaultdict[_Asked, dict[ServiceName, Query]] = defaultdict(dict)
+    for service, query in queries.items():
+        shared[query.server, query.expression, query.series][service] = query
+    return shared
+
+
 class Readings:
     """A source as ticks see it.
 
@@ -61,11 +69,9 @@ class Readings:
         if self._queries == self._known:
             return
         self._known = dict(self._queries)
-        sharing: defaultdict[_Asked, dict[ServiceName, Query]] = defaultdict(dict)
-        for service, query in self._known.items():
-            sharing[query.server, query.expression, query.series][service] = query
-        self._questions = {asked: self._questions.get(asked, _Question()) for asked in sharing}
-        for asked, queries in sharing.items():
+        shared = sharing(self._known)
+        self._questions = {asked: self._questions.get(asked, _Question()) for asked in shared}
+        for asked, queries in shared.items():
             self._questions[asked].queries = queries
 
 

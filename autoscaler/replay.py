@@ -14,8 +14,9 @@ from autoscaler.deciding import decider
 from autoscaler.policy import ScalingPolicy
 from autoscaler.ports import Record, ServiceName
 from autoscaler.records import from_json
+from autoscaler.roster import RECALL
 
-STANDING = frozenset({"paused", "override", "foreignWriter", "secondPolicy"})
+STANDING = frozenset({"paused", "override", "foreignWriter", "secondPolicy", RECALL})
 """Rules that a policy knows nothing of: they are taken over as recorded."""
 
 

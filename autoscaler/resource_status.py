@@ -60,6 +60,8 @@ class LastDecision(ResourceModel):
 
     time: Time
     """When it was taken."""
+    before: Replicas | None = None
+    """What was asked for until then."""
     desired: Replicas
     """What should be."""
     wish: AlgorithmWish

@@ -5,14 +5,20 @@ holds until it knows enough.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import NamedTuple
 
 from algorithms.decider import Decider
+from algorithms.types import Look
 from autoscaler.annotations import standing_orders
 from autoscaler.deciding import decider
 from autoscaler.loop import Service
 from autoscaler.policy import Prometheus, ScalingPolicy
-from autoscaler.ports import Query, ServiceName
+from autoscaler.ports import Query, ServiceName, StandingOrder
+
+RECALL = "recall"
+"""The name of the rule under which a newcomer is not lowered."""
+_RECALLED = StandingOrder(RECALL, inf, "what was before the start is being asked for", may_rise=True)
 
 
 class Entry(NamedTuple):
@@ -36,52 +42,82 @@ class Roster:
     Args:
         prometheus: the server of policies that name none.
         on_policy: is told of a policy that begins to be followed, with its decider.
+        recalls: whether newcomers will be told of their past (`remember`); until then they are not lowered.
     """
 
     def __init__(
         self,
         prometheus: str | None = None,
         on_policy: Callable[[ScalingPolicy, Decider], None] = lambda _policy, _decider: None,
+        *,
+        recalls: bool = False,
     ) -> None:
         self._prometheus = prometheus
         self._on_policy = on_policy
+        self._recalls = recalls
         self._writing = True
         self.entries: dict[ServiceName, Entry] = {}
         self.services: dict[ServiceName, Service] = {}
         self.queries: dict[ServiceName, Query] = {}
+        self.newcomers: set[ServiceName] = set()
+        """Those that began without any memory, and may be told of their past: somebody can be asked for it."""
 
     def put(self, entry: Entry) -> None:
         """Decide by this policy from now on; raises ValueError, and leaves all as it was, if it cannot be followed."""
-        policy = entry.policy
+        policy, service = entry.policy, entry.policy.service
         orders = standing_orders(policy.metadata.annotations)
-        follows = self._follows(policy)
-        known = self.services.get(policy.service)
+        goes_on = self._goes_on(policy)
+        follows = goes_on or decider(policy)
+        known = self.services.get(service)
         if known is None or known.decider is not follows:
             self._on_policy(policy, follows)
-        self.entries[policy.service] = entry
-        self.services[policy.service] = Service(follows, self._writes(policy), orders)
+        self.entries[service] = entry
         found = query(policy.spec.metrics.prometheus, self._prometheus)
-        if found is None:
-            self.queries.pop(policy.service, None)
-        else:
-            self.queries[policy.service] = found
+        self._ask(service, found)
+        if goes_on is None and self._recalls and found is not None:
+            self.newcomers.add(service)
+        self.services[service] = Service(follows, self._writes(policy), self._with_recall(service, orders))
 
-    def _follows(self, policy: ScalingPolicy) -> Decider:
+    def _ask(self, service: ServiceName, found: Query | None) -> None:
+        if found is None:
+            self.queries.pop(service, None)
+            self.newcomers.discard(service)
+        else:
+            self.queries[service] = found
+
+    def _with_recall(self, service: ServiceName, orders: tuple[StandingOrder, ...]) -> tuple[StandingOrder, ...]:
+        return (_RECALLED, *orders) if service in self.newcomers else orders
+
+    def _goes_on(self, policy: ScalingPolicy) -> Decider | None:
+        """Give the decider that goes on with what it has learned; None where one must start afresh."""
         before, known = self.entries.get(policy.service), self.services.get(policy.service)
         if before is None or known is None:
-            return decider(policy)
+            return None
         if before.policy.spec == policy.spec:
             return known.decider
         # Knative's own delay window is restored with its old length, so a changed `kpa` starts afresh.
         if before.policy.spec.algorithm.kpa != policy.spec.algorithm.kpa:
-            return decider(policy)
+            return None
         return _continued(policy, known.decider)
+
+    def remember(self, service: ServiceName, looks: Sequence[Look]) -> None:
+        """Let a newcomer decide as one that has seen all these looks, and nothing else; none leaves it as it is."""
+        self.newcomers.discard(service)
+        policy, follows = self.entries[service].policy, self.services[service].decider
+        if looks:
+            follows = decider(policy)
+            for look in looks:
+                follows.decide(look)
+            self._on_policy(policy, follows)
+        orders = standing_orders(policy.metadata.annotations)
+        self.services[service] = self.services[service]._replace(decider=follows, orders=orders)
 
     def remove(self, service: ServiceName) -> None:
         """Decide on a service no more; its replicas stay as they are."""
         self.entries.pop(service, None)
         self.services.pop(service, None)
         self.queries.pop(service, None)
+        self.newcomers.discard(service)
 
     def set_writing(self, writing: bool) -> None:  # noqa: FBT001 - one fact, told by the election
         """Write what is decided, or only decide: of several controllers one writes."""
@@ -93,13 +129,13 @@ class Roster:
         return self._writing and policy.spec.mode == "Active"
 
 
-def _continued(policy: ScalingPolicy, old: Decider) -> Decider:
+def _continued(policy: ScalingPolicy, old: Decider) -> Decider | None:
     new = decider(policy)
     try:
         new.restore(old.export())
     except (ValueError, LookupError, TypeError):
         # Of another algorithm or another set of rules; what was restored until then must not stay.
-        return decider(policy)
+        return None
     return new
 
 

@@ -11,7 +11,7 @@ Rules:
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import floor
 from typing import Protocol
 
@@ -93,6 +93,7 @@ class Controller:
         wake_ups: WakeUps | None = None,
         resting: Resting | None = None,
         recorders: Sequence[Recorder] = (),
+        on_looks: Callable[[Mapping[ServiceName, tuple[Look, Fleet]]], None] = lambda _looks: None,
     ) -> None:
         """Wire it.
 
@@ -107,6 +108,7 @@ class Controller:
             wake_ups: filled by whoever reads the streams.
             resting: is told of every change by target and streams; without it every tick looks at every service.
             recorders: are given every decision, after it was written; one that fails stops nothing.
+            on_looks: is shown what is decided on, before it is.
         """
         self._services = services
         self._clock = clock
@@ -114,6 +116,7 @@ class Controller:
         self._tick_s = tick_s
         self._readings = Readings(metered, {} if queries is None else queries, clock.now, _PATIENCE * tick_s)
         self._streams = streams
+        self._on_looks = on_looks
         self.recording = Recording(recorders)
         """What becomes of the records."""
         self._seen_s: dict[ServiceName, float] = {}
@@ -130,6 +133,10 @@ class Controller:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._tick_forever(group))
             group.create_task(self._answer_wake_ups(group))
+
+    def is_writing(self, service: ServiceName) -> bool:
+        """Tell whether a write of this service is under way: what was decided is recorded after it."""
+        return service in self._writing
 
     async def _tick_forever(self, group: asyncio.TaskGroup) -> None:
         never = asyncio.Event()
@@ -177,6 +184,7 @@ class Controller:
             for name, fleet in fleets.items()
             if name not in busy and name in self._services
         }
+        self._on_looks(looks)
         for taken in step(self._services, looks):
             if taken.order is None:
                 self._record(taken, None)

@@ -4,7 +4,7 @@ import asyncio
 import selectors
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from autoscaler.ports import Fleet, Order, Outcome, Query, Reading, Replica, ServiceName
+from autoscaler.ports import Fleet, Moment, Order, Outcome, Past, Query, Reading, Replica, ServiceName
 from autoscaler.targets.surplus import surplus
 
 HANGING_S = 20.0
@@ -50,10 +50,12 @@ class FakeMetricsSource:
 
     def __init__(self) -> None:
         self._told: dict[ServiceName, Reading] = {}
+        self._all: dict[ServiceName, list[Reading]] = {}
 
     def tell(self, service: ServiceName, reading: Reading) -> None:
         """Answer with this reading from now on, until it is older than the query allows."""
         self._told[service] = reading
+        self._all.setdefault(service, []).append(reading)
 
     def forget(self, service: ServiceName) -> None:
         """Know nothing of this service from now on."""
@@ -63,11 +65,30 @@ class FakeMetricsSource:
         """Give what was told, without waiting for anything."""
         return {service: self._reading(service, query, now_s) for service, query in queries.items()}
 
+    async def past(
+        self, queries: Mapping[ServiceName, Query], now_s: float, *, span_s: float, step_s: float
+    ) -> Mapping[ServiceName, Past]:
+        """Give what was told, by the time of its sample; of what was never told there is none."""
+        times = [now_s - step * step_s for step in range(round(span_s / step_s), -1, -1)]
+        return {
+            service: Past(tuple(Moment(at_s, self._then(service, query, at_s)) for at_s in times))
+            for service, query in queries.items()
+        }
+
     def _reading(self, service: ServiceName, query: Query, now_s: float) -> Reading:
-        reading = self._told.get(service, Reading(None, now_s, problem=f"nothing was told of {service}"))
-        if now_s - reading.sampled_s > query.max_age_s:
-            return Reading(None, now_s, problem=f"what was told of {service} is {now_s - reading.sampled_s:g} s old")
-        return reading
+        return _aged(service, self._told.get(service), query, now_s)
+
+    def _then(self, service: ServiceName, query: Query, at_s: float) -> Reading:
+        told = [reading for reading in self._all.get(service, ()) if reading.sampled_s <= at_s]
+        return _aged(service, told[-1] if told else None, query, at_s)
+
+
+def _aged(service: ServiceName, told: Reading | None, query: Query, now_s: float) -> Reading:
+    if told is None:
+        return Reading(None, now_s, problem=f"nothing was told of {service}")
+    if now_s - told.sampled_s > query.max_age_s:
+        return Reading(None, now_s, problem=f"what was told of {service} is {now_s - told.sampled_s:g} s old")
+    return told
 
 
 class FakeScaleTarget:

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from math import ceil
 from typing import Any, NamedTuple
 
-from autoscaler.kubernetes.objects import timestamp
-from autoscaler.ports import Record
+from autoscaler.kubernetes.objects import timestamp, unix_s
+from autoscaler.ports import Record, Rescale
 
 Status = Mapping[str, Any]
 
@@ -144,6 +144,7 @@ def _decided(record: Record, before: Status, now_s: float) -> dict[str, Any]:
         return {}
     last = {
         "time": timestamp(now_s),
+        "before": look.replicas,
         "desired": decision.desired,
         "wish": {key: value for key, value in decision.wish._asdict().items() if value is not None},
         "reasons": [reason._asdict() for reason in decision.reasons],
@@ -154,6 +155,17 @@ def _decided(record: Record, before: Status, now_s: float) -> dict[str, Any]:
         return {}
     scaled = {"lastScaleTime": timestamp(now_s)} if last.get("written") else {}
     return {"lastDecision": last, **scaled}
+
+
+def last_rescale(status: Status) -> Rescale | None:
+    """Read from a status when the number was changed last, and from what."""
+    try:
+        at_s = unix_s(status["lastScaleTime"])
+    except (LookupError, TypeError, ValueError):
+        return None
+    last = status.get("lastDecision") or {}
+    is_it = last.get("written") and last.get("time") == status["lastScaleTime"]
+    return Rescale(at_s, last.get("before") if is_it else None)
 
 
 def _same_decision(last: Status, before: Status) -> bool:

@@ -1,12 +1,14 @@
 """A control plane for the session, a namespace for each test."""
 
+import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster_kit import new_namespace
+from cluster_kit import define_policies, new_namespace
 from control_plane import ControlPlane, RefusedError, attached, started
+from in_process import Installation
 
 COLD_START_S = 1.0
 
@@ -26,6 +28,13 @@ def namespace(control_plane) -> Iterator[str]:
     """A namespace in which pods can be made at once, and which goes with its content when the test is over."""
     with new_namespace(control_plane) as name:
         yield name
+
+
+@pytest.fixture
+async def installation(control_plane, namespace, monkeypatch):
+    monkeypatch.setenv("KUBECONFIG", str(control_plane.kubeconfig))
+    await asyncio.to_thread(define_policies, control_plane)
+    return Installation(control_plane, namespace)
 
 
 @pytest.hookimpl(wrapper=True)

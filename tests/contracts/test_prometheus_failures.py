@@ -236,3 +236,50 @@ async def test_a_host_that_is_none_is_not_found(source, service):
     reading = await read(source, service, "http://prometheus.invalid:9090")
     assert reading.value is None
     assert "its host name cannot be resolved" in reading.problem
+
+
+# The past.
+
+
+async def past(source, service, server, *, expression=EXPRESSION, span_s=30):
+    query = Query(server, expression, SERIES, max_age_s=10)
+    return (await source.past({service: query}, time.time(), span_s=span_s, step_s=0.5))[service]
+
+
+async def test_a_time_in_which_nothing_was_scraped_is_unknown_in_the_past_and_never_zero(
+    prometheus, source, service, exporters
+):
+    exporters[0].says(service, 5)
+    await until_read(known, source, service, prometheus.server)
+    exporters[0].broken = True
+    await until_read(unknown, source, service, prometheus.server)
+    exporters[0].broken = False
+    await until_read(known, source, service, prometheus.server)
+    values = [moment.reading.value for moment in (await past(source, service, prometheus.server)).moments]
+    assert [value for value, _ in itertools.groupby(values)][-3:] == [5, None, 5]
+    assert 0 not in values
+
+
+async def test_an_instance_that_was_missing_shows_in_the_past_number_of_series(prometheus, source, service, exporters):
+    exporters[0].says(service, 5)
+    exporters[1].says(service, 3)
+    await until_read(lambda r: r.value == 8, source, service, prometheus.server)
+    exporters[1].broken = True
+    await until_read(lambda r: r.value == 5, source, service, prometheus.server)
+    seen = {
+        (each.reading.value, each.reading.series) for each in (await past(source, service, prometheus.server)).moments
+    }
+    assert {(8, 2), (5, 1)} <= seen <= {(None, 0), (8, 2), (5, 1), (3, 1)}
+
+
+async def test_why_there_is_no_past_is_said(source, service, prometheus):
+    refused = await past(source, service, prometheus.server, expression="(")
+    assert refused.moments == ()
+    assert "refused: HTTP 400 Bad Request: bad_data" in refused.problem
+    gone = await past(source, service, f"http://127.0.0.1:{free_port()}")
+    assert (gone.moments, "not reachable" in gone.problem) == ((), True)
+
+
+async def test_more_steps_than_prometheus_gives_are_refused_in_its_own_words(source, service, prometheus):
+    refused = await past(source, service, prometheus.server, span_s=6000)
+    assert "exceeded maximum resolution of 11,000 points" in refused.problem

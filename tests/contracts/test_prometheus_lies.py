@@ -92,7 +92,7 @@ LIES = {
     "a matrix": (http({"status": "success", "data": {"resultType": "matrix", "result": []}}), "with a matrix where"),
     "a scalar": (
         http({"status": "success", "data": {"resultType": "scalar", "result": [1, "5"]}}),
-        "answered with a scalar where an instant vector was asked for",
+        "answered with a scalar where a vector was asked for",
     ),
     "a scalar called vector": (http(vector([EVALUATED_S, "5"])), "JSON that is not Prometheus'"),
     "a histogram": (http(vector([{"metric": {}, "histogram": [EVALUATED_S, {}]}])), "JSON that is not Prometheus'"),

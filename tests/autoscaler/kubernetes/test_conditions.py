@@ -3,7 +3,7 @@
 import pytest
 
 from algorithms.types import Decision, Look, Reason, Wish
-from autoscaler.kubernetes.conditions import Facts, conditions, matters, status
+from autoscaler.kubernetes.conditions import Facts, conditions, last_rescale, matters, status
 from autoscaler.ports import Outcome, Record
 from autoscaler.resource_status import PolicyStatus
 
@@ -111,3 +111,19 @@ def test_a_count_alone_matters_only_where_it_is_asked_for():
     second = status(Facts(1, record=record(inflight=3.0)), first, NOW_S)
     assert matters(second, counts=False) == matters(first, counts=False)
     assert matters(second) != matters(first)
+
+
+def test_the_last_change_of_the_number_is_read_from_the_status_with_what_was_before():
+    first = status(Facts(1, record=record(5, replicas=2, written=True)), {}, NOW_S)
+    assert last_rescale(first) == (NOW_S, 2)
+
+
+def test_what_was_before_is_not_known_where_a_later_decision_was_not_written():
+    first = status(Facts(1, record=record(5, replicas=2, written=True)), {}, NOW_S)
+    second = status(Facts(1, record=record(6, replicas=5, error="forbidden")), first, NOW_S + 60)
+    assert last_rescale(second) == (NOW_S, None)
+
+
+@pytest.mark.parametrize("broken", [{}, {"lastScaleTime": None}, {"lastScaleTime": "soon"}])
+def test_a_status_without_a_change_tells_of_none(broken):
+    assert last_rescale(broken) is None

@@ -4,13 +4,14 @@ import copy
 import json
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.sources.prometheus import _Asked, _Fault, _parse, _reading
+from autoscaler.sources.answers import Asked, Fault, Grid, moments, parse, parse_past, reading
 
 A = "ns/a"
-ASKED = _Asked("http://prometheus", "x", "y")
+ASKED = Asked("http://prometheus", "x", "y")
 TRUTH = {
     "status": "success",
     "data": {
@@ -38,9 +39,9 @@ def places(tree, path=()):
 
 
 @st.composite
-def half_truths(draw):
+def half_truths(draw, truth=TRUTH):
     """Give the truth with one place of it changed to anything."""
-    tree = {"answer": copy.deepcopy(TRUTH)}
+    tree = {"answer": copy.deepcopy(truth)}
     *way, last = draw(st.sampled_from([path for path in places(tree) if path]))
     changed = tree
     for key in way:
@@ -51,10 +52,10 @@ def half_truths(draw):
 
 def reading_of(body):
     try:
-        answer = _parse(body)
-    except _Fault as fault:
+        answer = parse(body)
+    except Fault as fault:
         answer = f"{ASKED}: {fault}"
-    return _reading(A, ASKED, 5.0, answer, now_s=50.0)
+    return reading(A, ASKED, 5.0, answer, now_s=50.0)
 
 
 def test_the_truth_is_believed():
@@ -63,14 +64,85 @@ def test_the_truth_is_believed():
 
 @given(half_truths())
 def test_a_half_truth_is_unknown_or_a_count_that_can_be(answer):
-    reading = reading_of(json.dumps(answer).encode())
-    assert bool(reading.problem) >= (reading.value is None)
-    assert reading.value is None or 0 <= reading.value < math.inf
-    assert 45 <= reading.sampled_s <= 50
+    found = reading_of(json.dumps(answer).encode())
+    assert bool(found.problem) >= (found.value is None)
+    assert found.value is None or 0 <= found.value < math.inf
+    assert 45 <= found.sampled_s <= 50
 
 
 @given(st.binary(max_size=100) | anything.map(json.dumps).map(str.encode))
 def test_what_is_no_answer_is_unknown(body):
-    reading = reading_of(body)
-    assert reading.value is None
-    assert reading.problem.startswith("Prometheus at http://prometheus, query 'x': ")
+    found = reading_of(body)
+    assert found.value is None
+    assert found.problem.startswith("Prometheus at http://prometheus, query 'x': ")
+
+
+# The past.
+
+GRID = Grid(start_ms=994_000, step_ms=2000, steps=3)
+
+
+def a_range(**changed):
+    kinds = {
+        "value": [[994, "5"], [996, "6"], [998, "7"], [1000, "8"]],
+        "oldest": [[994, "993"], [996, "995"], [998, "997"], [1000, "999"]],
+        "series": [[994, "2"], [996, "2"], [998, "2"], [1000, "2"]],
+        **changed,
+    }
+    result = [{"metric": {"namespace": "ns", "service": "a", "f": f}, "values": values} for f, values in kinds.items()]
+    return {"status": "success", "data": {"resultType": "matrix", "result": result}}
+
+
+def past_of(answer, service=A):
+    try:
+        return moments(service, 5.0, parse_past(json.dumps(answer).encode()), GRID, now_s=50.0)
+    except Fault as fault:
+        return str(fault)
+
+
+def test_each_moment_of_a_range_is_what_would_have_been_read_then():
+    assert past_of(a_range()) == (
+        (44, (5, 43, 2, "")),
+        (46, (6, 45, 2, "")),
+        (48, (7, 47, 2, "")),
+        (50, (8, 49, 2, "")),
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({"value": [[996, "6"]]}, "there was no series"),
+        ({"oldest": [[996, "995"]]}, "there was no series"),
+        ({"series": [[996, "2"]]}, "there was no series"),
+        ({"value": [[994, "NaN"], [996, "6"], [998, "NaN"], [1000, "-1"]]}, "not a number of requests"),
+        ({"oldest": [[994, "1"], [996, "995"], [998, "1"], [1000, "1"]]}, "more than maxSampleAge 5 s"),
+    ],
+)
+def test_a_moment_of_which_something_is_missing_is_unknown_and_never_zero(changed, problem):
+    readings = [moment.reading for moment in past_of(a_range(**changed))]
+    assert [reading.value for reading in readings] == [None, 6, None, None]
+    assert all(problem in reading.problem for reading in readings if reading.value is None)
+
+
+def test_of_a_service_that_has_no_series_or_two_of_a_kind_all_is_unknown():
+    twice = a_range()
+    twice["data"]["result"] *= 2
+    for made in (past_of(a_range(), "ns/b"), past_of(twice)):
+        assert [moment.reading.value for moment in made] == [None] * 4
+
+
+def test_a_warning_makes_every_moment_a_part():
+    readings = [moment.reading for moment in past_of(a_range() | {"warnings": ["remote read failed"]})]
+    assert [reading.value for reading in readings] == [5, 6, 7, 8]
+    assert all("part of the data may be missing: remote read failed" in reading.problem for reading in readings)
+
+
+@given(half_truths(a_range()))
+def test_a_half_truth_about_the_past_is_a_fault_or_moments_that_can_be(answer):
+    made = past_of(answer)
+    if not isinstance(made, str):
+        assert [moment.at_s for moment in made] == [44, 46, 48, 50]
+        for value, sampled_s, _, problem in (moment.reading for moment in made):
+            assert (value is None and problem) or 0 <= value < math.inf
+            assert sampled_s <= 50

@@ -1,0 +1,243 @@
+"""What Prometheus answers, and how far it can be believed. No I/O.
+
+Rules:
+    * One answer brings value, oldest sample and number of sources of every service, all of one evaluation.
+    * Ages are differences of two stamps of Prometheus; its clock is never compared with ours.
+    * Whatever is missing or broken is unknown, with a problem that says what to do. It is never zero.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from autoscaler.ports import Moment, Reading, ServiceName
+
+_QUOTED_CHARS = 300
+"""How much of a peer's own words a problem repeats."""
+
+
+class Asked(NamedTuple):
+    """What services must have in common to share one query."""
+
+    server: str
+    expression: str
+    series: str
+
+    def __str__(self) -> str:
+        return f"Prometheus at {public(self.server)}, query {short(self.expression)!r}"
+
+
+class Answer(NamedTuple):
+    """One parsed answer; each mapping has the services that it has something to say about."""
+
+    evaluated_s: float
+    value: Mapping[ServiceName, float]
+    oldest: Mapping[ServiceName, float]
+    """When the oldest sample was taken; like `evaluated_s` by the clock of Prometheus."""
+    series: Mapping[ServiceName, float]
+    repeated: frozenset[ServiceName]
+    unlabelled: bool
+    """Some element lacks the label `namespace` or `service`."""
+    warning: str
+
+
+class Fault(Exception):  # noqa: N818 - not an error of ours: a peer's, as words for the user
+    """Why there is no usable answer at all."""
+
+
+def joined_query(expression: str, series: str) -> str:
+    """Give PromQL that brings value, oldest sample and number of sources of each service, told apart by the label `f`.
+
+    A source is a scraped instance: a gateway has one series for each state, and counts once. Both texts stand on lines
+    of their own, so that a comment at their end does no harm.
+    """
+    by = "by (namespace, service)"
+    return (
+        f'label_replace(\n{expression}\n, "f", "value", "", "")\n'
+        f'or label_replace(min {by} (timestamp(\n{series}\n)), "f", "oldest", "", "")\n'
+        f'or label_replace(count {by} (count by (namespace, service, instance) (\n{series}\n)), "f", "series", "", "")'
+    )
+
+
+def parse(body: bytes) -> Answer:
+    """Read what a query was answered; raises Fault."""
+    with _understood():
+        return _collect(*_result(body, "vector"))
+
+
+def parse_clock(body: bytes) -> float:
+    """Read what the query `time()` was answered; raises Fault."""
+    with _understood():
+        (_, text), _ = _result(body, "scalar")
+        return float(text)
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise Fault(f"answered with JSON that is not Prometheus' ({short(repr(error))})") from error
+
+
+def _result(body: bytes, wanted: str) -> tuple[Any, str]:
+    """Give the result, and its warnings as words."""
+    answer = json.loads(body)
+    if answer["status"] != "success":
+        raise Fault(f"refused: {own_words(answer)}")
+    kind, result = answer["data"]["resultType"], answer["data"]["result"]
+    if kind != wanted:
+        raise Fault(f"answered with a {short(str(kind))} where a {wanted} was asked for")
+    return result, "; ".join(map(str, answer.get("warnings") or ()))
+
+
+def _collect(elements: Iterable[Mapping[str, Any]], warning: str) -> Answer:
+    kinds: dict[str, dict[ServiceName, float]] = {"value": {}, "oldest": {}, "series": {}}
+    evaluated_s = 0.0
+    repeated = set()
+    unlabelled = False
+    for element in elements:
+        labels = element["metric"]
+        evaluated_s, text = element["value"]
+        of_kind = kinds[labels["f"]]
+        if "namespace" not in labels or "service" not in labels:
+            unlabelled = True
+            continue
+        service = f"{labels['namespace']}/{labels['service']}"
+        if service in of_kind:
+            repeated.add(service)
+        of_kind[service] = float(text)
+    return Answer(float(evaluated_s), **kinds, repeated=frozenset(repeated), unlabelled=unlabelled, warning=warning)
+
+
+def reading(service: ServiceName, asked: Asked, max_age_s: float, answer: Answer | str, now_s: float) -> Reading:
+    """Say what an answer, or a fault in words, means for one service."""
+    if isinstance(answer, str):
+        return Reading(None, now_s, problem=answer)
+    absent = _absence(service, asked, answer)
+    if absent:
+        return Reading(None, now_s, problem=f"{asked}: {absent}")
+    age_s = answer.evaluated_s - answer.oldest[service]
+    sample = _Sample(answer.value[service], answer.series[service], age_s)
+    # Evaluated after now_s, so the oldest sample is at least as young as this says.
+    made = _believed(sample, max_age_s, answer.warning, now_s)
+    return made._replace(problem=f"{asked}: {made.problem}") if made.problem else made
+
+
+class _Sample(NamedTuple):
+    """What was found of one service at one time."""
+
+    value: float
+    series: float
+    age_s: float
+
+
+def _believed(sample: _Sample, max_age_s: float, warning: str, at_s: float) -> Reading:
+    """Make a reading of it, by the controller's time; unknown where it cannot be believed, a part after a warning."""
+    distrust = _distrust(sample, max_age_s)
+    if distrust:
+        return Reading(None, at_s, problem=distrust)
+    problem = f"part of the data may be missing: {short(warning)}" if warning else ""
+    return Reading(sample.value, at_s - sample.age_s, int(sample.series), problem)
+
+
+def _absence(service: ServiceName, asked: Asked, answer: Answer) -> str:
+    """Say why the three samples of a service are not all there, once each; empty if they are."""
+    namespace, _, name = service.partition("/")
+    if service in answer.repeated:
+        return f"several values for {service}; aggregate with sum by (namespace, service) (...)"
+    if service not in answer.value and answer.unlabelled:
+        return "the result lacks the labels namespace and service; aggregate with sum by (namespace, service) (...)"
+    if service not in answer.value:
+        return (
+            f'no series for namespace="{namespace}", service="{name}" ({len(answer.value)} other services have one);'
+            " is its gateway running and scraped?"
+        )
+    if service not in answer.oldest or service not in answer.series:
+        return f"a value for {service} but no sample behind it; does {short(asked.series)!r} select the raw series?"
+    return ""
+
+
+def _distrust(sample: _Sample, max_age_s: float) -> str:
+    """Say why a value cannot be believed; empty if it can."""
+    value, series, age_s = sample
+    if not 0 <= value < math.inf:
+        return f"the value is {value:g}, which is not a number of requests"
+    if not (1 <= series < math.inf and age_s >= 0):
+        return f"{series:g} series, the oldest sample {age_s:g} s old: this cannot be; is it a Prometheus?"
+    if age_s > max_age_s:
+        return f"the oldest sample is {age_s:.1f} s old, more than maxSampleAge {max_age_s:g} s; is it still scraped?"
+    return ""
+
+
+class Grid(NamedTuple):
+    """The times of a range, in whole milliseconds by the clock of Prometheus."""
+
+    start_ms: int
+    step_ms: int
+    steps: int
+
+    @property
+    def end_ms(self) -> int:
+        """The last of them."""
+        return self.start_ms + self.steps * self.step_ms
+
+
+class PastAnswer(NamedTuple):
+    """One parsed range: what was sampled of each service, by kind and time in ms."""
+
+    samples: Mapping[ServiceName, Mapping[str, Mapping[int, float]]]
+    repeated: frozenset[ServiceName]
+    warning: str
+
+
+def parse_past(body: bytes) -> PastAnswer:
+    """Read what a query over a range was answered; raises Fault."""
+    samples: dict[ServiceName, dict[str, dict[int, float]]] = {}
+    repeated = set()
+    with _understood():
+        result, warning = _result(body, "matrix")
+        for element in result:
+            labels = element["metric"]
+            if "namespace" not in labels or "service" not in labels:
+                continue
+            service = f"{labels['namespace']}/{labels['service']}"
+            of_service = samples.setdefault(service, {})
+            if labels["f"] in of_service:
+                repeated.add(service)
+            of_service[labels["f"]] = {round(at_s * 1000): float(text) for at_s, text in element["values"]}
+    return PastAnswer(samples, frozenset(repeated), warning)
+
+
+def moments(service: ServiceName, max_age_s: float, answer: PastAnswer, grid: Grid, now_s: float) -> tuple[Moment, ...]:
+    """Say what one service's past was: of each time of a grid that ended now, what `reading` would have said then."""
+    found: Mapping[str, Mapping[int, float]] = {} if service in answer.repeated else answer.samples.get(service, {})
+    values, oldest, series = (found.get(kind, {}) for kind in ("value", "oldest", "series"))
+    made = []
+    for at_ms in range(grid.start_ms, grid.end_ms + 1, grid.step_ms):
+        at_s = now_s - (grid.end_ms - at_ms) / 1000
+        if at_ms in values and at_ms in oldest and at_ms in series:
+            sample = _Sample(values[at_ms], series[at_ms], at_ms / 1000 - oldest[at_ms])
+            made.append(Moment(at_s, _believed(sample, max_age_s, answer.warning, at_s)))
+        else:
+            made.append(Moment(at_s, Reading(None, at_s, problem="there was no series")))
+    return tuple(made)
+
+
+def own_words(answer: Mapping[str, Any]) -> str:
+    """Repeat why Prometheus refused."""
+    return short(f"{answer.get('errorType', 'error')}: {answer.get('error', 'no reason given')}")
+
+
+def short(text: str) -> str:
+    """Give a peer's words on one line, and not too many of them."""
+    text = " ".join(text.split())
+    return text if len(text) <= _QUOTED_CHARS else f"{text[:_QUOTED_CHARS]}..."
+
+
+def public(address: str) -> str:
+    """Give an address without the credentials that it may carry."""
+    return re.sub(r"//[^/@]*@", "//", address)

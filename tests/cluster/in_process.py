@@ -1,0 +1,77 @@
+"""Controllers and a gateway of one namespace, in this process, and what they serve."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from cluster_kit import PolicyCluster
+
+from autoscaler.clock import SystemClock
+from autoscaler.cluster import Settings, cluster_controller
+from autoscaler.cluster_gateway import cluster_services
+from autoscaler.demo.webui import Pods, application
+from autoscaler.gateway.proxy import Gateway
+from autoscaler.kubernetes.lease import Times
+
+QUICK_LEASE = Times(lease_s=3, renew_s=2, retry_s=0.3)
+
+
+class Installation(PolicyCluster):
+    """Controllers and a gateway of one namespace, in this process."""
+
+    def settings(self, identity="one", **options):
+        return Settings(
+            own_namespace=self.namespace,
+            identity=identity,
+            namespace=self.namespace,
+            tick_s=0.5,
+            lease=QUICK_LEASE,
+            **options,
+        )
+
+    @asynccontextmanager
+    async def controller(self, identity="one", **options):
+        records = []
+        settings = self.settings(identity, **options)
+        async with cluster_controller(settings, SystemClock(), [records.append]) as (whole, loop):
+            task = asyncio.create_task(whole.run(loop))
+            whole.records, whole.task = records, task
+            try:
+                yield whole
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    @asynccontextmanager
+    async def gateway(self):
+        async with cluster_services(self.namespace) as services:
+            gateway = Gateway(services.load())
+            await gateway.start(0, 0, "127.0.0.1")
+            task = asyncio.create_task(services.follow(gateway))
+            try:
+                yield gateway
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                await gateway.stop()
+
+
+@asynccontextmanager
+async def web_uis(port, service_s):
+    """One server that answers for all pods, and tells them apart by the address that was called."""
+    pods = Pods(1, lambda: service_s)
+    runner = web.AppRunner(application(pods), access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "0.0.0.0", port).start()  # noqa: S104 - the point of it
+    try:
+        yield pods
+    finally:
+        await runner.cleanup()
+
+
+async def paint(session, gateway):
+    headers = {"Host": "sd.example.com"}
+    url = f"http://127.0.0.1:{gateway.port}/sdapi/v1/txt2img"
+    async with session.post(url, json={"prompt": "pretty dog"}, headers=headers) as answer:
+        await answer.read()
+        return answer.status
