@@ -2,11 +2,10 @@
 
 import asyncio
 
-from aiohttp.streams import StreamReader
-
 from autoscaler.gateway.edge import ClientConnection
 from autoscaler.gateway.exchange import Exchange
 from autoscaler.gateway.heads import RequestHead
+from autoscaler.gateway.incoming import IncomingBody
 from autoscaler.gateway.upstream import PodConnection
 
 READ_AHEAD_BYTES = 1 << 20
@@ -36,7 +35,7 @@ class RequestBody:
     )
 
     def __init__(
-        self, content: StreamReader | None, head: RequestHead, idle_s: float, max_bytes: int | None, *, expects: bool
+        self, content: IncomingBody | None, head: RequestHead, idle_s: float, max_bytes: int | None, *, expects: bool
     ) -> None:
         self._content = content
         self._idle_s = idle_s
@@ -44,19 +43,19 @@ class RequestBody:
         self._expects = expects
         self._ahead: list[bytes] = []
         self._taken = 0
-        self.is_empty = content is None
-        self.chunked = content is not None and head.content_length is None
+        self.chunked = head.chunked
+        self.is_empty = content is None and not self.chunked
         self.announced_too_large = max_bytes is not None and (head.content_length or 0) > max_bytes
 
     @property
     def is_read(self) -> bool:
         """Whether nothing of it is left in the client's connection."""
-        return self._content is None or self._content.is_eof()
+        return self._content is None or self._content.complete
 
     async def read_ahead(self, client: ClientConnection) -> None:
         """Read what there is, up to a limit; raises what `stream` raises."""
         content = self._content
-        if content is None or content.is_eof():
+        if content is None or content.complete:
             return
         self._go_on(client)
         while self._taken < READ_AHEAD_BYTES and (data := await self._read(content)):
@@ -67,17 +66,17 @@ class RequestBody:
     def whole(self) -> bytes | None:
         """Give the body as it is to be sent, if all of it is here; raises BodyTooLargeError."""
         if self._content is None:
-            return b""
-        if not self._content.is_eof():
+            return self._last()
+        if not self._content.complete:
             return None
-        self._ahead.append(self._taking(self._content.read_nowait()))
+        self._ahead.append(self._taking(self._content.take()))
         return b"".join(map(self._part, self._ahead)) + self._last()
 
     async def stream(self, client: ClientConnection, exchange: Exchange, connection: PodConnection) -> None:
         """Send the body until it has been sent, or the response is there without it.
 
         Raises:
-            RequestPayloadError: the client's chunks are none.
+            BrokenBodyError: the client's chunks are none.
             TimeoutError: the client has fallen silent.
             BodyTooLargeError: it goes on for too long.
         """
@@ -102,9 +101,9 @@ class RequestBody:
         connection.write(self._last())
         connection.complete()
 
-    async def _read(self, content: StreamReader) -> bytes:
+    async def _read(self, content: IncomingBody) -> bytes:
         async with asyncio.timeout(self._idle_s):
-            data = await content.readany()
+            data = await content.read()
         return self._taking(data)
 
     def _taking(self, data: bytes) -> bytes:

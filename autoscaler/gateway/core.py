@@ -10,20 +10,18 @@ import secrets
 from collections.abc import Callable, Mapping
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import cast
-
-from aiohttp import web
 
 from autoscaler.clock import SystemClock
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.dispatch import Dispatcher
-from autoscaler.gateway.edge import ClientConnection, EdgeLimits, EdgeServer, Sent, answer_bytes
-from autoscaler.gateway.heads import BadRequestError, Forwarded, Headers, read_request
+from autoscaler.gateway.edge import ClientConnection, EdgeLimits, EdgeServer, answer_bytes
+from autoscaler.gateway.heads import BadRequestError, Forwarded, read_request
+from autoscaler.gateway.incoming import IncomingRequest
 from autoscaler.gateway.request_log import OnEnded
 from autoscaler.gateway.service import ServiceGate
 from autoscaler.gateway.visit import Arrival, Visit
 
-_REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
+_REFUSED_METHODS = frozenset({b"CONNECT", b"TRACE"})
 
 
 class Routes:
@@ -168,41 +166,37 @@ class Core:
 
     # Requests.
 
-    async def _handle(self, request: web.BaseRequest) -> Sent:
+    async def _handle(self, client: ClientConnection, request: IncomingRequest) -> bool:
         self.open += 1
         try:
-            return await self._see_through(request)
+            return await self._see_through(client, request)
         finally:
             self.open -= 1
             if not self.open:
                 self.quiet.set()
 
-    async def _see_through(self, request: web.BaseRequest) -> Sent:
-        message = request._message  # noqa: SLF001
-        # aiohttp 3.14.5 takes the last trailer of a chunked body for a header of the next request.
-        keep_alive = not (message.should_close or message.chunked)
-        client = cast("ClientConnection", request.protocol)
+    async def _see_through(self, client: ClientConnection, request: IncomingRequest) -> bool:
         try:
-            head = read_request(message.method, message.path, message.raw_headers)
+            head = read_request(request.method, request.target, request.headers)
         except BadRequestError as error:
             return _answer(client, 400, str(error), keep_alive=False)
-        if message.method in _REFUSED_METHODS:
-            return _answer(client, 405, f"{message.method} is not for a gateway", keep_alive=False)
+        if head.method in _REFUSED_METHODS:
+            return _answer(client, 405, f"{head.method.decode()} is not for a gateway", keep_alive=False)
         if head.expect and head.expect != b"100-continue":
             return _answer(client, 417, "only 100-continue can be expected", keep_alive=False)
         name = self._routes.find(head.host)
         if name is None:
-            return _answer(client, 404, "no service has this host", keep_alive=keep_alive and not request.body_exists)
+            return _answer(client, 404, "no service has this host", keep_alive=request.keep_alive and request.complete)
         forwarded = self._forwarded(client)
         arrival = Arrival(
             head=head,
             forwarded=forwarded,
             request_id=self._request_id(),
             unix_s=self.now_s(),
-            secure=forwarded.trusted and (b"X-Forwarded-Proto", b"https") in _titled(message.raw_headers),
-            keep_alive=keep_alive,
+            secure=forwarded.trusted and head.came_by_https,
+            keep_alive=request.keep_alive,
         )
-        return await Visit(self.gates[name], request, arrival).run()
+        return await Visit(self.gates[name], client, request, arrival).run()
 
     def _request_id(self) -> bytes:
         self._requests += 1
@@ -210,16 +204,11 @@ class Core:
 
     def _forwarded(self, client: ClientConnection) -> Forwarded:
         peer = client.peername
-        host = peer[0] if isinstance(peer, tuple) else "unknown"
-        trusted = bool(self._trusted_proxies) and any(ip_address(host) in net for net in self._trusted_proxies)
-        return Forwarded(host.encode(), trusted)
+        trusted = bool(self._trusted_proxies) and any(ip_address(peer) in net for net in self._trusted_proxies)
+        return Forwarded(peer.encode(), trusted)
 
 
-def _titled(headers: Headers) -> list[tuple[bytes, bytes]]:
-    return [(name.title(), value.lower()) for name, value in headers]
-
-
-def _answer(client: ClientConnection, status: int, text: str, *, keep_alive: bool) -> Sent:
+def _answer(client: ClientConnection, status: int, text: str, *, keep_alive: bool) -> bool:
     keep_alive = keep_alive and not client.going
     client.send(answer_bytes(status, text, keep_alive=keep_alive))
-    return Sent(keep_alive=keep_alive)
+    return keep_alive

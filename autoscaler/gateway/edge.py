@@ -1,56 +1,49 @@
-"""The side of the clients: aiohttp's low-level server, told a few things that it does not do by itself.
+"""The side of the clients: connections on which requests are served one after the other, whatever else happens on them.
 
-A contract test stands behind each private part of aiohttp that is leaned on here, and pyproject.toml pins its minor
-version.
+Rules:
+1. One request of a connection is served at a time, in the order in which they came.
+2. When the client has gone, whoever serves it is cancelled.
+3. Every state in which a client could dawdle has an end: a head, an idle connection, a response that it does not take.
 """
 
 import asyncio
+import logging
 import socket
 import struct
+from collections import deque
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any, NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
-from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
-from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
+from autoscaler.gateway.deadline import Deadline
+from autoscaler.gateway.incoming import (
+    BODY_BUFFER_BYTES,
+    BrokenRequestError,
+    HeadLimits,
+    IncomingRequest,
+    RequestParser,
+)
+
+_log = logging.getLogger(__name__)
 
 RESPONSE_BUFFER_BYTES = 1 << 20
 """What a slow client may leave in our memory, so that its pod is free for the next."""
-_REQUEST_BUFFER_BYTES = 1 << 15
-"""aiohttp stops reading at twice this much of an unread body."""
 _STALL_CHECKS = 4
+_MOST_PIPELINED = 64
+"""Requests that may wait behind the one that is served; then nothing more is read."""
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class EdgeLimits(NamedTuple):
     """What any client may take."""
 
+    head: HeadLimits = HeadLimits()
     head_timeout_s: float = 10.0
     """For a request's head, from its first byte, or from the connection."""
     keep_alive_s: float = 75.0
     lingering_s: float = 2.0
     """How long the rest of an unwanted body is read, so that the answer is not lost in a reset."""
-    line_bytes: int = 16 * 1024
-    field_bytes: int = 32 * 1024
-    fields: int = 128
     connections: int = 20_000
-
-
-class Sent:
-    """What the server is handed in place of a response: everything has been written already."""
-
-    __slots__ = ("keep_alive",)
-
-    def __init__(self, *, keep_alive: bool) -> None:
-        self.keep_alive = keep_alive
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        """Nothing is left to do."""
-
-    async def write_eof(self) -> None:
-        """Nothing is left to do."""
 
 
 class ClientListener(Protocol):
@@ -66,29 +59,71 @@ class ClientListener(Protocol):
         """Take note that the client closed its sending side; True if the connection is to stay open."""
 
 
-class ClientConnection(RequestHandler):
+class ClientTunnel(Protocol):
+    """Takes what a switched connection brings."""
+
+    def from_client(self, data: bytes) -> None:
+        """Take bytes."""
+
+    def client_lost(self) -> None:
+        """Take note that the connection has ended."""
+
+
+Handler = Callable[["ClientConnection", IncomingRequest], Awaitable[bool]]
+"""Serves a request; the response has been written when it returns, and it says whether the connection may go on."""
+
+
+class ClientConnection(asyncio.Protocol):
     """One client's connection."""
 
-    __slots__ = ("_head_timer", "_stall_timer", "at_eof", "body", "edge", "half_close", "listener", "stall_s")
+    __slots__ = (
+        "_behind",
+        "_deadline",
+        "_deaf",
+        "_edge",
+        "_loop",
+        "_parser",
+        "_stall_timer",
+        "_task",
+        "_tunnel",
+        "_waiting",
+        "at_eof",
+        "half_close",
+        "listener",
+        "peername",
+        "stall_s",
+        "transport",
+    )
 
-    def __init__(self, manager: "EdgeServer", **kwargs: Any) -> None:
-        super().__init__(manager, **kwargs)
-        self.edge = manager
+    def __init__(self, edge: "EdgeServer") -> None:
+        self._edge = edge
+        self._loop = edge.loop
+        self._parser = RequestParser(self, edge.limits.head, self._found)
+        self._waiting: deque[IncomingRequest | BrokenRequestError] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._tunnel: ClientTunnel | None = None
+        self._behind: bytearray | None = None
+        """What came behind a request for a WebSocket that has not been answered yet."""
+        self._deaf = False
+        """Whether nothing that comes matters any more."""
+        self._deadline = Deadline(self._loop, self.break_off)
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self.transport: asyncio.Transport | None = None
+        self.peername = ""
+        """The client's address, without its port."""
         self.at_eof = False
         """Whether the client has closed its sending side."""
-        self.body: StreamReader | None = None
-        """What is left to read of the request that is being served."""
         self.half_close = False
         """Whether the end of the client's sending is not taken for its going while its request is held."""
         self.listener: ClientListener | None = None
-        self._head_timer: asyncio.TimerHandle | None = None
-        self._stall_timer: asyncio.TimerHandle | None = None
         self.stall_s = 60.0
 
     @property
     def going(self) -> bool:
         """Whether the connection is to end with the response that is under way."""
-        return self.at_eof or self.edge.draining
+        return self.at_eof or self._edge.draining
+
+    # What is written.
 
     def send(self, data: bytes) -> None:
         """Write to the client, if it is still there."""
@@ -118,64 +153,178 @@ class ClientConnection(RequestHandler):
             if size:
                 self._stall_timer = self._loop.call_later(self.stall_s / _STALL_CHECKS, self._check_stall, size, 1)
 
+    # What is read.
+
+    def pause_reading(self) -> None:
+        """Let the client wait."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Let the client go on."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def take_over(self, tunnel: ClientTunnel) -> None:
+        """Give a tunnel what the client sends from now on, and what it has sent behind its request."""
+        self._tunnel = tunnel
+        behind, self._behind = self._behind, None
+        if behind:
+            tunnel.from_client(bytes(behind))
+        self.resume_reading()
+
+    # asyncio.Protocol
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a head, unless there are too many connections."""
-        super().connection_made(transport)
-        cast("asyncio.Transport", transport).set_write_buffer_limits(RESPONSE_BUFFER_BYTES, RESPONSE_BUFFER_BYTES // 4)
-        if self.edge.full:
-            transport.close()
-        self._wait_for_head()
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(RESPONSE_BUFFER_BYTES, RESPONSE_BUFFER_BYTES // 4)
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        peer = self.transport.get_extra_info("peername")
+        self.peername = peer[0] if isinstance(peer, tuple) else "unknown"
+        self._edge.connections.add(self)
+        if len(self._edge.connections) > self._edge.limits.connections:
+            self.transport.close()
+        self._deadline.within(self._edge.limits.head_timeout_s)
 
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """End; the handler is cancelled by aiohttp."""
-        for timer in (self._head_timer, self._stall_timer):
-            if timer is not None:
-                timer.cancel()
-        super().connection_lost(exc)
+    def connection_lost(self, _exc: BaseException | None) -> None:
+        """End: whoever serves the client is cancelled."""
+        self.transport = None
+        self._edge.connections.discard(self)
+        self._deadline.close()
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+        self._deaf = True
+        self._waiting.clear()
+        self._parser.close()
+        if self._tunnel is not None:
+            self._tunnel.client_lost()
+        elif self._task is not None:
+            self._task.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """Parse, and time the head of a request that comes in parts."""
-        before = self._request_count
-        super().data_received(data)
-        if self._request_count != before:
-            if self._head_timer is not None:
-                self._head_timer.cancel()
-                self._head_timer = None
-            if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
-                self._break_body()
-        elif self._waiter is not None and self._head_timer is None:
-            self._wait_for_head()
+        """Parse, or forward."""
+        if self._tunnel is not None:
+            self._tunnel.from_client(data)
+        elif self._behind is not None:
+            self._behind += data
+            if len(self._behind) > BODY_BUFFER_BYTES:
+                self.pause_reading()
+        elif not self._deaf:
+            self._parse(data)
 
-    def eof_received(self) -> bool | None:  # type: ignore[override]
+    def eof_received(self) -> bool:
         """Ask whoever is served whether half a connection is enough."""
         self.at_eof = True
         return self.listener.client_eof() if self.listener is not None else self.half_close
 
     def pause_writing(self) -> None:
         """Pass on that the client does not keep up."""
-        super().pause_writing()
         self.watch_stall()
         if self.listener is not None:
             self.listener.client_paused()
 
     def resume_writing(self) -> None:
         """Pass on that it does again."""
-        super().resume_writing()
         if self.listener is not None:
             self.listener.client_resumed()
 
-    def _break_body(self) -> None:
-        """Tell who reads the body in which the parser met an error; aiohttp tells only the next request."""
-        body = self._messages[-2][1] if len(self._messages) > 1 else self.body
-        if body is not None and not body.is_eof():
-            body.set_exception(RequestPayloadError("the body is broken"))
+    # Requests.
 
-    def _wait_for_head(self) -> None:
-        self._head_timer = self._loop.call_later(self.edge.limits.head_timeout_s, self._head_is_late)
+    def _parse(self, data: bytes) -> None:
+        was_in_head = self._parser.in_head
+        try:
+            behind = self._parser.feed(data)
+        except BrokenRequestError as broken:
+            self._deaf = True
+            if not self._parser.break_body():
+                self._waiting.append(broken)
+            behind = None
+        if behind is not None:
+            self._behind = bytearray(behind)
+        if self._task is None:
+            self._go_on()
+            if self._parser.in_head and not was_in_head and self._task is None:
+                self._deadline.within(self._edge.limits.head_timeout_s)
+        elif len(self._waiting) > _MOST_PIPELINED:
+            self.pause_reading()
 
-    def _head_is_late(self) -> None:
-        self._head_timer = None
-        self.force_close()
+    def _found(self, request: IncomingRequest) -> None:
+        self._waiting.append(request)
+
+    def _go_on(self) -> None:
+        """Serve who comes next, if anybody does."""
+        if not self._waiting or self._task is not None:
+            return
+        request = self._waiting.popleft()
+        if isinstance(request, BrokenRequestError):
+            self.send(answer_bytes(request.status, str(request), keep_alive=False))
+            self._end(whole=False)
+            return
+        self._deadline.never()
+        self._task = self._loop.create_task(self._serve(request))
+
+    async def _serve(self, request: IncomingRequest) -> None:
+        goes_on = False
+        try:
+            goes_on = await self._edge.handler(self, request)
+        except Exception:  # noqa: BLE001 - one request must not end the others
+            _log.exception("a request ended with an error of ours")
+        finally:
+            self._task = None
+        if self.transport is None or self._tunnel is not None:
+            return
+        if goes_on and request.complete and not self.transport.is_closing():
+            self._next()
+        else:
+            self._end(whole=request.complete)
+
+    def _next(self) -> None:
+        """Serve who comes next, or wait for somebody."""
+        limits = self._edge.limits
+        behind, self._behind = self._behind, None
+        if behind is not None:
+            self._parser.close()
+            self._parser = RequestParser(self, limits.head, self._found)
+            self._parse(bytes(behind))
+        if len(self._waiting) == _MOST_PIPELINED or behind is not None:
+            self.resume_reading()
+        self._go_on()
+        if self._task is None:
+            self._deadline.within(limits.head_timeout_s if self._parser.in_head else limits.keep_alive_s)
+
+    def _end(self, *, whole: bool) -> None:
+        """Close; first let the client finish what nobody wants, or the answer would be lost in a reset."""
+        self._deaf = True
+        self._waiting.clear()
+        if self.transport is None:
+            return
+        if whole and not self._behind:
+            self.transport.close()
+            return
+        self.send_eof()
+        self.resume_reading()
+        self._deadline.within(self._edge.limits.lingering_s)
+
+    def retire(self) -> None:
+        """Close if nobody is served."""
+        if self._task is None and self.transport is not None:
+            self.transport.close()
+
+    def abandon(self) -> asyncio.Task[None] | None:
+        """Close, and give the task that is cancelled by it."""
+        if self.transport is not None:
+            self.transport.close()
+        if self._task is not None:
+            self._task.cancel()
+        return self._task
+
+    @property
+    def task(self) -> asyncio.Task[None] | None:
+        """Who serves it."""
+        return self._task
+
+    # Time.
 
     def _check_stall(self, before: int, checks: int) -> None:
         self._stall_timer = None
@@ -184,54 +333,38 @@ class ClientConnection(RequestHandler):
             return
         checks = checks + 1 if size == before else 1
         if checks > _STALL_CHECKS:
-            self.edge.client_stalled()
+            self._edge.stalled += 1
             self.reset()
             return
         self._stall_timer = self._loop.call_later(self.stall_s / _STALL_CHECKS, self._check_stall, size, checks)
 
-    def _make_error_handler(self, err_info: _ErrInfo) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
-        status, text = _status_of(err_info.exc, self.edge.limits)
 
-        async def handler(_request: web.BaseRequest) -> web.StreamResponse:
-            self.send(answer_bytes(status, text, keep_alive=False))
-            return cast("web.StreamResponse", Sent(keep_alive=False))
+class EdgeServer:
+    """Makes the protocol of each new connection; made inside the event loop that it belongs to."""
 
-        return handler
-
-
-class EdgeServer(web.Server):
-    """Accepts clients; `handler` is cancelled when its client goes."""
-
-    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[Sent]], limits: EdgeLimits) -> None:
-        super().__init__(
-            cast("Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]", handler),
-            handler_cancellation=True,
-            access_log=None,
-            auto_decompress=False,
-            keepalive_timeout=limits.keep_alive_s,
-            lingering_time=limits.lingering_s,
-            max_line_size=limits.line_bytes,
-            max_field_size=limits.field_bytes,
-            max_headers=limits.fields,
-            read_bufsize=_REQUEST_BUFFER_BYTES,
-        )
+    def __init__(self, handler: Handler, limits: EdgeLimits) -> None:
+        self.handler = handler
         self.limits = limits
+        self.loop = asyncio.get_running_loop()
+        self.connections: set[ClientConnection] = set()
         self.stalled = 0
+        """Clients that took nothing of their response for too long."""
         self.draining = False
         """Whether connections end with the response that is under way."""
 
-    def __call__(self) -> RequestHandler:
+    def __call__(self) -> ClientConnection:
         """Make the protocol of a new connection."""
-        return ClientConnection(self, loop=self._loop, **self._kwargs)
+        return ClientConnection(self)
 
-    @property
-    def full(self) -> bool:
-        """Whether there are more connections than there may be."""
-        return len(self._connections) > self.limits.connections
-
-    def client_stalled(self) -> None:
-        """Count a client that took nothing for too long."""
-        self.stalled += 1
+    async def shutdown(self, patience_s: float) -> None:
+        """Close all connections; those that are served may take so long for their end."""
+        for connection in list(self.connections):
+            connection.retire()
+        served = {connection.task for connection in self.connections if connection.task is not None}
+        if served:
+            await asyncio.wait(served, timeout=patience_s)
+        cancelled = [task for connection in list(self.connections) if (task := connection.abandon()) is not None]
+        await asyncio.gather(*cancelled, return_exceptions=True)
 
 
 def answer_bytes(status: int, text: str, *, keep_alive: bool, added: bytes = b"", without_body: bool = False) -> bytes:
@@ -245,13 +378,3 @@ def answer_bytes(status: int, text: str, *, keep_alive: bool, added: bytes = b""
         b"" if keep_alive else b"Connection: close\r\n",
         b"" if without_body else body,
     )
-
-
-def _status_of(error: BaseException, limits: EdgeLimits) -> tuple[int, str]:
-    if isinstance(error, LineTooLong):
-        if str(limits.line_bytes) in map(str, error.args):
-            return HTTPStatus.REQUEST_URI_TOO_LONG, "the request line is too long"
-        return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "a header is too long"
-    if "Too many headers" in str(error):
-        return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "there are too many headers"
-    return HTTPStatus.BAD_REQUEST, "this is not HTTP/1.1 as RFC 9112 has it"

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from autoscaler.gateway.edge import ClientConnection
-from autoscaler.gateway.heads import has, is_event_stream, response_bytes
-from autoscaler.gateway.upstream import Failure, Pod, PodConnection, ResponseHead
+from autoscaler.gateway.heads import ResponseHead, response_bytes
+from autoscaler.gateway.upstream import Failure, Pod, PodConnection
 
 
 class Terms(NamedTuple):
@@ -129,18 +129,18 @@ class Exchange:
         self.status = head.status
         terms = self._terms
         added = self.added_lines
-        if head.has_body and not has(head.headers, b"content-length"):
+        if head.has_body and not head.has_length:
             self._until_eof = terms.http10
             self._chunked = not terms.http10
             if self._chunked:
                 added.append(b"Transfer-Encoding: chunked\r\n")
         going = self._client is None or self._client.going
-        self.keep_alive = self.keep_alive and not (self._until_eof or going)
+        self.keep_alive = self.keep_alive and self._connection.request_done and not (self._until_eof or going)
         if not self.keep_alive:
             added.append(b"Connection: close\r\n")
         elif terms.http10:
             added.append(b"Connection: keep-alive\r\n")
-        self._out.append(response_bytes(head.status, head.reason, head.headers, added))
+        self._out.append(response_bytes(head, added))
 
     def received(self, data: bytes) -> None:
         """Write a part of the body."""
@@ -234,7 +234,7 @@ class Exchange:
     def _restart_timer(self, head: ResponseHead) -> None:
         if self._timer is None:
             return
-        if is_event_stream(head.headers):
+        if head.is_event_stream:
             self._timer.cancel()
             self._is_stream = True
             self._heard_s = self._loop.time()

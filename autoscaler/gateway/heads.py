@@ -24,15 +24,16 @@ _HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
+_READ_IN_RESPONSES = frozenset({b"connection", b"content-length", b"content-type", b"transfer-encoding"})
 _OURS_IN_REQUESTS = frozenset(
     {b"expect", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-request-id", b"cookie"}
 )
-_DROPPED_IN_REQUESTS = _HOP_BY_HOP | _OURS_IN_REQUESTS
+_APART = _HOP_BY_HOP | _OURS_IN_REQUESTS
+"""What a pod is not sent as it came."""
+_KNOWN = _APART | {b"host", b"content-length", b"user-agent"}
 _NEVER_NAMED = frozenset({b"", b"host", b"content-length", b"close", b"keep-alive", b"upgrade"})
 """What `Connection` cannot take off, whatever it says."""
 _LONGEST_REQUEST_ID = 128
-_CONTENT_LENGTH = b"content-length"
-_LOOKED_AT = frozenset({b"host", b"cookie", b"connection", b"upgrade", b"expect", b"user-agent", _CONTENT_LENGTH})
 _PROBES = (b"kube-probe/", b"googlehc/", b"elb-healthchecker/")
 
 
@@ -47,16 +48,49 @@ class RequestHead(NamedTuple):
     target: bytes
     host: str
     """In lower case, without port and trailing dot."""
-    headers: Headers
-    cookies: tuple[bytes, ...]
+    lines: Sequence[bytes]
+    """The headers that go on as they came, each as a line."""
+    known: Mapping[bytes, Sequence[bytes]]
+    """The values of those that mean something here, by their names in lower case."""
     expect: bytes
     upgrade: bytes
     """The protocol that the client would switch to, in lower case; empty for none."""
     content_length: int | None
-    named: frozenset[bytes]
-    """The headers that its `Connection` says are for this hop only."""
     is_probe: bool
     """Whether it asks only if somebody is there, which must not start a pod."""
+
+    @property
+    def cookies(self) -> Sequence[bytes]:
+        """The values of its `Cookie` headers."""
+        return self.known.get(b"cookie", ())
+
+    @property
+    def chunked(self) -> bool:
+        """Whether its body comes in chunks, which is the only coding that the parser lets through."""
+        return b"transfer-encoding" in self.known
+
+    @property
+    def came_by_https(self) -> bool:
+        """Whether the hop before says so."""
+        return b"https" in map(bytes.lower, self.known.get(b"x-forwarded-proto", ()))
+
+
+class ResponseHead(NamedTuple):
+    """The start of a response."""
+
+    status: int
+    reason: bytes
+    headers: Headers
+    """Names and values as the pod wrote them."""
+    lines: Sequence[bytes]
+    """Those that go on to the client, each as a line."""
+    has_body: bool
+    has_length: bool
+    chunked: bool
+    closes: bool
+    """Whether the pod says that the connection ends with this."""
+    is_event_stream: bool
+    """Whether there is no end to wait for."""
 
 
 class Forwarded(NamedTuple):
@@ -67,41 +101,45 @@ class Forwarded(NamedTuple):
     """Whether the peer is a proxy of ours, whose own X-Forwarded headers are believed."""
 
 
-def read_request(method: str, target: str, headers: Headers) -> RequestHead:
+def read_request(method: bytes, target: bytes, headers: Headers) -> RequestHead:
     """Look at a request's head once.
 
     Raises:
         BadRequestError: no or two hosts, a host that contradicts the target, or a target of no known form.
     """
-    found: dict[bytes, list[bytes]] = {}
+    known: dict[bytes, list[bytes]] = {}
+    lines = []
     for name, value in headers:
         lower = name.lower()
-        if lower in _LOOKED_AT:
-            found.setdefault(lower, []).append(value)
-    host, *others = found.get(b"host", (b"", b""))
+        if lower in _KNOWN:
+            known.setdefault(lower, []).append(value)
+        if lower not in _APART:
+            lines.append(b"%b: %b\r\n" % (name, value))
+    if named := _named(known.get(b"connection", ())):
+        apart = _APART | named
+        lines = [b"%b: %b\r\n" % field for field in headers if field[0].lower() not in apart]
+    host, *others = known.get(b"host", (b"", b""))
     if others:
         raise BadRequestError("exactly one Host is needed")
-    raw = target.encode("utf-8", "surrogateescape")
-    if not raw.startswith(b"/"):
-        raw = _origin_form(method, raw, host)
     return RequestHead(
-        method.encode(),
-        raw,
+        method,
+        target if target.startswith(b"/") else _origin_form(method, target, host),
         _host_name(host),
-        headers,
-        tuple(found.get(b"cookie", ())),
-        b",".join(found.get(b"expect", ())).lower(),
-        _upgrade(found),
-        _length(found.get(_CONTENT_LENGTH, ())),
-        _named(found.get(b"connection", ())),
-        any(value.lower().startswith(_PROBES) for value in found.get(b"user-agent", ())),
+        lines,
+        known,
+        b",".join(known[b"expect"]).lower() if b"expect" in known else b"",
+        _upgrade(known),
+        _length(known.get(b"content-length", ())),
+        any(value.lower().startswith(_PROBES) for value in known.get(b"user-agent", ())),
     )
 
 
-def _upgrade(found: Mapping[bytes, Sequence[bytes]]) -> bytes:
-    """The protocol that is asked for; of others than `websocket` aiohttp loses what is sent behind the request."""
-    tokens = b",".join(found.get(b"connection", ())).lower().split(b",")
-    wanted = b",".join(found.get(b"upgrade", ())).lower()
+def _upgrade(known: Mapping[bytes, Sequence[bytes]]) -> bytes:
+    """The protocol that is asked for, if it is one that we can be a tunnel for."""
+    if b"upgrade" not in known:
+        return b""
+    tokens = b",".join(known.get(b"connection", ())).lower().split(b",")
+    wanted = b",".join(known[b"upgrade"]).lower()
     return wanted if wanted == b"websocket" and b"upgrade" in map(bytes.strip, tokens) else b""
 
 
@@ -113,8 +151,8 @@ def _length(values: Sequence[bytes]) -> int | None:
     return int(values[0])
 
 
-def _origin_form(method: str, target: bytes, host: bytes) -> bytes:
-    if target == b"*" and method == "OPTIONS":
+def _origin_form(method: bytes, target: bytes, host: bytes) -> bytes:
+    if target == b"*" and method == b"OPTIONS":
         return target
     for scheme in (b"http://", b"https://"):
         if target[: len(scheme)].lower() == scheme:
@@ -134,69 +172,66 @@ def _host_name(host: bytes) -> str:
     return text.rstrip(".")
 
 
-def request_bytes(
-    head: RequestHead, cookies: Iterable[bytes], forwarded: Forwarded, request_id: bytes, *, chunked: bool
-) -> bytes:
+def request_bytes(head: RequestHead, cookies: Iterable[bytes], forwarded: Forwarded, request_id: bytes) -> bytes:
     """Write the head that the pod gets; `cookies` are the client's without ours."""
-    dropped = _DROPPED_IN_REQUESTS | head.named if head.named else _DROPPED_IN_REQUESTS
-    came: dict[bytes, bytes] = {}
-    lines = [b"%b %b HTTP/1.1\r\n" % (head.method, head.target)]
-    for name, value in head.headers:
-        lower = name.lower()
-        if lower not in dropped:
-            lines.append(b"%b: %b\r\n" % (name, value))
-        else:
-            came[lower] = b"%b, %b" % (came[lower], value) if lower in came else value
-    lines.extend(b"Cookie: %b\r\n" % cookie for cookie in cookies)
-    lines.append(_forwarded_lines(came, forwarded, _value(head.headers, b"host"), request_id))
-    if chunked:
-        lines.append(b"Transfer-Encoding: chunked\r\n")
+    parts = [b"%b %b HTTP/1.1\r\n" % (head.method, head.target), *head.lines]
+    parts.extend(b"Cookie: %b\r\n" % cookie for cookie in cookies)
+    parts.append(_forwarded_lines(head.known, forwarded, request_id))
+    if head.chunked:
+        parts.append(b"Transfer-Encoding: chunked\r\n")
     if head.upgrade:
-        lines.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % came[b"upgrade"])
-    lines.append(b"\r\n")
-    return b"".join(lines)
+        parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.known[b"upgrade"][0])
+    parts.append(b"\r\n")
+    return b"".join(parts)
 
 
-def _forwarded_lines(came: Mapping[bytes, bytes], by: Forwarded, host: bytes, request_id: bytes) -> bytes:
-    believed = came if by.trusted else {}
-    came_for = believed.get(b"x-forwarded-for")
-    came_id = came.get(b"x-request-id", b"")
+def _forwarded_lines(known: Mapping[bytes, Sequence[bytes]], by: Forwarded, request_id: bytes) -> bytes:
+    believed: Mapping[bytes, Sequence[bytes]] = known if by.trusted else {}
+    came_for = believed.get(b"x-forwarded-for", ())
+    came_id = known.get(b"x-request-id", ())
     return b"X-Forwarded-For: %b\r\nX-Forwarded-Host: %b\r\nX-Forwarded-Proto: %b\r\nX-Request-Id: %b\r\n" % (
-        b"%b, %b" % (came_for, by.peer) if came_for else by.peer,
-        believed.get(b"x-forwarded-host", host),
-        believed.get(b"x-forwarded-proto", b"http"),
-        came_id if 0 < len(came_id) <= _LONGEST_REQUEST_ID else request_id,
+        b", ".join([*came_for, by.peer]) if came_for else by.peer,
+        b", ".join(believed.get(b"x-forwarded-host") or known.get(b"host", ())),
+        b", ".join(believed.get(b"x-forwarded-proto", (b"http",))),
+        came_id[0] if len(came_id) == 1 and 0 < len(came_id[0]) <= _LONGEST_REQUEST_ID else request_id,
     )
 
 
-def response_bytes(status: int, reason: bytes, headers: Headers, added: Iterable[bytes]) -> bytes:
+def read_response(status: int, reason: bytes, headers: Headers, *, has_body: bool) -> ResponseHead:
+    """Look at a response's head once."""
+    known: dict[bytes, bytes] = {}
+    lines = []
+    for name, value in headers:
+        lower = name.lower()
+        if lower in _READ_IN_RESPONSES:
+            known[lower] = b"%b,%b" % (known[lower], value) if lower in known else value
+        if lower not in _HOP_BY_HOP:
+            lines.append(b"%b: %b\r\n" % (name, value))
+    connection = known.get(b"connection", b"")
+    if connection and (named := _named((connection,))):
+        lines = [b"%b: %b\r\n" % field for field in headers if field[0].lower() not in _HOP_BY_HOP | named]
+    return ResponseHead(
+        status,
+        reason,
+        headers,
+        lines,
+        has_body,
+        b"content-length" in known,
+        b"transfer-encoding" in known,
+        b"close" in connection.lower(),
+        known.get(b"content-type", b"").lower().startswith(b"text/event-stream"),
+    )
+
+
+def response_bytes(head: ResponseHead, added: Iterable[bytes]) -> bytes:
     """Write the head that the client gets; `added` are whole lines, how the body ends among them."""
-    named = _named([value for name, value in headers if name.lower() == b"connection"])
-    dropped = _HOP_BY_HOP | named if named else _HOP_BY_HOP
-    lines = [b"HTTP/1.1 %d %b\r\n" % (status, reason)]
-    lines.extend(b"%b: %b\r\n" % (name, value) for name, value in headers if name.lower() not in dropped)
-    lines.extend(added)
-    lines.append(b"\r\n")
-    return b"".join(lines)
+    return b"".join([b"HTTP/1.1 %d %b\r\n" % (head.status, head.reason), *head.lines, *added, b"\r\n"])
 
 
-def switching_bytes(reason: bytes, headers: Headers, added: Iterable[bytes]) -> bytes:
+def switching_bytes(head: ResponseHead, added: Iterable[bytes]) -> bytes:
     """Write the head of a 101, which keeps its `Connection` and `Upgrade`."""
-    lines = [b"HTTP/1.1 101 %b\r\n" % reason]
-    lines.extend(b"%b: %b\r\n" % (name, value) for name, value in headers)
-    lines.extend(added)
-    lines.append(b"\r\n")
-    return b"".join(lines)
-
-
-def has(headers: Headers, name: bytes) -> bool:
-    """Say whether there is a header of this name, given in lower case."""
-    return any(found.lower() == name for found, _ in headers)
-
-
-def is_event_stream(headers: Headers) -> bool:
-    """Say whether a response is a stream of events, which has no end to wait for."""
-    return _value(headers, b"content-type").lower().startswith(b"text/event-stream")
+    lines = (b"%b: %b\r\n" % field for field in head.headers)
+    return b"".join([b"HTTP/1.1 101 %b\r\n" % head.reason, *lines, *added, b"\r\n"])
 
 
 def _named(connections: Sequence[bytes]) -> frozenset[bytes]:
@@ -204,7 +239,3 @@ def _named(connections: Sequence[bytes]) -> frozenset[bytes]:
     if not connections:
         return frozenset()
     return frozenset(map(bytes.strip, b",".join(connections).lower().split(b","))) - _NEVER_NAMED
-
-
-def _value(headers: Headers, name: bytes) -> bytes:
-    return next((value for found, value in headers if found.lower() == name), b"")

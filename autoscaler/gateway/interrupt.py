@@ -2,9 +2,9 @@
 
 import asyncio
 
-from autoscaler.gateway.heads import RequestHead
+from autoscaler.gateway.heads import RequestHead, ResponseHead
 from autoscaler.gateway.service import ServiceGate
-from autoscaler.gateway.upstream import Failure, Pod, PodConnection, PodRefusedError, ResponseHead
+from autoscaler.gateway.upstream import Failure, Pod, PodConnection, PodRefusedError
 
 _ANSWER_S = 10.0
 """A pod that works answers at once; one that does not in this time is left to its work."""

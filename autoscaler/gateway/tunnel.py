@@ -75,7 +75,7 @@ class Tunnel:
         self._connection.forward(self)
         if early:
             self.from_pod(early)
-        self._client.set_parser(self)  # type: ignore[arg-type]
+        self._client.take_over(self)
 
     def go_away(self) -> None:
         """Tell a WebSocket that the gateway is going, if a frame of ours can be put in, and close."""
@@ -95,13 +95,12 @@ class Tunnel:
 
     # The client's side.
 
-    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """Take what the client sends; aiohttp asks whether that was the end."""
+    def from_client(self, data: bytes) -> None:
+        """Take what the client sends."""
         self._heard_s = self._loop.time()
         self._connection.write(data)
-        return False, b""
 
-    def feed_eof(self) -> None:
+    def client_lost(self) -> None:
         """Take note that the client's connection is lost."""
         self.close()
 
@@ -136,7 +135,7 @@ class Tunnel:
 
     def pod_resumed(self) -> None:
         """Let the client go on."""
-        self._client.resume_reading(resume_parser=False)
+        self._client.resume_reading()
 
     def pod_lost(self) -> None:
         """Close what is left."""

@@ -10,12 +10,14 @@ Rules:
 import asyncio
 import socket
 from enum import Enum
-from typing import NamedTuple, Protocol, cast
+from typing import Protocol, cast
 
 import httptools
 
+from autoscaler.gateway.heads import ResponseHead, read_response
+
 IDLE_LIMIT_S = 2.0
-IDLE_CONNECTIONS = 32
+IDLE_CONNECTIONS = 128
 """Idle connections kept for one pod."""
 _HEAD_LIMIT_BYTES = 256 * 1024
 _REQUEST_BUFFER_BYTES = 64 * 1024
@@ -47,15 +49,6 @@ class Failure(Enum):
 
 class PodRefusedError(Exception):
     """No connection to a pod came about."""
-
-
-class ResponseHead(NamedTuple):
-    """The start of a response, names and values as the pod wrote them."""
-
-    status: int
-    reason: bytes
-    headers: list[tuple[bytes, bytes]]
-    has_body: bool
 
 
 class Sink(Protocol):
@@ -114,6 +107,7 @@ class PodConnection(asyncio.Protocol):
         self._reason = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
+        self._head: ResponseHead | None = None
         self._in_body = False
         self._bodiless = False
         self._until_eof = False
@@ -277,9 +271,9 @@ class PodConnection(asyncio.Protocol):
             return
         self._in_body = True
         empty = self._bodiless or status in {_NO_CONTENT, _NOT_MODIFIED}
-        names = {name.lower() for name, _ in self._headers}
-        self._until_eof = not empty and b"content-length" not in names and b"transfer-encoding" not in names
-        self._sink.responded(ResponseHead(status, self._reason, self._headers, not empty))
+        head = self._head = read_response(status, self._reason, self._headers, has_body=not empty)
+        self._until_eof = not (empty or head.has_length or head.chunked)
+        self._sink.responded(head)
         if self._bodiless:
             self._end()
             # The parser would wait for a body that a response to HEAD announces and never has.
@@ -309,7 +303,7 @@ class PodConnection(asyncio.Protocol):
 
     def _keeps_alive(self) -> bool:
         if self._bodiless:
-            return not any(n.lower() == b"connection" and b"close" in v.lower() for n, v in self._headers)
+            return self._head is not None and not self._head.closes
         return bool(self._parser.should_keep_alive())
 
     def _fail(self, failure: Failure) -> None:
@@ -326,7 +320,7 @@ class PodConnection(asyncio.Protocol):
             return
         self._sink = None
         self._spoiled = True
-        sink.switched(ResponseHead(_SWITCHING, self._reason, self._headers, has_body=False), early)
+        sink.switched(read_response(_SWITCHING, self._reason, self._headers, has_body=False), early)
 
 
 class Pod:

@@ -10,21 +10,19 @@ import asyncio
 from http import HTTPStatus
 from typing import NamedTuple, cast
 
-from aiohttp import web
-from aiohttp.web_protocol import RequestPayloadError
-
 from autoscaler.gateway.body import BodyTooLargeError, RequestBody
 from autoscaler.gateway.config import OnAbort
 from autoscaler.gateway.counts import Ending
 from autoscaler.gateway.dispatch import Kind
-from autoscaler.gateway.edge import ClientConnection, Sent, answer_bytes
+from autoscaler.gateway.edge import ClientConnection, answer_bytes
 from autoscaler.gateway.exchange import Exchange, Terms
-from autoscaler.gateway.heads import Forwarded, RequestHead, request_bytes, switching_bytes
+from autoscaler.gateway.heads import Forwarded, RequestHead, ResponseHead, request_bytes, switching_bytes
+from autoscaler.gateway.incoming import BrokenBodyError, IncomingRequest
 from autoscaler.gateway.interrupt import interrupt
 from autoscaler.gateway.request_log import Ended
 from autoscaler.gateway.service import ServiceGate, Waiter
 from autoscaler.gateway.tunnel import Tunnel
-from autoscaler.gateway.upstream import Failure, Pod, PodConnection, PodRefusedError, ResponseHead
+from autoscaler.gateway.upstream import Failure, Pod, PodConnection, PodRefusedError
 
 _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 """Requests that may be sent twice, and so over an idle connection that the pod may just have closed."""
@@ -72,7 +70,6 @@ class Visit:
         "_arrival",
         "_body",
         "_client",
-        "_content",
         "_cookies",
         "_gate",
         "_granted_s",
@@ -87,16 +84,15 @@ class Visit:
         "_waiter",
     )
 
-    def __init__(self, gate: ServiceGate, request: web.BaseRequest, arrival: Arrival) -> None:
+    def __init__(self, gate: ServiceGate, client: ClientConnection, request: IncomingRequest, arrival: Arrival) -> None:
         self._gate = gate
         self._arrival = arrival
         self._head = arrival.head
-        self._client = cast("ClientConnection", request.protocol)
+        self._client = client
         self._loop = asyncio.get_running_loop()
-        self._http10 = request.version < (1, 1)
-        self._content = request.content if request.body_exists else None
+        self._http10 = request.http10
         self._body = RequestBody(
-            self._content,
+            request.body,
             self._head,
             gate.config.timeouts.body_idle_s,
             gate.config.max_body_bytes,
@@ -115,25 +111,23 @@ class Visit:
             self._cookies, ours = gate.cookie.split(self._head.cookies)
             self._pinned = gate.cookie.read(ours, arrival.unix_s)
 
-    async def run(self) -> Sent:
-        """See the request through; the response has been written when this returns."""
+    async def run(self) -> bool:
+        """See the request through; when this returns the response has been written. False: the connection must end."""
         self._client.stall_s = self._gate.config.timeouts.stalled_client_s
-        self._client.body = self._content
         self._client.half_close = self._gate.config.half_close
         try:
-            sent, ending = await self._serve()
+            goes_on, ending = await self._serve()
         except TurnedAwayError as away:
-            sent, ending = self._turn_away(away.ending), away.ending
+            goes_on, ending = self._turn_away(away.ending), away.ending
         except asyncio.CancelledError:
             self._ended(Ending.ABANDONED_QUEUED if self._granted_s is None else Ending.ABANDONED_RUNNING)
             raise
         finally:
             self._client.half_close = False
-            self._client.body = None
             if not self._left_at_pod:
                 self._gate.abandon(self._waiter)
         self._ended(ending)
-        return sent
+        return goes_on
 
     def _ended(self, ending: Ending) -> None:
         self._gate.counts.endings[ending] += 1
@@ -152,7 +146,7 @@ class Visit:
             )
         )
 
-    async def _serve(self) -> tuple[Sent, Ending]:
+    async def _serve(self) -> tuple[bool, Ending]:
         pod = await self._admitted()
         while True:
             try:
@@ -190,7 +184,7 @@ class Visit:
         try:
             # A client that went behind an unread body is found out by reading it, before a pod is bothered.
             await self._body.read_ahead(self._client)
-        except (RequestPayloadError, TimeoutError) as error:
+        except (BrokenBodyError, TimeoutError) as error:
             raise TurnedAwayError(Ending.BAD_REQUEST) from error
         except BodyTooLargeError as error:
             raise TurnedAwayError(Ending.BODY_TOO_LARGE) from error
@@ -235,7 +229,7 @@ class Visit:
         except asyncio.CancelledError:
             self._leave(exchange, connection, pod)
             raise
-        except (RequestPayloadError, TimeoutError) as error:
+        except (BrokenBodyError, TimeoutError) as error:
             exchange.cancel()
             raise TurnedAwayError(Ending.BAD_REQUEST) from error
         except BodyTooLargeError as error:
@@ -243,13 +237,7 @@ class Visit:
             raise TurnedAwayError(Ending.BODY_TOO_LARGE) from error
 
     async def _send(self, exchange: Exchange, connection: PodConnection) -> None:
-        head = request_bytes(
-            self._head,
-            self._cookies,
-            self._arrival.forwarded,
-            self._arrival.request_id,
-            chunked=self._body.chunked,
-        )
+        head = request_bytes(self._head, self._cookies, self._arrival.forwarded, self._arrival.request_id)
         whole = self._body.whole()
         bodiless = self._head.method == b"HEAD"
         connection.begin(
@@ -278,27 +266,27 @@ class Visit:
 
     async def _conclude(
         self, exchange: Exchange, connection: PodConnection, failure: Failure | None
-    ) -> tuple[Sent, Ending]:
+    ) -> tuple[bool, Ending]:
         counts = self._gate.counts
         granted_s = self._granted_s or self._waiter.arrived_s
         counts.wait_s.observe(granted_s - self._waiter.arrived_s)
         if exchange.switch is not None:
             await self._tunnelled(exchange, connection, *exchange.switch)
-            return Sent(keep_alive=False), Ending.SERVED
+            return False, Ending.SERVED
         counts.service_s.observe(self._loop.time() - granted_s)
         self._client.watch_stall()
         if failure is None:
-            return Sent(keep_alive=exchange.keep_alive), Ending.SERVED
+            return exchange.keep_alive, Ending.SERVED
         ending = Ending(failure.value)
         if not exchange.began:
             raise TurnedAwayError(ending)
-        return Sent(keep_alive=False), ending
+        return False, ending
 
     async def _tunnelled(self, exchange: Exchange, connection: PodConnection, head: ResponseHead, early: bytes) -> None:
         """Be a pipe; a Pass request stops to count as one, for an idle WebSocket keeps no pod."""
         if self._rule.kind is Kind.PASS:
             self._release()
-        self._client.send(switching_bytes(head.reason, head.headers, exchange.added_lines))
+        self._client.send(switching_bytes(head, exchange.added_lines))
         tunnel = Tunnel(self._client, connection, self._gate.config.timeouts.tunnel_idle_s)
         self._gate.tunnels.add(tunnel)
         self._gate.counts.tunnels += 1
@@ -310,10 +298,10 @@ class Visit:
             self._gate.counts.tunnels -= 1
             tunnel.close()
 
-    def _turn_away(self, ending: Ending) -> Sent:
+    def _turn_away(self, ending: Ending) -> bool:
         status, text = _STATUS[ending]
         keep_alive = self._arrival.keep_alive and self._body.is_read and not self._client.going
         added = b"Retry-After: %d\r\n" % self._gate.retry_after_s() if ending in _RETRY_LATER else b""
         without_body = self._head.method == b"HEAD"
         self._client.send(answer_bytes(status, text, keep_alive=keep_alive, added=added, without_body=without_body))
-        return Sent(keep_alive=keep_alive)
+        return keep_alive

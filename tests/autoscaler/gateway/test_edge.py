@@ -1,67 +1,153 @@
-"""What of aiohttp's private parts the gateway leans on: each is here, and a new minor version must pass this."""
+"""What clients' connections do beside the behaviours that have a number."""
 
-import inspect
+import asyncio
+from http import HTTPStatus
 
 import pytest
-from aiohttp.http_exceptions import LineTooLong
-from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
-from aiohttp.web_protocol import RequestHandler, _ErrInfo
-from aiohttp.web_server import Server
-from gateway_kit import NAME, answer_ok, until
+from gateway_kit import HOST, NAME, answer_ok, service, until
 
-from autoscaler.gateway.edge import ClientConnection, Sent, answer_bytes
+from autoscaler.gateway.edge import EdgeLimits, answer_bytes
+from autoscaler.gateway.incoming import BrokenRequestError, HeadLimits, RequestParser
 
 pytestmark = pytest.mark.real_time
 
-
-def test_the_parser_is_the_one_in_c_whose_strictness_was_tried():
-    assert HttpRequestParser.__module__ == "aiohttp._http_parser"
+HEAD = b"GET /%d HTTP/1.1\r\nHost: sd.example.com\r\n"
 
 
-def test_messages_keep_their_raw_headers_and_target():
-    assert {"path", "raw_headers", "should_close", "chunked"} <= set(RawRequestMessage.__dict__)
+class Source:
+    def __init__(self):
+        self.paused = False
+
+    def pause_reading(self):
+        self.paused = True
+
+    def resume_reading(self):
+        self.paused = False
 
 
-def test_errors_of_the_parser_come_as_messages_of_their_own():
-    assert list(inspect.signature(_ErrInfo).parameters) == ["status", "exc", "message"]
-    assert list(inspect.signature(RequestHandler._make_error_handler).parameters) == ["self", "err_info"]
-    assert LineTooLong("x", 7).args[1] == 7
+def parsed(data, size, limits=None):
+    """Feed a parser in parts of some bytes; give it, and what it found."""
+    found = []
+    parser = RequestParser(Source(), limits or HeadLimits(), found.append)
+    for start in range(0, len(data), size):
+        assert parser.feed(data[start : start + size]) is None
+    return found
 
 
-@pytest.mark.parametrize("name", ["_request_count", "_waiter", "_messages", "_manager", "_task_handler"])
-def test_a_connection_has_the_fields_that_are_read(name):
-    assert name in RequestHandler.__slots__
+MANY = b"".join(
+    [
+        HEAD % 0 + b"\r\n",
+        HEAD.replace(b"GET", b"POST") % 1 + b"Content-Length: 5\r\n\r\nhello",
+        HEAD.replace(b"GET", b"POST") % 2
+        + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x\r\nde\r\n0\r\nX-T: 1\r\n\r\n",
+        HEAD % 3 + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+        HEAD.replace(b"GET", b"POST") % 4 + b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 5\r\n\r\nGET /",
+        HEAD.replace(b"GET", b"POST") % 5
+        + b"Connection: Upgrade\r\nUpgrade: h2c\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nGET /\r\n0\r\n\r\n",
+        HEAD % 6 + b"Connection: close\r\n\r\n",
+        b"what comes behind the last one does not matter",
+    ]
+)
 
 
-def test_the_server_knows_its_connections_and_arguments():
-    source = inspect.getsource(Server)
-    assert all(
-        f"self.{name} = " in source or f"self.{name}: " in source for name in ("_connections", "_kwargs", "_loop")
-    )
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64, len(MANY)])
+async def test_requests_are_read_alike_however_they_are_cut(size):
+    found = parsed(MANY, size)
+    assert [request.target for request in found] == [b"/%d" % n for n in range(7)]
+    assert [await request.body.read() if request.body else b"" for request in found] == [
+        *(b"", b"hello", b"abcde", b"", b"GET /", b"GET /", b"")
+    ]
+    assert all(request.complete for request in found)
+    assert [request.keep_alive for request in found] == [True] * 6 + [False]
+    assert not any(name == b"X-T" for request in found for name, _ in request.headers)
 
 
-def test_what_we_override_is_what_there_is():
-    for name in (
-        "connection_made",
-        "connection_lost",
-        "data_received",
-        "eof_received",
-        "pause_writing",
-        "resume_writing",
-    ):
-        assert callable(getattr(RequestHandler, name))
-        assert name in vars(ClientConnection)
+def test_no_read_ends_on_the_stack_however_many_upgrades_are_in_it():
+    assert len(parsed((HEAD % 0 + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n") * 5000, 1 << 20)) == 5000
 
 
-async def test_a_thing_with_two_methods_passes_for_a_response(kit):
-    sent = Sent(keep_alive=True)
-    await sent.prepare(None)
-    await sent.write_eof()
-    pod = await kit.pod(answer_ok)
+def test_a_head_that_grows_without_end_is_too_large_before_it_is_whole():
+    endless = HEAD % 0 + b"X: " + b"x" * 100_000
+    with pytest.raises(BrokenRequestError) as broken:
+        parsed(endless, 100, HeadLimits(line_bytes=1000, field_bytes=1000))
+    assert broken.value.status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+
+
+async def test_a_body_that_nobody_reads_is_held_back_and_goes_on_when_it_is_taken():
+    source, found = Source(), []
+    parser = RequestParser(source, HeadLimits(), found.append)
+    parser.feed(HEAD % 0 + b"Content-Length: 200000\r\n\r\n" + b"x" * 100_000)
+    assert source.paused
+    assert len(await found[0].body.read()) == 100_000
+    assert not source.paused
+
+
+async def test_a_client_that_pipelines_without_end_is_not_read_without_end(kit):
+    may_answer = asyncio.Event()
+
+    async def answer(request):
+        await may_answer.wait()
+        request.send()
+
+    pod = await kit.pod(answer)
     gateway = await kit.gateway(pods=[pod])
     client = await kit.client(gateway)
-    for _ in range(3):
+    client.send(b"".join(HEAD % n + b"\r\n" for n in range(200_000)))
+    sending = asyncio.ensure_future(client.writer.drain())
+    (connection,) = gateway.edge.connections
+    await until(lambda: len(connection._waiting) > 64)
+    await until(lambda: pod.open == 1)
+    assert not sending.done()
+    client.reset()
+    may_answer.set()
+    await until(lambda: not gateway.edge.connections)
+    assert len(pod.seen) < 100_000
+    await asyncio.gather(sending, return_exceptions=True)
+
+
+async def test_what_comes_behind_an_upgrade_that_was_declined_is_the_next_request(kit):
+    pod = await kit.pod()
+    gateway = await kit.gateway(pods=[pod])
+    client = await kit.client(gateway)
+    client.get("/socket", "Connection: Upgrade", "Upgrade: websocket").get("/next")
+    (await pod.next()).reply(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+    assert (await client.response()).status == 403
+    (await pod.next()).reply()
+    assert (await client.response()).body == b"ok"
+    assert pod.seen == ["/socket", "/next"]
+
+
+async def test_an_answer_that_came_before_the_body_ends_the_connection_and_is_not_lost(kit):
+    pod = await kit.pod()
+    gateway = await kit.gateway(pods=[pod])
+    client = await kit.client(gateway)
+    client.send(b"POST / HTTP/1.1\r\nHost: sd.example.com\r\nContent-Length: 50000000\r\n\r\n" + b"x" * 1_000_000)
+    (await pod.next()).reply(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
+    client.send(b"x" * 1_000_000)
+    response = await client.response()
+    assert (response.status, response.body, response.get(b"connection")) == (403, b"no", b"close")
+    assert await client.ended() == b""
+    await until(lambda: gateway.dispatcher(NAME).running == 0)
+
+
+async def test_a_busy_connection_has_one_timer_and_an_idle_one_ends(kit):
+    pod = await kit.pod(answer_ok)
+    gateway = await kit.gateway(pods=[pod], limits=EdgeLimits(keep_alive_s=0.2, head_timeout_s=0.1))
+    client = await kit.client(gateway)
+    for _ in range(20):
         assert (await client.get().response()).body == b"ok"
+        await asyncio.sleep(0.02)
+    assert await client.ended() == b""
+
+
+async def test_an_error_of_ours_ends_one_connection_and_no_other(kit, caplog):
+    gateway = await kit.gateway(service(), pods=[await kit.pod(answer_ok)])
+    broken = await kit.client(gateway)
+    find, gateway._routes = gateway._routes, None
+    assert await broken.get().ended() == b""
+    gateway._routes = find
+    assert (await (await kit.client(gateway)).get(host=HOST).response()).body == b"ok"
+    assert "a request ended with an error of ours" in caplog.text
 
 
 async def test_the_handler_is_cancelled_when_its_client_goes(kit):

@@ -1,0 +1,295 @@
+"""What a client sends: requests with their heads whole and their bodies as they come, read by llhttp.
+
+Rules:
+1. What two parsers could read in two ways is an error, and nothing behind it is read (llhttp's strict mode).
+2. A head has limits on each part and in all; a body has none here, it is held back while nobody reads it.
+3. What follows a request for another protocol is kept apart until it is known who it is for.
+"""
+
+import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import NamedTuple, Protocol
+
+import httptools
+
+BODY_BUFFER_BYTES = 1 << 16
+"""Reading pauses when so much of a body, or of what follows an upgrade, has not been taken."""
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+_VERSIONS = {"1.1": False, "1.0": True}
+
+
+class HeadLimits(NamedTuple):
+    """How large a request's head may be."""
+
+    line_bytes: int = 16 * 1024
+    field_bytes: int = 32 * 1024
+    fields: int = 128
+
+    @property
+    def head_bytes(self) -> int:
+        """All of it, while it comes in parts."""
+        return self.line_bytes + 4 * self.field_bytes
+
+
+class BrokenRequestError(Exception):
+    """What the client sends is no request, or a part of it is too large."""
+
+    def __init__(self, status: HTTPStatus, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class BrokenBodyError(Exception):
+    """A request's body cannot be read to its end."""
+
+
+class Source(Protocol):
+    """Where a body comes from."""
+
+    def pause_reading(self) -> None:
+        """Read no more for now."""
+
+    def resume_reading(self) -> None:
+        """Read on."""
+
+
+class IncomingBody:
+    """A request's body: parts that have arrived and were not read yet."""
+
+    __slots__ = ("_broken", "_parts", "_paused", "_size", "_source", "_waiter", "complete")
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._paused = False
+        self._broken = False
+        self._waiter: asyncio.Future[None] | None = None
+        self.complete = False
+        """Whether all of it has arrived."""
+
+    def arrived(self, data: bytes) -> None:
+        """Take a part in."""
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size > BODY_BUFFER_BYTES and not self._paused:
+            self._paused = True
+            self._source.pause_reading()
+        self._wake()
+
+    def end(self, *, broken: bool = False) -> None:
+        """Take note that no more will come."""
+        self._broken = broken
+        self.complete = not broken
+        self._wake()
+
+    def take(self) -> bytes:
+        """Give all that has arrived."""
+        data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts.clear()
+        self._size = 0
+        if self._paused:
+            self._paused = False
+            self._source.resume_reading()
+        return data
+
+    async def read(self) -> bytes:
+        """Give what has arrived, or what comes next; nothing at the end.
+
+        Raises:
+            BrokenBodyError: the client sent what is no body.
+        """
+        if not (self._parts or self.complete or self._broken):
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        if self._broken:
+            raise BrokenBodyError
+        return self.take()
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+
+class IncomingRequest:
+    """A request as it was sent."""
+
+    __slots__ = ("body", "complete", "headers", "http10", "keep_alive", "method", "target")
+
+    def __init__(
+        self, method: bytes, target: bytes, headers: list[tuple[bytes, bytes]], *, http10: bool, keep_alive: bool
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.http10 = http10
+        self.keep_alive = keep_alive
+        self.body: IncomingBody | None = None
+        """None for a request without one."""
+        self.complete = False
+        """Whether its last byte has arrived."""
+
+
+class RequestParser:
+    """Reads one client's requests and hands over each when its head is whole."""
+
+    __slots__ = (
+        "_fields",
+        "_found",
+        "_head_bytes",
+        "_last",
+        "_limits",
+        "_parser",
+        "_request",
+        "_resumed",
+        "_source",
+        "_target",
+        "in_head",
+    )
+
+    def __init__(self, source: Source, limits: HeadLimits, found: Callable[[IncomingRequest], None]) -> None:
+        self._source = source
+        self._limits = limits
+        self._found = found
+        self._parser = httptools.HttpRequestParser(self)
+        self._request: IncomingRequest | None = None
+        """The one whose body is coming in."""
+        self._last: IncomingRequest | None = None
+        self._resumed = False
+        self._target = b""
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
+        self.in_head = False
+        """Whether a head has begun and is not whole."""
+
+    def feed(self, data: bytes) -> bytes | None:
+        """Read on; give what follows a request for a WebSocket, None if there was no such request.
+
+        Raises:
+            BrokenRequestError: it cannot be read, and nothing more must be fed. The body that was being read, if any,
+                is broken; otherwise the client is to be told.
+        """
+        try:
+            behind = self._parse(data)
+        except httptools.HttpParserError as error:
+            if self._last is not None and self._last.complete and not self._last.keep_alive:
+                return None  # what follows a request that was to be the last one does not matter
+            raise _reason(error) from error
+        if self._request is not None and self._request.body is None:
+            self._request.body = IncomingBody(self._source)
+        if self.in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > self._limits.head_bytes:
+                raise BrokenRequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the head is too large")
+        return behind
+
+    def _parse(self, data: bytes) -> bytes | None:
+        while data:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+                if self._last is None or is_websocket(self._last):
+                    return data
+                self._resume(self._last)
+            else:
+                break
+        return None
+
+    def _resume(self, request: IncomingRequest) -> None:
+        """Read the body of a request for a protocol that we do not know: httptools takes that for the protocol."""
+        self._request, self._resumed = request, True
+        request.complete = False
+        self._parser = httptools.HttpRequestParser(self)
+        head = [
+            b"POST / HTTP/1.1\r\n",
+            *(b"%b: %b\r\n" % field for field in request.headers if field[0].lower() in _FRAMING),
+        ]
+        self._parser.feed_data(b"".join([*head, b"\r\n"]))
+
+    def break_body(self) -> bool:
+        """Tell whoever reads the body that is coming in that it is broken; False if none is."""
+        if self._request is None:
+            return False
+        if self._request.body is None:
+            self._request.body = IncomingBody(self._source)
+        self._request.body.end(broken=True)
+        return True
+
+    def close(self) -> None:
+        """Let go of the parser, which holds on to this."""
+        del self._parser
+
+    # httptools
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        self.in_head = True
+        self._head_bytes = 0
+        self._target = b""
+        self._fields = []
+
+    def on_url(self, part: bytes) -> None:
+        """Collect the target."""
+        self._target += part
+        if len(self._target) > self._limits.line_bytes:
+            raise BrokenRequestError(HTTPStatus.REQUEST_URI_TOO_LONG, "the request line is too long")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect a header; a trailer is dropped."""
+        too_large = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        if len(name) + len(value) > self._limits.field_bytes:
+            raise BrokenRequestError(too_large, "a header is too long")
+        if self.in_head:
+            self._fields.append((name, value.rstrip(b" \t")))
+            if len(self._fields) > self._limits.fields:
+                raise BrokenRequestError(too_large, "there are too many headers")
+
+    def on_headers_complete(self) -> None:
+        """Hand over the request; it has no body until one is seen, or missed at the end of what was fed."""
+        self.in_head = False
+        if self._resumed:
+            self._resumed = False
+            return
+        parser = self._parser
+        version = parser.get_http_version()
+        if version not in _VERSIONS:
+            raise BrokenRequestError(HTTPStatus.BAD_REQUEST, "this is not HTTP/1.1")
+        self._request = self._last = IncomingRequest(
+            parser.get_method(),
+            self._target,
+            self._fields,
+            http10=_VERSIONS[version],
+            keep_alive=parser.should_keep_alive(),
+        )
+        self._found(self._request)
+
+    def on_body(self, data: bytes) -> None:
+        """Pass on a part of the body."""
+        request = self._request
+        if request is not None:
+            if request.body is None:
+                request.body = IncomingBody(self._source)
+            request.body.arrived(data)
+
+    def on_message_complete(self) -> None:
+        """End the request."""
+        request, self._request = self._request, None
+        if request is not None:
+            request.complete = True
+            if request.body is not None:
+                request.body.end()
+
+
+def is_websocket(request: IncomingRequest) -> bool:
+    """Say whether a request asks for a WebSocket and has no body."""
+    fields = {name.lower(): value.lower() for name, value in request.headers}
+    return fields.get(b"upgrade") == b"websocket" and not fields.keys() & _FRAMING
+
+
+def _reason(error: httptools.HttpParserError) -> BrokenRequestError:
+    if isinstance(error.__context__, BrokenRequestError):
+        return error.__context__
+    return BrokenRequestError(HTTPStatus.BAD_REQUEST, "this is not HTTP/1.1 as RFC 9112 has it")
