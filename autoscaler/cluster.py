@@ -34,6 +34,7 @@ from autoscaler.recorders import DecisionLog
 from autoscaler.resting import Resting
 from autoscaler.roster import Entry, Origins, Roster
 from autoscaler.run import Controller, WakeUps
+from autoscaler.sources.access import Access
 from autoscaler.sources.prometheus import PrometheusSource
 from autoscaler.sources.stream import StreamSource
 from autoscaler.targets.kubernetes import KubernetesTarget, Target
@@ -59,6 +60,8 @@ class Settings:
     files: tuple[Path, ...] = ()
     """Files with policies."""
     prometheus: str | None = None
+    prometheus_credentials: Path | None = None
+    """What says how Prometheus servers are spoken to that ask who one is."""
     tick_s: float = 2.0
     gateways: tuple[str, ...] = ()
     """Metrics addresses of gateways that are no pods."""
@@ -219,6 +222,7 @@ async def cluster_controller(
 
     Raises:
         ApiError: there is no cluster to talk to.
+        DocumentError: the credentials file cannot be used.
     """
     rng = random.Random()  # noqa: S311 - spreads attempts
     wake_ups, resting = WakeUps(), Resting()
@@ -230,7 +234,7 @@ async def cluster_controller(
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
         StreamSource(session, clock.now, rng, wake_ups.add, on_news=resting.disturb) as streams,
     ):
-        source = PrometheusSource(session)
+        source = PrometheusSource(session, access=Access(settings.prometheus_credentials))
         election = Election(
             api_of_the_lease,
             settings.own_namespace,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from autoscaler.documents import DocumentError
+from autoscaler.files import Version, version_of
 from autoscaler.policy import ScalingPolicy
 from autoscaler.validation import read_policies
 
@@ -33,14 +34,5 @@ def _read_again(files: Sequence[Path], on_change: Callable[[list[ScalingPolicy]]
     on_change(policies)
 
 
-def _states(files: Sequence[Path]) -> list[tuple[int, int, int] | None]:
-    """What tells one version of the files from the next; a mounted ConfigMap is replaced behind a link."""
-    return [_state(file) for file in files]
-
-
-def _state(file: Path) -> tuple[int, int, int] | None:
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+def _states(files: Sequence[Path]) -> list[Version]:
+    return [version_of(file) for file in files]

@@ -39,7 +39,7 @@ def _path(details: Details) -> KeyPath:
 def _member(details: Details) -> tuple[KeyPath, str]:
     """Take the keys that a message begins with apart from the rest of it."""
     message = details["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    keys = re.match(r"([a-zA-Z]+(?:\.[a-zA-Z]+)*): ", message) if details["type"] == "value_error" else None
+    keys = re.match(r"([a-zA-Z_]+(?:\.[a-zA-Z_]+)*): ", message) if details["type"] == "value_error" else None
     return (tuple(keys[1].split(".")), message[keys.end() :]) if keys else ((), message)
 
 

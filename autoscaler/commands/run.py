@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--resources", type=flag, default=True, metavar="BOOL", help="read ScalingPolicy resources (true)")
     add("--namespace", default="", help="watch policies of this namespace only (all)")
     add("--prometheus", metavar="URL", help="server of policies that name none")
+    add("--prometheus-credentials", type=Path, metavar="FILE", help="who we are to servers that ask (nobody)")
     add("--tick", type=duration, default=2.0, help="between two decisions (2s)")
     add("--gateway-label", default="", metavar="SELECTOR", help="labels of the gateways' pods, in our own namespace")
     add("--gateway", action="append", metavar="ADDRESS", help="metrics address of a gateway that is no pod; repeatable")
@@ -114,6 +115,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         resources=arguments.resources,
         files=tuple(arguments.policy),
         prometheus=arguments.prometheus,
+        prometheus_credentials=arguments.prometheus_credentials,
         tick_s=arguments.tick,
         gateways=tuple(arguments.gateway),
         gateway_label=arguments.gateway_label,

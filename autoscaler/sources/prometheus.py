@@ -7,11 +7,13 @@ means `answers` knows.
 import asyncio
 import json
 from collections.abc import Coroutine, Mapping
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import aiohttp
 
 from autoscaler.ports import Past, Query, Reading, ServiceName
+from autoscaler.sources.access import Access
 from autoscaler.sources.answers import (
     Answer,
     Asked,
@@ -32,6 +34,9 @@ from autoscaler.sources.answers import (
 DEADLINE_S = 10.0
 """As long as Prometheus itself waits for a scrape that is not told otherwise; ticks do not wait for it."""
 
+_STRANGERS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+"""Answers to those who are not known, or not well enough."""
+
 T = TypeVar("T")
 
 
@@ -39,15 +44,22 @@ class PrometheusSource:
     """A `MetricsSource` and `PastSource` over the HTTP API of any number of Prometheus, or of what speaks like one.
 
     Args:
-        session: how to get there: addresses, TLS and credentials are its business.
+        session: how to get there.
+        access: who we are to each server, and whom we trust; without one nobody, and the system's certificates.
         deadline_s: a query that is not answered and read whole by then is given up; Prometheus is told to do the same.
         max_answer_bytes: an answer larger than this is not read to its end.
     """
 
     def __init__(
-        self, session: aiohttp.ClientSession, deadline_s: float = DEADLINE_S, *, max_answer_bytes: int = 64 * 2**20
+        self,
+        session: aiohttp.ClientSession,
+        deadline_s: float = DEADLINE_S,
+        *,
+        access: Access | None = None,
+        max_answer_bytes: int = 64 * 2**20,
     ) -> None:
         self._session = session
+        self._access = access or Access()
         self._deadline_s = deadline_s
         self._max_answer_bytes = max_answer_bytes
 
@@ -104,10 +116,19 @@ class PrometheusSource:
         url = f"{asked.server.rstrip('/')}/api/v1/{what}"
         joined = joined_query(asked.expression, asked.series)
         form = {"query": joined, "timeout": f"{self._deadline_s * 1000:.0f}ms", **form}
-        async with self._session.post(url, data=form, allow_redirects=False) as response:
+        means = self._access.of(asked.server)
+        async with self._session.post(
+            url,
+            data=form,
+            headers=means.headers,
+            ssl=means.trust,
+            server_hostname=means.server_name,
+            allow_redirects=False,
+        ) as response:
             body = await self._bounded(response)
             if not response.ok or response.status >= 300:  # noqa: PLR2004 - `ok` lets redirects pass
-                raise Fault(_refusal(response, body))
+                known = f"; {means.told}" if response.status in _STRANGERS else ""
+                raise Fault(_refusal(response, body) + known)
             if response.content_type != "application/json":
                 raise Fault(f"answered with {response.content_type}, not with JSON; is this a Prometheus?")
             return body
@@ -141,6 +162,8 @@ def _refusal(response: aiohttp.ClientResponse, body: bytes) -> str:
 def _unreachable(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return f"its host name cannot be resolved ({error.os_error.strerror})"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"its certificate is not trusted ({short(str(error.certificate_error))})"
     if isinstance(error, ValueError):
         return "this is not an HTTP address"
     return f"not reachable ({short(str(error)) or type(error).__name__})"

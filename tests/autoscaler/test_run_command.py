@@ -26,6 +26,7 @@ def test_every_option_can_be_set_in_the_environment(monkeypatch):
         "RESOURCES": "false",
         "NAMESPACE": "team",
         "PROMETHEUS": "http://prometheus:9090",
+        "PROMETHEUS_CREDENTIALS": "servers.yaml",
         "TICK": "500ms",
         "GATEWAY_LABEL": "app=gateway",
         "GATEWAY": "one:9090,two:9090",
@@ -36,6 +37,7 @@ def test_every_option_can_be_set_in_the_environment(monkeypatch):
         monkeypatch.setenv(f"INFLIGHT_{name}", value)
     made = settings()
     assert made.files == (Path("a.yaml"), Path("b.yaml"))
+    assert made.prometheus_credentials == Path("servers.yaml")
     assert (made.resources, made.namespace, made.prometheus) == (False, "team", "http://prometheus:9090")
     assert (made.tick_s, made.foreign_writer_hold_s) == (0.5, 60.0)
     assert (made.gateways, made.gateway_label) == (("one:9090", "two:9090"), "app=gateway")

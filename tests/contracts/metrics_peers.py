@@ -96,14 +96,18 @@ class Exporter:
 
 
 class Prometheus:
-    """A real Prometheus that scrapes two ports of this machine twice a second; it begins 5 s after its start."""
+    """A real Prometheus that scrapes two ports of this machine twice a second; it begins 5 s after its start.
 
-    def __init__(self, binary, folder, *, remote_read="", scrape_configs=None):
+    With a web configuration it is spoken to as that says, at an `https` address.
+    """
+
+    def __init__(self, binary, folder, *, remote_read="", scrape_configs=None, web=None):
         self.port = free_port()
         self.exporter_ports = [free_port(), free_port()]
         self._binary = binary
         self._folder = folder
         self._starts = 0
+        self._web = web
         targets = [f"127.0.0.1:{port}" for port in self.exporter_ports]
         self._config = {
             "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms"},
@@ -113,7 +117,7 @@ class Prometheus:
 
     @property
     def server(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._web else 'http'}://127.0.0.1:{self.port}"
 
     @contextlib.contextmanager
     def running(self):
@@ -128,6 +132,7 @@ class Prometheus:
                     f"--config.file={config}",
                     f"--storage.tsdb.path={self._folder / f'data{self._starts}'}",
                     f"--web.listen-address=127.0.0.1:{self.port}",
+                    *self._web_flags(),
                 ],
                 stdout=log,
                 stderr=log,
@@ -139,6 +144,12 @@ class Prometheus:
             process.kill()
             process.wait()
 
+    def _web_flags(self):
+        if self._web is None:
+            return []
+        (self._folder / "web.yml").write_text(json.dumps(self._web))
+        return [f"--web.config.file={self._folder / 'web.yml'}"]
+
     def _await_ready(self):
         patient_until_s = time.monotonic() + PATIENCE_S
         while not self._is_ready():
@@ -146,6 +157,10 @@ class Prometheus:
             time.sleep(0.02)
 
     def _is_ready(self):
+        if self._web is not None:
+            # It asks who we are; that it listens is all that a stranger can see.
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.port)) == 0
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         with contextlib.closing(connection), contextlib.suppress(OSError):
             connection.request("GET", "/-/ready")

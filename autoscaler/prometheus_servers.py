@@ -1,0 +1,119 @@
+"""The file of `--prometheus-credentials`: how servers are spoken to that ask who one is. It belongs to the controller.
+
+Policies name servers by their address alone, so that nobody who may write a policy can send a credential anywhere: what
+stands beside an address here is shown to that address, and to no other. The keys are those of Prometheus' own HTTP
+clients, and so is their meaning; a secret itself is never in it, only the file that has it.
+"""
+
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
+
+from autoscaler.documents import DocumentError, read_file
+from autoscaler.fields import ResourceModel
+from autoscaler.validation import validated
+
+_PORTS = {"http": 80, "https": 443}
+FilePath = Annotated[str, StringConstraints(min_length=1)]
+"""Relative to the folder of the file in which it stands."""
+
+
+class _Part(ResourceModel):
+    model_config = ConfigDict(alias_generator=None)
+
+
+class Authorization(_Part):
+    """The header Authorization, such as a bearer token."""
+
+    type: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$")] = "Bearer"
+    """The word before the credentials."""
+    credentials_file: FilePath
+    """What has the credentials."""
+
+
+class BasicAuth(_Part):
+    """A name and a password."""
+
+    username: Annotated[str, StringConstraints(pattern=r"^[^:\x00-\x1f]*$")]
+    """The name."""
+    password_file: FilePath
+    """What has the password."""
+
+
+class TlsConfig(_Part):
+    """Whom to trust, and who we are."""
+
+    ca_file: FilePath | None = None
+    """Certificates to trust in the place of the system's."""
+    cert_file: FilePath | None = None
+    """Our own certificate; needs `key_file`."""
+    key_file: FilePath | None = None
+    """Its key, without a password."""
+    server_name: Annotated[str, StringConstraints(min_length=1)] | None = None
+    """The name in the server's certificate. Absent: the one in the address."""
+    insecure_skip_verify: bool = False
+    """Trust whoever answers."""
+
+    @model_validator(mode="after")
+    def _certificate_has_key(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            given, missing = ("cert_file", "key_file") if self.cert_file else ("key_file", "cert_file")
+            raise ValueError(f"{given}: needs {missing} beside it")
+        return self
+
+
+class Server(_Part):
+    """One server."""
+
+    address: Annotated[str, StringConstraints(pattern=r"^https?://[^ ]+$")]
+    """As policies and `--prometheus` name it."""
+    authorization: Authorization | None = None
+    """At most one of this and `basic_auth`."""
+    basic_auth: BasicAuth | None = None
+    """At most one of this and `authorization`."""
+    tls_config: TlsConfig = TlsConfig()
+    """For `https` addresses."""
+
+    @model_validator(mode="after")
+    def _says_once_who_we_are(self) -> Self:
+        if self.authorization and self.basic_auth:
+            raise ValueError("basic_auth: cannot stand beside authorization: only one of them can be sent")
+        return self
+
+
+class Servers(_Part):
+    """The whole file."""
+
+    servers: Annotated[tuple[Server, ...], Field(min_length=1)]
+    """Each address once."""
+
+    @model_validator(mode="after")
+    def _each_is_there_once(self) -> Self:
+        known = [place_of(server.address) for server in self.servers]
+        for number, place in enumerate(known):
+            if place in known[:number]:
+                raise ValueError(f"servers: has {self.servers[number].address} twice")
+        return self
+
+
+def place_of(address: str) -> str:
+    """Write an address in the one way in which two that mean the same are the same."""
+    parts = urlsplit(address)
+    user, _, host = parts.netloc.rpartition("@")
+    host, port = (host.lower(), "") if host.endswith("]") or ":" not in host else host.lower().rsplit(":", 1)
+    return f"{parts.scheme.lower()}://{user}@{host}:{port or _PORTS.get(parts.scheme.lower())}{parts.path.rstrip('/')}"
+
+
+def read_servers(path: Path) -> dict[str, Server]:
+    """Read the file, by `place_of` each server.
+
+    Raises:
+        DocumentError: it cannot be read, or is not legal.
+    """
+    documents = read_file(path)
+    if len(documents) != 1:
+        raise DocumentError([f"{path}: must have one document, and has {len(documents)}"])
+    servers = validated(documents[0], Servers).servers
+    return {place_of(server.address): server for server in servers}
