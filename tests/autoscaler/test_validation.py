@@ -60,7 +60,7 @@ def problems(tmp_path, monkeypatch):
         ),
         (
             "  traffic: {hosts: [a], paths: [{match: [/], class: Pass, max: 1}]}",
-            "traffic.paths[0].max: unknown key; legal here: match, class, wake, maxPerPod",
+            "traffic.paths[0].max: unknown key; legal here: match, class, wake, maxPerPod, requestTimeout",
         ),
         (
             "  traffic: {hosts: [a], affinity: {cookie: {ttl: 1s}}}",
