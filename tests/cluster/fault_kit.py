@@ -147,6 +147,14 @@ class Gateway(Program):
             installation.environment,
         )
 
+    async def serving(self, service):
+        """Wait until its stream tells of a service."""
+        url = f"http://127.0.0.1:{self.metrics_port}/v1/inflight"
+        async with asyncio.timeout(PATIENCE_S), aiohttp.ClientSession() as session, session.get(url) as answer:
+            async for line in answer.content:
+                if service in json.loads(line)["services"]:
+                    return
+
 
 class Controller(Program):
     """A controller and its decision log."""
@@ -272,13 +280,16 @@ class Service(PolicyCluster):
         self._clients = []
         self._marks = {}
 
-    async def install(self, *, prometheus=None, annotations=None, **spec):
-        """Make Deployment and policy."""
+    async def install(self, *, prometheus=None, annotations=None, node=None, **spec):
+        """Make Deployment and policy; its pods run on a certain node while there is that."""
         pods = {"inflight.test/cold-start-s": COLD_START_S, "inflight.test/exit-s": "1", **(annotations or {})}
         metrics = {"metrics": {"prometheus": {"serverAddress": prometheus}}} if prometheus else {}
         traffic = {"hosts": [self.host], "port": self.installation.pod_port, **spec.pop("traffic", {})}
         await self.make(annotations=pods)
+        if node:
+            await self.ask("patch", f"{self.workloads()}/web", _preferring(node))
         await self.apply(traffic=traffic, **{**QUICK, **metrics, **spec})
+        await together(gateway.serving(self.key) for gateway in self.installation.gateways)
 
     # The load.
 
@@ -362,6 +373,13 @@ class Service(PolicyCluster):
     async def fails(self, words):
         """Wait until a decision since the mark could not be written, for this reason."""
         await until(lambda: any(words in record["error"] for record in self.since()), f"{self.name}: {words}")
+
+
+def _preferring(node):
+    label = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}
+    preferred = [{"weight": 100, "preference": label}]
+    affinity = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
+    return {"spec": {"template": {"spec": {"affinity": affinity}}}}
 
 
 def _ready(pods):

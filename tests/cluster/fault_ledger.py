@@ -64,6 +64,11 @@ class Ledger:
         """Give the decisions that were to be written."""
         return [record for record in self.records if record["written"] is not None]
 
+    def busy(self):
+        """Give the address of a pod that serves one of these requests now; None if none does."""
+        running = (run.pod for runs in self.runs.values() for run in runs if not (run.ended or run.cut))
+        return next(running, None)
+
     def statuses(self):
         """Count the requests by what came of them."""
         return Counter(request.status for request in self.requests)
