@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import yaml
@@ -24,6 +25,7 @@ from fault_ledger import DecisionFile, Ledger, Request
 from fault_pods import Fleet, ended, events
 from fault_proxy import Proxy
 
+HERE = Path(__file__).parent
 PATIENCE_S = 90
 """Programs start together on a machine that may be busy."""
 SERVICE_S = 0.5
@@ -92,11 +94,15 @@ class Program:
         assert status in {None, -signal.SIGKILL}, f"ended with status {status}: {self._log.read_text()}"
         return status is None
 
+    def signal(self, number):
+        """Send it a signal."""
+        self._process.send_signal(number)
+
     async def stop(self):
         """Have it end in good order; it must, unless it was killed."""
         if self._process.poll() == -signal.SIGKILL:
             return
-        self._process.send_signal(signal.SIGTERM)
+        self.signal(signal.SIGTERM)
         status = await asyncio.to_thread(self._process.wait, PATIENCE_S)
         assert status == 0, f"status {status}: {self._log.read_text()}"
 
@@ -157,17 +163,18 @@ class Gateway(Program):
 
 
 class Controller(Program):
-    """A controller and its decision log."""
+    """A controller and its decision log; its wall clock may be wrong, and can then be set."""
 
-    def __init__(self, installation, name, wrapper=()):
-        self.port = free_port()
+    def __init__(self, installation, name, *, ahead_s=0):
+        self.name, self.port = name, free_port()
         path = installation.folder / f"{name}.jsonl"
-        self.decisions = DecisionFile(path)
+        self.decisions = DecisionFile(path, ahead_s)
+        by_its_clock = (sys.executable, HERE / "fault_clock.py", ahead_s)
         super().__init__(
             installation.folder / f"{name}.log",
             f"http://127.0.0.1:{self.port}/readyz",
             [
-                *(wrapper or (sys.executable, "-m", "autoscaler.cli")),
+                *(by_its_clock if ahead_s else (sys.executable, "-m", "autoscaler.cli")),
                 *("run", "--tick=1s", f"--own-namespace={installation.namespace}", f"--identity={name}"),
                 *(f"--gateway={gateway.stream.address}" for gateway in installation.gateways),
                 *(f"--port={self.port}", f"--decisions={path}", "--host=127.0.0.1"),
@@ -213,12 +220,11 @@ class Installation:
         self.controllers.append(controller := Controller(self, f"controller-{next(self._names)}", **options))
         return controller
 
-    async def leader(self):
-        """Name the controller that leads, once one does, as the Lease tells."""
+    async def leads(self, *controllers):
+        """Wait until one of these controllers leads, as the Lease tells."""
         path = f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases"
-        ask, wait = asyncio.to_thread, self.control_plane.wait
-        found = await ask(wait, path, _holder, deadline_s=PATIENCE_S)
-        return _holder(found)
+        names, wait = {controller.name for controller in controllers}, self.control_plane.wait
+        await asyncio.to_thread(wait, path, lambda leases: _holder(leases) in names, deadline_s=PATIENCE_S)
 
     def follow_logs(self):
         """Bring the ledgers up to what the controllers have decided."""

@@ -57,7 +57,7 @@ class Ledger:
     def records(self):
         """Give all decisions of all controllers, by their time."""
         found = [line for log in self.logs for line in log if "look" in line]
-        return sorted(found, key=lambda line: line["look"]["now_s"])
+        return sorted(found, key=lambda line: line["look"]["now_s"] - line["ahead_s"])
 
     @property
     def orders(self):
@@ -128,10 +128,10 @@ class Ledger:
 
 
 class DecisionFile:
-    """A controller's decision log, read as it grows."""
+    """A decision log, read as it grows, of a controller whose clock is so much ahead."""
 
-    def __init__(self, path):
-        self._path = path
+    def __init__(self, path, ahead_s):
+        self._path, self._ahead_s = path, ahead_s
         self._read = 0
         self.lines = defaultdict(list)
         """By service."""
@@ -145,4 +145,4 @@ class DecisionFile:
             *whole, rest = file.read().split(b"\n")
             self._read = file.tell() - len(rest)
         for line in map(json.loads, whole):
-            self.lines[line["service"]].append(line)
+            self.lines[line["service"]].append({**line, "ahead_s": self._ahead_s})
