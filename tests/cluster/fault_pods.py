@@ -15,32 +15,52 @@ from autoscaler.demo.webui import Pods, application
 async def events(control_plane, path):
     """Give (type, object) of a collection for ever: what there is as ADDED, then what becomes of it.
 
-    A watch that breaks goes on where it broke, so nothing is missed.
+    A watch that breaks goes on where it broke, so nothing is missed while the API server knows as much.
     """
     trust = ssl.create_default_context(cafile=control_plane.ca)
     headers = {"Authorization": f"Bearer {control_plane.token}", "User-Agent": "tests"}
-    limits = aiohttp.ClientTimeout(total=None)
-    connector = aiohttp.TCPConnector(ssl=trust)
+    limits, connector = aiohttp.ClientTimeout(total=None), aiohttp.TCPConnector(ssl=trust)
+    there, version = {}, ""
     async with aiohttp.ClientSession(
         control_plane.url, connector=connector, headers=headers, timeout=limits
     ) as session:
-        async with session.get(path) as answer:
-            listed = await answer.json()
-        for item in listed["items"]:
-            yield "ADDED", item
-        version = listed["metadata"]["resourceVersion"]
         while True:
             try:
-                query = {"watch": "1", "resourceVersion": version}
-                async with session.get(path, params=query) as answer:
-                    answer.raise_for_status()
-                    async for line in answer.content:
-                        event = json.loads(line)
-                        assert event["type"] != "ERROR", event
-                        version = event["object"]["metadata"]["resourceVersion"]
-                        yield event["type"], event["object"]
+                seen = _watched(session, path, version) if version else _listed(session, path, there)
+                async for kind, item, version in seen:  # noqa: B007 - the next watch goes on from there
+                    there[item["metadata"]["uid"]] = item
+                    if kind == "DELETED":
+                        del there[item["metadata"]["uid"]]
+                    yield kind, item
+            except ExpiredError:
+                version = ""
             except (aiohttp.ClientError, OSError):
                 await asyncio.sleep(0.1)
+
+
+class ExpiredError(Exception):
+    """Only a list can tell what there is."""
+
+
+async def _listed(session, path, there):
+    async with session.get(path) as answer:
+        answer.raise_for_status()
+        listed = await answer.json()
+    version, items = listed["metadata"]["resourceVersion"], listed["items"]
+    for gone in there.keys() - {item["metadata"]["uid"] for item in items}:
+        yield "DELETED", there[gone], version
+    for item in items:
+        yield "ADDED", item, version
+
+
+async def _watched(session, path, version):
+    async with session.get(path, params={"watch": "1", "resourceVersion": version}) as answer:
+        answer.raise_for_status()
+        async for line in answer.content:
+            event = json.loads(line)
+            if event["type"] == "ERROR":
+                raise ExpiredError(event)
+            yield event["type"], event["object"], event["object"]["metadata"]["resourceVersion"]
 
 
 async def ended(task):

@@ -1,10 +1,10 @@
-"""The API server is killed and started again, and etcd stands still for 20 s: under load, on a control plane of its own."""
+"""The API server is killed and started again, etcd stands still for 20 s: under load, on a control plane of its own."""
 
 import asyncio
 import os
 import signal
 import subprocess
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,25 +30,35 @@ def found(word):
     raise LookupError(word)
 
 
-@asynccontextmanager
-async def restarted_api_server(control_plane):
-    """Kill the API server, and give what starts it again: it must end before etcd does."""
-    number, command = found(f"--cert-dir={control_plane.folder}")
-    os.kill(number, signal.SIGKILL)
-    log = (control_plane.folder / "kube-apiserver-2.log").open("wb")
-    servers = []
+class ApiServer:
+    """That of a control plane, which can be killed and started again; it must end before etcd does, and after its users."""
 
-    async def start():
-        servers.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
-        await until(lambda: serves(control_plane), "an API server that serves")
+    def __init__(self, control_plane):
+        self.control_plane = control_plane
+        self._number, self._command = found(f"--cert-dir={control_plane.folder}")
+        self._stack = ExitStack()
 
-    try:
-        yield start
-    finally:
-        for server in servers:
-            server.terminate()
-            server.wait()
-        log.close()
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._stack.close()
+
+    def kill(self):
+        os.kill(self._number, signal.SIGKILL)
+
+    async def start(self):
+        self._stack.enter_context(running(self._command, self.control_plane.folder / "kube-apiserver-2.log"))
+        await until(lambda: serves(self.control_plane), "an API server that serves")
+
+
+@contextmanager
+def running(command, log):
+    with log.open("wb") as out, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
 
 
 def serves(control_plane):
@@ -58,33 +68,34 @@ def serves(control_plane):
         return False
 
 
-async def story(control_plane, folder):
-    async with installed(control_plane, folder, [BUSY, ASLEEP]) as it:
+async def story(server, folder):
+    """Give the ledgers, and how the replicas under load had gone when all was over."""
+    async with installed(server.control_plane, folder, [BUSY, ASLEEP]) as it:
         busy, asleep = it[BUSY], it[ASLEEP]
         for service in (busy, asleep):
             await service.install()
         busy.start_load(CLIENTS)
         await busy.serves(CLIENTS)
 
-        async with restarted_api_server(control_plane) as start:
-            waiting = asyncio.create_task(asleep.one())
-            await busy.answered(3 * CLIENTS)
-            await start()
-            await waiting
-            await asleep.replicas_are(0)
+        server.kill()
+        waiting = asyncio.create_task(asleep.one())
+        await busy.answered(3 * CLIENTS)
+        await server.start()
+        await waiting
+        await asleep.replicas_are(0)
 
-            etcd, _ = found(f"--data-dir={control_plane.folder / 'etcd'}")
-            os.kill(etcd, signal.SIGSTOP)
-            waiting = asyncio.create_task(asleep.one())
-            await asyncio.sleep(PAUSE_S)
-            os.kill(etcd, signal.SIGCONT)
-            await waiting
-            await it.leads(*it.controllers)
-            await busy.decided(known)
-            held = list(busy.ledger.replicas)
-            await busy.stop_load()
-            for service in (busy, asleep):
-                await service.replicas_are(0, deadline_s=60)
+        etcd, _ = found(f"--data-dir={server.control_plane.folder / 'etcd'}")
+        os.kill(etcd, signal.SIGSTOP)
+        waiting = asyncio.create_task(asleep.one())
+        await asyncio.sleep(PAUSE_S)
+        os.kill(etcd, signal.SIGCONT)
+        await waiting
+        await it.leads(*it.controllers)
+        await busy.decided(known)
+        held = list(busy.ledger.replicas)
+        await busy.stop_load()
+        for service in (busy, asleep):
+            await service.replicas_are(0, deadline_s=60)
     return busy.ledger, asleep.ledger, held
 
 
@@ -92,8 +103,8 @@ async def story(control_plane, folder):
 def told(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hurt")
     (folder / "control-plane").mkdir()
-    with started(folder / "control-plane", cold_start_s=1) as own:
-        return asyncio.run(story(own, folder))
+    with started(folder / "control-plane", cold_start_s=1) as own, ApiServer(own) as server:
+        return asyncio.run(story(server, folder))
 
 
 def test_load_is_served_on_and_its_pods_stay_while_the_api_server_restarts_and_etcd_stands_still(told):
