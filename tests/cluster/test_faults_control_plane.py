@@ -31,7 +31,7 @@ def found(word):
 
 
 class ApiServer:
-    """That of a control plane, which can be killed and started again; it must end before etcd does, and after its users."""
+    """That of a control plane, which can be killed and started again; it ends before etcd does, and after its users."""
 
     def __init__(self, control_plane):
         self.control_plane = control_plane
@@ -58,7 +58,7 @@ def running(command, log):
         try:
             yield
         finally:
-            process.terminate()
+            process.kill()
 
 
 def serves(control_plane):
