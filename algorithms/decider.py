@@ -57,7 +57,7 @@ class Decider:
         if wish.replicas is None:
             return self._bounded(look.replicas, wish, ())
         decision = self._stabilised(look, wish, wish.replicas)
-        self._idle = decision if _is_idle(look) and not decision.desired else None
+        self._idle = None if decision.desired or not _is_idle(look) else decision
         return decision
 
     def _stabilised(self, look: Look, wish: Wish, number: int) -> Decision:

@@ -213,11 +213,9 @@ class KpaCore:
         """Put a look into its seconds, and its newest count into the one in progress; an unknown one puts nothing."""
         if look.inflight is None:
             return
-        seconds, now, newest = covered(look), floor(look.now_s), head(look)
-        for window in (self._stable, self._panic):
-            for second in seconds:
-                window.replace(second, look.inflight)
-            window.replace(now, newest)
+        seconds, newest = covered(look), head(look)
+        self._stable.fill(seconds, look.inflight, newest)
+        self._panic.fill(seconds, look.inflight, newest)
 
     def averages(self, now_s: float) -> tuple[float | None, float | None]:
         """Give the averages of the stable and of the panic window; both None is no data.

@@ -51,6 +51,27 @@ class _Slots:
             self._total += value - slots[slot]
             slots[slot] = value
 
+    def fill(self, seconds: range, value: float, newest: float) -> None:
+        """Make a value the only one of each of some seconds, and `newest` that of the second after them.
+
+        To the last bit what `replace` would do to each, at a third of the cost where they follow the last one written.
+        """
+        if seconds.start != self._last or not 0 < len(seconds) < self._window_s:
+            for second in seconds:
+                self.replace(second, value)
+            self.replace(seconds.stop, newest)
+            return
+        self.replace(seconds.start, value)
+        slots, window_s, total = self._slots, self._window_s, self._total
+        for second in seconds[1:]:
+            slot = second % window_s
+            total = total - slots[slot] + value
+            slots[slot] = value
+        slot = seconds.stop % window_s
+        self._total = total - slots[slot] + newest
+        slots[slot] = newest
+        self._last = seconds.stop
+
     def _admits(self, second: int) -> bool:
         """Move on to a later second, or tell whether an earlier one still has its slot."""
         if second > self._last:
@@ -132,10 +153,9 @@ class LinearWindow(_Slots):
 
         A second without a record counts as zero, but those since L are left out: the value holds for a window.
         """
-        behind = second - self._last
-        if behind >= self._window_s:
+        behind, slots, total = second - self._last, self._window_s, self._total
+        if behind >= slots:
             return 0.0
-        total, slots = self._total, self._window_s
         if behind > 0:
             # Their slots still hold what was written n seconds earlier, which is no longer in the window.
             for missing in range(self._last + 1, second + 1):

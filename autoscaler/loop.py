@@ -38,8 +38,9 @@ def step(services: Mapping[ServiceName, Service], looks: Mapping[ServiceName, tu
 
 def _decided(name: ServiceName, service: Service, look: Look, fleet: Fleet) -> Step:
     # The decider is asked in any case: its windows and delays go on while its wish is not followed.
-    decision = ordered(service.decider.decide(look), look, service.orders)
-    decision = ordered(decision, look, [fleet.hold] if fleet.hold else [])
+    decision = service.decider.decide(look)
+    if service.orders or fleet.hold:
+        decision = ordered(decision, look, (*service.orders, fleet.hold) if fleet.hold else service.orders)
     if decision.desired == fleet.asked or not service.writes:
         return Step(name, look, decision, None)
     leaving = leaving_order(fleet.replicas)[: max(len(fleet.replicas) - decision.desired, 0)]

@@ -181,9 +181,9 @@ OF_FEEDER = [
     ),
     Misreading(
         "totals of one second are added up, as pods' shares are",
-        kpa.KpaCore.feed,
-        "window.replace(now, newest)",
-        "window.record(now, newest)",
+        windows._Slots.replace,
+        "value - slots[slot]",
+        "value; value += slots[slot]",
         test_kpa.test_looks_within_one_second_replace_each_other,
     ),
 ]

@@ -157,6 +157,23 @@ def test_a_total_that_is_replaced_is_not_added():
     assert window.average(START) == 5.0
 
 
+gaps, lengths, loads = st.sampled_from([0, 0, 0, -2, 1, 7]), st.integers(0, 9), st.floats(0, 1e6)
+fills = st.lists(st.tuples(gaps, lengths, loads, loads), max_size=40)
+
+
+@given(size=sizes, fills=fills)
+def test_seconds_filled_at_once_are_to_the_last_bit_those_replaced_one_by_one(size, fills):
+    at_once, one_by_one, now = LinearWindow(size), LinearWindow(size), START
+    for shift, length, value, newest in fills:
+        seconds = range(now + shift, now + shift + length)
+        at_once.fill(seconds, value, newest)
+        for second in seconds:
+            one_by_one.replace(second, value)
+        one_by_one.replace(seconds.stop, newest)
+        now = max(now, seconds.stop)
+        assert at_once.export() == one_by_one.export()
+
+
 def test_a_young_window_divides_by_the_age_of_its_data():
     window = LinearWindow(60)
     window.record(START, 6.0)
