@@ -52,7 +52,7 @@ def look(
         since_s=since_s,
         inflight=inflight,
         replicas=fleet.asked,
-        ready=sum(replica.ready for replica in fleet.replicas),
+        ready=fleet.ready,
         latest=live.latest or 0.0,
         passing=live.passing,
         problem=problem,

@@ -43,7 +43,9 @@ def _decided(name: ServiceName, service: Service, look: Look, fleet: Fleet) -> S
         decision = ordered(decision, look, (*service.orders, fleet.hold) if fleet.hold else service.orders)
     if decision.desired == fleet.asked or not service.writes:
         return Step(name, look, decision, None)
-    leaving = leaving_order(fleet.replicas)[: max(len(fleet.replicas) - decision.desired, 0)]
+    replicas = fleet.replicas
+    too_many = len(replicas) - decision.desired
+    leaving = leaving_order(replicas)[:too_many] if too_many > 0 else ()
     return Step(name, look, decision, Order(name, decision.desired, leaving))
 
 

@@ -101,6 +101,11 @@ class Fleet(NamedTuple):
     hold: StandingOrder | None = None
     """Why the target must not be scaled now, whatever is decided; it would refuse."""
 
+    @property
+    def ready(self) -> int:
+        """How many of its replicas can serve now."""
+        return sum(replica.ready for replica in self.replicas)
+
 
 class Order(NamedTuple):
     """A change of one service's replicas."""

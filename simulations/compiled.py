@@ -12,12 +12,13 @@ import numpy as np
 
 from autoscaler.looks import NOTHING_HEARD, Live, look
 from autoscaler.loop import Service, step
-from autoscaler.ports import Fleet, Order, Outcome, Reading, Record, Replica
+from autoscaler.ports import Order, Outcome, Reading, Record, Replica
 from simulations import kernel
 from simulations.history import Change, History, Replicas, Requests
 from simulations.kernel import GROW, REACHED
+from simulations.lazy import LazyFleet
 from simulations.luck import Luck
-from simulations.setup import Batch, Setup, next_on_grid
+from simulations.setup import Batch, NotExactError, Setup, next_on_grid
 from simulations.state import (
     ABLE,
     ALIVE,
@@ -44,10 +45,6 @@ from simulations.telemetry import Samples
 STAGES = 100
 
 
-class NotExactError(Exception):
-    """The compiled engine cannot do this run exactly; the text says why."""
-
-
 def run(
     setup: Setup, batch: Batch | None, service: Service, luck: Luck, recorder: Callable[[Record], None] | None = None
 ) -> History:
@@ -57,20 +54,6 @@ def run(
     if any(pool.lifetime is not None for pool in setup.pools):
         raise NotExactError("replicas die")
     return CompiledEngine(setup, batch, service, luck, recorder).run()
-
-
-READY, STARTING = Replica("", True, 0, 0.0), Replica("", False, 0, 0.0)  # noqa: FBT003  # a Replica's fields in order
-"""Stand for any replica where only their number matters."""
-
-
-class _LazyFleet(Fleet):
-    """A fleet whose replicas are told when they are asked for: most decisions change nothing and need none."""
-
-    tell: Callable[[], tuple[Replica, ...]]
-
-    @property
-    def replicas(self) -> tuple[Replica, ...]:
-        return self.tell()
 
 
 class CompiledEngine:
@@ -212,11 +195,9 @@ class CompiledEngine:
     def _decide(self, metered: Reading | None) -> None:
         name, now_s, counts = self._setup.service, float(self._state.clock[NOW]), self._state.counts
         ready = int(counts[ABLE])
-        counted = Fleet(self._asked, (READY,) * ready + (STARTING,) * (int(counts[STAYING]) - ready))
-        seen = look(now_s, self._looked_s, counted, metered=metered, live=self._live(now_s), gateways=1)
+        fleet = LazyFleet.of(self._asked, ready, partial(self._replicas_now, now_s))
+        seen = look(now_s, self._looked_s, fleet, metered=metered, live=self._live(now_s), gateways=1)
         self._looked_s = now_s
-        fleet = _LazyFleet(self._asked, ())
-        fleet.tell = partial(self._replicas_now, now_s)
         (taken,) = step(self._services, {name: (seen, fleet)})
         if taken.order is not None:
             self._scale(taken.order)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
 
+import numpy as np
+
 from autoscaler.deciding import decider
 from autoscaler.gateway.dispatch import Limits
 from autoscaler.loop import Service
@@ -16,7 +18,7 @@ from simulations.history import History
 from simulations.immediate import immediate
 from simulations.luck import Luck
 from simulations.scenario import GpuPool, Scenario
-from simulations.setup import Pool, Setup, Source
+from simulations.setup import NotExactError, Pool, Setup, Source
 from simulations.workloads import source_of
 
 WORTH_COMPILING = 20_000
@@ -83,18 +85,36 @@ class _Task:
 
 
 def _quickest(task: _Task) -> History:
-    luck, records = task.luck(), list[Record]()
-    batch = task.source(luck).batch(task.setup.until_s)
-    if batch is not None and len(batch.service) < WORTH_COMPILING:
+    if _is_small(task):
         return _reference(task)
-    from simulations import compiled  # noqa: PLC0415  # small runs do not wait for a compiler
+    from simulations import compiled, fifo  # noqa: PLC0415  # small runs do not wait for a compiler
 
     try:
-        history = compiled.run(task.setup, batch, task.service(), luck, task.recorder(records))
-    except compiled.NotExactError as error:
-        history = _reference(task)
-        return replace(history, engine=f"{history.engine} (the compiled one cannot: {error})")
+        luck, records = task.luck(), list[Record]()
+        history = fifo.run(task.setup, task.source(luck).chunks(), task.service(), luck, task.recorder(records))
+    except NotExactError:
+        try:
+            luck, records = task.luck(), list[Record]()
+            batch = task.source(luck).batch(task.setup.until_s)
+            history = compiled.run(task.setup, batch, task.service(), luck, task.recorder(records))
+        except NotExactError as error:
+            history = _reference(task)
+            return replace(history, engine=f"{history.engine} (the compiled one cannot: {error})")
     return replace(history, decisions=tuple(records))
+
+
+def _is_small(task: _Task) -> bool:
+    source, until_s = task.source(task.luck()), task.setup.until_s
+    chunks = source.chunks()
+    if chunks is None:
+        batch = source.batch(until_s)
+        return batch is not None and len(batch.service) < WORTH_COMPILING
+    known = 0
+    for arrival, _ in chunks:
+        known += int(np.searchsorted(arrival, until_s, side="right"))
+        if known >= WORTH_COMPILING or (len(arrival) and arrival[-1] > until_s):
+            break
+    return known < WORTH_COMPILING
 
 
 def _reference(task: _Task) -> History:

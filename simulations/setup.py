@@ -14,7 +14,13 @@ from autoscaler.gateway.dispatch import Limits
 NEVER_S = math.inf
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Chunk = tuple[Floats, Floats]
+"""Arrivals in order, and what each needs of a replica."""
 NOTHING: Floats = np.zeros(0)
+
+
+class NotExactError(Exception):
+    """An engine cannot do this run exactly; the text says why."""
 
 
 def next_on_grid(now_s: float, every_s: float) -> float:
@@ -70,6 +76,10 @@ class Source(Protocol):
 
     def batch(self, until_s: float) -> Batch | None:
         """Give all that come up to a time at once; None where that cannot be known. In place of `arrivals`."""
+        ...
+
+    def chunks(self) -> Iterator[Chunk] | None:
+        """Give arrivals and service times, some at a time, in order; None where a client may not wait. As `batch`."""
         ...
 
 

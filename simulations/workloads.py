@@ -14,7 +14,7 @@ from simulations.curve import Curve
 from simulations.demand import ClosedLoop, Diurnal, RateCurve, Trace, Workload
 from simulations.history import SERVED
 from simulations.luck import CHUNK, Luck
-from simulations.setup import Arrival, Batch, Floats, Source
+from simulations.setup import Arrival, Batch, Chunk, Floats, Source
 
 
 class Retrying:
@@ -83,6 +83,9 @@ class Closed:
             self._service, self._service, self._patience, timeout, self._clients, self._each, self._think, self._start_s
         )
 
+    def chunks(self) -> None:
+        """Give nothing: when they come is not known before."""
+
 
 class Open:
     """Requests that come whatever happens to those before them."""
@@ -92,6 +95,7 @@ class Open:
         self._service = _service(workload, luck, number)
         self._patience = _patience(workload, luck, number)
         self._timeout_s = workload.timeout or inf
+        self._waits = workload.patience is None and workload.timeout is None
         self._retries = Retrying(workload, luck, number)
 
     def arrivals(self) -> Iterator[Arrival]:
@@ -123,6 +127,10 @@ class Open:
         count = int(np.searchsorted(arrival, until_s, side="right"))
         return Batch(arrival[:count], service[:count], patience[:count], np.full(count, self._timeout_s))
 
+    def chunks(self) -> Iterator[Chunk] | None:
+        """Give arrivals and service times, some at a time, as they are drawn; None where a client may not wait."""
+        return ((times, service) for times, service, _ in self._chunks()) if self._waits else None
+
 
 class Together:
     """Several sources at once."""
@@ -151,6 +159,12 @@ class Together:
         service, patience, timeout = (column[order] for column in others)
         return Batch(arrival[order], service, patience, timeout)
 
+    def chunks(self) -> Iterator[Chunk] | None:
+        """Give those of all, in order; None where a client of one may not wait."""
+        streams = [source.chunks() for source in self._sources]
+        known = [stream for stream in streams if stream is not None]
+        return _merged(known) if len(known) == len(streams) else None
+
 
 def source_of(workloads: Sequence[Workload], luck: Luck) -> Source:
     """Make the source of some workloads."""
@@ -176,6 +190,26 @@ def _times(workload: Workload, luck: Luck, number: int) -> Iterator[Floats]:
     shape: Distribution = Gamma(1.0, changing.cv) if changing.cv != 1 else Exponential(1.0)
     rate, units = _curve(changing), _accumulated(0.0, luck.chunks("arrivals", shape, number))
     return (workload.start + rate.times(chunk) for chunk in units)
+
+
+def _merged(streams: Sequence[Iterator[Chunk]]) -> Iterator[Chunk]:
+    """Merge chunks in order of time; of requests that come at once those of the first stream are first."""
+    none: Floats = np.zeros(0)
+    held: list[Chunk] = [(none, none)] * len(streams)
+    known_s = [-inf] * len(streams)
+    while min(known_s) < inf:
+        behind = int(np.argmin(known_s))
+        arrival, service = next(streams[behind], (none, none))
+        known_s[behind] = float(arrival[-1]) if len(arrival) else inf
+        times, needs = held[behind]
+        held[behind] = np.concatenate([times, arrival]), np.concatenate([needs, service])
+        ends = [int(np.searchsorted(times, min(known_s))) for times, _ in held]
+        arrival, service = (
+            np.concatenate([one[column][:end] for one, end in zip(held, ends, strict=True)]) for column in range(2)
+        )
+        held = [(times[end:], needs[end:]) for (times, needs), end in zip(held, ends, strict=True)]
+        order = np.argsort(arrival, kind="stable")
+        yield arrival[order], service[order]
 
 
 def _curve(changing: Diurnal | RateCurve) -> Curve:

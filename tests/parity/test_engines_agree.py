@@ -1,5 +1,6 @@
 """The compiled engine against the reference engine, on scenarios that nobody would think of."""
 
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -16,12 +17,13 @@ from autoscaler.gateway.dispatch import Limits
 from autoscaler.loop import Service
 from autoscaler.policy import ScalingPolicy
 from simulations import compiled as compiled_engine
-from simulations import invariants
+from simulations import fifo, invariants
 from simulations.demand import Workload
 from simulations.engine import Engine
+from simulations.history import QUEUE_TIMEOUT, REFUSED
 from simulations.immediate import immediate
 from simulations.luck import Luck
-from simulations.setup import Pool, Setup
+from simulations.setup import NotExactError, Pool, Setup
 from simulations.workloads import source_of
 
 TIMES = st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0, 3.5])
@@ -129,7 +131,7 @@ def histories(work, setup, service):
     ours, reference = Luck(7), Luck(7)
     try:
         compiled = compiled_engine.run(setup, source_of(work, ours).batch(setup.until_s), service(), ours)
-    except compiled_engine.NotExactError:
+    except NotExactError:
         return None
     return compiled, Engine(setup, source_of(work, reference), service(), reference).run()
 
@@ -173,3 +175,46 @@ def test_both_follow_the_zero_delay_policy_in_the_same_way(work, changes, most):
     pools = tuple(Pool("gpu", pool.cold_start, pool.speed) for pool in changes["pools"])
     setup = Setup(service="default/x", **(changes | now | {"pools": pools}))
     assert_equal(*histories(work, setup, lambda: immediate(0, most)))
+
+
+@st.composite
+def patient_workloads(draw):
+    """Requests of up to three kinds, that come whatever happens and wait."""
+    kinds = []
+    for _ in range(draw(st.integers(1, 3))):
+        common = {"serviceTime": texts(draw(DISTRIBUTIONS)), "start": draw(st.sampled_from(["0s", "1s", "2s"]))}
+        times = sorted(draw(st.lists(TIMES.map(lambda t: 4 * t), min_size=1, max_size=12)))
+        renewal = {"renewal": {"interarrival": texts(draw(POSITIVE))}, "requests": draw(st.integers(1, 60))}
+        kinds.append(common | draw(st.sampled_from([renewal, {"trace": {"arrivals": times}}])))
+    return [Workload.model_validate(kind) for kind in kinds]
+
+
+def in_bits(chunks, size):
+    """Cut chunks into small ones, so that many a request waits from one to the next."""
+    for arrival, service in chunks:
+        yield from ((arrival[at : at + size], service[at : at + size]) for at in range(0, len(arrival), size))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    work=patient_workloads(),
+    changes=SETUPS,
+    seed=st.integers(0, 3),
+    service=st.sampled_from([erratic, real]),
+    size=st.sampled_from([1, 3, 4096]),
+)
+def test_the_engine_without_events_tells_the_same(work, changes, seed, service, size):
+    pool = Pool("gpu", changes["pools"][0].cold_start, changes["pools"][0].speed)
+    limits = changes["limits"]._replace(concurrency=1)
+    setup = Setup(service="default/x", **(changes | {"limits": limits, "pools": (pool,), "line_s": inf}))
+    ours, reference = Luck(7), Luck(7)
+    oracle = Engine(setup, source_of(work, reference), service(seed), reference).run()
+    try:
+        bits, records = in_bits(source_of(work, ours).chunks(), size), []
+        found = replace(fifo.run(setup, bits, service(seed), ours, records.append), decisions=tuple(records))
+    except NotExactError:
+        assert {QUEUE_TIMEOUT, REFUSED} & set(oracle.requests.status.tolist())
+        return
+    assert_equal(found, oracle)
+    assert_same_decisions(found, oracle)
+    invariants.check(found, concurrency=1)

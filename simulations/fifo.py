@@ -1,0 +1,397 @@
+"""The fastest engine: a queue of requests that are known when they come, before replicas that take one at a time.
+
+It is exact where nothing happens between ticks but requests that come, start and end: no stream of the gateway, no
+client that gives up, one kind of GPU that is never out of stock. Requests are read a piece at a time and handed over
+when they have started, so that a run needs memory for its queue only.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from math import inf, nan
+from typing import Protocol
+
+import numpy as np
+
+from autoscaler.looks import look
+from autoscaler.loop import Service, step
+from autoscaler.ports import Outcome, Reading, Record, Recorder, Replica
+from simulations import recursion
+from simulations.history import SERVED, STILL_IN, Change, History, Replicas, Requests
+from simulations.lazy import LazyFleet
+from simulations.luck import Luck
+from simulations.recursion import (
+    ARRIVAL,
+    ASKED,
+    BUSY,
+    CAME,
+    FILLED,
+    FREE,
+    HEAD,
+    LEAVING,
+    LONGEST,
+    MOVED,
+    NUMBER,
+    OVERFULL,
+    QUEUE_LENGTH,
+    READY,
+    REPLICA,
+    SERVICE,
+    SPEED,
+    SPENT,
+    START,
+    STAYING,
+)
+from simulations.setup import Chunk, Floats, NotExactError, Setup
+from simulations.telemetry import NO_SAMPLE
+
+PIECE = 32_768
+"""Requests at a time, where all are known: so many stay in a processor's cache."""
+
+ROOM = 64
+"""Places for replicas at the beginning; there are more when they are needed."""
+
+PREFIX = "replica-"
+
+
+class Law(Protocol):
+    """How many replicas there should be, given what Prometheus shows: a control law at its plainest."""
+
+    def __call__(self, now_s: float, inflight: float | None, asked: int, ready: int, /) -> int:
+        """Say it; `inflight` is None before the first sample has arrived."""
+        ...
+
+
+class Kept(Protocol):
+    """What becomes of requests that have started, or never will."""
+
+    def take(self, requests: Floats) -> None:
+        """Take some in, in order of arrival: the rows of `recursion.requests`, which are used again afterwards."""
+        ...
+
+
+def why_not(setup: Setup) -> str:
+    """Say why this engine cannot do a run exactly; empty if it can."""
+    reasons = {
+        "replicas follow every request": setup.immediate,
+        "the gateway's stream is read": setup.line_s < inf,
+        "a replica takes more than one request at a time": setup.limits.concurrency != 1,
+        "replicas die": any(pool.lifetime is not None for pool in setup.pools),
+        "GPUs may be out of stock": setup.pools[0].stock < inf,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), "")
+
+
+def in_pieces(arrival: Floats, service: Floats) -> Iterator[Chunk]:
+    """Cut requests that are all known into pieces."""
+    return ((arrival[at : at + PIECE], service[at : at + PIECE]) for at in range(0, len(arrival), PIECE))
+
+
+class Stepped:
+    """The live controller as a law: looks, asks `step`, has the very replicas leave that it names, and records.
+
+    Attributes:
+        engine: whose replicas they are.
+    """
+
+    def __init__(self, setup: Setup, service: Service, recorder: Recorder) -> None:
+        self.engine: Fifo
+        self._name = setup.service
+        self._services = {setup.service: service}
+        self._scraped = setup.scrape_s < inf
+        self._recorder = recorder
+        self._looked_s = 0.0
+
+    def __call__(self, now_s: float, inflight: float | None, asked: int, ready: int, /) -> int:
+        """Take one look, decide, and have the engine follow."""
+        fleet = LazyFleet.of(asked, ready, partial(self.engine.replicas, now_s))
+        seen = look(now_s, self._looked_s, fleet, metered=self._metered(now_s, inflight), gateways=1)
+        self._looked_s = now_s
+        (taken,) = step(self._services, {self._name: (seen, fleet)})
+        order = taken.order
+        if order is not None:
+            self.engine.scale(now_s, order.replicas, [int(name[len(PREFIX) :]) for name in order.leaving])
+        self._recorder(Record(self._name, seen, taken.decision, Outcome(self._name) if order else None))
+        return self.engine.asked
+
+    def _metered(self, now_s: float, inflight: float | None) -> Reading | None:
+        if inflight is not None:
+            return Reading(inflight, now_s, 1)
+        return Reading(None, now_s, problem=NO_SAMPLE) if self._scraped else None
+
+
+class Fifo:
+    """One run; `run` may be called once.
+
+    Attributes:
+        asked: replicas asked for now.
+        changes: how that number changed.
+    """
+
+    def __init__(self, setup: Setup, chunks: Iterator[Chunk], law: Law, luck: Luck, kept: Kept) -> None:
+        """Set up a run that begins at 0; `why_not` says which can be."""
+        self._setup, self._chunks, self._law, self._luck, self._kept = setup, chunks, law, luck, kept
+        self.asked = setup.initial
+        self.changes = [Change(0.0, setup.initial)]
+        self._requests = np.zeros((4, PIECE))
+        self._places = np.zeros((6, ROOM + setup.initial))
+        self._counts = np.zeros(8, dtype=np.int64)
+        self._counts[QUEUE_LENGTH] = min(setup.limits.queue_length, 2**62)
+        self._sums = np.zeros(4)
+        self._sums[SPEED] = setup.pools[0].speed
+        self._known_s = -inf
+        """All requests that come before this time are in `_requests`."""
+        self._added = self._staying = 0
+        self._departed: list[tuple[float, list[float]]] = []
+        """When each replica was sent on its way, and its column then."""
+        self._samples: deque[tuple[float, float]] = deque()
+        """When Prometheus scraped, and what it found in flight."""
+        self._now_s = self._looked_s = 0.0
+
+    def run(self) -> History:
+        """Let it all happen; KeyboardInterrupt ends it early, with what has happened so far.
+
+        Raises:
+            NotExactError: a request waited for longer than it may, or met a full queue.
+        """
+        for _ in range(self._setup.initial):
+            self._add(0.0, 0.0)
+        partial = False
+        try:
+            self._go()
+        except KeyboardInterrupt:
+            partial = True
+        return self._history(partial=partial)
+
+    def _go(self) -> None:
+        setup, law, ticks, scrapes = self._setup, self._law, 0, 0
+        ends = setup.until_s < inf
+        tick_s = 0.0 if setup.tick_s < inf else inf
+        scrape_s = 0.0 if setup.scrape_s < inf else inf
+        while (now_s := tick_s if tick_s < scrape_s else scrape_s) <= setup.until_s and now_s < inf:  # noqa: FURB136 - min costs a call
+            self._now_s = now_s
+            inflight, ready = self._reach(now_s)
+            if now_s == scrape_s:
+                self._samples.append((now_s, float(inflight)))
+                scrapes += 1
+                scrape_s = scrapes * setup.scrape_s if ends or not self._is_at_rest(now_s, inflight) else inf
+            if now_s == tick_s:
+                wanted = law(now_s, self._seen(now_s), self.asked, ready)
+                if wanted != self.asked:
+                    self.scale(now_s, wanted)
+                self._looked_s = now_s
+                ticks += 1
+                tick_s = ticks * setup.tick_s if ends or not self._is_at_rest(now_s, inflight) else inf
+        self._reach(setup.until_s)
+
+    def _seen(self, now_s: float) -> float | None:
+        """Give what a query finds: the newest sample that is old enough to have arrived."""
+        samples, seen_s = self._samples, now_s - self._setup.metric_lag_s
+        while len(samples) > 1 and samples[1][0] <= seen_s:
+            samples.popleft()
+        return samples[0][1] if samples and samples[0][0] <= seen_s else None
+
+    def _is_at_rest(self, now_s: float, inflight: int) -> bool:
+        """Say whether nothing will ever happen again."""
+        if self._known_s < inf or self._counts[CAME] < self._counts[FILLED]:
+            return False
+        if not inflight and self.asked <= self._setup.least:
+            return True
+        moved_s = recursion.last_change(self._requests, self._places, self._counts, self._sums, now_s)
+        return now_s - moved_s >= self._setup.settle_s
+
+    # Requests.
+
+    def _reach(self, until_s: float) -> tuple[int, int]:
+        """Let everything happen up to a time; give the requests in flight then, and the replicas ready."""
+        while self._known_s <= until_s and self._read():
+            pass
+        return recursion.reach(self._requests, self._places, self._counts, self._sums, until_s)
+
+    def _read(self) -> bool:
+        """Read one more piece, after what has started was handed over; whether there was one."""
+        if self._known_s > -inf:
+            recursion.reach(self._requests, self._places, self._counts, self._sums, self._known_s)
+            self._hand_over()
+        arrival, service = next(self._chunks, (None, None))
+        if arrival is None or service is None:
+            self._known_s = inf
+            return False
+        filled = int(self._counts[FILLED])
+        end = filled + len(arrival)
+        if end > self._requests.shape[1]:
+            self._requests = np.concatenate([self._requests, np.zeros((4, end))], axis=1)
+        self._requests[ARRIVAL, filled:end], self._requests[SERVICE, filled:end] = arrival, service
+        self._counts[FILLED] = end
+        self._known_s = float(arrival[-1]) if len(arrival) else self._known_s
+        return True
+
+    def _hand_over(self) -> None:
+        """Have what has started kept elsewhere, and begin anew with the queue."""
+        self._sums[MOVED] = recursion.last_change(self._requests, self._places, self._counts, self._sums, self._known_s)
+        head, filled = int(self._counts[HEAD]), int(self._counts[FILLED])
+        self._kept.take(self._requests[:, :head])
+        self._requests[:, : filled - head] = self._requests[:, head:filled].copy()
+        self._counts[[HEAD, CAME, FILLED]] -= head
+        self._check()
+
+    def _check(self) -> None:
+        if self._counts[OVERFULL]:
+            raise NotExactError("the queue was full")
+        if self._sums[LONGEST] >= self._setup.limits.queue_timeout_s < inf:
+            raise NotExactError("a request waited for longer than it may")
+
+    # Replicas.
+
+    def scale(self, now_s: float, replicas: int, leaving: Sequence[int] | None = None) -> None:
+        """Ask for a number of replicas.
+
+        Args:
+            now_s: when.
+            replicas: how many.
+            leaving: the numbers of those that should go; None leaves it to the order of the live controller.
+        """
+        self.asked = replicas
+        self.changes.append(Change(now_s, replicas))
+        if leaving is None:
+            for _ in range(self._staying - replicas):
+                self._remove(recursion.first_to_leave(self._places, self._counts, now_s), now_s)
+        else:
+            for number in leaving:
+                self._remove(number, now_s)
+        for _ in range(replicas - self._staying):
+            stages = enumerate(self._setup.pools[0].cold_start)
+            self._add(now_s, sum(self._luck.draw("cold start", stage, which) for which, stage in stages))
+
+    def _add(self, now_s: float, cold_s: float) -> None:
+        self._make_room()
+        recursion.add(self._places, self._counts, self._added, now_s, now_s + cold_s)
+        self._added += 1
+        self._staying += 1
+
+    def _remove(self, number: int, now_s: float) -> None:
+        self._make_room()
+        place = recursion.remove(self._places, self._counts, self._sums, number, now_s)
+        self._departed.append((now_s, self._places[:, place].tolist()))
+        self._staying -= 1
+
+    def _make_room(self) -> None:
+        if self._counts[STAYING] + self._counts[LEAVING] + 1 >= self._places.shape[1]:
+            self._places = np.concatenate([self._places, np.zeros_like(self._places)], axis=1)
+
+    def replicas(self, now_s: float) -> tuple[Replica, ...]:
+        """Give those that stay, as a target would see them, by number."""
+        rows = self._places[:, : self._staying].tolist()
+        told = zip(rows[NUMBER], rows[READY], rows[FREE], rows[ASKED], strict=True)
+        return tuple(
+            Replica(f"{PREFIX}{int(number)}", ready_s <= now_s, int(ready_s <= now_s < free_s), now_s - asked_s)
+            for number, ready_s, free_s, asked_s in sorted(told)
+        )
+
+    # Afterwards.
+
+    def _history(self, *, partial: bool) -> History:
+        until_s = self._now_s if partial else self._setup.until_s
+        end_s = until_s
+        if partial or until_s == inf:
+            moved_s = recursion.last_change(self._requests, self._places, self._counts, self._sums, until_s)
+            end_s = max(moved_s, self._looked_s)
+        waiting = self._give_up(until_s)
+        columns = np.concatenate(
+            [self._places[:, : self._staying], np.reshape([column for _, column in self._departed], (-1, 6)).T], axis=1
+        )
+        serving = (columns[READY] <= end_s) & (columns[FREE] > end_s)
+        beyond = (columns[FREE] - end_s)[serving].sum()
+        return History(
+            engine="fifo",
+            end_s=end_s,
+            requests=Columns().requests(end_s, 1.0),
+            replicas=self._replicas(columns, end_s),
+            changes=tuple(self.changes),
+            decisions=(),
+            inflight_s=float(self._sums[SPENT] - beyond + (end_s - waiting).sum()),
+            partial=partial,
+        )
+
+    def _give_up(self, until_s: float) -> Floats:
+        """Hand over all there is, and give when those came that still wait."""
+        head, came, room = (int(self._counts[place]) for place in (HEAD, CAME, QUEUE_LENGTH))
+        arrival, start = self._requests[ARRIVAL, :came], self._requests[START, :came]
+        self._requests[REPLICA, head:came] = -1
+        start[head:] = inf
+        late = max(head, room)
+        if np.any(start[max(late - room, 0) : max(came - room, 0)] > arrival[late:]):
+            self._counts[OVERFULL] = 1
+        if came > head:
+            self._sums[LONGEST] = max(self._sums[LONGEST], until_s - arrival[head])
+        self._check()
+        start[head:] = nan
+        self._kept.take(self._requests[:, :came])
+        return arrival[head:].copy()
+
+    def _replicas(self, columns: Floats, end_s: float) -> Replicas:
+        left_s = np.array([nan] * self._staying + [when for when, _ in self._departed])
+        order = np.argsort(columns[NUMBER])
+        columns, left_s = columns[:, order], left_s[order]
+        free_s = columns[FREE]
+        ready = (columns[READY] <= end_s) & ~(columns[READY] > left_s)
+        gone_s = np.where(ready, np.fmax(free_s, left_s), left_s)
+        gone_s[np.isnan(left_s) | (gone_s > end_s)] = nan
+        return Replicas(
+            asked_s=columns[ASKED],
+            placed_s=columns[ASKED],
+            ready_s=np.where(ready, columns[READY], nan),
+            leaving_s=left_s,
+            gone_s=gone_s,
+            busy_s=columns[BUSY] - np.where(ready, np.maximum(free_s - end_s, 0.0), 0.0),
+            draining_s=np.where(ready, np.fmax(np.minimum(free_s, end_s) - left_s, 0.0), 0.0),
+            pool=np.zeros(len(free_s), dtype=np.int64),
+        )
+
+
+class Columns:
+    """Keeps every request."""
+
+    def __init__(self) -> None:
+        self._pieces: list[Floats] = [np.zeros((4, 0))]
+
+    def take(self, requests: Floats) -> None:
+        """Copy them."""
+        self._pieces.append(requests.copy())
+
+    def requests(self, end_s: float, speed: float) -> Requests:
+        """Give them all, as of the end of the run."""
+        arrival, service, start, replica = np.concatenate(self._pieces, axis=1)
+        end = start + service / speed
+        end[end > end_s] = nan
+        return Requests(
+            arrival_s=arrival,
+            start_s=start,
+            end_s=end,
+            status=np.where(np.isnan(end), STILL_IN, SERVED),
+            replica=replica.astype(np.int64),
+            client=np.full(len(arrival), -1),
+            latency_s=end - arrival,
+            service_s=service,
+        )
+
+
+def follow(setup: Setup, chunks: Iterator[Chunk], law: Law, luck: Luck, kept: Kept) -> History:
+    """Run requests by a law; what became of them is with `kept`, and not in the history."""
+    engine = Fifo(setup, chunks, law, luck, kept)
+    if isinstance(law, Stepped):
+        law.engine = engine
+    return engine.run()
+
+
+def run(
+    setup: Setup, chunks: Iterator[Chunk] | None, service: Service, luck: Luck, recorder: Recorder = lambda _: None
+) -> History:
+    """Run all of a source's requests and keep them; raises NotExactError where another engine has to."""
+    why = why_not(setup) or ("clients may not wait" if chunks is None else "")
+    if why or chunks is None:
+        raise NotExactError(why)
+    kept = Columns()
+    history = follow(setup, chunks, Stepped(setup, service, recorder), luck, kept)
+    return replace(history, requests=kept.requests(history.end_s, setup.pools[0].speed))

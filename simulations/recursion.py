@@ -1,0 +1,199 @@
+"""One queue before replicas that take one request at a time, without events: the fastest engine's inner loop.
+
+What a request needs is known when it starts, so nothing has to happen when it ends: it starts at its arrival, or when
+the first replica is free if that is later (Kiefer and Wolfowitz, *On the theory of queues with many servers*, 1955).
+
+Rules:
+1. A replica that starts is free from when it is ready; one on its way out takes nothing more.
+2. Of several that are free it is the one that became ready first; of several that become free at once, the one whose
+   beginning came first: as in the other engines.
+3. What would start after the time that is asked for is not started: a decision at that time may change it.
+
+Everything is kept in four arrays of plain numbers, as each array that a compiled function is given costs a call time.
+"""
+
+from math import inf
+
+from simulations.jit import compiled, compiled_for_numbers
+from simulations.setup import Floats, Integers
+
+ARRIVAL, SERVICE, START, REPLICA = range(4)
+"""Rows of `requests`, which are in order of arrival; times in seconds."""
+
+FREE, READY, ASKED, BUSY, NUMBER, ORDER = range(6)
+"""Rows of `places`: first those that stay, in the order in which they are ready, then those on their way out."""
+
+HEAD, CAME, FILLED, STAYING, LEAVING, BEGUN, QUEUE_LENGTH, OVERFULL = range(8)
+"""Places in `counts`: requests started, come and known; replicas of both kinds; a number for each beginning; how many
+may wait; whether more had to."""
+
+SPEED, SPENT, LONGEST, MOVED = range(4)
+"""Places in `sums`: what service times are divided by; request-seconds of all that has started, to their ends; the
+longest wait; the last change that stands nowhere else."""
+
+
+@compiled_for_numbers
+def soonest(places: Floats, staying: int) -> float:
+    """Give when the first replica is free; there is one."""
+    when = places[FREE, 0]
+    for place in range(1, staying):
+        when = min(when, places[FREE, place])
+    return float(when)
+
+
+@compiled
+def first_free(places: Floats, staying: int, when: float) -> int:
+    """Give the replica that takes a request which comes then, -inf for one that waits (rule 2); there is one."""
+    place = 0
+    while place < staying and places[FREE, place] > when:
+        place += 1
+    if place < staying:
+        return place
+    when, place = soonest(places, staying), 0
+    while places[FREE, place] > when:
+        place += 1
+    for other in range(place + 1, staying):
+        if places[FREE, other] == when and places[ORDER, other] < places[ORDER, place]:
+            place = other
+    return place
+
+
+@compiled
+def start(requests: Floats, places: Floats, counts: Integers, sums: Floats, until: float) -> None:
+    """Start what starts up to a time, that included."""
+    head, filled, staying, begun = counts[HEAD], counts[FILLED], counts[STAYING], counts[BEGUN]
+    waited, most, speed, spent, longest = counts[CAME], counts[QUEUE_LENGTH], sums[SPEED], sums[SPENT], sums[LONGEST]
+    while staying > 0 and head < filled and requests[ARRIVAL, head] <= until:
+        arrival = requests[ARRIVAL, head]
+        place = first_free(places, staying, arrival if head >= waited else -inf)
+        begins = max(arrival, places[FREE, place])
+        if begins > until:
+            break
+        begun += 1
+        ends = begins + requests[SERVICE, head] / speed
+        requests[START, head], requests[REPLICA, head] = begins, places[NUMBER, place]
+        places[FREE, place], places[ORDER, place] = ends, begun
+        places[BUSY, place] += ends - begins
+        spent += ends - arrival
+        longest = max(longest, begins - arrival)
+        if begins > arrival and head >= most and requests[START, head - most] > arrival:
+            counts[OVERFULL] = 1
+        head += 1
+    counts[HEAD], counts[BEGUN], sums[SPENT], sums[LONGEST] = head, begun, spent, longest
+
+
+@compiled
+def come(requests: Floats, counts: Integers, until: float) -> int:
+    """Let requests come up to a time, that included; give how many are waiting then."""
+    came, filled = max(counts[CAME], counts[HEAD]), counts[FILLED]
+    while came < filled and requests[ARRIVAL, came] <= until:
+        came += 1
+    counts[CAME] = came
+    queued = int(came - counts[HEAD])
+    if queued > counts[QUEUE_LENGTH]:
+        counts[OVERFULL] = 1
+    return queued
+
+
+@compiled
+def reach(requests: Floats, places: Floats, counts: Integers, sums: Floats, until: float) -> tuple[int, int]:
+    """Let everything happen up to a time; give how many are in flight then, and how many replicas ready."""
+    start(requests, places, counts, sums, until)
+    inflight, ready = come(requests, counts, until), 0
+    for place in range(counts[STAYING] + counts[LEAVING]):
+        if places[READY, place] <= until:
+            ready += place < counts[STAYING]
+            inflight += places[FREE, place] > until
+    return inflight, ready
+
+
+@compiled
+def copy_place(places: Floats, source: int, target: int) -> None:
+    """Copy a replica's column."""
+    for row in range(len(places)):
+        places[row, target] = places[row, source]
+
+
+@compiled
+def add(places: Floats, counts: Integers, number: int, now: float, ready: float) -> None:
+    """Ask for a replica; there is place for it."""
+    place = counts[STAYING] + counts[LEAVING]
+    while place > 0 and (place > counts[STAYING] or places[READY, place - 1] > ready):
+        copy_place(places, place - 1, place)
+        place -= 1
+    counts[STAYING] += 1
+    counts[BEGUN] += 1
+    places[FREE, place], places[READY, place], places[ASKED, place] = ready, ready, now
+    places[BUSY, place], places[NUMBER, place], places[ORDER, place] = 0.0, number, counts[BEGUN]
+
+
+@compiled
+def remove(places: Floats, counts: Integers, sums: Floats, number: int, now: float) -> int:
+    """Send a replica on its way out, and give where it stands now: if it serves nobody it is counted no more."""
+    forget(places, counts, sums, now)
+    place, end = 0, counts[STAYING] + counts[LEAVING]
+    while places[NUMBER, place] != number:
+        place += 1
+    copy_place(places, place, end)
+    for moved in range(place, end):
+        copy_place(places, moved + 1, moved)
+    counts[STAYING] -= 1
+    last = int(end - 1)
+    if places[READY, last] <= now < places[FREE, last]:
+        counts[LEAVING] += 1
+    elif places[FREE, last] <= now:
+        sums[MOVED] = max(sums[MOVED], places[FREE, last])
+    return last
+
+
+@compiled
+def forget(places: Floats, counts: Integers, sums: Floats, now: float) -> None:
+    """Forget replicas on their way out that are gone."""
+    kept, end = counts[STAYING], counts[STAYING] + counts[LEAVING]
+    for place in range(counts[STAYING], end):
+        if places[FREE, place] > now:
+            copy_place(places, place, kept)
+            kept += 1
+        else:
+            sums[MOVED] = max(sums[MOVED], places[FREE, place])
+    counts[LEAVING] = kept - counts[STAYING]
+
+
+@compiled
+def first_to_leave(places: Floats, counts: Integers, now: float) -> int:
+    """Give the number of the replica that should go first, as `loop.leaving_order` does."""
+    best = 0
+    for place in range(1, counts[STAYING]):
+        if leaves_before(places, place, best, now):
+            best = place
+    return int(places[NUMBER, best])
+
+
+@compiled
+def leaves_before(places: Floats, one: int, other: int, now: float) -> bool:
+    """Say whether a replica should go before another: not ready, then idle, then busy; the youngest first."""
+    ready, other_ready = places[READY, one] <= now, places[READY, other] <= now
+    if ready != other_ready:
+        return bool(other_ready)
+    busy, other_busy = ready and places[FREE, one] > now, other_ready and places[FREE, other] > now
+    if busy != other_busy:
+        return bool(other_busy)
+    if places[ASKED, one] != places[ASKED, other]:
+        return bool(places[ASKED, one] > places[ASKED, other])
+    return bool(places[NUMBER, one] < places[NUMBER, other])
+
+
+@compiled
+def last_change(requests: Floats, places: Floats, counts: Integers, sums: Floats, now: float) -> float:
+    """Give when something happened last: a request came, started or ended, a replica became ready."""
+    moved = sums[MOVED]
+    if counts[CAME] > 0:
+        moved = max(moved, requests[ARRIVAL, counts[CAME] - 1])
+    if counts[HEAD] > 0:
+        moved = max(moved, requests[START, counts[HEAD] - 1])
+    for place in range(counts[STAYING] + counts[LEAVING]):
+        if places[READY, place] <= now:
+            moved = max(moved, places[READY, place])
+        if places[FREE, place] <= now:
+            moved = max(moved, places[FREE, place])
+    return float(moved)
