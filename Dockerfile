@@ -28,8 +28,8 @@ RUN /build/bin/pip wheel --quiet --no-index --no-deps --no-build-isolation --whe
 
 FROM python
 COPY --from=build /opt/inflight /opt/inflight
-# Compiled files came with the packages; with a read-only root none can be added.
-ENV PATH=/opt/inflight/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# Compiled files came with the packages; with a read-only root none can be added. A user without a name has no home of its own.
+ENV PATH=/opt/inflight/bin:$PATH HOME=/ PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 65532:65532
 ENTRYPOINT ["autoscaler"]
 CMD ["--help"]

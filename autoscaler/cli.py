@@ -33,6 +33,10 @@ def main(argv: list[str] | None = None) -> int:
         arguments = _parser({entry.name: entry for entry in entry_points(group=GROUP)}, words).parse_args(words)
         command: Command = arguments.command
         return command.run(arguments)
+    except ModuleNotFoundError as error:
+        # Some commands load what is large only when they run, and a small image does not have it.
+        print(f"autoscaler: {words[0]} cannot be run here: {error}", file=sys.stderr)  # noqa: T201
+        return 2
     except KeyboardInterrupt:
         return 130
 

@@ -68,6 +68,12 @@ def raising(error):
 # Which command.
 
 
+def test_a_command_that_finds_out_late_what_it_lacks_says_so(installed, capsys):
+    installed(first={"run": raising(ModuleNotFoundError("No module named 'numpy'"))})
+    assert main(["first"]) == 2
+    assert capsys.readouterr().err == "autoscaler: first cannot be run here: No module named 'numpy'\n"
+
+
 def test_only_the_command_that_is_asked_for_is_imported(installed):
     loaded = installed(first={}, second={})
     assert main(["second", "--loud"]) == 0

@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ class Container:
         return f"http://{self.address}:{port}{request['path']}"
 
 
-Launch = Callable[[Container], tuple[list[str], dict[str, str]]]
+Launch = Callable[[Container], tuple[list[str], dict[str, str] | None]]
 """Gives command and environment."""
 
 
@@ -164,7 +165,7 @@ class Containers:
         command, environment = self._launch(container)
         self._run(container.pod, command, environment)
 
-    def _run(self, name: str, command: list[str], environment: dict[str, str]) -> Path:
+    def _run(self, name: str, command: list[str], environment: dict[str, str] | None) -> Path:
         log = self._folder / f"{name}.log"
         output = self._stack.enter_context(log.open("wb"))
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
@@ -196,3 +197,23 @@ def _answers(url: str, log: Path) -> None:
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
     raise TimeoutError(f"{url} does not answer:\n{log.read_text()}")
+
+
+def answered(port: int, host: str) -> tuple[int, bytes]:
+    """Ask a gateway for a picture and return status and body; until it has heard of the host it is asked again."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (answer := _asked(port, host))[0] == HTTPStatus.NOT_FOUND:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the gateway has not heard of {host}")
+        time.sleep(0.1)
+    return answer
+
+
+def _asked(port: int, host: str) -> tuple[int, bytes]:
+    url = f"http://127.0.0.1:{port}/sdapi/v1/txt2img"
+    request = urllib.request.Request(url, b'{"prompt": "pretty dog"}', {"Host": host})
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310 - an address of our own
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as refusal:
+        return refusal.code, refusal.read()

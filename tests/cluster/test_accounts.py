@@ -2,15 +2,13 @@
 
 import threading
 import time
-import urllib.error
-import urllib.request
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
 from cluster_kit import PLURALS, QUICK, workload
-from installation import OWN, Containers, Ports, copied
+from installation import OWN, Containers, Ports, answered, copied
 from kubectl import apply, kubectl, objects
 
 pytestmark = pytest.mark.program
@@ -67,13 +65,8 @@ class World:
         return {"scaleTargetRef": {"kind": kind, "name": kind.lower()}, "maxReplicas": 5, "traffic": traffic, **QUICK}
 
     def a_request_at_zero_is_held_and_answered(self, kind):
-        url = f"http://127.0.0.1:{self.ports.gateway}/sdapi/v1/txt2img"
-        request = urllib.request.Request(url, b"{}", {"Host": f"{kind.lower()}.example.com"})
-        deadline = time.monotonic() + PATIENCE_S
-        while (status := status_of(request)) == 404:
-            assert time.monotonic() < deadline, "the gateway has not heard of the policy"
-            time.sleep(0.1)
-        assert status == 200
+        status, body = answered(self.ports.gateway, f"{kind.lower()}.example.com")
+        assert status == 200, body
 
     def an_override_is_followed_though_the_object_changes_all_the_time(self, kind):
         """A write meets a newer version then, reads the scale and writes again; fewer pods, and some are marked."""
@@ -184,14 +177,6 @@ class File(Policies):
         other = self.file.with_suffix(".new")
         other.write_text(yaml.safe_dump_all(self.documents.values()))
         other.replace(self.file)
-
-
-def status_of(request):
-    try:
-        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310 - an address of our own
-            return answer.status
-    except urllib.error.HTTPError as refusal:
-        return refusal.code
 
 
 # What is used, by the API server's audit log, against what is granted.
