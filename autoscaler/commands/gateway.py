@@ -19,10 +19,11 @@ import uvloop
 from autoscaler.app import gateway_services
 from autoscaler.cluster_gateway import cluster_services, file_services, need_pods
 from autoscaler.documents import DocumentError
+from autoscaler.fields import parse_duration
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.proxy import Gateway
 from autoscaler.gateway.request_log import OnEnded, RequestLog
-from autoscaler.gateway.serve import Build, serve
+from autoscaler.gateway.serve import Build, Farewell, serve
 from autoscaler.kubernetes.client import ApiError
 from autoscaler.validation import read_policies
 
@@ -47,9 +48,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="what signs affinity cookies, 16 to 64 random bytes; without it they end with this process",
     )
+    parser.add_argument(
+        "--grace",
+        type=duration,
+        default=Farewell().grace_s,
+        metavar="DURATION",
+        help="how long requests may still take when it is told to go (20s)",
+    )
     parser.add_argument("--port", type=int, required=True, metavar="N", help="for clients")
     parser.add_argument("--metrics-port", type=int, required=True, metavar="N", help="for /metrics and /v1/inflight")
     parser.add_argument("--request-log", type=Path, metavar="FILE", help="append each request, as JSON lines, to it")
+
+
+def duration(text: str) -> float:
+    """Read a duration; argparse names it in its message."""
+    return parse_duration(text)
 
 
 def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -90,13 +103,19 @@ def _request_log(path: Path | None) -> Iterator[OnEnded | None]:
 
 
 async def _serve(arguments: argparse.Namespace, build: Build) -> None:
-    ports = arguments.port, arguments.metrics_port
     config: Path | None = arguments.config
+    run_until_told = partial(
+        serve,
+        port=arguments.port,
+        metrics_port=arguments.metrics_port,
+        build=build,
+        farewell=Farewell(grace_s=arguments.grace),
+    )
     if config is not None and not need_pods(read_policies([config])):
-        await serve(partial(_load, config), port=ports[0], metrics_port=ports[1], config=config, build=build)
+        await run_until_told(partial(_load, config), config=config)
         return
     async with cluster_services(arguments.namespace) if config is None else file_services(config) as services:
-        await serve(services.load, port=ports[0], metrics_port=ports[1], follow=services.follow, build=build)
+        await run_until_told(services.load, follow=services.follow)
 
 
 def _load(config: Path) -> Mapping[str, GatewayService]:

@@ -24,9 +24,10 @@ mount --bind "$root" "$root"
 mount --rbind /proc "$root/proc"
 mount --rbind /dev "$root/dev"
 while [ "$1" != -- ]; do
-    mkdir -p "$root$2"
-    mount --bind "$1" "$root$2"
-    mount -o remount,bind,ro "$root$2"
+    chroot "$root" mkdir -p "$2"
+    inside="$root$(chroot "$root" readlink -f "$2")" # /var/run is a link to /run, which outside is another one
+    mount --bind "$1" "$inside"
+    mount -o remount,bind,ro "$inside"
     shift 2
 done
 shift

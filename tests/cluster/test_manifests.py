@@ -13,6 +13,8 @@ import yaml
 from control_plane import RefusedError
 from kubectl import apply, kubectl, objects
 
+from autoscaler.commands import gateway
+from autoscaler.gateway.serve import Farewell
 from autoscaler.validation import read_policies
 
 pytestmark = pytest.mark.program
@@ -96,6 +98,18 @@ def test_every_deployment_starts_a_command_with_options_that_it_has(control_plan
             parser = argparse.ArgumentParser()
             entry.load().add_arguments(parser)
             assert parser.parse_args(options)
+
+
+def test_the_gateway_may_take_as_long_to_go_as_a_request_may(control_plane):
+    (deployment,) = [each for each in objects(control_plane, BASE / "gateway") if each["kind"] == "Deployment"]
+    spec = deployment["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    parser = argparse.ArgumentParser()
+    gateway.add_arguments(parser)
+    farewell = Farewell(grace_s=parser.parse_args(container["args"][1:]).grace)
+    (minimal,) = read_policies([EXAMPLES / "minimal.yaml"])
+    assert minimal.spec.traffic.request_timeout < farewell.grace_s
+    assert sum(farewell) < spec["terminationGracePeriodSeconds"]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda folder: folder.name)

@@ -1,96 +1,94 @@
-"""The command as an outsider starts it: a file, two ports, and no cluster."""
+"""`autoscaler gateway`, as a process."""
 
 import asyncio
-import re
+import json
 import signal
-import socket
 import sys
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
-from gateway_kit import answer_ok, in_time
-
-from autoscaler.cli import main
+from gateway_kit import HOST, refused_port
 
 pytestmark = pytest.mark.real_time
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "gateway.md"
-PORTS = ["--port", "0", "--metrics-port", "0"]
+
+PATIENCE_S = 60
+"""A process starts on a machine that may be busy."""
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
+def document(**spec):
+    head = {"apiVersion": "inflight.dev/v1alpha1", "kind": "ScalingPolicy", "metadata": {"name": "sd"}}
+    traffic = {"hosts": [HOST], "port": 80}
+    return json.dumps({**head, "spec": {"containerConcurrency": 1, "maxReplicas": 1, "traffic": traffic, **spec}})
 
 
 @pytest.fixture
-def example(tmp_path):
-    """The file of docs/gateway.md."""
-    (text,) = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
-    (tmp_path / "gateway.yaml").write_text(text)
-    return tmp_path / "gateway.yaml"
+async def start(tmp_path, kit):
+    started = []
+    config = tmp_path / "services.yaml"
+
+    async def begin(document, *options, **environment):
+        config.write_text(document)
+        port, metrics_port = refused_port(), refused_port()
+        arguments = (f"--config={config}", f"--port={port}", f"--metrics-port={metrics_port}", *options)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "autoscaler.cli", "gateway", *arguments),
+            stderr=asyncio.subprocess.PIPE,
+            env={"PATH": "", **environment},
+        )
+        started.append(process)
+        return process, port, config
+
+    yield begin
+    for process in started:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
 
 
-@asynccontextmanager
-async def command(config, *options):
-    """Run the command, give the port it listens on, and see it end with 0."""
-    port, metrics_port = free_port(), free_port()
-    ports = ["--port", str(port), "--metrics-port", str(metrics_port)]
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "autoscaler.cli", "gateway", "--config", config, *ports, *options),
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        async with asyncio.timeout(30):
-            while not await listens(port):
-                assert process.returncode is None
-        yield port
-    finally:
-        for _ in range(2):  # it drains at the first, and ends at the second
-            if process.returncode is None:
-                process.send_signal(signal.SIGTERM)
-                await asyncio.sleep(0.1)
-        assert await in_time(process.wait()) == 0
+async def connected(kit, port):
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                return await kit.connect(port)
+            except OSError:
+                await asyncio.sleep(0.01)
 
 
-async def listens(port):
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except ConnectionError:
-        await asyncio.sleep(0.02)
-        return False
-    writer.close()
-    return True
+async def said(process, words):
+    async with asyncio.timeout(PATIENCE_S):
+        while words not in (line := await process.stderr.readline()):
+            assert line, "it has ended"
+    return line
 
 
-async def test_the_documented_example_serves_and_its_cookie_outlives_the_process_with_a_key(kit, example):
-    pod = await kit.pod(answer_ok)
-    example.write_text(example.read_text().replace("127.0.0.1:7860, 127.0.0.1:7861", pod.address))
-    key = example.with_name("key")
-    key.write_bytes(b"k" * 32)
-    options = "--cookie-key", key, "--trusted-proxies", "127.0.0.0/8,::1/128"
-    async with command(example, *options) as port:
-        client = (await kit.connect(port)).post("/sdapi/v1/txt2img", b"{}", "X-Forwarded-Proto: https")
-        response = await client.response()
-        cookie = response.get(b"set-cookie")
-        assert response.body == b"ok"
-        assert cookie.startswith(b"sd=")
-        assert cookie.endswith(b"; Secure")
-    async with command(example, *options) as port:
-        known = (await kit.connect(port)).get("/", f"Cookie: {cookie.partition(b';')[0].decode()}")
-        assert (await known.response()).get(b"set-cookie") is None
-        assert (await (await kit.connect(port)).get("/").response()).get(b"set-cookie") is not None
+async def test_told_to_go_it_gives_requests_no_more_than_its_grace(kit, start):
+    pod = await kit.pod()
+    process, port, _ = await start(document(backends=[pod.address]), "--grace=0s")
+    client = await connected(kit, port)
+    client.post()
+    job = await pod.next()
+    process.send_signal(signal.SIGTERM)
+    assert await process.wait() == 0
+    assert await job.body() is not None
 
 
-async def test_a_key_that_is_too_short_is_named_with_what_is_legal(example, capsys):
-    (key := example.with_name("key")).write_bytes(b"short")
-    assert main(["gateway", "--config", str(example), "--cookie-key", str(key), *PORTS]) == 2
-    assert capsys.readouterr().err == f"{key}: 5 bytes; a key for cookies has 16 to 64\n"
+async def test_a_service_without_backends_needs_a_cluster_and_where_there_is_none_it_says_so(start):
+    process, _, _ = await start(document(scaleTargetRef={"name": "sd"}), HOME="/nonexistent")
+    _, told = await process.communicate()
+    assert process.returncode == 2
+    assert b"no Kubernetes cluster to talk to" in told
 
 
-async def test_a_network_that_is_none_is_named(example, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main(["gateway", "--config", str(example), "--trusted-proxies", "10.0.0.0/33", *PORTS])
-    assert ended.value.code == 2
-    assert "invalid networks value: '10.0.0.0/33'" in capsys.readouterr().err
+async def test_a_file_that_takes_a_service_from_its_backends_changes_nothing(kit, start):
+    pod = await kit.pod()
+    process, port, config = await start(document(backends=[pod.address]))
+    told = b""
+    client = await connected(kit, port)
+    for _ in range(2):  # before and after
+        client.post()
+        (await pod.next()).reply()
+        assert (await client.response()).body == b"ok"
+        config.write_text(document(scaleTargetRef={"name": "sd"}))
+        if not told:
+            told = await said(process, b"not reloaded")
+    assert b"default/sd has no backends; to watch pods, start the gateway anew" in told
