@@ -35,7 +35,7 @@ class Reading(NamedTuple):
 
     value: float | None
     sampled_s: float
-    """When the oldest sample behind the value was taken, by the controller's clock."""
+    """No sample behind the value was taken before this, by the controller's clock."""
     series: int = 0
     """How many gateways were added up: fewer than are known to live is a part."""
     problem: str = ""

@@ -30,7 +30,7 @@ class StubPrometheus:
         self._answer = b""
 
     async def answer(self, request: web.Request) -> web.Response:
-        """Answer any query with all that there is to say."""
+        """Answer any query as Prometheus answers `short_query`."""
         self.asked[request.match_info["who"]] += 1
         if not self._answer:
             self._answer = _prepared(self._values.items())
@@ -53,10 +53,12 @@ class StubPrometheus:
 
 def _prepared(values: Iterable[tuple[ServiceName, int]]) -> bytes:
     elements = [
-        f'{{"metric":{{"f":"{kind}","namespace":"{namespace}","service":"{name}"}},"value":[{_NOW},"{text}"]}}'
+        f'{{"metric":{{"f":"value","namespace":"{namespace}","service":"{name}"}},"value":[{_NOW},"{value}"]}}'
         for service, value in values
         for namespace, name in [service.split("/")]
-        for kind, text in (("value", value), ("oldest", _NOW), ("series", 1))
+    ]
+    elements += [
+        f'{{"metric":{{"f":"{f}"}},"value":[{_NOW},"{text}"]}}' for f, text in (("oldest", _NOW), ("series", 1))
     ]
     body = f'{{"status":"success","data":{{"resultType":"vector","result":[{",".join(elements)}]}}}}'
     return body.encode()

@@ -6,12 +6,13 @@ Rules:
     * Whatever is missing or broken is unknown, with a problem that says what to do. It is never zero.
 """
 
-import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
+
+import msgspec
 
 from autoscaler.ports import Moment, Reading, ServiceName
 
@@ -25,6 +26,8 @@ class Asked(NamedTuple):
     server: str
     expression: str
     series: str
+    fresh_s: float = 0.0
+    """A sample that is older is told of each service for itself."""
 
     def __str__(self) -> str:
         return f"Prometheus at {public(self.server)}, query {short(self.expression)!r}"
@@ -38,7 +41,12 @@ class Answer(NamedTuple):
     oldest: Mapping[ServiceName, float]
     """When the oldest sample was taken; like `evaluated_s` by the clock of Prometheus."""
     series: Mapping[ServiceName, float]
+    usual: Mapping[str, float]
+    """What holds of every service that has a value and no word of its own: no sample of theirs is older than `oldest`,
+    and each has as many sources as `series`."""
     repeated: frozenset[ServiceName]
+    bare: frozenset[ServiceName]
+    """Those with a value and no sample behind it."""
     unlabelled: bool
     """Some element lacks the label `namespace` or `service`."""
     warning: str
@@ -54,24 +62,62 @@ def joined_query(expression: str, series: str) -> str:
     A source is a scraped instance: a gateway has one series for each state, and counts once. Both texts stand on lines
     of their own, so that a comment at their end does no harm.
     """
-    by = "by (namespace, service)"
     return (
         f'label_replace(\n{expression}\n, "f", "value", "", "")\n'
-        f'or label_replace(min {by} (timestamp(\n{series}\n)), "f", "oldest", "", "")\n'
-        f'or label_replace(count {by} (count by (namespace, service, instance) (\n{series}\n)), "f", "series", "", "")'
+        f'or label_replace({_oldest(series)}, "f", "oldest", "", "")\n'
+        f'or label_replace({_sources(series)}, "f", "series", "", "")'
     )
+
+
+def short_query(expression: str, series: str, fresh_s: float) -> str:
+    """Give PromQL for the same, whose answer is a third as long: what is as usual is said once, without labels.
+
+    Usual is that the oldest sample is no older than `fresh_s`, and that there are as many sources as of any service.
+    """
+    sources = _sources(series)
+    return (
+        f'label_replace(\n{expression}\n, "f", "value", "", "")\n'
+        f'or label_replace({_oldest(series)} < time() - {fresh_s:g}, "f", "oldest", "", "")\n'
+        f'or label_replace({sources} != scalar(max({sources})), "f", "series", "", "")\n'
+        f'or label_replace((\n{expression}\n) unless on (namespace, service) (\n{series}\n), "f", "bare", "", "")\n'
+        f'or label_replace(min({_oldest(series)} >= time() - {fresh_s:g}), "f", "oldest", "", "")\n'
+        f'or label_replace(max({sources}), "f", "series", "", "")'
+    )
+
+
+def _oldest(series: str) -> str:
+    return f"min by (namespace, service) (timestamp(\n{series}\n))"
+
+
+def _sources(series: str) -> str:
+    return f"count by (namespace, service) (count by (namespace, service, instance) (\n{series}\n))"
+
+
+class _Labels(msgspec.Struct, gc=False):
+    f: str
+    namespace: str | None = None
+    service: str | None = None
+
+
+class _Element(msgspec.Struct, gc=False):
+    metric: _Labels
+    value: tuple[float, str]
+
+
+_VECTOR = msgspec.json.Decoder(list[_Element])
 
 
 def parse(body: bytes) -> Answer:
     """Read what a query was answered; raises Fault."""
     with _understood():
-        return _collect(*_result(body, "vector"))
+        result, warning = _result(body, "vector")
+        return _collect(_VECTOR.decode(result), warning)
 
 
 def parse_clock(body: bytes) -> float:
     """Read what the query `time()` was answered; raises Fault."""
     with _understood():
-        (_, text), _ = _result(body, "scalar")
+        (_, text) = msgspec.json.decode(_result(body, "scalar")[0])
         return float(text)
 
 
@@ -79,38 +125,89 @@ def parse_clock(body: bytes) -> float:
 def _understood() -> Iterator[None]:
     try:
         yield
-    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+    except (
+        *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError),
+        msgspec.MsgspecError,
+    ) as error:
         raise Fault(f"answered with JSON that is not Prometheus' ({short(repr(error))})") from error
 
 
-def _result(body: bytes, wanted: str) -> tuple[Any, str]:
-    """Give the result, and its warnings as words."""
-    answer = json.loads(body)
-    if answer["status"] != "success":
-        raise Fault(f"refused: {own_words(answer)}")
-    kind, result = answer["data"]["resultType"], answer["data"]["result"]
-    if kind != wanted:
-        raise Fault(f"answered with a {short(str(kind))} where a {wanted} was asked for")
-    return result, "; ".join(map(str, answer.get("warnings") or ()))
+class _Envelope(msgspec.Struct):
+    status: str
+    data: msgspec.Raw = msgspec.Raw()
+    warnings: Any = None
+    error_type: Any = msgspec.field(name="errorType", default="error")
+    error: Any = "no reason given"
 
 
-def _collect(elements: Iterable[Mapping[str, Any]], warning: str) -> Answer:
-    kinds: dict[str, dict[ServiceName, float]] = {"value": {}, "oldest": {}, "series": {}}
+class _Data(msgspec.Struct):
+    result_type: Any = msgspec.field(name="resultType")
+    result: msgspec.Raw
+
+
+_ENVELOPE, _DATA = msgspec.json.Decoder(_Envelope), msgspec.json.Decoder(_Data)
+
+
+def _result(body: bytes, wanted: str) -> tuple[msgspec.Raw, str]:
+    """Give the result as it is written, and its warnings as words."""
+    answer = _ENVELOPE.decode(body)
+    if answer.status != "success":
+        raise Fault(f"refused: {short(f'{answer.error_type}: {answer.error}')}")
+    data = _DATA.decode(answer.data)
+    if data.result_type != wanted:
+        raise Fault(f"answered with a {short(str(data.result_type))} where a {wanted} was asked for")
+    return data.result, "; ".join(map(str, answer.warnings or ()))
+
+
+def _collect(elements: Iterable[_Element], warning: str) -> Answer:
+    kinds: dict[str, dict[ServiceName, float]] = {"value": {}, "oldest": {}, "series": {}, "bare": {}}
+    usual: dict[str, float] = {}
     evaluated_s = 0.0
     repeated = set()
     unlabelled = False
     for element in elements:
-        labels = element["metric"]
-        evaluated_s, text = element["value"]
-        of_kind = kinds[labels["f"]]
-        if "namespace" not in labels or "service" not in labels:
-            unlabelled = True
+        labels = element.metric
+        evaluated_s, text = element.value
+        of_kind = kinds[labels.f]
+        if labels.namespace is None or labels.service is None:
+            unlabelled |= labels.f == "value"
+            usual[labels.f] = float(text)
             continue
-        service = f"{labels['namespace']}/{labels['service']}"
+        service = f"{labels.namespace}/{labels.service}"
         if service in of_kind:
             repeated.add(service)
         of_kind[service] = float(text)
-    return Answer(float(evaluated_s), **kinds, repeated=frozenset(repeated), unlabelled=unlabelled, warning=warning)
+    bare = frozenset(kinds.pop("bare"))
+    return Answer(
+        evaluated_s,
+        **kinds,
+        usual=usual,
+        repeated=frozenset(repeated),
+        bare=bare,
+        unlabelled=unlabelled,
+        warning=warning,
+    )
+
+
+def readings(
+    services: Iterable[ServiceName], asked: Asked, max_age_s: float, answer: Answer | str, now_s: float
+) -> dict[ServiceName, Reading]:
+    """Say what an answer means for many services; of those that are as usual, equal values are one reading."""
+    if isinstance(answer, str):
+        return dict.fromkeys(services, Reading(None, now_s, problem=answer))
+    special = {*answer.oldest, *answer.series, *answer.repeated, *answer.bare}
+    of_value: dict[float, Reading] = {}
+    made = {}
+    for service in services:
+        value = answer.value.get(service)
+        if value is None or service in special:
+            made[service] = reading(service, asked, max_age_s, answer, now_s)
+            continue
+        known = of_value.get(value)
+        if known is None:
+            known = of_value[value] = reading(service, asked, max_age_s, answer, now_s)
+        made[service] = known
+    return made
 
 
 def reading(service: ServiceName, asked: Asked, max_age_s: float, answer: Answer | str, now_s: float) -> Reading:
@@ -120,8 +217,9 @@ def reading(service: ServiceName, asked: Asked, max_age_s: float, answer: Answer
     absent = _absence(service, asked, answer)
     if absent:
         return Reading(None, now_s, problem=f"{asked}: {absent}")
-    age_s = answer.evaluated_s - answer.oldest[service]
-    sample = _Sample(answer.value[service], answer.series[service], age_s)
+    oldest_s = answer.oldest.get(service, answer.usual.get("oldest", math.nan))
+    series = answer.series.get(service, answer.usual.get("series", math.nan))
+    sample = _Sample(answer.value[service], series, answer.evaluated_s - oldest_s)
     # Evaluated after now_s, so the oldest sample is at least as young as this says.
     made = _believed(sample, max_age_s, answer.warning, now_s)
     return made._replace(problem=f"{asked}: {made.problem}") if made.problem else made
@@ -156,7 +254,8 @@ def _absence(service: ServiceName, asked: Asked, answer: Answer) -> str:
             f'no series for namespace="{namespace}", service="{name}" ({len(answer.value)} other services have one);'
             " is its gateway running and scraped?"
         )
-    if service not in answer.oldest or service not in answer.series:
+    has_oldest, has_series = ("oldest" in answer.usual or service in answer.oldest), service in answer.series
+    if service in answer.bare or not (has_oldest and (has_series or "series" in answer.usual)):
         return f"a value for {service} but no sample behind it; does {short(asked.series)!r} select the raw series?"
     return ""
 
@@ -200,7 +299,7 @@ def parse_past(body: bytes) -> PastAnswer:
     repeated = set()
     with _understood():
         result, warning = _result(body, "matrix")
-        for element in result:
+        for element in msgspec.json.decode(result):
             labels = element["metric"]
             if "namespace" not in labels or "service" not in labels:
                 continue

@@ -27,8 +27,9 @@ from autoscaler.sources.answers import (
     parse_clock,
     parse_past,
     public,
-    reading,
+    readings,
     short,
+    short_query,
 )
 
 DEADLINE_S = 10.0
@@ -65,13 +66,14 @@ class PrometheusSource:
 
     async def read(self, queries: Mapping[ServiceName, Query], now_s: float) -> Mapping[ServiceName, Reading]:
         """Ask every server at once; the slowest takes `deadline_s` at most."""
-        asked = {service: Asked(query.server, query.expression, query.series) for service, query in queries.items()}
+        asked = _shared(queries)
         async with asyncio.TaskGroup() as group:
             tasks = {each: group.create_task(self._told(each, self._now(each))) for each in set(asked.values())}
-        return {
-            service: reading(service, asked[service], query.max_age_s, tasks[asked[service]].result(), now_s)
-            for service, query in queries.items()
-        }
+        found: dict[ServiceName, Reading] = {}
+        for query, services in _by_query(queries):
+            each = asked[_key(query)]
+            found.update(readings(services, each, query.max_age_s, tasks[each].result(), now_s))
+        return found
 
     async def past(
         self, queries: Mapping[ServiceName, Query], now_s: float, *, span_s: float, step_s: float
@@ -101,21 +103,24 @@ class PrometheusSource:
             return f"{asked}: {_unreachable(error)}"
 
     async def _now(self, asked: Asked) -> Answer:
-        return parse(await self._fetch(asked, "query"))
+        query = short_query(asked.expression, asked.series, asked.fresh_s)
+        return parse(await self._fetch(asked, "query", query=query))
 
     async def _past(self, asked: Asked, span_s: float, step_s: float) -> tuple[PastAnswer, Grid]:
         clock_s = parse_clock(await self._fetch(asked, "query", query="time()"))
         step_ms, steps = round(step_s * 1000), round(span_s / step_s)
         grid = Grid(round(clock_s * 1000) - steps * step_ms, step_ms, steps)
+        joined = joined_query(asked.expression, asked.series)
         times = {"start": grid.start_ms / 1000, "end": grid.end_ms / 1000, "step": step_ms / 1000}
-        body = await self._fetch(asked, "query_range", **{name: f"{time_s:.3f}" for name, time_s in times.items()})
+        body = await self._fetch(
+            asked, "query_range", query=joined, **{name: f"{time_s:.3f}" for name, time_s in times.items()}
+        )
         # Megabytes where there are many services: ticks and wake-ups go on meanwhile.
         return await asyncio.to_thread(parse_past, body), grid
 
     async def _fetch(self, asked: Asked, what: str, **form: str) -> bytes:
         url = f"{asked.server.rstrip('/')}/api/v1/{what}"
-        joined = joined_query(asked.expression, asked.series)
-        form = {"query": joined, "timeout": f"{self._deadline_s * 1000:.0f}ms", **form}
+        form = {"timeout": f"{self._deadline_s * 1000:.0f}ms", **form}
         means = self._access.of(asked.server)
         async with self._session.post(
             url,
@@ -140,6 +145,27 @@ class PrometheusSource:
             if len(pieces) > self._max_answer_bytes:
                 raise Fault(f"the answer is larger than {self._max_answer_bytes} bytes; aggregate the query further")
         return bytes(pieces)
+
+
+def _key(query: Query) -> tuple[str, str, str]:
+    return query.server, query.expression, query.series
+
+
+def _by_query(queries: Mapping[ServiceName, Query]) -> list[tuple[Query, list[ServiceName]]]:
+    """Put services with the same query object together; most of ten thousand have it."""
+    distinct = {id(query): query for query in queries.values()}
+    services: dict[int, list[ServiceName]] = {key: [] for key in distinct}
+    for service, query in queries.items():
+        services[id(query)].append(service)
+    return [(query, services[key]) for key, query in distinct.items()]
+
+
+def _shared(queries: Mapping[ServiceName, Query]) -> dict[tuple[str, str, str], Asked]:
+    """Give what is asked, once for all that can share it: fresh is what is so for all of them."""
+    fresh_s: dict[tuple[str, str, str], float] = {}
+    for query in {id(query): query for query in queries.values()}.values():
+        fresh_s[_key(query)] = min(query.max_age_s, fresh_s.get(_key(query), query.max_age_s))
+    return {key: Asked(*key, fresh_s=age_s) for key, age_s in fresh_s.items()}
 
 
 def _past(service: ServiceName, max_age_s: float, answer: tuple[PastAnswer, Grid] | str, now_s: float) -> Past:

@@ -133,7 +133,7 @@ async def test_a_count_comes_with_the_time_of_its_sample_and_the_number_of_its_g
     world.says({a: 3}, gateway=1)
     reading = await reads(world, a, lambda reading: reading.value == 5)
     assert (reading.series, reading.problem) == (2, "")
-    assert time.time() - world.query.max_age_s <= reading.sampled_s <= time.time()
+    assert time.time() - world.query.max_age_s - 1 <= reading.sampled_s <= time.time()
 
 
 async def test_zero_is_a_count(world, a):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.sources.answers import Asked, Fault, Grid, moments, parse, parse_past, reading
+from autoscaler.sources.answers import Asked, Fault, Grid, moments, parse, parse_past, reading, readings
 
 A = "ns/a"
 ASKED = Asked("http://prometheus", "x", "y")
@@ -146,3 +146,44 @@ def test_a_half_truth_about_the_past_is_a_fault_or_moments_that_can_be(answer):
         for value, sampled_s, _, problem in (moment.reading for moment in made):
             assert (value is None and problem) or 0 <= value < math.inf
             assert sampled_s <= 50
+
+
+def short_answer(*elements, evaluated_s=1000.0):
+    """Give what `short_query` is answered: each element is a kind, a service or nothing, and a value."""
+    result = []
+    for kind, service, text in elements:
+        labels = dict(zip(("namespace", "service"), service.split("/"), strict=True)) if service else {}
+        result.append({"metric": {"f": kind, **labels}, "value": [evaluated_s, text]})
+    return parse(json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}}).encode())
+
+
+USUAL = (("oldest", "", "998"), ("series", "", "2"))
+
+
+def test_what_is_as_usual_is_said_once_and_holds_for_every_service():
+    answer = short_answer(("value", A, "5"), ("value", "ns/b", "0"), ("value", "ns/c", "0"), *USUAL)
+    found = readings([A, "ns/b", "ns/c"], ASKED, 5.0, answer, now_s=50.0)
+    assert found == {A: (5, 48, 2, ""), "ns/b": (0, 48, 2, ""), "ns/c": (0, 48, 2, "")}
+    assert found["ns/b"] is found["ns/c"]
+
+
+def test_a_service_that_is_not_as_usual_speaks_for_itself():
+    answer = short_answer(
+        *(("value", name, "0") for name in (A, "ns/old", "ns/few", "ns/bare")),
+        *(("oldest", "ns/old", "990"), ("series", "ns/few", "1"), ("bare", "ns/bare", "0"), *USUAL),
+    )
+    found = readings([A, "ns/old", "ns/few", "ns/bare", "ns/none"], ASKED, 5.0, answer, now_s=50.0)
+    assert found[A] == (0, 48, 2, "")
+    assert found["ns/old"].value is None
+    assert "10.0 s old" in found["ns/old"].problem
+    assert found["ns/few"] == (0, 48, 1, "")
+    assert found["ns/bare"].value is None
+    assert "no sample behind it" in found["ns/bare"].problem
+    assert found["ns/none"].value is None
+    assert "no series for" in found["ns/none"].problem
+
+
+def test_without_any_word_of_samples_no_value_is_believed():
+    found = readings([A], ASKED, 5.0, short_answer(("value", A, "0"), ("series", "", "2")), now_s=50.0)
+    assert found[A].value is None
+    assert "no sample behind it" in found[A].problem
