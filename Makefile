@@ -3,7 +3,7 @@ BIN := .venv/bin
 
 BENCHES := $(patsubst benchmarks/%.py,bench-%,$(shell grep -l __main__ benchmarks/*.py))
 
-.PHONY: help setup programs controlplane image lint check test demo bench $(BENCHES) mutants lock
+.PHONY: help setup programs controlplane image lint check test demo soak bench $(BENCHES) mutants lock
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
@@ -35,6 +35,9 @@ demo: setup ## the main job on this machine; ARGS="--speed 1" and others: ARGS=-
 	@$(BIN)/autoscaler demo $(ARGS)
 
 bench-gateway: programs
+soak: programs controlplane ## hurt an installation under load for 10 minutes, and close the books; ARGS="--seconds 60 --seed 2"
+	@$(BIN)/python tests/cluster/soak.py $(ARGS)
+
 bench: $(BENCHES) ## every benchmark, or one: make bench-decisions; figures go to build/bench too
 $(BENCHES): bench-%: setup
 	@$(BIN)/python -m benchmarks.$* $(ARGS)

@@ -163,24 +163,32 @@ class Gateway(Program):
 
 
 class Controller(Program):
-    """A controller and its decision log; its wall clock may be wrong, and can then be set."""
+    """A controller, with a decision log for each of its lives; its wall clock may be wrong, and can then be set."""
 
     def __init__(self, installation, name, *, ahead_s=0):
         self.name, self.port = name, free_port()
-        path = installation.folder / f"{name}.jsonl"
-        self.decisions = DecisionFile(path, ahead_s)
+        self.lives = []
+        self._folder, self._ahead_s = installation.folder, ahead_s
         by_its_clock = (sys.executable, HERE / "fault_clock.py", ahead_s)
         super().__init__(
             installation.folder / f"{name}.log",
             f"http://127.0.0.1:{self.port}/readyz",
             [
                 *(by_its_clock if ahead_s else (sys.executable, "-m", "autoscaler.cli")),
-                *("run", "--tick=1s", f"--own-namespace={installation.namespace}", f"--identity={name}"),
+                *("run", "--tick=1s", f"--own-namespace={installation.namespace}"),
                 *(f"--gateway={gateway.stream.address}" for gateway in installation.gateways),
-                *(f"--port={self.port}", f"--decisions={path}", "--host=127.0.0.1"),
+                *(f"--port={self.port}", "--host=127.0.0.1"),
             ],
             installation.environment,
         )
+        self._always = list(self._command)
+
+    def start(self):
+        name = f"{self.name}-{len(self.lives)}"
+        path = self._folder / f"{name}.jsonl"
+        self.lives.append(DecisionFile(path, self._ahead_s))
+        self._command = [*self._always, f"--identity={name}", f"--decisions={path}"]
+        super().start()
 
 
 class Installation:
@@ -224,14 +232,16 @@ class Installation:
         """Wait until one of these controllers leads, as the Lease tells."""
         path = f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases"
         names, wait = {controller.name for controller in controllers}, self.control_plane.wait
-        await asyncio.to_thread(wait, path, lambda leases: _holder(leases) in names, deadline_s=PATIENCE_S)
+        leads = lambda leases: _holder(leases).rpartition("-")[0] in names  # noqa: E731
+        await asyncio.to_thread(wait, path, leads, deadline_s=PATIENCE_S)
 
     def follow_logs(self):
         """Bring the ledgers up to what the controllers have decided."""
-        for controller in self.controllers:
-            controller.decisions.follow()
+        lives = [life for controller in self.controllers for life in controller.lives]
+        for life in lives:
+            life.follow()
         for service in self.services.values():
-            logs = (controller.decisions.lines.get(service.key, []) for controller in self.controllers)
+            logs = (life.lines.get(service.key, []) for life in lives)
             service.ledger.logs = [log for log in logs if log]
 
     async def follow_replicas(self):
@@ -239,8 +249,8 @@ class Installation:
         ledgers = {service.namespace: service.ledger for service in self.services.values()}
         async for _, item in events(self.control_plane, "/apis/apps/v1/deployments"):
             ledger = ledgers.get(item["metadata"]["namespace"])
-            if ledger is not None and ledger.replicas[-1:] != [item["spec"]["replicas"]]:
-                ledger.replicas.append(item["spec"]["replicas"])
+            if ledger is not None:
+                ledger.sees(item["spec"]["replicas"])
 
 
 def _holder(leases):
@@ -248,7 +258,7 @@ def _holder(leases):
 
 
 @asynccontextmanager
-async def installed(control_plane, folder, services, *, gateways=1, controllers=2):
+async def installed(control_plane, folder, services, *, gateways=1, controllers=2, ahead_s=0):
     """Run an installation while the block runs, with a namespace for each service; it is ready when it is given."""
     async with AsyncExitStack() as stack:
         enter, define = stack.enter_async_context, asyncio.to_thread(define_policies, control_plane)
@@ -265,7 +275,7 @@ async def installed(control_plane, folder, services, *, gateways=1, controllers=
             await enter(gateway.stream.running())
             await enter(gateway.started())
         for _ in range(controllers):
-            await enter(it.add_controller().started())
+            await enter(it.add_controller(ahead_s=ahead_s).started())
         for program in (*it.gateways, *it.controllers):
             await program.ready()
         yield it
@@ -294,8 +304,13 @@ class Service(PolicyCluster):
         await self.make(annotations=pods)
         if node:
             await self.ask("patch", f"{self.workloads()}/web", _preferring(node))
-        await self.apply(traffic=traffic, **{**QUICK, **metrics, **spec})
+        self._policy = {**QUICK, **metrics, **spec, "traffic": traffic}
+        await self.apply_policy()
         await together(gateway.serving(self.key) for gateway in self.installation.gateways)
+
+    async def apply_policy(self):
+        """Make the policy, as it was made at first."""
+        await self.apply(**self._policy)
 
     # The load.
 
@@ -360,7 +375,7 @@ class Service(PolicyCluster):
 
         def so():
             self.installation.follow_logs()
-            alive = [each.decisions.lines[self.key] for each in self.installation.controllers if each.alive]
+            alive = [each.lives[-1].lines[self.key] for each in self.installation.controllers if each.alive]
             return by(_lasting_s(log, condition) >= seconds for log in alive)
 
         await until(so, f"decisions of {self.name} that are {condition.__name__}")

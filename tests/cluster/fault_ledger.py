@@ -5,6 +5,7 @@ that ran twice, and on a change of replicas that no decision explains.
 """
 
 import json
+import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -46,18 +47,26 @@ class Ledger:
     runs: defaultdict[str, list[Run]] = field(default_factory=lambda: defaultdict(list))
     overlaps: int = 0
     """Times that a pod was given more than it can take."""
-    replicas: list[int] = field(default_factory=list)
-    """Every value of spec.replicas, in order."""
-    ours: list[int] = field(default_factory=list)
-    """Those that the test wrote itself."""
+    changes: list[tuple[float, int]] = field(default_factory=list)
+    """Every value of spec.replicas, with the Unix time at which it was seen."""
     logs: list[list[dict]] = field(default_factory=list)
     """Of each controller the lines about this service."""
+
+    @property
+    def replicas(self):
+        """Give every value of spec.replicas, in order."""
+        return [number for _, number in self.changes]
+
+    def sees(self, replicas):
+        """Take in what spec.replicas is now."""
+        if self.replicas[-1:] != [replicas]:
+            self.changes.append((time.time(), replicas))
 
     @property
     def records(self):
         """Give all decisions of all controllers, by their time."""
         found = [line for log in self.logs for line in log if "look" in line]
-        return sorted(found, key=lambda line: line["look"]["now_s"] - line["ahead_s"])
+        return sorted(found, key=at_s)
 
     @property
     def orders(self):
@@ -73,15 +82,17 @@ class Ledger:
         """Count the requests by what came of them."""
         return Counter(request.status for request in self.requests)
 
-    def settle(self, *refusals):
+    def settle(self, *refusals, killed=False):
         """Close the books.
 
         Args:
             refusals: what else than 200 clients may have been told here, as status or (status, text); 0 is a
                 connection that broke.
+            killed: whether a controller may have been killed between a write and its record; what it decided the other
+                one decided too.
         """
         self._settle_requests(dict(each if isinstance(each, tuple) else (each, "") for each in refusals))
-        self._settle_replicas()
+        self._settle_replicas(self.records if killed else self.orders)
         for record in self.records:
             self._settle_decision(record)
         for log in self.logs:
@@ -102,29 +113,38 @@ class Ledger:
             if request.status in {503, 504}:
                 assert request.retry_after, f"{request} does not say when to come again"
 
-    def _settle_replicas(self):
-        """Find the decision behind each change, in order."""
-        orders, ours = iter(self.orders), list(self.ours)
-        for before, after in pairwise(self.replicas):
-            if ours and after == ours[0]:
-                ours.pop(0)
-                continue
-            order = next((each for each in orders if each["desired"] == after), None)
-            assert order is not None, f"nobody decided on {before} -> {after} in {self.replicas}"
-            assert order["wish"]["why"] or order["reasons"], order
-            if after < before:
-                look = order["look"]
-                assert look["inflight"] is not None and not look["problem"], explained(from_json(order))  # noqa: PT018
-        unseen = [order for order in orders if order["written"] and order["desired"] != self.replicas[-1]]
+    def _settle_replicas(self, decisions):
+        """Find the decision behind each change: of this number, and not long before."""
+        for (_, before), (seen_s, after) in pairwise(self.changes):
+            behind = [
+                each for each in decisions if each["desired"] == after and -LATEST_S < at_s(each) - seen_s < SOONEST_S
+            ]
+            assert any(each["wish"]["why"] or each["reasons"] for each in behind), (
+                f"nobody decided on {before} -> {after}, seen at {seen_s}, in {self.changes}"
+            )
+            assert after > before or any(map(_may_lower, behind)), [explained(from_json(each)) for each in behind]
+        unseen = [order for order in self.orders if order["written"] and order["desired"] not in self.replicas]
         assert not unseen, f"written, and never seen: {unseen}"
 
     def _settle_decision(self, record):
-        """What is not known, or not wholly, lowers nothing."""
-        look, desired = record["look"], record["desired"]
-        if look["inflight"] is None:
-            assert desired == look["replicas"], explained(from_json(record))
-        if look["problem"]:
-            assert desired >= look["replicas"], explained(from_json(record))
+        """What is not known lowers nothing, what is known in part neither; bounds are kept all the same."""
+        if not _may_lower(record):
+            assert record["desired"] >= record["look"]["replicas"], explained(from_json(record))
+
+
+SOONEST_S, LATEST_S = 2, 40
+"""How long before a change is seen it was decided: etcd may stand still meanwhile, and clocks are read a bit apart."""
+
+
+def at_s(record):
+    """Give the time of a decision, by the right clock."""
+    return record["look"]["now_s"] - record["ahead_s"]
+
+
+def _may_lower(record):
+    look = record["look"]
+    bounded = any(reason["rule"] == "maxReplicas" for reason in record["reasons"])
+    return bounded or (look["inflight"] is not None and not look["problem"])
 
 
 class DecisionFile:

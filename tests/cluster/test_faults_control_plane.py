@@ -3,69 +3,17 @@
 import asyncio
 import os
 import signal
-import subprocess
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import pytest
-from control_plane import RefusedError, started
-from fault_kit import installed, known, until
+from control_plane import started
+from fault_kit import installed, known
+from fault_processes import ApiServer, found
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
 
 CLIENTS = 2
 PAUSE_S = 20
 BUSY, ASLEEP = "under load", "at zero"
-
-
-def found(word):
-    """Give id and command of the process that has this word in its command line."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (folder / "cmdline").read_bytes().decode().split("\0")[:-1]
-        except OSError:
-            continue
-        if word in command:
-            return int(folder.name), command
-    raise LookupError(word)
-
-
-class ApiServer:
-    """That of a control plane, which can be killed and started again; it ends before etcd does, and after its users."""
-
-    def __init__(self, control_plane):
-        self.control_plane = control_plane
-        self._number, self._command = found(f"--cert-dir={control_plane.folder}")
-        self._stack = ExitStack()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self._stack.close()
-
-    def kill(self):
-        os.kill(self._number, signal.SIGKILL)
-
-    async def start(self):
-        self._stack.enter_context(running(self._command, self.control_plane.folder / "kube-apiserver-2.log"))
-        await until(lambda: serves(self.control_plane), "an API server that serves")
-
-
-@contextmanager
-def running(command, log):
-    with log.open("wb") as out, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out) as process:
-        try:
-            yield
-        finally:
-            process.kill()
-
-
-def serves(control_plane):
-    try:
-        return control_plane.get("/api/v1/nodes")["items"]
-    except (OSError, RefusedError):
-        return False
 
 
 async def story(server, folder):
