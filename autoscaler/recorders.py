@@ -51,9 +51,23 @@ def _name(recorder: Recorder) -> str:
 def log_changes(record: Record) -> None:
     """Log a decision that changes the number, and every one that could not be written."""
     if record.outcome is not None and record.outcome.error:
-        _LOG.warning("%s", explained(record))
+        _LOG.warning("%s", explained(record), extra=_fields(record))
     elif record.decision.desired != record.look.replicas:
-        _LOG.info("%s", explained(record))
+        _LOG.info("%s", explained(record), extra=_fields(record))
+
+
+def _fields(record: Record) -> dict[str, Any]:
+    """Give what is worth filtering by."""
+    look, decision = record.look, record.decision
+    fields = {
+        "service": record.service,
+        "inflight": look.inflight,
+        "ready": look.ready,
+        "before": look.replicas,
+        "desired": decision.desired,
+        "rules": [reason.rule for reason in decision.reasons],
+    }
+    return {"fields": fields}
 
 
 class OnChange:

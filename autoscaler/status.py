@@ -47,7 +47,8 @@ async def serve_status(
     application = web.Application()
     handlers = {"/status": status, "/healthz": healthz, "/readyz": readyz, "/metrics": show_metrics}
     application.add_routes([web.get(path, handler) for path, handler in handlers.items()])
-    runner = web.AppRunner(application, access_log=None)
+    # Whoever still reads must not hold up the end, after which the Lease is given back.
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)

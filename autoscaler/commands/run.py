@@ -23,6 +23,7 @@ from autoscaler.cluster import Settings, cluster_controller
 from autoscaler.documents import DocumentError
 from autoscaler.fields import parse_duration
 from autoscaler.kubernetes.client import ApiError
+from autoscaler.logs import log_to_stderr
 from autoscaler.metrics import ControllerMetrics
 from autoscaler.ports import Recorder
 from autoscaler.recorders import DecisionLog, Latest, OnChange, log_changes
@@ -88,7 +89,7 @@ def _identity() -> str:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until SIGTERM or Ctrl-C; 2 where it cannot start."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_to_stderr()
     problems: list[BaseException] = []
     try:
         asyncio.run(serve(arguments))

@@ -109,7 +109,10 @@ class Api:
             text = await answer.read()
             if answer.status >= HTTPStatus.BAD_REQUEST:
                 raise _refusal(answer.status, text)
-            return json.loads(text)
+            found = json.loads(text)
+            if not isinstance(found, dict) or "kind" not in found:
+                raise ApiError(0, "NotKubernetes", f"{method} {path}: what answers is no Kubernetes API")
+            return found
 
     async def lines(self, path: str, query: Mapping[str, str], *, silence_s: float) -> AsyncGenerator[bytes, None]:
         """Watch: give the answer's lines to its end; raises ApiError, also after a silence of `silence_s`."""

@@ -10,8 +10,8 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from typing import Any, Generic, TypeVar
 
 from autoscaler.backoff import Backoff
@@ -23,6 +23,7 @@ T = TypeVar("T")
 PAGE = 500
 SILENCE_S = 90.0
 """The API server sends a bookmark about once a minute."""
+_NOT_OURS = "NotKubernetes"
 _SHORTEST_WATCH_S, _LONGEST_WATCH_S = 300, 600
 _log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class Informer(Generic[T]):
         except ApiError as error:
             self.problem = f"{self._path}: {error}"
             _log.log(logging.DEBUG if error.is_expired else logging.WARNING, "not watching %s", self.problem)
-            if error.is_expired:
+            if error.is_expired or error.reason == _NOT_OURS:
                 self.store.version = ""
             await asyncio.sleep(self._backoff.pause_s())
 
@@ -83,12 +84,14 @@ class Informer(Generic[T]):
         query = {"limit": str(PAGE), **self._selector}
         while True:
             page = await self._api.get(self._path, query)
-            # A page at a time: whole, ten thousand objects take a hundred times the memory of what is kept of them.
-            kept += map(self.store.item, page["items"])
-            if not page["metadata"].get("continue"):
+            with _understood():
+                # A page at a time: whole, ten thousand objects take a hundred times the memory of what is kept.
+                kept += map(self.store.item, page["items"])
+                version, more = page["metadata"]["resourceVersion"], page["metadata"].get("continue")
+            if not more:
                 break
-            query["continue"] = page["metadata"]["continue"]
-        self._on_change(self.store.replace(kept, page["metadata"]["resourceVersion"]))
+            query["continue"] = more
+        self._on_change(self.store.replace(kept, version))
         self.problem = ""
         self.synced.set()
 
@@ -102,13 +105,23 @@ class Informer(Generic[T]):
         }
         async with aclosing(self._api.lines(self._path, query, silence_s=SILENCE_S)) as lines:
             async for line in lines:
-                changes = self.store.apply(_event(line))
+                with _understood():
+                    changes = self.store.apply(_event(line))
                 self._backoff.reset()
                 self.problem = ""
                 if changes:
                     self._on_change(changes)
         # The server ends every watch after a while; one that ends all at once must not become a busy loop.
         await asyncio.sleep(self._backoff.pause_s())
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """Take what is no list, no event or no such object for a peer's fault: it is said, and all is listed again."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ApiError(0, _NOT_OURS, f"this is no answer of Kubernetes ({type(error).__name__}: {error})") from error
 
 
 def _event(line: bytes) -> Mapping[str, Any]:
