@@ -9,7 +9,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +30,7 @@ DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
 POLICIES = f"/apis/inflight.dev/v1alpha1/namespaces/{NAMESPACE}/scalingpolicies"
 PATIENCE_S = 300.0
 _ACCOUNT = f"system:serviceaccount:{OWN}:inflight-controller"
+_SCRAPED_EVERY_S = 15.0
 _AT_ONCE = 32
 _REAL_PODS_UP_TO = 1000
 _CLOCK_HZ = os.sysconf("SC_CLK_TCK")
@@ -102,6 +103,8 @@ class Stage:
     """What the watch showed, by name: when which number."""
     lines: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     """When a line of the gateway's stream first spoke of a queue."""
+    scraped: list[int] = field(default_factory=list)
+    """Ports of the controllers' metrics."""
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def until(self, number: int, names: Sequence[str], deadline_s: float = 60.0) -> bool:
@@ -171,7 +174,9 @@ async def stage(folder: Path, number: int) -> AsyncIterator[Stage]:
         )
         async with aiohttp.ClientSession() as session:
             await _answers(session, f"http://127.0.0.1:{made.metrics_port}/readyz")
-            watching = [asyncio.create_task(_watch(made)), asyncio.create_task(_listen(made, session))]
+            watching = [
+                asyncio.create_task(work) for work in (_watch(made), _listen(made, session), _scrape(made, session))
+            ]
             try:
                 yield made
             finally:
@@ -184,13 +189,14 @@ async def start_controllers(stage: Stage) -> float:
     """Start both; give how long the first took from its start to a decision on every service."""
     begun_s = time.time()
     for name in CONTROLLERS:
+        stage.scraped.append(port := _free_port())
         stage.processes[name] = _program(
             stage,
             name,
             *("-c", "from benchmarks.cluster_controller import main; main()"),
             *(str(stage.folder / f"{name}.moments"), str(len(stage.names)), f"--tick={TICK_S:g}s"),
             *(f"--prometheus={stage.prometheus_url}/{name}", f"--gateway=127.0.0.1:{stage.metrics_port}"),
-            *(f"--own-namespace={OWN}", f"--identity={name}", f"--port={_free_port()}", "--host=127.0.0.1"),
+            *(f"--own-namespace={OWN}", f"--identity={name}", f"--port={port}", "--host=127.0.0.1"),
         )
     async with asyncio.timeout(PATIENCE_S):
         while not all(_decided_all_s(stage, name) for name in CONTROLLERS):  # noqa: ASYNC110 - another program's state
@@ -275,6 +281,16 @@ async def _watch(stage: Stage) -> None:
             known.append((seen_s, number))
             async with stage.news:
                 stage.news.notify_all()
+
+
+async def _scrape(stage: Stage, session: aiohttp.ClientSession) -> None:
+    """Read the controllers' metrics as often as a Prometheus does."""
+    while True:
+        await asyncio.sleep(_SCRAPED_EVERY_S)
+        for port in stage.scraped:
+            with suppress(aiohttp.ClientError):  # it starts, or it ends
+                async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
+                    await answer.read()
 
 
 async def _listen(stage: Stage, session: aiohttp.ClientSession) -> None:

@@ -73,6 +73,7 @@ async def lines(gateway: Core) -> AsyncGenerator[bytes, None]:
     changes = _Changes()
     gateway.watchers.add(changes.add)
     told: dict[str, State] = {}
+    growing: set[str] = set()
     names = set(gateway.gates)
     try:
         while True:
@@ -80,10 +81,11 @@ async def lines(gateway: Core) -> AsyncGenerator[bytes, None]:
             found = {name: state(gate.dispatcher, now_s) for name in names if (gate := gateway.gates.get(name))}
             news = {name: each for name, each in found.items() if _is_news(each, told.get(name))}
             told.update(news)
+            growing = growing - names | {name for name, each in found.items() if _grows(each)}
             yield _line(gateway, now_s, news)
             await asyncio.sleep(COALESCE_S)
             await changes.wait()
-            names = changes.take() or {name for name, each in told.items() if _grows(each)}
+            names = changes.take() or set(growing)
     finally:
         gateway.watchers.discard(changes.add)
 

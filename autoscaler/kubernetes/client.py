@@ -18,6 +18,8 @@ FIELD_MANAGER = "inflight"
 MERGE_PATCH = "application/merge-patch+json"
 _JSON = "application/json"
 _QUOTED_CHARS = 300
+_IDLE_S = 80.0
+"""The API server closes a connection after 90 s; a write that finds one open is spared a handshake."""
 _LONGEST_LINE = 2 * 2**20
 """A line of a watch is an object, and etcd takes none larger than 1.5 MiB."""
 
@@ -192,6 +194,6 @@ async def connected(*, deadline_s: float = 10.0) -> AsyncIterator[Api]:
     except UnconfiguredError as error:
         raise ApiError(0, "Unconfigured", str(error)) from error
     # A watch holds its connection; a bound would let watches starve writes.
-    connector = aiohttp.TCPConnector(limit=0, ssl=account.tls)
+    connector = aiohttp.TCPConnector(limit=0, ssl=account.tls, keepalive_timeout=_IDLE_S)
     async with aiohttp.ClientSession(connector=connector, trust_env=True, read_bufsize=_LONGEST_LINE) as session:
         yield Api(account, session, deadline_s=deadline_s)
