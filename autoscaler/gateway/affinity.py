@@ -31,11 +31,14 @@ class AffinityCookie:
         self._timeout_s = affinity.timeout_s
         self._pods: dict[bytes, str] = {}
         self._bytes_of: dict[str, bytes] = {}
+        self._issued: dict[tuple[str, bool], tuple[int, bytes]] = {}
+        """The line that was last issued for a pod: all of a second are the same."""
 
     def know(self, pods: Iterable[str]) -> None:
         """Learn which pods there are; a cookie for any other one is read as none."""
         self._bytes_of = {pod: _digest(self._pod_hash, pod.encode()) for pod in pods}
         self._pods = {short: pod for pod, short in self._bytes_of.items()}
+        self._issued.clear()
 
     def split(self, cookies: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
         """Part the values of `Cookie` headers into what the pod gets, byte for byte, and the values of ours."""
@@ -70,7 +73,15 @@ class AffinityCookie:
 
     def issue(self, pod: str, now_s: float, *, secure: bool) -> bytes:
         """Write the whole `Set-Cookie` line that binds a client to a pod."""
-        body = (self._bytes_of.get(pod) or _digest(self._pod_hash, pod.encode())) + _ISSUED.pack(int(now_s))
+        second = int(now_s)
+        issued_s, line = self._issued.get((pod, secure), (-1, b""))
+        if issued_s != second:
+            line = self._line(pod, second, secure=secure)
+            self._issued[pod, secure] = second, line
+        return line
+
+    def _line(self, pod: str, second: int, *, secure: bool) -> bytes:
+        body = (self._bytes_of.get(pod) or _digest(self._pod_hash, pod.encode())) + _ISSUED.pack(second)
         value = base64.urlsafe_b64encode(body + self._sign(body))
         line = b"Set-Cookie: %b=%b; Max-Age=%d; Path=/; HttpOnly; SameSite=Lax" % (self._name, value, self._timeout_s)
         return line + (b"; Secure\r\n" if secure else b"\r\n")

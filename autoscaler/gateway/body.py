@@ -35,7 +35,13 @@ class RequestBody:
     )
 
     def __init__(
-        self, content: IncomingBody | None, head: RequestHead, idle_s: float, max_bytes: int | None, *, expects: bool
+        self,
+        content: IncomingBody | None,
+        head: RequestHead | None,
+        idle_s: float = 0.0,
+        max_bytes: int | None = None,
+        *,
+        expects: bool = False,
     ) -> None:
         self._content = content
         self._idle_s = idle_s
@@ -43,9 +49,9 @@ class RequestBody:
         self._expects = expects
         self._ahead: list[bytes] = []
         self._taken = 0
-        self.chunked = head.chunked
+        self.chunked = head is not None and head.chunked
         self.is_empty = content is None and not self.chunked
-        self.announced_too_large = max_bytes is not None and (head.content_length or 0) > max_bytes
+        self.announced_too_large = max_bytes is not None and head is not None and (head.content_length or 0) > max_bytes
 
     @property
     def is_read(self) -> bool:
@@ -123,3 +129,7 @@ class RequestBody:
 
     def _last(self) -> bytes:
         return b"0\r\n\r\n" if self.chunked else b""
+
+
+NO_BODY = RequestBody(None, None)
+"""That of every request without one."""

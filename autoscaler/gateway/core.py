@@ -8,7 +8,7 @@ import asyncio
 import random
 import secrets
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from autoscaler.clock import SystemClock
@@ -81,8 +81,10 @@ class Core:
         self._clock = SystemClock()
         self.started_s = self._clock.now()
         self._trusted_proxies = trusted_proxies
+        self._forwarded = lru_cache(maxsize=1024)(self._forwarded_by)
         self._on_ended = on_ended
         self._rng = rng or random.Random()  # noqa: S311
+        self._uid_bytes = self.uid.encode()
         self._requests = 0
         self.open = 0
         """Requests of any kind that have not ended, upgraded connections among them."""
@@ -187,7 +189,7 @@ class Core:
         name = self._routes.find(head.host)
         if name is None:
             return _answer(client, 404, "no service has this host", keep_alive=request.keep_alive and request.complete)
-        forwarded = self._forwarded(client)
+        forwarded = self._forwarded(client.peername)
         arrival = Arrival(
             head=head,
             forwarded=forwarded,
@@ -200,10 +202,9 @@ class Core:
 
     def _request_id(self) -> bytes:
         self._requests += 1
-        return b"%b-%x" % (self.uid.encode(), self._requests)
+        return b"%b-%x" % (self._uid_bytes, self._requests)
 
-    def _forwarded(self, client: ClientConnection) -> Forwarded:
-        peer = client.peername
+    def _forwarded_by(self, peer: str) -> Forwarded:
         trusted = bool(self._trusted_proxies) and any(ip_address(peer) in net for net in self._trusted_proxies)
         return Forwarded(peer.encode(), trusted)
 

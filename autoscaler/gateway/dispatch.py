@@ -24,7 +24,8 @@ _ASIDE_FIRST_S = 0.1
 _ASIDE_LONGEST_S = 5.0
 """A pod that refused is left alone for 0.1 s, then twice as long each time, up to 5 s."""
 _TIMER_SLACK = 64
-_KINDS = tuple(Kind)
+_KINDS = _COUNT, _PASS = Kind.COUNT, Kind.PASS
+"""By short names: looking a member up costs as much as a call."""
 
 
 class _Backend:
@@ -40,7 +41,7 @@ class _Backend:
         self.draining = False
         self.refusals = 0
         self.aside_until_s: float | None = None
-        self.held: dict[Kind, Line[_Request]] = {kind: Line() for kind in Kind}
+        self.held: dict[Kind, Line[_Request]] = {kind: Line() for kind in _KINDS}
 
     @property
     def ready(self) -> bool:
@@ -75,11 +76,15 @@ class _Request:
         self.max_per_pod = max_per_pod
         self.wakes = wakes
         self.number = 0
-        self.arrived_s = 0.0
-        self.deadline_s = math.inf
-        self.spill_s = math.inf
         self.line: Line[_Request] | None = None
         self.backend: _Backend | None = None
+
+    def admit(self, number: int, now_s: float, limits: Limits) -> None:
+        """Give it its place, and the ends of its patience."""
+        self.number = number
+        self.arrived_s = now_s
+        self.deadline_s = now_s + limits.queue_timeout_s
+        self.spill_s = now_s + limits.spill_after_s
 
 
 class Dispatcher:
@@ -103,7 +108,7 @@ class Dispatcher:
         self._added = 0
         self._free: Line[_Backend] = Line()
         self._holding = dict.fromkeys(Kind, 0)
-        self._held: dict[Kind, Line[_Request]] = {kind: Line() for kind in Kind}
+        self._held: dict[Kind, Line[_Request]] = {kind: Line() for kind in _KINDS}
         self._timers: list[tuple[float, int, _Request | _Backend]] = []
         self._timers_set = 0
 
@@ -113,7 +118,7 @@ class Dispatcher:
         self,
         request: Hashable,
         now_s: float,
-        kind: Kind = Kind.COUNT,
+        kind: Kind = _COUNT,
         pinned: str | None = None,
         *,
         max_per_pod: int = 0,
@@ -142,10 +147,7 @@ class Dispatcher:
             if refusal is not None:
                 return Refused(refusal)
         self._arrivals += 1
-        entry.number = self._arrivals
-        entry.arrived_s = now_s
-        entry.deadline_s = now_s + self.limits.queue_timeout_s
-        entry.spill_s = now_s + self.limits.spill_after_s
+        entry.admit(self._arrivals, now_s, self.limits)
         self._requests[request] = entry
         self._count_pass(entry, 1)
         if backend is not None:
@@ -177,7 +179,7 @@ class Dispatcher:
             return self._serve(self._stop(entry))
         self._unhold(entry)
         # With caps that differ, the one who left may have stood before somebody whom a pod can take.
-        return self._serve_all() if entry.kind is Kind.PASS else []
+        return self._serve_all() if entry.kind is _PASS else []
 
     def put_back(self, request: Hashable, now_s: float) -> list[Grant]:
         """Take back a request that its pod refused: it waits at the place of its arrival, and the pod is left alone.
@@ -260,7 +262,7 @@ class Dispatcher:
     @property
     def queued(self) -> int:
         """Counted requests that wait."""
-        return self._holding[Kind.COUNT]
+        return self._holding[_COUNT]
 
     @property
     def backends(self) -> tuple[str, ...]:
@@ -288,7 +290,7 @@ class Dispatcher:
 
     def oldest_wait_s(self, now_s: float) -> float:
         """Say for how long the first of the counted waiters has waited; 0 if nobody waits."""
-        lines = [self._held[Kind.COUNT], *(backend.held[Kind.COUNT] for backend in self._backends.values())]
+        lines = [self._held[_COUNT], *(backend.held[_COUNT] for backend in self._backends.values())]
         firsts = [first.arrived_s for line in lines if (first := line.first()) is not None]
         return now_s - min(firsts, default=now_s)
 
@@ -311,17 +313,17 @@ class Dispatcher:
         entry.line = (self._held if home is None else home.held)[entry.kind]
         entry.line.join(entry.number, entry)
         self._set_timer(entry.deadline_s, entry)
-        if home is not None and entry.kind is Kind.COUNT:
+        if home is not None and entry.kind is _COUNT:
             self._set_timer(entry.spill_s, entry)
         self._holding[entry.kind] += 1
-        self.holding_pass += entry.kind is Kind.PASS and entry.wakes
+        self.holding_pass += entry.kind is _PASS and entry.wakes
 
     def _unhold(self, entry: _Request) -> None:
         if entry.line is not None:
             entry.line.leave(entry.number)
             entry.line = None
             self._holding[entry.kind] -= 1
-            self.holding_pass -= entry.kind is Kind.PASS and entry.wakes
+            self.holding_pass -= entry.kind is _PASS and entry.wakes
 
     # Serving.
 
@@ -339,12 +341,12 @@ class Dispatcher:
             return self._pick(entry)
         if self._has_room(home, entry) and home.held[entry.kind].first() is None:
             return home
-        spills = entry.kind is Kind.COUNT and self.limits.spill_after_s <= 0
+        spills = entry.kind is _COUNT and self.limits.spill_after_s <= 0
         return self._pick(entry) if spills else None
 
     def _pick(self, entry: _Request) -> _Backend | None:
         """The pod for a request that may go to any."""
-        if entry.kind is Kind.COUNT:
+        if entry.kind is _COUNT:
             return self._free.first() if self.limits.concurrency else self._least(self._free.unordered())
         return self._least(
             [
@@ -365,14 +367,14 @@ class Dispatcher:
         return min(backends, key=lambda backend: (backend.busy, backend.number), default=None)
 
     def _has_room(self, backend: _Backend, entry: _Request) -> bool:
-        if entry.kind is Kind.COUNT:
+        if entry.kind is _COUNT:
             return not self.limits.concurrency or backend.running < self.limits.concurrency
         return not entry.max_per_pod or backend.passing < entry.max_per_pod
 
     def _start(self, entry: _Request, backend: _Backend) -> Grant:
         self._unhold(entry)
         entry.backend = backend
-        if entry.kind is Kind.COUNT:
+        if entry.kind is _COUNT:
             self.running += 1
             backend.running += 1
             self._refresh(backend)
@@ -385,7 +387,7 @@ class Dispatcher:
         if backend is None:
             raise ValueError(f"request {entry.id!r} has not been granted")
         entry.backend = None
-        if entry.kind is Kind.COUNT:
+        if entry.kind is _COUNT:
             self.running -= 1
             backend.running -= 1
             self._refresh(backend)
@@ -396,7 +398,16 @@ class Dispatcher:
 
     def _serve(self, backend: _Backend) -> list[Grant]:
         """Give a pod that has room those it may serve, first come first."""
+        return self._unblocked(self._fill(backend))
+
+    def _unblocked(self, grants: list[Grant]) -> list[Grant]:
+        """Add those before whom somebody stood who has been granted now: the caps of Pass requests may differ."""
+        return grants + self._serve_all() if grants and self._holding[_PASS] else grants
+
+    def _fill(self, backend: _Backend) -> list[Grant]:
         grants: list[Grant] = []
+        if not (self._holding[_COUNT] or self._holding[_PASS]):
+            return grants
         for kind in _KINDS:
             while (entry := self._next_for(backend, kind)) is not None:
                 grants.append(self._start(entry, backend))
@@ -408,18 +419,21 @@ class Dispatcher:
         return first if first is not None and backend.ready and self._has_room(backend, first) else None
 
     def _serve_all(self) -> list[Grant]:
-        return [grant for backend in self._backends.values() for grant in self._serve(backend)]
+        grants: list[Grant] = []
+        while more := [grant for backend in self._backends.values() for grant in self._fill(backend)]:
+            grants += more
+        return grants
 
     def _settle(self) -> list[Grant]:
         """Give those who may go anywhere a pod, as long as there is one."""
         grants: list[Grant] = []
-        for kind in Kind:
+        for kind in _KINDS:
             while (entry := self._held[kind].first()) is not None:
                 backend = self._pick(entry)
                 if backend is None:
                     break
                 grants.append(self._start(entry, backend))
-        return grants
+        return self._unblocked(grants)
 
     # Pods that come and go.
 
@@ -463,11 +477,11 @@ class Dispatcher:
 
     def _advance(self, now_s: float) -> None:
         """Book the time up to now; every fact that comes in begins with it."""
-        self._area = self.seconds_total(now_s)
+        self._area += (self._holding[_COUNT] + self.running) * (now_s - self._area_until_s)
         self._area_until_s = now_s
 
     def _count_pass(self, entry: _Request, step: int) -> None:
-        if entry.kind is Kind.PASS and entry.wakes:
+        if entry.kind is _PASS and entry.wakes:
             self.passing += step
             self.passed_total += step > 0
 

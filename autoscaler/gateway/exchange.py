@@ -35,18 +35,17 @@ class Exchange:
         "_chunked",
         "_client",
         "_connection",
-        "_deadline_s",
         "_drained",
-        "_heard_s",
         "_is_stream",
         "_loop",
         "_out",
         "_pod",
         "_release",
+        "_starts_first",
         "_stream_idle_s",
         "_terms",
-        "_timer",
         "_until_eof",
+        "_until_s",
         "_waiter",
         "began",
         "failure",
@@ -69,11 +68,10 @@ class Exchange:
         self._out: list[bytes] = []
         self._chunked = False
         self._until_eof = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._deadline_s = 0.0
+        self._until_s = 0.0
+        self._starts_first = False
         self._stream_idle_s = 0.0
         self._is_stream = False
-        self._heard_s = 0.0
         self._drained: asyncio.Future[None] | None = None
         self.began = False
         """Whether the client has been sent any of the response."""
@@ -94,9 +92,10 @@ class Exchange:
 
     def limit(self, start_s: float, total_s: float, stream_idle_s: float) -> None:
         """Give the pod so long for its first byte, so long for all; a stream of events, so long between two."""
-        self._deadline_s = self._loop.time() + total_s
+        self._until_s = self._loop.time() + total_s
+        self._starts_first = start_s < total_s
         self._stream_idle_s = stream_idle_s
-        self._timer = self._loop.call_later(min(start_s, total_s), self._expired)
+        self._connection.deadline.within(min(start_s, total_s))
 
     async def outcome(self) -> Failure | None:
         """Wait until it is over; a cancelled wait leaves it as it is."""
@@ -125,7 +124,7 @@ class Exchange:
 
     def responded(self, head: ResponseHead) -> None:
         """Write the response's head."""
-        self._restart_timer(head)
+        self._go_on_until(head)
         self.status = head.status
         terms = self._terms
         added = self.added_lines
@@ -144,7 +143,8 @@ class Exchange:
 
     def received(self, data: bytes) -> None:
         """Write a part of the body."""
-        self._heard_s = self._loop.time() if self._is_stream else 0.0
+        if self._is_stream:
+            self._connection.deadline.within(self._stream_idle_s)
         if self._chunked:
             self._out += (b"%x\r\n" % len(data), data, b"\r\n")
         else:
@@ -220,8 +220,6 @@ class Exchange:
             return False
         self.over = True
         self.failure = failure
-        if self._timer is not None:
-            self._timer.cancel()
         if self._client is not None:
             self._client.listener = None
         self._pod.open.discard(self)
@@ -231,24 +229,10 @@ class Exchange:
             self.on_over()
         return True
 
-    def _restart_timer(self, head: ResponseHead) -> None:
-        if self._timer is None:
-            return
+    def _go_on_until(self, head: ResponseHead) -> None:
+        """Give the pod the time that it has from its first byte on."""
         if head.is_event_stream:
-            self._timer.cancel()
             self._is_stream = True
-            self._heard_s = self._loop.time()
-            self._check_idle()
-        elif self._timer.when() < self._deadline_s:
-            self._timer.cancel()
-            self._timer = self._loop.call_at(self._deadline_s, self._expired)
-
-    def _check_idle(self) -> None:
-        due_s = self._heard_s + self._stream_idle_s
-        if due_s <= self._loop.time():
-            self._expired()
-        else:
-            self._timer = self._loop.call_at(due_s, self._check_idle)
-
-    def _expired(self) -> None:
-        self.failed(Failure.TIMEOUT)
+            self._connection.deadline.within(self._stream_idle_s)
+        elif self._starts_first:
+            self._connection.deadline.within(self._until_s - self._loop.time())

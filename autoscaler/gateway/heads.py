@@ -7,6 +7,7 @@ Rules:
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -34,6 +35,7 @@ _KNOWN = _APART | {b"host", b"content-length", b"user-agent"}
 _NEVER_NAMED = frozenset({b"", b"host", b"content-length", b"close", b"keep-alive", b"upgrade"})
 """What `Connection` cannot take off, whatever it says."""
 _LONGEST_REQUEST_ID = 128
+_HTTP = (b"http",)
 _PROBES = (b"kube-probe/", b"googlehc/", b"elb-healthchecker/")
 
 
@@ -130,7 +132,7 @@ def read_request(method: bytes, target: bytes, headers: Headers) -> RequestHead:
         b",".join(known[b"expect"]).lower() if b"expect" in known else b"",
         _upgrade(known),
         _length(known.get(b"content-length", ())),
-        any(value.lower().startswith(_PROBES) for value in known.get(b"user-agent", ())),
+        b"user-agent" in known and any(value.lower().startswith(_PROBES) for value in known[b"user-agent"]),
     )
 
 
@@ -164,6 +166,7 @@ def _origin_form(method: bytes, target: bytes, host: bytes) -> bytes:
     raise BadRequestError("the target is neither a path nor an address")
 
 
+@lru_cache(maxsize=1024)
 def _host_name(host: bytes) -> str:
     text = host.decode("latin-1").lower()
     name, colon, port = text.rpartition(":")
@@ -172,10 +175,11 @@ def _host_name(host: bytes) -> str:
     return text.rstrip(".")
 
 
-def request_bytes(head: RequestHead, cookies: Iterable[bytes], forwarded: Forwarded, request_id: bytes) -> bytes:
+def request_bytes(head: RequestHead, cookies: Sequence[bytes], forwarded: Forwarded, request_id: bytes) -> bytes:
     """Write the head that the pod gets; `cookies` are the client's without ours."""
     parts = [b"%b %b HTTP/1.1\r\n" % (head.method, head.target), *head.lines]
-    parts.extend(b"Cookie: %b\r\n" % cookie for cookie in cookies)
+    if cookies:
+        parts.extend(b"Cookie: %b\r\n" % cookie for cookie in cookies)
     parts.append(_forwarded_lines(head.known, forwarded, request_id))
     if head.chunked:
         parts.append(b"Transfer-Encoding: chunked\r\n")
@@ -186,14 +190,15 @@ def request_bytes(head: RequestHead, cookies: Iterable[bytes], forwarded: Forwar
 
 
 def _forwarded_lines(known: Mapping[bytes, Sequence[bytes]], by: Forwarded, request_id: bytes) -> bytes:
-    believed: Mapping[bytes, Sequence[bytes]] = known if by.trusted else {}
-    came_for = believed.get(b"x-forwarded-for", ())
     came_id = known.get(b"x-request-id", ())
+    if len(came_id) == 1 and 0 < len(came_id[0]) <= _LONGEST_REQUEST_ID:
+        request_id = came_id[0]
+    believed: Mapping[bytes, Sequence[bytes]] = known if by.trusted else {}
     return b"X-Forwarded-For: %b\r\nX-Forwarded-Host: %b\r\nX-Forwarded-Proto: %b\r\nX-Request-Id: %b\r\n" % (
-        b", ".join([*came_for, by.peer]) if came_for else by.peer,
+        b", ".join([*believed.get(b"x-forwarded-for", ()), by.peer]) if by.trusted else by.peer,
         b", ".join(believed.get(b"x-forwarded-host") or known.get(b"host", ())),
-        b", ".join(believed.get(b"x-forwarded-proto", (b"http",))),
-        came_id[0] if len(came_id) == 1 and 0 < len(came_id[0]) <= _LONGEST_REQUEST_ID else request_id,
+        b", ".join(believed.get(b"x-forwarded-proto", _HTTP)),
+        request_id,
     )
 
 

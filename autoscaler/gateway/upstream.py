@@ -14,6 +14,7 @@ from typing import Protocol, cast
 
 import httptools
 
+from autoscaler.gateway.deadline import Deadline
 from autoscaler.gateway.heads import ResponseHead, read_response
 
 IDLE_LIMIT_S = 2.0
@@ -113,6 +114,8 @@ class PodConnection(asyncio.Protocol):
         self._until_eof = False
         self._answered = False
         self._spoiled = False
+        self.deadline = Deadline(loop, self._overdue)
+        """When the pod is given up."""
         self.request_done = False
         """Whether the request has been written whole."""
         self.requests = 0
@@ -218,6 +221,15 @@ class PodConnection(asyncio.Protocol):
             self._fail(Failure.INVALID)
         else:
             sink.flush()
+            self._limit_head(len(data))
+
+    def _limit_head(self, size: int) -> None:
+        if self._in_body or self._sink is None:
+            self._head_bytes = 0
+            return
+        self._head_bytes += size
+        if self._head_bytes > _HEAD_LIMIT_BYTES:
+            self._fail(Failure.INVALID)
 
     def eof_received(self) -> bool:
         """Keep the other side open on a switched connection."""
@@ -229,6 +241,7 @@ class PodConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the sink, if one is left."""
         self._transport = None
+        self.deadline.close()
         sink, tunnel = self._sink, self._tunnel
         if tunnel is not None:
             self._tunnel = None
@@ -247,7 +260,6 @@ class PodConnection(asyncio.Protocol):
         """Begin a response, or take note of one that nobody asked for."""
         self._headers = []
         self._reason = b""
-        self._head_bytes = 0
         self._in_body = False
         self._spoiled = self._spoiled or self._sink is None
 
@@ -257,12 +269,8 @@ class PodConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect a header; a trailer is dropped."""
-        if self._in_body:
-            return
-        self._head_bytes += len(name) + len(value)
-        if self._head_bytes > _HEAD_LIMIT_BYTES:
-            raise ValueError("response head too large")
-        self._headers.append((name, value))
+        if not self._in_body:
+            self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Hand over the head of a final response."""
@@ -295,6 +303,7 @@ class PodConnection(asyncio.Protocol):
 
     def _end(self) -> None:
         sink, self._sink = self._sink, None
+        self.deadline.never()
         if sink is None:
             return
         self._spoiled = self._spoiled or self._until_eof or not self.request_done or not self._keeps_alive()
@@ -313,12 +322,16 @@ class PodConnection(asyncio.Protocol):
         if sink is not None:
             sink.failed(failure)
 
+    def _overdue(self) -> None:
+        self._fail(Failure.TIMEOUT)
+
     def _switch(self, early: bytes) -> None:
         sink = self._sink
         if sink is None or self._parser.get_status_code() != _SWITCHING:
             self._fail(Failure.INVALID)
             return
         self._sink = None
+        self.deadline.never()
         self._spoiled = True
         sink.switched(read_response(_SWITCHING, self._reason, self._headers, has_body=False), early)
 

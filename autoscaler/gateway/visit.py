@@ -10,7 +10,7 @@ import asyncio
 from http import HTTPStatus
 from typing import NamedTuple, cast
 
-from autoscaler.gateway.body import BodyTooLargeError, RequestBody
+from autoscaler.gateway.body import NO_BODY, BodyTooLargeError, RequestBody
 from autoscaler.gateway.config import OnAbort
 from autoscaler.gateway.counts import Ending
 from autoscaler.gateway.dispatch import Kind
@@ -91,25 +91,26 @@ class Visit:
         self._client = client
         self._loop = asyncio.get_running_loop()
         self._http10 = request.http10
-        self._body = RequestBody(
-            request.body,
-            self._head,
-            gate.config.timeouts.body_idle_s,
-            gate.config.max_body_bytes,
-            expects=bool(self._head.expect) and not self._http10,
-        )
+        self._body = NO_BODY if request.body is None and not self._head.chunked else self._body_of(request)
         rule = gate.rules.find(self._head.target.decode("latin-1"))
         self._rule = rule._replace(kind=Kind.PASS, wake=False) if self._head.is_probe else rule
         self._waiter = Waiter(self._rule.kind, self._loop.time())
         self._granted_s: float | None = None
         self._tries = 0
-        self._cookies = list(self._head.cookies)
+        self._cookies = self._head.cookies
         self._pinned: str | None = None
         self._left_at_pod = False
         self._interrupting: asyncio.Task[None] | None = None
-        if gate.cookie is not None:
+        if gate.cookie is not None and self._cookies:
             self._cookies, ours = gate.cookie.split(self._head.cookies)
             self._pinned = gate.cookie.read(ours, arrival.unix_s)
+
+    def _body_of(self, request: IncomingRequest) -> RequestBody:
+        config = self._gate.config
+        expects = bool(self._head.expect) and not self._http10
+        return RequestBody(
+            request.body, self._head, config.timeouts.body_idle_s, config.max_body_bytes, expects=expects
+        )
 
     async def run(self) -> bool:
         """See the request through; when this returns the response has been written. False: the connection must end."""
@@ -147,10 +148,10 @@ class Visit:
         )
 
     async def _serve(self) -> tuple[bool, Ending]:
-        pod = await self._admitted()
+        pod = self._admitted() or await self._granted()
         while True:
             try:
-                connection = await self._connected(pod)
+                connection = self._idle_at(pod) or await pod.connect(self._gate.config.timeouts.connect_s)
             except PodRefusedError:
                 pod = await self._elsewhere()
                 continue
@@ -164,7 +165,7 @@ class Visit:
 
     # To a pod.
 
-    async def _admitted(self) -> Pod:
+    def _admitted(self) -> Pod | None:
         if self._body.announced_too_large:
             raise TurnedAwayError(Ending.BODY_TOO_LARGE)
         answer = self._gate.arrive(self._waiter, self._rule, self._pinned)
@@ -172,8 +173,7 @@ class Visit:
             raise TurnedAwayError(answer)
         if answer is not None:
             self._granted_s = self._waiter.arrived_s
-            return answer
-        return await self._granted()
+        return answer
 
     async def _granted(self) -> Pod:
         waiter = self._waiter
@@ -197,12 +197,8 @@ class Visit:
         self._gate.put_back(self._waiter)
         return await self._granted()
 
-    async def _connected(self, pod: Pod) -> PodConnection:
-        if self._body.is_empty and self._head.method in _SAFE:
-            connection = pod.take_idle()
-            if connection is not None:
-                return connection
-        return await pod.connect(self._gate.config.timeouts.connect_s)
+    def _idle_at(self, pod: Pod) -> PodConnection | None:
+        return pod.take_idle() if self._body.is_empty and self._head.method in _SAFE else None
 
     def _terms(self, pod: Pod) -> Terms:
         cookie = b""
@@ -224,7 +220,8 @@ class Visit:
 
     async def _exchanged(self, exchange: Exchange, connection: PodConnection, pod: Pod) -> Failure | None:
         try:
-            await self._send(exchange, connection)
+            if not self._sent(exchange, connection):
+                await self._body.stream(self._client, exchange, connection)
             return await exchange.outcome()
         except asyncio.CancelledError:
             self._leave(exchange, connection, pod)
@@ -236,15 +233,15 @@ class Visit:
             exchange.cancel()
             raise TurnedAwayError(Ending.BODY_TOO_LARGE) from error
 
-    async def _send(self, exchange: Exchange, connection: PodConnection) -> None:
+    def _sent(self, exchange: Exchange, connection: PodConnection) -> bool:
+        """Send what there is; False if that is not yet all."""
         head = request_bytes(self._head, self._cookies, self._arrival.forwarded, self._arrival.request_id)
         whole = self._body.whole()
         bodiless = self._head.method == b"HEAD"
         connection.begin(
             exchange, head if whole is None else head + whole, bodiless=bodiless, complete=whole is not None
         )
-        if whole is None:
-            await self._body.stream(self._client, exchange, connection)
+        return whole is not None
 
     def _leave(self, exchange: Exchange, connection: PodConnection, pod: Pod) -> None:
         """The client has gone: what becomes of the pod's work is the service's choice."""

@@ -227,3 +227,12 @@ def test_ten_thousand_waiters_that_vanish_leave_no_trace():
     assert len(dispatcher._timers) <= 64
     assert len(dispatcher._held[Kind.COUNT]._heap) <= 17
     assert dispatcher.seconds_total(2) == 10_000
+
+
+def test_who_stood_behind_a_pass_request_of_a_lower_cap_goes_when_that_one_does():
+    dispatcher = Dispatcher(Limits())
+    for request in "rs":
+        dispatcher.arrive(request, 0, Kind.PASS, max_per_pod=1)
+    assert dispatcher.add_backend("b", 0) == [Grant("r", "b")]
+    assert isinstance(dispatcher.arrive("t", 0, Kind.PASS, "b", max_per_pod=2), Held)
+    assert dispatcher.add_backend("a", 0) == [Grant("s", "a"), Grant("t", "b")]
