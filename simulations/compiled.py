@@ -72,7 +72,7 @@ class CompiledEngine:
         self._services = {setup.service: service}
         self._records: list[Record] = []
         self._recorder = recorder or self._records.append
-        self._samples = Samples(setup)
+        self._samples = Samples(setup, luck)
         self._names: list[str] = []
         self._pools: list[int] = []
         self._changes = [Change(0.0, setup.initial)]

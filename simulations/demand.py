@@ -191,7 +191,12 @@ class Workload(Model):
     patience: Dist | None = None
     """How long a client waits in the queue before it hangs up; for ever when left out."""
     timeout: Annotated[Duration, lasting("1ms", "8760h")] | None = None
-    """How long a client waits for its answer; a replica goes on with what it has begun."""
+    """How long a client waits for its answer; whether a replica then goes on is `traffic.onAbort` of the policy."""
+    path: Annotated[str, Field(pattern=r"^/[^ ?#]*$")] | None = None
+    """What it asks for: the policy's `traffic.paths` says whether that takes a slot. It does where this is left out."""
+    sessions: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Clients that keep the gateway's cookie, where the policy has affinity: each request is one of so many, at random;
+    of a closed loop each client is one, and the number must be that of the clients. Without it nobody keeps cookies."""
     retries: Retries | None = None
     """Without it nobody tries again; a client of a closed loop goes on to its next request in any case."""
 
@@ -200,6 +205,8 @@ class Workload(Model):
         exactly_one(self, "closed_loop", "poisson", "renewal", "diurnal", "rate_curve", "trace")
         if self.closed_loop and self.requests is not None:
             raise ValueError("requests: is not for a closed loop, which has its own")
+        if self.closed_loop and self.sessions not in (None, self.closed_loop.clients):
+            raise ValueError(f"sessions: must be the number of clients, which is {self.closed_loop.clients}")
         return self
 
     @property

@@ -7,14 +7,13 @@ Rules:
 3. A replica on its way out is given nothing new, and stays until what it serves has ended.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable
 from heapq import heappop, heappush
-from math import inf, nan
+from math import inf
 from typing import Any, cast
 
-import numpy as np
-
 from autoscaler.gateway.dispatch import Dispatcher, Grant, Granted, Held, Refused
+from autoscaler.gateway.paths import EVERYTHING_COUNTS, PathRule, PathRules
 from autoscaler.looks import look
 from autoscaler.loop import Service, step
 from autoscaler.ports import Order, Outcome, Reading, Record
@@ -24,13 +23,14 @@ from simulations.history import (
     QUEUE_TIMEOUT,
     REFUSED,
     REPLICA_DIED,
+    REQUEST_TIMEOUT,
     SERVED,
     STILL_IN,
     Change,
     History,
-    Requests,
 )
 from simulations.luck import Luck
+from simulations.request import Cookies, Request, request_columns
 from simulations.setup import Arrival, Setup, Source, next_on_grid
 from simulations.telemetry import Lines, Samples
 
@@ -38,24 +38,6 @@ ENDS, ARRIVES, TELLS, LOOKS = range(4)
 """Priorities at one instant."""
 
 Happen = Callable[[Any], None]
-
-
-class Request:
-    """One request on its way."""
-
-    __slots__ = ("arrival", "end_s", "latency_s", "number", "replica", "start_s", "status")
-
-    def __init__(self, number: int, arrival: Arrival) -> None:
-        self.number = number
-        self.arrival = arrival
-        self.replica: SimulatedReplica | None = None
-        self.start_s = self.end_s = self.latency_s = nan
-        self.status = STILL_IN
-
-    @property
-    def ended(self) -> bool:
-        """Whether it has left."""
-        return self.end_s >= 0
 
 
 class Engine:
@@ -83,7 +65,8 @@ class Engine:
         self._ahead = next(self._arrivals, None)
         self._services = {setup.service: service}
         self._dispatcher = Dispatcher(setup.limits)
-        self._lines, self._samples = Lines(setup, self._dispatcher), Samples(setup)
+        self._lines, self._samples = Lines(setup, self._dispatcher), Samples(setup, luck)
+        self._rules, self._cookies = PathRules(setup.rules), Cookies(setup.cookie_s)
         self._fleet = SimulatedFleet(setup.pools, luck)
         self._heap: list[tuple[float, int, int, Happen, Any]] = []
         self._sequence = self._to_come = 0
@@ -123,7 +106,8 @@ class Engine:
         return History(
             engine="reference",
             end_s=end_s,
-            requests=request_columns(self._requests),
+            requests=request_columns([request for request in self._requests if request.counts]),
+            passing=request_columns([request for request in self._requests if not request.counts]),
             replicas=self._fleet.columns(end_s),
             changes=tuple(self._changes),
             decisions=tuple(self._records),
@@ -158,24 +142,34 @@ class Engine:
 
     def _arrive(self, arrival: Arrival) -> None:
         self._to_come -= 1
-        request = Request(len(self._requests), arrival)
+        request = Request(len(self._requests), arrival, rule := self._rule(arrival))
         self._requests.append(request)
-        match self._dispatcher.arrive(request.number, self._now_s):
+        request.pinned = self._cookies.read(arrival)
+        match self._dispatcher.arrive(
+            request.number, self._now_s, rule.kind, request.pinned, max_per_pod=rule.max_per_pod, wakes=rule.wake
+        ):
             case Granted(name):
                 self._start(request, name)
             case Held(deadline_s):
                 self._at(deadline_s, ENDS, self._expire, None)
+                if request.pinned:
+                    self._at(self._now_s + self._setup.limits.spill_after_s, ENDS, self._expire, None)
                 self._at(self._now_s + arrival.patience_s, ENDS, self._lose_patience, request)
             case Refused():
                 self._left(request, REFUSED)
         self._at(arrival.t_s + arrival.timeout_s, ENDS, self._hang_up, request)
         self._changed()
 
+    def _rule(self, arrival: Arrival) -> PathRule:
+        return self._rules.find(arrival.path) if arrival.path else EVERYTHING_COUNTS
+
     def _start(self, request: Request, backend: str) -> None:
         request.replica, request.start_s = self._fleet[backend], self._now_s
-        request.replica.begin(request.number, self._now_s)
-        takes_s = request.arrival.service_s / self._fleet.speed(request.replica)
+        request.replica.begin(request.number, self._now_s, counts=request.counts)
+        takes_s = self._fleet.service_s(request.replica, request.arrival.service_s)
         self._at(self._now_s + takes_s, ENDS, self._finish, request)
+        if takes_s > (allowed_s := request.rule.request_timeout_s or self._setup.request_timeout_s):
+            self._at(self._now_s + allowed_s, ENDS, self._break_off, request)
 
     def _request(self, called: Hashable) -> Request:
         """Find a request by what the dispatcher calls it: its number."""
@@ -185,14 +179,19 @@ class Engine:
         for number, backend in grants:
             self._start(self._request(number), backend)
 
-    def _finish(self, request: Request) -> None:
+    def _finish(self, request: Request, status: int = SERVED) -> None:
         if request.ended or request.replica is None:
             return
         request.replica.end(request.number, self._now_s)
-        self._left(request, SERVED)
+        if status == SERVED:
+            self._cookies.issue(request)
+        self._left(request, status)
         self._start_all(self._dispatcher.finish(request.number, self._now_s))
         self._let_go(request.replica)
         self._changed()
+
+    def _break_off(self, request: Request) -> None:
+        self._finish(request, REQUEST_TIMEOUT)
 
     def _left(self, request: Request, status: int) -> None:
         request.end_s = self._now_s
@@ -208,7 +207,7 @@ class Engine:
         for number in due.timed_out:
             self._left(self._request(number), QUEUE_TIMEOUT)
         self._start_all(due.grants)
-        if due.timed_out:
+        if due.timed_out or due.grants:
             self._changed()
 
     def _lose_patience(self, request: Request) -> None:
@@ -218,8 +217,10 @@ class Engine:
             self._changed()
 
     def _hang_up(self, request: Request) -> None:
-        """A replica goes on with what it has begun; whoever is still in the queue leaves it."""
+        """A replica may go on with what it has begun; whoever is still in the queue leaves it."""
         self._lose_patience(request)
+        if self._setup.breaks_off or not request.counts:
+            self._finish(request, HUNG_UP)
         self._answer(request, HUNG_UP)
 
     # Replicas.
@@ -233,22 +234,28 @@ class Engine:
     def _become_ready(self, replica: SimulatedReplica) -> None:
         if replica.gone:
             return
+        if self._fleet.fails_to_start(replica):
+            self._lose(replica)
+            return
         replica.ready_s = self._now_s
         self._start_all(self._dispatcher.add_backend(replica.name, self._now_s))
         self._at(self._now_s + self._fleet.lifetime_s(replica), ENDS, self._die, replica)
         self._changed()
 
     def _let_go(self, replica: SimulatedReplica) -> None:
-        if replica.leaving and not replica.serving:
+        if replica.leaving and not replica.serving and not replica.passing:
             self._fleet.remove(replica, self._now_s)
             self._fill()
 
     def _die(self, replica: SimulatedReplica) -> None:
+        """Lose a replica, unless the run is over and only its life is left."""
+        if not replica.gone and (self._setup.until_s < inf or not self._is_idle()):
+            self._lose(replica)
+
+    def _lose(self, replica: SimulatedReplica) -> None:
         """Lose a replica and what it serves; as the number asked for stands, another one takes its place."""
-        if replica.gone or (self._setup.until_s == inf and self._is_idle()):
-            return
         self._start_all(self._dispatcher.remove_backend(replica.name, self._now_s))
-        for number in sorted(replica.serving):
+        for number in sorted(replica.serving | replica.passing):
             replica.end(number, self._now_s)
             self._left(self._requests[number], REPLICA_DIED)
             self._start_all(self._dispatcher.abandon(number, self._now_s))
@@ -287,7 +294,8 @@ class Engine:
             self._at(next_on_grid(self._now_s, every_s), priority, happen, None)
 
     def _is_idle(self) -> bool:
-        return not self._to_come and not self._dispatcher.queued and not self._dispatcher.running
+        gateway = self._dispatcher
+        return not (self._to_come or gateway.queued or gateway.running or gateway.passing)
 
     def _is_at_rest(self) -> bool:
         """Whether nothing will ever happen again; never, where the run has a length of its own."""
@@ -315,18 +323,3 @@ class Engine:
             self._start_all(self._dispatcher.drain_backend(name, self._now_s))
             self._let_go(replica)
         self._fill()
-
-
-def request_columns(requests: Sequence[Request]) -> Requests:
-    """Make columns of requests that are in order of arrival."""
-    arrivals = [request.arrival for request in requests]
-    return Requests(
-        arrival_s=np.array([arrival.t_s for arrival in arrivals], dtype=float),
-        start_s=np.array([request.start_s for request in requests], dtype=float),
-        end_s=np.array([request.end_s for request in requests], dtype=float),
-        status=np.array([request.status for request in requests], dtype=np.int64),
-        replica=np.array([-1 if r.replica is None else r.replica.number for r in requests], dtype=np.int64),
-        client=np.array([arrival.client for arrival in arrivals], dtype=np.int64),
-        latency_s=np.array([request.latency_s for request in requests], dtype=float),
-        service_s=np.array([arrival.service_s for arrival in arrivals], dtype=float),
-    )

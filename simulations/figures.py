@@ -14,7 +14,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simulations.history import HUNG_UP, QUEUE_TIMEOUT, REFUSED, REPLICA_DIED, SERVED, STILL_IN, History
+from simulations.history import (
+    HUNG_UP,
+    QUEUE_TIMEOUT,
+    REFUSED,
+    REPLICA_DIED,
+    REQUEST_TIMEOUT,
+    SERVED,
+    STILL_IN,
+    History,
+    Requests,
+)
 from simulations.setup import Floats, Pool
 
 PERCENTILES = (50, 90, 95, 99)
@@ -22,6 +32,7 @@ OUTCOMES = {
     "served": SERVED,
     "refused": REFUSED,
     "queue_timeouts": QUEUE_TIMEOUT,
+    "request_timeouts": REQUEST_TIMEOUT,
     "hung_up": HUNG_UP,
     "replica_died": REPLICA_DIED,
     "still_in": STILL_IN,
@@ -52,6 +63,7 @@ def figures(
     """Give all figures of one run, by name, units in the names."""
     return (
         _of_requests(history, warm_up_s, objective_s)
+        | _of_passing(history, warm_up_s)
         | _of_replicas(history)
         | _of_costs(history, pools)
         | {"decisions": float(len(history.decisions)), "duration_s": history.end_s}
@@ -70,22 +82,39 @@ def waits(history: History, served: NDArray[np.integer[Any]]) -> Waits:
 def _of_requests(history: History, warm_up_s: float, objective_s: float | None) -> Figures:
     requests = history.requests
     counted = requests.arrival_s >= warm_up_s
-    statuses = Counter(requests.status[counted].tolist())
-    found = {"requests": float(np.count_nonzero(counted))}
-    found |= {name: float(statuses.get(status, 0)) for name, status in OUTCOMES.items()}
+    found = {"requests": float(np.count_nonzero(counted))} | _outcomes(requests, counted)
     served = np.flatnonzero(counted & (requests.status == SERVED))
     if len(served):
         split, latency = waits(history, served), requests.latency_s[served]
         found |= _spread("wait", split.cold_start + split.load) | _spread("latency", latency)
-        found |= {
-            "wait_cold_start_mean_s": float(split.cold_start.mean()),
-            "wait_load_mean_s": float(split.load.mean()),
-            "cold_start_probability": float(np.mean(split.cold_start > 0)),
-        }
+        found |= _spread("wait_cold_start", split.cold_start) | _spread("wait_load", split.load)
+        found["cold_start_probability"] = float(np.mean(split.cold_start > 0))
     if objective_s is not None and found["requests"]:
         good = np.count_nonzero(requests.latency_s[served] <= objective_s)
         found["slo_attainment"] = float(good / found["requests"])
     return found
+
+
+def _outcomes(requests: Requests, counted: NDArray[np.bool_]) -> Figures:
+    """Count how requests ended; two ways have one status, and differ in whether a replica was given the request."""
+    ends = Counter(zip(requests.status[counted].tolist(), (requests.replica[counted] >= 0).tolist(), strict=True))
+    found = {name: float(ends[status, True] + ends[status, False]) for name, status in OUTCOMES.items()}
+    return found | {
+        "queue_timeouts": float(ends[QUEUE_TIMEOUT, False]),
+        "request_timeouts": float(ends[REQUEST_TIMEOUT, True]),
+    }
+
+
+def _of_passing(history: History, warm_up_s: float) -> Figures:
+    """Tell of the requests that take no slot, where there are any."""
+    passing = history.passing
+    if passing is None or not len(passing):
+        return {}
+    counted = passing.arrival_s >= warm_up_s
+    served = counted & (passing.status == SERVED)
+    found = {"passing": float(np.count_nonzero(counted)), "passing_served": float(np.count_nonzero(served))}
+    waits_s = (passing.start_s - passing.arrival_s)[served]
+    return found | (_spread("passing_wait", waits_s) if len(waits_s) else {})
 
 
 def _spread(name: str, values: Floats) -> Figures:
@@ -105,8 +134,17 @@ def _of_replicas(history: History) -> Figures:
         "replicas_peak": float(asked.max()),
         "ready_mean": float((spent["busy"] + spent["idle"]).sum() / end_s) if end_s else 0.0,
         "cold_starts": float(np.count_nonzero(~np.isnan(cold))),
+        "start_failures": float(_died(history, ready=False)),
+        "replicas_died": float(_died(history, ready=True)),
         **{f"{state}_replica_s": float(seconds.sum()) for state, seconds in spent.items()},
     }
+
+
+def _died(history: History, *, ready: bool) -> int:
+    """Count the replicas that went without being sent away, after or before they became ready."""
+    replicas = history.replicas
+    lost = ~np.isnan(replicas.gone_s) & np.isnan(replicas.leaving_s)
+    return int(np.count_nonzero(lost & (np.isnan(replicas.ready_s) != ready)))
 
 
 def states(history: History) -> Mapping[str, Floats]:

@@ -8,11 +8,13 @@ from math import nan
 
 import numpy as np
 
+from algorithms.distributions import Uniform
 from autoscaler.ports import Fleet, Replica
 from simulations.history import Replicas
 from simulations.luck import Luck
 from simulations.setup import Pool
 
+CHANCE = Uniform(0.0, 1.0)
 STAGES = 100
 """More than any pool has: with it, number and stage of a pool become one number."""
 
@@ -29,6 +31,7 @@ class SimulatedReplica:
         "leaving_s",
         "name",
         "number",
+        "passing",
         "placed_s",
         "pool",
         "ready_s",
@@ -43,6 +46,8 @@ class SimulatedReplica:
         self.busy_s = self.draining_s = 0.0
         self.pool: int | None = None
         self.serving: set[int] = set()
+        self.passing: set[int] = set()
+        """Requests that take no slot."""
 
     @property
     def ready(self) -> bool:
@@ -59,15 +64,16 @@ class SimulatedReplica:
         """Whether it is no more."""
         return self.gone_s >= 0
 
-    def begin(self, request: int, now_s: float) -> None:
-        """Serve one more request."""
+    def begin(self, request: int, now_s: float, *, counts: bool = True) -> None:
+        """Serve one more request; only those that count make it busy."""
         self.book(now_s)
-        self.serving.add(request)
+        (self.serving if counts else self.passing).add(request)
 
     def end(self, request: int, now_s: float) -> None:
         """Serve one less."""
         self.book(now_s)
-        self.serving.remove(request)
+        self.serving.discard(request)
+        self.passing.discard(request)
 
     def book(self, now_s: float) -> None:
         """Account for the time up to now."""
@@ -130,9 +136,15 @@ class SimulatedFleet:
         number, pool = self._pool_of(replica)
         return float("inf") if pool.lifetime is None else self._luck.draw("lifetime", pool.lifetime, number)
 
-    def speed(self, replica: SimulatedReplica) -> float:
-        """Give what a replica's service times are divided by."""
-        return self._pool_of(replica)[1].speed
+    def fails_to_start(self, replica: SimulatedReplica) -> bool:
+        """Draw whether a replica dies instead of becoming ready."""
+        number, pool = self._pool_of(replica)
+        return pool.start_failure > 0 and self._luck.draw("start failure", CHANCE, number) < pool.start_failure
+
+    def service_s(self, replica: SimulatedReplica, asked_s: float) -> float:
+        """Give how long a replica works on a request that takes so long on a replica of speed 1."""
+        number, pool = self._pool_of(replica)
+        return (asked_s if pool.service is None else self._luck.draw("pool service", pool.service, number)) / pool.speed
 
     def _pool_of(self, replica: SimulatedReplica) -> tuple[int, Pool]:
         number = replica.pool or 0

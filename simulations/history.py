@@ -8,7 +8,8 @@ from simulations.setup import Floats, Integers
 
 SERVED = 200
 REFUSED = 503
-QUEUE_TIMEOUT = 504
+QUEUE_TIMEOUT = REQUEST_TIMEOUT = 504
+"""It waited too long in the queue, or its replica took too long."""
 REPLICA_DIED = 502
 HUNG_UP = 499
 """The client went away, from the queue or from the replica; nginx's number for it."""
@@ -81,3 +82,5 @@ class History:
     """Integral of the requests in flight over time, as the gateway kept it."""
     partial: bool = False
     """It was interrupted: what there is is right, and not all."""
+    passing: Requests | None = None
+    """The requests that take no slot, which are not among the others."""

@@ -11,7 +11,21 @@ from numpy.random import Generator, SeedSequence, default_rng
 from algorithms.distributions import Distribution
 from simulations.setup import Floats
 
-PURPOSES = ("arrivals", "service", "patience", "think", "cold start", "lifetime", "retry", "keep")
+PURPOSES = (
+    "arrivals",
+    "service",
+    "patience",
+    "think",
+    "cold start",
+    "lifetime",
+    "retry",
+    "keep",
+    "session",
+    "start failure",
+    "pool service",
+    "metric lag",
+)
+"""In this order for ever: a purpose's place is part of its seed."""
 CHUNK = 4096
 """Draws at a time: a single draw from numpy costs a hundred times its share of a chunk."""
 

@@ -1,13 +1,15 @@
 """From a scenario to what happened in it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import inf
+from typing import Any
 
 import numpy as np
 
 from autoscaler.deciding import decider
-from autoscaler.gateway.dispatch import Limits
+from autoscaler.gateway.dispatch import Kind, Limits
+from autoscaler.gateway.paths import PathRule, PathRules
 from autoscaler.loop import Service
 from autoscaler.policy import ScalingPolicy
 from autoscaler.ports import Record, Recorder
@@ -18,7 +20,7 @@ from simulations.history import History
 from simulations.immediate import immediate
 from simulations.luck import Luck
 from simulations.scenario import GpuPool, Scenario
-from simulations.setup import NotExactError, Pool, Setup, Source
+from simulations.setup import NO_TIME, Chunk, Floats, NotExactError, Pool, Setup, Source
 from simulations.workloads import source_of
 
 WORTH_COMPILING = 20_000
@@ -45,7 +47,9 @@ def run(
     """
     task = _Task(scenario, policy, setup_of(scenario, policy), replication, watch)
     history = _reference(task) if engine == "reference" else _quickest(task)
-    invariants.check(history, concurrency=task.setup.limits.concurrency)
+    # Who waits for its own replica may be overtaken.
+    fifo = not (task.setup.cookie_s and any(workload.sessions for workload in scenario.spec.workloads))
+    invariants.check(history, concurrency=task.setup.limits.concurrency, fifo=fifo)
     return history
 
 
@@ -85,22 +89,36 @@ class _Task:
 
 
 def _quickest(task: _Task) -> History:
-    if _is_small(task):
-        return _reference(task)
+    needed = _needs_reference(task)
+    if needed or _is_small(task):
+        return _reference(task, needed)
     from simulations import compiled, fifo  # noqa: PLC0415  # small runs do not wait for a compiler
 
     try:
         luck, records = task.luck(), list[Record]()
-        history = fifo.run(task.setup, task.source(luck).chunks(), task.service(), luck, task.recorder(records))
+        chunks = _in_time(task.source(luck).chunks(), task.setup)
+        history = fifo.run(task.setup, chunks, task.service(), luck, task.recorder(records))
     except NotExactError:
         try:
             luck, records = task.luck(), list[Record]()
             batch = task.source(luck).batch(task.setup.until_s)
+            if batch is not None:
+                _check_in_time(batch.service, task.setup)
             history = compiled.run(task.setup, batch, task.service(), luck, task.recorder(records))
         except NotExactError as error:
-            history = _reference(task)
-            return replace(history, engine=f"{history.engine} (the compiled one cannot: {error})")
+            return _reference(task, str(error))
     return replace(history, decisions=tuple(records))
+
+
+def _in_time(chunks: Iterator[Chunk] | None, setup: Setup) -> Iterator[Chunk] | None:
+    """Let chunks through as long as no replica takes longer for a request than it may."""
+    return None if chunks is None else (chunk for chunk in chunks if _check_in_time(chunk[1], setup))
+
+
+def _check_in_time(service: Floats, setup: Setup) -> bool:
+    if service.max(initial=0.0) > setup.request_timeout_s * min(pool.speed for pool in setup.pools):
+        raise NotExactError("a replica takes longer for a request than it may")
+    return True
 
 
 def _is_small(task: _Task) -> bool:
@@ -117,10 +135,27 @@ def _is_small(task: _Task) -> bool:
     return known < WORTH_COMPILING
 
 
-def _reference(task: _Task) -> History:
+def _needs_reference(task: _Task) -> str:
+    """Say why the compiled engines would not be exact, as far as scenario and policy tell; empty where they do not."""
+    workloads, setup = task.scenario.spec.workloads, task.setup
+    rules = PathRules(setup.rules)
+    found = [rules.find(workload.path) for workload in workloads if workload.path]
+    reasons = {
+        "some requests take no slot": any(rule.kind is Kind.PASS for rule in found),
+        "some paths have a timeout of their own": any(rule.request_timeout_s is not None for rule in found),
+        "clients are brought back by cookies": bool(setup.cookie_s and any(each.sessions for each in workloads)),
+        "replicas break off what nobody waits for": setup.breaks_off and any(each.timeout for each in workloads),
+        "replicas fail to start": any(pool.start_failure for pool in setup.pools),
+        "a pool has service times of its own": any(pool.service is not None for pool in setup.pools),
+    }
+    return "; ".join(reason for reason, holds in reasons.items() if holds)
+
+
+def _reference(task: _Task, needed: str = "") -> History:
     luck, records = task.luck(), list[Record]()
     engine = Engine(task.setup, task.source(luck), task.service(), luck, task.recorder(records))
-    return replace(engine.run(), decisions=tuple(records))
+    history = replace(engine.run(), decisions=tuple(records))
+    return replace(history, engine=f"{history.engine} (the compiled one cannot: {needed})") if needed else history
 
 
 def setup_of(scenario: Scenario, policy: ScalingPolicy) -> Setup:
@@ -140,16 +175,35 @@ def setup_of(scenario: Scenario, policy: ScalingPolicy) -> Setup:
         line_s=stream.coalesce if stream else inf,
         wakes=stream is not None and stream.wake_ups,
         scrape_s=prometheus.scrape_interval if prometheus else inf,
-        metric_lag_s=prometheus.lag if prometheus else 0.0,
+        metric_lag=prometheus.lag if prometheus else NO_TIME,
         until_s=spec.run.duration or inf,
+        **_at_the_gateway(policy),
     )
+
+
+def _at_the_gateway(policy: ScalingPolicy) -> dict[str, Any]:
+    """Give what else the gateway does for a service, as it is told by `app`."""
+    traffic = policy.spec.traffic or NO_TRAFFIC
+    return {
+        "rules": tuple(
+            PathRule(rule.match, Kind(rule.class_), rule.wake, rule.max_per_pod, rule.request_timeout)
+            for rule in traffic.paths
+        ),
+        "cookie_s": traffic.affinity.cookie.timeout if traffic.affinity else 0.0,
+        "request_timeout_s": traffic.request_timeout,
+        "breaks_off": traffic.on_abort != "WaitUpstream",
+    }
 
 
 def limits_of(policy: ScalingPolicy) -> Limits:
     """Give the gateway's limits of a service."""
-    queue = (policy.spec.traffic or NO_TRAFFIC).queue
+    traffic = policy.spec.traffic or NO_TRAFFIC
+    spills = traffic.affinity is not None and traffic.affinity.when_busy == "Spill"
     return Limits(
-        concurrency=policy.spec.container_concurrency, queue_length=queue.max_length, queue_timeout_s=queue.timeout
+        concurrency=policy.spec.container_concurrency,
+        queue_length=traffic.queue.max_length,
+        queue_timeout_s=traffic.queue.timeout,
+        spill_after_s=traffic.affinity.spill_after if traffic.affinity and spills else inf,
     )
 
 
@@ -162,4 +216,6 @@ def _pool(pool: GpuPool) -> Pool:
         price_per_hour=pool.price_per_hour,
         stock=inf if pool.stock is None else pool.stock,
         lifetime=pool.lifetime,
+        start_failure=pool.start_failure,
+        service=pool.service_time,
     )

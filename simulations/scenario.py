@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from algorithms.distributions import Constant
 from autoscaler.documents import Document, DocumentError, KeyPath, dotted, read_file
-from autoscaler.fields import Duration, Model, exactly_one, lasting
+from autoscaler.fields import Duration, Model, Percent, between, exactly_one, lasting
 from autoscaler.policy import Metadata, ScalingPolicy
 from autoscaler.validation import validated
 from simulations.demand import Dist, RateCurve, Trace, Workload
@@ -35,8 +35,18 @@ class GpuPool(Model):
     price_per_hour: Annotated[float, Field(ge=0)] = 0.0
     stock: Annotated[int, Field(ge=0)] | None = None
     """Replicas that fit at a time; without it, any number."""
+    service_time: Dist | None = None
+    """In place of the workloads' `serviceTime`, and of a trace's; then without `speed`."""
     lifetime: Dist | None = None
     """How long a ready replica lives until it dies, with what it serves; for ever when left out."""
+    start_failure: Annotated[Percent, between("0%", "99%")] = 0.0
+    """Replicas that die at the end of their cold start; another one takes the place of each."""
+
+    @model_validator(mode="after")
+    def _has_one_speed(self) -> Self:
+        if self.service_time is not None and self.speed != 1:
+            raise ValueError("speed: is not for a pool with a serviceTime of its own")
+        return self
 
 
 class SimulatedFleetSpec(Model):
@@ -46,6 +56,13 @@ class SimulatedFleetSpec(Model):
     """Ready from the beginning."""
     pools: Annotated[tuple[GpuPool, ...], Field(min_length=1)]
     """In order of preference: the next is taken where one is out of stock."""
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [pool.name for pool in self.pools]
+        if len(set(names)) < len(names):
+            raise ValueError(f"pools: must have names that differ, has {', '.join(names)}")
+        return self
 
 
 class Stream(Model):
@@ -61,8 +78,8 @@ class SimulatedPrometheus(Model):
     """Prometheus' count, on which ticks then decide."""
 
     scrape_interval: Annotated[Duration, lasting("100ms", "1h")] = 1.0
-    lag: Annotated[Duration, lasting("0s", "1h")] = 0.0
-    """Until a query finds what was scraped."""
+    lag: Dist = Constant(0.0)
+    """Until a query finds what was scraped, drawn for each scrape."""
 
 
 class Watching(Model):

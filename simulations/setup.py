@@ -8,10 +8,12 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.distributions import Distribution
+from algorithms.distributions import Constant, Distribution
 from autoscaler.gateway.dispatch import Limits
+from autoscaler.gateway.paths import PathRule
 
 NEVER_S = math.inf
+NO_TIME = Constant(0.0)
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Chunk = tuple[Floats, Floats]
@@ -44,6 +46,10 @@ class Arrival(NamedTuple):
     source: int = 0
     """Which of several sources it is from."""
     attempt: int = 1
+    path: str = ""
+    """What it asks for; empty for what takes a slot in any case."""
+    session: int = -1
+    """Which of several clients that keep the gateway's cookie it is from."""
 
 
 class Batch(NamedTuple):
@@ -97,6 +103,10 @@ class Pool:
     """Replicas that fit at a time."""
     lifetime: Distribution | None = None
     """How long a replica that became ready lives until it dies; None is for ever."""
+    start_failure: float = 0.0
+    """Probability that a replica dies at the moment in which it would have become ready."""
+    service: Distribution | None = None
+    """How long a replica works on a request, in place of what the request says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +134,16 @@ class Setup:
     """Replicas follow the requests in flight at every arrival and departure, without any delay or other rule."""
     scrape_s: float = NEVER_S
     """Distance of Prometheus' scrapes; infinite is no Prometheus: ticks then decide on the stream."""
-    metric_lag_s: float = 0.0
+    metric_lag: Distribution = NO_TIME
     """How long a scraped value takes until a query finds it."""
+    rules: tuple[PathRule, ...] = ()
+    """Which paths take a slot; all, where there are none."""
+    cookie_s: float = 0.0
+    """How long the gateway's cookie brings a client back to its replica; 0 is no cookie."""
+    request_timeout_s: float = NEVER_S
+    """How long a replica may take for a request of a path that has no such time of its own."""
+    breaks_off: bool = False
+    """Whether a replica stops working on a request whose client has gone."""
     until_s: float = NEVER_S
     """The run ends here, whatever is under way."""
     settle_s: float = 3600.0

@@ -3,6 +3,7 @@
 The libraries are loaded when they are first needed.
 """
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,11 +119,17 @@ def write(table: "pa.Table", path: Path) -> None:
 
         csv.write_csv(table, path)
     elif path.suffix == ".jsonl":
-        table.to_pandas().to_json(path, orient="records", lines=True, double_precision=15)
+        rows = ({name: _known(value) for name, value in row.items()} for row in table.to_pylist())
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
     else:
         from pyarrow import parquet  # noqa: PLC0415
 
         parquet.write_table(table, path)
+
+
+def _known(value: Any) -> Any:
+    """Give None for NaN, which JSON does not know."""
+    return None if value != value else value  # noqa: PLR0124
 
 
 def figure(history: History) -> "Figure":

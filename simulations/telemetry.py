@@ -3,7 +3,8 @@
 Rules, as in the live system:
 1. The first change after a pause is told at once; those within a short while of a line share the next one. Between
    lines a count is taken to stay what it was.
-2. A line with a queue that grew, or with requests where there were none, cannot wait for the next tick.
+2. A line with a queue that grew, with requests where there were none, or with the first uncounted one that waits for a
+   replica, cannot wait for the next tick.
 3. A query finds the newest sample that is old enough to have arrived.
 """
 
@@ -13,6 +14,7 @@ from typing import NamedTuple
 from autoscaler.gateway.dispatch import Dispatcher
 from autoscaler.looks import NOTHING_HEARD, Live
 from autoscaler.ports import Reading
+from simulations.luck import Luck
 from simulations.setup import Setup
 
 NO_SAMPLE = "Prometheus has no sample yet"
@@ -23,6 +25,10 @@ class _Line(NamedTuple):
     queued: int
     inflight: int
     seconds_total: float
+    held: int = 0
+    """Uncounted requests that wait for a replica."""
+    passed: int = 0
+    """All of these that ever came."""
 
     def seconds_at(self, now_s: float) -> float:
         return self.seconds_total + self.inflight * (now_s - self.t_s)
@@ -36,6 +42,7 @@ class Lines:
         self._dispatcher = dispatcher
         self._line = _Line(-setup.line_s if setup.line_s < inf else 0.0, 0, 0, 0.0)
         self._looked_seconds = 0.0
+        self._looked_passed = 0
 
     def due_s(self, now_s: float) -> float:
         """Give when a change that happens now is told (rule 1)."""
@@ -44,10 +51,13 @@ class Lines:
     def tell(self, now_s: float) -> bool:
         """Tell the state; whether it cannot wait (rule 2)."""
         before = self._line
-        queued, running = self._dispatcher.queued, self._dispatcher.running
-        line = self._line = _Line(now_s, queued, queued + running, self._dispatcher.seconds_total(now_s))
+        gateway = self._dispatcher
+        queued, seconds = gateway.queued, gateway.seconds_total(now_s)
+        line = _Line(now_s, queued, queued + gateway.running, seconds, gateway.holding_pass, gateway.passed_total)
+        self._line = line
         self._looked_seconds = min(self._looked_seconds, line.seconds_total)
-        return line.queued > before.queued or before.inflight == 0 < line.inflight
+        first = before.inflight == 0 < line.inflight or before.held == 0 < line.held
+        return first or line.queued > before.queued
 
     def live(self, since_s: float, now_s: float) -> Live:
         """Give what the lines say, with the mean since the last look."""
@@ -56,26 +66,29 @@ class Lines:
         seconds = self._line.seconds_at(now_s)
         mean = (seconds - self._looked_seconds) / (now_s - since_s) if now_s > since_s else None
         self._looked_seconds = seconds
-        return Live(latest=self._line.inflight, mean=mean)
+        passed, self._looked_passed = self._line.passed - self._looked_passed, self._line.passed
+        return Live(latest=self._line.inflight, mean=mean, passing=passed + self._line.held)
 
 
 class Samples:
     """What Prometheus has scraped."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, luck: Luck) -> None:
         self._setup = setup
-        self._samples: list[Reading] = []
+        self._luck = luck
+        self._samples: list[tuple[float, Reading]] = []
 
     def take(self, inflight: float, now_s: float) -> None:
         """Scrape the gauge."""
-        self._samples.append(Reading(inflight, now_s, series=1))
+        found_s = now_s + self._luck.draw("metric lag", self._setup.metric_lag)
+        self._samples.append((found_s, Reading(inflight, now_s, series=1)))
 
     def newest(self, now_s: float) -> Reading | None:
         """Give what a query finds (rule 3); None without Prometheus."""
         if self._setup.scrape_s == inf:
             return None
-        samples, seen_s = self._samples, now_s - self._setup.metric_lag_s
-        while len(samples) > 1 and samples[1].sampled_s <= seen_s:
-            del samples[0]
-        found = samples and samples[0].sampled_s <= seen_s
-        return samples[0] if found else Reading(None, now_s, problem=NO_SAMPLE)
+        found = [place for place, (found_s, _) in enumerate(self._samples) if found_s <= now_s]
+        if not found:
+            return Reading(None, now_s, problem=NO_SAMPLE)
+        del self._samples[: found[-1]]
+        return self._samples[0][1]

@@ -16,6 +16,8 @@ from simulations.history import SERVED
 from simulations.luck import CHUNK, Luck
 from simulations.setup import Arrival, Batch, Chunk, Floats, Source
 
+EVEN = Uniform(0.0, 1.0)
+
 
 class Retrying:
     """What clients do about failures."""
@@ -51,6 +53,7 @@ class Closed:
         self._think = _taken(luck.chunks("think", loop.think_time, number), total)
         self._patience = _taken(_patience(workload, luck, number), total)
         self._retries = Retrying(workload, luck, number)
+        self._path, self._keep_cookies = workload.path or "", workload.sessions is not None
         self._sent = [0] * loop.clients
         self._thought = 0
 
@@ -72,7 +75,8 @@ class Closed:
         number = self._sent[client] * self._clients + client
         self._sent[client] += 1
         service_s, patience_s = float(self._service[number]), float(self._patience[number])
-        return Arrival(t_s, service_s, patience_s, self._timeout_s, client)
+        session = client if self._keep_cookies else -1
+        return Arrival(t_s, service_s, patience_s, self._timeout_s, client, path=self._path, session=session)
 
     def batch(self, until_s: float) -> Batch | None:  # noqa: ARG002  # when they come is not known before
         """Give all of it at once; None where clients try again."""
@@ -97,11 +101,17 @@ class Open:
         self._timeout_s = workload.timeout or inf
         self._waits = workload.patience is None and workload.timeout is None
         self._retries = Retrying(workload, luck, number)
+        self._path, self._sessions = workload.path or "", workload.sessions or 0
+        self._chosen = luck.draws("session", EVEN, number) if workload.sessions else repeat(-1.0)
 
     def arrivals(self) -> Iterator[Arrival]:
         """Give them in order."""
         for times, service, patience in self._chunks():
-            yield from map(Arrival, times.tolist(), service.tolist(), patience.tolist(), repeat(self._timeout_s))
+            yield from map(self._arrival, times.tolist(), service.tolist(), patience.tolist())
+
+    def _arrival(self, t_s: float, service_s: float, patience_s: float) -> Arrival:
+        session = int(next(self._chosen) * self._sessions) if self._sessions else -1
+        return Arrival(t_s, service_s, patience_s, self._timeout_s, path=self._path, session=session)
 
     def _chunks(self) -> Iterator[tuple[Floats, Floats, Floats]]:
         for times, service, patience in zip(self._times, self._service, self._patience, strict=False):

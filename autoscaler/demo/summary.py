@@ -70,7 +70,7 @@ def _overview(result: Result, latencies_s: Sequence[float]) -> str:
         f"  Slowest:\t{_seconds(slowest_s)} secs\n"
         f"  Fastest:\t{_seconds(fastest_s)} secs\n"
         f"  Average:\t{_seconds(_mean(latencies_s))} secs\n"
-        f"  Requests/sec:\t{_seconds(number / result.total_s)}\n"
+        f"  Requests/sec:\t{_seconds(number / result.total_s if result.total_s else 0.0)}\n"
         "  "
     )
     size = sum(answer.size for answer in result.answers)

@@ -89,7 +89,7 @@ SETUPS = st.fixed_dictionaries(
         "line_s": st.sampled_from([0.0, 0.02, 0.25, 1.0, inf]),
         "wakes": st.booleans(),
         "scrape_s": st.sampled_from([inf, inf, 0.5, 1.0]),
-        "metric_lag_s": st.sampled_from([0.0, 0.5, 1.5]),
+        "metric_lag": st.sampled_from([Constant(0.0), Constant(0.5), Constant(1.5), Uniform(0.0, 3.0)]),
         "until_s": st.sampled_from([inf, 5.0, 20.0]),
     }
 )

@@ -138,14 +138,14 @@ def test_a_look_has_the_exact_mean_since_the_look_before_it(simulate):
 
 def test_with_prometheus_a_tick_decides_on_what_was_scraped_and_found_by_then(simulate):
     history = simulate(
-        (2.5, 10.0), initial=1, script=((0.0, 1),), scrape_s=1.0, metric_lag_s=1.5, line_s=inf, until_s=8.0
+        (2.5, 10.0), initial=1, script=((0.0, 1),), scrape_s=1.0, metric_lag=Constant(1.5), line_s=inf, until_s=8.0
     )
     values = [(record.look.now_s, record.look.inflight) for record in history.decisions]
     assert values[1:] == [(2.0, 0.0), (4.0, 0.0), (6.0, 1.0), (8.0, 1.0)]
 
 
 def test_before_the_first_sample_has_arrived_the_count_is_unknown_and_not_zero(simulate):
-    history = simulate((0.0, 1.0), script=((0.0, 1),), scrape_s=1.0, metric_lag_s=3.0, line_s=inf)
+    history = simulate((0.0, 1.0), script=((0.0, 1),), scrape_s=1.0, metric_lag=Constant(3.0), line_s=inf)
     assert history.decisions[1].look.inflight is None
     assert "no sample yet" in history.decisions[1].look.problem
 

@@ -1,7 +1,9 @@
 """`autoscaler simulate`: what it prints, what it refuses, with which exit status."""
 
 import argparse
+import io
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from autoscaler.demo import plan
-from simulations import command
+from simulations import command, study
 from simulations.scenario import read_scenario
 
 DEMO = Path(command.__file__).parent / "demo.yaml"
@@ -78,3 +80,125 @@ def test_help_imports_nothing_heavy():
     code = f"import sys, simulations.command; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+LONG = """apiVersion: inflight.dev/v1alpha1
+kind: Scenario
+metadata: {name: long}
+spec:
+  workloads: [{poisson: {rate: 0.5}, serviceTime: 8s}]
+  fleet: {pools: [{name: gpu, coldStart: {load: 30s}}]}
+  policies: [{file: POLICY}]
+  run: {duration: 20000h}
+"""
+
+
+@pytest.fixture
+def run_long(tmp_path, monkeypatch):
+    def run(duration, when, *words):
+        (tmp_path / "s.yaml").write_text(LONG.replace("POLICY", str(POLICY)).replace("20000h", duration))
+        monkeypatch.setattr(command, "Bar", lambda _: interrupting(when))
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+        return simulate(tmp_path / "s.yaml", *words)
+
+    return run
+
+
+def interrupting(when):
+    """Press Ctrl-C when more runs than that are done, a part of one included."""
+
+    def progress(done, _total):
+        if done > when:
+            signal.raise_signal(signal.SIGINT)
+
+    return progress
+
+
+@pytest.mark.parametrize(
+    ("workers", "when", "told"),
+    [
+        (1, 0.001, ("this is the run of knative-sd-demo up to ", "Figures of one run")),
+        (1, 2.0, ("these are the runs that were done: 2 of 4 of knative-sd-demo", "Figures of 2 runs")),
+        (2, 0.5, ("these are the runs that were done: 1 of 4 of knative-sd-demo", "Figures of one run")),
+    ],
+)
+def test_ctrl_c_gives_what_there_is_and_says_so(run_long, capsys, workers, when, told):
+    assert (
+        run_long(
+            "200h" if when < 0.1 else "10m", when, "--engine", "reference", "--replications", 4, "--workers", workers
+        )
+        == 130
+    )
+    (said, printed), shown = told, capsys.readouterr()
+    assert f"interrupted: {said}" in shown.err
+    assert printed in shown.out
+
+
+def test_ctrl_c_before_anything_is_done_says_that_there_is_nothing(tmp_path, capsys, monkeypatch):
+    def interrupted(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study, "run", interrupted)
+    assert simulate("demo") == 130
+    assert "nothing has been simulated to its end" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--replications", "0"], "must be a whole number of at least 1"),
+        (["--seed", "-1"], "must be a whole number of at least 0"),
+        (["--records", "out.xlsx"], "must end in .parquet, .csv, .jsonl"),
+        (["--json", "nowhere/out.json"], "must be a file in a folder that exists"),
+    ],
+)
+def test_an_option_that_is_not_right_is_refused_before_anything_is_simulated(capsys, words, said):
+    with pytest.raises(SystemExit) as refused:
+        simulate("demo", *words)
+    assert refused.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_two_policies_of_one_service_are_compared_in_one_command(capsys, tmp_path):
+    (tmp_path / "one.yaml").write_text(POLICY.read_text())
+    (tmp_path / "lean.yaml").write_text(POLICY.read_text().replace("maxReplicas: 10", "maxReplicas: 2"))
+    out = tmp_path / "out.json"
+    code = simulate("demo", "--policy", tmp_path / "one.yaml", "--policy", tmp_path / "lean.yaml", "--json", out)
+    printed = capsys.readouterr().out
+    assert code == 1, "the lean one does not reach the peak that the demo expects"
+    assert "lean: the peak was 2 replicas, not 5" in printed
+    assert "2 policies on the same luck" in printed
+    assert [each["name"] for each in json.loads(out.read_text())] == ["one", "lean"]
+
+
+def test_requests_and_ticks_are_written_as_tables(tmp_path, capsys):
+    simulate(
+        "demo", "--records", tmp_path / "r.csv", "--ticks", tmp_path / "t.jsonl", "--decisions", tmp_path / "d.jsonl"
+    )
+    head, *rows = (tmp_path / "r.csv").read_text().splitlines()
+    assert len(rows) == 50
+    assert '"wait_cold_start_s","wait_load_s"' in head
+    ticks = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text().splitlines()]
+    decisions = [json.loads(line) for line in (tmp_path / "d.jsonl").read_text().splitlines()]
+    assert [tick["desired"] for tick in ticks] == [decision["desired"] for decision in decisions]
+    first = next(tick for tick in ticks if tick["desired"])
+    assert (first["now_s"], first["queued"], first["running"], first["ready"]) == (1.0, 5, 0, 0)
+
+
+def test_the_bar_grows_with_the_runs_and_within_one():
+    shown = io.StringIO()
+    bar = command.Bar(shown)
+    for done in (0.0, 0.5, 0.501, 1.0, 2.0):
+        bar(done, 2)
+    assert shown.getvalue().count("\r") == 4
+    assert shown.getvalue().endswith("100 %, 2 of 2 runs\n")
+
+
+def test_a_long_run_tells_how_far_it_is(tmp_path):
+    (tmp_path / "s.yaml").write_text(LONG.replace("POLICY", str(POLICY)).replace("20000h", "10m"))
+    told = []
+    study.simulate(tmp_path / "s.yaml", progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (1, 1)
+    assert all(0 <= done <= 1 for done, _ in told)
+    assert any(0.45 < done < 0.55 for done, _ in told)
+    assert told == sorted(told)

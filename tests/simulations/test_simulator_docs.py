@@ -44,36 +44,45 @@ def models_in(annotation):
     return [model for inner in get_args(annotation) for model in models_in(inner)]
 
 
-def keys_of(model):
-    """Give every key that may stand somewhere below a model."""
-    keys = set()
+def keys_of(model, above=""):
+    """Give every key that may stand somewhere below a model, with those above it."""
     for name, field in model.model_fields.items():
-        keys.add(field.alias or name)
+        key = f"{above}.{field.alias or name}"
+        yield key
         for inner in models_in(field.annotation):
-            keys |= keys_of(inner) if inner not in ELSEWHERE else set()
-    return keys
+            if inner not in ELSEWHERE:
+                yield from keys_of(inner, key)
 
 
-def keys_in(value):
-    """Give every key that stands somewhere in a document."""
+def keys_in(value, above=""):
+    """Give every key that stands somewhere in a document, with those above it."""
     if isinstance(value, list):
-        return {key for item in value for key in keys_in(item)}
-    if isinstance(value, dict):
-        return set(value) | {key for item in value.values() for key in keys_in(item)}
-    return set()
+        for item in value:
+            yield from keys_in(item, above)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield f"{above}.{key}"
+            yield from keys_in(item, f"{above}.{key}")
 
 
 def test_the_examples_have_every_key_there_is():
     shown = {key for example in EXAMPLES for key in keys_in(yaml.safe_load(example))}
-    assert keys_of(Scenario) - shown == set()
+    assert set(keys_of(Scenario)) - shown == set()
+
+
+def test_every_command_line_option_is_explained():
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    options = [option for action in parser._actions for option in action.option_strings if option.startswith("--")]
+    assert [option for option in options if option not in TEXT and option != "--help"] == []
 
 
 def test_every_figure_is_explained(simulate):
     history = simulate((0.0, 5.0), (1.0, 2.0), script=((0.0, 1), (60.0, 0)))
     explained = TEXT.split("| figure | meaning |")[1]
     for name in figures(history, (), objective_s=10.0):
-        known = name in explained or re.match(r"(wait|latency)_(mean|p\d+)_s$", name)
-        assert known or name in {"requests", "cold_starts", "decisions", "duration_s"}, name
+        known = name in explained or re.match(r"(wait|latency|wait_cold_start|wait_load)_(mean|p\d+)_s$", name)
+        assert known or name in {"requests", "decisions", "duration_s"}, name
 
 
 def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
