@@ -13,6 +13,7 @@ from autoscaler.gateway.paths import PathRule
 from autoscaler.loop import Service
 from autoscaler.policy import ScalingPolicy
 from autoscaler.ports import Clock, Query, Recorder, ScaleTarget, ServiceName
+from autoscaler.recorders import DecisionLog
 from autoscaler.roster import query
 from autoscaler.run import Controller, WakeUps
 from autoscaler.sources.prometheus import PrometheusSource
@@ -80,6 +81,7 @@ async def controller(
     prometheus: str | None,
     tick_s: float,
     recorders: Sequence[Recorder],
+    log: DecisionLog | None = None,
 ) -> AsyncIterator[Controller]:
     """Build a controller that listens to gateways while the block runs; whoever enters it runs it.
 
@@ -91,7 +93,13 @@ async def controller(
         prometheus: address of the default server; None is none.
         tick_s: distance of the ticks.
         recorders: are given every decision.
+        log: is given every decision too, and before them the policies.
     """
+    followed = services(policies)
+    if log is not None:
+        for policy in policies:
+            knows = followed[policy.service].decider.export
+            log.begin(policy.service, policy.model_dump(mode="json", exclude_unset=True), knows)
     wake_ups = WakeUps()
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
@@ -99,7 +107,7 @@ async def controller(
     ):
         streams.set_gateways(gateways)
         yield Controller(
-            services(policies),
+            followed,
             clock=clock,
             target=target,
             tick_s=tick_s,
@@ -107,5 +115,5 @@ async def controller(
             queries=queries(policies, prometheus),
             streams=streams,
             wake_ups=wake_ups,
-            recorders=recorders,
+            recorders=[*recorders, log] if log else recorders,
         )

@@ -187,8 +187,6 @@ def _told(scenario: "Scenario", result: "Result") -> list[str]:
 
 
 def _write(arguments: argparse.Namespace, scenario: "Scenario", results: "list[Result]") -> None:
-    from autoscaler.records import to_json  # noqa: PLC0415  # as above
-
     if arguments.json:
         arguments.json.write_text(json.dumps([_json(scenario, result) for result in results]), encoding="utf-8")
     if results and (arguments.records or arguments.ticks):
@@ -199,8 +197,20 @@ def _write(arguments: argparse.Namespace, scenario: "Scenario", results: "list[R
         if arguments.ticks:
             tables.write(tables.decisions_arrow(results[0].history), arguments.ticks)
     if arguments.decisions and results:
-        lines = (json.dumps(to_json(record), separators=(",", ":")) for record in results[0].history.decisions)
-        arguments.decisions.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        with arguments.decisions.open("w", encoding="utf-8") as file:
+            _log(results[0], file)
+
+
+def _log(result: "Result", to: TextIO) -> None:
+    """Write a run's decisions as the live controller would have."""
+    from autoscaler.deciding import decider  # noqa: PLC0415  # as above
+    from autoscaler.recorders import DecisionLog  # noqa: PLC0415
+
+    log, policy = DecisionLog(to), result.policy
+    if not result.scenario.spec.controller.immediate:
+        log.begin(policy.service, policy.model_dump(mode="json", exclude_unset=True), decider(policy).export)
+    for record in result.history.decisions:
+        log(record)
 
 
 def _json(scenario: "Scenario", result: "Result") -> dict[str, Any]:

@@ -80,7 +80,8 @@ async def staged(plan: Plan, folder: Path, port: int) -> AsyncIterator[Stage]:
                 gateways=[metrics],
                 prometheus=server,
                 tick_s=plan.tick_s,
-                recorders=[log_changes, latest, DecisionLog(log), witness.record],
+                recorders=[log_changes, latest, witness.record],
+                log=DecisionLog(log),
             )
         )
         await stack.enter_async_context(beside(control.run()))

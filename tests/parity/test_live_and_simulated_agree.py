@@ -9,26 +9,32 @@ import asyncio
 import json
 from dataclasses import replace
 from functools import partial
+from io import StringIO
 from math import inf
 from pathlib import Path
 
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from autoscaler.clock import SystemClock
 from autoscaler.deciding import decider
 from autoscaler.gateway.dispatch import Dispatcher, Granted, Held
+from autoscaler.gateway.paths import EVERYTHING_COUNTS
 from autoscaler.looks import Live
 from autoscaler.loop import Service
+from autoscaler.policy import ScalingPolicy
 from autoscaler.ports import Outcome, Query, Reading
+from autoscaler.recorders import DecisionLog
+from autoscaler.replay import Replay
 from autoscaler.run import Controller, WakeUps
 from autoscaler.sources.tally import Tally
 from simulations import command
-from simulations.candidates import candidates_of
-from simulations.engine import ARRIVES, ENDS, TELLS, Engine, Request
+from simulations.engine import ARRIVES, ENDS, TELLS, Engine
 from simulations.fleet import SimulatedFleet
 from simulations.history import HUNG_UP, REFUSED, SERVED
 from simulations.luck import Luck
+from simulations.request import Request
 from simulations.run import setup_of
 from simulations.scenario import read_scenario
 from simulations.workloads import source_of
@@ -51,6 +57,10 @@ class LiveWorld:
         self.tally.connected(GATEWAY)
         self.told_s, self.line_due = -inf, False
         self.scraped = ("", 0.0)
+        for _ in range(setup.initial):
+            self.fleet.add(0.0)
+        for replica in list(self.fleet.placed(0.0)):
+            self.become_ready(replica)
         self.tell()
 
     def at(self, when_s, priority, call, *arguments):
@@ -76,7 +86,7 @@ class LiveWorld:
             self.at(arrival.t_s, ARRIVES, self.arrive, arrival)
 
     def arrive(self, arrival):
-        request = Request(len(self.requests), arrival)
+        request = Request(len(self.requests), arrival, EVERYTHING_COUNTS)
         self.requests.append(request)
         match self.dispatcher.arrive(request.number, self.clock.now()):
             case Granted(name):
@@ -103,6 +113,7 @@ class LiveWorld:
         request.replica.end(request.number, now_s)
         self.begin_all(self.dispatcher.finish(request.number, now_s))
         self.answer(request, SERVED)
+        self.let_go(request.replica)
         self.changed()
 
     def answer(self, request, status):
@@ -169,13 +180,16 @@ class LiveWorld:
         for name in order.leaving:
             self.fleet.leave(self.fleet[name], now_s)
             self.begin_all(self.dispatcher.drain_backend(name, now_s))
-            assert not self.fleet[name].serving, "only idle replicas leave in these scenarios"
-            self.fleet.remove(self.fleet[name], now_s)
+            self.let_go(self.fleet[name])
         for _ in range(self.asked - len(self.fleet.staying)):
             self.fleet.add(now_s)
         for replica in self.fleet.placed(now_s):
             self.at(now_s + self.fleet.cold_start_s(replica), ENDS, self.become_ready, replica)
         return [Outcome(order.service)]
+
+    def let_go(self, replica):
+        if replica.leaving and not replica.serving:
+            self.fleet.remove(replica, self.clock.now())
 
     def become_ready(self, replica):
         if not replica.gone:
@@ -212,26 +226,74 @@ async def lived(setup, policy, source, luck, until_s):
     return records
 
 
-@pytest.fixture
-def demo():
+ALGORITHMS = {
+    "concurrency": {},
+    "kpa": {"window": "20s"},
+    "hpa": {},
+    "keda": {"cooldownPeriod": "60s"},
+    "mpa": {},
+}
+STARTS = {"cold": 0, "warm": 3}
+SCRAPES = {"stream alone": inf, "Prometheus and stream": 0.77}
+
+
+def demo(algorithm, **changes):
+    """Give the demo's scenario, and its policy with another algorithm."""
     scenario = read_scenario(DEMO)
-    (candidate,) = candidates_of(scenario)
-    return scenario, candidate.policy
+    (choice,) = scenario.spec.policies
+    document = yaml.safe_load(Path(choice.file).read_text())
+    document["spec"] |= {"algorithm": {algorithm: ALGORITHMS[algorithm]}} | changes
+    return scenario, ScalingPolicy.model_validate(document)
 
 
-@pytest.mark.parametrize("scrape_s", [inf, 0.77], ids=["stream alone", "Prometheus and stream"])
-@pytest.mark.parametrize("seed", [1, 2, 3])
-async def test_the_live_controller_and_the_simulator_write_the_same_decision_log(demo, seed, scrape_s):
-    scenario, policy = demo
-    setup = replace(setup_of(scenario, policy), scrape_s=scrape_s)
+async def both(scenario, policy, seed, **changes):
+    """Give the decision logs of the live controller and of the simulator."""
+    setup = replace(setup_of(scenario, policy), **changes)
     of = partial(source_of, scenario.spec.workloads)
     simulated = Engine(setup, of(Luck(seed)), Service(decider(policy)), Luck(seed)).run().decisions
     live = await lived(setup, policy, of(Luck(seed)), Luck(seed), simulated[-1].look.now_s + 1.0)
-    assert max(record.decision.desired for record in simulated) == 5
-    assert simulated[-1].decision.desired == 0
+    return live, simulated
+
+
+def assert_same(live, simulated):
     assert len(live) == len(simulated)
     for ours, theirs in zip(live, simulated, strict=True):
         assert rounded(ours) == rounded(theirs)
+
+
+@pytest.mark.parametrize("scrape_s", SCRAPES.values(), ids=SCRAPES)
+@pytest.mark.parametrize("initial", STARTS.values(), ids=STARTS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+async def test_the_live_controller_and_the_simulator_write_the_same_decision_log(algorithm, initial, scrape_s):
+    scenario, policy = demo(algorithm)
+    least = 1 if algorithm == "hpa" else 0  # the HPA neither leaves zero nor goes there
+    live, simulated = await both(scenario, policy, seed=1, scrape_s=scrape_s, initial=max(initial, least))
+    assert_same(live, simulated)
+    desired = [record.decision.desired for record in simulated]
+    assert max(desired) == 5
+    assert desired[-1] == least
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+async def test_they_do_whatever_the_luck(seed):
+    assert_same(*await both(*demo("concurrency"), seed=seed, scrape_s=0.77))
+
+
+async def test_they_do_where_busy_replicas_have_to_leave():
+    scenario, policy = demo("mpa", scaleDown={"delay": "0s", "toZeroDelay": "0s"})
+    live, simulated = await both(scenario, policy, seed=4)
+    assert_same(live, simulated)
+
+
+async def test_the_log_of_a_run_replays_to_the_same_decisions():
+    scenario, policy = demo("concurrency")
+    live, _ = await both(scenario, policy, seed=1, scrape_s=0.77)
+    log = DecisionLog(file := StringIO())
+    log.begin(policy.service, policy.model_dump(mode="json", exclude_unset=True), decider(policy).export)
+    for record in live:
+        log(record)
+    replayed = list(Replay().lines(map(json.loads, file.getvalue().splitlines())))
+    assert [each.decision for each in replayed] == [record.decision for record in live]
 
 
 def rounded(record):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from autoscaler.demo import plan
+from autoscaler.replay import Replay
 from simulations import command, study
 from simulations.scenario import read_scenario
 
@@ -179,8 +180,9 @@ def test_requests_and_ticks_are_written_as_tables(tmp_path, capsys):
     assert len(rows) == 50
     assert '"wait_cold_start_s","wait_load_s"' in head
     ticks = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text().splitlines()]
-    decisions = [json.loads(line) for line in (tmp_path / "d.jsonl").read_text().splitlines()]
-    assert [tick["desired"] for tick in ticks] == [decision["desired"] for decision in decisions]
+    replayed = list(Replay().lines(map(json.loads, (tmp_path / "d.jsonl").read_text().splitlines())))
+    assert [each.decision for each in replayed] == [each.recorded.decision for each in replayed]
+    assert [tick["desired"] for tick in ticks] == [each.decision.desired for each in replayed]
     first = next(tick for tick in ticks if tick["desired"])
     assert (first["now_s"], first["queued"], first["running"], first["ready"]) == (1.0, 5, 0, 0)
 

@@ -19,6 +19,7 @@ from algorithms.distributions import Constant
 from autoscaler.demo.plan import Plan
 from autoscaler.demo.stage import staged
 from autoscaler.policy import ScalingPolicy
+from autoscaler.replay import Replay
 
 pytestmark = [pytest.mark.real_time, pytest.mark.program]
 
@@ -137,9 +138,11 @@ async def test_a_small_run_passes_and_its_json_holds_everything(demo, tmp_path):
     assert result["gpu_s"] > result["idle_s"] > 0
     assert result["gpu_s"] - result["idle_s"] >= 6 * 4.0 + 2 * 4.0 - 1.0
 
-    decisions = [json.loads(line) for line in (tmp_path / "demo" / "decisions.jsonl").read_text().splitlines()]
-    assert len(decisions) == len(result["decisions"])
-    assert {line["service"] for line in decisions} == {"default/knative-sd-demo"}
+    log = [json.loads(line) for line in (tmp_path / "demo" / "decisions.jsonl").read_text().splitlines()]
+    replayed = list(Replay().lines(log))
+    assert len(replayed) == len(result["decisions"])
+    assert {line["service"] for line in log} == {"default/knative-sd-demo"}
+    assert [each.decision for each in replayed] == [each.recorded.decision for each in replayed]
 
 
 # Ctrl-C.
