@@ -14,6 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
+from algorithms.distributions import Constant
 from autoscaler.looks import look
 from autoscaler.loop import Service, step
 from autoscaler.ports import Outcome, Reading, Record, Recorder, Replica
@@ -79,6 +80,7 @@ def why_not(setup: Setup) -> str:
         "a replica takes more than one request at a time": setup.limits.concurrency != 1,
         "replicas die": any(pool.lifetime is not None for pool in setup.pools),
         "GPUs may be out of stock": setup.pools[0].stock < inf,
+        "the lag of metrics varies": not isinstance(setup.metric_lag, Constant),
     }
     return next((reason for reason, holds in reasons.items() if holds), "")
 
@@ -146,7 +148,8 @@ class Fifo:
         self._departed: list[tuple[float, list[float]]] = []
         """When each replica was sent on its way, and its column then."""
         self._samples: deque[tuple[float, float]] = deque()
-        """When Prometheus scraped, and what it found in flight."""
+        """When a query finds what Prometheus has scraped, and what was in flight."""
+        self._lag_s = setup.metric_lag.expected()
         self._now_s = self._looked_s = 0.0
 
     def run(self) -> History:
@@ -173,7 +176,7 @@ class Fifo:
             self._now_s = now_s
             inflight, ready = self._reach(now_s)
             if now_s == scrape_s:
-                self._samples.append((now_s, float(inflight)))
+                self._samples.append((now_s + self._lag_s, float(inflight)))
                 scrapes += 1
                 scrape_s = scrapes * setup.scrape_s if ends or not self._is_at_rest(now_s, inflight) else inf
             if now_s == tick_s:
@@ -187,10 +190,10 @@ class Fifo:
 
     def _seen(self, now_s: float) -> float | None:
         """Give what a query finds: the newest sample that is old enough to have arrived."""
-        samples, seen_s = self._samples, now_s - self._setup.metric_lag_s
-        while len(samples) > 1 and samples[1][0] <= seen_s:
+        samples = self._samples
+        while len(samples) > 1 and samples[1][0] <= now_s:
             samples.popleft()
-        return samples[0][1] if samples and samples[0][0] <= seen_s else None
+        return samples[0][1] if samples and samples[0][0] <= now_s else None
 
     def _is_at_rest(self, now_s: float, inflight: int) -> bool:
         """Say whether nothing will ever happen again."""

@@ -206,7 +206,9 @@ def in_bits(chunks, size):
 def test_the_engine_without_events_tells_the_same(work, changes, seed, service, size):
     pool = Pool("gpu", changes["pools"][0].cold_start, changes["pools"][0].speed)
     limits = changes["limits"]._replace(concurrency=1)
-    setup = Setup(service="default/x", **(changes | {"limits": limits, "pools": (pool,), "line_s": inf}))
+    lag = Constant(changes["metric_lag"].expected())
+    now = {"limits": limits, "pools": (pool,), "line_s": inf, "metric_lag": lag}
+    setup = Setup(service="default/x", **(changes | now))
     ours, reference = Luck(7), Luck(7)
     oracle = Engine(setup, source_of(work, reference), service(seed), reference).run()
     try:
