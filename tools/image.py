@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 from programs import ROOT, UnavailableError, only_one
 
@@ -62,8 +63,16 @@ def missing() -> str:
     return f"no Docker engine answers, and without one it takes {' and '.join(lacking)}" if lacking else ""
 
 
-def build() -> str:
-    """Build the image, unless it is already there for just these files, and return the engine that has it.
+class Built(NamedTuple):
+    """An image."""
+
+    engine: str
+    """Which has it: `docker`, or `buildah` in the cache folder."""
+    name: str
+
+
+def build() -> Built:
+    """Build the image, unless it is already there for just these files.
 
     Raises:
         UnavailableError: this machine cannot build it.
@@ -74,34 +83,43 @@ def build() -> str:
     with _secrets() as secrets:
         if _docker_answers():
             _run("docker", "build", *secrets, "--tag", NAME, ROOT)
-            return "docker"
+            return Built("docker", NAME)
         with only_one("image"):
-            _build_with_buildah(secrets)
-        return "buildah"
+            return Built("buildah", _built_with_buildah(secrets))
 
 
 def buildah(*arguments: str | Path) -> str:
     """Run buildah on the images in the cache folder, with no need of an engine, and return what it printed."""
     environment = os.environ | {"BUILDAH_ISOLATION": "chroot"}
+    command = [*_on_our_images(), *arguments]
+    return subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
+
+def _on_our_images() -> list[str]:
     store = cache_folder() / "images" / _digest([_base().encode(), *map(str.encode, LEFT_OUT)])
-    command = ["buildah", "--root", store, "--runroot", store / "run", "--storage-driver", "vfs", *arguments]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return done.stdout.strip()
+    return ["buildah", f"--root={store}", f"--runroot={store / 'run'}", "--storage-driver=vfs"]
 
 
-def _build_with_buildah(secrets: Sequence[str]) -> None:
+def _built_with_buildah(secrets: Sequence[str]) -> str:
     as_it_is = f"{NAME}-{_digest(_content(INPUTS))}"
-    have = buildah("images", "--format", "{{.Name}}:{{.Tag}}")
-    if _base() not in have:
+    have = buildah("images", "--format", "{{.Name}}:{{.Tag}}").split()
+    if not any(_base() in each for each in have):
         _make_base()
-    if as_it_is not in have:
+    if not any(each.endswith(f"/{as_it_is}") for each in have):
         started = time.monotonic()
         _say(f"building {NAME}")
-        local = ("--pull-never", "--network", "host", "--quiet")
-        buildah("bud", *local, *secrets, "--tag", NAME, "--tag", as_it_is, ROOT)
-        buildah("rmi", "--prune")
+        local = ("--pull-never", "--network=host", "--quiet")
+        buildah("bud", *local, *secrets, f"--tag={NAME}", f"--tag={as_it_is}", ROOT)
+        _forget([each for each in have if f"/{NAME}" in each])
         _say(f"built after {time.monotonic() - started:.0f} s")
     buildah("tag", as_it_is, NAME)
+    return as_it_is
+
+
+def _forget(names: Sequence[str]) -> None:
+    """Take away images of other files, but for one that somebody runs just now."""
+    for arguments in (*(("rmi", name) for name in names if "-" in name.rpartition(":")[2]), ("rmi", "--prune")):
+        subprocess.run([*_on_our_images(), *arguments], capture_output=True, check=False)
 
 
 def _make_base() -> None:
@@ -195,13 +213,15 @@ def _say(what: str) -> None:
 def main() -> int:
     """Build and print the image's name; return the exit status."""
     try:
-        engine = build()
+        built = build()
     except UnavailableError as error:
         print(error, file=sys.stderr)
         return 1
     except subprocess.CalledProcessError as error:
         return error.returncode
-    print(f"{NAME} ({engine})")
+    print(NAME)
+    if built.engine == "buildah":
+        _say(f"to push it: {' '.join(_on_our_images())} push {NAME} REGISTRY/NAME:TAG")
     return 0
 
 

@@ -41,6 +41,7 @@ exec chroot "$root" setpriv --reuid="${user%:*}" --regid="${user#*:}" --clear-gr
 class Image:
     """A built image; `root` is where its files are mounted, or None where an engine has it."""
 
+    name: str
     root: Path | None
     configuration: Mapping[str, Any]
 
@@ -89,23 +90,23 @@ class Image:
         options = [f"--env={name}={value}" for name, value in environment.items()]
         options += [f"--volume={folder}:{inside}:ro" for inside, folder in mounts.items()]
         options += [f"--entrypoint={entrypoint[0]}"] if entrypoint else []
-        return ["docker", "run", "--rm", *safe, *options, image.NAME, *entrypoint[1:], *arguments]
+        return ["docker", "run", "--rm", *safe, *options, self.name, *entrypoint[1:], *arguments]
 
 
 @contextmanager
 def built() -> Iterator[Image]:
     """Build the image and have it at hand; fails where this machine cannot."""
     try:
-        engine = image.build()
+        engine, name = image.build()
     except image.UnavailableError as error:
         pytest.fail(str(error))
     if engine == "docker":
-        asked = ["docker", "image", "inspect", "--format", "{{json .Config}}", image.NAME]
-        yield Image(None, json.loads(subprocess.run(asked, stdout=subprocess.PIPE, check=True).stdout))
+        asked = ["docker", "image", "inspect", "--format", "{{json .Config}}", name]
+        yield Image(name, None, json.loads(subprocess.run(asked, stdout=subprocess.PIPE, check=True).stdout))
         return
-    configuration = json.loads(image.buildah("inspect", "--type", "image", image.NAME))["OCIv1"]["config"]
-    container = image.buildah("from", "--pull-never", image.NAME)
+    configuration = json.loads(image.buildah("inspect", "--type=image", name))["OCIv1"]["config"]
+    container = image.buildah("from", "--pull-never", name)
     try:
-        yield Image(Path(image.buildah("mount", container)), configuration)
+        yield Image(name, Path(image.buildah("mount", container)), configuration)
     finally:
         image.buildah("rm", container)

@@ -8,6 +8,7 @@ import time
 from importlib.metadata import entry_points
 from pathlib import Path
 
+import image
 import pytest
 import yaml
 from control_plane import RefusedError
@@ -112,9 +113,18 @@ def test_the_gateway_may_take_as_long_to_go_as_a_request_may(control_plane):
     assert sum(farewell) < spec["terminationGracePeriodSeconds"]
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda folder: folder.name)
-def test_an_overlay_can_be_applied(control_plane, installed, overlay):
-    apply(control_plane, overlay, "--dry-run=server")
+def test_on_ones_own_machine_one_controller_and_a_port_of_the_node_are_installed(control_plane, installed):
+    """What the overlay leaves out stays from the installation before, which is put back."""
+    try:
+        apply(control_plane, MANIFESTS / "overlays" / "local")
+        controller = control_plane.get(f"/apis/apps/v1/namespaces/{OWN}/deployments/inflight-controller")
+        (container,) = controller["spec"]["template"]["spec"]["containers"]
+        assert controller["spec"]["replicas"] == 1
+        assert (container["image"], container["imagePullPolicy"]) == (image.NAME, "Never")
+        service = control_plane.get(f"/api/v1/namespaces/{OWN}/services/inflight-gateway")
+        assert service["spec"]["ports"][0]["nodePort"] == 30080
+    finally:
+        apply(control_plane, MANIFESTS)
 
 
 def test_one_namespace_needs_nothing_of_the_cluster_as_a_whole(control_plane):
