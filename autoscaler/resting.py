@@ -63,23 +63,19 @@ class Resting:
             gateways: how many are known to live.
             heard: whether all of these are.
         """
-        resting, disturbed = self._rests, self._disturbed
         unasked = Reading(0.0, now_s, gateways) if heard else Reading(None, now_s)
-        awake = []
+        awake, over, rests, quiet = [], {}, self._rests, None
         for name, service in services.items():
-            rest, reading = resting.get(name), readings.get(name, unasked)
-            if (
-                rest is None
-                or rest.service is not service
-                or now_s >= rest.until_s
-                or name in disturbed
-                or reading.value != 0
-                or reading.problem
-                or reading.series < gateways
-            ):
-                awake.append(name)
-        self._over = {name: look for name in awake if (look := self._ended(name)) is not None}
-        self._quiet_s = now_s
+            rest, reading = rests.get(name), readings.get(name, unasked)
+            # Most readings are one object, so that most are told at a glance.
+            is_quiet = reading is quiet or (reading.value == 0 and not reading.problem and reading.series >= gateways)
+            quiet = reading if is_quiet else quiet
+            if rest and rest[0] is service and now_s < rest[2] and is_quiet and name not in self._disturbed:
+                continue
+            awake.append(name)
+            if rest is not None and (look := self._ended(name)):
+                over[name] = look
+        self._over, self._quiet_s = over, now_s
         return awake
 
     def wake(self, service: ServiceName) -> Look | None:

@@ -26,6 +26,8 @@ _EVENTS = Resource("events.k8s.io/v1", "events")
 _EVERY_S = 1.0
 _LATER_S = 15.0
 """After this a count alone is written, or what could not be."""
+_AT_ONCE = 4
+"""Statuses written at the same time: few, so that scaling comes first."""
 _log = logging.getLogger(__name__)
 
 
@@ -146,10 +148,13 @@ class Reporter:
         while True:
             await asyncio.sleep(_EVERY_S)
             self._notice(targets)
-            for service in [service for service, due_s in self._due.items() if due_s <= self._now()]:
-                del self._due[service]
-                if service in self._stored and self._leads():
-                    await self._write_status(service, self._stored[service])
+            due = [service for service, due_s in self._due.items() if due_s <= self._now()]
+            for start in range(0, len(due), _AT_ONCE):
+                await asyncio.gather(*map(self._write_if_due, due[start : start + _AT_ONCE]))
+
+    async def _write_if_due(self, service: ServiceName) -> None:
+        if self._due.pop(service, None) is not None and service in self._stored and self._leads():
+            await self._write_status(service, self._stored[service])
 
     def _notice(self, targets: Targets) -> None:
         """See what no record tells: targets that cannot be observed, and that we have begun to lead."""
