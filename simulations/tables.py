@@ -141,8 +141,9 @@ def figure(history: History) -> "Figure":
     timeline = run_result(history).timeline
     times = [moment.t_s for moment in timeline]
     for axes, names in ((upper, ("running", "queued")), (lower, ("asked", "ready"))):
-        for name in names:
-            axes.step(times, [getattr(moment, name) for moment in timeline], where="post", label=name)
+        for name, width in zip(names, (3.5, 1.5), strict=True):  # where both are the same, both are seen
+            numbers = [getattr(moment, name) for moment in timeline]
+            axes.step(times, numbers, where="post", label=name, linewidth=width)
         axes.legend(loc="upper right")
     upper.set_ylabel("requests")
     lower.set_ylabel("replicas")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from autoscaler.demo.answers import Answer, Result
-from autoscaler.demo.report import Decided, Moment, RunResult
+from autoscaler.demo.report import Decided, Moment, RunResult, Served
 from simulations.history import STILL_IN, History
 from simulations.setup import Floats, Integers
 
@@ -14,11 +14,10 @@ def run_result(history: History) -> RunResult:
     """Give one run as the live demo would have seen it; time counts from the first arrival."""
     requests, replicas = history.requests, history.replicas
     began_s = float(requests.arrival_s[0]) if len(requests) else 0.0
-    waits = requests.start_s - requests.arrival_s
     return RunResult(
         source=f"simulated by the {history.engine} engine",
         load=_load(history, began_s),
-        waits_s=tuple(waits[~np.isnan(waits)].tolist()),
+        requests=tuple(_served(history, began_s)),
         timeline=tuple(_timeline(history, began_s)),
         decisions=tuple(Decided(r.look.now_s - began_s, r.decision.desired) for r in history.decisions),
         cold_starts_s=tuple(cold_starts(history).tolist()),
@@ -26,6 +25,14 @@ def run_result(history: History) -> RunResult:
         idle_s=float(idle(history).sum()),
         overlaps=0,
     )
+
+
+def _served(history: History, began_s: float) -> Iterator[Served]:
+    requests = history.requests
+    given = ~np.isnan(requests.start_s)
+    start_s, end_s = requests.start_s[given], _until(requests.end_s[given], history.end_s)
+    columns = (requests.arrival_s[given] - began_s, start_s - requests.arrival_s[given], end_s - start_s)
+    return map(Served, *(column.tolist() for column in columns))
 
 
 def _load(history: History, began_s: float) -> Result:

@@ -53,7 +53,7 @@ async def live(plan: Plan, options: Options, say: Say, tell: Callable[[RunResult
         result = RunResult(
             source=f"live; counts from {stage.counts}; load from {client}",
             load=load,
-            waits_s=(),
+            requests=tuple(witness.requests),
             timeline=tuple(witness.timeline),
             decisions=tuple(witness.decisions),
             cold_starts_s=witness.cold_starts_s,

@@ -35,6 +35,16 @@ class Decided(NamedTuple):
     desired: int
 
 
+class Served(NamedTuple):
+    """One request as the gateway saw it."""
+
+    arrived_s: float
+    wait_s: float
+    """Until a replica was given it."""
+    service_s: float
+    """From then to its end."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunResult:
     """A run from its beginning to its end; times in seconds since the beginning, or in seconds of duration."""
@@ -43,8 +53,8 @@ class RunResult:
     """What ran, in a few words: `live, Prometheus and the gateway's stream`, `simulated by the reference engine`."""
     load: Result
     """What the client saw, as hey accounts for it."""
-    waits_s: tuple[float, ...]
-    """How long each request that a replica was given to had waited for it, in order of arrival; empty if not known."""
+    requests: tuple[Served, ...]
+    """Those that a replica was given, in order of arrival."""
     timeline: tuple[Moment, ...]
     """The state after every change, in order of time."""
     decisions: tuple[Decided, ...]
@@ -69,7 +79,7 @@ class RunResult:
         return replace(
             self,
             load=self.load.scaled(by),
-            waits_s=tuple(wait_s * by for wait_s in self.waits_s),
+            requests=tuple(Served(*(by * duration_s for duration_s in served)) for served in self.requests),
             timeline=tuple(moment._replace(t_s=moment.t_s * by) for moment in self.timeline),
             decisions=tuple(decided._replace(t_s=decided.t_s * by) for decided in self.decisions),
             cold_starts_s=tuple(cold_start_s * by for cold_start_s in self.cold_starts_s),
@@ -170,6 +180,7 @@ def to_json(result: RunResult, expected: Expected | None = None) -> Mapping[str,
         },
         "timeline": [moment._asdict() for moment in result.timeline],
         "decisions": [decided._asdict() for decided in result.decisions],
+        "requests": [served._asdict() for served in result.requests],
         "peak": result.peak,
     }
     return told if expected is None else told | {"problems": verdict(result, expected)}

@@ -16,6 +16,7 @@ from autoscaler.demo.plan import Plan
 from autoscaler.demo.prometheus import prometheus
 from autoscaler.demo.witness import Sight, Witness
 from autoscaler.gateway.proxy import Gateway
+from autoscaler.gateway.request_log import Ended
 from autoscaler.recorders import DecisionLog, Latest, log_changes
 from autoscaler.status import serve_status
 from autoscaler.targets.local import LocalProcesses, Router
@@ -57,7 +58,8 @@ async def staged(plan: Plan, folder: Path, port: int) -> AsyncIterator[Stage]:
     clock, latest = SystemClock(), Latest()
     _clear(folder)
     async with AsyncExitStack() as stack:
-        gateway = Gateway(gateway_services([plan.policy]))
+        ended: list[Ended] = []
+        gateway = Gateway(gateway_services([plan.policy]), on_ended=ended.append)
         await gateway.start(port=port, metrics_port=0, host=HOST)
         metrics = f"{HOST}:{gateway.metrics_port}"
         stack.push_async_callback(gateway.stop)
@@ -69,7 +71,7 @@ async def staged(plan: Plan, folder: Path, port: int) -> AsyncIterator[Stage]:
             fleet = (await target.observe([service]))[service]
             return Sight(fleet, len(target.processes()), dispatcher.running, dispatcher.queued)
 
-        witness = Witness(sight, clock.now)
+        witness = Witness(sight, clock.now, ended)
         log = stack.enter_context(_opened(folder / "decisions.jsonl"))
         status = await stack.enter_async_context(serve_status(latest, 0))
         control = await stack.enter_async_context(

@@ -1,10 +1,11 @@
 """Watches a live run from outside the decisions: what there is, every few milliseconds, and what it adds up to."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
-from autoscaler.demo.report import Decided, Moment
+from autoscaler.demo.report import Decided, Moment, Served
+from autoscaler.gateway.request_log import Ended
 from autoscaler.ports import Fleet, Record
 
 LOOK_EVERY_S = 0.005
@@ -23,9 +24,12 @@ class Sight(NamedTuple):
 class Witness:
     """Keeps the timeline of a run, the decisions, and the sums over time; times count from its making."""
 
-    def __init__(self, look: Callable[[], Awaitable[Sight]], now: Callable[[], float]) -> None:
+    def __init__(
+        self, look: Callable[[], Awaitable[Sight]], now: Callable[[], float], ended: Iterable[Ended] = ()
+    ) -> None:
         self._look = look
         self._now = now
+        self._ended = ended
         self._start_s = self._seen_s = now()
         self._seen = asyncio.Condition()
         self._ready: dict[str, float] = {}
@@ -58,6 +62,15 @@ class Witness:
     def record(self, record: Record) -> None:
         """Take a decision in: a recorder."""
         self.decisions.append(Decided(record.look.now_s - self._start_s, record.decision.desired))
+
+    @property
+    def requests(self) -> list[Served]:
+        """Those that a replica was given, in order of arrival."""
+        return sorted(
+            Served(each.arrival - self._start_s, each.wait_s, each.service_s)
+            for each in self._ended
+            if each.wait_s is not None and each.service_s is not None
+        )
 
     async def watch(self) -> None:
         """Look again and again, until cancelled."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from autoscaler.demo.answers import Answer, Result
-from autoscaler.demo.report import Decided, Expected, Moment, RunResult, render, to_json, verdict
+from autoscaler.demo.report import Decided, Expected, Moment, RunResult, Served, render, to_json, verdict
 
 TWO = Expected(answers=2, peak=2)
 
@@ -20,7 +20,7 @@ def good():
     return RunResult(
         source="by hand",
         load=Result(40.0, (answer(0.0, 30.0), answer(1.0, 39.0)), {}),
-        waits_s=(20.0, 19.0),
+        requests=(Served(0.0, 20.0, 8.0), Served(0.5, 19.0, 9.0)),
         timeline=(
             Moment(0.0, 0, 0, 0, 1),
             Moment(0.5, 1, 0, 0, 1),
@@ -95,7 +95,7 @@ def test_replicas_are_shown_when_their_number_changes_and_not_at_every_request(g
 def test_all_times_are_multiplied_and_no_number(good):
     scaled = good.scaled(2.0)
     assert scaled.load.total_s == 80.0
-    assert scaled.waits_s == (40.0, 38.0)
+    assert scaled.requests == ((0.0, 40.0, 16.0), (1.0, 38.0, 18.0))
     assert scaled.timeline[-1] == Moment(140.0, 0, 0, 0, 0)
     assert scaled.decisions[1] == Decided(3.0, 2)
     assert (scaled.cold_starts_s, scaled.gpu_s, scaled.idle_s) == ((39.0, 37.0), 276.0, 120.0)

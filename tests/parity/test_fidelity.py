@@ -1,0 +1,56 @@
+"""The simulator against a run of the demo that was really made: what it predicts, and what its log replays to.
+
+`make bench-fidelity` makes five runs in real time; this is one in a hurry.
+"""
+
+import json
+from dataclasses import replace
+from math import inf
+
+import pytest
+
+from autoscaler.demo.report import Served
+from autoscaler.replay import Replay
+from benchmarks.fidelity import Change, _by_round, _off, compared, demo_run
+
+
+@pytest.mark.program
+@pytest.mark.real_time
+def test_a_run_is_predicted_from_its_load_its_service_times_and_its_cold_starts(tmp_path):
+    speed = 10.0
+    measured = demo_run(tmp_path, speed)
+    row = compared(measured, speed)
+    assert row["within"], row
+    assert row["peak"] == 5
+
+    lines = [json.loads(line) for line in (tmp_path / "decisions.jsonl").read_text().splitlines()]
+    replayed = list(Replay().lines(lines))
+    assert len(replayed) > 100
+    for each in replayed:
+        assert each.decision == each.recorded.decision
+
+    slower = tuple(request._replace(service_s=2 * request.service_s) for request in measured.requests)
+    with pytest.raises(ValueError, match="cannot be told apart"):
+        compared(replace(measured, requests=slower), speed)
+    late = replace(measured, cold_starts_s=tuple(2 * each for each in measured.cold_starts_s))
+    assert not compared(late, speed)["within"], "the comparison can fail"
+
+
+def test_a_request_is_of_the_client_that_had_its_answer_just_before():
+    first, second = Served(0.0, 3.0, 2.0), Served(0.0, 3.0, 4.0)
+    third, fourth = Served(5.0, 0.0, 7.0), Served(7.0, 0.0, 1.0)
+    assert _by_round([first, second, third, fourth], 2) == (2.0, 4.0, 7.0, 1.0)
+
+
+def test_of_two_that_had_their_answers_at_once_it_is_the_one_that_lets_all_send_as_many():
+    first, second = Served(0.0, 3.0, 2.0), Served(0.0, 3.0, 2.001)
+    third, fourth = Served(5.0011, 0.0, 2.0), Served(5.0012, 0.0, 3.0)
+    fifth, sixth = Served(7.0012, 0.0, 1.0), Served(8.0013, 0.0, 1.5)
+    assert _by_round([first, second, third, fourth, fifth, sixth], 2) == (2.0, 2.001, 3.0, 2.0, 1.5, 1.0)
+
+
+def test_changes_are_compared_by_the_numbers_that_were_asked_for():
+    measured = [Change(0.0, 0), Change(0.1, 1), Change(0.2, 5), Change(60.0, 4), Change(60.0, 5), Change(90.0, 0)]
+    prediction = [Change(0.0, 0), Change(0.1, 5), Change(88.0, 4), Change(89.0, 0)]
+    assert _off(measured, prediction) == pytest.approx(2.0)
+    assert _off(measured, prediction[:-1]) == inf
