@@ -6,6 +6,7 @@ and find a GPU at once; for all else it says why not, and the reference engine t
 
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from math import inf
 
 import numpy as np
@@ -18,7 +19,7 @@ from simulations.history import Change, History, Replicas, Requests
 from simulations.kernel import GROW, REACHED
 from simulations.lazy import LazyFleet
 from simulations.luck import Luck
-from simulations.setup import Batch, NotExactError, Setup, next_on_grid
+from simulations.setup import Batch, Floats, NotExactError, Setup, next_on_grid
 from simulations.state import (
     ABLE,
     ALIVE,
@@ -53,6 +54,8 @@ def run(
         raise NotExactError("what clients send depends on other clients' answers")
     if any(pool.lifetime is not None for pool in setup.pools):
         raise NotExactError("replicas die")
+    if setup.immediate and setup.pools[0].stock < inf:
+        raise NotExactError("GPUs may be out of stock")
     return CompiledEngine(setup, batch, service, luck, recorder).run()
 
 
@@ -73,7 +76,6 @@ class CompiledEngine:
         self._records: list[Record] = []
         self._recorder = recorder or self._records.append
         self._samples = Samples(setup, luck)
-        self._names: list[str] = []
         self._pools: list[int] = []
         self._changes = [Change(0.0, setup.initial)]
         self._asked = setup.initial
@@ -144,13 +146,12 @@ class CompiledEngine:
 
     def _add(self, *, cold: bool = True) -> None:
         """Ask for one more replica."""
-        number = len(self._names)
+        number = len(self._pools)
         pool = self._pool_with_stock()
         while number + kernel.ROOM > len(self._state.replicas):
             self._state = grown(self._state)
         self._state.replicas.cold[number] = self._cold_start_s(pool) if cold else 0.0
         self._state.replicas.speed[number] = self._setup.pools[pool].speed
-        self._names.append(f"replica-{number}")
         self._pools.append(pool)
         kernel.add_replica(self._state)
 
@@ -167,12 +168,16 @@ class CompiledEngine:
 
     def _start_cold(self) -> None:
         """Draw for all replicas there is place for: the zero-delay policy is followed in compiled code."""
-        state = self._state
-        for number in range(len(self._names), len(state.replicas)):
-            state.replicas.cold[number] = self._cold_start_s(0)
-            state.replicas.speed[number] = self._setup.pools[0].speed
-            self._names.append(f"replica-{number}")
-            self._pools.append(0)
+        table, pool, known = self._state.replicas, self._setup.pools[0], len(self._pools)
+        missing = len(table) - known
+        table.cold[known:] = sum(self._taken(stage, missing) for stage in range(len(pool.cold_start)))
+        table.speed[known:] = pool.speed
+        self._pools += [0] * missing
+
+    def _taken(self, stage: int, count: int) -> Floats:
+        """Take the next cold starts of the first pool, in the order in which they would be drawn one by one."""
+        stream = self._luck.stream("cold start", self._setup.pools[0].cold_start[stage], stage)
+        return np.fromiter(islice(stream, count), dtype=float, count=count)
 
     # The controller.
 
@@ -190,7 +195,7 @@ class CompiledEngine:
         numbers = self._state.replicas.staying[: self._state.counts[STAYING]].tolist()
         columns = (staying.ready >= 0, staying.serving, now_s - staying.asked)
         rows = zip(numbers, *(column.tolist() for column in columns), strict=True)
-        return tuple(Replica(self._names[number], ready, busy, age) for number, ready, busy, age in rows)
+        return tuple(Replica(f"replica-{number}", ready, busy, age) for number, ready, busy, age in rows)
 
     def _decide(self, metered: Reading | None) -> None:
         name, now_s, counts = self._setup.service, float(self._state.clock[NOW]), self._state.counts
@@ -232,9 +237,8 @@ class CompiledEngine:
 
     def _replicas(self) -> Replicas:
         state, count = self._state, int(self._state.counts[REPLICAS])
-        for number in range(count):
-            if np.isnan(state.replicas.gone[number]):
-                kernel.book(state, number)
+        for number in np.flatnonzero(np.isnan(state.replicas.gone[:count])).tolist():
+            kernel.book(state, number)
         return Replicas(
             asked_s=state.replicas.asked[:count].copy(),
             placed_s=state.replicas.asked[:count].copy(),

@@ -53,12 +53,16 @@ class Luck:
         for chunk in self.chunks(purpose, distribution, number):
             yield from chunk.tolist()
 
-    def draw(self, purpose: str, distribution: Distribution, number: int = 0) -> float:
-        """Draw the next value for a purpose, always from the same distribution."""
+    def stream(self, purpose: str, distribution: Distribution, number: int = 0) -> Iterator[float]:
+        """Give what is left of the draws for a purpose, always from the same distribution."""
         stream = self._streams.get((purpose, number))
         if stream is None:
             stream = self._streams[purpose, number] = self.draws(purpose, distribution, number)
-        return next(stream)
+        return stream
+
+    def draw(self, purpose: str, distribution: Distribution, number: int = 0) -> float:
+        """Draw the next of them."""
+        return next(self.stream(purpose, distribution, number))
 
     def _rng(self, purpose: str, number: int) -> Generator:
         key = (self._replication, PURPOSES.index(purpose), number)
