@@ -244,6 +244,11 @@ class Installation:
             logs = (life.lines.get(service.key, []) for life in lives)
             service.ledger.logs = [log for log in logs if log]
 
+    def is_told(self):
+        """Tell whether the logs have come as far as the number of replicas; they must be before anybody is stopped."""
+        self.follow_logs()
+        return all(service.ledger.is_told() for service in self.services.values())
+
     async def follow_replicas(self):
         """Enter every change of a number of replicas in its ledger, for ever."""
         ledgers = {service.namespace: service.ledger for service in self.services.values()}
@@ -279,7 +284,7 @@ async def installed(control_plane, folder, services, *, gateways=1, controllers=
         for program in (*it.gateways, *it.controllers):
             await program.ready()
         yield it
-        it.follow_logs()
+        await until(it.is_told, "the last decisions in the logs")
 
 
 class Service(PolicyCluster):

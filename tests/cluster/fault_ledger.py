@@ -78,6 +78,10 @@ class Ledger:
         running = (run.pod for runs in self.runs.values() for run in runs if not (run.ended or run.cut))
         return next(running, None)
 
+    def is_told(self):
+        """Tell whether the decision behind the last change has been recorded, which comes after it."""
+        return len(self.changes) < 2 or bool(_behind(self.changes[-1], self.records))
+
     def statuses(self):
         """Count the requests by what came of them."""
         return Counter(request.status for request in self.requests)
@@ -114,15 +118,13 @@ class Ledger:
                 assert request.retry_after, f"{request} does not say when to come again"
 
     def _settle_replicas(self, decisions):
-        """Find the decision behind each change: of this number, and not long before."""
-        for (_, before), (seen_s, after) in pairwise(self.changes):
-            behind = [
-                each for each in decisions if each["desired"] == after and -LATEST_S < at_s(each) - seen_s < SOONEST_S
-            ]
+        """Find the decision behind each change."""
+        for (_, before), change in pairwise(self.changes):
+            behind = _behind(change, decisions)
             assert any(each["wish"]["why"] or each["reasons"] for each in behind), (
-                f"nobody decided on {before} -> {after}, seen at {seen_s}, in {self.changes}"
+                f"nobody decided on {before} -> {change} in {self.changes}"
             )
-            assert after > before or any(map(_may_lower, behind)), [explained(from_json(each)) for each in behind]
+            assert change[1] > before or any(map(_may_lower, behind)), [explained(from_json(each)) for each in behind]
         unseen = [order for order in self.orders if order["written"] and order["desired"] not in self.replicas]
         assert not unseen, f"written, and never seen: {unseen}"
 
@@ -134,6 +136,12 @@ class Ledger:
 
 SOONEST_S, LATEST_S = 2, 40
 """How long before a change is seen it was decided: etcd may stand still meanwhile, and clocks are read a bit apart."""
+
+
+def _behind(change, decisions):
+    """Give the decisions on a number that were taken not long before it was seen."""
+    seen_s, number = change
+    return [each for each in decisions if each["desired"] == number and -LATEST_S < at_s(each) - seen_s < SOONEST_S]
 
 
 def at_s(record):

@@ -23,18 +23,19 @@ KILLED = "comes from a gateway that was killed"
 async def story(control_plane, folder, binary):
     """Give the ledgers, and for each fault how the replicas went from its beginning to its end."""
     async with installed(control_plane, folder, [COUNTED, UNCOUNTED]) as it:
-        (gateway,), (counted, uncounted) = it.gateways, it.services.values()
+        (gateway,), services = it.gateways, it.services.values()
         prometheus = Prometheus(binary, folder / "prometheus", [f"127.0.0.1:{gateway.metrics_port}"])
         async with prometheus.started():
-            await counted.install(prometheus=prometheus.url)
-            await uncounted.install()
-            went = {}
-            for fault in [*FAULTS, KILLED]:
-                await all_served(it)
-                seen = {name: len(service.ledger.replicas) - 1 for name, service in it.services.items()}
-                await (killed(it) if fault == KILLED else deaf(it, FAULTS[fault][0]))
-                went[fault] = {name: service.ledger.replicas[seen[name] :] for name, service in it.services.items()}
-                await together(service.replicas_are(0) for service in it.services.values())
+            await it[COUNTED].install(prometheus=prometheus.url)
+            await it[UNCOUNTED].install()
+            await all_served(it)
+            went = {fault: await watched(it, deaf(it, *FAULTS[fault])) for fault in FAULTS}
+            gateway.stream.heal()
+            gateway.stream.drop()
+            await together(service.replicas_are(0) for service in services)
+            await all_served(it)
+            went[KILLED] = await watched(it, killed(it))
+            await together(service.replicas_are(0) for service in services)
     return {name: service.ledger for name, service in it.services.items()}, went
 
 
@@ -45,16 +46,25 @@ async def all_served(it):
     await together(service.answered(CLIENTS) for service in it.services.values())
 
 
-async def deaf(it, act):
-    """Spoil the stream while the load ends, and for the service that Prometheus counts begins again from zero."""
-    it.gateways[0].stream.does(act)
-    await it[UNCOUNTED].decided(unknown)
-    await together(service.stop_load() for service in it.services.values())
-    await together([it[COUNTED].replicas_are(0), it[UNCOUNTED].decided(unknown, UNKNOWN_S)])
-    await it[COUNTED].one()
-    await it[COUNTED].decided(known)
+async def watched(it, fault):
+    """Give how the replicas of each service go during a fault."""
+    seen = {name: len(service.ledger.replicas) - 1 for name, service in it.services.items()}
+    await fault
+    return {name: service.ledger.replicas[seen[name] :] for name, service in it.services.items()}
+
+
+async def deaf(it, act, words):
+    """Spoil the stream, and end the load; the service that Prometheus counts goes to zero, and up again."""
     it.gateways[0].stream.heal()
-    it.gateways[0].stream.drop()
+    it.gateways[0].stream.does(act)
+
+    def for_this_reason(record):
+        return unknown(record) and words in record["look"]["problem"]
+
+    await it[UNCOUNTED].decided(for_this_reason)
+    await together(service.stop_load() for service in it.services.values())
+    await together([it[COUNTED].replicas_are(0), it[UNCOUNTED].decided(for_this_reason, UNKNOWN_S)])
+    await it[COUNTED].one()
 
 
 async def killed(it):
