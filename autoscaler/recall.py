@@ -98,11 +98,16 @@ class Recall:
             return
         looks: list[Look] = []
         if seen and past.moments:
-            first, fleet = seen[0]
-            looks = past_looks(
-                past.moments, fleet, first.now_s, gateways=self._gateways(), rescale=self._rescale_of(service)
-            )
+            looks = self._before(service, past, *seen[0])
         self._roster.remember(service, [*looks, *(look for look, _ in seen)] if looks else ())
+
+    def _before(self, service: ServiceName, past: Past, first: Look, fleet: Fleet) -> list[Look]:
+        """Make the looks before the first one; a service at zero that had nothing in flight has nothing to remember."""
+        rests = not (fleet.asked or fleet.replicas or any(moment.reading.value for moment in past.moments))
+        if rests:
+            return []
+        rescale = self._rescale_of(service)
+        return past_looks(past.moments, fleet, first.now_s, gateways=self._gateways(), rescale=rescale)
 
 
 def _tell(pasts: Mapping[ServiceName, Past]) -> None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from autoscaler.ports import Moment, Reading, ServiceName
+from autoscaler.ports import Reading, ServiceName
 
 _QUOTED_CHARS = 300
 """How much of a peer's own words a problem repeats."""
@@ -56,23 +56,12 @@ class Fault(Exception):  # noqa: N818 - not an error of ours: a peer's, as words
     """Why there is no usable answer at all."""
 
 
-def joined_query(expression: str, series: str) -> str:
+def short_query(expression: str, series: str, fresh_s: float) -> str:
     """Give PromQL that brings value, oldest sample and number of sources of each service, told apart by the label `f`.
 
-    A source is a scraped instance: a gateway has one series for each state, and counts once. Both texts stand on lines
-    of their own, so that a comment at their end does no harm.
-    """
-    return (
-        f'label_replace(\n{expression}\n, "f", "value", "", "")\n'
-        f'or label_replace({_oldest(series)}, "f", "oldest", "", "")\n'
-        f'or label_replace({_sources(series)}, "f", "series", "", "")'
-    )
-
-
-def short_query(expression: str, series: str, fresh_s: float) -> str:
-    """Give PromQL for the same, whose answer is a third as long: what is as usual is said once, without labels.
-
-    Usual is that the oldest sample is no older than `fresh_s`, and that there are as many sources as of any service.
+    A source is a scraped instance: a gateway has one series for each state, and counts once. What is as usual is said
+    once, without labels: that no sample is older than `fresh_s`, and that there are as many sources as of any service.
+    Each text stands on lines of its own, so that a comment at its end does no harm.
     """
     sources = _sources(series)
     return (
@@ -93,14 +82,16 @@ def _sources(series: str) -> str:
     return f"count by (namespace, service) (count by (namespace, service, instance) (\n{series}\n))"
 
 
-class _Labels(msgspec.Struct, gc=False):
+class Labels(msgspec.Struct, gc=False):
+    """What an element is about."""
+
     f: str
     namespace: str | None = None
     service: str | None = None
 
 
 class _Element(msgspec.Struct, gc=False):
-    metric: _Labels
+    metric: Labels
     value: tuple[float, str]
 
 
@@ -109,20 +100,21 @@ _VECTOR = msgspec.json.Decoder(list[_Element])
 
 def parse(body: bytes) -> Answer:
     """Read what a query was answered; raises Fault."""
-    with _understood():
-        result, warning = _result(body, "vector")
+    with understood():
+        result, warning = result_of(body, "vector")
         return _collect(_VECTOR.decode(result), warning)
 
 
 def parse_clock(body: bytes) -> float:
     """Read what the query `time()` was answered; raises Fault."""
-    with _understood():
-        (_, text) = msgspec.json.decode(_result(body, "scalar")[0])
+    with understood():
+        (_, text) = msgspec.json.decode(result_of(body, "scalar")[0])
         return float(text)
 
 
 @contextmanager
-def _understood() -> Iterator[None]:
+def understood() -> Iterator[None]:
+    """Take what cannot be read for no answer of Prometheus; raises Fault."""
     try:
         yield
     except (
@@ -148,7 +140,7 @@ class _Data(msgspec.Struct):
 _ENVELOPE, _DATA = msgspec.json.Decoder(_Envelope), msgspec.json.Decoder(_Data)
 
 
-def _result(body: bytes, wanted: str) -> tuple[msgspec.Raw, str]:
+def result_of(body: bytes, wanted: str) -> tuple[msgspec.Raw, str]:
     """Give the result as it is written, and its warnings as words."""
     answer = _ENVELOPE.decode(body)
     if answer.status != "success":
@@ -219,13 +211,13 @@ def reading(service: ServiceName, asked: Asked, max_age_s: float, answer: Answer
         return Reading(None, now_s, problem=f"{asked}: {absent}")
     oldest_s = answer.oldest.get(service, answer.usual.get("oldest", math.nan))
     series = answer.series.get(service, answer.usual.get("series", math.nan))
-    sample = _Sample(answer.value[service], series, answer.evaluated_s - oldest_s)
+    sample = Sample(answer.value[service], series, answer.evaluated_s - oldest_s)
     # Evaluated after now_s, so the oldest sample is at least as young as this says.
-    made = _believed(sample, max_age_s, answer.warning, now_s)
+    made = believed(sample, max_age_s, answer.warning, now_s)
     return made._replace(problem=f"{asked}: {made.problem}") if made.problem else made
 
 
-class _Sample(NamedTuple):
+class Sample(NamedTuple):
     """What was found of one service at one time."""
 
     value: float
@@ -233,7 +225,7 @@ class _Sample(NamedTuple):
     age_s: float
 
 
-def _believed(sample: _Sample, max_age_s: float, warning: str, at_s: float) -> Reading:
+def believed(sample: Sample, max_age_s: float, warning: str, at_s: float) -> Reading:
     """Make a reading of it, by the controller's time; unknown where it cannot be believed, a part after a warning."""
     distrust = _distrust(sample, max_age_s)
     if distrust:
@@ -260,7 +252,7 @@ def _absence(service: ServiceName, asked: Asked, answer: Answer) -> str:
     return ""
 
 
-def _distrust(sample: _Sample, max_age_s: float) -> str:
+def _distrust(sample: Sample, max_age_s: float) -> str:
     """Say why a value cannot be believed; empty if it can."""
     value, series, age_s = sample
     if not 0 <= value < math.inf:
@@ -270,60 +262,6 @@ def _distrust(sample: _Sample, max_age_s: float) -> str:
     if age_s > max_age_s:
         return f"the oldest sample is {age_s:.1f} s old, more than maxSampleAge {max_age_s:g} s; is it still scraped?"
     return ""
-
-
-class Grid(NamedTuple):
-    """The times of a range, in whole milliseconds by the clock of Prometheus."""
-
-    start_ms: int
-    step_ms: int
-    steps: int
-
-    @property
-    def end_ms(self) -> int:
-        """The last of them."""
-        return self.start_ms + self.steps * self.step_ms
-
-
-class PastAnswer(NamedTuple):
-    """One parsed range: what was sampled of each service, by kind and time in ms."""
-
-    samples: Mapping[ServiceName, Mapping[str, Mapping[int, float]]]
-    repeated: frozenset[ServiceName]
-    warning: str
-
-
-def parse_past(body: bytes) -> PastAnswer:
-    """Read what a query over a range was answered; raises Fault."""
-    samples: dict[ServiceName, dict[str, dict[int, float]]] = {}
-    repeated = set()
-    with _understood():
-        result, warning = _result(body, "matrix")
-        for element in msgspec.json.decode(result):
-            labels = element["metric"]
-            if "namespace" not in labels or "service" not in labels:
-                continue
-            service = f"{labels['namespace']}/{labels['service']}"
-            of_service = samples.setdefault(service, {})
-            if labels["f"] in of_service:
-                repeated.add(service)
-            of_service[labels["f"]] = {round(at_s * 1000): float(text) for at_s, text in element["values"]}
-    return PastAnswer(samples, frozenset(repeated), warning)
-
-
-def moments(service: ServiceName, max_age_s: float, answer: PastAnswer, grid: Grid, now_s: float) -> tuple[Moment, ...]:
-    """Say what one service's past was: of each time of a grid that ended now, what `reading` would have said then."""
-    found: Mapping[str, Mapping[int, float]] = {} if service in answer.repeated else answer.samples.get(service, {})
-    values, oldest, series = (found.get(kind, {}) for kind in ("value", "oldest", "series"))
-    made = []
-    for at_ms in range(grid.start_ms, grid.end_ms + 1, grid.step_ms):
-        at_s = now_s - (grid.end_ms - at_ms) / 1000
-        if at_ms in values and at_ms in oldest and at_ms in series:
-            sample = _Sample(values[at_ms], series[at_ms], at_ms / 1000 - oldest[at_ms])
-            made.append(Moment(at_s, _believed(sample, max_age_s, answer.warning, at_s)))
-        else:
-            made.append(Moment(at_s, Reading(None, at_s, problem="there was no series")))
-    return tuple(made)
 
 
 def own_words(answer: Mapping[str, Any]) -> str:

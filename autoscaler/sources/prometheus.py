@@ -18,19 +18,15 @@ from autoscaler.sources.answers import (
     Answer,
     Asked,
     Fault,
-    Grid,
-    PastAnswer,
-    joined_query,
-    moments,
     own_words,
     parse,
     parse_clock,
-    parse_past,
     public,
     readings,
     short,
     short_query,
 )
+from autoscaler.sources.past import Grid, PastAnswer, parse_past, pasts
 
 DEADLINE_S = 10.0
 """As long as Prometheus itself waits for a scrape that is not told otherwise; ticks do not wait for it."""
@@ -79,16 +75,16 @@ class PrometheusSource:
         self, queries: Mapping[ServiceName, Query], now_s: float, *, span_s: float, step_s: float
     ) -> Mapping[ServiceName, Past]:
         """Ask every server once what it knew, after asking for its time; the slowest takes `deadline_s` at most."""
-        asked = {service: Asked(query.server, query.expression, query.series) for service, query in queries.items()}
+        asked = _shared(queries)
         async with asyncio.TaskGroup() as group:
             tasks = {
                 each: group.create_task(self._told(each, self._past(each, span_s, step_s)))
                 for each in set(asked.values())
             }
-        return {
-            service: _past(service, query.max_age_s, tasks[asked[service]].result(), now_s)
-            for service, query in queries.items()
-        }
+        found: dict[ServiceName, Past] = {}
+        for query, services in _by_query(queries):
+            found.update(pasts(services, query.max_age_s, tasks[asked[_key(query)]].result(), now_s))
+        return found
 
     async def _told(self, asked: Asked, answer: Coroutine[Any, Any, T]) -> T | str:
         """Give an answer, or in words why there is none in time."""
@@ -106,17 +102,16 @@ class PrometheusSource:
         query = short_query(asked.expression, asked.series, asked.fresh_s)
         return parse(await self._fetch(asked, "query", query=query))
 
-    async def _past(self, asked: Asked, span_s: float, step_s: float) -> tuple[PastAnswer, Grid]:
+    async def _past(self, asked: Asked, span_s: float, step_s: float) -> PastAnswer:
         clock_s = parse_clock(await self._fetch(asked, "query", query="time()"))
         step_ms, steps = round(step_s * 1000), round(span_s / step_s)
         grid = Grid(round(clock_s * 1000) - steps * step_ms, step_ms, steps)
-        joined = joined_query(asked.expression, asked.series)
-        times = {"start": grid.start_ms / 1000, "end": grid.end_ms / 1000, "step": step_ms / 1000}
-        body = await self._fetch(
-            asked, "query_range", query=joined, **{name: f"{time_s:.3f}" for name, time_s in times.items()}
-        )
+        times = {"start": grid.start_ms, "end": grid.start_ms + steps * step_ms, "step": step_ms}
+        form = {name: f"{time_ms / 1000:.3f}" for name, time_ms in times.items()}
+        query = short_query(asked.expression, asked.series, asked.fresh_s)
+        body = await self._fetch(asked, "query_range", query=query, **form)
         # Megabytes where there are many services: ticks and wake-ups go on meanwhile.
-        return await asyncio.to_thread(parse_past, body), grid
+        return await asyncio.to_thread(parse_past, body, grid)
 
     async def _fetch(self, asked: Asked, what: str, **form: str) -> bytes:
         url = f"{asked.server.rstrip('/')}/api/v1/{what}"
@@ -166,12 +161,6 @@ def _shared(queries: Mapping[ServiceName, Query]) -> dict[tuple[str, str, str], 
     for query in {id(query): query for query in queries.values()}.values():
         fresh_s[_key(query)] = min(query.max_age_s, fresh_s.get(_key(query), query.max_age_s))
     return {key: Asked(*key, fresh_s=age_s) for key, age_s in fresh_s.items()}
-
-
-def _past(service: ServiceName, max_age_s: float, answer: tuple[PastAnswer, Grid] | str, now_s: float) -> Past:
-    if isinstance(answer, str):
-        return Past((), answer)
-    return Past(moments(service, max_age_s, *answer, now_s))
 
 
 def _refusal(response: aiohttp.ClientResponse, body: bytes) -> str:

@@ -20,7 +20,7 @@ UNKNOWN_S = 8
 
 
 def of_kind(kind, alter):
-    """Give an alteration of the samples of one kind, as joined_query names them."""
+    """Give an alteration of the samples of one kind, as short_query names them."""
 
     def altered(body):
         answer = json.loads(body)

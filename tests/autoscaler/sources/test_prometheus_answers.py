@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.sources.answers import Asked, Fault, Grid, moments, parse, parse_past, reading, readings
+from autoscaler.sources.answers import Asked, Fault, parse, reading, readings
+from autoscaler.sources.past import Grid, parse_past, pasts
 
 A = "ns/a"
 ASKED = Asked("http://prometheus", "x", "y")
@@ -95,7 +96,7 @@ def a_range(**changed):
 
 def past_of(answer, service=A):
     try:
-        return moments(service, 5.0, parse_past(json.dumps(answer).encode()), GRID, now_s=50.0)
+        return pasts([service], 5.0, parse_past(json.dumps(answer).encode(), GRID), now_s=50.0)[service].moments
     except Fault as fault:
         return str(fault)
 
@@ -112,10 +113,10 @@ def test_each_moment_of_a_range_is_what_would_have_been_read_then():
 @pytest.mark.parametrize(
     ("changed", "problem"),
     [
-        ({"value": [[996, "6"]]}, "there was no series"),
-        ({"oldest": [[996, "995"]]}, "there was no series"),
-        ({"series": [[996, "2"]]}, "there was no series"),
-        ({"value": [[994, "NaN"], [996, "6"], [998, "NaN"], [1000, "-1"]]}, "not a number of requests"),
+        ({"value": [[996, "6"]]}, "there was no count"),
+        ({"oldest": [[996, "995"]]}, "there was no count"),
+        ({"series": [[996, "2"]]}, "there was no count"),
+        ({"value": [[994, "NaN"], [996, "6"], [998, "NaN"]]}, "there was no count"),
         ({"oldest": [[994, "1"], [996, "995"], [998, "1"], [1000, "1"]]}, "more than maxSampleAge 5 s"),
     ],
 )
@@ -146,6 +147,30 @@ def test_a_half_truth_about_the_past_is_a_fault_or_moments_that_can_be(answer):
         for value, sampled_s, _, problem in (moment.reading for moment in made):
             assert (value is None and problem) or 0 <= value < math.inf
             assert sampled_s <= 50
+
+
+def test_what_is_as_usual_is_said_once_and_services_that_were_alike_share_their_past():
+    values = [[994, "0"], [996, "0"], [998, "0"], [1000, "0"]]
+    usual = {
+        "oldest": [[994, "993"], [996, "995"], [1000, "999"]],
+        "series": [[at, "2"] for at in (994, 996, 998, 1000)],
+    }
+    result = [{"metric": {"namespace": "ns", "service": name, "f": "value"}, "values": values} for name in "abcd"]
+    result += [{"metric": {"f": f}, "values": rows} for f, rows in usual.items()]
+    own = {"namespace": "ns", "service": "c"}
+    result += [{"metric": {**own, "f": "oldest"}, "values": [[994, "1"]]}]
+    result += [{"metric": {**own, "f": "series"}, "values": [[996, "1"]]}]
+    result += [{"metric": {"namespace": "ns", "service": "d", "f": "bare"}, "values": [[1000, "0"]]}]
+    body = json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}}).encode()
+    made = pasts(["ns/a", "ns/b", "ns/c", "ns/d"], 5.0, parse_past(body, GRID), now_s=50.0)
+    seen = {name: [moment.reading[::2] for moment in past.moments] for name, past in made.items()}
+    assert seen == {
+        "ns/a": [(0, 2), (0, 2), (None, 0), (0, 2)],
+        "ns/b": [(0, 2), (0, 2), (None, 0), (0, 2)],
+        "ns/c": [(None, 0), (0, 1), (None, 0), (0, 2)],
+        "ns/d": [(0, 2), (0, 2), (None, 0), (None, 0)],
+    }
+    assert made["ns/a"] is made["ns/b"]
 
 
 def short_answer(*elements, evaluated_s=1000.0):
