@@ -1,6 +1,8 @@
 """What `make image` finds out about a machine before it builds."""
 
 import os
+import subprocess
+import sys
 
 import image
 import pytest
@@ -49,6 +51,17 @@ def test_root_is_told_which_programs_it_lacks(bare, monkeypatch):
     assert image.missing().endswith("it takes debootstrap")
     program(bare, "debootstrap", 0)
     assert image.missing() == ""
+
+
+@pytest.mark.parametrize(("ci", "status", "said"), [("", 5, "10 deselected"), ("true", 1, "ERROR")])
+def test_where_it_cannot_be_built_its_tests_are_left_out_in_so_many_words_and_fail_in_ci(bare, ci, status, said):
+    chosen = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/cluster/test_image.py"]
+    ran = subprocess.run(
+        chosen, cwd=image.ROOT, env=os.environ | {"CI": ci}, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == status
+    assert said in ran.stdout
+    assert "no Docker engine answers, and without one it takes" in ran.stdout
 
 
 def test_pips_own_index_reaches_the_build_and_the_environment_is_stronger_than_the_file(bare, monkeypatch):
