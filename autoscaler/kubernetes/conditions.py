@@ -43,6 +43,8 @@ class Facts(NamedTuple):
     dry_run: bool = False
     record: Record | None = None
     """The last decision; None before the first."""
+    changed: tuple[Record, float] | None = None
+    """The last one that changed the number, or would have, and when: what was decided since must not hide it."""
 
 
 def conditions(facts: Facts) -> tuple[Condition, ...]:
@@ -111,7 +113,8 @@ def status(facts: Facts, before: Status, now_s: float) -> dict[str, Any]:
             made[key] = before[key]
     if facts.record is not None:
         made.update(_counted(facts.record))
-        made.update(_decided(facts.record, before, now_s))
+    if facts.changed is not None:
+        made.update(_decided(*facts.changed, before))
     return made
 
 
@@ -138,12 +141,10 @@ def _counted(record: Record) -> dict[str, Any]:
     }
 
 
-def _decided(record: Record, before: Status, now_s: float) -> dict[str, Any]:
+def _decided(record: Record, at_s: float, before: Status) -> dict[str, Any]:
     look, decision = record.look, record.decision
-    if decision.desired == look.replicas:
-        return {}
     last = {
-        "time": timestamp(now_s),
+        "time": timestamp(at_s),
         "before": look.replicas,
         "desired": decision.desired,
         "wish": {key: value for key, value in decision.wish._asdict().items() if value is not None},
@@ -151,9 +152,11 @@ def _decided(record: Record, before: Status, now_s: float) -> dict[str, Any]:
         "error": record.outcome.error if record.outcome else "",
         **({"written": not record.outcome.error} if record.outcome else {}),
     }
-    if _same_decision(last, before.get("lastDecision") or {}):
+    known = before.get("lastDecision") or {}
+    # Another controller may have led and decided since.
+    if _same_decision(last, known) or last["time"] < known.get("time", ""):
         return {}
-    scaled = {"lastScaleTime": timestamp(now_s)} if last.get("written") else {}
+    scaled = {"lastScaleTime": last["time"]} if last.get("written") else {}
     return {"lastDecision": last, **scaled}
 
 

@@ -61,6 +61,8 @@ class Reporter:
         self._stored: dict[ServiceName, Stored] = {}
         self._invalid: dict[ServiceName, str] = {}
         self._records: dict[ServiceName, Record] = {}
+        self._changes: dict[ServiceName, tuple[Record, float]] = {}
+        """The last records that changed a number, and when they came."""
         self._written: dict[ServiceName, dict[str, Any]] = {}
         self._written_s: dict[ServiceName, float] = {}
         self._due: dict[ServiceName, float] = {}
@@ -91,6 +93,7 @@ class Reporter:
             self._stored,
             self._invalid,
             self._records,
+            self._changes,
             self._written,
             self._written_s,
             self._limits,
@@ -102,6 +105,8 @@ class Reporter:
         """Take a decision in."""
         before = self._records.get(record.service)
         self._records[record.service] = record
+        if record.decision.desired != record.look.replicas and self._leads():
+            self._changes[record.service] = record, self._now()
         if before is None or _signature(before) != _signature(record):
             self._due[record.service] = min(self._now(), self._due.get(record.service, inf))
         if record.outcome is None:
@@ -198,6 +203,7 @@ class Reporter:
             problem=problem,
             dry_run=resource.policy is not None and resource.policy.spec.mode == "DryRun",
             record=self._records.get(service),
+            changed=self._changes.get(service),
         )
 
 

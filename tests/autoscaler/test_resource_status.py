@@ -15,7 +15,8 @@ HOLDING = Decision(1, Wish(None, "unknown"), ())
 
 
 def facts(look, decision, outcome):
-    return Facts(generation=2, record=Record("default/web", look, decision, outcome))
+    record = Record("default/web", look, decision, outcome)
+    return Facts(generation=2, record=record, changed=(record, 20.0) if decision is DECISION else None)
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,45 @@ async def test_when_the_leader_goes_the_other_one_goes_on_with_all_that_it_knows
             assert await installation.replicas() == 2
 
 
+async def test_of_two_policies_for_one_target_the_younger_says_so_until_the_older_is_gone(installation):
+    await installation.make()
+    await installation.apply(minReplicas=1)
+    await asyncio.sleep(1.1)  # their age is told in whole seconds
+    await installation.apply("younger", scaleTargetRef={"name": "web"}, minReplicas=2)
+    async with installation.controller() as whole:
+        await until(whole.leads)
+        await installation.replicas_are(1)
+        status = await installation.policy_is(
+            lambda s: condition(s, "ScalingActive") == ("False", "AmbiguousTarget"), "younger"
+        )
+        message = next(c["message"] for c in status["conditions"] if c["type"] == "ScalingActive")
+        namespace = installation.namespace
+        assert message == f"Deployment {namespace}/web is scaled by {namespace}/web, an older policy"
+        assert await installation.replicas() == 1
+
+        await installation.ask("delete", f"{installation.policies}/web")
+        await installation.replicas_are(2)
+        await installation.policy_is(lambda s: s.get("desiredReplicas") == 2, "younger")
+
+
+async def test_a_policy_in_a_file_is_paused_by_its_annotation(installation, tmp_path):
+    await installation.make(replicas=1)
+    file = tmp_path / "policy.yaml"
+    text = f"""
+apiVersion: inflight.dev/v1alpha1
+kind: ScalingPolicy
+metadata: {{name: web, namespace: {installation.namespace}, annotations: {{inflight.dev/paused-until: "{soon(3600)}"}}}}
+spec: {{scaleTargetRef: {{name: web}}, minReplicas: 2}}
+"""
+    file.write_text(text)
+    async with installation.controller(resources=False, files=(file,)) as whole:
+        await until(lambda: whole.leads() and whole.records)
+        assert {reason.rule for reason in whole.records[-1].decision.reasons} == {"minReplicas", "paused"}
+        assert await installation.replicas() == 1
+        file.write_text(text.replace(f', annotations: {{inflight.dev/paused-until: "{text.split(chr(34))[1]}"}}', ""))
+        await installation.replicas_are(2)
+
+
 async def test_policies_from_files_are_followed_without_any_resource(installation, tmp_path):
     await installation.make()
     file = tmp_path / "policy.yaml"

@@ -68,8 +68,12 @@ def test_a_condition_says_what_keeps_a_service_from_being_scaled(facts, kind, ex
     assert told(facts, kind) == expected
 
 
+def after(made, at_s=NOW_S, **more):
+    return Facts(1, record=made, changed=(made, at_s), **more)
+
+
 def test_a_status_has_the_form_that_the_definition_allows():
-    made = status(Facts(3, record=record(5, "maxReplicas", replicas=2, written=True)), {}, NOW_S)
+    made = status(after(record(5, "maxReplicas", replicas=2, written=True))._replace(generation=3), {}, NOW_S)
     PolicyStatus.model_validate(made)
     assert made["lastScaleTime"] == made["lastDecision"]["time"] == NOW
     assert (made["desiredReplicas"], made["readyReplicas"], made["inflight"], made["observedGeneration"]) == (
@@ -84,7 +88,7 @@ def test_a_status_has_the_form_that_the_definition_allows():
 
 
 def test_a_condition_keeps_the_time_of_its_last_change_and_a_decision_its_own():
-    first = status(Facts(1, record=record(5, replicas=2, written=True)), {}, NOW_S)
+    first = status(after(record(5, replicas=2, written=True)), {}, NOW_S)
     second = status(Facts(1, record=record(5, replicas=5, inflight=None)), first, NOW_S + 60)
     times = {each["type"]: each["lastTransitionTime"] for each in second["conditions"]}
     assert times == {"Ready": LATER, "ScalingActive": LATER, "AbleToScale": NOW, "ScalingLimited": NOW}
@@ -92,10 +96,25 @@ def test_a_condition_keeps_the_time_of_its_last_change_and_a_decision_its_own():
     assert second["lastScaleTime"] == NOW
 
 
+def test_a_decision_that_changed_the_number_is_told_with_its_time_whatever_was_decided_since():
+    change = record(5, replicas=2, written=True)
+    made = status(Facts(1, record=record(5, replicas=5), changed=(change, NOW_S)), {}, NOW_S + 60)
+    assert (made["lastDecision"]["time"], made["lastDecision"]["before"], made["lastScaleTime"]) == (NOW, 2, NOW)
+    again = status(Facts(1, record=record(5, replicas=5), changed=(change, NOW_S)), made, NOW_S + 120)
+    assert matters(again) == matters(made)
+
+
+def test_what_another_controller_decided_later_stays():
+    theirs = status(after(record(4, replicas=5, written=True), NOW_S + 60), {}, NOW_S + 60)
+    ours = status(after(record(5, replicas=2, written=True), NOW_S), theirs, NOW_S + 90)
+    assert ours["lastDecision"] == theirs["lastDecision"]
+    assert ours["lastScaleTime"] == LATER
+
+
 def test_what_is_decided_again_and_again_in_vain_is_written_once():
     for outcome in ({}, {"error": "forbidden"}):
-        first = status(Facts(1, dry_run=True, record=record(5, replicas=2, **outcome)), {}, NOW_S)
-        second = status(Facts(1, dry_run=True, record=record(5, replicas=2, **outcome)), first, NOW_S + 60)
+        first = status(after(record(5, replicas=2, **outcome), dry_run=True), {}, NOW_S)
+        second = status(after(record(5, replicas=2, **outcome), NOW_S + 60, dry_run=True), first, NOW_S + 60)
         assert second["lastDecision"] == first["lastDecision"]
         assert matters(second) == matters(first)
 
@@ -114,13 +133,13 @@ def test_a_count_alone_matters_only_where_it_is_asked_for():
 
 
 def test_the_last_change_of_the_number_is_read_from_the_status_with_what_was_before():
-    first = status(Facts(1, record=record(5, replicas=2, written=True)), {}, NOW_S)
+    first = status(after(record(5, replicas=2, written=True)), {}, NOW_S)
     assert last_rescale(first) == (NOW_S, 2)
 
 
 def test_what_was_before_is_not_known_where_a_later_decision_was_not_written():
-    first = status(Facts(1, record=record(5, replicas=2, written=True)), {}, NOW_S)
-    second = status(Facts(1, record=record(6, replicas=5, error="forbidden")), first, NOW_S + 60)
+    first = status(after(record(5, replicas=2, written=True)), {}, NOW_S)
+    second = status(after(record(6, replicas=5, error="forbidden"), NOW_S + 60), first, NOW_S + 60)
     assert last_rescale(second) == (NOW_S, None)
 
 

@@ -1,0 +1,179 @@
+"""What is written about a policy, when, and by whom: in virtual time, to an API server that keeps what it is sent."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from algorithms.types import Decision, Look, Reason, Wish
+from autoscaler.clock import SystemClock
+from autoscaler.kubernetes.client import ApiError
+from autoscaler.kubernetes.policies import stored
+from autoscaler.kubernetes.reporting import Reporter
+from autoscaler.ports import Outcome, Record
+
+SD = "team/sd"
+START_S = 1_795_456_800.0
+POLICY = {
+    "metadata": {
+        "name": "sd",
+        "namespace": "team",
+        "uid": "u1",
+        "generation": 1,
+        "creationTimestamp": "2026-11-23T17:00:00Z",
+    },
+    "spec": {"scaleTargetRef": {"name": "sd"}},
+}
+
+
+class Api:
+    """Keeps statuses and events, with the times of their writes; it can refuse."""
+
+    def __init__(self, now):
+        self._now = now
+        self.statuses, self.events = [], []
+        self.refuses = False
+
+    async def patch(self, path, body):
+        assert path == "/apis/inflight.dev/v1alpha1/namespaces/team/scalingpolicies/sd/status"
+        if self.refuses:
+            raise ApiError(500, "", "no")
+        self.statuses.append((self._now() - START_S, body["status"]))
+
+    async def create(self, path, body):
+        assert path == "/apis/events.k8s.io/v1/namespaces/team/events"
+        self.events.append((self._now() - START_S, body["reason"], body["note"]))
+
+
+class Targets:
+    """Knows why the target cannot be observed."""
+
+    why = ""
+
+    def trouble(self):
+        return self.why
+
+    def problem(self, _service):
+        return self.why
+
+
+class World:
+    def __init__(self):
+        self.clock = SystemClock(START_S)
+        self.api, self.targets, self.leading = Api(self.clock.now), Targets(), True
+        self.reporter = Reporter(self.api, "me", self.clock.now, lambda: self.leading)
+        self.replicas = 0
+
+    @asynccontextmanager
+    async def running(self):
+        self.reporter.keep(SD, stored(POLICY), "")
+        task = asyncio.create_task(self.reporter.run(self.targets))
+        await asyncio.sleep(0.5)
+        try:
+            yield self
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    def decides(self, desired, *, inflight=0.0, error="", rules=()):
+        look = Look(self.clock.now(), self.clock.now() - 2, inflight, self.replicas, self.replicas)
+        reasons = tuple(Reason(rule, desired, desired, "why") for rule in rules)
+        outcome = None if desired == self.replicas else Outcome(SD, error)
+        self.reporter.record(Record(SD, look, Decision(desired, Wish(desired, "a wish"), reasons), outcome))
+        self.replicas = self.replicas if error else desired
+
+    @property
+    def times(self):
+        return [at_s for at_s, _ in self.api.statuses]
+
+
+@pytest.fixture
+async def world():
+    async with World().running() as world:
+        yield world
+
+
+async def test_while_nothing_changes_nothing_is_written(world):
+    for _ in range(300):
+        world.decides(0)
+        await asyncio.sleep(2)
+    assert world.times == [1]
+    assert world.api.events == []
+
+
+async def test_the_changes_of_a_second_are_one_write_that_keeps_the_last_decision_that_changed_anything(world):
+    for desired in (1, 2, 5, 5, 5):
+        world.decides(desired, inflight=5.0)
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(60)
+    (at_s, status), *rest = world.api.statuses
+    assert (at_s, rest) == (1, [])
+    assert status["desiredReplicas"] == 5
+    assert (status["lastDecision"]["before"], status["lastDecision"]["desired"]) == (2, 5)
+    assert status["lastScaleTime"] == status["lastDecision"]["time"] == "2026-11-23T18:00:00Z"
+
+
+async def test_a_count_alone_is_written_rarely(world):
+    for count in range(60):
+        world.decides(0, inflight=float(count))
+        await asyncio.sleep(1)
+    assert world.times == [1, 16, 31, 46]
+    assert world.api.statuses[-1][1]["inflight"] == 45
+
+
+async def test_what_could_not_be_written_is_tried_again_a_while_later(world, caplog):
+    world.api.refuses = True
+    world.decides(3)
+    await asyncio.sleep(10)
+    world.api.refuses = False
+    await asyncio.sleep(20)
+    assert world.times == [16]
+    assert caplog.text.count("status of team/sd not written: no") == 1
+
+
+async def test_who_does_not_lead_writes_nothing_and_says_all_when_it_begins_to(world):
+    world.leading = False
+    world.decides(3)
+    await asyncio.sleep(10)
+    assert (world.api.statuses, world.api.events) == ([], [])
+    world.leading = True
+    await asyncio.sleep(2)
+    ((_, status),) = world.api.statuses
+    assert status["desiredReplicas"] == 3
+    assert "lastDecision" not in status, "it was the other one's"
+
+
+async def test_a_target_that_cannot_be_observed_is_told_without_any_decision(world):
+    await asyncio.sleep(5)
+    world.targets.why = "Deployment team/sd does not exist"
+    await asyncio.sleep(2)
+    conditions = {each["type"]: each for each in world.api.statuses[-1][1]["conditions"]}
+    assert conditions["AbleToScale"]["reason"] == "FailedGetScale"
+    assert conditions["AbleToScale"]["message"] == "Deployment team/sd does not exist"
+
+
+async def test_every_change_is_an_event_and_a_storm_of_them_is_few(world):
+    for desired in range(1, 101):
+        world.decides(desired)
+        await asyncio.sleep(0.1)
+    assert len(world.api.events) == 10
+    assert {reason for _, reason, _ in world.api.events} == {"SuccessfulRescale"}
+    await asyncio.sleep(60)
+    world.decides(0)
+    await asyncio.sleep(1)
+    assert world.api.events[-1][2].startswith("team/sd: 100 -> 0")
+
+
+async def test_what_fails_again_and_again_is_told_once(world):
+    for _ in range(20):
+        world.decides(3, error="forbidden")
+        await asyncio.sleep(2)
+    assert [(reason, note) for _, reason, note in world.api.events] == [("FailedUpdateScale", "forbidden")]
+    assert len(world.times) == 1
+
+
+async def test_a_policy_that_is_gone_is_told_of_no_more(world):
+    world.decides(3)
+    world.reporter.forget(SD)
+    await asyncio.sleep(10)
+    assert world.api.statuses == []
