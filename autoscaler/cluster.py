@@ -22,7 +22,7 @@ from autoscaler.kubernetes.gateways import metrics_address
 from autoscaler.kubernetes.informer import Informer
 from autoscaler.kubernetes.lease import Election, Times
 from autoscaler.kubernetes.objects import PODS
-from autoscaler.kubernetes.policies import POLICIES, Stored, stored
+from autoscaler.kubernetes.policies import POLICIES, PolicyReader, Stored
 from autoscaler.kubernetes.reporting import Reporter
 from autoscaler.kubernetes.scales import Kind
 from autoscaler.kubernetes.store import Change
@@ -101,10 +101,11 @@ class ClusterController:
         self._origins = Origins(roster, ("resources", "files"))
         self._targets_changed = asyncio.Event()
         rng = random.Random()  # noqa: S311 - spreads attempts
+        self._read = PolicyReader()
         self.policies: Informer[Stored] = Informer(
             api,
             POLICIES.collection(settings.namespace),
-            stored,
+            self._read,
             rng,
             on_change=self._policies_changed,
         )
@@ -173,6 +174,7 @@ class ClusterController:
             if after is None:
                 self._origins.put("resources", service, None)
                 self._reporter.forget(service)
+                self._read.forget(service)
                 continue
             resource = after.resource
             problem = resource.problem

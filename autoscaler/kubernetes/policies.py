@@ -5,7 +5,9 @@ from typing import Any, NamedTuple
 
 from autoscaler.documents import Document, DocumentError
 from autoscaler.kubernetes.objects import Resource, unix_s
+from autoscaler.kubernetes.store import key_of
 from autoscaler.policy import API_VERSION, ScalingPolicy
+from autoscaler.ports import ServiceName
 from autoscaler.validation import validated
 
 POLICIES = Resource(API_VERSION, "scalingpolicies")
@@ -32,12 +34,34 @@ class Stored(NamedTuple):
 
 def stored(item: Mapping[str, Any]) -> Stored:
     """Keep what matters of a custom resource."""
+    return Stored(_resource(item), item.get("status") or {})
+
+
+class PolicyReader:
+    """Does as `stored`, but does not read a policy again of which only the status was written: it stays one object."""
+
+    def __init__(self) -> None:
+        self._known: dict[ServiceName, tuple[Any, PolicyResource]] = {}
+
+    def __call__(self, item: Mapping[str, Any]) -> Stored:
+        """Keep what matters of a custom resource."""
+        service = key_of(item)
+        version = [item["metadata"].get(key) for key in ("uid", "generation", "annotations", "labels")]
+        known = self._known.get(service)
+        if known is None or known[0] != version:
+            known = self._known[service] = version, _resource(item)
+        return Stored(known[1], item.get("status") or {})
+
+    def forget(self, service: ServiceName) -> None:
+        """Take in that a policy is gone."""
+        self._known.pop(service, None)
+
+
+def _resource(item: Mapping[str, Any]) -> PolicyResource:
     metadata = item["metadata"]
     policy, problem = _read(item)
-    resource = PolicyResource(
-        policy, problem, metadata["uid"], metadata.get("generation", 0), unix_s(metadata["creationTimestamp"])
-    )
-    return Stored(resource, item.get("status") or {})
+    created_s = unix_s(metadata["creationTimestamp"])
+    return PolicyResource(policy, problem, metadata["uid"], metadata.get("generation", 0), created_s)
 
 
 def _read(item: Mapping[str, Any]) -> tuple[ScalingPolicy | None, str]:

@@ -79,6 +79,9 @@ class Reporter:
         """Report on this policy from now on; `problem` is why it cannot be followed as it is."""
         before = self._stored.get(service)
         self._stored[service] = policy
+        if service in self._written and matters(self._written[service]) == matters(policy.status):
+            # What we wrote has come back, and once is enough.
+            del self._written[service]
         if before is not None and before.resource == policy.resource:
             return
         self._invalid[service] = problem

@@ -1,0 +1,52 @@
+"""Policies as custom resources: what is kept of them, and what is read again."""
+
+import pytest
+
+from autoscaler.kubernetes.policies import PolicyReader, stored
+
+ITEM = {
+    "metadata": {
+        "name": "sd",
+        "namespace": "ns",
+        "uid": "u",
+        "generation": 1,
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+        "resourceVersion": "5",
+    },
+    "spec": {"scaleTargetRef": {"name": "sd"}},
+}
+
+
+def changed(**metadata):
+    return ITEM | {"metadata": ITEM["metadata"] | metadata}
+
+
+def test_a_status_that_is_written_leaves_the_policy_the_same_object():
+    read = PolicyReader()
+    first, second = read(ITEM), read(changed(resourceVersion="6") | {"status": {"desiredReplicas": 1}})
+    assert second.resource is first.resource
+    assert (first.status, second.status) == ({}, {"desiredReplicas": 1})
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"generation": 2},
+        {"annotations": {"inflight.dev/paused": "2099-01-01T00:00:00Z"}},
+        {"labels": {"a": "b"}},
+        {"uid": "another"},
+    ],
+    ids=str,
+)
+def test_whatever_a_policy_is_made_of_has_it_read_again(metadata):
+    read = PolicyReader()
+    read(ITEM)
+    assert read(changed(**metadata)) == stored(changed(**metadata))
+    assert read(changed(**metadata)).resource != stored(ITEM).resource
+
+
+def test_one_that_is_gone_and_comes_again_is_read_again():
+    read = PolicyReader()
+    first = read(ITEM).resource
+    read.forget("ns/sd")
+    assert read(ITEM).resource is not first
