@@ -102,6 +102,26 @@ async def added_latency(folder: Path, origin: str) -> list[Row]:
     ]
 
 
+def by_hey(port: int) -> dict[int, float]:
+    """The same pace by hey, whose figures have a tenth of a millisecond."""
+    hey = programs.find("hey")
+    workers = 10
+    command = [str(hey), "-z", f"{SECONDS}s", "-c", str(workers), "-q", str(RATE // workers), f"http://{HOST}:{port}/"]
+    out = subprocess.run(["taskset", "-c", OTHERS_CORE, *command], check=True, capture_output=True, text=True).stdout  # noqa: S603, S607
+    return {int(p): float(s) * 1000 for p, s in re.findall(r"(\d+)%+ in ([0-9.]+) secs", out)}
+
+
+async def added_as_hey_sees_it(folder: Path, origin: str) -> list[Row]:
+    """What the gateway adds to a request on a connection that stays."""
+    with gateway(folder, [origin]) as proxy:
+        direct = await asyncio.to_thread(by_hey, int(origin.rpartition(":")[2]))
+        through = await asyncio.to_thread(by_hey, proxy.port)
+    return [
+        {"figure": f"added at {RATE}/s by hey, kept alive, P{p}", "value": through[p] - direct[p], "unit": "ms"}
+        for p in (50, 99)
+    ]
+
+
 async def hand_over(folder: Path, origin: str) -> list[Row]:
     """How long a pod idles between two requests while others wait, by the pod's own clock."""
     async with asyncio.timeout(120):
@@ -223,6 +243,7 @@ def main() -> None:
         with started("origin", port, OTHERS_CORE, [peers, "origin", origin]):
             parts: list[Callable[[], Coroutine[None, None, list[Row]]]] = [
                 lambda: added_latency(folder, origin),
+                lambda: added_as_hey_sees_it(folder, origin),
                 lambda: hand_over(folder, origin),
                 first_byte,
                 lambda: held(folder),

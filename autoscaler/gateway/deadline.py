@@ -30,8 +30,9 @@ class Deadline:
         self._due_s = math.inf
 
     def close(self) -> None:
-        """Be never due again."""
+        """Be never due again, and hold on to nobody."""
         self.never()
+        self._call = _nothing
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -44,3 +45,7 @@ class Deadline:
             self._call()
         elif left_s < math.inf:
             self._timer = self._loop.call_later(left_s, self._check)
+
+
+def _nothing() -> None:
+    """Stand for a call that is not made any more."""

@@ -197,6 +197,7 @@ class ClientConnection(asyncio.Protocol):
         self._deaf = True
         self._waiting.clear()
         self._parser.close()
+        del self._parser
         if self._tunnel is not None:
             self._tunnel.client_lost()
         elif self._task is not None:

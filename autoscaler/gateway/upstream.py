@@ -242,6 +242,10 @@ class PodConnection(asyncio.Protocol):
         """Tell the sink, if one is left."""
         self._transport = None
         self.deadline.close()
+        self._lost(exc)
+        del self._parser  # it holds on to this
+
+    def _lost(self, exc: Exception | None) -> None:
         sink, tunnel = self._sink, self._tunnel
         if tunnel is not None:
             self._tunnel = None
@@ -369,6 +373,8 @@ class Pod:
                 )
         except OSError as error:
             raise PodRefusedError(str(error)) from error
+        if not connection.reusable:
+            raise PodRefusedError("closed at once")
         return connection
 
     def give_back(self, connection: PodConnection) -> None:

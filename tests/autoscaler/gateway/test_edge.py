@@ -1,6 +1,7 @@
 """What clients' connections do beside the behaviours that have a number."""
 
 import asyncio
+import gc
 from http import HTTPStatus
 
 import pytest
@@ -138,6 +139,24 @@ async def test_a_busy_connection_has_one_timer_and_an_idle_one_ends(kit):
         assert (await client.get().response()).body == b"ok"
         await asyncio.sleep(0.02)
     assert await client.ended() == b""
+
+
+async def test_no_request_waits_for_the_collector_of_cycles(kit):
+    pod = await kit.pod(answer_ok)
+    gateway = await kit.gateway(pods=[pod])
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for send in (lambda c: c.get("/", "Connection: close"), lambda c: c.post("/", b"{}", "Connection: close")):
+            assert (await send(await kit.client(gateway)).response()).body == b"ok"
+        await until(lambda: not gateway.edge.connections)
+        await asyncio.sleep(0)
+        gc.collect()
+        ours = {type(found).__qualname__ for found in gc.garbage if type(found).__module__.startswith("autoscaler.")}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+    assert not ours
 
 
 async def test_an_error_of_ours_ends_one_connection_and_no_other(kit, caplog):
