@@ -42,6 +42,13 @@ bench: $(BENCHES) ## every benchmark, or one: make bench-decisions; figures go t
 $(BENCHES): bench-%: setup
 	@$(BIN)/python -m benchmarks.$* $(ARGS)
 
+bench-sim: build/peers/made
+build/peers/made: requirements/peers.txt | setup
+	@echo "bench-sim: installing requirements/peers.txt into build/peers"
+	@$(BIN)/python -m venv --clear build/peers
+	@build/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/peers.txt
+	@touch $@
+
 mutants: setup ## change the algorithms in small ways and list the changes that no test notices; ARGS="algorithms.kpa*"
 	$(BIN)/mutmut run $(ARGS)
 	$(BIN)/mutmut results

@@ -86,7 +86,11 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     problems = _told_all(scenario, results)
-    _write(arguments, scenario, results)
+    try:
+        _write(arguments, scenario, results)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     if not results or any(result.partial for result in results):
         sys.stderr.write(f"interrupted: {_share(arguments, results)}\n")
         return 130

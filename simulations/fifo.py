@@ -136,7 +136,7 @@ class Fifo:
         self._setup, self._chunks, self._law, self._luck, self._kept = setup, chunks, law, luck, kept
         self.asked = setup.initial
         self.changes = [Change(0.0, setup.initial)]
-        self._requests = np.zeros((4, PIECE))
+        self._requests = np.zeros((5, PIECE))
         self._places = np.zeros((6, ROOM + setup.initial))
         self._counts = np.zeros(8, dtype=np.int64)
         self._counts[QUEUE_LENGTH] = min(setup.limits.queue_length, 2**62)
@@ -224,7 +224,7 @@ class Fifo:
         filled = int(self._counts[FILLED])
         end = filled + len(arrival)
         if end > self._requests.shape[1]:
-            self._requests = np.concatenate([self._requests, np.zeros((4, end))], axis=1)
+            self._requests = np.concatenate([self._requests, np.zeros((5, end))], axis=1)
         self._requests[ARRIVAL, filled:end], self._requests[SERVICE, filled:end] = arrival, service
         self._counts[FILLED] = end
         self._known_s = float(arrival[-1]) if len(arrival) else self._known_s
@@ -361,7 +361,7 @@ class Columns:
 
     def take(self, requests: Floats) -> None:
         """Copy them."""
-        self._pieces.append(requests.copy())
+        self._pieces.append(requests[:4].copy())
 
     def requests(self, end_s: float, speed: float) -> Requests:
         """Give them all, as of the end of the run."""
@@ -380,8 +380,16 @@ class Columns:
         )
 
 
-def follow(setup: Setup, chunks: Iterator[Chunk], law: Law, luck: Luck, kept: Kept) -> History:
-    """Run requests by a law; what became of them is with `kept`, and not in the history."""
+def follow(setup: Setup, chunks: Iterator[Chunk] | None, law: Law, luck: Luck, kept: Kept) -> History:
+    """Run a source's chunks by a law; what became of the requests is with `kept`, and not in the history.
+
+    Raises:
+        NotExactError: another engine has to.
+    """
+    if why := why_not(setup):
+        raise NotExactError(why)
+    if chunks is None:
+        raise NotExactError("a client may not wait")
     engine = Fifo(setup, chunks, law, luck, kept)
     if isinstance(law, Stepped):
         law.engine = engine
@@ -391,10 +399,7 @@ def follow(setup: Setup, chunks: Iterator[Chunk], law: Law, luck: Luck, kept: Ke
 def run(
     setup: Setup, chunks: Iterator[Chunk] | None, service: Service, luck: Luck, recorder: Recorder = lambda _: None
 ) -> History:
-    """Run all of a source's requests and keep them; raises NotExactError where another engine has to."""
-    why = why_not(setup) or ("clients may not wait" if chunks is None else "")
-    if why or chunks is None:
-        raise NotExactError(why)
+    """Run all requests by the live controller's step, and keep them; raises as `follow`."""
     kept = Columns()
     history = follow(setup, chunks, Stepped(setup, service, recorder), luck, kept)
     return replace(history, requests=kept.requests(history.end_s, setup.pools[0].speed))

@@ -67,6 +67,7 @@ def figures(
         | _of_replicas(history)
         | _of_costs(history, pools)
         | {"decisions": float(len(history.decisions)), "duration_s": history.end_s}
+        | (history.streamed or {})
     )
 
 

@@ -17,8 +17,9 @@ from math import inf
 from simulations.jit import compiled, compiled_for_numbers
 from simulations.setup import Floats, Integers
 
-ARRIVAL, SERVICE, START, REPLICA = range(4)
-"""Rows of `requests`, which are in order of arrival; times in seconds."""
+ARRIVAL, SERVICE, START, REPLICA, SINCE = range(5)
+"""Rows of `requests`, which are in order of arrival: times in seconds, the number of the replica that took each, and
+since when that replica was ready."""
 
 FREE, READY, ASKED, BUSY, NUMBER, ORDER = range(6)
 """Rows of `places`: first those that stay, in the order in which they are ready, then those on their way out."""
@@ -71,7 +72,8 @@ def start(requests: Floats, places: Floats, counts: Integers, sums: Floats, unti
             break
         begun += 1
         ends = begins + requests[SERVICE, head] / speed
-        requests[START, head], requests[REPLICA, head] = begins, places[NUMBER, place]
+        requests[START, head], requests[SINCE, head] = begins, places[READY, place]
+        requests[REPLICA, head] = places[NUMBER, place]
         places[FREE, place], places[ORDER, place] = ends, begun
         places[BUSY, place] += ends - begins
         spent += ends - arrival

@@ -13,6 +13,7 @@ from autoscaler.gateway.paths import PathRule, PathRules
 from autoscaler.loop import Service
 from autoscaler.policy import ScalingPolicy
 from autoscaler.ports import Record, Recorder
+from autoscaler.recorders import OnChange
 from autoscaler.traffic_settings import Traffic
 from simulations import invariants
 from simulations.engine import Engine
@@ -25,6 +26,9 @@ from simulations.workloads import source_of
 
 WORTH_COMPILING = 20_000
 """Requests that the reference engine needs about as long for as it takes to load compiled code."""
+
+TOO_MANY_TO_KEEP = 5_000_000
+"""Requests of which only figures are kept, where the engine without events can do the run: each takes 150 bytes."""
 
 NO_TRAFFIC = Traffic.model_validate({"hosts": ["any"]})
 """What the gateway does for a policy that does not say: the defaults."""
@@ -49,7 +53,8 @@ def run(
     history = _reference(task) if engine == "reference" else _quickest(task)
     # Who waits for its own replica may be overtaken.
     fifo = not (task.setup.cookie_s and any(workload.sessions for workload in scenario.spec.workloads))
-    invariants.check(history, concurrency=task.setup.limits.concurrency, fifo=fifo)
+    if history.streamed is None:
+        invariants.check(history, concurrency=task.setup.limits.concurrency, fifo=fifo)
     return history
 
 
@@ -75,36 +80,38 @@ class _Task:
             return immediate(spec.min_replicas, spec.max_replicas, spec.target)
         return Service(decider(self.policy), spec.mode == "Active")
 
-    def recorder(self, records: list[Record]) -> Recorder:
+    def recorder(self, keep: Recorder) -> Recorder:
         watch = self.watch
         if watch is None:
-            return records.append
+            return keep
         expected_s = self.scenario.spec.run.duration or max(each.expected_s() for each in self.scenario.spec.workloads)
 
         def take(record: Record) -> None:
-            records.append(record)
+            keep(record)
             watch(min(record.look.now_s / expected_s, 1.0) if expected_s else 0.0)
 
         return take
 
 
 def _quickest(task: _Task) -> History:
-    needed = _needs_reference(task)
-    if needed or _is_small(task):
+    needed, count = _needs_reference(task), _requests(task)
+    if needed or count < WORTH_COMPILING:
         return _reference(task, needed)
     from simulations import compiled, fifo  # noqa: PLC0415  # small runs do not wait for a compiler
 
     try:
+        if count > TOO_MANY_TO_KEEP:
+            return _streamed(task)
         luck, records = task.luck(), list[Record]()
         chunks = _in_time(task.source(luck).chunks(), task.setup)
-        history = fifo.run(task.setup, chunks, task.service(), luck, task.recorder(records))
+        history = fifo.run(task.setup, chunks, task.service(), luck, task.recorder(records.append))
     except NotExactError:
         try:
             luck, records = task.luck(), list[Record]()
             batch = task.source(luck).batch(task.setup.until_s)
             if batch is not None:
                 _check_in_time(batch.service, task.setup)
-            history = compiled.run(task.setup, batch, task.service(), luck, task.recorder(records))
+            history = compiled.run(task.setup, batch, task.service(), luck, task.recorder(records.append))
         except NotExactError as error:
             return _reference(task, str(error))
     return replace(history, decisions=tuple(records))
@@ -121,18 +128,49 @@ def _check_in_time(service: Floats, setup: Setup) -> bool:
     return True
 
 
-def _is_small(task: _Task) -> bool:
+def _streamed(task: _Task) -> History:
+    from simulations import fifo  # noqa: PLC0415  # as above
+    from simulations.streamed import Streamed  # noqa: PLC0415
+
+    luck, changes, spec = task.luck(), _Changes(), task.scenario.spec
+    kept = Streamed(
+        speed=task.setup.pools[0].speed,
+        until_s=task.setup.until_s,
+        warm_up_s=spec.run.warm_up,
+        objective_s=spec.objective.latency if spec.objective else None,
+    )
+    law = fifo.Stepped(task.setup, task.service(), task.recorder(changes))
+    history = fifo.follow(task.setup, _in_time(task.source(luck).chunks(), task.setup), law, luck, kept)
+    streamed = kept.figures(history.inflight_s) | {"decisions": float(changes.decisions)}
+    return replace(history, decisions=tuple(changes.kept), streamed=streamed)
+
+
+class _Changes:
+    """Counts decisions, and keeps those that are news."""
+
+    def __init__(self) -> None:
+        self.decisions = 0
+        self.kept: list[Record] = []
+        self._pass_on = OnChange(self.kept.append)
+
+    def __call__(self, record: Record) -> None:
+        self.decisions += 1
+        self._pass_on(record)
+
+
+def _requests(task: _Task) -> float:
+    """Count the requests of a run, as far as that decides on how it is done; infinite where they depend on answers."""
     source, until_s = task.source(task.luck()), task.setup.until_s
     chunks = source.chunks()
     if chunks is None:
         batch = source.batch(until_s)
-        return batch is not None and len(batch.service) < WORTH_COMPILING
+        return inf if batch is None else len(batch.service)
     known = 0
     for arrival, _ in chunks:
         known += int(np.searchsorted(arrival, until_s, side="right"))
-        if known >= WORTH_COMPILING or (len(arrival) and arrival[-1] > until_s):
+        if known > TOO_MANY_TO_KEEP or (len(arrival) and arrival[-1] > until_s):
             break
-    return known < WORTH_COMPILING
+    return known
 
 
 def _needs_reference(task: _Task) -> str:
@@ -153,7 +191,7 @@ def _needs_reference(task: _Task) -> str:
 
 def _reference(task: _Task, needed: str = "") -> History:
     luck, records = task.luck(), list[Record]()
-    engine = Engine(task.setup, task.source(luck), task.service(), luck, task.recorder(records))
+    engine = Engine(task.setup, task.source(luck), task.service(), luck, task.recorder(records.append))
     history = replace(engine.run(), decisions=tuple(records))
     return replace(history, engine=f"{history.engine} (the compiled one cannot: {needed})") if needed else history
 
@@ -172,8 +210,8 @@ def setup_of(scenario: Scenario, policy: ScalingPolicy) -> Setup:
         target=policy.spec.target,
         immediate=watching.immediate,
         tick_s=inf if watching.immediate else watching.tick,
-        line_s=stream.coalesce if stream else inf,
-        wakes=stream is not None and stream.wake_ups,
+        line_s=stream.coalesce if stream.heard else inf,
+        wakes=stream.heard and stream.wake_ups,
         scrape_s=prometheus.scrape_interval if prometheus else inf,
         metric_lag=prometheus.lag if prometheus else NO_TIME,
         until_s=spec.run.duration or inf,

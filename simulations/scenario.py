@@ -68,6 +68,8 @@ class SimulatedFleetSpec(Model):
 class Stream(Model):
     """The gateway's own count."""
 
+    heard: bool = True
+    """Whether the controller listens to it; if not, it decides on Prometheus alone."""
     coalesce: Annotated[Duration, lasting("0s", "10s")] = 0.02
     """The first change after a pause is told at once, those within this time of it share the next line."""
     wake_ups: bool = True
@@ -86,7 +88,7 @@ class Watching(Model):
     """What the controller sees, and when."""
 
     tick: Annotated[Duration, lasting("1ms", "1h")] = 2.0
-    stream: Stream | None = Stream()
+    stream: Stream = Stream()
     prometheus: SimulatedPrometheus | None = None
     immediate: bool = False
     """In place of the policy's algorithm and rules: at every arrival and departure, without delay, as many replicas as

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 
 def request_columns(history: History) -> dict[str, Any]:
-    """Give one row for each request, as columns."""
+    """Give one row for each request, as columns; raises ValueError where they were too many to keep."""
+    if history.streamed is not None:
+        raise ValueError("the run has too many requests for a row each; shorten it, or do without their records")
     requests = history.requests
     started = np.flatnonzero(requests.replica >= 0)
     split = waits(history, started)

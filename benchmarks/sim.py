@@ -1,0 +1,267 @@
+"""The simulator beside SimPy, Ciw and SimFaaS: requests and ticks a second of CPU time, the same requests for all.
+
+Inputs are drawn beforehand; what that takes is told apart. Every rate is the median of five runs. The peers live in
+`build/peers`, which `make bench-sim` makes.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from algorithms.distributions import Constant, Exponential
+from autoscaler.deciding import decider
+from autoscaler.gateway.dispatch import Limits
+from autoscaler.loop import Service
+from autoscaler.policy import ScalingPolicy
+from autoscaler.ports import Record
+from autoscaler.recorders import OnChange
+from benchmarks import sim_cases
+from benchmarks.figures import cpu_s, report
+from simulations import compiled, fifo
+from simulations.engine import Engine
+from simulations.history import History
+from simulations.luck import Luck
+from simulations.setup import Arrival, Batch, Chunk, Floats, Pool, Setup
+from simulations.streamed import Streamed
+
+PEERS = Path("build/peers/bin/python")
+COUNT = 2_000_000
+"""Requests of W1 and W2 for our engines; the peers get fewer, as they are slower."""
+PEER_COUNTS = {"simpy_w1": 100_000, "ciw_w1": 50_000, "simpy_w2": 100_000, "simfaas_w2": 10_000, "simpy_w3": 0}
+TITLES = {"simpy": "SimPy 4.1", "ciw": "Ciw 3.2", "simfaas": "SimFaaS 0.2 (its own model: no queue, no ticks)"}
+REAL_COUNT = 500_000
+MANY = 100_000_000
+FOREVER = Limits(concurrency=1, queue_length=10**9, queue_timeout_s=inf)
+COLD = (Pool("gpu", (Constant(sim_cases.COLD_START_S),)),)
+POLICY = {
+    "apiVersion": "inflight.dev/v1alpha1",
+    "kind": "ScalingPolicy",
+    "metadata": {"name": "w2"},
+    "spec": {
+        "scaleTargetRef": {"name": "w2"},
+        "minReplicas": 1,
+        "maxReplicas": sim_cases.MOST,
+        "algorithm": {"concurrency": {}},
+    },
+}
+
+Row = dict[str, Any]
+
+
+def setup(initial: int, **changes: Any) -> Setup:
+    """Give the setup of a case."""
+    known: dict[str, Any] = {
+        "service": "default/w2",
+        "limits": FOREVER,
+        "pools": COLD,
+        "initial": initial,
+        "line_s": inf,
+        "least": 1,
+    }
+    return Setup(**(known | changes))
+
+
+def w2_setup(arrival: Floats, **changes: Any) -> Setup:
+    """Give the setup of W2."""
+    metric = {"tick_s": sim_cases.TICK_S, "scrape_s": sim_cases.TICK_S, "metric_lag_s": sim_cases.TICK_S}
+    return setup(1, **(metric | {"until_s": float(arrival[-1]) + 600.0} | changes))
+
+
+class Waits:
+    """Keeps how long each request waited, as the peers do."""
+
+    def __init__(self) -> None:
+        self._waits: list[Floats] = []
+
+    def take(self, requests: Floats) -> None:
+        """Take them in."""
+        self._waits.append(requests[2] - requests[0])
+
+    def mean(self) -> float:
+        """Give their mean."""
+        return float(np.concatenate(self._waits).mean())
+
+
+def still(_now_s: float, _inflight: float | None, asked: int, _ready: int, /) -> int:
+    """Leave the number as it is."""
+    return asked
+
+
+def stepped(setup: Setup) -> fifo.Stepped:
+    """Give the real policy with the live step and a recorder that keeps changes."""
+    kept: list[Record] = []
+    return fifo.Stepped(setup, Service(decider(ScalingPolicy.model_validate(POLICY))), OnChange(kept.append))
+
+
+def row(case: str, engine: str, requests: int, seconds: float, *, ticks: float = 0.0, wait_s: float = inf) -> Row:
+    """Give one line of the table; the ratios come later."""
+    return {
+        "case": case,
+        "engine": engine,
+        "requests/s": round(requests / seconds),
+        "ticks/s": round(ticks / seconds) if ticks else "",
+        "us/tick": seconds / ticks * 1e6 if ticks else "",
+        "mean wait, s": wait_s if wait_s < inf else "",
+    }
+
+
+def followed(case: str, name: str, setup: Setup, chunk: Chunk, law: Callable[[Setup], fifo.Law]) -> Row:
+    """Measure the engine without events."""
+    kept: list[Waits] = []
+
+    def work() -> None:
+        kept.append(Waits())
+        fifo.follow(setup, fifo.in_pieces(*chunk), law(setup), Luck(1), kept[-1])
+
+    seconds = cpu_s(work)
+    ticks = setup.until_s / setup.tick_s if setup.tick_s < inf else 0.0
+    return row(case, name, len(chunk[0]), seconds, ticks=ticks, wait_s=kept[-1].mean())
+
+
+def ours() -> Iterator[Row]:
+    """Measure our engines on W1 and W2."""
+    w1, w2 = sim_cases.m_m_10(COUNT), sim_cases.autoscaled(COUNT)
+    static = setup(sim_cases.SERVERS, tick_s=inf)
+    yield followed("W1", "inflight", static, w1, lambda _: still)
+    full = cpu_s(lambda: fifo.run(static, fifo.in_pieces(*w1), Service(decider(policy())), Luck(1)))
+    yield row("W1", "inflight, every column of every request", COUNT, full)
+    scaled, short = w2_setup(w2[0]), (w2[0][:REAL_COUNT], w2[1][:REAL_COUNT])
+    yield followed("W2", "inflight, small policy", scaled, w2, lambda _: sim_cases.SmallPolicy())
+    yield followed("W2", "inflight, no policy", w2_setup(short[0], initial=12), short, lambda _: still)
+    yield followed("W2", "inflight, concurrency, step, changes kept", w2_setup(short[0]), short, stepped)
+    yield waking(short)
+
+
+def policy() -> ScalingPolicy:
+    """Give the real policy."""
+    return ScalingPolicy.model_validate(POLICY)
+
+
+def waking(chunk: Chunk) -> Row:
+    """Measure W2 as a user would run it: by the gateway's stream, with wake-ups, on the engine with events."""
+    arrival, service = chunk
+    never = np.full(len(arrival), inf)
+    scaled = w2_setup(arrival, line_s=0.02, scrape_s=inf)
+    decided = [0]
+
+    def count(_: Record) -> None:
+        decided[0] += 1
+
+    def work() -> None:
+        decided[0] = 0
+        compiled.run(scaled, Batch(arrival, service, never, never), Service(decider(policy())), Luck(1), count)
+
+    seconds = cpu_s(work)
+    return row("W2", "inflight, concurrency, stream and wake-ups", len(arrival), seconds, ticks=decided[0])
+
+
+class Loop:
+    """W3's clients."""
+
+    def __init__(self, service: list[float]) -> None:
+        self._service = service
+        self._sent = [0] * sim_cases.CLIENTS
+
+    def arrivals(self) -> Iterator[Arrival]:
+        """Give the first request of each."""
+        yield from [self._next(client, 0.0) for client in range(sim_cases.CLIENTS)]
+
+    def after(self, ended: Arrival, _status: int, now_s: float) -> Arrival | None:
+        """Give the next one."""
+        return self._next(ended.client, now_s) if self._sent[ended.client] < sim_cases.EACH else None
+
+    def _next(self, client: int, t_s: float) -> Arrival:
+        number = self._sent[client] * sim_cases.CLIENTS + client
+        self._sent[client] += 1
+        return Arrival(t_s, self._service[number], client=client)
+
+
+def closed() -> Row:
+    """Measure W3 on the plain engine, which small runs choose."""
+    loops = sim_cases.closed_loop().tolist()
+    static = setup(sim_cases.CLIENTS, tick_s=inf)
+    service = Service(decider(policy()))
+
+    def work() -> list[History]:
+        return [Engine(static, Loop(loop), service, Luck(1)).run() for loop in loops]  # type: ignore[arg-type]
+
+    return row("W3", "inflight, plain engine", len(loops) * len(loops[0]), cpu_s(work), wait_s=0.0)
+
+
+def peer(name: str, count: int) -> Row:
+    """Measure a peer, in its own environment."""
+    kind, _, case = name.partition("_")
+    if case == "w3":
+        needs = sim_cases.closed_loop().ravel()
+        requests = (np.zeros(len(needs)), needs)
+    else:
+        requests = (sim_cases.m_m_10 if case == "w1" else sim_cases.autoscaled)(count)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "requests.npz"
+        sim_cases.save(path, *requests)
+        command = [str(PEERS), "-c", "from benchmarks.sim_peers import main; main()", name, str(path)]
+        told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)  # noqa: S603
+    ticks = requests[0][-1] / sim_cases.TICK_S if name == "simpy_w2" else 0.0
+    wait_s = inf if kind == "simfaas" else told["mean_wait_s"]
+    return row(case.upper(), TITLES[kind], told["requests"], told["cpu_s"], ticks=ticks, wait_s=wait_s)
+
+
+def with_ratios(rows: list[Row]) -> list[Row]:
+    """Say how many times as fast as SimPy on its case each is."""
+    simpy = {each["case"]: each["requests/s"] for each in rows if each["engine"] == TITLES["simpy"]}
+    return [each | {"x SimPy": each["requests/s"] / simpy[each["case"]]} for each in rows]
+
+
+def drawing() -> list[Row]:
+    """Measure what drawing the inputs takes."""
+    cases = {"W1": sim_cases.m_m_10, "W2": sim_cases.autoscaled}
+    return [{"case": case, "ns/request": cpu_s(partial(draw, COUNT)) / COUNT * 1e9} for case, draw in cases.items()]
+
+
+def many() -> None:
+    """Draw and simulate W1 with very many requests, of which figures are kept, and tell time and memory."""
+    luck, kept = Luck(1), Streamed(speed=1.0, until_s=inf)
+    gaps, needs = luck.chunks("arrivals", Exponential(1 / 8)), luck.chunks("service", Exponential(1.0))
+
+    def chunks() -> Iterator[Chunk]:
+        last_s = 0.0
+        for _ in range(MANY // 4096):
+            arrival = last_s + np.cumsum(next(gaps))
+            last_s = float(arrival[-1])
+            yield arrival, next(needs)
+
+    history = fifo.follow(setup(sim_cases.SERVERS, tick_s=inf), chunks(), still, luck, kept)
+    found, used = kept.figures(history.inflight_s), resource.getrusage(resource.RUSAGE_SELF)
+    print(json.dumps({"requests": found["requests"], "cpu_s": used.ru_utime, "rss_mb": used.ru_maxrss / 1024}))
+
+
+def streamed() -> Row:
+    """Measure `many` in a process of its own."""
+    command = [sys.executable, "-c", "from benchmarks.sim import many; many()"]
+    told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)  # noqa: S603
+    return {
+        "requests": round(told["requests"]),
+        "requests/s, drawn and simulated": round(told["requests"] / told["cpu_s"]),
+        "peak RSS, MB": told["rss_mb"],
+    }
+
+
+def main() -> None:
+    """Measure all and report."""
+    rows = [*ours(), closed(), *(peer(*each) for each in PEER_COUNTS.items())]
+    report("sim", with_ratios(sorted(rows, key=lambda each: str(each["case"]))))
+    report("sim-drawing", drawing())
+    report("sim-memory", [streamed()])
+
+
+if __name__ == "__main__":
+    main()
