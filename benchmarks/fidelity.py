@@ -241,11 +241,59 @@ def of_demo(told: dict[str, Any], speed: float) -> Measured:
     )
 
 
+# A cluster.
+
+CHAIN = "tests/cluster/test_chain.py::test_the_reference_load_from_zero_to_five_pods_and_back"
+
+
+def cluster_run(folder: Path) -> Measured:
+    """Run the test of the whole chain on the tests' control plane and give what was measured.
+
+    Raises:
+        RuntimeError: it did not end well.
+    """
+    words = ["-q", "-p", "no:cacheprovider", f"--basetemp={folder.absolute()}", CHAIN]
+    ended = subprocess.run([sys.executable, "-m", "pytest", *words], capture_output=True, text=True, check=False)  # noqa: S603
+    found = list(folder.glob("*/ready.json"))
+    if not found:
+        raise RuntimeError(f"the cluster's run failed:\n{ended.stdout[-3000:]}")
+    return of_cluster(found[0].parent)
+
+
+def of_cluster(folder: Path) -> Measured:
+    """Read what the test of the chain leaves: requests by the gateway, decisions, and when pods were ready."""
+    logs = [_lines(folder / name) for name in ("one.jsonl", "two.jsonl")]
+    log = next(lines for lines in logs if any(line.get("written") for line in lines))
+    policy = next(ScalingPolicy.model_validate(line["policy"]) for line in log if "policy" in line)
+    ended = sorted(_lines(folder / "requests.jsonl"), key=lambda line: float(line["arrival"]))
+    requests = tuple(Served(line["arrival"], line["wait_s"], line["service_s"]) for line in ended)
+    writes = [Change(line["look"]["now_s"], line["desired"]) for line in log if line.get("written")]
+    began_s, asked_s = requests[0].arrived_s, writes[0].t_s
+    return Measured(
+        policy=policy,
+        clients=5,
+        tick_s=1.0,
+        scrape_s=1.0,
+        requests=requests,
+        cold_starts_s=tuple(ready_s - asked_s for ready_s in json.loads((folder / "ready.json").read_text())),
+        outcome=Outcome(
+            tuple(request.wait_s for request in requests),
+            (Change(-began_s, 0), *(Change(t_s - began_s, asked) for t_s, asked in writes)),
+        ),
+    )
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 def main() -> None:
-    """Run the demo five times in real time, all at once as they mostly wait, and report each."""
+    """Run the demo five times in real time, all at once as they mostly wait, then the cluster, and report each run."""
     with ThreadPoolExecutor(RUNS) as pool:
         runs = list(pool.map(lambda number: demo_run(FOLDER / f"demo-{number}", 1.0, f"--seed={number}"), NUMBERS))
     rows = [{"run": f"demo {number}"} | compared(measured) for number, measured in zip(NUMBERS, runs, strict=True)]
+    clusters = ((f"cluster {number}", cluster_run(FOLDER / f"cluster-{number}")) for number in NUMBERS)
+    rows += [{"run": name} | compared(measured) for name, measured in clusters]
     report("fidelity", rows)
 
 
