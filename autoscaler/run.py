@@ -219,6 +219,10 @@ class Controller:
     async def _write(self, taken: Step) -> None:
         try:
             outcomes = await self._target.scale([taken.order] if taken.order else [])
+        except asyncio.CancelledError:
+            # It may have been carried out, and then the log has to say why.
+            self._record(taken, Outcome(taken.service, "stopped before the answer came"))
+            raise
         finally:
             self._writing.discard(taken.service)
         self._record(taken, outcomes[0])

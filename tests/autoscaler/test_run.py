@@ -403,7 +403,7 @@ async def test_a_write_that_hangs_delays_only_its_own_service():
         world.wake(5, LLM)
         await soon()
         assert await world.asked(LLM) == 5
-    assert world.times(SD) == []
+        assert world.times(SD) == []
     assert [order.service for order in world.target.orders].count(SD) == 1
 
 
@@ -418,6 +418,16 @@ async def test_a_write_that_ends_is_recorded_then_with_what_was_decided():
         ((at_s, record),) = world.records
     assert (at_s, record.look.now_s) == (pytest.approx(START_S + 0.8), START_S)
     assert (record.decision.desired, record.outcome) == (3, Outcome(SD))
+
+
+async def test_a_write_that_is_under_way_when_it_is_stopped_is_recorded_for_it_may_have_been_carried_out():
+    world = World()
+    world.target.hold(SD)
+    world.streams.counts[SD] = 3.0
+    async with world.running():
+        assert world.records == []
+    ((_, record),) = world.records
+    assert (record.decision.desired, record.outcome) == (3, Outcome(SD, "stopped before the answer came"))
 
 
 async def test_wake_ups_during_a_write_lead_to_one_more_decision_after_it():
