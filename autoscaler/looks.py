@@ -87,10 +87,10 @@ def past_looks(
 
     Args:
         moments: evenly apart, in order; those after `now_s` are of no use.
-        fleet: what runs now: a replica that is ready is taken to have been so since it was made.
+        fleet: what runs now: a replica that is ready is taken to have been so since it was made, and asked for.
         now_s: when the fleet was seen.
         gateways: how many are known to live now; series from fewer were a part then.
-        rescale: when the number asked for was changed last; without one it was always what it is now.
+        rescale: when the number asked for was changed last, and from what, where that is known.
     """
     known = [moment for moment in moments if moment.at_s <= now_s]
     if len(known) < 2:  # noqa: PLR2004 - one moment has no length
@@ -112,8 +112,7 @@ def past_looks(
 
 def _then(fleet: Fleet, at_s: float, ago_s: float, rescale: Rescale | None) -> Fleet:
     """Give the fleet as it may have been, as far as looks show it."""
-    asked = fleet.asked
-    if rescale is not None and rescale.before is not None and at_s < rescale.at_s:
-        asked = rescale.before
-    replicas = (replica._replace(ready=replica.ready and replica.age_s >= ago_s) for replica in fleet.replicas)
-    return Fleet(asked, tuple(replicas))
+    replicas = tuple(replica for replica in fleet.replicas if replica.age_s >= ago_s)
+    if rescale is None or rescale.before is None:
+        return Fleet(min(fleet.asked, len(replicas)), replicas)
+    return Fleet(rescale.before if at_s < rescale.at_s else fleet.asked, replicas)

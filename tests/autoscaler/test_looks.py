@@ -171,13 +171,14 @@ def test_a_past_without_any_length_is_none(found):
 def test_replicas_that_are_ready_were_so_since_they_were_made():
     fleet = Fleet(2, (Replica("old", ready=True, running=0, age_s=100), Replica("new", ready=True, running=0, age_s=3)))
     looks = past_looks(moments(4.0, 4.0, 4.0), fleet, NOW_S)
-    assert [(each.replicas, each.ready) for each in looks] == [(2, 1), (2, 2), (2, 2)]
+    assert [(each.replicas, each.ready) for each in looks] == [(1, 1), (2, 2), (2, 2)]
 
 
 @pytest.mark.parametrize(
     ("rescale", "replicas"),
-    [(None, [3, 3, 3]), (Rescale(NOW_S - 2, before=1), [1, 3, 3]), (Rescale(NOW_S - 2, before=None), [3, 3, 3])],
+    [(None, [1, 1, 2]), (Rescale(NOW_S - 2, before=0), [0, 3, 3]), (Rescale(NOW_S - 2, before=None), [1, 1, 2])],
 )
 def test_what_was_asked_for_until_the_last_change_is_known_from_there(rescale, replicas):
-    looks = past_looks(moments(4.0, 4.0, 4.0), Fleet(3, ()), NOW_S, rescale=rescale)
+    starting = (Replica("old", ready=True, running=0, age_s=9), Replica("new", ready=False, running=0, age_s=1))
+    looks = past_looks(moments(4.0, 4.0, 4.0), Fleet(3, starting), NOW_S, rescale=rescale)
     assert [each.replicas for each in looks] == replicas

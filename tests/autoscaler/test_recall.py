@@ -75,7 +75,7 @@ class Streams:
 class World:
     """What is left when both controllers have ended, and a new one."""
 
-    def __init__(self, prometheus, *policies, replicas=5, rescale=None, log=None):
+    def __init__(self, prometheus, *policies, replicas=5, age_s=3600, rescale=None, log=None):
         self.clock = SystemClock(START_S)
         self.prometheus, self.streams, self.wake_ups = prometheus, Streams(), WakeUps()
         self.roster = Roster(
@@ -86,7 +86,7 @@ class World:
         for each in policies:
             self.roster.put(Entry(each))
         self.target = FakeScaleTarget(self.roster.services, self.clock.now)
-        self.replicas = replicas
+        self.replicas, self.age_s = replicas, age_s
         self.records = []
         self.recall = Recall(
             self.roster,
@@ -111,8 +111,8 @@ class World:
 
     @asynccontextmanager
     async def running(self):
-        # A new controller finds replicas that have been running for long.
-        self.target._now = lambda: START_S - 3600
+        # A new controller finds replicas that have been running.
+        self.target._now = lambda: START_S - self.age_s
         await self.target.scale([Order(service, self.replicas, ()) for service in self.roster.services])
         self.target._now = self.clock.now
         async with asyncio.TaskGroup() as group:
@@ -254,15 +254,35 @@ async def test_a_wake_up_is_answered_while_the_past_is_asked_for():
         assert (await world.target.observe([SD]))[SD].asked == 3
 
 
-async def test_what_was_asked_for_before_the_last_change_is_taken_from_the_status():
-    """Without it the idle minute before would count as a minute in which five replicas had nothing to do."""
+@pytest.mark.parametrize(
+    ("rescale", "stable"),
+    [
+        # The idle minute was one at zero, of which windows know nothing.
+        (Rescale(START_S - 10, before=0), "stable 5,"),
+        # It counts as one in which five replicas had nothing to do.
+        (None, "stable 1.25,"),
+        (Rescale(START_S - 10, before=None), "stable 1.25,"),
+        # By a clock that is ahead of ours.
+        (Rescale(START_S + 3600, before=0), "stable 1.25,"),
+    ],
+)
+async def test_what_was_asked_for_before_the_last_change_is_taken_from_the_status(rescale, stable):
     prometheus = Prometheus()
     prometheus.was(0, -120, -10)
     prometheus.was(5, -10, 0)
-    rescale = Rescale(START_S - 10, before=0)
     async with World(prometheus, policy(), rescale=rescale).running() as world:
-        await asyncio.sleep(1.0)
-    assert world.of()[-1].decision.wish.why.startswith("stable 5,")
+        await asyncio.sleep(3.0)
+    assert world.of()[-1].decision.wish.why.startswith(stable)
+
+
+async def test_a_burst_that_began_less_than_a_window_ago_is_not_averaged_away_where_no_status_tells_of_it():
+    """As with policies from files: that the replicas are young says that there were none before."""
+    prometheus = Prometheus()
+    prometheus.was(0, -120, -10)
+    prometheus.was(5, -10, 0)
+    async with World(prometheus, policy(), age_s=9).running() as world:
+        await asyncio.sleep(9.0)
+    assert set(world.desired()) == {5}
 
 
 async def test_a_policy_that_comes_later_is_told_its_past_too():
