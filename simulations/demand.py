@@ -24,7 +24,11 @@ LONGEST_S = 10 * 8760 * 3600.0
 
 def _distribution(written: object) -> Distribution:
     if isinstance(written, list):
+        if not all(isinstance(value, int | float) for value in written):
+            raise ValueError("must be a list of numbers, in seconds")
         return Empirical(tuple(float(value) for value in written))
+    if isinstance(written, dict):
+        raise ValueError("must be a distribution such as lognormal(mean=8, sigma=0.3), a duration or a list of numbers")
     text = str(written)
     return Constant(parse_duration(text)) if text[:1].isdigit() and text[-1:] in "smh" else parse(text)
 
@@ -63,6 +67,12 @@ class Renewal(Model):
 
     interarrival: Dist
     """Seconds between arrivals, such as `gamma(mean=0.2, cv=12)`."""
+
+    @model_validator(mode="after")
+    def _goes_on(self) -> Self:
+        if self.interarrival.expected() <= 0:
+            raise ValueError("interarrival: must have a mean above 0")
+        return self
 
 
 class Diurnal(Model):

@@ -152,6 +152,8 @@ class ScenarioSpec(Model):
     def _ends(self) -> Self:
         if self.run.duration is None and any(workload.endless for workload in self.workloads):
             raise ValueError("run.duration: is required where a workload has no end; or give its number of requests")
+        if self.run.duration is not None and self.run.warm_up >= self.run.duration:
+            raise ValueError(f"run.warmUp: must be shorter than the run, which is {self.run.duration:g} s")
         return self
 
 
