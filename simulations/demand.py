@@ -28,7 +28,9 @@ def _distribution(written: object) -> Distribution:
             raise ValueError("must be a list of numbers, in seconds")
         return Empirical(tuple(float(value) for value in written))
     if isinstance(written, dict):
-        raise ValueError("must be a distribution such as lognormal(mean=8, sigma=0.3), a duration or a list of numbers")
+        raise ValueError(  # noqa: TRY004 - pydantic tells only this one
+            "must be a distribution such as lognormal(mean=8, sigma=0.3), a duration or a list of numbers"
+        )
     text = str(written)
     return Constant(parse_duration(text)) if text[:1].isdigit() and text[-1:] in "smh" else parse(text)
 
