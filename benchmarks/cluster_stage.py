@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 
 from autoscaler.kubernetes.client import Api, connected
+from autoscaler.targets.replica import LEASH
 from benchmarks.cluster_prometheus import StubPrometheus
 from tests.cluster.control_plane import ControlPlane, started
 
@@ -169,7 +170,7 @@ async def stage(folder: Path, number: int) -> AsyncIterator[Stage]:
         made.processes["gateway"] = _program(
             made,
             "gateway",
-            *("autoscaler.cli", "gateway", f"--namespace={NAMESPACE}"),
+            *("-m", "autoscaler.cli", "gateway", f"--namespace={NAMESPACE}"),
             *(f"--port={made.gateway_port}", f"--metrics-port={made.metrics_port}"),
         )
         async with aiohttp.ClientSession() as session:
@@ -239,10 +240,17 @@ async def _populate(api: Api, names: Sequence[str]) -> None:
 def _program(stage: Stage, name: str, *arguments: str) -> Process:
     account = "inflight-gateway" if name == "gateway" else "inflight-controller"
     config = stage.control_plane.service_account(OWN, account)
-    command = [sys.executable, *(() if arguments[0] == "-c" else ("-m",)), *arguments]
+    command = [sys.executable, "-I", "-S", str(LEASH), sys.executable, *arguments]
     with (stage.folder / f"{name}.log").open("wb") as output:
         environment = stage.control_plane.environment(config)
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)  # noqa: S603
+        process = subprocess.Popen(  # noqa: S603
+            command,
+            env=environment,
+            stdin=subprocess.PIPE,  # the leash: it ends with us, however we end
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
     return Process(process)
 
 
