@@ -75,7 +75,8 @@ class Prometheus(ResourceModel):
     model_config = ConfigDict(json_schema_extra={RULES: [rule(_SERIES_CEL, _SERIES_NEEDED)]})
 
     server_address: Annotated[str, StringConstraints(pattern=r"^https?://[^ ]+$")] | None = None
-    """Base address; without one the controller's `--prometheus` is asked."""
+    """Base address; without one the controller's `--prometheus` is asked. Credentials for it are the controller's:
+    `--prometheus-credentials`."""
     query: Annotated[str, StringConstraints(max_length=4096)] = "sum by (namespace, service) (inflight_requests)"
     """PromQL that gives one value for each pair of the labels `namespace` and `service`."""
     series: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = None

@@ -100,13 +100,14 @@ class _Question:
         if self.task is not None and self.task.done() and self._answer.keys() >= self.queries.keys():
             return self._answer
         self.punctual = False
-        return {service: self._last(service, query.max_age_s, now_s) for service, query in self.queries.items()}
+        return {service: self._last(service, query, now_s) for service, query in self.queries.items()}
 
-    def _last(self, service: ServiceName, max_age_s: float, now_s: float) -> Reading:
-        waiting = f"no answer for {now_s - self._asked_s:.1f} s"
+    def _last(self, service: ServiceName, query: Query, now_s: float) -> Reading:
+        host = query.server.partition("//")[2].rpartition("@")[2]
+        waiting = f"Prometheus at {host}: no answer for {now_s - self._asked_s:.1f} s"
         reading = self._answer.get(service) or Reading(None, now_s, problem=f"{waiting}, and none before")
         age_s = now_s - reading.sampled_s
-        if reading.value is None or age_s <= max_age_s:
+        if reading.value is None or age_s <= query.max_age_s:
             return reading
-        problem = f"{waiting}; the last one is {age_s:.1f} s old, more than maxSampleAge {max_age_s:g} s"
+        problem = f"{waiting}; the last one is {age_s:.1f} s old, more than maxSampleAge {query.max_age_s:g} s"
         return Reading(None, now_s, problem=problem)

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import example, given
@@ -86,7 +87,7 @@ class SlowSource(FakeMetricsSource):
         self.asked = []
 
     async def read(self, queries, now_s):
-        (server,) = {query.server for query in queries.values()}
+        (server,) = {urlsplit(query.server).hostname for query in queries.values()}
         self.asked.append((now_s, server))
         answer = await super().read(queries, now_s)
         await asyncio.sleep(self.delays_s.get(server, self.delay_s))
@@ -244,8 +245,8 @@ async def test_a_service_that_cannot_be_observed_is_left_alone_and_the_others_ar
 # A Prometheus that is slow, or hangs.
 
 HANGS_S = 1e6
-SLOW = QUERY._replace(server="slow")
-QUICK = QUERY._replace(server="quick")
+SLOW = QUERY._replace(server="http://me:secret@slow:9090")
+QUICK = QUERY._replace(server="http://quick:9090")
 
 
 def two_servers(**delays_s):
@@ -283,7 +284,9 @@ async def test_what_a_server_said_before_it_hung_holds_until_it_is_too_old_and_i
     counts = {record.look.now_s - START_S: record.look.inflight for _, record in world.records if record.service == SD}
     assert [at_s for at_s, count in counts.items() if count is None] == [15.5, 17.5, 19.5, 21.5]
     problem = [record.look.problem for _, record in world.records if record.service == SD][-1]
-    assert problem.startswith("no answer for 18.0 s; the last one is 21.5 s old, more than maxSampleAge 15 s")
+    assert problem.startswith(
+        "Prometheus at slow:9090: no answer for 18.0 s; the last one is 21.5 s old, more than maxSampleAge 15 s"
+    )
 
 
 async def test_while_the_server_of_a_service_hangs_its_streams_decide_on_the_grid():
