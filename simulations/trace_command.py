@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--service", required=True, metavar="NAMESPACE/NAME", help="as the gateway calls it")
     source = export.add_mutually_exclusive_group(required=True)
     source.add_argument("--prometheus", metavar="URL", help="arrivals from counters: when, to a step")
-    source.add_argument("--request-log", type=Path, nargs="+", metavar="FILE", help="of `autoscaler gateway`: exactly")
+    source.add_argument(
+        "--request-log", type=Path, action="append", metavar="FILE", help="of `autoscaler gateway`: exactly; repeatable"
+    )
     add("--from", type=_time, dest="start", metavar="TIME", help="ISO 8601 or Unix time (a day before --to)")
     add("--to", type=_time, dest="end", metavar="TIME", help="(now)")
     add("--step", type=_whole, default=STEP_S, metavar="S", help=f"not below the scrape interval ({STEP_S})")
@@ -64,6 +66,8 @@ def export_(arguments: argparse.Namespace) -> None:
     came between two steps: they are spread over the step. Times of which it knows nothing are named and left out; the
     trace goes on after them.
     """
+    if arguments.request_log and (arguments.inflight or arguments.arrivals):
+        raise TraceError("--inflight and --arrivals are for --prometheus")
     trace = _from_log(arguments) if arguments.request_log else _from_prometheus(arguments)
     if not len(trace):
         raise TraceError(f"no request of {arguments.service} is known in this time")
@@ -115,7 +119,10 @@ def _lines(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
 
 
 def _from_prometheus(arguments: argparse.Namespace) -> "Trace":
-    from autoscaler.sources.history import HistoryError, Prometheus  # noqa: PLC0415  # an extra, and heavy
+    try:
+        from autoscaler.sources.history import HistoryError, Prometheus  # noqa: PLC0415  # an extra, and heavy
+    except ModuleNotFoundError as error:
+        raise TraceError(f"{error}; it comes with the extra `history`") from error
     from simulations.recorded import arrivals, trace_of_counts  # noqa: PLC0415
 
     server = Prometheus(arguments.prometheus, _bar if sys.stderr.isatty() else None)

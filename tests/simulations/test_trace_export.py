@@ -4,6 +4,7 @@ import asyncio
 import csv
 import json
 import socket
+import sys
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -167,6 +168,22 @@ async def test_a_request_log_is_exported_with_the_service_time_of_each(tmp_path,
     assert [row["arrival_s"] for row in rows] == pytest.approx([line["arrival"] - first for line in logged], abs=1e-5)
     assert [row["service_s"] for row in rows] == pytest.approx([line["service_s"] for line in logged], abs=1e-5)
     assert capsys.readouterr().out.startswith(f"{out}: 4 requests in 0 s")
+
+
+def test_options_that_mean_nothing_for_a_log_are_refused(tmp_path, capsys):
+    log = tmp_path / "requests.jsonl"
+    log.touch()
+    command = ["trace", "export", f"--service={SERVICE}", "--request-log", str(log), str(tmp_path / "t.csv")]
+    assert cli.main([*command, "--inflight", str(tmp_path / "i.csv")]) == 2
+    assert capsys.readouterr().err == "trace: --inflight and --arrivals are for --prometheus\n"
+
+
+def test_without_its_extra_the_command_says_what_is_missing(tmp_path, capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "autoscaler.sources.history", raising=False)
+    monkeypatch.setitem(sys.modules, "prometheus_api_client", None)
+    command = ["trace", "export", str(tmp_path / "t.csv"), f"--service={SERVICE}", "--prometheus=http://127.0.0.1:1"]
+    assert cli.main(command) == 2
+    assert "it comes with the extra `history`" in capsys.readouterr().err
 
 
 def ended(arrival, service_s=None, outcome="served", kind="Count", service=SERVICE):
