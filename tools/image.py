@@ -49,6 +49,11 @@ LEFT_OUT = (
     "var/log",
 )
 """What a slim Debian has not; directories stay, empty."""
+SETTINGS = {
+    "etc/dpkg/dpkg.cfg.d/slim": "force-unsafe-io\n" + "".join(f"path-exclude /{name}/*\n" for name in LEFT_OUT[:4]),
+    "etc/apt/apt.conf.d/slim": 'Acquire::Languages "none";\n',
+}
+"""As a slim Debian is set, so that packages come to it without their manuals, and quickly."""
 PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "retries")
 PROGRAMS = ("buildah", "debootstrap")
 
@@ -96,7 +101,7 @@ def buildah(*arguments: str | Path) -> str:
 
 
 def _on_our_images() -> list[str]:
-    store = cache_folder() / "images" / _digest([_base().encode(), *map(str.encode, LEFT_OUT)])
+    store = cache_folder() / "images" / _digest([each.encode() for each in (_base(), *LEFT_OUT, *SETTINGS.values())])
     return ["buildah", f"--root={store}", f"--runroot={store / 'run'}", "--storage-driver=vfs"]
 
 
@@ -134,6 +139,8 @@ def _make_base() -> None:
                 raise UnavailableError(f"debootstrap failed:\n{log.read_text()[-1000:]}")
         for content in (each for name in LEFT_OUT for each in (root / name).iterdir()):
             shutil.rmtree(content) if content.is_dir() else content.unlink()
+        for name, text in SETTINGS.items():
+            (root / name).write_text(text)
         container = buildah("from", "scratch")
         buildah("add", "--quiet", container, root, "/")
         buildah("commit", "--quiet", "--rm", container, _base())
