@@ -17,6 +17,8 @@ from benchmarks.figures import report
 SIZES = (10, 100, 1_000, 10_000)
 IDLE_S = 60.0
 ACTIVE_S = 20.0
+QUIET_S = 20.0
+"""What could not be written is tried again after 15 s."""
 
 
 async def measure(folder: Path, number: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -71,7 +73,7 @@ async def settled(made: Stage) -> None:
     async with asyncio.timeout(600):
         while True:
             since_s = time.time()
-            await asyncio.sleep(5)
+            await asyncio.sleep(QUIET_S)
             if not await asyncio.to_thread(made.written, since_s):
                 return
 
