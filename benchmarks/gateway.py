@@ -160,7 +160,7 @@ async def until_queued(proxy: Running, number: int) -> float:
 
 async def held(folder: Path) -> list[Row]:
     """What ten thousand held requests take, and how soon the counts are right when all of them vanish."""
-    with gateway(folder, [f"{HOST}:{free_port()}"], queue=2 * HELD) as proxy:
+    with gateway(folder, [], queue=2 * HELD) as proxy:
         await until_queued(proxy, 0)
         before = proxy.rss_bytes()
         writers = []

@@ -15,7 +15,7 @@ from autoscaler.clock import SystemClock
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.dispatch import Dispatcher
 from autoscaler.gateway.edge import ClientConnection, EdgeLimits, EdgeServer, answer_bytes
-from autoscaler.gateway.heads import BadRequestError, Forwarded, read_request
+from autoscaler.gateway.heads import BadRequestError, Forwarded, RequestHead, read_request
 from autoscaler.gateway.incoming import IncomingRequest
 from autoscaler.gateway.request_log import OnEnded
 from autoscaler.gateway.service import ServiceGate
@@ -171,13 +171,15 @@ class Core:
     async def _handle(self, client: ClientConnection, request: IncomingRequest) -> bool:
         self.open += 1
         try:
-            return await self._see_through(client, request)
+            visit = self._received(client, request)
+            return visit if isinstance(visit, bool) else await visit.run()
         finally:
             self.open -= 1
             if not self.open:
                 self.quiet.set()
 
-    async def _see_through(self, client: ClientConnection, request: IncomingRequest) -> bool:
+    def _received(self, client: ClientConnection, request: IncomingRequest) -> Visit | bool:
+        """Find a request's service; what has none is answered here."""
         try:
             head = read_request(request.method, request.target, request.headers)
         except BadRequestError as error:
@@ -189,8 +191,11 @@ class Core:
         name = self._routes.find(head.host)
         if name is None:
             return _answer(client, 404, "no service has this host", keep_alive=request.keep_alive and request.complete)
+        return Visit(self.gates[name], client, request, self._arrival(client, request, head))
+
+    def _arrival(self, client: ClientConnection, request: IncomingRequest, head: RequestHead) -> Arrival:
         forwarded = self._forwarded(client.peername)
-        arrival = Arrival(
+        return Arrival(
             head=head,
             forwarded=forwarded,
             request_id=self._request_id(),
@@ -198,7 +203,6 @@ class Core:
             secure=forwarded.trusted and head.came_by_https,
             keep_alive=request.keep_alive,
         )
-        return await Visit(self.gates[name], client, request, arrival).run()
 
     def _request_id(self) -> bytes:
         self._requests += 1

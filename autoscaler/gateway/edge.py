@@ -10,7 +10,6 @@ import asyncio
 import logging
 import socket
 import struct
-from collections import deque
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import NamedTuple, Protocol, cast
@@ -99,7 +98,7 @@ class ClientConnection(asyncio.Protocol):
         self._edge = edge
         self._loop = edge.loop
         self._parser = RequestParser(self, edge.limits.head, self._found)
-        self._waiting: deque[IncomingRequest | BrokenRequestError] = deque()
+        self._waiting: list[IncomingRequest | BrokenRequestError] = []
         self._task: asyncio.Task[None] | None = None
         self._tunnel: ClientTunnel | None = None
         self._behind: bytearray | None = None
@@ -257,7 +256,7 @@ class ClientConnection(asyncio.Protocol):
         """Serve who comes next, if anybody does."""
         if not self._waiting or self._task is not None:
             return
-        request = self._waiting.popleft()
+        request = self._waiting.pop(0)
         if isinstance(request, BrokenRequestError):
             self.send(answer_bytes(request.status, str(request), keep_alive=False))
             self._end(whole=False)
