@@ -16,7 +16,7 @@ import numpy as np
 from golden import Comparison, Document, Tally
 
 from algorithms.decider import Decider
-from algorithms.distributions import Constant, Exponential, Gamma, Lognormal, Uniform
+from algorithms.distributions import Constant, Exponential, Gamma, Hyperexp2, Lognormal, Uniform
 from algorithms.state import Stateless
 from algorithms.types import Wish
 from autoscaler.gateway.dispatch import Limits
@@ -39,17 +39,6 @@ Case = Mapping[str, Any]
 Estimates = dict[str, float]
 
 
-class Hyperexponential(NamedTuple):
-    """Exponential with one of two means."""
-
-    p: float
-    mean1: float
-    mean2: float
-
-    def samples(self, rng, n):
-        return rng.standard_exponential(n) * np.where(rng.random(n) < self.p, self.mean1, self.mean2)
-
-
 def law(said):
     """Read a service or setup time of a case."""
     match said:
@@ -64,7 +53,7 @@ def law(said):
         case {"kind": "gamma", "shape": shape, "scale": scale}:
             return Gamma(shape * scale, shape**-0.5)
         case {"kind": "hyperexp2"}:
-            return Hyperexponential(said["p"], said["mean1"], said["mean2"])
+            return Hyperexp2(said["p"], said["mean1"], said["mean2"])
     raise ValueError(f"unknown law {said!r}")
 
 
@@ -340,7 +329,9 @@ def compare_stochastic(tally: Tally, case: Case) -> None:
 
 def is_heavy(case: Case) -> bool:
     """Tell whether a case may be known to 2 % only."""
-    return case["expect"].get("rho", 0.0) >= HEAVY or case["params"].get("c", 1) >= MANY_SERVERS
+    params, servers = case["params"], case["params"].get("c", 1)
+    offered = params.get("lam", 0.0) / (servers * params.get("mu", inf))
+    return case["expect"].get("rho", offered) >= HEAVY or servers >= MANY_SERVERS
 
 
 def replicated(
