@@ -72,8 +72,8 @@ def setup(initial: int, **changes: Any) -> Setup:
 
 def w2_setup(arrival: Floats, **changes: Any) -> Setup:
     """Give the setup of W2."""
-    metric = {"tick_s": sim_cases.TICK_S, "scrape_s": sim_cases.TICK_S, "metric_lag_s": sim_cases.TICK_S}
-    return setup(1, **(metric | {"until_s": float(arrival[-1]) + 600.0} | changes))
+    metric = {"tick_s": sim_cases.TICK_S, "scrape_s": sim_cases.TICK_S, "metric_lag": Constant(sim_cases.TICK_S)}
+    return setup(**({"initial": 1} | metric | {"until_s": float(arrival[-1]) + 600.0} | changes))
 
 
 class Waits:
