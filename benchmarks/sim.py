@@ -72,8 +72,13 @@ def setup(initial: int, **changes: Any) -> Setup:
 
 def w2_setup(arrival: Floats, **changes: Any) -> Setup:
     """Give the setup of W2."""
-    metric = {"tick_s": sim_cases.TICK_S, "scrape_s": sim_cases.TICK_S, "metric_lag": Constant(sim_cases.TICK_S)}
-    return setup(**({"initial": 1} | metric | {"until_s": float(arrival[-1]) + 600.0} | changes))
+    usual: dict[str, Any] = {
+        "initial": 1,
+        "tick_s": sim_cases.TICK_S,
+        "scrape_s": sim_cases.TICK_S,
+        "metric_lag": Constant(sim_cases.TICK_S),
+    }
+    return setup(**(usual | {"until_s": float(arrival[-1]) + 600.0} | changes))
 
 
 class Waits:
