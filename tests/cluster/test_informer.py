@@ -150,7 +150,7 @@ async def test_a_version_that_is_too_old_is_answered_by_a_new_list(world):
 
 async def test_a_watch_on_which_nothing_is_heard_is_made_anew(world, monkeypatch):
     await until(world.informer.synced.is_set)
-    monkeypatch.setattr(informer_module, "SILENCE_S", 0.3)
+    monkeypatch.setattr(informer_module, "SILENCE_S", 1.0)
     world.wire.cut()
     before = world.wire.connections
     await until(lambda: world.wire.connections >= before + 3)
