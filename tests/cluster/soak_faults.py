@@ -1,21 +1,20 @@
 """The faults of a soak: each hurts one installation for a while, and heals it."""
 
 import asyncio
-import json
 import os
 import signal
 from contextlib import asynccontextmanager
 
 from fault_processes import found
-from fault_proxy import Alters, Answers, Drips, Garbled, Halves, Hangs, Refuses, Silent
+from fault_proxy import Answers, Drips, Garbled, Halves, Hangs, Refuses, Silent, samples
 
 JSON = {"Content-Type": "application/json"}
 LIES = {
     "Prometheus refuses connections": Refuses(),
     "Prometheus answers HTML": Answers(200, b"<html>", **{"Content-Type": "text/html"}),
     "Prometheus answers 10 MB of nothing": Answers(200, b'{"status": "' + b"x" * 10**7, **JSON),
-    "Prometheus answers NaN": Alters(lambda body: _said(body, "value", lambda _: "NaN")),
-    "Prometheus answers what is old": Alters(lambda body: _said(body, "oldest", lambda at: str(float(at) - 60))),
+    "Prometheus answers NaN": samples("value", lambda _: "NaN"),
+    "Prometheus answers what is old": samples("oldest", lambda at: str(float(at) - 60)),
     "Prometheus answers a byte a second": Drips(),
 }
 STREAMS = {"the stream is silent": Silent(), "the stream is garbled": Garbled()}
@@ -27,14 +26,6 @@ REFUSALS = {
     "the API server does it and does not answer": Hangs(after=True),
     "the API server breaks off": Halves(),
 }
-
-
-def _said(body, kind, alter):
-    answer = json.loads(body)
-    for element in answer["data"]["result"]:
-        if element["metric"].get("f") == kind:
-            element["value"][1] = alter(element["value"][1])
-    return json.dumps(answer).encode()
 
 
 class Faults:

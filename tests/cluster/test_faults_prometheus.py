@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from fault_kit import Prometheus, installed, known, together
-from fault_proxy import Alters, Answers, Drips, Proxy, Refuses, Silent
+from fault_proxy import Answers, Drips, Proxy, Refuses, Silent, samples
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
 
@@ -19,25 +19,12 @@ UNKNOWN_S = 8
 """Longer than the window of 6 s after which a count of zero would have ended every pod."""
 
 
-def of_kind(kind, alter):
-    """Give an alteration of the samples of one kind, as short_query names them."""
-
-    def altered(body):
-        answer = json.loads(body)
-        for element in answer["data"]["result"]:
-            if element["metric"].get("f") == kind:
-                element["value"][1] = alter(element["value"][1])
-        return json.dumps(answer).encode()
-
-    return Alters(altered)
-
-
 JSON = {"Content-Type": "application/json"}
 NOTHING = {"status": "success", "data": {"resultType": "vector", "result": []}}
 LIES = {
     "answers that there is nothing": (Answers(200, json.dumps(NOTHING).encode(), **JSON), "no series for namespace="),
-    "answers NaN": (of_kind("value", lambda _: "NaN"), "the value is nan, which is not a number of requests"),
-    "answers what is a minute old": (of_kind("oldest", lambda at: str(float(at) - 60)), "the oldest sample is 6"),
+    "answers NaN": (samples("value", lambda _: "NaN"), "the value is nan, which is not a number of requests"),
+    "answers what is a minute old": (samples("oldest", lambda at: str(float(at) - 60)), "the oldest sample is 6"),
     "answers with a page of HTML": (Answers(200, b"<html>", **{"Content-Type": "text/html"}), "is this a Prometheus?"),
     "answers with 10 MB without an end": (Answers(200, b'{"status": "' + b"x" * 10**7, **JSON), "not Prometheus'"),
     "answers a byte a second": (Drips(), "no answer within"),
