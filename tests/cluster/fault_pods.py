@@ -105,6 +105,10 @@ class Fleet:
     async def dies(self, address):
         """End a pod's process with all that it runs; its address refuses from now on."""
         if site := self._sites.pop(address, None):
+            # asyncio leaks a connection that it accepts while its server is closed.
+            for listener in site._server.sockets:
+                asyncio.get_running_loop().remove_reader(listener)
+            await asyncio.sleep(0.01)
             await site.stop()
         self._pods.pop(address, None)
         for run in self._running:
