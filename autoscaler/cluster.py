@@ -16,6 +16,7 @@ import aiohttp
 
 from algorithms.decider import Decider
 from autoscaler.clock import SystemClock
+from autoscaler.files import FileWatch
 from autoscaler.kubernetes.client import Api, connected
 from autoscaler.kubernetes.conditions import last_rescale
 from autoscaler.kubernetes.gateways import metrics_address
@@ -133,7 +134,8 @@ class ClusterController:
             DocumentError: the files cannot be read at the start.
         """
         self._roster.set_writing(False)
-        self._files_changed(read_policies(self._settings.files))
+        watch = FileWatch(self._settings.files)
+        self._files_changed(read_policies(watch.files))
         self._gateways_changed()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._election.run())
@@ -143,8 +145,8 @@ class ClusterController:
                 group.create_task(self.policies.run())
             if self._settings.gateway_label:
                 group.create_task(self.gateways.run())
-            if self._settings.files:
-                group.create_task(follow_files(self._settings.files, self._files_changed))
+            if watch.files:
+                group.create_task(follow_files(watch, self._files_changed))
             group.create_task(controller.run())
             group.create_task(self._recall_when_listed(controller))
 

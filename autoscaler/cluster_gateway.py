@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from autoscaler.app import gateway_services
+from autoscaler.files import FileWatch
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.proxy import Gateway
 from autoscaler.kubernetes.backends import BackendWatch, Backing
@@ -108,8 +109,9 @@ async def file_services(file: Path) -> AsyncIterator[ClusterServices]:
     """
     async with connected() as api:
         services = ClusterServices(api, random.Random())  # noqa: S311 - spreads attempts
-        services.set(read_policies([file]))
-        async with _beside(follow_files([file], services.set)):
+        watch = FileWatch([file])
+        services.set(read_policies(watch.files))
+        async with _beside(follow_files(watch, services.set)):
             yield services
 
 

@@ -1,9 +1,13 @@
-"""What tells one version of a file from the next."""
+"""What tells one version of a file from the next, and when there is a next one."""
 
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 Version = tuple[int, int, int] | None
 """None: there is no such file."""
+
+LOOK_EVERY_S = 1.0
 
 
 def version_of(file: Path) -> Version:
@@ -13,3 +17,26 @@ def version_of(file: Path) -> Version:
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+class FileWatch:
+    """Tells when files change; made before they are first read, so that no change falls in between.
+
+    Attributes:
+        files: what is looked at.
+    """
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.files = tuple(files)
+        self._known = self._versions()
+
+    async def changed(self) -> None:
+        """Wait until one of them is another than it was when this returned last; they are looked at once a second."""
+        while True:
+            known, self._known = self._known, self._versions()
+            if self._known != known:
+                return
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def _versions(self) -> list[Version]:
+        return [version_of(file) for file in self.files]

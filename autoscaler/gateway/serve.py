@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from autoscaler.files import FileWatch
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.proxy import Gateway
 
 _log = logging.getLogger(__name__)
-_LOOK_EVERY_S = 1.0
 _YOUNG = 50_000
 """Objects that come before a collection looks for cycles; Python's own 700 are a dozen requests."""
 
@@ -59,12 +59,12 @@ async def serve(
         OSError: a port is taken.
         ValueError: the services cannot be read.
     """
+    if config is not None:
+        follow = partial(watch_config, watch=FileWatch([config]), load=load)
     gateway = build(load())
     told = _told_to_go()
     await gateway.start(port, metrics_port)
     _collect_seldom()
-    if config is not None:
-        follow = partial(watch_config, config=config, load=load)
     watching = asyncio.ensure_future(follow(gateway)) if follow is not None else None
     try:
         await _told_or_failed(told, watching)
@@ -107,15 +107,11 @@ async def _until_told_again(told: asyncio.Queue[int], draining: Coroutine[None, 
         task.result()
 
 
-async def watch_config(gateway: Gateway, config: Path, load: Load) -> None:
+async def watch_config(gateway: Gateway, watch: FileWatch, load: Load) -> None:
     """Reload the gateway whenever the file changes, for ever; a file that cannot be used changes nothing."""
-    known = _state(config)
     while True:
-        await asyncio.sleep(_LOOK_EVERY_S)
-        state = _state(config)
-        if state != known:
-            known = state
-            reload(gateway, load)
+        await watch.changed()
+        reload(gateway, load)
 
 
 def reload(gateway: Gateway, load: Load) -> bool:
@@ -128,12 +124,3 @@ def reload(gateway: Gateway, load: Load) -> bool:
     gateway.reload(services)
     _log.info("configuration reloaded: %d services", len(services))
     return True
-
-
-def _state(config: Path) -> tuple[int, int, int] | None:
-    """What tells one version of a file from the next; a ConfigMap replaces the file behind a link."""
-    try:
-        found = config.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size

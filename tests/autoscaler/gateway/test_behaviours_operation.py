@@ -12,6 +12,7 @@ from gateway_kit import HOST, NAME, PASS_ALL, answer_ok, refused_port, service, 
 from prometheus_client.parser import text_string_to_metric_families
 from test_behaviours_streaming import HANDSHAKE, SWITCH
 
+from autoscaler.files import FileWatch
 from autoscaler.gateway.config import Affinity, Timeouts
 from autoscaler.gateway.counts import Ending
 from autoscaler.gateway.dispatch import Kind
@@ -341,12 +342,12 @@ async def test_b50_a_service_that_is_gone_turns_away_who_it_held_and_finishes_wh
     assert (await (await kit.client(gateway)).get().response()).status == 404
 
 
-async def test_b50_the_file_is_looked_at_for_changes(kit, tmp_path):
+async def test_b50_the_file_is_looked_at_for_changes(kit, tmp_path, caplog):
     file = tmp_path / "policies.yaml"
     file.write_text("1")
     gateway = await kit.gateway()
     watching = asyncio.ensure_future(
-        watch_config(gateway, file, lambda: {NAME: service(queue_length=int(file.read_text()))})
+        watch_config(gateway, FileWatch([file]), lambda: {NAME: service(queue_length=int(file.read_text()))})
     )
     await asyncio.sleep(0)
     for text in ("7", "nonsense", "23"):
@@ -354,6 +355,6 @@ async def test_b50_the_file_is_looked_at_for_changes(kit, tmp_path):
         if text.isdigit():
             await until(lambda text=text: gateway.dispatcher(NAME).limits.queue_length == int(text))
         else:
-            await asyncio.sleep(1.1)
+            await until(lambda: "not reloaded" in caplog.text)
             assert gateway.dispatcher(NAME).limits.queue_length == 7
     watching.cancel()
