@@ -6,7 +6,6 @@ these; of any other the pods of its `scaleTargetRef` are watched, which takes a 
 """
 
 import argparse
-import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from autoscaler.gateway.proxy import Gateway
 from autoscaler.gateway.request_log import OnEnded, RequestLog
 from autoscaler.gateway.serve import Build, Farewell, serve
 from autoscaler.kubernetes.client import ApiError
+from autoscaler.logs import log_to_stderr
 from autoscaler.validation import read_policies
 
 _SHORTEST_KEY, _LONGEST_KEY = 16, 64
@@ -72,7 +72,7 @@ def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C; 2 where a file or a port cannot be used."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log_to_stderr()
     try:
         with _request_log(arguments.request_log) as on_ended:
             key = _cookie_key(arguments.cookie_key)
