@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from algorithms.decider import Decider
 from algorithms.types import Decision, Look, Reason
-from autoscaler.ports import Fleet, Order, Replica, ServiceName, StandingOrder
+from autoscaler.ports import Fleet, Order, ServiceName, StandingOrder
 
 
 class Service(NamedTuple):
@@ -43,10 +43,7 @@ def _decided(name: ServiceName, service: Service, look: Look, fleet: Fleet) -> S
         decision = ordered(decision, look, (*service.orders, fleet.hold) if fleet.hold else service.orders)
     if decision.desired == fleet.asked or not service.writes:
         return Step(name, look, decision, None)
-    replicas = fleet.replicas
-    too_many = len(replicas) - decision.desired
-    leaving = leaving_order(replicas)[:too_many] if too_many > 0 else ()
-    return Step(name, look, decision, Order(name, decision.desired, leaving))
+    return Step(name, look, decision, Order(name, decision.desired, fleet.leaving(decision.desired)))
 
 
 def ordered(decision: Decision, look: Look, orders: Sequence[StandingOrder]) -> Decision:
@@ -62,12 +59,3 @@ def ordered(decision: Decision, look: Look, orders: Sequence[StandingOrder]) -> 
             reason = Reason(order.rule, decision.desired, number, order.why)
             decision = decision._replace(desired=number, reasons=(*decision.reasons, reason))
     return decision
-
-
-def leaving_order(replicas: Sequence[Replica]) -> tuple[str, ...]:
-    """Give the replicas in the order in which they should go: not ready, then idle, then busy; the youngest first.
-
-    A replica that starts has served nobody, an idle one serves nobody now, and the oldest has the warmest caches.
-    """
-    ordered = sorted(replicas, key=lambda replica: (replica.ready, replica.running, replica.age_s))
-    return tuple(replica.name for replica in ordered)

@@ -106,6 +106,20 @@ class Fleet(NamedTuple):
         """How many of its replicas can serve now."""
         return sum(replica.ready for replica in self.replicas)
 
+    def leaving(self, staying: int) -> tuple[str, ...]:
+        """Name those that should go so that so many stay, first to go first."""
+        too_many = len(self.replicas) - staying
+        return leaving_order(self.replicas)[:too_many] if too_many > 0 else ()
+
+
+def leaving_order(replicas: Sequence[Replica]) -> tuple[str, ...]:
+    """Give the replicas in the order in which they should go: not ready, then idle, then busy; the youngest first.
+
+    A replica that starts has served nobody, an idle one serves nobody now, and the oldest has the warmest caches.
+    """
+    ordered = sorted(replicas, key=lambda replica: (replica.ready, replica.running, replica.age_s))
+    return tuple(replica.name for replica in ordered)
+
 
 class Order(NamedTuple):
     """A change of one service's replicas."""

@@ -5,8 +5,8 @@
 
 import json
 import sys
-from collections import deque
 from collections.abc import Callable, Generator
+from heapq import heapify
 from typing import Any
 
 import numpy as np
@@ -46,24 +46,27 @@ def simpy_w1(arrival: list[float], service: list[float]) -> float:
 class Pod:
     """One replica in SimPy."""
 
-    def __init__(self, asked: float, *, ready: bool) -> None:
-        self.asked, self.ready, self.busy, self.leaving = asked, ready, False, False
+    def __init__(self, asked: float) -> None:
+        self.asked, self.order, self.ready, self.leaving = asked, 0, False, False
+
+    def __lt__(self, other: "Pod") -> bool:
+        """Order the store: of several idle pods the one that became ready first is taken."""
+        return self.order < other.order
 
 
 class SimpyPods:
-    """W2 in SimPy: a process for each request, for each pod that starts, and for the controller."""
+    """W2 in SimPy: a store of idle pods; a process for each request, each pod that starts, and the controller."""
 
     def __init__(self, arrival: list[float], service: list[float]) -> None:
         import simpy  # noqa: PLC0415
 
         self.env: Any = simpy.Environment()
+        self.idle: Any = simpy.PriorityStore(self.env)
         self.arrival, self.service = arrival, service
-        self.pods = [Pod(0.0, ready=True)]
-        self.able = list(self.pods)
-        """Those that are ready and stay, in the order in which they became so."""
-        self.queue: deque[Any] = deque()
-        self.came = self.done = 0
+        self.pods = [Pod(0.0)]
+        self.came = self.done = self.became_ready = 0
         self.waits: list[float] = []
+        self.offer(self.pods[0])
 
     def run(self) -> float:
         """Run it and give the mean wait."""
@@ -79,46 +82,41 @@ class SimpyPods:
             self.env.process(self.request(takes))
 
     def request(self, takes: float) -> Process:
-        """Wait for a pod, use it, and pass it on."""
+        """Wait for a pod, use it, and give it back."""
         came = self.env.now
         self.came += 1
-        pod = next((pod for pod in self.able if not pod.busy), None)
-        if pod is None:
-            turn = self.env.event()
-            self.queue.append(turn)
-            pod = yield turn
-        pod.busy = True
+        pod = yield self.idle.get()
         self.waits.append(self.env.now - came)
         yield self.env.timeout(takes)
         self.done += 1
-        pod.busy = False
         if not pod.leaving:
-            self.offer(pod)
+            self.idle.put(pod)
 
     def offer(self, pod: Pod) -> None:
-        """Give a pod to the first in the queue."""
-        if self.queue:
-            pod.busy = True
-            self.queue.popleft().succeed(pod)
+        """Let a pod that became ready take requests."""
+        self.became_ready += 1
+        pod.ready, pod.order = True, self.became_ready
+        self.idle.put(pod)
 
     def start(self, pod: Pod) -> Process:
         """Let a pod become ready."""
         yield self.env.timeout(COLD_START_S)
         if not pod.leaving:
-            pod.ready = True
-            self.able.append(pod)
             self.offer(pod)
 
     def scale(self, wanted: int) -> None:
         """Add pods, or send them away: not ready first, then idle, then busy, the youngest of each first."""
-        while len(self.pods) > wanted:
-            pod = min(self.pods, key=lambda one: (one.ready, one.busy, -one.asked))
+        for _ in range(len(self.pods) - wanted):
+            # What is in the store while a request waits was put there just now, for that request.
+            idle = [] if self.idle.get_queue else self.idle.items
+            pod = min(self.pods, key=lambda one: (one.ready, one.ready and one not in idle, -one.asked))
             pod.leaving = True
             self.pods.remove(pod)
-            if pod.ready:
-                self.able.remove(pod)
+            if pod in idle:
+                idle.remove(pod)
+                heapify(idle)
         for _ in range(wanted - len(self.pods)):
-            self.pods.append(Pod(self.env.now, ready=False))
+            self.pods.append(Pod(self.env.now))
             self.env.process(self.start(self.pods[-1]))
 
     def controller(self, policy: SmallPolicy) -> Process:
@@ -126,7 +124,7 @@ class SimpyPods:
         seen: float | None = None
         while self.done < len(self.arrival):
             inflight = float(self.came - self.done)
-            wanted = policy(self.env.now, seen, len(self.pods), len(self.able))
+            wanted = policy(self.env.now, seen, len(self.pods), 0)
             if wanted != len(self.pods):
                 self.scale(wanted)
             seen = inflight

@@ -5,7 +5,6 @@ and find a GPU at once; for all else it says why not, and the reference engine t
 """
 
 from collections.abc import Callable
-from functools import partial
 from itertools import islice
 from math import inf
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from autoscaler.looks import NOTHING_HEARD, Live, look
 from autoscaler.loop import Service, step
-from autoscaler.ports import Order, Outcome, Reading, Record, Replica
+from autoscaler.ports import Fleet, Order, Outcome, Reading, Record, Replica
 from simulations import kernel
 from simulations.history import Change, History, Replicas, Requests
 from simulations.kernel import GROW, REACHED
@@ -190,7 +189,12 @@ class CompiledEngine:
         clock[LOOKED_AREA] = seconds
         return Live(latest=inflight, mean=spent / (now_s - self._looked_s) if now_s > self._looked_s else None)
 
-    def _replicas_now(self, now_s: float) -> tuple[Replica, ...]:
+    def leaving(self, now_s: float, staying: int) -> tuple[str, ...]:
+        """Name those that should go so that so many stay."""
+        return Fleet(self._asked, self.replicas(now_s)).leaving(staying)
+
+    def replicas(self, now_s: float) -> tuple[Replica, ...]:
+        """Give those that stay, as a target would see them."""
         staying = self._state.replicas[self._state.replicas.staying[: self._state.counts[STAYING]]]
         numbers = self._state.replicas.staying[: self._state.counts[STAYING]].tolist()
         columns = (staying.ready >= 0, staying.serving, now_s - staying.asked)
@@ -200,7 +204,7 @@ class CompiledEngine:
     def _decide(self, metered: Reading | None) -> None:
         name, now_s, counts = self._setup.service, float(self._state.clock[NOW]), self._state.counts
         ready = int(counts[ABLE])
-        fleet = LazyFleet.of(self._asked, ready, partial(self._replicas_now, now_s))
+        fleet = LazyFleet.of(self._asked, ready, self, now_s)
         seen = look(now_s, self._looked_s, fleet, metered=metered, live=self._live(now_s), gateways=1)
         self._looked_s = now_s
         (taken,) = step(self._services, {name: (seen, fleet)})

@@ -8,7 +8,6 @@ when they have started, so that a run needs memory for its queue only.
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from math import inf, nan
 from typing import Protocol
 
@@ -20,6 +19,7 @@ from autoscaler.loop import Service, step
 from autoscaler.ports import Outcome, Reading, Record, Recorder, Replica
 from simulations import recursion
 from simulations.history import SERVED, STILL_IN, Change, History, Replicas, Requests
+from simulations.jit import at_once
 from simulations.lazy import LazyFleet
 from simulations.luck import Luck
 from simulations.recursion import (
@@ -29,8 +29,9 @@ from simulations.recursion import (
     CAME,
     FILLED,
     FREE,
+    GONE,
     HEAD,
-    LEAVING,
+    LEFT,
     LONGEST,
     MOVED,
     NUMBER,
@@ -42,7 +43,6 @@ from simulations.recursion import (
     SPEED,
     SPENT,
     START,
-    STAYING,
 )
 from simulations.setup import Chunk, Floats, NotExactError, Setup
 from simulations.telemetry import NO_SAMPLE
@@ -51,7 +51,7 @@ PIECE = 32_768
 """Requests at a time, where all are known: so many stay in a processor's cache."""
 
 ROOM = 64
-"""Places for replicas at the beginning; there are more when they are needed."""
+"""Places for replicas at the beginning, beside the initial ones; there are more when they are needed."""
 
 PREFIX = "replica-"
 
@@ -107,7 +107,7 @@ class Stepped:
 
     def __call__(self, now_s: float, inflight: float | None, asked: int, ready: int, /) -> int:
         """Take one look, decide, and have the engine follow."""
-        fleet = LazyFleet.of(asked, ready, partial(self.engine.replicas, now_s))
+        fleet = LazyFleet.of(asked, ready, self.engine, now_s)
         seen = look(now_s, self._looked_s, fleet, metered=self._metered(now_s, inflight), gateways=1)
         self._looked_s = now_s
         (taken,) = step(self._services, {self._name: (seen, fleet)})
@@ -133,22 +133,25 @@ class Fifo:
 
     def __init__(self, setup: Setup, chunks: Iterator[Chunk], law: Law, luck: Luck, kept: Kept) -> None:
         """Set up a run that begins at 0; `why_not` says which can be."""
-        self._setup, self._chunks, self._law, self._luck, self._kept = setup, chunks, law, luck, kept
+        self._setup, self._chunks, self._law, self._kept = setup, chunks, law, kept
         self.asked = setup.initial
         self.changes = [Change(0.0, setup.initial)]
         self._requests = np.zeros((5, PIECE))
-        self._places = np.zeros((6, ROOM + setup.initial))
-        self._counts = np.zeros(8, dtype=np.int64)
+        self._room = ROOM + setup.initial
+        self._places, self._departed = np.zeros((6, self._room)), np.zeros((7, self._room))
+        self._counts = np.zeros(9, dtype=np.int64)
         self._counts[QUEUE_LENGTH] = min(setup.limits.queue_length, 2**62)
-        self._sums = np.zeros(4)
+        self._sums = np.zeros(5)
         self._sums[SPEED] = setup.pools[0].speed
         self._known_s = -inf
         """All requests that come before this time are in `_requests`."""
         self._added = self._staying = 0
-        self._departed: list[tuple[float, list[float]]] = []
-        """When each replica was sent on its way, and its column then."""
+        stages = enumerate(setup.pools[0].cold_start)
+        self._cold_starts = [luck.stream("cold start", stage, which) for which, stage in stages]
         self._samples: deque[tuple[float, float]] = deque()
-        """When a query finds what Prometheus has scraped, and what was in flight."""
+        """When a query finds what Prometheus has scraped, and what was in flight; not yet for those in here."""
+        self._seen: float | None = None
+        """What a query finds."""
         self._lag_s = setup.metric_lag.expected()
         self._now_s = self._looked_s = 0.0
 
@@ -168,34 +171,33 @@ class Fifo:
         return self._history(partial=partial)
 
     def _go(self) -> None:
-        setup, law, ticks, scrapes = self._setup, self._law, 0, 0
-        ends = setup.until_s < inf
+        setup, law, samples, until_s = self._setup, self._law, self._samples, self._setup.until_s
+        ends, ticks, scrapes = until_s < inf, 0, 0
         tick_s = 0.0 if setup.tick_s < inf else inf
         scrape_s = 0.0 if setup.scrape_s < inf else inf
-        while (now_s := tick_s if tick_s < scrape_s else scrape_s) <= setup.until_s and now_s < inf:  # noqa: FURB136 - min costs a call
+        self._reach(-inf)
+        reach = at_once(recursion.reach)
+        while (now_s := tick_s if tick_s < scrape_s else scrape_s) <= until_s and now_s < inf:  # noqa: FURB136 - min costs a call
             self._now_s = now_s
-            inflight, ready = self._reach(now_s)
+            if self._known_s <= now_s:
+                self._read_until(now_s)
+            inflight, ready = reach(self._requests, self._places, self._counts, self._sums, now_s)
             if now_s == scrape_s:
-                self._samples.append((now_s + self._lag_s, float(inflight)))
+                samples.append((now_s + self._lag_s, inflight))
                 scrapes += 1
                 scrape_s = scrapes * setup.scrape_s if ends or not self._is_at_rest(now_s, inflight) else inf
+            while samples and samples[0][0] <= now_s:
+                self._seen = samples.popleft()[1]
             if now_s == tick_s:
-                wanted = law(now_s, self._seen(now_s), self.asked, ready)
+                wanted = law(now_s, self._seen, self.asked, ready)
                 if wanted != self.asked:
                     self.scale(now_s, wanted)
                 self._looked_s = now_s
                 ticks += 1
                 tick_s = ticks * setup.tick_s if ends or not self._is_at_rest(now_s, inflight) else inf
-        self._reach(setup.until_s)
+        self._reach(until_s)
 
-    def _seen(self, now_s: float) -> float | None:
-        """Give what a query finds: the newest sample that is old enough to have arrived."""
-        samples = self._samples
-        while len(samples) > 1 and samples[1][0] <= now_s:
-            samples.popleft()
-        return samples[0][1] if samples and samples[0][0] <= now_s else None
-
-    def _is_at_rest(self, now_s: float, inflight: int) -> bool:
+    def _is_at_rest(self, now_s: float, inflight: float) -> bool:
         """Say whether nothing will ever happen again."""
         if self._known_s < inf or self._counts[CAME] < self._counts[FILLED]:
             return False
@@ -206,11 +208,14 @@ class Fifo:
 
     # Requests.
 
-    def _reach(self, until_s: float) -> tuple[int, int]:
-        """Let everything happen up to a time; give the requests in flight then, and the replicas ready."""
+    def _reach(self, until_s: float) -> None:
+        self._read_until(until_s)
+        recursion.reach(self._requests, self._places, self._counts, self._sums, until_s)
+
+    def _read_until(self, until_s: float) -> None:
+        """Read until all that comes up to a time is known."""
         while self._known_s <= until_s and self._read():
             pass
-        return recursion.reach(self._requests, self._places, self._counts, self._sums, until_s)
 
     def _read(self) -> bool:
         """Read one more piece, after what has started was handed over; whether there was one."""
@@ -257,31 +262,36 @@ class Fifo:
         """
         self.asked = replicas
         self.changes.append(Change(now_s, replicas))
-        if leaving is None:
-            for _ in range(self._staying - replicas):
-                self._remove(recursion.first_to_leave(self._places, self._counts, now_s), now_s)
+        if replicas > self._staying:
+            for _ in range(replicas - self._staying):
+                self._add(now_s, sum(map(next, self._cold_starts)))
         else:
-            for number in leaving:
-                self._remove(number, now_s)
-        for _ in range(replicas - self._staying):
-            stages = enumerate(self._setup.pools[0].cold_start)
-            self._add(now_s, sum(self._luck.draw("cold start", stage, which) for which, stage in stages))
+            self._remove(replicas, leaving)
 
     def _add(self, now_s: float, cold_s: float) -> None:
-        self._make_room()
         recursion.add(self._places, self._counts, self._added, now_s, now_s + cold_s)
         self._added += 1
+        if self._added == self._room - 1:  # one place has to stay free for `recursion.remove`
+            self._room *= 2
+            self._places, self._departed = doubled(self._places), doubled(self._departed)
         self._staying += 1
 
-    def _remove(self, number: int, now_s: float) -> None:
-        self._make_room()
-        place = recursion.remove(self._places, self._counts, self._sums, number, now_s)
-        self._departed.append((now_s, self._places[:, place].tolist()))
-        self._staying -= 1
+    def _remove(self, staying: int, leaving: Sequence[int] | None) -> None:
+        arrays = self._places, self._counts, self._sums, self._departed
+        if leaving is None:
+            recursion.shrink(*arrays, staying)
+        else:
+            for number in leaving:
+                recursion.remove(*arrays, number)
+        self._staying = staying
 
-    def _make_room(self) -> None:
-        if self._counts[STAYING] + self._counts[LEAVING] + 1 >= self._places.shape[1]:
-            self._places = np.concatenate([self._places, np.zeros_like(self._places)], axis=1)
+    def leaving(self, now_s: float, staying: int) -> tuple[str, ...]:
+        """Name those that should go so that so many stay, first to go first."""
+        place, names = -1, []
+        for _ in range(self._staying - staying):
+            place = recursion.next_to_leave(self._places, self._counts, place, now_s)
+            names.append(f"{PREFIX}{int(self._places[NUMBER, place])}")
+        return tuple(names)
 
     def replicas(self, now_s: float) -> tuple[Replica, ...]:
         """Give those that stay, as a target would see them, by number."""
@@ -301,16 +311,15 @@ class Fifo:
             moved_s = recursion.last_change(self._requests, self._places, self._counts, self._sums, until_s)
             end_s = max(moved_s, self._looked_s)
         waiting = self._give_up(until_s)
-        columns = np.concatenate(
-            [self._places[:, : self._staying], np.reshape([column for _, column in self._departed], (-1, 6)).T], axis=1
-        )
+        departed = self._departed[:, : self._counts[GONE]]
+        columns = np.concatenate([self._places[:, : self._staying], departed[:LEFT]], axis=1)
         serving = (columns[READY] <= end_s) & (columns[FREE] > end_s)
         beyond = (columns[FREE] - end_s)[serving].sum()
         return History(
             engine="fifo",
             end_s=end_s,
             requests=Columns().requests(end_s, 1.0),
-            replicas=self._replicas(columns, end_s),
+            replicas=self._replicas(columns, departed[LEFT], end_s),
             changes=tuple(self.changes),
             decisions=(),
             inflight_s=float(self._sums[SPENT] - beyond + (end_s - waiting).sum()),
@@ -333,8 +342,8 @@ class Fifo:
         self._kept.take(self._requests[:, :came])
         return arrival[head:].copy()
 
-    def _replicas(self, columns: Floats, end_s: float) -> Replicas:
-        left_s = np.array([nan] * self._staying + [when for when, _ in self._departed])
+    def _replicas(self, columns: Floats, departed_s: Floats, end_s: float) -> Replicas:
+        left_s = np.concatenate([np.full(self._staying, nan), departed_s])
         order = np.argsort(columns[NUMBER])
         columns, left_s = columns[:, order], left_s[order]
         free_s = columns[FREE]
@@ -351,6 +360,11 @@ class Fifo:
             draining_s=np.where(ready, np.fmax(np.minimum(free_s, end_s) - left_s, 0.0), 0.0),
             pool=np.zeros(len(free_s), dtype=np.int64),
         )
+
+
+def doubled(columns: Floats) -> Floats:
+    """Give columns with place for twice as many."""
+    return np.concatenate([columns, np.zeros_like(columns)], axis=1)
 
 
 class Columns:

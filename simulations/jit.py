@@ -39,6 +39,16 @@ def compiled_for_numbers(function: Function) -> Function:
     return _compiled(function, fastmath={"nnan", "nsz"})
 
 
+def at_once(function: Function) -> Function:
+    """Give a compiled function that has been called, to be called with the same types from now on.
+
+    It does without the look at what it is given, by which numba chooses among the forms of a function, and which costs
+    as much as the rest of a call.
+    """
+    forms = getattr(function, "overloads", None)
+    return cast("Function", next(iter(forms.values())).entry_point) if forms else function
+
+
 def _compiled(function: Function, **options: object) -> Function:
     decorate = cast("Callable[..., Any]", njit)
     return cast("Function", decorate(cache=True, _nrt=False, **options)(function))

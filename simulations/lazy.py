@@ -1,24 +1,41 @@
 """A fleet that is told when it is asked for: most decisions change nothing, and need the replicas' numbers only."""
 
-from collections.abc import Callable
+from typing import Protocol
 
 from autoscaler.ports import Fleet, Replica
+
+
+class Engine(Protocol):
+    """Whose replicas they are."""
+
+    def replicas(self, now_s: float) -> tuple[Replica, ...]:
+        """Give all that stay."""
+        ...
+
+    def leaving(self, now_s: float, staying: int) -> tuple[str, ...]:
+        """Do what `Fleet.leaving` does."""
+        ...
 
 
 class LazyFleet(Fleet):
     """What `Fleet` is, with its replicas in the hands of an engine."""
 
     ready: int = 0
-    _tell: Callable[[], tuple[Replica, ...]]
+    _engine: Engine
+    _now_s: float
 
     @classmethod
-    def of(cls, asked: int, ready: int, tell: Callable[[], tuple[Replica, ...]]) -> "LazyFleet":
-        """Give a fleet of which `tell` knows the replicas."""
+    def of(cls, asked: int, ready: int, engine: Engine, now_s: float) -> "LazyFleet":
+        """Give an engine's fleet as it is now."""
         fleet = cls(asked, ())
-        fleet.ready, fleet._tell = ready, tell
+        fleet.ready, fleet._engine, fleet._now_s = ready, engine, now_s
         return fleet
 
     @property
     def replicas(self) -> tuple[Replica, ...]:
         """All that stay."""
-        return self._tell()
+        return self._engine.replicas(self._now_s)
+
+    def leaving(self, staying: int) -> tuple[str, ...]:
+        """Name those that should go."""
+        return self._engine.leaving(self._now_s, staying)

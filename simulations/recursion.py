@@ -24,13 +24,16 @@ since when that replica was ready."""
 FREE, READY, ASKED, BUSY, NUMBER, ORDER = range(6)
 """Rows of `places`: first those that stay, in the order in which they are ready, then those on their way out."""
 
-HEAD, CAME, FILLED, STAYING, LEAVING, BEGUN, QUEUE_LENGTH, OVERFULL = range(8)
-"""Places in `counts`: requests started, come and known; replicas of both kinds; a number for each beginning; how many
-may wait; whether more had to."""
+LEFT = 6
+"""One more row of `departed`, which has a column for each that was sent on its way, as it was then: when that was."""
 
-SPEED, SPENT, LONGEST, MOVED = range(4)
+HEAD, CAME, FILLED, STAYING, LEAVING, GONE, BEGUN, QUEUE_LENGTH, OVERFULL = range(9)
+"""Places in `counts`: requests started, come and known; replicas of both kinds, and
+those ever sent on their way; a number for each beginning; how many may wait; whether more had to."""
+
+SPEED, SPENT, LONGEST, MOVED, NOW = range(5)
 """Places in `sums`: what service times are divided by; request-seconds of all that has started, to their ends; the
-longest wait; the last change that stands nowhere else."""
+longest wait; the last change that stands nowhere else; the time that was reached."""
 
 
 @compiled_for_numbers
@@ -98,10 +101,11 @@ def come(requests: Floats, counts: Integers, until: float) -> int:
 
 
 @compiled
-def reach(requests: Floats, places: Floats, counts: Integers, sums: Floats, until: float) -> tuple[int, int]:
+def reach(requests: Floats, places: Floats, counts: Integers, sums: Floats, until: float) -> tuple[float, int]:
     """Let everything happen up to a time; give how many are in flight then, and how many replicas ready."""
+    sums[NOW] = until
     start(requests, places, counts, sums, until)
-    inflight, ready = come(requests, counts, until), 0
+    inflight, ready = float(come(requests, counts, until)), 0
     for place in range(counts[STAYING] + counts[LEAVING]):
         if places[READY, place] <= until:
             ready += place < counts[STAYING]
@@ -130,22 +134,32 @@ def add(places: Floats, counts: Integers, number: int, now: float, ready: float)
 
 
 @compiled
-def remove(places: Floats, counts: Integers, sums: Floats, number: int, now: float) -> int:
-    """Send a replica on its way out, and give where it stands now: if it serves nobody it is counted no more."""
+def remove(places: Floats, counts: Integers, sums: Floats, departed: Floats, number: int) -> None:
+    """Send a replica on its way out now, as `departed` notes; if it serves nobody it is counted no more."""
+    now = sums[NOW]
     forget(places, counts, sums, now)
-    place, end = 0, counts[STAYING] + counts[LEAVING]
+    place, end, at = 0, counts[STAYING] + counts[LEAVING], counts[GONE]
     while places[NUMBER, place] != number:
         place += 1
+    for row in range(len(places)):
+        departed[row, at] = places[row, place]
+    departed[LEFT, at] = now
+    counts[GONE] += 1
     copy_place(places, place, end)
     for moved in range(place, end):
         copy_place(places, moved + 1, moved)
     counts[STAYING] -= 1
-    last = int(end - 1)
-    if places[READY, last] <= now < places[FREE, last]:
+    if departed[READY, at] <= now < departed[FREE, at]:
         counts[LEAVING] += 1
-    elif places[FREE, last] <= now:
-        sums[MOVED] = max(sums[MOVED], places[FREE, last])
-    return last
+    elif departed[FREE, at] <= now:
+        sums[MOVED] = max(sums[MOVED], departed[FREE, at])
+
+
+@compiled
+def shrink(places: Floats, counts: Integers, sums: Floats, departed: Floats, staying: int) -> None:
+    """Send replicas on their way until so many stay, as `remove` does each."""
+    while counts[STAYING] > staying:
+        remove(places, counts, sums, departed, places[NUMBER, next_to_leave(places, counts, -1, sums[NOW])])
 
 
 @compiled
@@ -162,13 +176,15 @@ def forget(places: Floats, counts: Integers, sums: Floats, now: float) -> None:
 
 
 @compiled
-def first_to_leave(places: Floats, counts: Integers, now: float) -> int:
-    """Give the number of the replica that should go first, as `loop.leaving_order` does."""
-    best = 0
-    for place in range(1, counts[STAYING]):
-        if leaves_before(places, place, best, now):
+def next_to_leave(places: Floats, counts: Integers, after: int, now: float) -> int:
+    """Give where the replica stands that should go next after another (-1 is none), as `leaving_order` does."""
+    best = -1
+    for place in range(counts[STAYING]):
+        if after >= 0 and not leaves_before(places, after, place, now):
+            continue
+        if best < 0 or leaves_before(places, place, best, now):
             best = place
-    return int(places[NUMBER, best])
+    return best
 
 
 @compiled

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from autoscaler.loop import leaving_order
-from autoscaler.ports import Order, Replica
+from autoscaler.ports import Order, Replica, leaving_order
 
 
 def surplus(order: Order, replicas: Sequence[Replica]) -> tuple[str, ...]:

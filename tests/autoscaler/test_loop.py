@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from algorithms.decider import Decider
 from algorithms.mpa import Mpa
 from algorithms.types import Decision, Look, Reason, Wish
-from autoscaler.loop import Service, leaving_order, ordered, step
-from autoscaler.ports import Fleet, Order, Replica, StandingOrder
+from autoscaler.loop import Service, ordered, step
+from autoscaler.ports import Fleet, Order, Replica, StandingOrder, leaving_order
 
 SD, LLM = "default/sd", "default/llm"
 NOW_S = 1000.0

@@ -9,8 +9,7 @@ from cluster_kit import Cluster, is_going, until
 
 from autoscaler.kubernetes.client import connected
 from autoscaler.kubernetes.scales import Kind
-from autoscaler.loop import leaving_order
-from autoscaler.ports import Fleet, Order
+from autoscaler.ports import Fleet, Order, leaving_order
 from autoscaler.targets.kubernetes import KubernetesTarget, Target
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
