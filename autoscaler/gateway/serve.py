@@ -61,9 +61,11 @@ async def serve(
     """
     if config is not None:
         follow = partial(watch_config, watch=FileWatch([config]), load=load)
-    gateway = build(load())
+    services = load()
+    gateway = build(services)
     told = _told_to_go()
     await gateway.start(port, metrics_port)
+    _log.info("clients at port %d, metrics at port %d, services: %d", port, metrics_port, len(services))
     _collect_seldom()
     watching = asyncio.ensure_future(follow(gateway)) if follow is not None else None
     try:
@@ -122,5 +124,5 @@ def reload(gateway: Gateway, load: Load) -> bool:
         _log.error("configuration not reloaded, the one before stays in force: %s", error)
         return False
     gateway.reload(services)
-    _log.info("configuration reloaded: %d services", len(services))
+    _log.info("configuration reloaded, services: %d", len(services))
     return True
