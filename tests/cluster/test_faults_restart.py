@@ -77,7 +77,7 @@ async def test_windows_are_there_delays_run_on_and_nothing_dips(installation, tm
         async with load(session, gateway) as statuses:
             async with both(installation, **options) as first:
                 await installation.replicas_are(CLIENTS)
-                await until(lambda: first.records[-1].look.ready == CLIENTS)
+                await until(lambda: first.records and first.records[-1].look.ready == CLIENTS)
             async with both(installation, **options) as second:
                 await until(lambda: len(second.records) > 20)
                 assert {record.decision.desired for record in second.records} == {CLIENTS}

@@ -92,6 +92,11 @@ async def scraped(server, expression):
 ARRIVED = f'gateway_arrived_requests_total{{namespace="default",service="{SERVICE.partition("/")[2]}"}}'
 
 
+async def counted(server, count):
+    """Wait until two scrapes have found a count: whole seconds, at which history is read, then know it as well."""
+    await scraped(server, f"min_over_time({ARRIVED}[3s]) == {count} and count_over_time({ARRIVED}[3s]) > 1")
+
+
 @pytest.fixture
 async def history(tmp_path, prometheus_binary):
     """A Prometheus that scraped a gateway, nothing for some seconds, and another one at its port."""
@@ -99,14 +104,14 @@ async def history(tmp_path, prometheus_binary):
     scraping = prometheus(prometheus_binary, tmp_path / "prometheus", f"127.0.0.1:{port}")
     async with pod() as backend, scraping as server:
         async with gateway(backend, port) as first:
-            await scraped(server, f"{ARRIVED} == 0")
+            await counted(server, 0)
             await send(first, 5)
-            await scraped(server, f"{ARRIVED} == 5")
+            await counted(server, 5)
         await scraped(server, "max_over_time(up[3s]) == 0")
         async with gateway(backend, port) as second:
-            await scraped(server, f"{ARRIVED} == 0")
+            await counted(server, 0)
             await send(second, 3)
-            await scraped(server, f"{ARRIVED} == 3")
+            await counted(server, 3)
             yield server
 
 

@@ -63,6 +63,8 @@ def policy(algorithm, **settings):
                     "queue": {"timeout": "10m"},
                     "requestTimeout": "10m",
                     "affinity": {"cookie": {"timeout": "10m"}, "spillAfter": "10m"},
+                    "paths": [{"match": ["/"], "class": "Count", "requestTimeout": "10m"}],
+                    "timeouts": {"responseStart": "10m"},
                 },
             },
         }
