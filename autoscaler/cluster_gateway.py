@@ -13,13 +13,15 @@ from autoscaler.gateway.proxy import Gateway
 from autoscaler.kubernetes.backends import BackendWatch, Backing
 from autoscaler.kubernetes.client import Api, connected
 from autoscaler.kubernetes.informer import Informer
-from autoscaler.kubernetes.policies import POLICIES, Stored, stored
+from autoscaler.kubernetes.policies import POLICIES, PolicyReader, Stored
 from autoscaler.kubernetes.scales import Kind
 from autoscaler.kubernetes.store import Change
 from autoscaler.policy import ScalingPolicy
 from autoscaler.policy_files import follow_files
 from autoscaler.ports import ServiceName
 from autoscaler.validation import read_policies
+
+_CHANGES_WITHIN_S = 0.1
 
 
 class ClusterServices:
@@ -28,43 +30,57 @@ class ClusterServices:
     def __init__(self, api: Api, rng: random.Random) -> None:
         self._api = api
         self._rng = rng
-        self._policies: dict[ServiceName, ScalingPolicy] = {}
+        self._services: dict[ServiceName, GatewayService] = {}
+        self._backings: dict[ServiceName, Backing] = {}
         self._changed = asyncio.Event()
+        self.read = PolicyReader()
+        """Reads custom resources, whose statuses change often and whose policies seldom do."""
 
     def load(self) -> Mapping[str, GatewayService]:
         """Give the services as they are now."""
-        return gateway_services(self._policies.values())
+        return self._services
 
     async def follow(self, gateway: Gateway) -> None:
-        """Keep a gateway at the services and pods of the cluster, for ever."""
+        """Keep a gateway at the services and pods of the cluster, for ever; not for each of many changes."""
         async with BackendWatch(self._api, self._rng, gateway) as watch:
             while True:
                 self._changed.clear()
                 gateway.reload(self.load())
-                watch.set_services(self._backings())
+                watch.set_services(self._backings)
+                await asyncio.sleep(_CHANGES_WITHIN_S)
                 await self._changed.wait()
 
     def set(self, policies: Iterable[ScalingPolicy]) -> None:
         """Follow exactly these from now on."""
-        self._policies = {policy.service: policy for policy in policies}
+        self._services, self._backings = {}, {}
+        for policy in policies:
+            self._put(policy)
         self._changed.set()
 
     def take(self, changes: Sequence[Change[Stored]]) -> None:
         """Follow what has changed of the custom resources."""
         for service, before, after in changes:
             if after is None:
-                self._policies.pop(service, None)
+                self.read.forget(service)
+                self._services.pop(service, None)
+                self._backings.pop(service, None)
             elif before is not None and before.resource == after.resource:
                 # The controller has written a status.
                 continue
             elif after.resource.policy is not None:
                 # One that has become illegal stays in force as it was; the controller says so in its status.
-                self._policies[service] = after.resource.policy
+                self._put(after.resource.policy)
             self._changed.set()
 
-    def _backings(self) -> dict[ServiceName, Backing]:
-        found = ((name, _backing(policy)) for name, policy in self._policies.items())
-        return {name: backing for name, backing in found if backing is not None}
+    def _put(self, policy: ScalingPolicy) -> None:
+        service, backing = policy.service, _backing(policy)
+        if policy.spec.traffic is None:
+            self._services.pop(service, None)
+        self._services.update(gateway_services([policy]))
+        if backing is None:
+            self._backings.pop(service, None)
+        else:
+            self._backings[service] = backing
 
 
 def _backing(policy: ScalingPolicy) -> Backing | None:
@@ -93,7 +109,8 @@ async def cluster_services(namespace: str) -> AsyncIterator[ClusterServices]:
     rng = random.Random()  # noqa: S311 - spreads attempts
     async with connected() as api:
         services = ClusterServices(api, rng)
-        policies: Informer[Stored] = Informer(api, POLICIES.collection(namespace), stored, rng, on_change=services.take)
+        path = POLICIES.collection(namespace)
+        policies: Informer[Stored] = Informer(api, path, services.read, rng, on_change=services.take)
         async with _beside(policies.run()):
             await policies.synced.wait()
             yield services

@@ -131,7 +131,7 @@ class Core:
                     changed=partial(self._changed, name),
                     on_ended=self._on_ended,
                 )
-            elif gate.config == service:
+            elif gate.config is service or gate.config == service:
                 continue
             else:
                 gate.apply(service)

@@ -1,7 +1,6 @@
 """Runs a gateway until it is told to go, and reloads what it serves when the file changes."""
 
 import asyncio
-import gc
 import logging
 import signal
 from collections.abc import Callable, Coroutine, Mapping
@@ -9,13 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from autoscaler.collecting import collect_seldom
 from autoscaler.files import FileWatch
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.proxy import Gateway
 
 _log = logging.getLogger(__name__)
-_YOUNG = 50_000
-"""Objects that come before a collection looks for cycles; Python's own 700 are a dozen requests."""
 
 Load = Callable[[], Mapping[str, GatewayService]]
 """Reads the services anew; raises ValueError, or OSError, for a file that cannot be used."""
@@ -66,7 +64,7 @@ async def serve(
     told = _told_to_go()
     await gateway.start(port, metrics_port)
     _log.info("clients at port %d, metrics at port %d, services: %d", port, metrics_port, len(services))
-    _collect_seldom()
+    collect_seldom()
     watching = asyncio.ensure_future(follow(gateway)) if follow is not None else None
     try:
         await _told_or_failed(told, watching)
@@ -75,13 +73,6 @@ async def serve(
         if watching is not None:
             watching.cancel()
         await gateway.stop()
-
-
-def _collect_seldom() -> None:
-    """Leave what start-up made alone: a request leaves no cycles behind, and a collection stops all of them."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_YOUNG, 50, 50)
 
 
 def _told_to_go() -> asyncio.Queue[int]:

@@ -10,6 +10,7 @@ Rules:
 
 import asyncio
 import random
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol, Self
 
@@ -19,7 +20,7 @@ from autoscaler.kubernetes.informer import Informer
 from autoscaler.kubernetes.objects import PODS, Pod, Scale, is_marked, pod
 from autoscaler.kubernetes.pods import PodIndex
 from autoscaler.kubernetes.scales import Kind, ScaleWatch
-from autoscaler.kubernetes.selectors import Selector, matches
+from autoscaler.kubernetes.selectors import Selecting
 from autoscaler.kubernetes.store import Change
 from autoscaler.kubernetes.watches import Watches
 from autoscaler.ports import ServiceName
@@ -64,9 +65,12 @@ class BackendWatch:
         self._rng = rng
         self._backends = backends
         self._services: dict[ServiceName, Backing] = {}
-        self._selectors: dict[ServiceName, Selector] = {}
-        self._told: dict[ServiceName, dict[str, str]] = {}
-        """The address that was told for each pod; empty for one that drains."""
+        self._behind: dict[tuple[Kind, str], list[ServiceName]] = {}
+        """Services by what stands behind them."""
+        self._selecting: defaultdict[str, Selecting] = defaultdict(Selecting)
+        """The services of each namespace."""
+        self._told: defaultdict[tuple[str, str], dict[ServiceName, str]] = defaultdict(dict)
+        """The address that was told for each pod, by namespace and name; empty for one that drains."""
         self._scales: Watches[Kind, ScaleWatch] = Watches(self._scale_watch)
         self._pods: Watches[str, _Pods] = Watches(lambda namespace: _Pods(self, api, namespace, rng))
         self._tasks = asyncio.TaskGroup()
@@ -84,48 +88,55 @@ class BackendWatch:
         """Tell of the pods of exactly these from now on; the gateway must know them already."""
         before, self._services = self._services, dict(services)
         for name in before.keys() - services.keys():
-            self._selectors.pop(name, None)
-            self._told.pop(name, None)
+            self._forget(name, before[name])
+        self._behind = {}
+        for name, backing in services.items():
+            self._behind.setdefault((backing.kind, backing.name), []).append(name)
         self._scales.need({backing.kind for backing in services.values()}, self._tasks)
         self._pods.need({backing.kind.namespace for backing in services.values()}, self._tasks)
+        followed: defaultdict[Kind, set[str]] = defaultdict(set)
+        for kind, of_kind in self._behind:
+            followed[kind].add(of_kind)
         for kind, watch in self._scales.items():
-            watch.follow_only({each.name for each in services.values() if each.kind == kind})
+            watch.follow_only(followed[kind])
         for name, backing in services.items():
             if before.get(name) != backing:
                 self._scales[backing.kind].tell(backing.name)
 
+    def _forget(self, name: ServiceName, backing: Backing) -> None:
+        self._selecting[backing.kind.namespace].set(name, ())
+        for told in self._told.values():
+            told.pop(name, None)
+
     def pods_changed(self, namespace: str, changes: Sequence[Change[Pod]]) -> None:
         """Take in what has changed in a namespace."""
-        for service, backing in self._services.items():
-            if backing.kind.namespace == namespace:
-                for change in changes:
-                    self._take(service, backing, change)
+        for change in changes:
+            if change.after is None:
+                name = change.key.partition("/")[2]
+                for service in self._told.pop((namespace, name), {}):
+                    self._backends.remove_backend(service, name)
+            else:
+                for service in self._selecting[namespace].who(change.after.labels):
+                    self._tell(service, self._services[service], change.after)
 
     def _scale_watch(self, kind: Kind) -> ScaleWatch:
         return ScaleWatch(self._api, kind, self._rng, lambda name, scale: self._seen(kind, name, scale))
 
     def _seen(self, kind: Kind, name: str, scale: Scale | None) -> None:
-        for service, backing in self._services.items():
-            if scale is not None and backing.kind == kind and backing.name == name:
-                self._selectors[service] = scale.selector
-                pods = self._pods[kind.namespace].index.select(scale.selector)
-                for found in pods:
-                    self._tell(service, backing, found)
-
-    def _take(self, service: ServiceName, backing: Backing, change: Change[Pod]) -> None:
-        if change.after is None:
-            if self._told.get(service, {}).pop(change.key.partition("/")[2], None) is not None:
-                self._backends.remove_backend(service, change.key.partition("/")[2])
-        elif matches(self._selectors.get(service, ()), change.after.labels):
-            self._tell(service, backing, change.after)
+        if scale is None:
+            return
+        for service in self._behind.get((kind, name), ()):
+            self._selecting[kind.namespace].set(service, scale.selector)
+            for found in self._pods[kind.namespace].index.select(scale.selector):
+                self._tell(service, self._services[service], found)
 
     def _tell(self, service: ServiceName, backing: Backing, pod: Pod) -> None:
-        told = self._told.setdefault(service, {})
+        told = self._told[backing.kind.namespace, pod.name]
         serves = pod.ready and pod.address and not pod.leaving and not is_marked(pod)
         address = host_port(pod.address, backing.port) if serves else ""
-        if address == told.get(pod.name, ""):
+        if address == told.get(service, ""):
             return
-        told[pod.name] = address
+        told[service] = address
         if address:
             self._backends.add_backend(service, pod.name, address)
         else:

@@ -75,9 +75,9 @@ class Api:
         self._session = session
         self._deadline_s = deadline_s
 
-    async def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+    async def get(self, path: str, query: Mapping[str, str] | None = None, *, deadline_s: float | None = None) -> Any:
         """Read the object or list at a path; raises ApiError."""
-        return await self.request("GET", path, query=query)
+        return await self.request("GET", path, query=query, deadline_s=deadline_s)
 
     async def create(self, path: str, body: Json) -> Any:
         """Post an object to the path of its collection and return what was stored; raises ApiError."""

@@ -21,6 +21,8 @@ from autoscaler.kubernetes.store import Change, Item, Store
 T = TypeVar("T")
 
 PAGE = 500
+PAGE_S = 60.0
+"""A page may take longer than a write, which must not come late: given up too soon, all pages are read again."""
 SILENCE_S = 90.0
 """The API server sends a bookmark about once a minute."""
 _NOT_OURS = "NotKubernetes"
@@ -83,7 +85,7 @@ class Informer(Generic[T]):
         kept: list[Item[T]] = []
         query = {"limit": str(PAGE), **self._selector}
         while True:
-            page = await self._api.get(self._path, query)
+            page = await self._api.get(self._path, query, deadline_s=PAGE_S)
             with _understood():
                 # A page at a time: whole, ten thousand objects take a hundred times the memory of what is kept.
                 kept += map(self.store.item, page["items"])

@@ -1,9 +1,11 @@
 """Policies as custom resources: each is read and checked as a file's would be; one that is wrong is kept with why."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from autoscaler.documents import Document, DocumentError
+from autoscaler.fields import sharing_parts
 from autoscaler.kubernetes.objects import Resource, unix_s
 from autoscaler.kubernetes.store import key_of
 from autoscaler.policy import API_VERSION, ScalingPolicy
@@ -34,7 +36,7 @@ class Stored(NamedTuple):
 
 def stored(item: Mapping[str, Any]) -> Stored:
     """Keep what matters of a custom resource."""
-    return Stored(_resource(item), item.get("status") or {})
+    return Stored(_resource(item), _status(item))
 
 
 class PolicyReader:
@@ -50,11 +52,24 @@ class PolicyReader:
         known = self._known.get(service)
         if known is None or known[0] != version:
             known = self._known[service] = version, _resource(item)
-        return Stored(known[1], item.get("status") or {})
+        return Stored(known[1], _status(item))
 
     def forget(self, service: ServiceName) -> None:
         """Take in that a policy is gone."""
         self._known.pop(service, None)
+
+
+def _status(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read the status; equal conditions, which most policies have, are one object."""
+    status = item.get("status") or {}
+    if "conditions" not in status:
+        return status
+    return {**status, "conditions": [_condition(tuple(each.items())) for each in status["conditions"]]}
+
+
+@lru_cache(maxsize=1024)
+def _condition(items: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
+    return dict(items)
 
 
 def _resource(item: Mapping[str, Any]) -> PolicyResource:
@@ -70,6 +85,6 @@ def _read(item: Mapping[str, Any]) -> tuple[ScalingPolicy | None, str]:
     value = {"apiVersion": API_VERSION, "kind": "ScalingPolicy", "metadata": metadata, "spec": item.get("spec")}
     source = f"ScalingPolicy {metadata['namespace']}/{metadata['name']}"
     try:
-        return validated(Document(source, value, {}), ScalingPolicy), ""
+        return sharing_parts(validated(Document(source, value, {}), ScalingPolicy)), ""
     except DocumentError as error:
         return None, "; ".join(problem.removeprefix(f"{source}:1: ") for problem in error.problems)

@@ -4,12 +4,16 @@ Rules:
 1. Nothing is written while nothing changes. Changes of a second are one write; a count alone is written rarely.
 2. Reporting never holds up deciding: it takes records in, and writes on its own.
 3. What cannot be written is said in the log, and tried again a while later.
+4. Orders go first: while some are under way, what is told of them trickles.
+5. The first status of a policy tells of its first decision, where that comes soon: a start of ten thousand is not held
+   up by writing of each that nothing is known yet.
 """
 
 import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from math import ceil, inf
 from typing import Any, Protocol
 
@@ -26,6 +30,10 @@ _EVENTS = Resource("events.k8s.io/v1", "events")
 _EVERY_S = 1.0
 _LATER_S = 15.0
 """After this a count alone is written, or what could not be."""
+_FIRST_S = 15.0
+"""How long the first decision on a policy is waited for before its status says that there is none."""
+_GIVES_WAY_S = 1.0
+"""The longest time that a few statuses, or an event, wait for orders."""
 _AT_ONCE = 4
 """Statuses written at the same time: few, so that scaling comes first."""
 _log = logging.getLogger(__name__)
@@ -40,6 +48,10 @@ class Targets(Protocol):
 
     def trouble(self) -> str:
         """Say what keeps many of them from being observed; each problem that changes with it need not be told."""
+        ...
+
+    async def quiet(self) -> None:
+        """Wait until no order is under way."""
         ...
 
 
@@ -86,7 +98,7 @@ class Reporter:
             return
         self._invalid[service] = problem
         self._unsure.add(service)
-        self._due[service] = self._now()
+        self._due[service] = self._soon(service)
         if problem:
             self._tell(service, Event("InvalidPolicy", problem, warning=True))
 
@@ -130,16 +142,17 @@ class Reporter:
     async def run(self, targets: Targets) -> None:
         """Write until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._post_events())
+            group.create_task(self._post_events(targets))
             group.create_task(self._write_statuses(targets))
 
     def _tell(self, service: ServiceName, event: Event) -> None:
         if service in self._stored and self._leads() and self._limits[service].allows(event, self._now()):
             self._events.put_nowait((service, event))
 
-    async def _post_events(self) -> None:
+    async def _post_events(self, targets: Targets) -> None:
         while True:
             service, event = await self._events.get()
+            await _give_way(targets)
             stored = self._stored.get(service)
             if stored is None:
                 continue
@@ -158,6 +171,7 @@ class Reporter:
             self._notice(targets)
             due = [service for service, due_s in self._due.items() if due_s <= self._now()]
             for start in range(0, len(due), _AT_ONCE):
+                await _give_way(targets)
                 await asyncio.gather(*map(self._write_if_due, due[start : start + _AT_ONCE]))
 
     async def _write_if_due(self, service: ServiceName) -> None:
@@ -166,18 +180,23 @@ class Reporter:
 
     def _notice(self, targets: Targets) -> None:
         """See what no record tells: targets that cannot be observed, and that we have begun to lead."""
-        now_s, trouble = self._now(), targets.trouble()
+        was, self._trouble = self._trouble, targets.trouble()
         begins, self._led = self._leads() and not self._led, self._leads()
         if begins:
             # Since we led last, another one may have written.
             self._written.clear()
-        unsure = self._stored.keys() if begins or trouble != self._trouble else self._unsure & self._stored.keys()
+        unsure = self._stored.keys() if begins or was != self._trouble else self._unsure & self._stored.keys()
+        self._unsure = set()
         for service in unsure:
             problem = targets.problem(service)
-            if begins or problem != self._problems.get(service, ""):
-                self._due[service] = now_s
-            self._problems[service] = problem
-        self._trouble, self._unsure = trouble, set()
+            before, self._problems[service] = self._problems.get(service, ""), problem
+            if begins or problem != before:
+                self._due[service] = min(self._soon(service), self._due.get(service, inf))
+
+    def _soon(self, service: ServiceName) -> float:
+        """Say when a status is due: at once, or a while later where a decision may come any moment."""
+        problem = self._invalid.get(service) or (self._problems.get(service) and not self._trouble)
+        return self._now() if problem or service in self._records else self._now() + _FIRST_S
 
     async def _write_status(self, service: ServiceName, stored: Stored) -> None:
         before, now_s = self._written.get(service) or stored.status, self._now()
@@ -189,14 +208,15 @@ class Reporter:
             self._due[service] = later_s
             return
         self._written_s[service] = now_s
+        # It may come back by the watch before the answer does.
+        self._written[service] = made
         namespace, _, name = service.partition("/")
         try:
             await self._api.patch(f"{POLICIES.collection(namespace)}/{name}/status", {"status": made})
         except ApiError as error:
             _log.warning("status of %s not written: %s", service, error)
+            self._written.pop(service, None)
             self._due[service] = now_s + _LATER_S
-        else:
-            self._written[service] = made
 
     def _facts(self, service: ServiceName, stored: Stored, problem: str) -> Facts:
         resource = stored.resource
@@ -208,6 +228,12 @@ class Reporter:
             record=self._records.get(service),
             changed=self._changes.get(service),
         )
+
+
+async def _give_way(targets: Targets) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_GIVES_WAY_S):
+            await targets.quiet()
 
 
 def _signature(record: Record) -> tuple[object, ...]:

@@ -4,7 +4,8 @@ One watch of a namespace's pods serves all services in it; which pods are whose 
 """
 
 import re
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 _TERM = re.compile(
@@ -41,6 +42,39 @@ Selector = tuple[Requirement, ...]
 def matches(selector: Selector, labels: Mapping[str, str]) -> bool:
     """Tell whether labels meet all conditions; an empty selector selects nothing, as it would be everybody's pods."""
     return bool(selector) and all(requirement.holds(labels) for requirement in selector)
+
+
+class Selecting:
+    """Who selects which labels, found without asking everybody: most selectors name a value that few share."""
+
+    def __init__(self) -> None:
+        self._selectors: dict[str, Selector] = {}
+        self._naming: defaultdict[tuple[str, str] | None, dict[str, None]] = defaultdict(dict)
+        """Who must be asked about a label; None are those who must always be."""
+
+    def set(self, name: str, selector: Selector) -> None:
+        """Take in what somebody selects from now on; an empty selector selects nothing."""
+        if self._selectors.get(name, ()) == selector:
+            return
+        for term in _terms(self._selectors.pop(name, ())):
+            del self._naming[term][name]
+        for term in _terms(selector):
+            self._selectors[name] = selector
+            self._naming[term][name] = None
+
+    def who(self, labels: Mapping[str, str]) -> list[str]:
+        """Name those whose selectors select these labels."""
+        asked = {name: None for term in (None, *labels.items()) for name in self._naming.get(term, ())}
+        return [name for name in asked if matches(self._selectors[name], labels)]
+
+
+def _terms(selector: Selector) -> Iterator[tuple[str, str] | None]:
+    """Give labels one of which everything selected has; None where there is no such label."""
+    named = next((each for each in selector if each.operator == "In"), None)
+    if named is not None:
+        yield from ((named.key, value) for value in named.values)
+    elif selector:
+        yield None
 
 
 def from_object(selector: Mapping[str, Any]) -> Selector:

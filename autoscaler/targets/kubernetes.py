@@ -7,8 +7,9 @@ the scale is read again: the same number means that only the status has moved, a
 import asyncio
 import logging
 import random
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from autoscaler.kubernetes.client import Api, ApiError
@@ -25,8 +26,9 @@ from autoscaler.targets.rivals import rival
 from autoscaler.targets.surplus import surplus
 
 _log = logging.getLogger(__name__)
-_AT_ONCE = 32
-"""Orders carried out at the same time; more would only queue in the API server."""
+_AT_ONCE = 16
+"""Orders carried out at the same time: more would only queue in the API server, and there their deadlines run. A server
+that writes four a second still answers all of them in time."""
 _ATTEMPTS = 5
 """Times that a status write may come between our reading and our writing."""
 
@@ -52,7 +54,7 @@ class _Service:
     """The older service that scales the same target."""
     ordered: bool = False
     """An order is being carried out."""
-    unmarking: set[str] = field(default_factory=set)
+    unmarking: frozenset[str] = frozenset()
     """Pods from which a mark is being taken."""
 
 
@@ -97,6 +99,9 @@ class KubernetesTarget:
         self._pods: Watches[str, _PodWatch] = Watches(lambda namespace: _PodWatch(api, namespace, rng))
         self._tasks = asyncio.TaskGroup()
         self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._under_way = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -119,8 +124,11 @@ class KubernetesTarget:
         self._settle_owners()
         self._scales.need({target.kind for target in targets.values()}, self._tasks)
         self._pods.need({target.kind.namespace for target in targets.values()}, self._tasks)
+        followed: defaultdict[Kind, set[str]] = defaultdict(set)
+        for kind, name in self._scaling:
+            followed[kind].add(name)
         for kind, watched in self._scales.items():
-            watched.follow_only({name for of_kind, name in self._scaling if of_kind == kind})
+            watched.follow_only(followed[kind])
         for name, service in self._services.items():
             if before.get(name) is not service:
                 self._watch(service).tell(service.target.name)
@@ -207,7 +215,7 @@ class KubernetesTarget:
             return
         for name in [each.name for each in staying if is_marked(each)]:
             if name not in service.unmarking:
-                service.unmarking.add(name)
+                service.unmarking |= {name}
                 self._tasks.create_task(self._unmark(service, name))
 
     async def _unmark(self, service: _Service, pod: str) -> None:
@@ -216,13 +224,24 @@ class KubernetesTarget:
         except ApiError as error:
             _log.warning("the mark of pod %s could not be taken away: %s", pod, error)
         finally:
-            service.unmarking.discard(pod)
+            service.unmarking -= {pod}
 
     # Scaling.
 
     async def scale(self, orders: Sequence[Order]) -> Sequence[Outcome]:
         """Carry out all orders; says for each what came of it. Raises nothing."""
-        return [Outcome(*each) for each in await asyncio.gather(*map(self._outcome, orders))]
+        self._under_way += len(orders)
+        self._quiet.clear()
+        try:
+            return [Outcome(*each) for each in await asyncio.gather(*map(self._outcome, orders))]
+        finally:
+            self._under_way -= len(orders)
+            if not self._under_way:
+                self._quiet.set()
+
+    async def quiet(self) -> None:
+        """Wait until no order is under way."""
+        await self._quiet.wait()
 
     async def _outcome(self, order: Order) -> tuple[ServiceName, str]:
         async with self._slots:

@@ -38,7 +38,7 @@ class Api:
         self.version = 1000
         self.replicas = dict.fromkeys([name.partition("/")[2] for name in names], 0)
 
-    async def get(self, path, _query=None):
+    async def get(self, path, _query=None, **_options):
         self.asked.append((self.now(), "GET", path))
         items = [self.deployment(name, 1) for name in self.replicas] if path == DEPLOYMENTS else []
         return {"metadata": {"resourceVersion": str(self.version)}, "items": items}

@@ -11,6 +11,7 @@ from autoscaler.kubernetes.client import connected
 from autoscaler.kubernetes.scales import Kind
 from autoscaler.ports import Fleet, Order, leaving_order
 from autoscaler.targets.kubernetes import KubernetesTarget, Target
+from autoscaler.targets.ownership import Ownership
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
 
@@ -214,10 +215,9 @@ async def test_another_writer_is_found_named_and_given_time(world):
 async def test_another_writer_is_found_by_its_value_also_where_it_was_first(world):
     await world.make()
     await world.follow(sd=world.of())
-    service = world.target._services[SERVICE]
-    seen, service.ownership.seen = service.ownership.seen, lambda *_args, **_options: False
-    await world.scale(4)
-    service.ownership.seen = seen
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Ownership, "seen", lambda *_args, **_options: False)
+        await world.scale(4)
 
     assert "has written 4" in await outcome(world, 2)
     assert await world.replicas() == 4

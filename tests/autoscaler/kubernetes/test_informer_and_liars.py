@@ -24,7 +24,7 @@ class Liar:
         self.lists, self.events = list(lists), list(events)
         self.listed = 0
 
-    async def get(self, _path, _query=None):
+    async def get(self, _path, _query=None, **_options):
         self.listed += 1
         return self.lists.pop(0)
 

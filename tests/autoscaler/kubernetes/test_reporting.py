@@ -33,12 +33,14 @@ class Api:
         self._now = now
         self.statuses, self.events = [], []
         self.refuses = False
+        self.on_status = lambda _status: None
 
     async def patch(self, path, body):
         assert path == "/apis/inflight.dev/v1alpha1/namespaces/team/scalingpolicies/sd/status"
         if self.refuses:
             raise ApiError(500, "", "no")
         self.statuses.append((self._now() - START_S, body["status"]))
+        self.on_status(body["status"])
 
     async def create(self, path, body):
         assert path == "/apis/events.k8s.io/v1/namespaces/team/events"
@@ -46,15 +48,22 @@ class Api:
 
 
 class Targets:
-    """Knows why the target cannot be observed."""
+    """Knows why the target cannot be observed, and whether orders are under way."""
 
-    why = ""
+    why = general = ""
+
+    def __init__(self):
+        self.no_orders = asyncio.Event()
+        self.no_orders.set()
+
+    async def quiet(self):
+        await self.no_orders.wait()
 
     def trouble(self):
-        return self.why
+        return self.general
 
     def problem(self, _service):
-        return self.why
+        return self.why or self.general
 
 
 class World:
@@ -146,10 +155,50 @@ async def test_who_does_not_lead_writes_nothing_and_says_all_when_it_begins_to(w
 async def test_a_target_that_cannot_be_observed_is_told_without_any_decision(world):
     await asyncio.sleep(5)
     world.targets.why = "Deployment team/sd does not exist"
+    world.reporter.changed(SD)
     await asyncio.sleep(2)
     conditions = {each["type"]: each for each in world.api.statuses[-1][1]["conditions"]}
     assert conditions["AbleToScale"]["reason"] == "FailedGetScale"
     assert conditions["AbleToScale"]["message"] == "Deployment team/sd does not exist"
+
+
+async def test_while_lists_are_read_no_status_says_that_nothing_is_known_yet(world):
+    world.targets.general = "Deployments of team have not been listed yet"
+    await asyncio.sleep(10)
+    world.targets.general = ""
+    await asyncio.sleep(1)
+    world.decides(0)
+    await asyncio.sleep(60)
+    (status,) = [status for _, status in world.api.statuses]
+    assert {each["type"]: each["status"] for each in status["conditions"]}["Ready"] == "True"
+
+
+async def test_a_list_that_cannot_be_read_is_told_after_a_while(world):
+    world.targets.general = "Deployments of team cannot be listed: forbidden"
+    await asyncio.sleep(60)
+    ((at_s, status),) = world.api.statuses
+    assert at_s == 15
+    assert {each["type"]: each["message"] for each in status["conditions"]}["AbleToScale"] == world.targets.general
+
+
+async def test_statuses_and_events_let_orders_go_first_and_are_not_held_up_for_ever(world):
+    world.targets.no_orders.clear()
+    world.decides(3)
+    await asyncio.sleep(1)
+    assert (world.api.statuses, world.api.events) == ([], [])
+    await asyncio.sleep(1)
+    assert (len(world.api.statuses), len(world.api.events)) == (1, 1)
+
+
+async def test_a_status_that_comes_back_before_the_answer_is_known_to_have_been_written(world):
+    world.api.on_status = lambda made: world.reporter.keep(SD, stored({**POLICY, "status": made}), "")
+    world.decides(3)
+    await asyncio.sleep(2)
+    world.reporter.keep(SD, stored(POLICY), "")  # somebody wipes it
+    world.decides(3, inflight=1.0)
+    world.decides(3)
+    await asyncio.sleep(20)
+    assert [status["desiredReplicas"] for _, status in world.api.statuses] == [3, 3]
 
 
 async def test_every_change_is_an_event_and_a_storm_of_them_is_few(world):

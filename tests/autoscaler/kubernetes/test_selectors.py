@@ -1,6 +1,6 @@
 import pytest
 
-from autoscaler.kubernetes.selectors import from_object, from_text, matches
+from autoscaler.kubernetes.selectors import Selecting, from_object, from_text, matches
 
 WEB = {"app": "web", "tier": "front"}
 
@@ -52,3 +52,24 @@ def test_an_empty_selector_selects_nothing_for_it_would_be_everybodys_pods(nothi
 def test_what_is_no_selector_is_refused(text):
     with pytest.raises(ValueError, match="no label selector"):
         from_text(text)
+
+
+SELECTORS = ["app=web", "app in (web, db)", "tier=front,app!=db", "app", "!tier", "app notin (web)", ""]
+LABELS = [WEB, {"app": "db"}, {"tier": "front"}, {"app": "web"}, {}]
+
+
+def test_who_selects_a_pod_is_found_as_if_everybody_had_been_asked():
+    selecting = Selecting()
+    for text in SELECTORS:
+        selecting.set(text, from_text(text))
+    for labels in LABELS:
+        assert set(selecting.who(labels)) == {text for text in SELECTORS if matches(from_text(text), labels)}
+
+
+def test_who_selects_something_else_no_longer_selects_what_was_before():
+    selecting = Selecting()
+    for text in SELECTORS:
+        selecting.set("one", from_text(text))
+        assert [selecting.who(labels) == ["one"] for labels in LABELS] == [
+            matches(from_text(text), labels) for labels in LABELS
+        ]

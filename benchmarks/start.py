@@ -1,0 +1,235 @@
+"""CPU time and memory of a start, stage by stage, in one process: `make bench-start ARGS=10000`.
+
+The controller's own parts read many policies and Deployments, as JSON, from an API server and a Prometheus that answer
+at once: what is measured is the controller alone, without sockets.
+"""
+
+import asyncio
+import gc
+import json
+import random
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from autoscaler.clock import SystemClock
+from autoscaler.cluster import ClusterController, Settings
+from autoscaler.kubernetes.reporting import Reporter
+from autoscaler.metrics import ControllerMetrics
+from autoscaler.ports import Past, Query, Reading, Record, ServiceName
+from autoscaler.recorders import Latest, OnChange
+from autoscaler.resting import Resting
+from autoscaler.roster import Roster
+from autoscaler.run import Controller, WakeUps
+from autoscaler.sources.stream import StreamSource
+from autoscaler.targets.kubernetes import KubernetesTarget
+from benchmarks.figures import report
+
+SIZE = 10_000
+TICK_S = 2.0
+PATIENCE_S = 300.0
+_NAMESPACE = "bench"
+_STAMP = "2026-01-01T00:00:00Z"
+_HOUR_S = 3600.0
+
+
+class Stages:
+    """CPU time and memory since the stage before."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self._spent_s, self._rss_mb = time.process_time(), _rss_mb()
+
+    def end(self, stage: str) -> None:
+        """Note what a stage took."""
+        spent_s, rss_mb = time.process_time(), _rss_mb()
+        row = {"stage": stage, "CPU s": spent_s - self._spent_s, "RSS, MB": rss_mb, "more, MB": rss_mb - self._rss_mb}
+        self.rows.append(row)
+        self._spent_s, self._rss_mb = spent_s, rss_mb
+
+
+def _rss_mb() -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+
+
+class Api:
+    """An API server that holds so many services and answers at once with text, as a real one does."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._written: asyncio.Queue[bytes] = asyncio.Queue()
+        self.statuses = 0
+
+    async def get(self, path: str, query: Mapping[str, str], **_options: object) -> Any:
+        """Give a page of a list."""
+        make = {"scalingpolicies": _policy, "deployments": _deployment}.get(path.rpartition("/")[2])
+        first = int(query.get("continue", 0))
+        last = min(first + int(query["limit"]), self._number)
+        items = [make(index) for index in range(first, last)] if make else []
+        more = {"continue": str(last)} if make and last < self._number else {}
+        await asyncio.sleep(0)
+        return json.loads(json.dumps({"metadata": {"resourceVersion": "1", **more}, "items": items}))
+
+    async def patch(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Take a status."""
+        self.statuses += 1
+        policy = {**_policy(int(path.split("/")[-2].removeprefix("s-"))), **json.loads(json.dumps(body))}
+        policy["metadata"]["resourceVersion"] = str(2 * self._number + self.statuses)
+        self._written.put_nowait(json.dumps({"type": "MODIFIED", "object": policy}).encode())
+        await asyncio.sleep(0)
+        return body
+
+    async def lines(self, path: str, _query: Mapping[str, str], *, silence_s: float) -> AsyncIterator[bytes]:
+        """Watch; what was written comes back."""
+        while path.endswith("scalingpolicies"):
+            yield await self._written.get()
+        await asyncio.sleep(silence_s * _HOUR_S)
+        yield b""
+
+
+def _metadata(index: int, api_version: str, owned: str) -> dict[str, Any]:
+    name = f"s-{index:05}"
+    fields: dict[str, Any] = {
+        "f:spec": {owned: {}, "f:selector": {}, "f:template": {"f:metadata": {"f:labels": {"f:app": {}}}}}
+    }
+    manager = {"manager": "kubectl", "operation": "Apply", "apiVersion": api_version, "time": _STAMP}
+    return {
+        "name": name,
+        "namespace": _NAMESPACE,
+        "uid": f"00000000-0000-0000-0000-{index:012}",
+        "resourceVersion": str(index + 1),
+        "generation": 1,
+        "creationTimestamp": _STAMP,
+        "managedFields": [{**manager, "fieldsType": "FieldsV1", "fieldsV1": fields}],
+    }
+
+
+def _policy(index: int) -> dict[str, Any]:
+    """Every other policy follows its count at once, the rest the default algorithm."""
+    name = f"s-{index:05}"
+    spec = {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+        "minReplicas": 0,
+        "maxReplicas": 10,
+        "algorithm": {"mpa": {}} if index % 2 == 0 else {"concurrency": {"stableWindow": "6s", "panicWindow": "10%"}},
+        "scaleDown": {"toZeroDelay": "30s"},
+        "traffic": {"hosts": [f"{name}.example.com"], "port": 8080},
+    }
+    return {"metadata": _metadata(index, "inflight.dev/v1alpha1", "f:maxReplicas"), "spec": spec}
+
+
+def _deployment(index: int) -> dict[str, Any]:
+    labels = {"app": f"s-{index:05}"}
+    pod = {"containers": [{"name": "main", "image": "none", "resources": {}}], "restartPolicy": "Always"}
+    template = {"metadata": {"labels": labels}, "spec": pod}
+    spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}
+    conditions = [{"type": each, "status": "True", "reason": "r", "message": "m"} for each in ("Available", "Progress")]
+    return {
+        "metadata": _metadata(index, "apps/v1", "f:replicas"),
+        "spec": spec,
+        "status": {"observedGeneration": 1, "conditions": conditions},
+    }
+
+
+class Prometheus:
+    """Says zero of everything, and knows no past."""
+
+    async def read(self, queries: Mapping[ServiceName, Query], now_s: float) -> Mapping[ServiceName, Reading]:
+        """Answer at once."""
+        return dict.fromkeys(queries, Reading(0.0, now_s, series=1))
+
+    async def past(
+        self, queries: Mapping[ServiceName, Query], _now_s: float, *, span_s: float, step_s: float
+    ) -> Mapping[ServiceName, Past]:
+        """Answer at once."""
+        return dict.fromkeys(queries, Past((), f"none of {span_s:g} s by {step_s:g} s"))
+
+
+class Decided:
+    """A recorder that counts services."""
+
+    def __init__(self) -> None:
+        self.services: set[ServiceName] = set()
+
+    def __call__(self, record: Record) -> None:
+        """Count it."""
+        self.services.add(record.service)
+
+
+async def measure(number: int, stages: Stages) -> None:
+    """Start with so many services and rest."""
+    clock, rng, api = SystemClock(), random.Random(1), Api(number)  # noqa: S311 - spreads attempts
+    wake_ups, resting, prometheus, decided = WakeUps(), Resting(), Prometheus(), Decided()
+    latest, metrics = Latest(), ControllerMetrics()
+    election: Any = SimpleNamespace(leads=lambda: True, run=asyncio.Event().wait)
+    whole_api: Any = api
+    roster = Roster("http://prometheus", recalls=True)
+    reporter = Reporter(whole_api, "one", clock.now, election.leads)
+    async with AsyncExitStack() as stack:
+        session: Any = None
+        streams = await stack.enter_async_context(StreamSource(session, clock.now, rng, wake_ups.add))
+        target = await stack.enter_async_context(
+            KubernetesTarget(whole_api, clock.now, rng, running=streams.pods, on_change=reporter.changed)
+        )
+        whole = ClusterController(
+            Settings(own_namespace="own", identity="one"),
+            api=whole_api,
+            roster=roster,
+            election=election,
+            streams=streams,
+            target=target,
+            reporter=reporter,
+            source=prometheus,
+            now=clock.now,
+        )
+        on_change = OnChange(lambda _record: None)
+        recorders: Sequence[Callable[[Record], None]] = [on_change, latest, metrics, decided, reporter.record]
+        controller = Controller(
+            roster.services,
+            clock=clock,
+            target=target,
+            tick_s=TICK_S,
+            metered=prometheus,
+            queries=roster.queries,
+            resting=resting,
+            recorders=recorders,
+            on_looks=whole.recall.saw,
+        )
+        stages.end("made")
+        running = asyncio.create_task(whole.run(controller))
+        await _until(whole.policies.synced.is_set)
+        stages.end("policies read, deciders built")
+        await _until(lambda: len(decided.services) == number)
+        stages.end("Deployments read, all decided on")
+        await _until(lambda: api.statuses >= number and not roster.newcomers)
+        stages.end("statuses written")
+        await asyncio.sleep(5 * TICK_S)
+        gc.collect()
+        stages.end("five ticks at rest")
+        metrics.exposition(whole.services, leads=True, failures={})
+        stages.end("/metrics once")
+        running.cancel()
+        await asyncio.wait([running])
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not holds():  # noqa: ASYNC110 - the state of what is measured
+            await asyncio.sleep(0.02)
+
+
+def main() -> None:
+    """Measure one size in this process and report."""
+    stages = Stages()
+    number = int(sys.argv[1].replace(",", "")) if sys.argv[1:] else SIZE
+    asyncio.run(measure(number, stages))
+    report(f"start-{number}", [{"services": number, **row} for row in stages.rows])
+
+
+if __name__ == "__main__":
+    main()
