@@ -199,7 +199,7 @@ def sharing_parts(model: ModelT) -> ModelT:
 
     Of ten thousand policies each is much like the others, and parts are never changed: that saves half of their memory.
     """
-    parts = {name: _one_object(sharing_parts(part)) for name, part in model if isinstance(part, Model)}
+    parts = {name: _one_object(part) for name, part in model if isinstance(part, Model)}
     model.__dict__.update(parts)
     object.__setattr__(model, "__pydantic_fields_set__", _one_set(frozenset(model.model_fields_set)))
     return model
@@ -209,13 +209,13 @@ def _one_object(part: ModelT) -> ModelT:
     try:
         first: ModelT = _first_equal(part)
     except TypeError:  # it has a mapping in it, and so no hash
-        return part
+        return sharing_parts(part)
     return first
 
 
 @lru_cache(maxsize=1024)
 def _first_equal(part: ModelT) -> ModelT:
-    return part
+    return sharing_parts(part)
 
 
 @lru_cache(maxsize=1024)

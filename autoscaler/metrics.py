@@ -1,6 +1,7 @@
 """What the controller says of itself to Prometheus, in its own names: numbers of each service's last decision."""
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
+from functools import partial
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -11,16 +12,12 @@ from autoscaler.ports import Record, ServiceName
 _LABELS = ("namespace", "service")
 
 
-class ControllerMetrics(Collector):
+class ControllerMetrics:
     """A recorder that keeps what `/metrics` shows."""
 
     def __init__(self) -> None:
         self._records: dict[ServiceName, Record] = {}
         self._writes: dict[tuple[ServiceName, str], int] = {}
-        self._leads = False
-        self._failures: Mapping[str, int] = {}
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
 
     def __call__(self, record: Record) -> None:
         """Keep it."""
@@ -29,8 +26,12 @@ class ControllerMetrics(Collector):
             key = record.service, "error" if record.outcome.error else "ok"
             self._writes[key] = self._writes.get(key, 0) + 1
 
-    def exposition(self, services: Container[ServiceName], *, leads: bool, failures: Mapping[str, int]) -> bytes:
-        """Give all of it in Prometheus' text format, of those services that there still are.
+    def snapshot(
+        self, services: Container[ServiceName], *, leads: bool, failures: Mapping[str, int]
+    ) -> Callable[[], bytes]:
+        """Give what writes all of it as it is now, of those services that there still are, in Prometheus' text format.
+
+        Writing takes a quarter of a second for ten thousand services: it can be done in another thread.
 
         Args:
             services: those that there are.
@@ -38,8 +39,21 @@ class ControllerMetrics(Collector):
             failures: how many records each recorder could not take.
         """
         self._records = {name: record for name, record in self._records.items() if name in services}
-        self._leads, self._failures = leads, failures
-        return generate_latest(self._registry)
+        registry = CollectorRegistry()
+        registry.register(_Snapshot(self._records.copy(), self._writes.copy(), dict(failures), leads=leads))
+        return partial(generate_latest, registry)
+
+
+class _Snapshot(Collector):
+    def __init__(
+        self,
+        records: Mapping[ServiceName, Record],
+        writes: Mapping[tuple[ServiceName, str], int],
+        failures: Mapping[str, int],
+        *,
+        leads: bool,
+    ) -> None:
+        self._records, self._writes, self._failures, self._leads = records, writes, failures, leads
 
     def collect(self) -> Iterator[Metric]:
         """Give the families."""

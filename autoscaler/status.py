@@ -1,5 +1,6 @@
 """The controller's own HTTP port: `/status` with the newest decision of every service, `/metrics`, and probes."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -16,7 +17,7 @@ async def serve_status(
     host: str = "127.0.0.1",
     *,
     unready: Callable[[], str] = lambda: "",
-    metrics: Callable[[], bytes] = lambda: b"",
+    metrics: Callable[[], Callable[[], bytes]] = lambda: bytes,
 ) -> AsyncIterator[str]:
     """Serve while the block runs, and give the base address.
 
@@ -25,7 +26,7 @@ async def serve_status(
         port: 0 takes a free one.
         host: address to listen on.
         unready: says why this controller cannot do its work yet; empty if it can.
-        metrics: gives what `/metrics` shows.
+        metrics: takes down what `/metrics` shows, and gives what writes it; that is done in a thread.
 
     Raises:
         OSError: the port is in use.
@@ -42,7 +43,7 @@ async def serve_status(
         return web.Response(text=f"{why or 'ok'}\n", status=503 if why else 200)
 
     async def show_metrics(_request: web.Request) -> web.Response:
-        return web.Response(body=metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=await asyncio.to_thread(metrics()), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     application = web.Application()
     handlers = {"/status": status, "/healthz": healthz, "/readyz": readyz, "/metrics": show_metrics}

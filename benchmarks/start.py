@@ -18,6 +18,7 @@ from typing import Any
 
 from autoscaler.clock import SystemClock
 from autoscaler.cluster import ClusterController, Settings
+from autoscaler.collecting import collect_seldom
 from autoscaler.kubernetes.reporting import Reporter
 from autoscaler.metrics import ControllerMetrics
 from autoscaler.ports import Past, Query, Reading, Record, ServiceName
@@ -211,7 +212,7 @@ async def measure(number: int, stages: Stages) -> None:
         await asyncio.sleep(5 * TICK_S)
         gc.collect()
         stages.end("five ticks at rest")
-        metrics.exposition(whole.services, leads=True, failures={})
+        metrics.snapshot(whole.services, leads=True, failures={})()
         stages.end("/metrics once")
         running.cancel()
         await asyncio.wait([running])
@@ -225,6 +226,7 @@ async def _until(holds: Callable[[], bool]) -> None:
 
 def main() -> None:
     """Measure one size in this process and report."""
+    collect_seldom()
     stages = Stages()
     number = int(sys.argv[1].replace(",", "")) if sys.argv[1:] else SIZE
     asyncio.run(measure(number, stages))

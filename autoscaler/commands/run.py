@@ -141,7 +141,7 @@ async def serve(arguments: argparse.Namespace, *more: Recorder) -> None:
                 arguments.port,
                 arguments.host,
                 unready=whole.unready,
-                metrics=lambda: metrics.exposition(
+                metrics=lambda: metrics.snapshot(
                     whole.services, leads=whole.leads(), failures=controller.recording.failures
                 ),
             )

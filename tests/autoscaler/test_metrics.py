@@ -15,7 +15,7 @@ def record(service=SD, *, inflight=3.0, error=None):
 
 
 def shown(metrics, services=(SD, LLM), *, leads=True, failures=()):
-    text = metrics.exposition(services, leads=leads, failures=dict(failures)).decode()
+    text = metrics.snapshot(services, leads=leads, failures=dict(failures))().decode()
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     return {(sample.name, *sample.labels.values()): sample.value for sample in samples}
 
@@ -45,6 +45,15 @@ def test_a_service_that_is_gone_has_no_gauges():
     metrics(record())
     metrics(record(LLM))
     assert {key[2] for key in shown(metrics, services={LLM}) if len(key) > 1} == {"llm"}
+
+
+def test_what_is_decided_while_it_is_written_is_shown_the_next_time():
+    metrics = ControllerMetrics()
+    metrics(record(error=""))
+    write = metrics.snapshot({SD, LLM}, leads=True, failures={})
+    metrics(record(LLM, error=""))
+    assert b"llm" not in write()
+    assert {key[-1] for key in shown(metrics) if key[0] == "inflight_replicas"} == {"sd", "llm"}
 
 
 def test_records_that_a_recorder_could_not_take_are_counted_from_zero_on():

@@ -51,7 +51,7 @@ async def test_it_lives_while_it_answers_and_is_ready_when_nothing_is_in_the_way
 
 
 async def test_metrics_are_those_it_was_given(get):
-    async with serve_status(Latest(), 0, metrics=lambda: b"decisions_total 3\n") as address:
+    async with serve_status(Latest(), 0, metrics=lambda: lambda: b"decisions_total 3\n") as address:
         status, kind, text = await get(f"{address}/metrics")
     assert (status, kind, text) == (200, "text/plain", "decisions_total 3\n")
 

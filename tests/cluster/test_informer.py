@@ -130,9 +130,9 @@ async def test_a_version_that_is_too_old_is_answered_by_a_new_list(world):
     listed = []
     real_get = world.informer._api.get
 
-    async def counting_get(path, query=None):
+    async def counting_get(path, query=None, **options):
         listed.append(path)
-        return await real_get(path, query)
+        return await real_get(path, query, **options)
 
     world.informer._api.get = counting_get
     # No server has ever heard of so old a version; for one that it has compacted away it says the same.

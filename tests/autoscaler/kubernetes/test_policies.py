@@ -50,3 +50,27 @@ def test_one_that_is_gone_and_comes_again_is_read_again():
     first = read(ITEM).resource
     read.forget("ns/sd")
     assert read(ITEM).resource is not first
+
+
+def test_equal_parts_of_policies_are_one_object_and_say_the_same_as_before():
+    spec = {
+        "algorithm": {"concurrency": {"stableWindow": "6s"}},
+        "traffic": {"hosts": ["a.example"], "queue": {"maxLength": 5}},
+    }
+    first, second = (
+        stored(changed(name=name) | {"spec": {"scaleTargetRef": {"name": name}, **spec}}).resource.policy
+        for name in ("a", "b")
+    )
+    assert first.spec.algorithm is second.spec.algorithm
+    assert first.spec.traffic is second.spec.traffic
+    assert first.spec.scale_target_ref.name == "a"
+    written = second.model_dump(mode="json", exclude_unset=True)
+    assert written["spec"] == {"scaleTargetRef": {"name": "b"}, **spec}
+    assert written["metadata"] == {"name": "b", "namespace": "ns"}
+
+
+def test_equal_conditions_of_statuses_are_one_object():
+    status = {"conditions": [{"type": "Ready", "status": "True"}], "desiredReplicas": 0}
+    first, second = (stored(changed(name=name) | {"status": status}).status for name in ("a", "b"))
+    assert first == status
+    assert first["conditions"][0] is second["conditions"][0]
