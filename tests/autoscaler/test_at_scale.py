@@ -30,12 +30,13 @@ POLICIES = "/apis/inflight.dev/v1alpha1/namespaces/ns/scalingpolicies"
 
 
 class Api:
-    """An API server's answers to the requests of the target and the reporter; every request takes 5 ms."""
+    """An API server's answers to the requests of the target and the reporter; every write takes 5 ms, or as long as a test says."""
 
     def __init__(self, now, names):
         self.now = now
         self.asked = []
         self.version = 1000
+        self.takes_s = 0.005
         self.replicas = dict.fromkeys([name.partition("/")[2] for name in names], 0)
 
     async def get(self, path, _query=None, **_options):
@@ -52,7 +53,7 @@ class Api:
 
     async def patch(self, path, body, method="PATCH"):
         self.asked.append((self.now(), method, path))
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(self.takes_s)
         if not path.endswith("/scale"):
             return body
         name = path.split("/")[-2]
@@ -221,6 +222,22 @@ async def test_a_thousand_wake_ups_at_once_are_written_once_each_and_none_is_stu
         assert len(scales) == len(NAMES)
         assert set(scales.values()) == {1}
         assert set(world.api.replicas.values()) == {1}
+
+
+async def test_while_hundreds_wait_for_a_slow_server_statuses_and_events_let_them_go_first():
+    names = NAMES[:200]
+    async with settled(names) as world:
+        world.api.takes_s = 0.5
+        begun_s = world.clock.now()
+        for name in names:
+            world.gateway.hold(name)
+        await asyncio.sleep(60.0)
+        scaled_s = [at_s for at_s, path in world.writes() if path.endswith("/scale")]
+        others_s = [at_s for at_s, path in world.writes() if not path.endswith("/scale")]
+        assert len(scaled_s) == len(names)
+        # Four statuses and one event each have to be written and before that to wait for a second.
+        assert sum(at_s < max(scaled_s) for at_s in others_s) <= 5 * (max(scaled_s) - begun_s) / 1.5 + 5
+        assert len({path for _, path in world.writes() if path.endswith("/status")}) == len(names)
 
 
 async def test_an_hour_of_ticks_leaves_nothing_behind():
