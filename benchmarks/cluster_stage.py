@@ -281,6 +281,8 @@ async def _watch(stage: Stage) -> None:
     version = (await stage.api.get(DEPLOYMENTS, {"limit": "1"}))["metadata"]["resourceVersion"]
     query = {"watch": "1", "resourceVersion": version, "timeoutSeconds": "86400"}
     async for line in stage.api.lines(DEPLOYMENTS, query, silence_s=86400):
+        if not line:
+            continue
         seen_s = time.time()
         item = json.loads(line)["object"]
         name, number = item["metadata"]["name"], item["spec"]["replicas"]

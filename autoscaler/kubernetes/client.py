@@ -117,7 +117,10 @@ class Api:
             return found
 
     async def lines(self, path: str, query: Mapping[str, str], *, silence_s: float) -> AsyncGenerator[bytes, None]:
-        """Watch: give the answer's lines to its end; raises ApiError, also after a silence of `silence_s`."""
+        """Watch: give an empty line when the server has answered, then its lines; raises ApiError.
+
+        A silence of `silence_s` is the end: the server may be gone, or may have nothing to say; the next watch shows.
+        """
         limits = aiohttp.ClientTimeout(total=None, sock_connect=self._deadline_s, sock_read=silence_s)
         async with (
             _translated(f"watch {path}"),
@@ -126,8 +129,11 @@ class Api:
             if answer.status >= HTTPStatus.BAD_REQUEST:
                 raise _refusal(answer.status, await answer.read())
             try:
+                yield b""
                 async for line in answer.content:
                     yield line
+            except TimeoutError:
+                return
             finally:
                 _abort(answer)
 

@@ -3,7 +3,7 @@
 Rules:
 1. A watch that ends goes on where it ended; only after 410 everything is listed again.
 2. Attempts are spread and grow apart; the first event brings the shortest pause back.
-3. A watch on which nothing is heard, not even a bookmark, is taken for dead and made anew.
+3. A watch on which nothing is heard, not even a bookmark, is made anew; only if that fails something is wrong.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ PAGE = 500
 PAGE_S = 60.0
 """A page may take longer than a write, which must not come late: given up too soon, all pages are read again."""
 SILENCE_S = 90.0
-"""The API server sends a bookmark about once a minute."""
+"""The API server sends a bookmark about once a minute, but none before the first event since it started."""
 _NOT_OURS = "NotKubernetes"
 _SHORTEST_WATCH_S, _LONGEST_WATCH_S = 300, 600
 _log = logging.getLogger(__name__)
@@ -107,10 +107,12 @@ class Informer(Generic[T]):
         }
         async with aclosing(self._api.lines(self._path, query, silence_s=SILENCE_S)) as lines:
             async for line in lines:
+                self.problem = ""
+                if not line:
+                    continue
                 with _understood():
                     changes = self.store.apply(_event(line))
                 self._backoff.reset()
-                self.problem = ""
                 if changes:
                     self._on_change(changes)
         # The server ends every watch after a while; one that ends all at once must not become a busy loop.

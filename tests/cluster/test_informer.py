@@ -148,11 +148,13 @@ async def test_a_version_that_is_too_old_is_answered_by_a_new_list(world):
     await until(lambda: "c" in world.known())
 
 
-async def test_a_watch_on_which_nothing_is_heard_is_made_anew(world, monkeypatch):
+async def test_a_watch_on_which_nothing_is_heard_is_made_anew_and_silence_is_no_problem(world, monkeypatch, caplog):
     await until(world.informer.synced.is_set)
     monkeypatch.setattr(informer_module, "SILENCE_S", 1.0)
     world.wire.cut()
     before = world.wire.connections
     await until(lambda: world.wire.connections >= before + 3)
+    assert world.informer.problem == ""
+    assert "did not answer in time" not in caplog.text
     await world.put("a")
     await until(lambda: "a" in world.known())

@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from autoscaler.kubernetes.client import ApiError
 from autoscaler.kubernetes.informer import Informer
 
 
@@ -79,3 +80,19 @@ async def test_an_event_that_broke_off_costs_no_new_list():
     informer = await followed(liar)
     assert informer.store.items() == {"ns/a": "a", "ns/b": "b"}
     assert liar.listed == 1
+
+
+async def test_a_watch_that_has_been_answered_ends_a_problem_though_nothing_happens():
+    class Recovers(Liar):
+        down = True
+
+        async def lines(self, path, query, *, silence_s):
+            if self.down:
+                self.down = False
+                raise ApiError(0, "Unreachable", "connection refused")
+            yield b""
+            async for line in super().lines(path, query, silence_s=silence_s):
+                yield line
+
+    informer = await followed(Recovers([a_list(item("a"))]))
+    assert informer.problem == ""
