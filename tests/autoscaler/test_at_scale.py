@@ -30,7 +30,7 @@ POLICIES = "/apis/inflight.dev/v1alpha1/namespaces/ns/scalingpolicies"
 
 
 class Api:
-    """An API server's answers to the requests of the target and the reporter; a write takes 5 ms, or what a test says."""
+    """An API server's answers to the requests of target and reporter; a write takes 5 ms or what a test says."""
 
     def __init__(self, now, names):
         self.now = now
