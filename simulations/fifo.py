@@ -128,30 +128,29 @@ class Fifo:
 
     Attributes:
         asked: replicas asked for now.
-        changes: how that number changed.
     """
 
     def __init__(self, setup: Setup, chunks: Iterator[Chunk], law: Law, luck: Luck, kept: Kept) -> None:
         """Set up a run that begins at 0; `why_not` says which can be."""
         self._setup, self._chunks, self._law, self._kept = setup, chunks, law, kept
         self.asked = setup.initial
-        self.changes = [Change(0.0, setup.initial)]
+        self._changes = [(0.0, setup.initial)]
+        """When how many were asked for."""
         self._requests = np.zeros((5, PIECE))
-        self._room = ROOM + setup.initial
-        self._places, self._departed = np.zeros((6, self._room)), np.zeros((7, self._room))
+        self._places, self._departed = np.zeros((6, ROOM + setup.initial)), np.zeros((7, ROOM + setup.initial))
         self._counts = np.zeros(9, dtype=np.int64)
         self._counts[QUEUE_LENGTH] = min(setup.limits.queue_length, 2**62)
         self._sums = np.zeros(5)
         self._sums[SPEED] = setup.pools[0].speed
+        arrays = self._places, self._counts, self._sums
+        self._reach = at_once(recursion.reach, self._requests, *arrays, 0.0)
+        self._append = at_once(recursion.add, *arrays[:2], 0, 0.0, 0.0)
+        self._shrink = at_once(recursion.shrink, *arrays, self._departed, 0)
         self._known_s = -inf
         """All requests that come before this time are in `_requests`."""
         self._added = self._staying = 0
         stages = enumerate(setup.pools[0].cold_start)
         self._cold_starts = [luck.stream("cold start", stage, which) for which, stage in stages]
-        self._samples: deque[tuple[float, float]] = deque()
-        """When a query finds what Prometheus has scraped, and what was in flight; not yet for those in here."""
-        self._seen: float | None = None
-        """What a query finds."""
         self._lag_s = setup.metric_lag.expected()
         self._now_s = self._looked_s = 0.0
 
@@ -171,31 +170,33 @@ class Fifo:
         return self._history(partial=partial)
 
     def _go(self) -> None:
-        setup, law, samples, until_s = self._setup, self._law, self._samples, self._setup.until_s
-        ends, ticks, scrapes = until_s < inf, 0, 0
+        setup, law, reach, until_s, lag_s = self._setup, self._law, self._reach, self._setup.until_s, self._lag_s
+        ends, ticks, scrapes, shown, seen = until_s < inf, 0, 0, 0, None
         tick_s = 0.0 if setup.tick_s < inf else inf
-        scrape_s = 0.0 if setup.scrape_s < inf else inf
-        self._reach(-inf)
-        reach = at_once(recursion.reach)
+        scrape_s, due_s = (0.0, lag_s) if setup.scrape_s < inf else (inf, inf)
+        samples: deque[float] = deque()  # those that no query finds yet; the first of them is found from due_s on
         while (now_s := tick_s if tick_s < scrape_s else scrape_s) <= until_s and now_s < inf:  # noqa: FURB136 - min costs a call
             self._now_s = now_s
             if self._known_s <= now_s:
                 self._read_until(now_s)
             inflight, ready = reach(self._requests, self._places, self._counts, self._sums, now_s)
             if now_s == scrape_s:
-                samples.append((now_s + self._lag_s, inflight))
+                samples.append(inflight)
                 scrapes += 1
                 scrape_s = scrapes * setup.scrape_s if ends or not self._is_at_rest(now_s, inflight) else inf
-            while samples and samples[0][0] <= now_s:
-                self._seen = samples.popleft()[1]
+            while due_s <= now_s and samples:
+                seen = samples.popleft()
+                shown += 1
+                due_s = shown * setup.scrape_s + lag_s
             if now_s == tick_s:
-                wanted = law(now_s, self._seen, self.asked, ready)
+                wanted = law(now_s, seen, self.asked, ready)
                 if wanted != self.asked:
                     self.scale(now_s, wanted)
                 self._looked_s = now_s
                 ticks += 1
                 tick_s = ticks * setup.tick_s if ends or not self._is_at_rest(now_s, inflight) else inf
-        self._reach(until_s)
+        self._read_until(until_s)
+        reach(self._requests, self._places, self._counts, self._sums, until_s)
 
     def _is_at_rest(self, now_s: float, inflight: float) -> bool:
         """Say whether nothing will ever happen again."""
@@ -208,10 +209,6 @@ class Fifo:
 
     # Requests.
 
-    def _reach(self, until_s: float) -> None:
-        self._read_until(until_s)
-        recursion.reach(self._requests, self._places, self._counts, self._sums, until_s)
-
     def _read_until(self, until_s: float) -> None:
         """Read until all that comes up to a time is known."""
         while self._known_s <= until_s and self._read():
@@ -220,7 +217,7 @@ class Fifo:
     def _read(self) -> bool:
         """Read one more piece, after what has started was handed over; whether there was one."""
         if self._known_s > -inf:
-            recursion.reach(self._requests, self._places, self._counts, self._sums, self._known_s)
+            self._reach(self._requests, self._places, self._counts, self._sums, self._known_s)
             self._hand_over()
         arrival, service = next(self._chunks, (None, None))
         if arrival is None or service is None:
@@ -239,10 +236,19 @@ class Fifo:
         """Have what has started kept elsewhere, and begin anew with the queue."""
         self._sums[MOVED] = recursion.last_change(self._requests, self._places, self._counts, self._sums, self._known_s)
         head, filled = int(self._counts[HEAD]), int(self._counts[FILLED])
+        self._watch_queue()
         self._kept.take(self._requests[:, :head])
         self._requests[:, : filled - head] = self._requests[:, head:filled].copy()
         self._counts[[HEAD, CAME, FILLED]] -= head
         self._check()
+
+    def _watch_queue(self) -> None:
+        """See whether one that still waits met a full queue: who was in it is not known when that one starts."""
+        head, came, room = (int(self._counts[place]) for place in (HEAD, CAME, QUEUE_LENGTH))
+        arrival, start, late = self._requests[ARRIVAL], self._requests[START], max(head, room)
+        start[head:came] = inf
+        if np.any(start[late - room : max(came - room, 0)] > arrival[late:came]):
+            self._counts[OVERFULL] = 1
 
     def _check(self) -> None:
         if self._counts[OVERFULL]:
@@ -261,7 +267,7 @@ class Fifo:
             leaving: the numbers of those that should go; None leaves it to the order of the live controller.
         """
         self.asked = replicas
-        self.changes.append(Change(now_s, replicas))
+        self._changes.append((now_s, replicas))
         if replicas > self._staying:
             for _ in range(replicas - self._staying):
                 self._add(now_s, sum(map(next, self._cold_starts)))
@@ -269,17 +275,18 @@ class Fifo:
             self._remove(replicas, leaving)
 
     def _add(self, now_s: float, cold_s: float) -> None:
-        recursion.add(self._places, self._counts, self._added, now_s, now_s + cold_s)
+        taken = self._append(self._places, self._counts, self._added, now_s, now_s + cold_s)
+        if taken == self._places.shape[1] - 1:  # one has to stay free for `recursion.remove`
+            self._places = doubled(self._places)
         self._added += 1
-        if self._added == self._room - 1:  # one place has to stay free for `recursion.remove`
-            self._room *= 2
-            self._places, self._departed = doubled(self._places), doubled(self._departed)
+        if self._added == self._departed.shape[1]:
+            self._departed = doubled(self._departed)
         self._staying += 1
 
     def _remove(self, staying: int, leaving: Sequence[int] | None) -> None:
         arrays = self._places, self._counts, self._sums, self._departed
         if leaving is None:
-            recursion.shrink(*arrays, staying)
+            self._shrink(*arrays, staying)
         else:
             for number in leaving:
                 recursion.remove(*arrays, number)
@@ -320,7 +327,7 @@ class Fifo:
             end_s=end_s,
             requests=Columns().requests(end_s, 1.0),
             replicas=self._replicas(columns, departed[LEFT], end_s),
-            changes=tuple(self.changes),
+            changes=tuple(map(Change._make, self._changes)),
             decisions=(),
             inflight_s=float(self._sums[SPENT] - beyond + (end_s - waiting).sum()),
             partial=partial,
@@ -328,13 +335,10 @@ class Fifo:
 
     def _give_up(self, until_s: float) -> Floats:
         """Hand over all there is, and give when those came that still wait."""
-        head, came, room = (int(self._counts[place]) for place in (HEAD, CAME, QUEUE_LENGTH))
+        head, came = int(self._counts[HEAD]), int(self._counts[CAME])
         arrival, start = self._requests[ARRIVAL, :came], self._requests[START, :came]
         self._requests[REPLICA, head:came] = -1
-        start[head:] = inf
-        late = max(head, room)
-        if np.any(start[max(late - room, 0) : max(came - room, 0)] > arrival[late:]):
-            self._counts[OVERFULL] = 1
+        self._watch_queue()
         if came > head:
             self._sums[LONGEST] = max(self._sums[LONGEST], until_s - arrival[head])
         self._check()

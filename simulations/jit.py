@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from numba import config, njit
+from numba import config, njit, typeof
 
 from autoscaler.programs import cache_folder
 
@@ -39,14 +39,14 @@ def compiled_for_numbers(function: Function) -> Function:
     return _compiled(function, fastmath={"nnan", "nsz"})
 
 
-def at_once(function: Function) -> Function:
-    """Give a compiled function that has been called, to be called with the same types from now on.
+def at_once(function: Function, *like: object) -> Function:
+    """Give a compiled function, to be called with arguments of the types of these and no others.
 
     It does without the look at what it is given, by which numba chooses among the forms of a function, and which costs
     as much as the rest of a call.
     """
-    forms = getattr(function, "overloads", None)
-    return cast("Function", next(iter(forms.values())).entry_point) if forms else function
+    compile_for = getattr(function, "compile", None)
+    return cast("Function", compile_for(tuple(map(typeof, like)))) if compile_for else function
 
 
 def _compiled(function: Function, **options: object) -> Function:

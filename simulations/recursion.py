@@ -121,8 +121,8 @@ def copy_place(places: Floats, source: int, target: int) -> None:
 
 
 @compiled
-def add(places: Floats, counts: Integers, number: int, now: float, ready: float) -> None:
-    """Ask for a replica; there is place for it."""
+def add(places: Floats, counts: Integers, number: int, now: float, ready: float) -> int:
+    """Ask for a replica, for which there is place; give how many places are taken then."""
     place = counts[STAYING] + counts[LEAVING]
     while place > 0 and (place > counts[STAYING] or places[READY, place - 1] > ready):
         copy_place(places, place - 1, place)
@@ -131,6 +131,7 @@ def add(places: Floats, counts: Integers, number: int, now: float, ready: float)
     counts[BEGUN] += 1
     places[FREE, place], places[READY, place], places[ASKED, place] = ready, ready, now
     places[BUSY, place], places[NUMBER, place], places[ORDER, place] = 0.0, number, counts[BEGUN]
+    return int(counts[STAYING] + counts[LEAVING])
 
 
 @compiled

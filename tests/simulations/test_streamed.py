@@ -1,6 +1,7 @@
 """Runs with too many requests to keep: the same figures, in memory that does not grow."""
 
 import tracemalloc
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -13,7 +14,7 @@ from simulations import fifo, run, study
 from simulations.invariants import BrokenInvariantError
 from simulations.luck import Luck
 from simulations.scenario import Scenario
-from simulations.setup import Pool, Setup
+from simulations.setup import NotExactError, Pool, Setup
 from simulations.streamed import Spread, Streamed
 from simulations.tables import requests_table
 
@@ -95,6 +96,15 @@ def test_ten_times_the_requests_need_no_more_memory():
     peak_of(4096)  # compiles
     column = 8 * 900_000  # what a single number for each of the further requests would take
     assert peak_of(1_000_000) - peak_of(100_000) < column / 20
+
+
+def test_a_queue_that_was_full_is_seen_by_one_that_still_waits_when_the_next_piece_is_read():
+    limits = Limits(concurrency=1, queue_length=2, queue_timeout_s=inf)
+    setup = replace(SETUP, limits=limits, initial=1)
+    pieces = [([0.0, 1.0, 2.0, 3.0, 10.9], [10.0, 0.5, 0.5, 5.0, 1.0]), ([40.0], [1.0])]
+    chunks = ((np.array(arrival), np.array(service)) for arrival, service in pieces)
+    with pytest.raises(NotExactError, match="the queue was full"):
+        fifo.follow(setup, chunks, lambda _now, _inflight, asked, _ready: asked, Luck(1), fifo.Columns())
 
 
 def test_percentiles_are_right_to_a_512th_of_them():
