@@ -5,7 +5,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from algorithms.windows import DelayWindow, LinearWindow, WeightedWindow, smoothing_of
@@ -162,6 +162,7 @@ fills = st.lists(st.tuples(gaps, lengths, loads, loads), max_size=40)
 
 
 @given(size=sizes, fills=fills)
+@example(size=1, fills=[(0, 0, 1.0, 1.0), (0, 1, 2.0, 3.0)])  # each second begins the window afresh
 def test_seconds_filled_at_once_are_to_the_last_bit_those_replaced_one_by_one(size, fills):
     at_once, one_by_one, now = LinearWindow(size), LinearWindow(size), START
     for shift, length, value, newest in fills:
