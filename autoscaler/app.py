@@ -82,8 +82,8 @@ async def controller(
     tick_s: float,
     recorders: Sequence[Recorder],
     log: DecisionLog | None = None,
-) -> AsyncIterator[Controller]:
-    """Build a controller that listens to gateways while the block runs; whoever enters it runs it.
+) -> AsyncIterator[tuple[Controller, StreamSource]]:
+    """Build a controller, and what listens to gateways while the block runs; whoever enters it runs the first.
 
     Args:
         policies: what is decided on.
@@ -106,7 +106,7 @@ async def controller(
         StreamSource(session, clock.now, random.Random(), wake_ups.add) as streams,  # noqa: S311 - spreads reconnections
     ):
         streams.set_gateways(gateways)
-        yield Controller(
+        control = Controller(
             followed,
             clock=clock,
             target=target,
@@ -117,3 +117,4 @@ async def controller(
             wake_ups=wake_ups,
             recorders=[*recorders, log] if log else recorders,
         )
+        yield control, streams

@@ -78,7 +78,7 @@ async def measure(folder: Path) -> list[float]:
             on_gone=gateway.remove_backend,
         )
         target = await stack.enter_async_context(LocalProcesses({POLICY.service: ["sleep", "60"]}, router, folder))
-        control = await stack.enter_async_context(
+        control, _streams = await stack.enter_async_context(
             controller(
                 [POLICY],
                 clock=SystemClock(),

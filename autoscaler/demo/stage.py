@@ -14,7 +14,7 @@ from autoscaler.app import controller, gateway_services
 from autoscaler.clock import SystemClock
 from autoscaler.demo.plan import Plan
 from autoscaler.demo.prometheus import prometheus
-from autoscaler.demo.witness import Sight, Witness
+from autoscaler.demo.witness import LOOK_EVERY_S, Sight, Witness
 from autoscaler.gateway.proxy import Gateway
 from autoscaler.gateway.request_log import Ended
 from autoscaler.recorders import DecisionLog, Latest, log_changes
@@ -74,7 +74,7 @@ async def staged(plan: Plan, folder: Path, port: int) -> AsyncIterator[Stage]:
         witness = Witness(sight, clock.now, ended)
         log = stack.enter_context(_opened(folder / "decisions.jsonl"))
         status = await stack.enter_async_context(serve_status(latest, 0))
-        control = await stack.enter_async_context(
+        control, streams = await stack.enter_async_context(
             controller(
                 [plan.policy],
                 clock=clock,
@@ -88,6 +88,9 @@ async def staged(plan: Plan, folder: Path, port: int) -> AsyncIterator[Stage]:
         )
         await stack.enter_async_context(beside(control.run()))
         await stack.enter_async_context(beside(witness.watch()))
+        # Load that came before would be asked for when the gateway is first heard, some ticks later perhaps.
+        while not streams.heard(clock.now()):  # noqa: ASYNC110 - it is in memory, and nobody tells of it
+            await asyncio.sleep(LOOK_EVERY_S)
         yield Stage(f"http://{HOST}:{gateway.port}", counts, status, f"http://{metrics}/metrics", target, witness)
 
 

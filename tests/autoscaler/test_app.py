@@ -156,7 +156,7 @@ async def test_a_request_that_meets_zero_replicas_is_answered_by_an_order_long_b
         prometheus=None,
         tick_s=3600.0,
         recorders=[written.put_nowait],
-    ) as control:
+    ) as (control, _streams):
         running = asyncio.create_task(control.run())
         async with asyncio.timeout(60):
             first = await written.get()

@@ -111,7 +111,7 @@ async def test_a_small_run_passes_and_its_json_holds_everything(demo, tmp_path):
     # Ten times as fast is slow enough for a machine that is busy: each request has 18 s.
     async with demo("--speed", "10", "--json", str(tmp_path / "result.json")) as run:
         status, out, err = await run.ended()
-    assert (status, err) == (0, "")
+    assert (status, err) == (0, ""), out
     for words in (
         "Counts come from Prometheus",
         "in flight   2",
