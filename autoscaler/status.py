@@ -1,12 +1,12 @@
 """The controller's own HTTP port: `/status` with the newest decision of every service, `/metrics`, and probes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST
 
+from autoscaler.metrics import CONTENT_TYPE
 from autoscaler.recorders import Latest
 
 
@@ -17,7 +17,7 @@ async def serve_status(
     host: str = "127.0.0.1",
     *,
     unready: Callable[[], str] = lambda: "",
-    metrics: Callable[[], Callable[[], bytes]] = lambda: bytes,
+    metrics: Callable[[], Iterable[bytes]] = tuple,
 ) -> AsyncIterator[str]:
     """Serve while the block runs, and give the base address.
 
@@ -26,7 +26,7 @@ async def serve_status(
         port: 0 takes a free one.
         host: address to listen on.
         unready: says why this controller cannot do its work yet; empty if it can.
-        metrics: takes down what `/metrics` shows, and gives what writes it; that is done in a thread.
+        metrics: gives what `/metrics` shows, in pieces; between two of them the loop goes on.
 
     Raises:
         OSError: the port is in use.
@@ -42,8 +42,13 @@ async def serve_status(
         why = unready()
         return web.Response(text=f"{why or 'ok'}\n", status=503 if why else 200)
 
-    async def show_metrics(_request: web.Request) -> web.Response:
-        return web.Response(body=await asyncio.to_thread(metrics()), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def show_metrics(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE})
+        await response.prepare(request)
+        for piece in metrics():
+            await response.write(piece)
+            await asyncio.sleep(0)
+        return response
 
     application = web.Application()
     handlers = {"/status": status, "/healthz": healthz, "/readyz": readyz, "/metrics": show_metrics}

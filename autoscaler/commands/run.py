@@ -141,7 +141,7 @@ async def serve(arguments: argparse.Namespace, *more: Recorder) -> None:
                 arguments.port,
                 arguments.host,
                 unready=whole.unready,
-                metrics=lambda: metrics.snapshot(
+                metrics=lambda: metrics.text(
                     whole.services, leads=whole.leads(), failures=controller.recording.failures
                 ),
             )

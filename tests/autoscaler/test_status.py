@@ -1,5 +1,7 @@
 """The controller's own port, over HTTP."""
 
+import asyncio
+
 import aiohttp
 import pytest
 
@@ -50,10 +52,24 @@ async def test_it_lives_while_it_answers_and_is_ready_when_nothing_is_in_the_way
         assert await get(f"{address}/readyz") == (200, "text/plain", "ok\n")
 
 
-async def test_metrics_are_those_it_was_given(get):
-    async with serve_status(Latest(), 0, metrics=lambda: lambda: b"decisions_total 3\n") as address:
+async def test_metrics_are_those_it_was_given_piece_after_piece(get):
+    async with serve_status(Latest(), 0, metrics=lambda: (b"decisions_total 3\n", b"", b"writes_total 1\n")) as address:
         status, kind, text = await get(f"{address}/metrics")
-    assert (status, kind, text) == (200, "text/plain", "decisions_total 3\n")
+    assert (status, kind, text) == (200, "text/plain", "decisions_total 3\nwrites_total 1\n")
+
+
+async def test_other_work_goes_on_while_metrics_are_written(get):
+    told, wait = [], asyncio.Event()
+
+    def pieces():
+        asyncio.get_running_loop().call_soon(wait.set)
+        yield b"a 1\n"
+        told.append(wait.is_set())
+        yield b"b 2\n"
+
+    async with serve_status(Latest(), 0, metrics=pieces) as address:
+        assert (await get(f"{address}/metrics"))[2] == "a 1\nb 2\n"
+    assert told == [True]
 
 
 async def test_what_is_not_there_is_not_found(get):
