@@ -33,10 +33,9 @@ from simulations.recursion import (
     HEAD,
     LEFT,
     LONGEST,
+    LONGEST_QUEUE,
     MOVED,
     NUMBER,
-    OVERFULL,
-    QUEUE_LENGTH,
     READY,
     REPLICA,
     SERVICE,
@@ -47,7 +46,7 @@ from simulations.recursion import (
 from simulations.setup import Chunk, Floats, NotExactError, Setup
 from simulations.telemetry import NO_SAMPLE
 
-PIECE = 32_768
+PIECE = 65_536
 """Requests at a time, where all are known: so many stay in a processor's cache."""
 
 ROOM = 64
@@ -138,8 +137,7 @@ class Fifo:
         """When how many were asked for."""
         self._requests = np.zeros((5, PIECE))
         self._places, self._departed = np.zeros((6, ROOM + setup.initial)), np.zeros((7, ROOM + setup.initial))
-        self._counts = np.zeros(9, dtype=np.int64)
-        self._counts[QUEUE_LENGTH] = min(setup.limits.queue_length, 2**62)
+        self._counts = np.zeros(8, dtype=np.int64)
         self._sums = np.zeros(5)
         self._sums[SPEED] = setup.pools[0].speed
         arrays = self._places, self._counts, self._sums
@@ -236,22 +234,18 @@ class Fifo:
         """Have what has started kept elsewhere, and begin anew with the queue."""
         self._sums[MOVED] = recursion.last_change(self._requests, self._places, self._counts, self._sums, self._known_s)
         head, filled = int(self._counts[HEAD]), int(self._counts[FILLED])
-        self._watch_queue()
+        self._check()
         self._kept.take(self._requests[:, :head])
         self._requests[:, : filled - head] = self._requests[:, head:filled].copy()
         self._counts[[HEAD, CAME, FILLED]] -= head
-        self._check()
-
-    def _watch_queue(self) -> None:
-        """See whether one that still waits met a full queue: who was in it is not known when that one starts."""
-        head, came, room = (int(self._counts[place]) for place in (HEAD, CAME, QUEUE_LENGTH))
-        arrival, start, late = self._requests[ARRIVAL], self._requests[START], max(head, room)
-        start[head:came] = inf
-        if np.any(start[late - room : max(came - room, 0)] > arrival[late:came]):
-            self._counts[OVERFULL] = 1
 
     def _check(self) -> None:
-        if self._counts[OVERFULL]:
+        """See whether all that came found room in the queue, and none waited for too long."""
+        head, came, room = int(self._counts[HEAD]), int(self._counts[CAME]), self._setup.limits.queue_length
+        arrival, start = self._requests[ARRIVAL], self._requests[START]
+        start[head:came] = inf
+        met_many = room < came and bool(np.any(start[: came - room] > arrival[room:came]))
+        if met_many or self._counts[LONGEST_QUEUE] > room:
             raise NotExactError("the queue was full")
         if self._sums[LONGEST] >= self._setup.limits.queue_timeout_s < inf:
             raise NotExactError("a request waited for longer than it may")
@@ -338,7 +332,6 @@ class Fifo:
         head, came = int(self._counts[HEAD]), int(self._counts[CAME])
         arrival, start = self._requests[ARRIVAL, :came], self._requests[START, :came]
         self._requests[REPLICA, head:came] = -1
-        self._watch_queue()
         if came > head:
             self._sums[LONGEST] = max(self._sums[LONGEST], until_s - arrival[head])
         self._check()

@@ -27,9 +27,9 @@ FREE, READY, ASKED, BUSY, NUMBER, ORDER = range(6)
 LEFT = 6
 """One more row of `departed`, which has a column for each that was sent on its way, as it was then: when that was."""
 
-HEAD, CAME, FILLED, STAYING, LEAVING, GONE, BEGUN, QUEUE_LENGTH, OVERFULL = range(9)
-"""Places in `counts`: requests started, come and known; replicas of both kinds, and
-those ever sent on their way; a number for each beginning; how many may wait; whether more had to."""
+HEAD, CAME, FILLED, STAYING, LEAVING, GONE, BEGUN, LONGEST_QUEUE = range(8)
+"""Places in `counts`: requests started, come and known; replicas of both kinds, and those ever sent on their way; a
+number for each beginning; how many waited at most at a time that was reached."""
 
 SPEED, SPENT, LONGEST, MOVED, NOW = range(5)
 """Places in `sums`: what service times are divided by; request-seconds of all that has started, to their ends; the
@@ -39,40 +39,60 @@ longest wait; the last change that stands nowhere else; the time that was reache
 @compiled_for_numbers
 def soonest(places: Floats, staying: int) -> float:
     """Give when the first replica is free; there is one."""
-    when = places[FREE, 0]
-    for place in range(1, staying):
-        when = min(when, places[FREE, place])
-    return float(when)
+    odd = even = places[FREE, staying - 1]  # two, as each comparison waits for the one before it
+    for place in range(0, staying - 1, 2):
+        even, odd = min(even, places[FREE, place]), min(odd, places[FREE, place + 1])
+    return float(min(even, odd))
 
 
-@compiled
-def first_free(places: Floats, staying: int, when: float) -> int:
-    """Give the replica that takes a request which comes then, -inf for one that waits (rule 2); there is one."""
+@compiled_for_numbers
+def first_idle(places: Floats, staying: int, when: float) -> int:
+    """Give the first replica that is free then (rule 2), else how many there are."""
     place = 0
     while place < staying and places[FREE, place] > when:
         place += 1
-    if place < staying:
-        return place
-    when, place = soonest(places, staying), 0
-    while places[FREE, place] > when:
-        place += 1
-    for other in range(place + 1, staying):
-        if places[FREE, other] == when and places[ORDER, other] < places[ORDER, place]:
-            place = other
     return place
+
+
+@compiled_for_numbers
+def first_free(places: Floats, staying: int) -> int:
+    """Give the replica that is free first (rule 2); there is one.
+
+    It is looked for among all of them wherever it stands: a processor foresees the end of such a loop.
+    """
+    when, first, equal = soonest(places, staying), 0, 0
+    for place in range(staying - 1, -1, -1):
+        is_first = places[FREE, place] == when
+        first = place if is_first else first
+        equal += is_first
+    return first if equal == 1 else earliest_begun(places, staying, first)
+
+
+@compiled_for_numbers
+def earliest_begun(places: Floats, staying: int, first: int) -> int:
+    """Give whose beginning came first among those that are free when the first one of them is (rule 2)."""
+    when = places[FREE, first]
+    for place in range(first + 1, staying):
+        if places[FREE, place] == when and places[ORDER, place] < places[ORDER, first]:
+            first = place
+    return first
 
 
 @compiled
 def start(requests: Floats, places: Floats, counts: Integers, sums: Floats, until: float) -> None:
     """Start what starts up to a time, that included."""
     head, filled, staying, begun = counts[HEAD], counts[FILLED], counts[STAYING], counts[BEGUN]
-    waited, most, speed, spent, longest = counts[CAME], counts[QUEUE_LENGTH], sums[SPEED], sums[SPENT], sums[LONGEST]
+    waited, speed, spent, longest, begins = counts[CAME], sums[SPEED], sums[SPENT], sums[LONGEST], -inf
     while staying > 0 and head < filled and requests[ARRIVAL, head] <= until:
         arrival = requests[ARRIVAL, head]
-        place = first_free(places, staying, arrival if head >= waited else -inf)
-        begins = max(arrival, places[FREE, place])
-        if begins > until:
-            break
+        # One that waits, or comes while another does, is spared the search for an idle replica.
+        place = first_idle(places, staying, arrival) if begins <= arrival and head >= waited else staying
+        begins = arrival
+        if place == staying:
+            place = first_free(places, staying)
+            begins = max(arrival, places[FREE, place])
+            if begins > until:
+                break
         begun += 1
         ends = begins + requests[SERVICE, head] / speed
         requests[START, head], requests[SINCE, head] = begins, places[READY, place]
@@ -81,8 +101,6 @@ def start(requests: Floats, places: Floats, counts: Integers, sums: Floats, unti
         places[BUSY, place] += ends - begins
         spent += ends - arrival
         longest = max(longest, begins - arrival)
-        if begins > arrival and head >= most and requests[START, head - most] > arrival:
-            counts[OVERFULL] = 1
         head += 1
     counts[HEAD], counts[BEGUN], sums[SPENT], sums[LONGEST] = head, begun, spent, longest
 
@@ -95,8 +113,7 @@ def come(requests: Floats, counts: Integers, until: float) -> int:
         came += 1
     counts[CAME] = came
     queued = int(came - counts[HEAD])
-    if queued > counts[QUEUE_LENGTH]:
-        counts[OVERFULL] = 1
+    counts[LONGEST_QUEUE] = max(counts[LONGEST_QUEUE], queued)
     return queued
 
 
