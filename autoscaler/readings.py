@@ -85,6 +85,8 @@ class _Question:
         """Whether the last answer came within a tick's patience."""
         self._asked_s = 0.0
         self._answer: Mapping[ServiceName, Reading] = {}
+        self._answered: Mapping[ServiceName, Query] = {}
+        """What that is the answer to."""
 
     def ask(self, source: MetricsSource, tasks: asyncio.TaskGroup, now: Callable[[], float], patience_s: float) -> None:
         if self.task is None or self.task.done():
@@ -92,12 +94,13 @@ class _Question:
             self.task = tasks.create_task(self._ask(source, now, patience_s))
 
     async def _ask(self, source: MetricsSource, now: Callable[[], float], patience_s: float) -> None:
-        self._answer = await source.read(self.queries, self._asked_s)
+        queries = self.queries
+        self._answer, self._answered = await source.read(queries, self._asked_s), queries
         self.punctual = now() - self._asked_s <= patience_s
 
     def readings(self, now_s: float) -> Mapping[ServiceName, Reading]:
         """Give what is known now of each service."""
-        if self.task is not None and self.task.done() and self._answer.keys() >= self.queries.keys():
+        if self.task is not None and self.task.done() and self._answered is self.queries:
             return self._answer
         self.punctual = False
         return {service: self._last(service, query, now_s) for service, query in self.queries.items()}

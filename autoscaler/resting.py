@@ -10,6 +10,7 @@ Rules:
 """
 
 from collections.abc import Mapping
+from heapq import heappop, heappush
 from itertools import cycle
 from typing import NamedTuple
 
@@ -23,7 +24,6 @@ _LENGTHS = 30
 
 
 class _Rest(NamedTuple):
-    service: Service
     since_s: float
     until_s: float
 
@@ -33,6 +33,12 @@ class Resting:
 
     def __init__(self) -> None:
         self._rests: dict[ServiceName, _Rest] = {}
+        self._up: set[ServiceName] = set()
+        """Those that do not rest, of all that there were at the last tick."""
+        self._ends: list[tuple[float, ServiceName]] = []
+        """A heap of when each rest ends by itself; some have ended before."""
+        self._services: dict[ServiceName, Service] = {}
+        """As they were at the last tick."""
         self._over: dict[ServiceName, Look] = {}
         """Looks over rests that the tick which is under way has ended."""
         self._disturbed: set[ServiceName] = set()
@@ -63,20 +69,33 @@ class Resting:
             gateways: how many are known to live.
             heard: whether all of these are.
         """
-        unasked = Reading(0.0, now_s, gateways) if heard else Reading(None, now_s)
-        awake, over, rests, quiet = [], {}, self._rests, None
-        for name, service in services.items():
-            rest, reading = rests.get(name), readings.get(name, unasked)
-            # Most readings are one object, so that most are told at a glance.
-            is_quiet = reading is quiet or (reading.value == 0 and not reading.problem and reading.series >= gateways)
-            quiet = reading if is_quiet else quiet
-            if rest and rest[0] is service and now_s < rest[2] and is_quiet and name not in self._disturbed:
-                continue
-            awake.append(name)
-            if rest is not None and (look := self._ended(name)):
-                over[name] = look
-        self._over, self._quiet_s = over, now_s
-        return awake
+        # Sets, as a loop over ten thousand services would be most of a tick.
+        awake = self._changed(services) | self._up | self._disturbed | self._ended_by(now_s) | _loud(readings, gateways)
+        if not heard:
+            awake |= services.keys() - readings.keys()
+        names = sorted(awake & services.keys())
+        self._over = {name: look for name in names if (look := self._ended(name))}
+        self._quiet_s = now_s
+        return names
+
+    def _changed(self, services: Mapping[ServiceName, Service]) -> set[ServiceName]:
+        """Give those that are decided on in another way than at the last tick, and forget those that are gone."""
+        if services == self._services:
+            return set()
+        before, self._services = self._services, dict(services)
+        for name in before.keys() - services.keys():
+            self._ended(name)
+            self._up.discard(name)
+        return {name for name, service in services.items() if before.get(name) is not service}
+
+    def _ended_by(self, now_s: float) -> set[ServiceName]:
+        ended = set()
+        while self._ends and self._ends[0][0] <= now_s:
+            until_s, name = heappop(self._ends)
+            rest = self._rests.get(name)
+            if rest is not None and rest.until_s == until_s:
+                ended.add(name)
+        return ended
 
     def wake(self, service: ServiceName) -> Look | None:
         """End a service's rest, for it is about to be looked at; gives the look over the time of rest, if it rested."""
@@ -84,6 +103,7 @@ class Resting:
 
     def _ended(self, service: ServiceName) -> Look | None:
         self._disturbed.discard(service)
+        self._up.add(service)
         rest = self._rests.pop(service, None)
         if rest is None or self._quiet_s <= rest.since_s:
             return None
@@ -92,4 +112,20 @@ class Resting:
     def settle(self, name: ServiceName, service: Service, look: Look, fleet: Fleet) -> None:
         """Let a service that was looked at just now rest, if it may."""
         if service.decider.rests and not (look.problem or service.orders or fleet.replicas or fleet.hold):
-            self._rests[name] = _Rest(service, look.now_s, look.now_s + next(self._lengths_s))
+            self._up.discard(name)
+            self._rests[name] = _Rest(look.now_s, look.now_s + next(self._lengths_s))
+            heappush(self._ends, (self._rests[name].until_s, name))
+
+
+def _loud(readings: Mapping[ServiceName, Reading], gateways: int) -> set[ServiceName]:
+    """Give those of which anything is said but a whole zero."""
+    loud, quiet = set(), None
+    for name, reading in readings.items():
+        # Most readings are one object, so that most are told at a glance.
+        if reading is quiet:
+            continue
+        if reading.value == 0 and not reading.problem and reading.series >= gateways:
+            quiet = reading
+        else:
+            loud.add(name)
+    return loud

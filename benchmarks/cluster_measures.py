@@ -81,6 +81,7 @@ async def wake_ups(stage: Stage) -> list[dict[str, float]]:
             writer.close()
         if not await stage.until(0, names, deadline_s=120):
             raise TimeoutError("services did not go back to zero")
+        await stage.rest()
     return await asyncio.to_thread(_by_stage, stage, begun)
 
 

@@ -28,10 +28,13 @@ TICK_S = 2.0
 CONTROLLERS = ("one", "two")
 MANIFESTS = Path(__file__).resolve().parents[1] / "manifests"
 DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 POLICIES = f"/apis/inflight.dev/v1alpha1/namespaces/{NAMESPACE}/scalingpolicies"
 PATIENCE_S = 300.0
 _ACCOUNT = f"system:serviceaccount:{OWN}:inflight-controller"
 _SCRAPED_EVERY_S = 15.0
+_TOLD_S = 2.0
+"""Events and statuses are written within a second of what they tell of."""
 _AT_ONCE = 32
 _REAL_PODS_UP_TO = 1000
 _CLOCK_HZ = os.sysconf("SC_CLK_TCK")
@@ -117,6 +120,13 @@ class Stage:
         except TimeoutError:
             return False
         return True
+
+    async def rest(self) -> None:
+        """Wait until no pod is left, and what is told of their end has been written: else it is that which is timed."""
+        async with asyncio.timeout(PATIENCE_S):
+            while (await self.api.get(PODS, {"limit": "1"}))["items"]:  # noqa: ASYNC110 - another program's state
+                await asyncio.sleep(0.2)
+        await asyncio.sleep(_TOLD_S)
 
     def _is(self, name: str, number: int) -> bool:
         seen = self.replicas.get(name)

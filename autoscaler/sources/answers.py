@@ -38,6 +38,8 @@ class Answer(NamedTuple):
 
     evaluated_s: float
     value: Mapping[ServiceName, float]
+    zero: frozenset[ServiceName]
+    """Those whose value is zero: most, where there are many."""
     oldest: Mapping[ServiceName, float]
     """When the oldest sample was taken; like `evaluated_s` by the clock of Prometheus."""
     series: Mapping[ServiceName, float]
@@ -101,8 +103,7 @@ _VECTOR = msgspec.json.Decoder(list[_Element])
 def parse(body: bytes) -> Answer:
     """Read what a query was answered; raises Fault."""
     with understood():
-        result, warning = result_of(body, "vector")
-        return _collect(_VECTOR.decode(result), warning)
+        return collected(*result_of(body, "vector"))
 
 
 def parse_clock(body: bytes) -> float:
@@ -151,13 +152,14 @@ def result_of(body: bytes, wanted: str) -> tuple[msgspec.Raw, str]:
     return data.result, "; ".join(map(str, answer.warnings or ()))
 
 
-def _collect(elements: Iterable[_Element], warning: str) -> Answer:
+def collected(result: msgspec.Raw, warning: str) -> Answer:
+    """Read a vector; raises what `understood` understands."""
     kinds: dict[str, dict[ServiceName, float]] = {"value": {}, "oldest": {}, "series": {}, "bare": {}}
     usual: dict[str, float] = {}
     evaluated_s = 0.0
     repeated = set()
     unlabelled = False
-    for element in elements:
+    for element in _VECTOR.decode(result):
         labels = element.metric
         evaluated_s, text = element.value
         of_kind = kinds[labels.f]
@@ -173,6 +175,7 @@ def _collect(elements: Iterable[_Element], warning: str) -> Answer:
     return Answer(
         evaluated_s,
         **kinds,
+        zero=frozenset(service for service, value in kinds["value"].items() if value == 0),
         usual=usual,
         repeated=frozenset(repeated),
         bare=bare,
@@ -184,21 +187,16 @@ def _collect(elements: Iterable[_Element], warning: str) -> Answer:
 def readings(
     services: Iterable[ServiceName], asked: Asked, max_age_s: float, answer: Answer | str, now_s: float
 ) -> dict[ServiceName, Reading]:
-    """Say what an answer means for many services; of those that are as usual, equal values are one reading."""
+    """Say what an answer means for many services; of those that are at zero and as usual it is one reading."""
     if isinstance(answer, str):
         return dict.fromkeys(services, Reading(None, now_s, problem=answer))
     special = {*answer.oldest, *answer.series, *answer.repeated, *answer.bare}
-    of_value: dict[float, Reading] = {}
-    made = {}
-    for service in services:
-        value = answer.value.get(service)
-        if value is None or service in special:
-            made[service] = reading(service, asked, max_age_s, answer, now_s)
-            continue
-        known = of_value.get(value)
-        if known is None:
-            known = of_value[value] = reading(service, asked, max_age_s, answer, now_s)
-        made[service] = known
+    wanted = frozenset(services)
+    alike = wanted & answer.zero
+    alike = alike - special if special else alike
+    made = dict.fromkeys(alike, reading(next(iter(alike)), asked, max_age_s, answer, now_s)) if alike else {}
+    for service in wanted - alike:
+        made[service] = reading(service, asked, max_age_s, answer, now_s)
     return made
 
 

@@ -6,9 +6,9 @@ means `answers` knows.
 
 import asyncio
 import json
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import aiohttp
 
@@ -19,7 +19,6 @@ from autoscaler.sources.answers import (
     Asked,
     Fault,
     own_words,
-    parse,
     parse_clock,
     public,
     readings,
@@ -27,7 +26,10 @@ from autoscaler.sources.answers import (
     short_query,
 )
 from autoscaler.sources.past import Grid, PastAnswer, parse_past, pasts
+from autoscaler.sources.reader import Reader
 
+_REMEMBERED = 16
+"""Sets of services that are read apart, one for each query."""
 DEADLINE_S = 10.0
 """As long as Prometheus itself waits for a scrape that is not told otherwise; ticks do not wait for it."""
 
@@ -35,6 +37,8 @@ _STRANGERS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 """Answers to those who are not known, or not well enough."""
 
 T = TypeVar("T")
+_Key: TypeAlias = tuple[str, str, str]
+"""Server, expression and series."""
 
 
 class PrometheusSource:
@@ -59,14 +63,19 @@ class PrometheusSource:
         self._access = access or Access()
         self._deadline_s = deadline_s
         self._max_answer_bytes = max_answer_bytes
+        self._questions: dict[Query | None, _Questions] = {}
+        """By their first query, the one that was asked last at the end."""
 
     async def read(self, queries: Mapping[ServiceName, Query], now_s: float) -> Mapping[ServiceName, Reading]:
         """Ask every server at once; the slowest takes `deadline_s` at most."""
-        asked = _shared(queries)
+        _, asked, by_query, readers = self._sorted(queries)
         async with asyncio.TaskGroup() as group:
-            tasks = {each: group.create_task(self._told(each, self._now(each))) for each in set(asked.values())}
+            tasks = {
+                each: group.create_task(self._told(each, self._now(each, readers[each])))
+                for each in set(asked.values())
+            }
         found: dict[ServiceName, Reading] = {}
-        for query, services in _by_query(queries):
+        for query, services in by_query:
             each = asked[_key(query)]
             found.update(readings(services, each, query.max_age_s, tasks[each].result(), now_s))
         return found
@@ -75,16 +84,25 @@ class PrometheusSource:
         self, queries: Mapping[ServiceName, Query], now_s: float, *, span_s: float, step_s: float
     ) -> Mapping[ServiceName, Past]:
         """Ask every server once what it knew, after asking for its time; the slowest takes `deadline_s` at most."""
-        asked = _shared(queries)
+        _, asked, by_query, _ = _questions(queries)
         async with asyncio.TaskGroup() as group:
             tasks = {
                 each: group.create_task(self._told(each, self._past(each, span_s, step_s)))
                 for each in set(asked.values())
             }
         found: dict[ServiceName, Past] = {}
-        for query, services in _by_query(queries):
+        for query, services in by_query:
             found.update(pasts(services, query.max_age_s, tasks[asked[_key(query)]].result(), now_s))
         return found
+
+    def _sorted(self, queries: Mapping[ServiceName, Query]) -> "_Questions":
+        """Put together what shares a query; most ticks ask what the last one asked."""
+        first = next(iter(queries.values()), None)
+        known = self._questions.pop(first, None)
+        self._questions[first] = known = known if known and known.of == queries else _questions(queries)
+        if len(self._questions) > _REMEMBERED:
+            del self._questions[next(iter(self._questions))]
+        return known
 
     async def _told(self, asked: Asked, answer: Coroutine[Any, Any, T]) -> T | str:
         """Give an answer, or in words why there is none in time."""
@@ -98,9 +116,9 @@ class PrometheusSource:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return f"{asked}: {_unreachable(error)}"
 
-    async def _now(self, asked: Asked) -> Answer:
+    async def _now(self, asked: Asked, reader: Reader) -> Answer:
         query = short_query(asked.expression, asked.series, asked.fresh_s)
-        return parse(await self._fetch(asked, "query", query=query))
+        return reader.read(await self._fetch(asked, "query", query=query))
 
     async def _past(self, asked: Asked, span_s: float, step_s: float) -> PastAnswer:
         clock_s = parse_clock(await self._fetch(asked, "query", query="time()"))
@@ -134,33 +152,44 @@ class PrometheusSource:
             return body
 
     async def _bounded(self, response: aiohttp.ClientResponse) -> bytes:
-        pieces = bytearray()
+        pieces, size = [], 0
         async for piece in response.content.iter_any():
-            pieces += piece
-            if len(pieces) > self._max_answer_bytes:
+            pieces.append(piece)
+            size += len(piece)
+            if size > self._max_answer_bytes:
                 raise Fault(f"the answer is larger than {self._max_answer_bytes} bytes; aggregate the query further")
-        return bytes(pieces)
+        return b"".join(pieces)
 
 
-def _key(query: Query) -> tuple[str, str, str]:
+class _Questions(NamedTuple):
+    """What is asked for many services; most of ten thousand have the same query object, and it is told so by that."""
+
+    of: Mapping[ServiceName, Query]
+    asked: Mapping[_Key, Asked]
+    by_query: Sequence[tuple[Query, frozenset[ServiceName]]]
+    readers: Mapping[Asked, Reader]
+
+
+def _key(query: Query) -> _Key:
     return query.server, query.expression, query.series
 
 
-def _by_query(queries: Mapping[ServiceName, Query]) -> list[tuple[Query, list[ServiceName]]]:
-    """Put services with the same query object together; most of ten thousand have it."""
+def _questions(queries: Mapping[ServiceName, Query]) -> _Questions:
+    """Put services with the same query together; what they share is asked once, and fresh is what is so for all."""
     distinct = {id(query): query for query in queries.values()}
     services: dict[int, list[ServiceName]] = {key: [] for key in distinct}
     for service, query in queries.items():
         services[id(query)].append(service)
-    return [(query, services[key]) for key, query in distinct.items()]
-
-
-def _shared(queries: Mapping[ServiceName, Query]) -> dict[tuple[str, str, str], Asked]:
-    """Give what is asked, once for all that can share it: fresh is what is so for all of them."""
-    fresh_s: dict[tuple[str, str, str], float] = {}
-    for query in {id(query): query for query in queries.values()}.values():
+    fresh_s: dict[_Key, float] = {}
+    for query in distinct.values():
         fresh_s[_key(query)] = min(query.max_age_s, fresh_s.get(_key(query), query.max_age_s))
-    return {key: Asked(*key, fresh_s=age_s) for key, age_s in fresh_s.items()}
+    asked = {key: Asked(*key, fresh_s=age_s) for key, age_s in fresh_s.items()}
+    return _Questions(
+        dict(queries),
+        asked,
+        [(query, frozenset(services[key])) for key, query in distinct.items()],
+        {each: Reader() for each in asked.values()},
+    )
 
 
 def _refusal(response: aiohttp.ClientResponse, body: bytes) -> str:
