@@ -11,15 +11,16 @@ service has
 * `passed_total`: how many of them ever came.
 
 Only the first line has every service; later ones have those that changed. The first change after a pause is told at
-once, and those within 20 ms of a line share the next one. A silent second brings a line with the services that have
-something in flight, as their integral grows while the counts stand still; of the others there is nothing to say, so
-that ten thousand services at rest cost nothing.
+once, and those within 20 ms of a line that told one share the next: all but the first held request of a service without
+a pod, which a pod has to be started for and which gathers nothing. A silent second brings a line with the services that
+have something in flight, as their integral grows while the counts stand still; of the others there is nothing to say,
+so that ten thousand services at rest cost nothing.
 """
 
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from autoscaler.gateway.core import Core
@@ -46,35 +47,52 @@ def state(dispatcher: Dispatcher, now_s: float) -> State:
 
 
 class _Changes:
-    """Services that have changed since a reader's last line."""
+    """Services that have changed since a reader's last line; a change can be urgent."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_urgent: Callable[[str], bool]) -> None:
+        self._is_urgent = is_urgent
         self._names: set[str] = set()
-        self._any = asyncio.Event()
+        self._any, self._urgent = asyncio.Event(), asyncio.Event()
 
     def add(self, name: str) -> None:
         self._names.add(name)
         self._any.set()
+        if not self._urgent.is_set() and self._is_urgent(name):
+            self._urgent.set()
 
     def take(self) -> set[str]:
         names, self._names = self._names, set()
         self._any.clear()
+        self._urgent.clear()
         return names
 
-    async def wait(self) -> None:
+    async def gather(self, seconds: float) -> None:
+        """Let changes come together for so long, or until an urgent one."""
+        await _wait(self._urgent, seconds)
+
+    async def wait(self, seconds: float) -> None:
         """Wait for a change, but not for longer than a reader may be left in silence."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LONGEST_SILENCE_S - COALESCE_S):
-                await self._any.wait()
+        await _wait(self._any, seconds)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 async def lines(gateway: Core) -> AsyncGenerator[bytes, None]:
     """Give the lines of one reader, for ever; the first change after a pause is told at once."""
-    changes = _Changes()
-    gateway.watchers.add(changes.add)
     told: dict[str, State] = {}
     growing: set[str] = set()
-    names = set(gateway.gates)
+    names = changed = set(gateway.gates)
+
+    def is_urgent(name: str) -> bool:
+        gate = gateway.gates.get(name)
+        return gate is not None and _lacks_a_pod(gate.dispatcher) and not _holds(told.get(name))
+
+    changes = _Changes(is_urgent)
+    gateway.watchers.add(changes.add)
     try:
         while True:
             now_s = gateway.loop_time()
@@ -83,11 +101,21 @@ async def lines(gateway: Core) -> AsyncGenerator[bytes, None]:
             told.update(news)
             growing = growing - names | {name for name, each in found.items() if _grows(each)}
             yield _line(gateway, now_s, news)
-            await asyncio.sleep(COALESCE_S)
-            await changes.wait()
-            names = changes.take() or set(growing)
+            pause_s = COALESCE_S if changed else 0.0
+            await changes.gather(pause_s)
+            await changes.wait(LONGEST_SILENCE_S - pause_s)
+            changed = changes.take()
+            names = changed or set(growing)
     finally:
         gateway.watchers.discard(changes.add)
+
+
+def _lacks_a_pod(dispatcher: Dispatcher) -> bool:
+    return bool(dispatcher.queued or dispatcher.holding_pass) and not dispatcher.ready
+
+
+def _holds(state: State | None) -> bool:
+    return state is not None and bool(state["queued"] or state["holding_pass"])
 
 
 def _grows(state: State) -> bool:

@@ -24,6 +24,10 @@ class World:
     def loop_time(self):
         return asyncio.get_running_loop().time()
 
+    def start_pods(self):
+        for name, gate in self.gates.items():
+            gate.dispatcher.add_backend(f"{name}-pod", 0.0)
+
     def request(self, name):
         self.gates[name].dispatcher.arrive(object(), self.loop_time(), Kind.COUNT, None)
         for watcher in self.watchers:
@@ -55,6 +59,7 @@ async def test_a_change_is_told_at_once_and_names_nobody_else():
 
 async def test_changes_within_20_ms_of_a_line_share_the_next_one():
     world = World()
+    world.start_pods()
     async with aclosing(lines(world)) as stream:
         await told(stream)
         for number in range(50):
@@ -62,6 +67,34 @@ async def test_changes_within_20_ms_of_a_line_share_the_next_one():
         found = [await told(stream) for _ in range(3)]
         assert [at_s for at_s, _ in found] == [0.02, 0.04, 0.06]
         assert [len(services) for _, services in found] == [20, 20, 10]
+
+
+async def test_the_first_held_request_of_a_service_without_a_pod_is_told_at_once_whatever_else_has_changed():
+    world = World()
+    world.gates[NAMES[1]].dispatcher.add_backend("pod", 0.0)
+    at = asyncio.get_running_loop().call_at
+    async with aclosing(lines(world)) as stream:
+        await told(stream)
+        for moment_s, name in ((0.5, 1), (0.505, 1), (0.51, 2), (0.512, 2), (0.515, 3)):
+            at(moment_s, world.request, NAMES[name])
+        found = [await told(stream) for _ in range(4)]
+    assert [(at_s, set(services)) for at_s, services in found] == [
+        (0.5, {NAMES[1]}),
+        (0.51, {NAMES[1], NAMES[2]}),
+        (0.515, {NAMES[2], NAMES[3]}),
+        (1.515, {NAMES[1], NAMES[2], NAMES[3]}),
+    ]
+
+
+async def test_a_line_that_only_broke_the_silence_holds_up_no_change():
+    world = World()
+    world.start_pods()
+    async with aclosing(lines(world)) as stream:
+        await told(stream)
+        assert await told(stream) == (LONGEST_SILENCE_S, {})
+        asyncio.get_running_loop().call_at(LONGEST_SILENCE_S + 0.005, world.request, NAMES[3])
+        at_s, services = await told(stream)
+        assert (at_s, set(services)) == (LONGEST_SILENCE_S + 0.005, {NAMES[3]})
 
 
 async def test_a_silent_second_brings_the_integral_of_what_is_in_flight():
