@@ -4,6 +4,7 @@ It is one document wherever it stands: applied as a custom resource, read from a
 """
 
 import re
+from sys import intern
 from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
@@ -231,4 +232,4 @@ class ScalingPolicy(ResourceModel):
     @property
     def service(self) -> str:
         """The key of the service: `namespace/name`."""
-        return f"{self.metadata.namespace}/{self.metadata.name}"
+        return intern(f"{self.metadata.namespace}/{self.metadata.name}")

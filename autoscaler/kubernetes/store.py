@@ -7,6 +7,7 @@ Rules, for events come twice, late, and after a cut:
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from sys import intern
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from autoscaler.kubernetes.client import ApiError, from_status
@@ -31,9 +32,12 @@ class Item(NamedTuple, Generic[T]):
 
 
 def key_of(item: Mapping[str, Any]) -> str:
-    """Give `namespace/name` of an object; a cluster-scoped one has an empty namespace."""
+    """Give `namespace/name` of an object; a cluster-scoped one has an empty namespace.
+
+    Equal names are one string, which a dozen mappings hold.
+    """
     metadata = item["metadata"]
-    return f"{metadata.get('namespace', '')}/{metadata['name']}"
+    return intern(f"{metadata.get('namespace', '')}/{metadata['name']}")
 
 
 class Store(Generic[T]):

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from sys import intern
 from typing import Any, NamedTuple
 
 import msgspec
@@ -167,7 +168,7 @@ def collected(result: msgspec.Raw, warning: str) -> Answer:
             unlabelled |= labels.f == "value"
             usual[labels.f] = float(text)
             continue
-        service = f"{labels.namespace}/{labels.service}"
+        service = intern(f"{labels.namespace}/{labels.service}")
         if service in of_kind:
             repeated.add(service)
         of_kind[service] = float(text)

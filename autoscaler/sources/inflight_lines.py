@@ -9,6 +9,7 @@ over.
 import json
 import math
 from collections.abc import Mapping
+from sys import intern
 from typing import Any, NamedTuple
 
 from autoscaler.ports import ServiceName
@@ -39,6 +40,10 @@ class Count(NamedTuple):
     def inflight(self) -> int:
         """Requests queued or running."""
         return self.queued + self.running
+
+
+AT_REST = Count(queued=0, running=0, seconds_total=0.0, pods={}, holding_pass=0, passed_total=0)
+"""One that never had a request: always this object."""
 
 
 class Line(NamedTuple):
@@ -76,7 +81,7 @@ def parse_line(line: bytes) -> Line:
     """Read one line; raises GarbledLineError."""
     try:
         said = json.loads(line)
-        services = {service: _count(count) for service, count in said["services"].items()}
+        services = {intern(service): _count(count) for service, count in said["services"].items()}
         parsed = Line(said["gateway"], said["started"], services, said.get("at"))
     except KeyError as error:
         raise GarbledLineError(f"a line without {error}") from error
@@ -96,7 +101,7 @@ def _count(said: Mapping[str, Any]) -> Count:
     numbers = (count.queued, count.running, held, passed_total, *pods.values())
     if not (all(map(_is_number, numbers)) and _is_measure(count.seconds_total)):
         raise ValueError(f"not numbers of requests: {said}")
-    return count
+    return AT_REST if count == AT_REST else count
 
 
 def _is_number(value: Any) -> bool:

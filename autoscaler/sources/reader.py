@@ -10,6 +10,7 @@ Rules:
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from sys import intern
 from typing import NamedTuple
 
 import msgspec
@@ -121,5 +122,5 @@ def _read(texts: frozenset[bytes]) -> Iterator[tuple[str, ServiceName, float]]:
         element = _ELEMENT.decode(_BEGIN + text[:-1])
         labels = element.metric
         is_about_one = labels.namespace is not None and labels.service is not None
-        service = f"{labels.namespace}/{labels.service}" if is_about_one else ""
+        service = intern(f"{labels.namespace}/{labels.service}") if is_about_one else ""
         yield labels.f, service, float(element.value[0])

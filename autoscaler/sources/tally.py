@@ -14,11 +14,10 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from autoscaler.ports import Reading, ServiceName
-from autoscaler.sources.inflight_lines import Count, GarbledLineError, Line, parse_line
+from autoscaler.sources.inflight_lines import AT_REST, Count, GarbledLineError, Line, parse_line
 
 _MOST_DRIFT = 1e-3
 """How many seconds in a second two clocks may drift apart; one that is set right slowly does 5e-4."""
-_NOTHING = Count(queued=0, running=0, seconds_total=0.0, pods={}, holding_pass=0, passed_total=0)
 
 
 class Heard(NamedTuple):
@@ -94,7 +93,7 @@ class Tally:
         a gateway is not heard or was not yet heard at `since_s`, or none knows the service.
         """
         heard = self._heard(now_s)
-        known = [gateway for gateway in heard if service in gateway.histories]
+        known = [gateway for gateway in heard if service in gateway.counts]
         reaches = all(each.whole_since_s <= since_s and each.reaches(service, since_s) for each in heard)
         if not known or not reaches or since_s >= now_s or self._missing(now_s):
             return None
@@ -171,7 +170,7 @@ class _Gateway:
         takes."""
 
     def count(self, service: ServiceName) -> Count:
-        return self.counts.get(service, _NOTHING)
+        return self.counts.get(service, AT_REST)
 
     def take(self, line: Line, at_s: float) -> None:
         life = (line.gateway, line.started_s)
@@ -185,14 +184,20 @@ class _Gateway:
         self.behind_s = min(self.behind_s + _MOST_DRIFT * (moment_s - self.moment_s), at_s - moment_s)
         self.moment_s = moment_s
         for service, count in line.services.items():
-            self._history(service).add(moment_s, count)
+            # Most of ten thousand have never had a request.
+            if count is not AT_REST or service in self.histories:
+                self._history(service).add(moment_s, count)
         self.counts.update(line.services)
         self.heard_s, self.problem = at_s, ""
 
     def _start_whole(self, life: tuple[str, float], line: Line, at_s: float, moment_s: float) -> None:
         """Begin a connection: what the whole state does not name is gone; a new life counts from zero."""
         if self.whole_since_s == math.inf:
-            self.histories = {name: _History(self.history_s, moment_s, count) for name, count in line.services.items()}
+            self.histories = {
+                name: _History(self.history_s, moment_s, count)
+                for name, count in line.services.items()
+                if count is not AT_REST
+            }
             self.whole_since_s = at_s
         elif life != self.life:
             for history in self.histories.values():
@@ -205,9 +210,9 @@ class _Gateway:
         self.next_is_whole = False
 
     def _history(self, service: ServiceName) -> "_History":
-        """Give a service's history; one that was not named so far had no requests since this gateway is heard."""
+        """Give a service's history; one that has none had no requests since this gateway is heard."""
         if service not in self.histories:
-            self.histories[service] = _History(self.history_s, self.whole_since_s - self.behind_s, _NOTHING)
+            self.histories[service] = _History(self.history_s, self.whole_since_s - self.behind_s, AT_REST)
         return self.histories[service]
 
     def reaches(self, service: ServiceName, since_s: float) -> bool:
@@ -215,7 +220,8 @@ class _Gateway:
         return history is None or history.reaches(since_s - self.behind_s)
 
     def seconds(self, service: ServiceName, since_s: float, until_s: float) -> float:
-        return self.histories[service].seconds(since_s - self.behind_s, until_s - self.behind_s)
+        history = self.histories.get(service)
+        return 0.0 if history is None else history.seconds(since_s - self.behind_s, until_s - self.behind_s)
 
     def passed(self, service: ServiceName, since_s: float) -> int:
         history = self.histories.get(service)
@@ -241,7 +247,7 @@ class _History:
 
     def restart(self, later_s: float) -> None:
         """Go on with totals from zero, by a clock on which what is known happened so much later."""
-        self._last = _NOTHING
+        self._last = AT_REST
         self._points = [point._replace(at_s=point.at_s + later_s) for point in self._points]
 
     def add(self, at_s: float, count: Count) -> None:
