@@ -48,7 +48,7 @@ class _Slots:
         """Make a value the only one of its second."""
         if second == self._last or self._admits(second):
             slots, slot = self._slots, second % self._window_s
-            self._total += value - slots[slot]
+            self._total = self._total - slots[slot] + value
             slots[slot] = value
 
     def fill(self, seconds: range, value: float, newest: float) -> None:
@@ -56,14 +56,14 @@ class _Slots:
 
         To the last bit what `replace` would do to each, at a third of the cost where they follow the last one written.
         """
-        if seconds.start != self._last or not 0 < len(seconds) < self._window_s:
+        window_s = self._window_s
+        if seconds.start != self._last or not 0 < len(seconds) < window_s:
             for second in seconds:
                 self.replace(second, value)
             self.replace(seconds.stop, newest)
             return
-        self.replace(seconds.start, value)
-        slots, window_s, total = self._slots, self._window_s, self._total
-        for second in seconds[1:]:
+        slots, total = self._slots, self._total
+        for second in seconds:
             slot = second % window_s
             total = total - slots[slot] + value
             slots[slot] = value

@@ -182,8 +182,8 @@ OF_FEEDER = [
     Misreading(
         "totals of one second are added up, as pods' shares are",
         windows._Slots.replace,
-        "value - slots[slot]",
-        "value; value += slots[slot]",
+        "- slots[slot] + value",
+        "+ value; value += slots[slot]",
         test_kpa.test_looks_within_one_second_replace_each_other,
     ),
 ]
