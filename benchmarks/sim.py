@@ -29,6 +29,7 @@ from benchmarks.figures import cpu_s, report
 from simulations import compiled, fifo
 from simulations.engine import Engine
 from simulations.history import History
+from simulations.law import Law, Stepped
 from simulations.luck import Luck
 from simulations.setup import Arrival, Batch, Chunk, Floats, Pool, Setup
 from simulations.streamed import Streamed
@@ -101,10 +102,10 @@ def still(_now_s: float, _inflight: float | None, asked: int, _ready: int, /) ->
     return asked
 
 
-def stepped(setup: Setup) -> fifo.Stepped:
+def stepped(setup: Setup) -> Stepped:
     """Give the real policy with the live step and a recorder that keeps changes."""
     kept: list[Record] = []
-    return fifo.Stepped(setup, Service(decider(ScalingPolicy.model_validate(POLICY))), OnChange(kept.append))
+    return Stepped(setup, Service(decider(ScalingPolicy.model_validate(POLICY))), OnChange(kept.append))
 
 
 def row(case: str, engine: str, requests: int, seconds: float, *, ticks: float = 0.0, wait_s: float = inf) -> Row:
@@ -119,7 +120,7 @@ def row(case: str, engine: str, requests: int, seconds: float, *, ticks: float =
     }
 
 
-def followed(case: str, name: str, setup: Setup, chunk: Chunk, law: Callable[[Setup], fifo.Law]) -> Row:
+def followed(case: str, name: str, setup: Setup, chunk: Chunk, law: Callable[[Setup], Law]) -> Row:
     """Measure the engine without events."""
     kept: list[Waits] = []
 

@@ -14,13 +14,12 @@ from typing import Protocol
 import numpy as np
 
 from algorithms.distributions import Constant
-from autoscaler.looks import look
-from autoscaler.loop import Service, step
-from autoscaler.ports import Outcome, Reading, Record, Recorder, Replica
+from autoscaler.loop import Service
+from autoscaler.ports import Recorder, Replica
 from simulations import recursion
 from simulations.history import SERVED, STILL_IN, Change, History, Replicas, Requests
 from simulations.jit import at_once
-from simulations.lazy import LazyFleet
+from simulations.law import PREFIX, Law, Stepped
 from simulations.luck import Luck
 from simulations.recursion import (
     ARRIVAL,
@@ -44,23 +43,12 @@ from simulations.recursion import (
     START,
 )
 from simulations.setup import Chunk, Floats, NotExactError, Setup
-from simulations.telemetry import NO_SAMPLE
 
 PIECE = 65_536
 """Requests at a time, where all are known: so many stay in a processor's cache."""
 
 ROOM = 64
 """Places for replicas at the beginning, beside the initial ones; there are more when they are needed."""
-
-PREFIX = "replica-"
-
-
-class Law(Protocol):
-    """How many replicas there should be, given what Prometheus shows: a control law at its plainest."""
-
-    def __call__(self, now_s: float, inflight: float | None, asked: int, ready: int, /) -> int:
-        """Say it; `inflight` is None before the first sample has arrived."""
-        ...
 
 
 class Kept(Protocol):
@@ -87,39 +75,6 @@ def why_not(setup: Setup) -> str:
 def in_pieces(arrival: Floats, service: Floats) -> Iterator[Chunk]:
     """Cut requests that are all known into pieces."""
     return ((arrival[at : at + PIECE], service[at : at + PIECE]) for at in range(0, len(arrival), PIECE))
-
-
-class Stepped:
-    """The live controller as a law: looks, asks `step`, has the very replicas leave that it names, and records.
-
-    Attributes:
-        engine: whose replicas they are.
-    """
-
-    def __init__(self, setup: Setup, service: Service, recorder: Recorder) -> None:
-        self.engine: Fifo
-        self._name = setup.service
-        self._services = {setup.service: service}
-        self._scraped = setup.scrape_s < inf
-        self._recorder = recorder
-        self._looked_s = 0.0
-
-    def __call__(self, now_s: float, inflight: float | None, asked: int, ready: int, /) -> int:
-        """Take one look, decide, and have the engine follow."""
-        fleet = LazyFleet.of(asked, ready, self.engine, now_s)
-        seen = look(now_s, self._looked_s, fleet, metered=self._metered(now_s, inflight), gateways=1)
-        self._looked_s = now_s
-        (taken,) = step(self._services, {self._name: (seen, fleet)})
-        order = taken.order
-        if order is not None:
-            self.engine.scale(now_s, order.replicas, [int(name[len(PREFIX) :]) for name in order.leaving])
-        self._recorder(Record(self._name, seen, taken.decision, Outcome(self._name) if order else None))
-        return self.engine.asked
-
-    def _metered(self, now_s: float, inflight: float | None) -> Reading | None:
-        if inflight is not None:
-            return Reading(inflight, now_s, 1)
-        return Reading(None, now_s, problem=NO_SAMPLE) if self._scraped else None
 
 
 class Fifo:

@@ -3,11 +3,12 @@
 Rules:
 1. They take the same steps as the reference engine, in the same order, ties included: an event is (time, sequence).
 2. `NUMBA_DISABLE_JIT=1` runs the same code as plain Python, with the same results.
-3. What they cannot do exactly they are not given; `fast.py` knows what that is.
+3. What they cannot do exactly they are not given; `compiled.py` knows what that is.
 """
 
 from math import ceil, inf
 
+from simulations.heap import pop, push
 from simulations.history import HUNG_UP, QUEUE_TIMEOUT, REFUSED, SERVED, STILL_IN
 from simulations.jit import compiled
 from simulations.state import (
@@ -59,42 +60,6 @@ REACHED, WOKEN, GROW = range(3)
 
 ROOM = 8
 """More than one event adds to any array."""
-
-
-@compiled
-def push(heap: Table, size: int, at: float, order: int, what: int) -> None:
-    """Put an event into a heap of `size`."""
-    when, sequence, payload = heap.when, heap.sequence, heap.payload
-    place = size
-    while place > 0:
-        parent = (place - 1) >> 1
-        if when[parent] < at or (when[parent] == at and sequence[parent] < order):
-            break
-        when[place], sequence[place], payload[place] = when[parent], sequence[parent], payload[parent]
-        place = parent
-    when[place], sequence[place], payload[place] = at, order, what
-
-
-@compiled
-def pop(heap: Table, size: int) -> int:
-    """Take the first event out of a heap of `size` and give its payload."""
-    when, sequence, payload = heap.when, heap.sequence, heap.payload
-    first = int(payload[0])
-    last = size - 1
-    at, order, what = when[last], sequence[last], payload[last]
-    place, child = 0, 1
-    while child < last:
-        right = child + 1
-        if right < last and (
-            when[right] < when[child] or (when[right] == when[child] and sequence[right] < sequence[child])
-        ):
-            child = right
-        if at < when[child] or (at == when[child] and order < sequence[child]):
-            break
-        when[place], sequence[place], payload[place] = when[child], sequence[child], payload[child]
-        place, child = child, 2 * child + 1
-    when[place], sequence[place], payload[place] = at, order, what
-    return first
 
 
 @compiled

@@ -130,6 +130,7 @@ def _check_in_time(service: Floats, setup: Setup) -> bool:
 
 def _streamed(task: _Task) -> History:
     from simulations import fifo  # noqa: PLC0415  # as above
+    from simulations.law import Stepped  # noqa: PLC0415
     from simulations.streamed import Streamed  # noqa: PLC0415
 
     luck, changes, spec = task.luck(), _Changes(), task.scenario.spec
@@ -139,7 +140,7 @@ def _streamed(task: _Task) -> History:
         warm_up_s=spec.run.warm_up,
         objective_s=spec.objective.latency if spec.objective else None,
     )
-    law = fifo.Stepped(task.setup, task.service(), task.recorder(changes))
+    law = Stepped(task.setup, task.service(), task.recorder(changes))
     history = fifo.follow(task.setup, _in_time(task.source(luck).chunks(), task.setup), law, luck, kept)
     streamed = kept.figures(history.inflight_s) | {"decisions": float(changes.decisions)}
     return replace(history, decisions=tuple(changes.kept), streamed=streamed)
