@@ -127,6 +127,16 @@ async def test_whatever_is_new_about_it_ends_a_rest(what):
         assert await world.looked_at() == {FIRST}
 
 
+async def test_who_goes_and_comes_back_is_looked_at_and_rests_again():
+    async with World().running() as world:
+        assert await world.looked_at() == set()
+        gone = world.services.pop(FIRST)
+        assert await world.looked_at(ticks=int(LONGEST_S / TICK_S)) == set(NAMES) - {FIRST}
+        world.services[FIRST] = gone
+        assert FIRST in await world.looked_at()
+        assert FIRST not in await world.looked_at()
+
+
 async def test_without_prometheus_a_silent_gateway_ends_every_rest():
     async with World(prometheus=False).running() as world:
         assert await world.looked_at() == set()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.sources.inflight_lines import GarbledLineError, LineSplitter, parse_line
+from autoscaler.sources.inflight_lines import AT_REST, GarbledLineError, LineSplitter, parse_line
 
 GOOD = {"queued": 2, "running": 5, "seconds_total": 12.5, "pods": {"p": 5}, "holding_pass": 1, "passed_total": 7}
 
@@ -23,6 +23,14 @@ def test_a_line_says_who_counts_what():
 def test_a_gateway_may_leave_out_pods_and_uncounted_requests():
     count = parse_line(line({"queued": 0, "running": 0, "seconds_total": 0})).services["ns/a"]
     assert (count.pods, count.holding_pass, count.passed_total) == ({}, 0, 0)
+
+
+def test_services_that_never_had_a_request_are_one_object():
+    at_rest = {"queued": 0, "running": 0, "seconds_total": 0.0, "pods": {}, "holding_pass": 0, "passed_total": 0}
+    assert parse_line(line(at_rest)).services["ns/a"] is AT_REST
+    for key in at_rest.keys() - {"pods"}:
+        assert parse_line(line(at_rest | {key: 1})).services["ns/a"] is not AT_REST
+    assert parse_line(line(at_rest | {"pods": {"p": 0}})).services["ns/a"].pods == {"p": 0}
 
 
 def test_keys_of_a_newer_gateway_are_passed_over():

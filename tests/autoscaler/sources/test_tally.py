@@ -246,6 +246,16 @@ def test_a_service_that_appears_later_had_no_requests_before():
     assert tally.mean(A, 10, 14) == 1
 
 
+def test_a_service_that_never_had_a_request_has_a_mean_of_nothing_and_then_of_its_first_ones():
+    tally = tally_of("g1")
+    whole(tally, "g1", {A: count(), B: count(seconds_total=3.0)}, 0)
+    change(tally, "g1", {}, 9)
+    assert [tally.mean(name, 1, 9) for name in (A, B)] == [0, 0]
+    change(tally, "g1", {A: count(queued=1), B: count(queued=1, seconds_total=3.0)}, 10)
+    change(tally, "g1", {A: count(queued=1, seconds_total=2.0), B: count(queued=1, seconds_total=5.0)}, 12)
+    assert [tally.mean(name, 8, 12) for name in (A, B)] == [0.5, 0.5]
+
+
 def test_a_mean_reaches_as_far_as_the_history_and_no_further():
     tally = tally_of("g1")
     whole(tally, "g1", {A: count(running=1)}, 0)
