@@ -193,10 +193,9 @@ def readings(
         return dict.fromkeys(services, Reading(None, now_s, problem=answer))
     special = {*answer.oldest, *answer.series, *answer.repeated, *answer.bare}
     wanted = frozenset(services)
-    alike = wanted & answer.zero
-    alike = alike - special if special else alike
-    made = dict.fromkeys(alike, reading(next(iter(alike)), asked, max_age_s, answer, now_s)) if alike else {}
-    for service in wanted - alike:
+    alike = next((service for service in answer.zero if service not in special), None)
+    made = {} if alike is None else dict.fromkeys(wanted, reading(alike, asked, max_age_s, answer, now_s))
+    for service in (wanted - answer.zero) | (wanted & special):
         made[service] = reading(service, asked, max_age_s, answer, now_s)
     return made
 

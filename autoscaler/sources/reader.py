@@ -2,7 +2,7 @@
 
 Rules:
     * An element is known by its text, less the moment, which all of one answer share. What the last answer had too is
-      not read again, in whatever order it comes.
+      not read again, in whatever order it comes, and what both begin with is not even cut into elements.
     * What is read so is what `parse` would have read. An answer that is not written as Prometheus writes, or that says
       two things of one service, is read anew.
 """
@@ -33,9 +33,13 @@ class _Element(msgspec.Struct, gc=False):
 _ELEMENT = msgspec.json.Decoder(_Element)
 
 
-class _Texts(NamedTuple):
+class _Text(NamedTuple):
+    """A vector as it is written, less its moment."""
+
     evaluated_s: float
-    elements: frozenset[bytes]
+    text: bytes
+    moments: int
+    """How often that was in it: once in each element. 0 where elements cannot be told by their text."""
 
 
 class _UnlikeError(Exception):
@@ -46,53 +50,61 @@ class Reader:
     """Remembers the last answer."""
 
     def __init__(self) -> None:
-        self._elements: frozenset[bytes] = frozenset()
+        self._text = b""
         self._answer: Answer | None = None
 
     def read(self, body: bytes) -> Answer:
         """Read what the query was answered this time; raises Fault."""
         with understood():
             result, warning = result_of(body, "vector")
-            texts = _texts(bytes(result))
-            answer = self._changed(texts, warning) or collected(result, warning)
-        self._answer, self._elements = None, frozenset()
-        if texts and _is_plain(answer, len(texts.elements)):
-            self._answer, self._elements = answer, texts.elements
+            vector = _text(bytes(result))
+            answer = self._changed(vector, warning) or collected(result, warning)
+        self._answer, self._text = None, b""
+        if _is_plain(answer, vector.moments):
+            self._answer, self._text = answer, vector.text
         return answer
 
-    def _changed(self, texts: _Texts | None, warning: str) -> Answer | None:
+    def _changed(self, vector: _Text, warning: str) -> Answer | None:
         """Change the last answer by what is new and what is gone; None if it has to be read whole."""
-        if texts is None or self._answer is None:
+        if self._answer is None or not vector.moments:
             return None
-        new, gone = texts.elements - self._elements, self._elements - texts.elements
-        if 2 * len(new) > len(texts.elements):
+        same = _common(self._text, vector.text)
+        old, new = (frozenset(each[same:].split(_BEGIN)[1:]) for each in (self._text, vector.text))
+        if 2 * len(new - old) > vector.moments:
             return None
         # Whatever is wrong with it, reading it whole says what.
         with suppress(_UnlikeError, msgspec.MsgspecError, ValueError, LookupError):
-            return _apply(self._answer, new, gone)._replace(evaluated_s=texts.evaluated_s, warning=warning)
+            answer = _apply(self._answer, new - old, old - new)
+            if _is_plain(answer, vector.moments):
+                return answer._replace(evaluated_s=vector.evaluated_s, warning=warning)
         return None
 
 
-def _texts(result: bytes) -> _Texts | None:
-    """Cut a vector into its elements; None if it is not written so that they can be told by their text."""
+def _text(result: bytes) -> _Text:
     moment = _MOMENT.search(result)
     if moment is None:
-        return None
-    same = result.replace(moment[0], _VALUE)
-    opening, *elements = same.split(_BEGIN)
-    # Each ends with what parts it from the next one, and the last one shall look like the others.
-    elements[-1] = elements[-1][:-1] + b","
-    texts = frozenset(elements)
-    moments = (len(result) - len(same)) // (len(moment[0]) - len(_VALUE))
-    if opening != b"[" or not len(elements) == len(texts) == moments:
-        return None
-    return _Texts(float(moment[1]), texts)
+        return _Text(0.0, result, 0)
+    text = result.replace(moment[0], _VALUE)
+    moments = (len(result) - len(text)) // (len(moment[0]) - len(_VALUE))
+    if not text.startswith(b"[" + _BEGIN) or text.count(_BEGIN) != moments:
+        moments = 0
+    # Each element ends with what parts it from the next one, and the last one shall look like the others.
+    return _Text(float(moment[1]), text[:-1] + b",", moments)
 
 
-def _is_plain(answer: Answer, elements: int) -> bool:
-    """Tell whether each element of an answer says something of its own."""
+def _common(old: bytes, new: bytes) -> int:
+    """Give the length of the whole elements that both begin with; nothing of them is cut into pieces."""
+    low, high = 0, min(len(old), len(new))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if new.startswith(old[low:middle], low) else (low, middle - 1)
+    return max(new.rfind(_BEGIN, 0, low), 0)
+
+
+def _is_plain(answer: Answer, moments: int) -> bool:
+    """Tell whether each element of an answer says something of its own, at the moment of all."""
     told = (answer.value, answer.oldest, answer.series, answer.bare, answer.usual)
-    return not answer.unlabelled and sum(map(len, told)) == elements
+    return not answer.unlabelled and not answer.repeated and sum(map(len, told)) == moments
 
 
 def _apply(answer: Answer, new: frozenset[bytes], gone: frozenset[bytes]) -> Answer:
@@ -102,15 +114,17 @@ def _apply(answer: Answer, new: frozenset[bytes], gone: frozenset[bytes]) -> Ans
     changed = set()
     for kind, service, _ in _read(gone):
         del (kinds[kind] if service else usual)[service or kind]
-        changed.add(service)
+        changed |= {service} if service else set()
     for kind, service, number in _read(new):
         of_kind = kinds[kind]
         table, key = (of_kind, service) if service else (usual, kind)
         if key in table or (kind == "value" and not service):
             raise _UnlikeError
         table[key] = number
-        changed.add(service)
-    zero = (answer.zero - changed) | {service for service in changed if value.get(service) == 0}
+        changed |= {service} if service else set()
+    zero = answer.zero
+    if changed:
+        zero = (zero - changed) | {service for service in changed if value.get(service) == 0}
     return answer._replace(
         value=value, oldest=kinds["oldest"], series=kinds["series"], bare=frozenset(bare), usual=usual, zero=zero
     )

@@ -1,6 +1,7 @@
 """Answers that are read by what is new in them mean what they would mean read whole."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -52,7 +53,8 @@ bodies = st.builds(
     *(st.just(each) for each in values(3)),
     at_s=st.sampled_from([1000.5, 1002.5, 1004]),
 ) | st.builds(
-    lambda some, **how: body(*values(6), *some, **how),
+    lambda changed, some, **how: body(*values(6, **changed), *some, **how),
+    st.dictionaries(st.sampled_from(["s-0", "s-3", "s-5", "s-6"]), numbers, max_size=2),
     st.lists(elements, max_size=4),
     at_s=st.sampled_from([1000.5, 1002.5, 1004]),
     compact=st.sampled_from([True, True, False]),
@@ -78,6 +80,15 @@ def test_only_what_is_new_is_read(monkeypatch, shuffled):
     assert found == parse(answer)
     assert (found.value["ns/s-7"], found.usual, found.evaluated_s) == (3, {"oldest": 1001, "series": 2}, 1002.5)
     assert found.zero == found.value.keys() - {"ns/s-7"}
+
+
+def test_elements_that_are_not_written_as_prometheus_writes_are_read_whole():
+    reader = Reader()
+    for text in ("0", "1", "2"):
+        answer = body(*values(3)).replace(b'"value":[1000.5,"0"]', f'"value":[1000.5,"{text}"]'.encode())
+        turned = re.sub(rb'("metric":[{][^}]*[}]),("value":[^]]*\])', rb"\2,\1", answer)
+        assert reader.read(turned).value == {f"ns/s-{index}": float(text) for index in range(3)}
+        assert reader.read(answer) == parse(turned)
 
 
 def test_one_that_is_gone_is_gone_and_not_zero():
