@@ -174,7 +174,10 @@ class MetricsSource(Protocol):
     """Reads requests in flight, many services at once."""
 
     async def read(self, queries: Mapping[ServiceName, Query], now_s: float) -> Mapping[ServiceName, Reading]:
-        """Read all services; every one asked for is in the answer. Raises nothing but asyncio.CancelledError."""
+        """Read all services; every one asked for is in the answer. Raises nothing but asyncio.CancelledError.
+
+        A mapping that was given once is never changed: most ticks give the same one again.
+        """
         ...
 
 

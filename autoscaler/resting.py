@@ -18,7 +18,7 @@ from algorithms.types import Look
 from autoscaler.loop import Service
 from autoscaler.ports import Fleet, Reading, ServiceName
 
-LONGEST_S = 300.0
+LONGEST_S = 600.0
 """No rest is longer; rests are of different lengths, so that not all services are looked at in the same tick."""
 _LENGTHS = 30
 

@@ -126,20 +126,20 @@ def understood() -> Iterator[None]:
         raise Fault(f"answered with JSON that is not Prometheus' ({short(repr(error))})") from error
 
 
+class _Data(msgspec.Struct):
+    result_type: Any = msgspec.field(name="resultType", default=None)
+    result: msgspec.Raw = msgspec.Raw()
+
+
 class _Envelope(msgspec.Struct):
     status: str
-    data: msgspec.Raw = msgspec.Raw()
+    data: _Data = msgspec.field(default_factory=_Data)
     warnings: Any = None
     error_type: Any = msgspec.field(name="errorType", default="error")
     error: Any = "no reason given"
 
 
-class _Data(msgspec.Struct):
-    result_type: Any = msgspec.field(name="resultType")
-    result: msgspec.Raw
-
-
-_ENVELOPE, _DATA = msgspec.json.Decoder(_Envelope), msgspec.json.Decoder(_Data)
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
 
 
 def result_of(body: bytes, wanted: str) -> tuple[msgspec.Raw, str]:
@@ -147,10 +147,9 @@ def result_of(body: bytes, wanted: str) -> tuple[msgspec.Raw, str]:
     answer = _ENVELOPE.decode(body)
     if answer.status != "success":
         raise Fault(f"refused: {short(f'{answer.error_type}: {answer.error}')}")
-    data = _DATA.decode(answer.data)
-    if data.result_type != wanted:
-        raise Fault(f"answered with a {short(str(data.result_type))} where a {wanted} was asked for")
-    return data.result, "; ".join(map(str, answer.warnings or ()))
+    if answer.data.result_type != wanted:
+        raise Fault(f"answered with a {short(str(answer.data.result_type))} where a {wanted} was asked for")
+    return answer.data.result, "; ".join(map(str, answer.warnings or ()))
 
 
 def collected(result: msgspec.Raw, warning: str) -> Answer:

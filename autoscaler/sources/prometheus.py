@@ -99,7 +99,7 @@ class PrometheusSource:
         """Put together what shares a query; most ticks ask what the last one asked."""
         first = next(iter(queries.values()), None)
         known = self._questions.pop(first, None)
-        self._questions[first] = known = known if known and known.of == queries else _questions(queries)
+        self._questions[first] = known = known if known and known.of is queries else _questions(queries)
         if len(self._questions) > _REMEMBERED:
             del self._questions[next(iter(self._questions))]
         return known
@@ -185,7 +185,7 @@ def _questions(queries: Mapping[ServiceName, Query]) -> _Questions:
         fresh_s[_key(query)] = min(query.max_age_s, fresh_s.get(_key(query), query.max_age_s))
     asked = {key: Asked(*key, fresh_s=age_s) for key, age_s in fresh_s.items()}
     return _Questions(
-        dict(queries),
+        queries,
         asked,
         [(query, frozenset(services[key])) for key, query in distinct.items()],
         {each: Reader() for each in asked.values()},
