@@ -1,5 +1,7 @@
 """A stand-in for Prometheus that answers at once, so that what is measured is the controller."""
 
+import asyncio
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -62,3 +64,16 @@ def _prepared(values: Iterable[tuple[ServiceName, int]]) -> bytes:
     ]
     body = f'{{"status":"success","data":{{"resultType":"vector","result":[{",".join(elements)}]}}}}'
     return body.encode()
+
+
+async def _serve(services: Sequence[ServiceName]) -> None:
+    async with StubPrometheus(services).serving() as address:
+        print(f"{address}/start", flush=True)
+        # It ends with whoever started it, however that ends.
+        await asyncio.to_thread(sys.stdin.read)
+
+
+def main() -> None:
+    """Serve for another process: the arguments are a namespace and a number of services; the address is printed."""
+    namespace, number = sys.argv[1:]
+    asyncio.run(_serve([f"{namespace}/s-{index:05}" for index in range(int(number))]))

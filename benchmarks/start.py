@@ -1,37 +1,42 @@
 """CPU time and memory of a start, stage by stage, in one process: `make bench-start ARGS=10000`.
 
-The controller's own parts read many policies and Deployments, as JSON, from an API server and a Prometheus that answer
-at once: what is measured is the controller alone, without sockets.
+The controller's own parts read many policies and Deployments, as JSON, from an API server that answers at once, without
+sockets, and counts from a Prometheus in another process: what is measured is the controller alone.
 """
 
 import asyncio
 import gc
 import json
 import random
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
+
+import aiohttp
 
 from autoscaler.clock import SystemClock
 from autoscaler.cluster import ClusterController, Settings
 from autoscaler.collecting import collect_seldom
 from autoscaler.kubernetes.reporting import Reporter
 from autoscaler.metrics import ControllerMetrics
-from autoscaler.ports import Past, Query, Reading, Record, ServiceName
+from autoscaler.ports import Record, ServiceName
 from autoscaler.recorders import Latest, OnChange
 from autoscaler.resting import Resting
 from autoscaler.roster import Roster
 from autoscaler.run import Controller, WakeUps
+from autoscaler.sources.prometheus import PrometheusSource
 from autoscaler.sources.stream import StreamSource
 from autoscaler.targets.kubernetes import KubernetesTarget
 from benchmarks.figures import report
 
 SIZE = 10_000
 TICK_S = 2.0
+TICKS = 10
 PATIENCE_S = 300.0
 _NAMESPACE = "bench"
 _STAMP = "2026-01-01T00:00:00Z"
@@ -137,18 +142,18 @@ def _deployment(index: int) -> dict[str, Any]:
     }
 
 
-class Prometheus:
-    """Says zero of everything, and knows no past."""
-
-    async def read(self, queries: Mapping[ServiceName, Query], now_s: float) -> Mapping[ServiceName, Reading]:
-        """Answer at once."""
-        return dict.fromkeys(queries, Reading(0.0, now_s, series=1))
-
-    async def past(
-        self, queries: Mapping[ServiceName, Query], _now_s: float, *, span_s: float, step_s: float
-    ) -> Mapping[ServiceName, Past]:
-        """Answer at once."""
-        return dict.fromkeys(queries, Past((), f"none of {span_s:g} s by {step_s:g} s"))
+@asynccontextmanager
+async def prometheus(number: int) -> AsyncIterator[str]:
+    """Run a Prometheus that says zero of everything, in a process of its own, and give its address."""
+    script = "from benchmarks.cluster_prometheus import main; main()"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, _NAMESPACE, str(number), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        yield (await cast("asyncio.StreamReader", process.stdout).readline()).decode().strip()
+    finally:
+        process.terminate()
+        await process.wait()
 
 
 class Decided:
@@ -165,14 +170,15 @@ class Decided:
 async def measure(number: int, stages: Stages) -> None:
     """Start with so many services and rest."""
     clock, rng, api = SystemClock(), random.Random(1), Api(number)  # noqa: S311 - spreads attempts
-    wake_ups, resting, prometheus, decided = WakeUps(), Resting(), Prometheus(), Decided()
+    wake_ups, resting, decided = WakeUps(), Resting(), Decided()
     latest, metrics = Latest(), ControllerMetrics()
     election: Any = SimpleNamespace(leads=lambda: True, run=asyncio.Event().wait)
     whole_api: Any = api
-    roster = Roster("http://prometheus", recalls=True)
     reporter = Reporter(whole_api, "one", clock.now, election.leads)
     async with AsyncExitStack() as stack:
-        session: Any = None
+        roster = Roster(await stack.enter_async_context(prometheus(number)), recalls=True)
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        source = PrometheusSource(session)
         streams = await stack.enter_async_context(StreamSource(session, clock.now, rng, wake_ups.add))
         target = await stack.enter_async_context(
             KubernetesTarget(whole_api, clock.now, rng, running=streams.pods, on_change=reporter.changed)
@@ -185,7 +191,7 @@ async def measure(number: int, stages: Stages) -> None:
             streams=streams,
             target=target,
             reporter=reporter,
-            source=prometheus,
+            source=source,
             now=clock.now,
         )
         on_change = OnChange(lambda _record: None)
@@ -195,7 +201,7 @@ async def measure(number: int, stages: Stages) -> None:
             clock=clock,
             target=target,
             tick_s=TICK_S,
-            metered=prometheus,
+            metered=source,
             queries=roster.queries,
             resting=resting,
             recorders=recorders,
@@ -209,9 +215,12 @@ async def measure(number: int, stages: Stages) -> None:
         stages.end("Deployments read, all decided on")
         await _until(lambda: api.statuses >= number and not roster.newcomers)
         stages.end("statuses written")
-        await asyncio.sleep(5 * TICK_S)
+        # What the start left to do is done by then.
+        await asyncio.sleep(2 * TICK_S)
         gc.collect()
-        stages.end("five ticks at rest")
+        stages.end("the start's rubbish collected")
+        await asyncio.sleep(TICKS * TICK_S)
+        stages.end(f"{TICKS} ticks at rest")
         for _ in metrics.text(whole.services, leads=True, failures={}):
             pass
         stages.end("/metrics once")
