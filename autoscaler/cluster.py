@@ -92,6 +92,7 @@ class ClusterController:
         self._roster = roster
         self.leads = election.leads
         self.services = roster.services
+        self._now = now
         self._election = election
         self._streams = streams
         self._target = target
@@ -125,7 +126,8 @@ class ClusterController:
             return self.policies.problem or "the policies have not been listed yet"
         if self._settings.gateway_label and not self.gateways.synced.is_set():
             return self.gateways.problem or "the gateways have not been listed yet"
-        return ""
+        # Load of a gateway that is not heard yet would be asked for at a tick only.
+        return self._streams.awaited(self._now())
 
     async def run(self, controller: Controller) -> None:
         """Run all parts until cancelled.

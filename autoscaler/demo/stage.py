@@ -89,7 +89,7 @@ async def staged(plan: Plan, folder: Path, port: int) -> AsyncIterator[Stage]:
         await stack.enter_async_context(beside(control.run()))
         await stack.enter_async_context(beside(witness.watch()))
         # Load that came before would be asked for when the gateway is first heard, some ticks later perhaps.
-        while not streams.heard(clock.now()):  # noqa: ASYNC110 - it is in memory, and nobody tells of it
+        while streams.awaited(clock.now()):  # noqa: ASYNC110 - it is in memory, and nobody tells of it
             await asyncio.sleep(LOOK_EVERY_S)
         yield Stage(f"http://{HOST}:{gateway.port}", counts, status, f"http://{metrics}/metrics", target, witness)
 

@@ -81,7 +81,7 @@ class StreamSource:
             self._listeners.pop(address).cancel()
             self._tally.remove(address)
         for address in wanted - self._listeners.keys():
-            self._tally.add(address)
+            self._tally.add(address, self._now())
             self._listeners[address] = self._group.create_task(self._listen(address))
 
     async def read(self, queries: Mapping[ServiceName, Query], now_s: float) -> Mapping[ServiceName, Reading]:
@@ -95,6 +95,10 @@ class StreamSource:
     def heard(self, now_s: float) -> bool:
         """Tell whether all gateways are heard."""
         return self._tally.heard_all(now_s)
+
+    def awaited(self, now_s: float) -> str:
+        """Say which gateways have not been heard once and why; empty if all were, or are silent and not waited for."""
+        return self._tally.awaited(now_s, self._silent_s)
 
     def live(self, service: ServiceName, since_s: float, now_s: float) -> Live:
         """Give what is heard of one service; its mean, and what passed, are of `(since_s, now_s]`."""

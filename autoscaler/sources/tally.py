@@ -43,9 +43,9 @@ class Tally:
         self._history_s = history_s
         self._gateways: dict[str, _Gateway] = {}
 
-    def add(self, address: str) -> None:
+    def add(self, address: str, at_s: float = -math.inf) -> None:
         """Take a gateway among the known ones: from now on a sum without it is a part."""
-        self._gateways[address] = _Gateway(self._history_s)
+        self._gateways[address] = _Gateway(self._history_s, at_s)
 
     def remove(self, address: str) -> None:
         """Forget a gateway and all that it said."""
@@ -113,6 +113,14 @@ class Tally:
         """Tell whether all known gateways are heard, and there is one."""
         return not self._missing(now_s)
 
+    def awaited(self, now_s: float, patience_s: float) -> str:
+        """Say which gateways have said nothing yet and why; none is waited for longer than this."""
+        return "; ".join(
+            f"gateway {address} has not been heard yet: {gateway.problem}"
+            for address, gateway in self._gateways.items()
+            if gateway.whole_since_s == math.inf and now_s - gateway.known_since_s <= patience_s
+        )
+
     def pods(self, service: ServiceName) -> dict[str, int]:
         """Give the running requests of each pod; of a silent gateway its last word, as its pods may still be busy."""
         running: dict[str, int] = {}
@@ -144,6 +152,7 @@ class _Gateway:
         "heard_s",
         "histories",
         "history_s",
+        "known_since_s",
         "life",
         "moment_s",
         "next_is_whole",
@@ -151,8 +160,9 @@ class _Gateway:
         "whole_since_s",
     )
 
-    def __init__(self, history_s: float) -> None:
+    def __init__(self, history_s: float, known_since_s: float) -> None:
         self.history_s = history_s
+        self.known_since_s = known_since_s
         self.counts: dict[ServiceName, Count] = {}
         self.histories: dict[ServiceName, _History] = {}
         self.life: tuple[str, float] = ("", 0.0)

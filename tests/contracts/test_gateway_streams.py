@@ -48,6 +48,23 @@ def unknown(reading):
     return reading.value is None
 
 
+async def test_a_gateway_is_awaited_until_it_is_heard(source, rises):
+    gateway = Gateway()
+    async with gateway.served() as port:
+        gateway.says(A, running=1)
+        source.set_gateways([f"127.0.0.1:{port}"])
+        assert source.awaited(time.time()) == f"gateway 127.0.0.1:{port} has not been heard yet: no connection yet"
+        assert await rises.get() == A
+        assert source.awaited(time.time()) == ""
+
+
+async def test_a_gateway_that_is_not_there_is_awaited_until_it_would_count_as_silent(source):
+    source.set_gateways(["127.0.0.1:1"])
+    now_s = time.time()
+    assert source.awaited(now_s).startswith("gateway 127.0.0.1:1 has not been heard yet: no connection")
+    assert source.awaited(now_s + SILENT_S) == ""
+
+
 async def test_a_queue_that_grows_is_known_at_once(source, rises):
     gateway = Gateway()
     async with gateway.served() as port:

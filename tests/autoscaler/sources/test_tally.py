@@ -46,6 +46,41 @@ def test_without_gateways_nothing_is_known():
     assert read(tally_of(), 0).problem == "no gateway is known"
 
 
+def test_a_gateway_is_awaited_until_its_first_line():
+    tally = Tally(silent_s=3, history_s=60)
+    tally.add("g1", 10)
+    tally.add("g2", 10)
+    whole(tally, "g1", {}, 11)
+    tally.failed("g2", "no connection (refused)")
+    assert tally.awaited(11, patience_s=3) == "gateway g2 has not been heard yet: no connection (refused)"
+    whole(tally, "g2", {}, 12)
+    assert tally.awaited(12, patience_s=3) == ""
+
+
+def test_a_gateway_that_is_down_is_awaited_for_so_long_and_no_longer():
+    tally = Tally(silent_s=3, history_s=60)
+    tally.add("g1", 10)
+    assert tally.awaited(13, patience_s=3) == "gateway g1 has not been heard yet: no connection yet"
+    assert tally.awaited(13.1, patience_s=3) == ""
+
+
+def test_one_that_sent_garbage_only_has_not_been_heard_and_one_that_fell_silent_has():
+    tally = Tally(silent_s=3, history_s=60)
+    tally.add("g1", 10)
+    with pytest.raises(GarbledLineError):
+        tally.take("g1", b"?", 11)
+    assert tally.awaited(11, patience_s=100) != ""
+    whole(tally, "g1", {}, 12)
+    assert tally.awaited(90, patience_s=100) == ""
+
+
+def test_a_gateway_that_becomes_known_later_is_awaited_from_then_on():
+    tally = Tally(silent_s=3, history_s=60)
+    assert tally.awaited(0, patience_s=3) == ""
+    tally.add("g1", 100)
+    assert tally.awaited(100, patience_s=3) != ""
+
+
 def test_queued_and_running_requests_are_in_flight():
     tally = tally_of("g1")
     whole(tally, "g1", {A: count(2, 5)}, 10)
