@@ -39,17 +39,23 @@ Watch = Callable[[float], None]
 
 
 def run(
-    scenario: Scenario, policy: ScalingPolicy, *, replication: int = 0, engine: str = "", watch: Watch | None = None
+    scenario: Scenario,
+    policy: ScalingPolicy,
+    *,
+    replication: int = 0,
+    of_runs: int = 1,
+    engine: str = "",
+    watch: Watch | None = None,
 ) -> History:
     """Simulate one policy once; deterministic in the scenario's seed and the number of the replication.
 
-    The compiled engine takes what it can do exactly, the reference engine all else; `engine` "reference" forbids the
-    choice. `History.engine` says which it was.
+    The compiled engines take what they can do exactly, where enough requests come in all `of_runs` together; the
+    reference engine takes all else, and `engine` "reference" forbids the choice. `History.engine` says which it was.
 
     Raises:
         BrokenInvariantError: the simulator is wrong.
     """
-    task = _Task(scenario, policy, setup_of(scenario, policy), replication, watch)
+    task = _Task(scenario, policy, setup_of(scenario, policy), replication, of_runs, watch)
     history = _reference(task) if engine == "reference" else _quickest(task)
     # Who waits for its own replica may be overtaken.
     fifo = not (task.setup.cookie_s and any(workload.sessions for workload in scenario.spec.workloads))
@@ -66,6 +72,7 @@ class _Task:
     policy: ScalingPolicy
     setup: Setup
     replication: int
+    of_runs: int
     watch: Watch | None
 
     def luck(self) -> Luck:
@@ -95,7 +102,7 @@ class _Task:
 
 def _quickest(task: _Task) -> History:
     needed, count = _needs_reference(task), _requests(task)
-    if needed or count < WORTH_COMPILING:
+    if needed or count * task.of_runs < WORTH_COMPILING:
         return _reference(task, needed)
     from simulations import compiled, fifo  # noqa: PLC0415  # small runs do not wait for a compiler
 

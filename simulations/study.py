@@ -187,11 +187,12 @@ class Outcome(NamedTuple):
 def _outcomes(
     scenario: Scenario, tasks: Sequence[Task], workers: int, engine: str, progress: Progress | None
 ) -> Generator[Outcome, None, None]:
+    one = partial(_outcome, scenario, engine, len(tasks))
     if workers > 1:
-        yield from _in_processes(partial(_outcome, scenario, engine), tasks, workers)
+        yield from _in_processes(one, tasks, workers)
         return
     for number, task in enumerate(tasks):
-        yield _outcome(scenario, engine, task, progress and partial(_within, progress, number, len(tasks)))
+        yield one(task, progress and partial(_within, progress, number, len(tasks)))
 
 
 def _within(progress: Progress, done: int, total: int, part: float) -> None:
@@ -215,10 +216,12 @@ def _leave_interrupts_to_the_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _outcome(scenario: Scenario, engine: str, task: Task, watch: Callable[[float], None] | None = None) -> Outcome:
+def _outcome(
+    scenario: Scenario, engine: str, of_runs: int, task: Task, watch: Callable[[float], None] | None = None
+) -> Outcome:
     policy, replication = task
     spec = scenario.spec
-    history = run(scenario, policy, replication=replication, engine=engine, watch=watch)
+    history = run(scenario, policy, replication=replication, of_runs=of_runs, engine=engine, watch=watch)
     found = figures(
         history,
         setup_of(scenario, policy).pools,
