@@ -6,7 +6,7 @@ import signal
 
 import pytest
 from cluster_kit import PolicyCluster, define_policies
-from run_process import running
+from run_process import PATIENCE_S, running
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
 
@@ -41,6 +41,13 @@ async def test_what_it_shows_and_logs_and_that_it_gives_the_lease_back_when_it_i
         (decided,) = [line for line in controller.lines() if line.get("desired") == 1]
         assert (decided["service"], decided["before"]) == (f"{cluster.namespace}/web", 0)
         assert (decided["rules"], decided["inflight"]) == (["minReplicas"], None)
+
+
+async def test_a_gateway_that_is_down_keeps_it_from_being_ready_for_a_moment_only(cluster, tmp_path):
+    async with running(cluster, tmp_path, "--gateway=127.0.0.1:1") as controller:
+        async with asyncio.timeout(PATIENCE_S):
+            while await controller.get("/readyz") != (200, "ok\n"):  # noqa: ASYNC110 - another program's state
+                await asyncio.sleep(0.1)
 
 
 @pytest.mark.parametrize(

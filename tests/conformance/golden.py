@@ -28,6 +28,10 @@ class UnknownFormatError(ValueError):
     """The file is not JSON, or not of a format that is known here."""
 
 
+class BadGoldenError(ValueError):
+    """The file is of a known format and says something that this format does not have."""
+
+
 class Tally:
     """Counts the values that were compared and keeps the first difference."""
 

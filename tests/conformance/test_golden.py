@@ -1,9 +1,9 @@
-from formats import compare
-from golden import describe, load
+from formats import compare_file
+from golden import describe
 
 
 def test_a_golden_file_agrees_in_every_value(golden_file, record_property):
-    comparison = compare(load(golden_file.path))
+    comparison = compare_file(golden_file.path)
     record_property("golden", f"{golden_file.name}: {describe(comparison)}")
     record_property("compared", comparison.compared)
     assert comparison.first_difference is None

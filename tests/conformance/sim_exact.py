@@ -1,0 +1,111 @@
+"""Golden cases of the simulator without chance: every start and every end is known."""
+
+from collections.abc import Callable, Mapping
+from math import inf
+from typing import Any
+
+import numpy as np
+from golden import Tally
+
+from algorithms.decider import Decider
+from algorithms.distributions import Constant
+from algorithms.state import Stateless
+from algorithms.types import Wish
+from autoscaler.gateway.dispatch import Limits
+from autoscaler.loop import Service
+from simulations import compiled, fixed, invariants
+from simulations.engine import Engine
+from simulations.history import History
+from simulations.immediate import immediate
+from simulations.luck import Luck
+from simulations.setup import Arrival, Batch, Pool, Setup
+
+Case = Mapping[str, Any]
+
+
+class ByTick(Stateless):
+    """Asks at the k-th tick for what is written at the k-th place, never for less; the last one repeats."""
+
+    def __init__(self, desired, tick_s):
+        self._desired, self._tick_s = np.maximum.accumulate(desired).tolist(), tick_s
+
+    def wish(self, look):
+        return Wish(self._desired[min(round(look.now_s / self._tick_s), len(self._desired) - 1)], "as written")
+
+
+class Written:
+    """Requests as a case gives them."""
+
+    def __init__(self, params):
+        self._arrival, self._service = np.array(params["arrivals"]), np.array(params["service"])
+
+    def arrivals(self):
+        return map(Arrival, self._arrival.tolist(), self._service.tolist())
+
+    def after(self, _ended, _status, _now_s):
+        return None
+
+    def batch(self, _until_s=inf):
+        never = np.full(len(self._arrival), inf)
+        return Batch(self._arrival, self._service, never, never)
+
+
+def compare_starts(tally: Tally, where: str, history: History, expect: Mapping[str, Any]) -> None:
+    """Compare when every request starts and ends."""
+    table = history.requests
+    waits = table.start_s - table.arrival_s
+    found = {
+        "start": table.start_s.tolist(),
+        "end": table.end_s.tolist(),
+        "makespan": [table.end_s.max()],
+        "mean_wait": [waits.mean()],
+        "n_waited": [np.sum(waits > 1e-9)],
+        "integral_in_system": [history.inflight_s],
+    }
+    for name, values in expect.items():
+        wanted = values if isinstance(values, list) else [values]
+        for number, (got, want) in enumerate(zip(found[name], wanted, strict=True)):
+            tally.close(f"{where} {history.engine}: {name} {number}", float(got), float(want))
+
+
+def compare_trace(tally: Tally, case: Case) -> None:
+    """Run a given trace on all engines."""
+    source, servers = Written(case["params"]), case["params"]["servers"]
+    setup = Setup("x", Limits(1, 10**9, inf), (Pool("x", (Constant(0.0),)),), servers, servers, tick_s=inf, line_s=inf)
+    keep = immediate(servers, servers)
+    for history in (
+        fixed.run(source.batch(), servers),
+        compiled.run(setup, source.batch(), keep, Luck(1)),
+        Engine(setup, source, keep, Luck(1)).run(),
+    ):
+        invariants.check(history, concurrency=1)
+        compare_starts(tally, case["id"], history, case["expect"])
+
+
+def compare_script(tally: Tally, case: Case) -> None:
+    """Run a scripted scale-up on both engines with a controller."""
+    p = case["params"]
+    source = Written(p)
+    setup = Setup(
+        service="x",
+        limits=Limits(p["concurrency"], 10**9, inf),
+        pools=(Pool("x", (Constant(p["cold_start"]),)),),
+        initial=p["initial_pods"],
+        tick_s=p["tick"],
+        wakes=False,
+        until_s=max(case["expect"]["end"]) + p["tick"],
+    )
+    for run in (
+        lambda service: compiled.run(setup, source.batch(), service, Luck(1)),
+        lambda service: Engine(setup, source, service, Luck(1)).run(),
+    ):
+        service = Service(Decider(ByTick(p["desired_by_tick"], p["tick"]), min_replicas=0, max_replicas=10**6))
+        history = run(service)
+        invariants.check(history, concurrency=p["concurrency"])
+        compare_starts(tally, case["id"], history, case["expect"])
+
+
+EXACT: dict[str, Callable[[Tally, Case], None]] = {
+    "exact FIFO trace": compare_trace,
+    "scripted_scale_up": compare_script,
+}
