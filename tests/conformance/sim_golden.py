@@ -31,6 +31,9 @@ MARGIN = 1.5
 HEAVY = 0.95
 MANY_SERVERS = 100
 
+UNSEEN = 4.0
+"""How many times the standard error is taken to be too large where all is zero: rare events come in crowds."""
+
 Case = Mapping[str, Any]
 Replicate = Callable[[Run, Mapping[str, Any]], Estimates]
 
@@ -45,10 +48,10 @@ class Found(NamedTuple):
     se: float
 
     def short_of(self, exact: float, allowed: float) -> float:
-        """Tell how many times the standard error is too large; infinite where nothing of the kind was ever seen."""
+        """Tell how many times the standard error is too large; a guess where nothing of the kind was seen."""
         if exact == 0:
             return 0.0
-        return inf if self == (0.0, 0.0) else self.se / (allowed * abs(exact))
+        return UNSEEN if self == (0.0, 0.0) else self.se / (allowed * abs(exact))
 
     def agrees(self, exact: float) -> bool:
         return abs(self.mean - exact) <= max(5 * self.se, 0.001 * abs(exact))
@@ -88,7 +91,7 @@ def judge(tally: Tally, case: Case, number: int, replicate: Replicate) -> None:
         mean, se = found[name]
         where = f"{case['id']} {name} ({REPLICATIONS} x {requests} requests, standard error {se:.2g})"
         if short[name] > 1:
-            where += f" cannot be decided: the rule allows {allowed * abs(exact):.2g}, for which each replication would"
+            where += f" cannot be decided: the rule allows {allowed * abs(exact):.2g}, for which a replication would"
             where += f" need about {needed:.2g} requests, and {LARGEST} are the most"
         tally.close(where, mean, exact, inf if short[name] <= 1 and found[name].agrees(exact) else -1.0)
 

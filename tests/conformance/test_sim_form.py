@@ -83,8 +83,8 @@ def test_a_recorded_file_that_lacks_a_field_is_refused_by_its_name(tmp_path):
         compare_file(path)
 
 
-@pytest.mark.parametrize("seen", [lambda _rng: 0.0, lambda rng: rng.normal() ** 2 * 1e6])
-def test_a_case_that_no_run_can_decide_says_so_after_the_first(seen):
+@pytest.mark.parametrize(("seen", "tries"), [(lambda _rng: 0.0, 2), (lambda rng: rng.normal() ** 2 * 1e6, 1)])
+def test_a_case_that_no_run_can_decide_says_so(seen, tries):
     lengths = []
 
     def replicate(run, _expect):
@@ -94,11 +94,11 @@ def test_a_case_that_no_run_can_decide_says_so_after_the_first(seen):
     tally = Tally()
     judge(tally, {"id": "x", "model": "M/M/c", "params": {"lam": 0.5, "mu": 1}, "expect": {"Wq": 1e-9}}, 0, replicate)
     assert "cannot be decided: the rule allows 1e-11" in tally.result().first_difference
-    assert lengths == [sim_golden.REQUESTS] * 30
+    assert len(set(lengths)) == tries
 
 
 def test_nothing_seen_of_what_is_expected_is_not_agreement():
-    assert Found(0.0, 0.0).short_of(1e-9, 0.01) == float("inf")
+    assert Found(0.0, 0.0).short_of(1e-9, 0.01) > 1
     assert Found(0.0, 0.0).short_of(0.0, 0.01) == 0
     assert Found(1.0, 0.02).short_of(1.0, 0.01) == pytest.approx(2.0)
 
