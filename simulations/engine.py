@@ -76,7 +76,7 @@ class Engine:
         self._changes = [Change(0.0, setup.initial)]
         self._records: list[Record] = []
         self._recorder = recorder or self._records.append
-        self._line_due = False
+        self._line_due_s = inf
 
     def run(self) -> History:
         """Let it all happen; KeyboardInterrupt ends it early, with what has happened so far."""
@@ -271,12 +271,14 @@ class Engine:
         if self._setup.immediate:
             self._lines.tell(self._now_s)
             self._decide(None)
-        elif not self._line_due:
-            self._line_due = self._setup.line_s < inf
-            self._at(self._lines.due_s(self._now_s), TELLS, self._tell, None)
+        elif (due_s := self._lines.due_s(self._now_s)) < self._line_due_s:
+            self._line_due_s = due_s
+            self._at(due_s, TELLS, self._tell, due_s)
 
-    def _tell(self, _: None) -> None:
-        self._line_due = False
+    def _tell(self, due_s: float) -> None:
+        if due_s != self._line_due_s:  # told before
+            return
+        self._line_due_s = inf
         if self._lines.tell(self._now_s) and self._setup.wakes:
             self._decide(None)
 

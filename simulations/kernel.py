@@ -354,6 +354,8 @@ def changed(s: State) -> None:
     clock[MOVED] = clock[NOW]
     if s.limits[IMMEDIATE]:
         follow(s)
+    elif s.counts[QUEUED] > 0 == s.counts[LINE_QUEUED] == s.counts[ABLE] and s.spans[LINE_S] < inf:
+        clock[LINE_DUE] = clock[NOW]
     elif clock[LINE_DUE] == inf:
         clock[LINE_DUE] = max(clock[NOW], clock[LINE_AT] + s.spans[LINE_S])
 

@@ -1,8 +1,8 @@
 """What the controller gets to know of the gateway: the lines of its stream, and Prometheus' scrapes.
 
 Rules, as in the live system:
-1. The first change after a pause is told at once; those within a short while of a line share the next one. Between
-   lines a count is taken to stay what it was.
+1. The first change after a pause is told at once; those within a short while of a line share the next one, all but the
+   first held request while no replica is ready: it does not wait. Between lines a count is taken to stay what it was.
 2. A line with a queue that grew, with requests where there were none, or with the first uncounted one that waits for a
    replica, cannot wait for the next tick.
 3. A query finds the newest sample that is old enough to have arrived.
@@ -46,7 +46,11 @@ class Lines:
 
     def due_s(self, now_s: float) -> float:
         """Give when a change that happens now is told (rule 1)."""
-        return max(now_s, self._line.t_s + self._setup.line_s)
+        gateway, told = self._dispatcher, self._line
+        holds = gateway.queued or gateway.holding_pass
+        if holds and not (told.queued or told.held or gateway.ready) and self._setup.line_s < inf:
+            return now_s
+        return max(now_s, told.t_s + self._setup.line_s)
 
     def tell(self, now_s: float) -> bool:
         """Tell the state; whether it cannot wait (rule 2)."""

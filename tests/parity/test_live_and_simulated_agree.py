@@ -55,13 +55,13 @@ class LiveWorld:
         self.tally, self.wake_ups = Tally(silent_s=inf, history_s=60.0), WakeUps()
         self.tally.add(GATEWAY)
         self.tally.connected(GATEWAY)
-        self.told_s, self.line_due = -inf, False
+        self.told_s, self.told_queued, self.line_due_s = -inf, 0, inf
         self.scraped = ("", 0.0)
         for _ in range(setup.initial):
             self.fleet.add(0.0)
         for replica in list(self.fleet.placed(0.0)):
             self.become_ready(replica)
-        self.tell()
+        self.tell(self.line_due_s)
 
     def at(self, when_s, priority, call, *arguments):
         """Let something happen; what happens at one instant does so in the order of the simulator's rule."""
@@ -133,13 +133,17 @@ class LiveWorld:
     # What it tells.
 
     def changed(self):
-        if not self.line_due:
-            self.line_due = True
-            due_s = max(self.clock.now(), self.told_s + self.setup.line_s)
-            self.at(due_s, TELLS, self.tell)
+        lacks_a_replica = self.dispatcher.queued and not self.dispatcher.ready and not self.told_queued
+        gathered_s = 0.0 if lacks_a_replica else self.setup.line_s
+        due_s = max(self.clock.now(), self.told_s + gathered_s)
+        if due_s < self.line_due_s:
+            self.line_due_s = due_s
+            self.at(due_s, TELLS, self.tell, due_s)
 
-    def tell(self):
-        self.line_due, self.told_s = False, self.clock.now()
+    def tell(self, due_s):
+        if due_s != self.line_due_s:  # told before
+            return
+        self.line_due_s, self.told_s, self.told_queued = inf, self.clock.now(), self.dispatcher.queued
         state = {
             "queued": self.dispatcher.queued,
             "running": self.dispatcher.running,

@@ -129,6 +129,13 @@ def test_the_first_request_is_told_at_once_and_those_right_after_it_in_one_line(
     assert woken == [(0.5, 1), (pytest.approx(0.52), 3), (0.6, 4)]
 
 
+def test_the_first_request_that_no_replica_can_take_is_told_right_after_another_line(simulate):
+    gives_up, comes = (1.0, 1.0, 0.005), (1.03, 1.0)
+    history = simulate(gives_up, comes, script=((0.0, 0), (30.0, 1)))
+    woken = [record.look.now_s for record in history.decisions if record.look.now_s % 2]
+    assert woken == [1.0, 1.03], "the line of 1.02 told that nobody waits"
+
+
 def test_a_look_has_the_exact_mean_since_the_look_before_it(simulate):
     history = simulate((2.5, 1.0), (3.0, 0.25), initial=1, script=((0.0, 1),), wakes=False, line_s=0.0)
     looks = {record.look.now_s: record.look for record in history.decisions}
