@@ -1,12 +1,11 @@
 """The controller's own HTTP port: `/status` with the newest decision of every service, `/metrics`, and probes."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from autoscaler.metrics import CONTENT_TYPE
+from autoscaler.exposition import respond
 from autoscaler.recorders import Latest
 
 
@@ -43,12 +42,7 @@ async def serve_status(
         return web.Response(text=f"{why or 'ok'}\n", status=503 if why else 200)
 
     async def show_metrics(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE})
-        await response.prepare(request)
-        for piece in metrics():
-            await response.write(piece)
-            await asyncio.sleep(0)
-        return response
+        return await respond(request, metrics())
 
     application = web.Application()
     handlers = {"/status": status, "/healthz": healthz, "/readyz": readyz, "/metrics": show_metrics}

@@ -1,126 +1,127 @@
-"""The gateway's state for Prometheus, read from the dispatchers at the moment of the scrape.
+"""The gateway's state for Prometheus, read from the dispatchers as it is written.
 
 Every series of a service exists from its start, at 0, so that a query never meets a gap.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
-
+from autoscaler.exposition import Sample, family, labels
 from autoscaler.gateway.core import Core
 from autoscaler.gateway.counts import Histogram
 from autoscaler.gateway.service import ServiceGate
 
-_LABELS = ("namespace", "service")
-Read = Callable[[ServiceGate], float]
+Read = Callable[[ServiceGate, float], float]
+"""Reads a number of a service at a time of the loop's clock."""
+Samples = Callable[[str, ServiceGate, float], Iterable[Sample]]
+"""Gives the samples of a service, whose labels are given, at such a time."""
 
 
-def registry(gateway: Core) -> CollectorRegistry:
-    """Build a registry of one gateway's metrics, and nothing else."""
-    built = CollectorRegistry()
-    built.register(GatewayCollector(gateway))
-    return built
+class _Metric(NamedTuple):
+    name: str
+    kind: str
+    meaning: str
+    samples: Samples
 
 
-class GatewayCollector:
-    """Reads the gateway when asked."""
-
-    def __init__(self, gateway: Core) -> None:
-        self._gateway = gateway
-
-    def collect(self) -> Iterator[Metric]:
-        """Give every metric with one series for each service."""
-        loop_s = self._gateway.loop_time
-        yield self._by(
-            GaugeMetricFamily("inflight_requests", "Counted requests in the gateway.", labels=[*_LABELS, "state"]),
-            {"queued": lambda gate: gate.dispatcher.queued, "running": lambda gate: gate.dispatcher.running},
-        )
-        yield self._one(
-            CounterMetricFamily(
-                "inflight_seconds", "Counted requests in the gateway, integrated over time.", labels=_LABELS
-            ),
-            lambda gate: gate.dispatcher.seconds_total(loop_s()),
-        )
-        yield self._one(
-            CounterMetricFamily("gateway_arrived_requests", "Counted requests that came.", labels=_LABELS),
-            lambda gate: gate.counts.arrived,
-        )
-        yield self._one(
-            GaugeMetricFamily("gateway_passing_requests", "Uncounted requests held or open.", labels=_LABELS),
-            lambda gate: gate.dispatcher.passing,
-        )
-        yield self._one(
-            CounterMetricFamily("gateway_passed_requests", "Uncounted requests that came.", labels=_LABELS),
-            lambda gate: gate.dispatcher.passed_total,
-        )
-        yield self._one(
-            GaugeMetricFamily("gateway_oldest_wait_seconds", "How long the first in line has waited.", labels=_LABELS),
-            lambda gate: gate.dispatcher.oldest_wait_s(loop_s()),
-        )
-        yield from self._of_the_past()
-        yield self._pods()
-
-    def _of_the_past(self) -> Iterator[Metric]:
-        endings = CounterMetricFamily("gateway_requests", "Requests by how they ended.", labels=[*_LABELS, "reason"])
-        waits = HistogramMetricFamily("gateway_wait_seconds", "From arrival to grant.", labels=_LABELS)
-        services = HistogramMetricFamily(
-            "gateway_service_seconds", "From grant to the pod's last byte.", labels=_LABELS
-        )
-        for labels, gate in self._gates():
-            for ending, count in gate.counts.endings.items():
-                endings.add_metric([*labels, ending.value], count)
-            _add(waits, labels, gate.counts.wait_s)
-            _add(services, labels, gate.counts.service_s)
-        yield from (endings, waits, services)
-        yield self._one(
-            CounterMetricFamily("gateway_retries", "Requests that a pod refused and that went on.", labels=_LABELS),
-            lambda gate: gate.counts.retries,
-        )
-        yield self._one(
-            CounterMetricFamily(
-                "gateway_abandoned_late", "Requests that reached a pod after their client had gone.", labels=_LABELS
-            ),
-            lambda gate: gate.counts.abandoned_late,
-        )
-        yield self._one(
-            GaugeMetricFamily("gateway_websocket_open", "Upgraded connections.", labels=_LABELS),
-            lambda gate: gate.counts.tunnels,
-        )
-        start = GaugeMetricFamily("gateway_start_time_seconds", "When the gateway started, as Unix time.")
-        start.add_metric([], self._gateway.started_s)
-        yield start
-
-    def _pods(self) -> Metric:
-        family = GaugeMetricFamily(
-            "gateway_pod_running_requests", "Counted requests that a pod serves.", labels=[*_LABELS, "pod"]
-        )
-        for labels, gate in self._gates():
-            for pod in gate.dispatcher.backends:
-                family.add_metric([*labels, pod], gate.dispatcher.running_on(pod))
-        return family
-
-    def _gates(self) -> Iterable[tuple[list[str], ServiceGate]]:
-        for gate in self._gateway.gates.values():
-            yield [gate.config.namespace, gate.config.service], gate
-
-    def _one(self, family: Any, read: Read) -> Metric:
-        for labels, gate in self._gates():
-            family.add_metric(labels, read(gate))
-        return family  # type: ignore[no-any-return]
-
-    def _by(self, family: Any, reads: dict[str, Read]) -> Metric:
-        for labels, gate in self._gates():
-            for value, read in reads.items():
-                family.add_metric([*labels, value], read(gate))
-        return family  # type: ignore[no-any-return]
+def _one(read: Read) -> Samples:
+    return lambda of, gate, now_s: ((f"{{{of}}}", read(gate, now_s)),)
 
 
-def _add(family: HistogramMetricFamily, labels: list[str], histogram: Histogram) -> None:
-    family.add_metric(labels, buckets=histogram.cumulative(), sum_value=histogram.total)
+def _by_state(of: str, gate: ServiceGate, _now_s: float) -> Iterable[Sample]:
+    yield f'{{{of},state="queued"}}', gate.dispatcher.queued
+    yield f'{{{of},state="running"}}', gate.dispatcher.running
+
+
+def _by_ending(of: str, gate: ServiceGate, _now_s: float) -> Iterable[Sample]:
+    return ((f'{{{of},reason="{ending.value}"}}', count) for ending, count in gate.counts.endings.items())
+
+
+def _by_pod(of: str, gate: ServiceGate, _now_s: float) -> Iterable[Sample]:
+    running = gate.dispatcher.running_on
+    return ((f"{{{of},{labels(pod=pod)}}}", running(pod)) for pod in gate.dispatcher.backends)
+
+
+def _histogram(read: Callable[[ServiceGate], Histogram]) -> Samples:
+    def samples(of: str, gate: ServiceGate, _now_s: float) -> Iterable[Sample]:
+        histogram = read(gate)
+        buckets, total = histogram.cumulative(), histogram.total  # together, whatever is written when
+        for bound, count in buckets:
+            yield f'_bucket{{{of},le="{bound}"}}', count
+        yield f"_count{{{of}}}", buckets[-1][1]
+        yield f"_sum{{{of}}}", total
+
+    return samples
+
+
+_METRICS = (
+    _Metric("inflight_requests", "gauge", "Counted requests in the gateway.", _by_state),
+    _Metric(
+        "inflight_seconds_total",
+        "counter",
+        "Counted requests in the gateway, integrated over time.",
+        _one(lambda gate, now_s: gate.dispatcher.seconds_total(now_s)),
+    ),
+    _Metric(
+        "gateway_arrived_requests_total",
+        "counter",
+        "Counted requests that came.",
+        _one(lambda gate, _: gate.counts.arrived),
+    ),
+    _Metric(
+        "gateway_passing_requests",
+        "gauge",
+        "Uncounted requests held or open.",
+        _one(lambda gate, _: gate.dispatcher.passing),
+    ),
+    _Metric(
+        "gateway_passed_requests_total",
+        "counter",
+        "Uncounted requests that came.",
+        _one(lambda gate, _: gate.dispatcher.passed_total),
+    ),
+    _Metric(
+        "gateway_oldest_wait_seconds",
+        "gauge",
+        "How long the first in line has waited.",
+        _one(lambda gate, now_s: gate.dispatcher.oldest_wait_s(now_s)),
+    ),
+    _Metric("gateway_requests_total", "counter", "Requests by how they ended.", _by_ending),
+    _Metric("gateway_wait_seconds", "histogram", "From arrival to grant.", _histogram(lambda gate: gate.counts.wait_s)),
+    _Metric(
+        "gateway_service_seconds",
+        "histogram",
+        "From grant to the pod's last byte.",
+        _histogram(lambda gate: gate.counts.service_s),
+    ),
+    _Metric(
+        "gateway_retries_total",
+        "counter",
+        "Requests that a pod refused and that went on.",
+        _one(lambda gate, _: gate.counts.retries),
+    ),
+    _Metric(
+        "gateway_abandoned_late_total",
+        "counter",
+        "Requests that reached a pod after their client had gone.",
+        _one(lambda gate, _: gate.counts.abandoned_late),
+    ),
+    _Metric("gateway_websocket_open", "gauge", "Upgraded connections.", _one(lambda gate, _: gate.counts.tunnels)),
+    _Metric("gateway_pod_running_requests", "gauge", "Counted requests that a pod serves.", _by_pod),
+)
+
+
+def text(gateway: Core) -> Iterator[bytes]:
+    """Give every metric, with one series for each service that there is now, in pieces of Prometheus' text format."""
+    gates = [
+        (labels(namespace=gate.config.namespace, service=gate.config.service), gate) for gate in gateway.gates.values()
+    ]
+    for name, kind, meaning, samples in _METRICS:
+        yield from family(name, kind, meaning, _of_all(gateway, gates, samples))
+    started = [("", gateway.started_s)]
+    yield from family("gateway_start_time_seconds", "gauge", "When the gateway started, as Unix time.", started)
+
+
+def _of_all(gateway: Core, gates: Iterable[tuple[str, ServiceGate]], samples: Samples) -> Iterator[Sample]:
+    for of, gate in gates:
+        yield from samples(of, gate, gateway.loop_time())

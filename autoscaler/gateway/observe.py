@@ -3,19 +3,18 @@
 from contextlib import aclosing
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from autoscaler.exposition import respond
 from autoscaler.gateway.core import Core
-from autoscaler.gateway.metrics import registry
+from autoscaler.gateway.metrics import text
 from autoscaler.gateway.stream import lines
 
 
 def observer(gateway: Core) -> web.Application:
     """Build the application of the metrics port."""
-    metrics = registry(gateway)
 
-    async def exposition(_request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(metrics), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def exposition(request: web.Request) -> web.StreamResponse:
+        return await respond(request, text(gateway))
 
     async def inflight(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})

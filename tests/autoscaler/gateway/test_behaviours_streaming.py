@@ -162,7 +162,7 @@ async def test_b41_a_passing_websocket_holds_neither_a_slot_nor_the_last_pod(kit
     await client.head()
     assert (dispatcher.passing, dispatcher.running, dispatcher.queued) == (0, 0, 0)
     metrics = (await (await kit.observe(gateway, "/metrics")).read()).decode()
-    assert 'gateway_websocket_open{namespace="default",service="sd"} 1.0' in metrics
+    assert 'gateway_websocket_open{namespace="default",service="sd"} 1\n' in metrics
 
 
 async def test_b41_an_idle_websocket_is_told_and_closed(kit):

@@ -72,9 +72,9 @@ async def test_passing_requests_reach_a_busy_pod(kit):
 async def test_metrics_have_every_series_from_the_start(kit):
     gateway = await kit.gateway()
     text = (await (await kit.observe(gateway, "/metrics")).read()).decode()
-    assert 'inflight_requests{namespace="default",service="sd",state="queued"} 0.0' in text
-    assert 'inflight_requests{namespace="default",service="sd",state="running"} 0.0' in text
-    assert 'inflight_seconds_total{namespace="default",service="sd"} 0.0' in text
+    assert 'inflight_requests{namespace="default",service="sd",state="queued"} 0\n' in text
+    assert 'inflight_requests{namespace="default",service="sd",state="running"} 0\n' in text
+    assert 'inflight_seconds_total{namespace="default",service="sd"} 0.0\n' in text
 
 
 async def test_the_stream_tells_the_whole_state_first_and_then_what_changes(kit):
