@@ -11,6 +11,7 @@ from autoscaler.fields import Duration, Model, Percent, between, exactly_one, la
 from autoscaler.policy import Metadata, ScalingPolicy
 from autoscaler.validation import validated
 from simulations.demand import Dist, RateCurve, Trace, Workload
+from simulations.setup import Floats
 
 
 class ColdStart(Model):
@@ -215,7 +216,7 @@ def _problems(document: Document, number: int, workload: Workload) -> list[str]:
     for key, read in (("trace", workload.trace), ("rateCurve", workload.rate_curve)):
         try:
             if isinstance(read, Trace):
-                read.columns()
+                _check_service_times(workload, read.columns()[1])
             elif isinstance(read, RateCurve):
                 read.curve()
         except ValueError as error:
@@ -223,6 +224,12 @@ def _problems(document: Document, number: int, workload: Workload) -> list[str]:
             where = f"{document.source}:{document.line(path)}: {dotted(path)}"
             found.append(f"{where}: {document.value_at(path)}: {error}")
     return found
+
+
+def _check_service_times(workload: Workload, service_s: Floats | None) -> None:
+    """A column by another name must not end as a second for each request."""
+    if service_s is None and "service_time" not in workload.model_fields_set:
+        raise ValueError("has no column service_s; without it the workload must have a serviceTime")
 
 
 def seeded(scenario: Scenario, seed: int | None) -> Scenario:

@@ -110,6 +110,14 @@ def test_a_file_that_is_not_right_is_refused_with_the_line_that_names_it(tmp_pat
     assert said in problem
 
 
+def test_a_trace_file_with_service_times_by_another_name_is_not_taken_for_requests_of_a_second(tmp_path):
+    (tmp_path / "t.csv").write_text("arrival_s,service\n1,8\n")
+    silent = scenario(tmp_path, "trace: {file: t.csv}")
+    silent.write_text(silent.read_text().replace("serviceTime: 9s\n      trace", "trace"))
+    with pytest.raises(DocumentError, match=r":6: spec.workloads\[0\].trace.file: t.csv: has no column service_s"):
+        read_scenario(silent)
+
+
 @pytest.mark.parametrize(
     ("workload", "said"),
     [
