@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=_number_from(1), default=1, metavar="N", help="processes; the result does not depend on it"
     )
-    parser.add_argument("--engine", choices=["reference"], default="", help="forbid the compiled engine")
+    parser.add_argument("--engine", choices=["reference"], default="", help="forbid the compiled engines")
     parser.add_argument("--json", type=_output(), metavar="OUT", help="write the report and all figures there")
     parser.add_argument(
         "--records",

@@ -201,7 +201,7 @@ def _reference(task: _Task, needed: str = "") -> History:
     luck, records = task.luck(), list[Record]()
     engine = Engine(task.setup, task.source(luck), task.service(), luck, task.recorder(records.append))
     history = replace(engine.run(), decisions=tuple(records))
-    return replace(history, engine=f"{history.engine} (the compiled one cannot: {needed})") if needed else history
+    return replace(history, engine=f"{history.engine} (compiled ones cannot: {needed})") if needed else history
 
 
 def setup_of(scenario: Scenario, policy: ScalingPolicy) -> Setup:

@@ -216,7 +216,7 @@ def _problems(document: Document, number: int, workload: Workload) -> list[str]:
     for key, read in (("trace", workload.trace), ("rateCurve", workload.rate_curve)):
         try:
             if isinstance(read, Trace):
-                _check_service_times(workload, read.columns()[1])
+                _check_service_times(read, workload, read.columns()[1])
             elif isinstance(read, RateCurve):
                 read.curve()
         except ValueError as error:
@@ -226,9 +226,9 @@ def _problems(document: Document, number: int, workload: Workload) -> list[str]:
     return found
 
 
-def _check_service_times(workload: Workload, service_s: Floats | None) -> None:
+def _check_service_times(trace: Trace, workload: Workload, service_s: Floats | None) -> None:
     """A column by another name must not end as a second for each request."""
-    if service_s is None and "service_time" not in workload.model_fields_set:
+    if trace.file and service_s is None and "service_time" not in workload.model_fields_set:
         raise ValueError("has no column service_s; without it the workload must have a serviceTime")
 
 

@@ -101,7 +101,7 @@ def simulate(
         policy: in place of the scenario's own, of which there must be one otherwise.
         replications: independent repetitions, for confidence intervals.
         workers: processes to use.
-        engine: "reference" forbids the compiled engine.
+        engine: "reference" forbids the compiled engines.
         progress: is told after every run, and within one where they are made in this process.
 
     Returns:

@@ -236,7 +236,7 @@ JOBS = {"poisson": {"rate": 0.2}, "serviceTime": "uniform(5, 15)"}
 )
 def test_the_run_says_why_it_takes_the_reference_engine(workloads, pool, why):
     result = simulate(scenario(*workloads, **pool), ScalingPolicy.model_validate(POLICY))
-    assert result.history.engine.startswith("reference (the compiled one cannot: ")
+    assert result.history.engine.startswith("reference (compiled ones cannot: ")
     assert why in result.history.engine
     assert result.estimates["served"].mean > 100
 
