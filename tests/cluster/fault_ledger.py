@@ -79,8 +79,16 @@ class Ledger:
         return next(running, None)
 
     def is_told(self):
-        """Tell whether the decision behind the last change has been recorded, which comes after it."""
-        return len(self.changes) < 2 or bool(_behind(self.changes[-1], self.records))
+        """Tell whether the decision behind the last change has been recorded, which comes after it.
+
+        That of the other controller, which writes nothing, may be there before. Where nobody's was written, as after a
+        controller was killed, what is decided later is recorded later.
+        """
+        if len(self.changes) < 2:
+            return True
+        behind = _behind(self.changes[-1], self.records)
+        written = any(record["written"] is not None for record in behind)
+        return bool(behind) and (written or at_s(self.records[-1]) > self.changes[-1][0] + SOONEST_S)
 
     def statuses(self):
         """Count the requests by what came of them."""

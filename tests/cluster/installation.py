@@ -137,7 +137,7 @@ class Containers:
             return all(names.count(name) == number for name, number in PODS.items())
 
         pods = self._control_plane.wait(f"/api/v1/namespaces/{self._namespace}/pods", all_there, deadline_s=60)
-        return [pod for pod in pods.values() if pod["metadata"]["labels"].get("app.kubernetes.io/name") in PODS]
+        return [pod for pod in _addressed(pods) if pod["metadata"]["labels"].get("app.kubernetes.io/name") in PODS]
 
     def _container(self, pod: dict[str, Any]) -> Container:
         (spec,) = pod["spec"]["containers"]

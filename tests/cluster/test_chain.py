@@ -119,7 +119,7 @@ async def test_the_reference_load_from_zero_to_five_pods_and_back(cluster, tmp_p
     assert len(report) == 5, "as many pods as there were clients, each at an address of its own"
     assert {account["overlaps"] for account in report.values()} == {0}
 
-    assert sum("inflight_controller_leader 1.0" in text for text in leading) == 1
+    assert sum("inflight_controller_leader 1\n" in text for text in leading) == 1
     for log in logs:
         lines = decisions(log)
         records = [line for line in lines if "look" in line]
