@@ -350,11 +350,12 @@ def tell(s: State) -> bool:
 @compiled
 def changed(s: State) -> None:
     """Note that something has changed, for the gateway to tell or for the zero-delay policy to follow."""
-    clock = s.clock
+    clock, counts = s.clock, s.counts
     clock[MOVED] = clock[NOW]
+    is_held_first = counts[QUEUED] > 0 and counts[LINE_QUEUED] == 0 and counts[ABLE] == 0
     if s.limits[IMMEDIATE]:
         follow(s)
-    elif s.counts[QUEUED] > 0 == s.counts[LINE_QUEUED] == s.counts[ABLE] and s.spans[LINE_S] < inf:
+    elif is_held_first and s.spans[LINE_S] < inf:
         clock[LINE_DUE] = clock[NOW]
     elif clock[LINE_DUE] == inf:
         clock[LINE_DUE] = max(clock[NOW], clock[LINE_AT] + s.spans[LINE_S])
