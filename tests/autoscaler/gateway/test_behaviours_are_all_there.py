@@ -1,11 +1,11 @@
-"""Behaviours 1 to 50 each have a test, and docs/gateway.md names every one."""
+"""Each behaviour that docs/gateway.md names has a test, and each test of a behaviour stands there."""
 
 import re
 from pathlib import Path
 
 HERE = Path(__file__).parent
 NOT_FOR_ONE_GATEWAY = {47}
-BEHAVIOURS = set(range(1, 51)) - NOT_FOR_ONE_GATEWAY
+FIRST_FIFTY = set(range(1, 51)) - NOT_FOR_ONE_GATEWAY
 
 
 def found_in_the_files():
@@ -17,8 +17,8 @@ def found_in_the_files():
     return found
 
 
-def test_every_behaviour_has_a_test_and_no_test_is_of_another():
-    assert set(found_in_the_files()) == BEHAVIOURS
+def test_each_of_the_first_fifty_behaviours_has_a_test():
+    assert set(found_in_the_files()) >= FIRST_FIFTY
 
 
 def test_the_documentation_names_every_test_and_no_other():
