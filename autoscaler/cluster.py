@@ -35,6 +35,7 @@ from autoscaler.recorders import DecisionLog
 from autoscaler.resting import Resting
 from autoscaler.roster import Entry, Origins, Roster
 from autoscaler.run import Controller, WakeUps
+from autoscaler.runtime.bearer_tokens import BearerTokens
 from autoscaler.sources.access import Access
 from autoscaler.sources.prometheus import PrometheusSource
 from autoscaler.sources.stream import StreamSource
@@ -69,6 +70,8 @@ class Settings:
     gateway_label: str = ""
     """Label selector of gateways that are; empty is none."""
     foreign_writer_hold_s: float = 300.0
+    tokens: BearerTokens | None = None
+    """Shown to the gateways."""
     lease: Times = field(default_factory=Times)
 
 
@@ -238,7 +241,7 @@ async def cluster_controller(
         # Connections of its own, so that no burst of writes stands before a renewal.
         connected(deadline_s=settings.lease.deadline_s) as api_of_the_lease,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
-        StreamSource(session, clock.now, rng, wake_ups.add, on_news=resting.disturb) as streams,
+        StreamSource(session, clock.now, rng, wake_ups.add, on_news=resting.disturb, tokens=settings.tokens) as streams,
     ):
         source = PrometheusSource(session, access=Access(settings.prometheus_credentials))
         election = Election(

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from autoscaler.exposition import respond
 from autoscaler.recorders import Latest
+from autoscaler.runtime.bearer_tokens import BearerTokens, authenticated
 
 
 @asynccontextmanager
@@ -17,6 +18,7 @@ async def serve_status(
     *,
     unready: Callable[[], str] = lambda: "",
     metrics: Callable[[], Iterable[bytes]] = tuple,
+    tokens: BearerTokens | None = None,
 ) -> AsyncIterator[str]:
     """Serve while the block runs, and give the base address.
 
@@ -26,6 +28,7 @@ async def serve_status(
         host: address to listen on.
         unready: says why this controller cannot do its work yet; empty if it can.
         metrics: gives what `/metrics` shows, in pieces; between two of them the loop goes on.
+        tokens: asked for by `/status` and `/metrics`; without them both are open.
 
     Raises:
         OSError: the port is in use.
@@ -44,7 +47,7 @@ async def serve_status(
     async def show_metrics(request: web.Request) -> web.StreamResponse:
         return await respond(request, metrics())
 
-    application = web.Application()
+    application = authenticated(tokens)
     handlers = {"/status": status, "/healthz": healthz, "/readyz": readyz, "/metrics": show_metrics}
     application.add_routes([web.get(path, handler) for path, handler in handlers.items()])
     # Whoever still reads must not hold up the end, after which the Lease is given back.

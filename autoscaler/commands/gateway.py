@@ -19,16 +19,15 @@ from autoscaler.app import gateway_services
 from autoscaler.cluster_gateway import cluster_services, file_services, need_pods
 from autoscaler.documents import DocumentError
 from autoscaler.fields import parse_duration
+from autoscaler.gateway.affinity import read_keys
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.proxy import Gateway
 from autoscaler.gateway.request_log import OnEnded, RequestLog
 from autoscaler.gateway.serve import Build, Farewell, serve
 from autoscaler.kubernetes.client import ApiError
 from autoscaler.logs import log_to_stderr
+from autoscaler.runtime.bearer_tokens import BearerTokens
 from autoscaler.validation import read_policies
-
-_SHORTEST_KEY, _LONGEST_KEY = 16, 64
-"""Bytes; blake2b takes no more."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cookie-key",
         type=Path,
         metavar="FILE",
-        help="what signs affinity cookies, 16 to 64 random bytes; without it they end with this process",
+        help="keys of affinity cookies, one a line: the first signs, each is read (cookies end with this process)",
     )
     parser.add_argument(
         "--grace",
@@ -57,6 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--port", type=int, required=True, metavar="N", help="for clients")
     parser.add_argument("--metrics-port", type=int, required=True, metavar="N", help="for /metrics and /v1/inflight")
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="bearer tokens, one a line: the metrics port asks for one of them (it asks nobody)",
+    )
     parser.add_argument("--request-log", type=Path, metavar="FILE", help="append each request, as JSON lines, to it")
 
 
@@ -75,22 +80,13 @@ def run(arguments: argparse.Namespace) -> int:
     log_to_stderr()
     try:
         with _request_log(arguments.request_log) as on_ended:
-            key = _cookie_key(arguments.cookie_key)
-            build = partial(Gateway, key=key, trusted_proxies=arguments.trusted_proxies, on_ended=on_ended)
+            keys = read_keys(arguments.cookie_key) if arguments.cookie_key else ()
+            build = partial(Gateway, keys=keys, trusted_proxies=arguments.trusted_proxies, on_ended=on_ended)
             uvloop.run(_serve(arguments, build))
     except (DocumentError, ApiError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0
-
-
-def _cookie_key(path: Path | None) -> bytes | None:
-    if path is None:
-        return None
-    key = path.read_bytes()
-    if not _SHORTEST_KEY <= len(key) <= _LONGEST_KEY:
-        raise ValueError(f"{path}: {len(key)} bytes; a key for cookies has {_SHORTEST_KEY} to {_LONGEST_KEY}")
-    return key
 
 
 @contextmanager
@@ -110,6 +106,8 @@ async def _serve(arguments: argparse.Namespace, build: Build) -> None:
         metrics_port=arguments.metrics_port,
         build=build,
         farewell=Farewell(grace_s=arguments.grace),
+        cookie_keys=arguments.cookie_key,
+        tokens=BearerTokens(arguments.token_file) if arguments.token_file else None,
     )
     if config is not None and not need_pods(read_policies([config])):
         await run_until_told(partial(_load, config), config=config)

@@ -28,6 +28,7 @@ from autoscaler.logs import log_to_stderr
 from autoscaler.metrics import ControllerMetrics
 from autoscaler.ports import Recorder
 from autoscaler.recorders import DecisionLog, Latest, OnChange, log_changes
+from autoscaler.runtime.bearer_tokens import BearerTokens
 from autoscaler.status import serve_status
 
 _log = logging.getLogger(__name__)
@@ -57,6 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--tick", type=duration, default=2.0, help="between two decisions (2s)")
     add("--gateway-label", default="", metavar="SELECTOR", help="labels of the gateways' pods, in our own namespace")
     add("--gateway", action="append", metavar="ADDRESS", help="metrics address of a gateway that is no pod; repeatable")
+    add(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="bearer tokens, one a line: shown to gateways, asked for by --port (none)",
+    )
     add("--foreign-writer-hold", type=duration, default=300.0, help="hold so long after another writer (5m)")
     add("--own-namespace", default=_own_namespace(), help="of the Lease and the gateways (that of this pod)")
     add("--identity", default=_identity(), help="name among the controllers (pod name and a random part)")
@@ -122,6 +129,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         gateways=tuple(arguments.gateway),
         gateway_label=arguments.gateway_label,
         foreign_writer_hold_s=arguments.foreign_writer_hold,
+        tokens=BearerTokens(arguments.token_file) if arguments.token_file else None,
     )
 
 
@@ -131,9 +139,8 @@ async def serve(arguments: argparse.Namespace, *more: Recorder) -> None:
     recorders: list[Recorder] = [OnChange(log_changes), latest, metrics, *more]
     async with AsyncExitStack() as stack:
         log = stack.enter_context(_decision_log(arguments.decisions)) if arguments.decisions else None
-        whole, controller = await stack.enter_async_context(
-            cluster_controller(_settings(arguments), SystemClock(), recorders, log)
-        )
+        settings = _settings(arguments)
+        whole, controller = await stack.enter_async_context(cluster_controller(settings, SystemClock(), recorders, log))
         latest.only(whole.services)
         await stack.enter_async_context(
             serve_status(
@@ -144,6 +151,7 @@ async def serve(arguments: argparse.Namespace, *more: Recorder) -> None:
                 metrics=lambda: metrics.text(
                     whole.services, leads=whole.leads(), failures=controller.recording.failures
                 ),
+                tokens=settings.tokens,
             )
         )
         # At ten thousand services it would be half of a start.

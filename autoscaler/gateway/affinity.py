@@ -3,7 +3,7 @@
 The value is base64url of 8 bytes that stand for the pod, the second of issue, and 12 bytes of signature. The pod's
 bytes and the signature are keyed hashes over the service's name too, so that nothing can be read from a cookie, made
 up, or carried over to another service. Who holds the key reads the cookies of any gateway that held it, before or
-beside this one.
+beside this one. Of several keys the first signs and each is read, so that a key can be replaced with no client unbound.
 """
 
 import base64
@@ -12,32 +12,50 @@ import hmac
 import struct
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from pathlib import Path
 
 from autoscaler.gateway.config import Affinity
 
+_SHORTEST_KEY, _LONGEST_KEY = 16, 64
+"""Bytes; blake2b takes no more."""
 _POD_BYTES = 8
 _SIGNATURE_BYTES = 12
 _ISSUED = struct.Struct(">I")
 
 
+def read_keys(file: Path) -> tuple[bytes, ...]:
+    """Read cookie keys: of a text, one a line; any other content is one key as it is.
+
+    Raises:
+        ValueError: a key is too short or too long; the message names file and line.
+        OSError: the file cannot be read.
+    """
+    content = file.read_bytes()
+    text = content.isascii() and content.decode().replace("\n", "").replace("\r", "").isprintable()
+    keys = [line.strip() for line in content.splitlines()] if text else [content]
+    keys = [key for key in keys if key] or [b""]
+    for number, key in enumerate(keys, 1):
+        if not _SHORTEST_KEY <= len(key) <= _LONGEST_KEY:
+            legal = f"a key for cookies has {_SHORTEST_KEY} to {_LONGEST_KEY}"
+            raise ValueError(f"{file}: key {number} has {len(key)} bytes; {legal}")
+    return tuple(keys)
+
+
 class AffinityCookie:
     """Reads and writes one service's cookie. Times are Unix seconds by a clock that never steps."""
 
-    def __init__(self, key: bytes, service: str, affinity: Affinity) -> None:
-        scope = len(service.encode()).to_bytes(2, "big") + service.encode()
-        self._pod_hash = blake2b(scope, digest_size=_POD_BYTES, key=key[:64], person=b"pod")
-        self._sign_hash = blake2b(scope, digest_size=_SIGNATURE_BYTES, key=key[:64], person=b"sign")
+    def __init__(self, keys: Sequence[bytes], service: str, affinity: Affinity) -> None:
+        self._keys = [_Key(key, service) for key in keys]
         self._name = affinity.cookie.encode()
         self._timeout_s = affinity.timeout_s
-        self._pods: dict[bytes, str] = {}
-        self._bytes_of: dict[str, bytes] = {}
         self._issued: dict[tuple[str, bool], tuple[int, bytes]] = {}
         """The line that was last issued for a pod: all of a second are the same."""
 
     def know(self, pods: Iterable[str]) -> None:
         """Learn which pods there are; a cookie for any other one is read as none."""
-        self._bytes_of = {pod: _digest(self._pod_hash, pod.encode()) for pod in pods}
-        self._pods = {short: pod for pod, short in self._bytes_of.items()}
+        names = list(pods)
+        for key in self._keys:
+            key.pods = {key.short(pod): pod for pod in names}
         self._issued.clear()
 
     def split(self, cookies: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
@@ -65,10 +83,12 @@ class AffinityCookie:
             except (binascii.Error, ValueError):
                 continue
             body, signature = raw[:-_SIGNATURE_BYTES], raw[-_SIGNATURE_BYTES:]
-            if len(body) == _POD_BYTES + _ISSUED.size and hmac.compare_digest(signature, self._sign(body)):
-                (issued_s,) = _ISSUED.unpack(body[_POD_BYTES:])
-                if issued_s <= now_s < issued_s + self._timeout_s:
-                    return self._pods.get(body[:_POD_BYTES])
+            if len(body) != _POD_BYTES + _ISSUED.size:
+                continue
+            for key in self._keys:
+                if hmac.compare_digest(signature, key.sign(body)):
+                    (issued_s,) = _ISSUED.unpack(body[_POD_BYTES:])
+                    return key.pods.get(body[:_POD_BYTES]) if 0 <= now_s - issued_s < self._timeout_s else None
         return None
 
     def issue(self, pod: str, now_s: float, *, secure: bool) -> bytes:
@@ -81,12 +101,29 @@ class AffinityCookie:
         return line
 
     def _line(self, pod: str, second: int, *, secure: bool) -> bytes:
-        body = (self._bytes_of.get(pod) or _digest(self._pod_hash, pod.encode())) + _ISSUED.pack(second)
-        value = base64.urlsafe_b64encode(body + self._sign(body))
+        key = self._keys[0]
+        body = key.short(pod) + _ISSUED.pack(second)
+        value = base64.urlsafe_b64encode(body + key.sign(body))
         line = b"Set-Cookie: %b=%b; Max-Age=%d; Path=/; HttpOnly; SameSite=Lax" % (self._name, value, self._timeout_s)
         return line + (b"; Secure\r\n" if secure else b"\r\n")
 
-    def _sign(self, body: bytes) -> bytes:
+
+class _Key:
+    """What one key makes of the pods and cookies of one service."""
+
+    def __init__(self, key: bytes, service: str) -> None:
+        scope = len(service.encode()).to_bytes(2, "big") + service.encode()
+        self._pod_hash = blake2b(scope, digest_size=_POD_BYTES, key=key[:64], person=b"pod")
+        self._sign_hash = blake2b(scope, digest_size=_SIGNATURE_BYTES, key=key[:64], person=b"sign")
+        self.pods: dict[bytes, str] = {}
+        """Those that there are, by the bytes that stand for them."""
+
+    def short(self, pod: str) -> bytes:
+        """Give the bytes that stand for a pod."""
+        return _digest(self._pod_hash, pod.encode())
+
+    def sign(self, body: bytes) -> bytes:
+        """Give the signature of what a cookie says."""
         return _digest(self._sign_hash, body)
 
 

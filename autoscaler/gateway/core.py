@@ -7,7 +7,7 @@ the stream or the metrics.
 import asyncio
 import random
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
@@ -57,7 +57,7 @@ class Core:
         self,
         services: Mapping[str, GatewayService],
         *,
-        key: bytes | None = None,
+        keys: Sequence[bytes] = (),
         uid: str | None = None,
         limits: EdgeLimits | None = None,
         trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = (),
@@ -68,7 +68,7 @@ class Core:
 
         Args:
             services: what it serves, by `namespace/name`.
-            key: signs the cookies; one of its own makes cookies end with the process.
+            keys: the first signs the cookies, each is read; without any, cookies end with the process.
             uid: what the gateway is called in its stream.
             limits: what any client may take.
             trusted_proxies: whose X-Forwarded headers are believed.
@@ -76,7 +76,7 @@ class Core:
             on_ended: is given every request as it ends.
         """
         self.loop = asyncio.get_running_loop()
-        self._key = key or secrets.token_bytes(32)
+        self._keys = tuple(keys) or (secrets.token_bytes(32),)
         self.uid = uid or secrets.token_hex(8)
         self._clock = SystemClock()
         self.started_s = self._clock.now()
@@ -114,6 +114,12 @@ class Core:
         for watcher in self.watchers:
             watcher(service)
 
+    def set_cookie_keys(self, keys: Sequence[bytes]) -> None:
+        """Sign with the first of these from now on, and read cookies of each."""
+        self._keys = tuple(keys)
+        for gate in self.gates.values():
+            gate.set_keys(self._keys)
+
     # Services and pods.
 
     def reload(self, services: Mapping[str, GatewayService]) -> None:
@@ -126,7 +132,7 @@ class Core:
                 gate = self.gates[name] = ServiceGate(
                     service,
                     self.loop,
-                    key=self._key,
+                    keys=self._keys,
                     rng=self._rng,
                     changed=partial(self._changed, name),
                     on_ended=self._on_ended,

@@ -8,10 +8,11 @@ from autoscaler.exposition import respond
 from autoscaler.gateway.core import Core
 from autoscaler.gateway.metrics import text
 from autoscaler.gateway.stream import lines
+from autoscaler.runtime.bearer_tokens import BearerTokens, authenticated
 
 
-def observer(gateway: Core) -> web.Application:
-    """Build the application of the metrics port."""
+def observer(gateway: Core, tokens: BearerTokens | None = None) -> web.Application:
+    """Build the application of the metrics port; with tokens, all but the probes asks for one."""
 
     async def exposition(request: web.Request) -> web.StreamResponse:
         return await respond(request, text(gateway))
@@ -34,7 +35,7 @@ def observer(gateway: Core) -> web.Application:
     async def ready(_request: web.Request) -> web.Response:
         return web.Response(text="draining\n", status=503) if gateway.draining else web.Response(text="ok\n")
 
-    app = web.Application()
+    app = authenticated(tokens)
     app.add_routes(
         [
             web.get("/metrics", exposition),

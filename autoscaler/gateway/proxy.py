@@ -6,6 +6,7 @@ from aiohttp import web
 
 from autoscaler.gateway.core import Core
 from autoscaler.gateway.observe import observer
+from autoscaler.runtime.bearer_tokens import BearerTokens
 
 _EVERYWHERE = "0.0.0.0"  # noqa: S104
 _LAST_WORDS_S = 0.1
@@ -33,13 +34,15 @@ class Gateway(Core):
             raise RuntimeError("the gateway does not listen")
         return int(self._observer.addresses[0][1])
 
-    async def start(self, port: int, metrics_port: int, host: str = _EVERYWHERE) -> None:
-        """Listen on both ports; port 0 takes a free one.
+    async def start(
+        self, port: int, metrics_port: int, host: str = _EVERYWHERE, *, tokens: BearerTokens | None = None
+    ) -> None:
+        """Listen on both ports; port 0 takes a free one. With tokens, the metrics port asks for one.
 
         Raises:
             OSError: a port is taken; then neither is listened to.
         """
-        runner = web.AppRunner(observer(self), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+        runner = web.AppRunner(observer(self, tokens), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()
         try:
             await web.TCPSite(runner, host, metrics_port).start()

@@ -6,12 +6,14 @@ import signal
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from autoscaler.collecting import collect_seldom
 from autoscaler.files import FileWatch
+from autoscaler.gateway.affinity import read_keys
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.proxy import Gateway
+from autoscaler.runtime.bearer_tokens import BearerTokens
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +43,8 @@ async def serve(
     follow: Follow | None = None,
     build: Build = Gateway,
     farewell: Farewell | None = None,
+    tokens: BearerTokens | None = None,
+    cookie_keys: Path | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second one ends it at once.
 
@@ -52,6 +56,8 @@ async def serve(
         follow: keeps the gateway at its services and pods in another way, for ever; its error ends the gateway.
         build: makes the gateway of them.
         farewell: how long draining may take.
+        tokens: what the metrics port asks for; without them it is open.
+        cookie_keys: the file of the keys that `build` was given, to look at for changes.
 
     Raises:
         OSError: a port is taken.
@@ -62,10 +68,11 @@ async def serve(
     services = load()
     gateway = build(services)
     told = _told_to_go()
-    await gateway.start(port, metrics_port)
+    await gateway.start(port, metrics_port, tokens=tokens)
     _log.info("clients at port %d, metrics at port %d, services: %d", port, metrics_port, len(services))
     collect_seldom()
-    watching = asyncio.ensure_future(follow(gateway)) if follow is not None else None
+    followed = [each for each in (follow, cookie_keys and partial(watch_keys, file=cookie_keys)) if each]
+    watching = asyncio.gather(*(each(gateway) for each in followed)) if followed else None
     try:
         await _told_or_failed(told, watching)
         await _until_told_again(told, gateway.drain(*(farewell or Farewell())))
@@ -83,7 +90,7 @@ def _told_to_go() -> asyncio.Queue[int]:
     return told
 
 
-async def _told_or_failed(told: asyncio.Queue[int], watching: asyncio.Future[None] | None) -> None:
+async def _told_or_failed(told: asyncio.Queue[int], watching: asyncio.Future[Any] | None) -> None:
     telling = asyncio.ensure_future(told.get())
     await asyncio.wait({telling} | ({watching} if watching else set()), return_when=asyncio.FIRST_COMPLETED)
     if watching is not None and watching.done():
@@ -98,6 +105,17 @@ async def _until_told_again(told: asyncio.Queue[int], draining: Coroutine[None, 
         task.cancel()
     for task in done:
         task.result()
+
+
+async def watch_keys(gateway: Gateway, file: Path) -> None:
+    """Take other cookie keys whenever their file changes, for ever; a file that cannot be used changes nothing."""
+    watch = FileWatch([file])
+    while True:
+        try:
+            gateway.set_cookie_keys(read_keys(file))
+        except (OSError, ValueError) as error:
+            _log.error("cookie keys not read again, those before stay in force: %s", error)
+        await watch.changed()
 
 
 async def watch_config(gateway: Gateway, watch: FileWatch, load: Load) -> None:

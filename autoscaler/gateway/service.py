@@ -3,7 +3,7 @@
 import asyncio
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from autoscaler.gateway.affinity import AffinityCookie
@@ -40,7 +40,7 @@ class ServiceGate:
         config: GatewayService,
         loop: asyncio.AbstractEventLoop,
         *,
-        key: bytes,
+        keys: Sequence[bytes],
         rng: random.Random,
         changed: Callable[[], None],
         on_ended: OnEnded | None = None,
@@ -49,7 +49,7 @@ class ServiceGate:
         self.on_ended = on_ended
         """Is given every request of the service as it ends."""
         self._changed = changed
-        self._key = key
+        self._keys = keys
         self._rng = rng
         self._timer: asyncio.TimerHandle | None = None
         self._holding: set[Waiter] = set()
@@ -66,10 +66,15 @@ class ServiceGate:
         self._take_config(config)
         self._deliver(self.dispatcher.set_limits(config.limits, self._loop.time()))
 
+    def set_keys(self, keys: Sequence[bytes]) -> None:
+        """Read and write cookies with other keys."""
+        self._keys = keys
+        self._take_config(self.config)
+
     def _take_config(self, config: GatewayService) -> None:
         self.config = config
         self.rules = PathRules(config.paths)
-        self.cookie = AffinityCookie(self._key, config.name, config.affinity) if config.affinity else None
+        self.cookie = AffinityCookie(self._keys, config.name, config.affinity) if config.affinity else None
         self._pods_changed()
 
     # Requests.

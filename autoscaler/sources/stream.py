@@ -11,10 +11,12 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
+from aiohttp import hdrs
 
 from autoscaler.backoff import Backoff
 from autoscaler.looks import Live
 from autoscaler.ports import Query, Reading, ServiceName
+from autoscaler.runtime.bearer_tokens import BearerTokens
 from autoscaler.sources.inflight_lines import GarbledLineError, LineSplitter
 from autoscaler.sources.tally import Tally
 
@@ -36,6 +38,7 @@ class StreamSource:
         silent_s: a gateway not heard for longer than this makes sums partial, and its connection is made anew.
         history_s: how far back `live` can look.
         max_line_bytes: a gateway whose line is longer is garbled.
+        tokens: shown to each gateway; without them nothing is.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class StreamSource:
         silent_s: float = 3.0,
         history_s: float = 60.0,
         max_line_bytes: int = 16 * 2**20,
+        tokens: BearerTokens | None = None,
     ) -> None:
         self._session = session
         self._now = now
@@ -57,6 +61,7 @@ class StreamSource:
         self._on_news = on_news
         self._silent_s = silent_s
         self._max_line_bytes = max_line_bytes
+        self._tokens = tokens
         self._tally = Tally(silent_s, history_s)
         self._group = asyncio.TaskGroup()
         self._listeners: dict[str, asyncio.Task[None]] = {}
@@ -139,9 +144,10 @@ class StreamSource:
         loop = asyncio.get_running_loop()
         splitter = LineSplitter(self._max_line_bytes)
         url = f"http://{address}/v1/inflight"
-        async with self._session.get(url, timeout=_UNTIMED, allow_redirects=False) as response:
+        headers = {} if self._tokens is None else {hdrs.AUTHORIZATION: self._tokens.header()}
+        async with self._session.get(url, headers=headers, timeout=_UNTIMED, allow_redirects=False) as response:
             if response.status != HTTPStatus.OK:
-                return f"it answered HTTP {response.status} {response.reason}"
+                return f"it answered HTTP {response.status} {response.reason}{self._hint(response.status)}"
             self._tally.connected(address)
             async for chunk in response.content.iter_any():
                 for line in splitter.feed(chunk):
@@ -149,6 +155,11 @@ class StreamSource:
                     silence.reschedule(loop.time() + self._silent_s)
                     backoff.reset()
         return "it closed the stream"
+
+    def _hint(self, status: int) -> str:
+        if status != HTTPStatus.UNAUTHORIZED:
+            return ""
+        return "; it takes another token" if self._tokens else "; it asks for a token: give --token-file"
 
     def _take(self, address: str, line: bytes) -> None:
         heard = self._tally.take(address, line, self._now())

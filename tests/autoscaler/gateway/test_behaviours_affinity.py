@@ -24,12 +24,12 @@ def cookie_of(response):
 
 
 def issued(pod="a", now_s=1000, *, key=KEY, service="default/sd", affinity=SD):
-    line = AffinityCookie(key, service, affinity).issue(pod, now_s, secure=False)
+    line = AffinityCookie([key], service, affinity).issue(pod, now_s, secure=False)
     return line.split(b";")[0].split(b"=", 1)[1]
 
 
 def reader(*pods, key=KEY, service="default/sd", affinity=SD):
-    cookie = AffinityCookie(key, service, affinity)
+    cookie = AffinityCookie([key], service, affinity)
     cookie.know(pods)
     return cookie
 
@@ -180,7 +180,7 @@ async def test_b19_passing_requests_follow_the_cookie_to_a_busy_pod(kit):
 )
 async def test_b20_our_cookie_is_taken_off_and_the_others_stay_as_they_came(kit, came, goes):
     pod = await kit.pod()
-    gateway = await kit.gateway(service(affinity=SD), pods=[pod], key=KEY)
+    gateway = await kit.gateway(service(affinity=SD), pods=[pod], keys=[KEY])
     value = issued("p0", int(gateway.now_s())).decode()
     client = await kit.client(gateway)
     client.get("/", *(f"Cookie: {line.replace('OURS', value)}" for line in came))
@@ -195,11 +195,11 @@ async def test_b20_our_cookie_is_taken_off_and_the_others_stay_as_they_came(kit,
 @pytest.mark.real_time
 async def test_b21_another_gateway_with_the_same_key_reads_the_cookie(kit):
     a, b = await kit.pod(answer_ok), await kit.pod(answer_ok)
-    first = await kit.gateway(service(affinity=SD), pods=[a, b], key=KEY)
+    first = await kit.gateway(service(affinity=SD), pods=[a, b], keys=[KEY])
     first.drain_backend(NAME, "p0")
     cookie = cookie_of(await (await kit.client(first)).get("/1").response())
     await first.stop()
-    second = await kit.gateway(service(affinity=SD), pods=[a, b], key=KEY)
+    second = await kit.gateway(service(affinity=SD), pods=[a, b], keys=[KEY])
     response = await (await kit.client(second)).get("/2", f"Cookie: {cookie}").response()
     assert response.get(b"set-cookie") is None
     assert b.seen == ["/1", "/2"]

@@ -12,7 +12,7 @@ def found_in_the_files():
     found = {}
     for file in HERE.glob("test_behaviours_*.py"):
         for name in re.findall(r"def (test_b\d\d\w*)\(", file.read_text()):
-            for number in re.findall(r"_b(\d\d)(?=_)", name):
+            for number in re.findall(r"_b(\d{2,3})(?=_)", name):
                 found.setdefault(int(number), set()).add(name)
     return found
 
