@@ -54,6 +54,7 @@ def _gateway_service(policy: ScalingPolicy, traffic: Traffic) -> GatewayService:
         interrupt_path=traffic.interrupt_path,
         half_close=traffic.half_close == "Allow",
         max_body_bytes=traffic.max_body_bytes,
+        min_body_bytes_per_s=traffic.min_body_bytes_per_second,
         backends=None if spec.backends is None else {address: address for address in spec.backends},
     )
 

@@ -49,11 +49,13 @@ class Timeouts(ResourceModel):
     connect: Annotated[Duration, lasting("100ms", "1m")] = 2.0
     """To a replica; one that takes longer is taken for one that refuses, and the request goes elsewhere."""
     body_idle: Annotated[Duration, lasting("1s", "1h")] = 60.0
-    """Silence of a client in the middle of its request's body, then 400."""
+    """Silence of a client in the middle of its request's body while a replica has the request, then 408."""
     stalled_client: Annotated[Duration, lasting("1s", "1h")] = 60.0
     """How long a client may take nothing of a response that is ready for it, before it is cut."""
     stream_idle: Annotated[Duration, lasting("1s", "24h")] = 3600.0
-    """Silence of a stream of events (`text/event-stream`), which `requestTimeout` does not end."""
+    """Silence of a stream, which `requestTimeout` does not end while its client is there. Streams are responses of the
+    types text/event-stream, application/x-ndjson, ndjson, jsonl, jsonlines, json-seq, stream+json and
+    multipart/x-mixed-replace."""
     tunnel_idle: Annotated[Duration, lasting("1s", "24h")] = 3600.0
     """Silence on both sides of a WebSocket, which `requestTimeout` does not end; then it is closed with 1001."""
 
@@ -88,6 +90,9 @@ class Traffic(ResourceModel):
     """How long anything may stand still."""
     max_body_bytes: Annotated[int, Field(ge=0)] | None = None
     """A longer request body is refused with 413. Absent: no limit, for bodies stream through and take no memory."""
+    min_body_bytes_per_second: Annotated[int, Field(ge=0, le=1_000_000_000)] = 16_384
+    """How fast a request's body has to come while a replica has the request, over 10 s; a slower one is ended with 408,
+    so that the slot is free. Up to 1 MiB is read while the request still waits, at any speed. 0: no rate."""
     on_abort: Literal["Close", "WaitUpstream", "Interrupt"] = "WaitUpstream"
     """A client hangs up on a counted request that runs. WaitUpstream: its slot is free when the replica is done.
     Interrupt: the same, and the replica is asked to break off. Close: the connection is closed and the slot free at

@@ -15,7 +15,7 @@ from numpy.random import default_rng
 from simulations.setup import Floats
 
 COUNT, SERVED = "Count", "served"
-COSTS_NOTHING = frozenset({"asleep", "bad_request", "body_too_large"})
+COSTS_NOTHING = frozenset({"asleep", "bad_request", "body_late", "body_too_large"})
 """Endings of requests that never reach a replica whatever the policy is."""
 
 Points = Mapping[int, float]

@@ -34,7 +34,7 @@ class Timeouts:
     tunnel_idle_s: float = 3600.0
     """Silence on both sides of an upgraded connection."""
     stream_idle_s: float = 3600.0
-    """Silence of a stream of events (`text/event-stream`), to which `request_s` does not apply."""
+    """Silence of a response that is a stream, to which `request_s` does not apply while its client is there."""
 
 
 class OnAbort(Enum):
@@ -67,6 +67,8 @@ class GatewayService:
     """Whether a client may close its sending side and still wait; else that is taken for its going."""
     max_body_bytes: int | None = None
     """A request with a longer body is refused with 413; None is no limit."""
+    min_body_bytes_per_s: int = 16 * 1024
+    """How fast a body has to come while a pod's slot is held for it, over 10 s; 0 asks for nothing."""
     backends: Mapping[str, str] | None = None
     """Pods by name with their `host:port`, where the document lists them; None where somebody else tells."""
 

@@ -12,6 +12,7 @@ from functools import lru_cache, partial
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from autoscaler.clock import SystemClock
+from autoscaler.gateway.budget import Budget
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.dispatch import Dispatcher
 from autoscaler.gateway.edge import ClientConnection, EdgeLimits, EdgeServer, answer_bytes
@@ -21,6 +22,7 @@ from autoscaler.gateway.request_log import OnEnded
 from autoscaler.gateway.service import ServiceGate
 from autoscaler.gateway.visit import Arrival, Visit
 
+_HELD_BODIES_BYTES = 64 << 20
 _REFUSED_METHODS = frozenset({b"CONNECT", b"TRACE"})
 
 
@@ -63,6 +65,7 @@ class Core:
         trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = (),
         rng: random.Random | None = None,
         on_ended: OnEnded | None = None,
+        body_budget: Budget | None = None,
     ) -> None:
         """Build a gateway.
 
@@ -74,6 +77,7 @@ class Core:
             trusted_proxies: whose X-Forwarded headers are believed.
             rng: spreads `Retry-After`.
             on_ended: is given every request as it ends.
+            body_budget: what the bodies of all held requests may take; 64 MiB unless it is given.
         """
         self.loop = asyncio.get_running_loop()
         self._keys = tuple(keys) or (secrets.token_bytes(32),)
@@ -83,6 +87,7 @@ class Core:
         self._trusted_proxies = trusted_proxies
         self._forwarded = lru_cache(maxsize=1024)(self._forwarded_by)
         self._on_ended = on_ended
+        self.body_budget = body_budget or Budget(_HELD_BODIES_BYTES)
         self._rng = rng or random.Random()  # noqa: S311
         self._uid_bytes = self.uid.encode()
         self._requests = 0
@@ -135,6 +140,7 @@ class Core:
                     keys=self._keys,
                     rng=self._rng,
                     changed=partial(self._changed, name),
+                    body_budget=self.body_budget,
                     on_ended=self._on_ended,
                 )
             elif gate.config is service or gate.config == service:

@@ -25,6 +25,8 @@ class Ending(Enum):
     UPSTREAM_TIMEOUT = "upstream_timeout"
     INVALID_RESPONSE = "invalid_response"
     BAD_REQUEST = "bad_request"
+    BODY_LATE = "body_late"
+    """The client sent nothing of its body for too long, or too slowly, while a pod's slot was held for it."""
     BODY_TOO_LARGE = "body_too_large"
 
     __hash__ = object.__hash__

@@ -86,6 +86,7 @@ class ClientConnection(asyncio.Protocol):
         "_task",
         "_tunnel",
         "_waiting",
+        "answered",
         "at_eof",
         "half_close",
         "listener",
@@ -110,6 +111,8 @@ class ClientConnection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.peername = ""
         """The client's address, without its port."""
+        self.answered = False
+        """Whether the client has been sent any of a final response to the request that is served."""
         self.at_eof = False
         """Whether the client has closed its sending side."""
         self.half_close = False
@@ -126,6 +129,11 @@ class ClientConnection(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         """Write to the client, if it is still there."""
+        self.answered = True
+        self.send_interim(data)
+
+    def send_interim(self, data: bytes) -> None:
+        """Write what is no final response yet."""
         if self.transport is not None:
             self.transport.write(data)
 
@@ -262,6 +270,7 @@ class ClientConnection(asyncio.Protocol):
             self._end(whole=False)
             return
         self._deadline.never()
+        self.answered = False
         self._task = self._loop.create_task(self._serve(request))
 
     async def _serve(self, request: IncomingRequest) -> None:

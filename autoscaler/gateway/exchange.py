@@ -90,12 +90,12 @@ class Exchange:
         """Our own header lines of the response."""
         return [self._terms.added] if self._terms.added else []
 
-    def limit(self, start_s: float, total_s: float, stream_idle_s: float) -> None:
-        """Give the pod so long for its first byte, so long for all; a stream of events, so long between two."""
-        self._until_s = self._loop.time() + total_s
+    def limit(self, granted_s: float, start_s: float, total_s: float, stream_idle_s: float) -> None:
+        """Give the pod so long from the grant for its first byte, so long for all; a stream, so long to be silent."""
+        self._until_s = granted_s + total_s
         self._starts_first = start_s < total_s
         self._stream_idle_s = stream_idle_s
-        self._connection.deadline.within(min(start_s, total_s))
+        self._connection.deadline.within(granted_s + min(start_s, total_s) - self._loop.time())
 
     async def outcome(self) -> Failure | None:
         """Wait until it is over; a cancelled wait leaves it as it is."""
@@ -111,9 +111,12 @@ class Exchange:
             await self._drained
 
     def leave(self) -> None:
-        """Go on without the client: what the pod still says is thrown away."""
+        """Go on without the client: what the pod still says is thrown away; a stream has no longer than others have."""
         self._client = None
         self._connection.resume_reading()
+        if self._is_stream:
+            self._is_stream = False
+            self._connection.deadline.within(self._until_s - self._loop.time())
 
     def cancel(self) -> None:
         """Break off."""
@@ -231,7 +234,7 @@ class Exchange:
 
     def _go_on_until(self, head: ResponseHead) -> None:
         """Give the pod the time that it has from its first byte on."""
-        if head.is_event_stream:
+        if head.is_stream and self._client is not None:
             self._is_stream = True
             self._connection.deadline.within(self._stream_idle_s)
         elif self._starts_first:

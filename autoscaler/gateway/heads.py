@@ -25,6 +25,21 @@ _HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
+STREAMS = frozenset(
+    {
+        b"text/event-stream",
+        b"application/x-ndjson",
+        b"application/ndjson",
+        b"application/jsonl",
+        b"application/x-jsonl",
+        b"application/jsonlines",
+        b"application/x-jsonlines",
+        b"application/json-seq",
+        b"application/stream+json",
+        b"multipart/x-mixed-replace",
+    }
+)
+"""Types of responses that come part by part for as long as it takes: events, lines of JSON, pictures of a camera."""
 _READ_IN_RESPONSES = frozenset({b"connection", b"content-length", b"content-type", b"transfer-encoding"})
 _OURS_IN_REQUESTS = frozenset(
     {b"expect", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-request-id", b"cookie"}
@@ -91,8 +106,8 @@ class ResponseHead(NamedTuple):
     chunked: bool
     closes: bool
     """Whether the pod says that the connection ends with this."""
-    is_event_stream: bool
-    """Whether there is no end to wait for."""
+    is_stream: bool
+    """Whether its type says that it comes part by part, and that there is no end to wait for."""
 
 
 class Forwarded(NamedTuple):
@@ -224,7 +239,7 @@ def read_response(status: int, reason: bytes, headers: Headers, *, has_body: boo
         b"content-length" in known,
         b"transfer-encoding" in known,
         b"close" in connection.lower(),
-        known.get(b"content-type", b"").lower().startswith(b"text/event-stream"),
+        known.get(b"content-type", b"").partition(b";")[0].strip().lower() in STREAMS,
     )
 
 

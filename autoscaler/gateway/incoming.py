@@ -13,6 +13,8 @@ from typing import NamedTuple, Protocol
 
 import httptools
 
+from autoscaler.gateway.budget import Budget
+
 BODY_BUFFER_BYTES = 1 << 16
 """Reading pauses when so much of a body, or of what follows an upgrade, has not been taken."""
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
@@ -57,41 +59,61 @@ class Source(Protocol):
 class IncomingBody:
     """A request's body: parts that have arrived and were not read yet."""
 
-    __slots__ = ("_broken", "_parts", "_paused", "_size", "_source", "_waiter", "complete")
+    __slots__ = (
+        "_ahead_bytes",
+        "_borrowed",
+        "_budget",
+        "_parts",
+        "_paused",
+        "_source",
+        "_waiter",
+        "broken",
+        "complete",
+        "size",
+    )
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self._parts: list[bytes] = []
-        self._size = 0
         self._paused = False
-        self._broken = False
         self._waiter: asyncio.Future[None] | None = None
+        self._budget: Budget | None = None
+        self._ahead_bytes = 0
+        self._borrowed = 0
+        """Bytes of the budget that what lies here has taken."""
+        self.size = 0
+        """Bytes that have arrived and were not taken."""
+        self.broken = False
+        """Whether its end cannot be found."""
         self.complete = False
         """Whether all of it has arrived."""
+
+    def read_ahead(self, most_bytes: int, budget: Budget) -> None:
+        """Let more than the usual arrive while nobody reads, up to a limit and as long as the budget has room for all.
+
+        It holds until something is taken, or `close`.
+        """
+        self._budget, self._ahead_bytes = budget, most_bytes
+        self._hold_back()
 
     def arrived(self, data: bytes) -> None:
         """Take a part in."""
         self._parts.append(data)
-        self._size += len(data)
-        if self._size > BODY_BUFFER_BYTES and not self._paused:
-            self._paused = True
-            self._source.pause_reading()
+        self.size += len(data)
+        self._hold_back()
         self._wake()
 
     def end(self, *, broken: bool = False) -> None:
         """Take note that no more will come."""
-        self._broken = broken
+        self.broken = broken
         self.complete = not broken
         self._wake()
 
     def take(self) -> bytes:
         """Give all that has arrived."""
         data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        self._parts.clear()
-        self._size = 0
-        if self._paused:
-            self._paused = False
-            self._source.resume_reading()
+        self.close()
+        self._hold_back()
         return data
 
     async def read(self) -> bytes:
@@ -100,12 +122,37 @@ class IncomingBody:
         Raises:
             BrokenBodyError: the client sent what is no body.
         """
-        if not (self._parts or self.complete or self._broken):
+        if not (self._parts or self.complete or self.broken):
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
-        if self._broken:
+        if self.broken:
             raise BrokenBodyError
         return self.take()
+
+    def close(self) -> None:
+        """Drop what nobody has taken, and return what it took of the budget."""
+        self._parts.clear()
+        self.size = 0
+        if self._budget is not None:
+            self._budget.give_back(self._borrowed)
+            self._budget, self._borrowed = None, 0
+
+    def _hold_back(self) -> None:
+        """Read on as long as there is room."""
+        full = self.size > BODY_BUFFER_BYTES if self._budget is None else not self._borrows(self._budget)
+        if full == self._paused:
+            return
+        self._paused = full
+        if full:
+            self._source.pause_reading()
+        else:
+            self._source.resume_reading()
+
+    def _borrows(self, budget: Budget) -> bool:
+        if self.size > self._ahead_bytes or not budget.take(self.size - self._borrowed):
+            return False
+        self._borrowed = self.size
+        return True
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None

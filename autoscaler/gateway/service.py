@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from autoscaler.gateway.affinity import AffinityCookie
+from autoscaler.gateway.budget import Budget
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.counts import Counts, Ending
 from autoscaler.gateway.dispatch import Dispatcher, Grant, Granted, Held, Kind, Refused
@@ -43,9 +44,12 @@ class ServiceGate:
         keys: Sequence[bytes],
         rng: random.Random,
         changed: Callable[[], None],
+        body_budget: Budget,
         on_ended: OnEnded | None = None,
     ) -> None:
         self._loop = loop
+        self.body_budget = body_budget
+        """What the bodies of those who are held may take, together with those of the gateway's other services."""
         self.on_ended = on_ended
         """Is given every request of the service as it ends."""
         self._changed = changed

@@ -3,14 +3,15 @@
 Rules:
 1. A request is sent to another pod only if this one has seen nothing of it.
 2. Whatever happens to the client, the pod's slot is given back exactly once, when the pod is done.
-3. A body is read from the client only when there is a pod to send it to.
+3. The time that a request has at a pod counts from the grant, whatever it is spent on.
 """
 
 import asyncio
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import NamedTuple, cast
 
-from autoscaler.gateway.body import NO_BODY, BodyTooLargeError, RequestBody
+from autoscaler.gateway.body import BodyLateError, BodyTooLargeError, RequestBody
 from autoscaler.gateway.config import OnAbort
 from autoscaler.gateway.counts import Ending
 from autoscaler.gateway.dispatch import Kind
@@ -37,9 +38,16 @@ _STATUS = {
     Ending.UPSTREAM_RESET: (HTTPStatus.BAD_GATEWAY, "the pod broke off"),
     Ending.INVALID_RESPONSE: (HTTPStatus.BAD_GATEWAY, "the pod's answer is not HTTP"),
     Ending.UPSTREAM_TIMEOUT: (HTTPStatus.GATEWAY_TIMEOUT, "the pod did not answer in time"),
-    Ending.BAD_REQUEST: (HTTPStatus.BAD_REQUEST, "the body is broken, or did not come"),
+    Ending.BAD_REQUEST: (HTTPStatus.BAD_REQUEST, "the body is broken"),
+    Ending.BODY_LATE: (HTTPStatus.REQUEST_TIMEOUT, "the body did not come, or came too slowly"),
     Ending.BODY_TOO_LARGE: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too large"),
 }
+_BODY_ENDINGS: Mapping[type[Exception], Ending] = {
+    BrokenBodyError: Ending.BAD_REQUEST,
+    BodyLateError: Ending.BODY_LATE,
+    BodyTooLargeError: Ending.BODY_TOO_LARGE,
+}
+_BODY_ERRORS = tuple(_BODY_ENDINGS)
 _RETRY_LATER = frozenset({Ending.QUEUE_FULL, Ending.QUEUE_TIMEOUT, Ending.ASLEEP, Ending.DRAINED})
 
 
@@ -91,7 +99,8 @@ class Visit:
         self._client = client
         self._loop = asyncio.get_running_loop()
         self._http10 = request.http10
-        self._body = NO_BODY if request.body is None and not self._head.chunked else self._body_of(request)
+        expects = bool(self._head.expect) and not request.http10
+        self._body = RequestBody(request.body, self._head, gate.config, expects=expects)
         rule = gate.rules.find(self._head.target.decode("latin-1"))
         self._rule = rule._replace(kind=Kind.PASS, wake=False) if self._head.is_probe else rule
         self._waiter = Waiter(self._rule.kind, self._loop.time())
@@ -104,13 +113,6 @@ class Visit:
         if gate.cookie is not None and self._cookies:
             self._cookies, ours = gate.cookie.split(self._head.cookies)
             self._pinned = gate.cookie.read(ours, arrival.unix_s)
-
-    def _body_of(self, request: IncomingRequest) -> RequestBody:
-        config = self._gate.config
-        expects = bool(self._head.expect) and not self._http10
-        return RequestBody(
-            request.body, self._head, config.timeouts.body_idle_s, config.max_body_bytes, expects=expects
-        )
 
     async def run(self) -> bool:
         """See the request through; when this returns the response has been written. False: the connection must end."""
@@ -125,6 +127,7 @@ class Visit:
             raise
         finally:
             self._client.half_close = False
+            self._body.close()
             if not self._left_at_pod:
                 self._gate.abandon(self._waiter)
         self._ended(ending)
@@ -156,9 +159,7 @@ class Visit:
                 pod = await self._elsewhere()
                 continue
             exchange = Exchange(self._client, pod, connection, self._terms(pod), self._release)
-            timeouts = self._gate.config.timeouts
-            total_s = self._rule.request_timeout_s or timeouts.request_s
-            exchange.limit(timeouts.response_start_s or total_s, total_s, timeouts.stream_idle_s)
+            self._limit(exchange)
             failure = await self._exchanged(exchange, connection, pod)
             if failure is not Failure.STALE:
                 return await self._conclude(exchange, connection, failure)
@@ -176,18 +177,15 @@ class Visit:
         return answer
 
     async def _granted(self) -> Pod:
-        waiter = self._waiter
-        answer = await cast("asyncio.Future[Pod | Ending]", waiter.grant)
+        self._body.read_ahead(self._gate.body_budget)
+        answer = await cast("asyncio.Future[Pod | Ending]", self._waiter.grant)
         if isinstance(answer, Ending):
             raise TurnedAwayError(answer)
         self._granted_s = self._loop.time()
         try:
-            # A client that went behind an unread body is found out by reading it, before a pod is bothered.
-            await self._body.read_ahead(self._client)
-        except (BrokenBodyError, TimeoutError) as error:
-            raise TurnedAwayError(Ending.BAD_REQUEST) from error
-        except BodyTooLargeError as error:
-            raise TurnedAwayError(Ending.BODY_TOO_LARGE) from error
+            self._body.check()
+        except _BODY_ERRORS as error:
+            raise TurnedAwayError(_BODY_ENDINGS[type(error)]) from error
         return answer
 
     async def _elsewhere(self) -> Pod:
@@ -216,6 +214,12 @@ class Visit:
             # The call ends whatever the pod runs, so nobody may follow before it has been answered.
             self._interrupting.add_done_callback(lambda _: self._gate.finish(self._waiter))
 
+    def _limit(self, exchange: Exchange) -> None:
+        timeouts = self._gate.config.timeouts
+        total_s = self._rule.request_timeout_s or timeouts.request_s
+        granted_s = self._waiter.arrived_s if self._granted_s is None else self._granted_s
+        exchange.limit(granted_s, timeouts.response_start_s or total_s, total_s, timeouts.stream_idle_s)
+
     # At the pod.
 
     async def _exchanged(self, exchange: Exchange, connection: PodConnection, pod: Pod) -> Failure | None:
@@ -226,12 +230,9 @@ class Visit:
         except asyncio.CancelledError:
             self._leave(exchange, connection, pod)
             raise
-        except (BrokenBodyError, TimeoutError) as error:
-            exchange.cancel()
-            raise TurnedAwayError(Ending.BAD_REQUEST) from error
-        except BodyTooLargeError as error:
-            exchange.cancel()
-            raise TurnedAwayError(Ending.BODY_TOO_LARGE) from error
+        except _BODY_ERRORS as error:
+            exchange.failed(Failure.RESET)
+            raise TurnedAwayError(_BODY_ENDINGS[type(error)]) from error
 
     def _sent(self, exchange: Exchange, connection: PodConnection) -> bool:
         """Send what there is; False if that is not yet all."""
@@ -296,6 +297,8 @@ class Visit:
             tunnel.close()
 
     def _turn_away(self, ending: Ending) -> bool:
+        if self._client.answered:
+            return False
         status, text = _STATUS[ending]
         keep_alive = self._arrival.keep_alive and self._body.is_read and not self._client.going
         added = b"Retry-After: %d\r\n" % self._gate.retry_after_s() if ending in _RETRY_LATER else b""

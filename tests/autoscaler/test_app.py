@@ -111,6 +111,7 @@ def test_every_other_key_of_traffic_reaches_the_gateway_too():
         "timeouts": {key: f"{seconds}s" for key, seconds in timeouts.items()},
         "requestTimeout": "7s",
         "maxBodyBytes": 8,
+        "minBodyBytesPerSecond": 10,
         "halfClose": "Allow",
         "interruptPath": "/stop",
         "onAbort": "Close",
@@ -118,7 +119,8 @@ def test_every_other_key_of_traffic_reaches_the_gateway_too():
     }
     told = gateway_services([policy(traffic=TRAFFIC | keys)])["default/sd"]
     assert told.timeouts == Timeouts(7, 1, 2, 3, 4, tunnel_idle_s=6, stream_idle_s=5)
-    assert (told.max_body_bytes, told.half_close, told.interrupt_path) == (8, True, "/stop")
+    assert (told.max_body_bytes, told.min_body_bytes_per_s) == (8, 10)
+    assert (told.half_close, told.interrupt_path) == (True, "/stop")
     assert told.on_abort is OnAbort.CLOSE
     assert told.paths[0].request_timeout_s == 9
 

@@ -70,6 +70,7 @@ EVERYTHING = document(
                 "tunnelIdle": "10m",
             },
             "maxBodyBytes": 67108864,
+            "minBodyBytesPerSecond": 1024,
             "onAbort": "Close",
             "interruptPath": "/sdapi/v1/interrupt",
             "halfClose": "Allow",

@@ -1,0 +1,236 @@
+"""Behaviours 60 to 69 of docs/gateway.md: nobody holds a slot and does nothing for it, nobody walks around one."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from gateway_kit import NAME, service, until
+
+from autoscaler.gateway import pace
+from autoscaler.gateway.budget import Budget
+from autoscaler.gateway.config import OnAbort, Timeouts
+from autoscaler.gateway.counts import Ending
+from autoscaler.gateway.heads import STREAMS
+
+pytestmark = pytest.mark.real_time
+
+QUICK = Timeouts(request_s=0.3)
+CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def counts(gateway):
+    dispatcher = gateway.dispatcher(NAME)
+    return dispatcher.queued, dispatcher.running
+
+
+def endings(gateway):
+    return {ending: n for ending, n in gateway.gates[NAME].counts.endings.items() if n}
+
+
+def head_of(size, target="/slow"):
+    return f"POST {target} HTTP/1.1\r\nHost: sd.example.com\r\nContent-Length: {size}\r\n\r\n".encode()
+
+
+async def trickle(client):
+    """Send a byte at a time for as long as anybody takes them."""
+    while not client.writer.is_closing():
+        client.send(b"x")
+        await asyncio.sleep(0.005)
+
+
+async def serve_first(job, client):
+    await job.body()
+    job.reply()
+    assert (await client.response()).status == 200
+
+
+@pytest.mark.parametrize("held", [False, True])
+async def test_b60_a_body_that_trickles_is_408_and_the_slot_is_free_whether_it_was_held_or_not(kit, held, monkeypatch):
+    monkeypatch.setattr(pace, "OVER_S", 0.2)
+    pod = await kit.pod()
+    gateway = await kit.gateway(service(timeouts=Timeouts(request_s=60)), pods=[pod], body_budget=Budget(0))
+    if held:
+        first = (await kit.client(gateway)).post("/first")
+        job = await pod.next()
+    slow = await kit.client(gateway)
+    slow.send(head_of(900_000))
+    await until(lambda: sum(counts(gateway)) == 1 + held)
+    behind = (await kit.client(gateway)).post("/behind")
+    trickling = asyncio.ensure_future(trickle(slow))
+    if held:
+        await serve_first(job, first)
+    assert (await slow.response()).status == 408
+    while (job := await pod.next()).target != "/behind":
+        await job.gone()
+    await serve_first(job, behind)
+    trickling.cancel()
+    assert endings(gateway) == {Ending.SERVED: 1 + held, Ending.BODY_LATE: 1}
+
+
+@pytest.mark.parametrize("held", [False, True])
+async def test_b60_the_time_of_a_request_counts_from_the_grant_whatever_it_is_spent_on(kit, held):
+    pod = await kit.pod()
+    gateway = await kit.gateway(service(timeouts=QUICK), pods=[pod], body_budget=Budget(0))
+    if held:
+        first = (await kit.client(gateway)).post("/first")
+        job = await pod.next()
+    slow = await kit.client(gateway)
+    slow.send(head_of(900_000))
+    await until(lambda: sum(counts(gateway)) == 1 + held)
+    trickling = asyncio.ensure_future(trickle(slow))
+    if held:
+        await serve_first(job, first)
+    assert (await slow.response()).status == 504
+    trickling.cancel()
+    assert counts(gateway) == (0, 0)
+
+
+async def test_b60_a_slow_body_may_be_allowed(kit, monkeypatch):
+    monkeypatch.setattr(pace, "OVER_S", 0.01)
+    pod = await kit.pod()
+    gateway = await kit.gateway(replace(service(), min_body_bytes_per_s=0), pods=[pod])
+    slow = await kit.client(gateway)
+    slow.send(head_of(20))
+    for _ in range(20):
+        slow.send(b"x")
+        await asyncio.sleep(0.005)
+    job = await pod.next()
+    assert await job.body() == b"x" * 20
+    job.reply()
+    assert (await slow.response()).status == 200
+
+
+async def test_b60_nothing_is_added_to_a_response_that_began_before_its_body_ended(kit):
+    pod = await kit.pod()
+    gateway = await kit.gateway(service(timeouts=Timeouts(body_idle_s=0.1)), pods=[pod])
+    client = await kit.client(gateway)
+    client.send(head_of(10) + b"half")
+    job = await pod.next()
+    job.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nearly")
+    assert (await client.head()).status == 200
+    assert await client.ended() == b"early"
+    assert counts(gateway) == (0, 0)
+
+
+async def test_b61_a_body_that_came_slowly_while_it_was_held_reaches_its_pod_at_once(kit):
+    pod = await kit.pod()
+    timeouts = Timeouts(body_idle_s=0.02)
+    gateway = await kit.gateway(service(timeouts=timeouts), pods=[pod])
+    first = (await kit.client(gateway)).post("/first")
+    job = await pod.next()
+    slow = await kit.client(gateway)
+    slow.send(head_of(900_000))
+    await until(lambda: counts(gateway) == (1, 1))
+    for _ in range(9):
+        slow.send(b"x" * 100_000)
+        await asyncio.sleep(0.03)
+    await slow.writer.drain()
+    await until(lambda: gateway.body_budget.taken_bytes == 900_000)
+    await serve_first(job, first)
+    job = await pod.next()
+    assert await job.body() == b"x" * 900_000
+    job.reply()
+    assert (await slow.response()).status == 200
+    assert gateway.body_budget.taken_bytes == 0
+
+
+async def test_b61_held_bodies_take_no_more_than_their_budget_and_return_it(kit):
+    budget = Budget(1_000_000)
+    gateway = await kit.gateway(body_budget=budget)
+    clients = [await kit.client(gateway) for _ in range(5)]
+    for client in clients:
+        client.send(head_of(600_000) + b"x" * 600_000)
+    await until(lambda: counts(gateway) == (5, 0))
+    await until(lambda: budget.taken_bytes >= 600_000)
+    assert budget.taken_bytes <= 1_000_000
+
+    async def answer(job):
+        assert await job.body() == b"x" * 600_000
+        job.send()
+
+    gateway.set_backends(NAME, {"p0": (await kit.pod(answer)).address})
+    assert [(await client.response()).status for client in clients] == [200] * 5
+    assert budget.taken_bytes == 0
+
+
+@pytest.mark.parametrize("size", [0, 1, 100_000, 3 << 20])
+async def test_b61_a_body_is_whole_though_the_budget_is_empty(kit, size):
+    gateway = await kit.gateway(body_budget=Budget(50_000))
+    body = bytes(range(251)) * (size // 251 + 1)
+    client = (await kit.client(gateway)).post("/held", body[:size])
+    await until(lambda: counts(gateway) == (1, 0))
+    pod = await kit.pod()
+    gateway.set_backends(NAME, {"p0": pod.address})
+    job = await pod.next()
+    assert await job.body() == body[:size]
+    job.reply()
+    assert (await client.response()).status == 200
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"), [(b"5\r\nhello\r\nzz\r\n", 400), (b"20\r\n%b\r\n0\r\n\r\n" % (b"x" * 32), 413)]
+)
+async def test_b61_a_held_body_that_is_broken_or_too_large_bothers_no_pod(kit, sent, status):
+    gateway = await kit.gateway(replace(service(), max_body_bytes=20))
+    client = await kit.client(gateway)
+    client.send(b"POST / HTTP/1.1\r\nHost: sd.example.com\r\nTransfer-Encoding: chunked\r\n\r\n")
+    await until(lambda: counts(gateway) == (1, 0))
+    client.send(sent)
+    (connection,) = gateway.edge.connections
+    await until(lambda: connection._parser._request is None or connection._deaf)
+    pod = await kit.pod()
+    gateway.set_backends(NAME, {"p0": pod.address})
+    assert (await client.response()).status == status
+    assert pod.connections == 0
+    assert counts(gateway) == (0, 0)
+
+
+@pytest.mark.parametrize("on_abort", OnAbort)
+@pytest.mark.parametrize("kind", sorted(STREAMS))
+async def test_b62_a_stream_whose_client_has_gone_ends_with_the_time_of_the_request(kit, on_abort, kind):
+    pod = await kit.pod()
+    gateway = await kit.gateway(replace(service(timeouts=QUICK), on_abort=on_abort), pods=[pod])
+    client = (await kit.client(gateway)).get("/events")
+    job = await pod.next()
+    job.send(CHUNKED % kind)
+    await client.head()
+
+    async def beat():
+        while True:
+            job.send(b"1\r\n.\r\n")
+            await asyncio.sleep(0.01)
+
+    beating = asyncio.ensure_future(beat())
+    await client.reader.readexactly(6)
+    client.close()
+    if on_abort is OnAbort.INTERRUPT:
+        (await pod.next()).reply()
+    await until(lambda: counts(gateway) == (0, 0))
+    beating.cancel()
+    await job.gone()
+
+
+@pytest.mark.parametrize("kind", [b"application/x-ndjson", b"Text/Event-Stream; charset=utf-8"])
+async def test_b62_a_stream_that_moves_is_not_cut(kit, kind):
+    pod = await kit.pod()
+    gateway = await kit.gateway(service(timeouts=replace(QUICK, request_s=0.1)), pods=[pod])
+    client = (await kit.client(gateway)).get("/tokens")
+    job = await pod.next()
+    job.send(CHUNKED % kind)
+    for _ in range(20):
+        job.send(b"1\r\n.\r\n")
+        await asyncio.sleep(0.01)
+    job.reply(b"0\r\n\r\n")
+    assert (await client.response()).body == b"." * 20
+
+
+async def test_b63_a_slow_reader_of_a_large_response_holds_the_slot_no_longer_than_the_time_of_the_request(kit):
+    pod = await kit.pod()
+    gateway = await kit.gateway(service(timeouts=replace(QUICK, stalled_client_s=3600)), pods=[pod])
+    slow = (await kit.client(gateway)).post("/slow")
+    slow.reader._transport.pause_reading()
+    job = await pod.next()
+    await job.body()
+    job.send(b"HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n" + b"x" * 20_000_000)
+    await until(lambda: counts(gateway) == (0, 0))
+    await until(lambda: endings(gateway) == {Ending.UPSTREAM_TIMEOUT: 1})
