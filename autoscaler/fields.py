@@ -106,6 +106,26 @@ class Rule:
         return value
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A pattern that a text has to match whole, where words say better than the pattern what is legal."""
+
+    pattern: str
+    legal: str
+    longest: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "pattern": f"^({self.pattern})$", "maxLength": self.longest}
+
+    def _check(self, value: str) -> str:
+        if len(value) > self.longest or re.fullmatch(self.pattern, value) is None:
+            raise ValueError(f"must be {self.legal}, in at most {self.longest} characters")
+        return value
+
+
 def lasting(low: str, high: str) -> Rule:
     """Limit a duration to a legal range, written as durations."""
     low_s, high_s = parse_duration(low), parse_duration(high)

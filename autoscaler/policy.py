@@ -17,6 +17,7 @@ from autoscaler.fields import (
     Duration,
     Percent,
     ResourceModel,
+    Shape,
     between,
     exactly_one,
     exactly_one_rule,
@@ -25,7 +26,7 @@ from autoscaler.fields import (
 )
 from autoscaler.hpa_settings import Bounds
 from autoscaler.knative import SettingError
-from autoscaler.traffic_settings import Traffic
+from autoscaler.traffic_settings import NAME_OR_ADDRESS, Traffic
 
 GROUP = "inflight.dev"
 API_VERSION = "inflight.dev/v1alpha1"
@@ -33,7 +34,10 @@ API_VERSION = "inflight.dev/v1alpha1"
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 Name = Annotated[str, StringConstraints(pattern=rf"^{_LABEL}(\.{_LABEL})*$", max_length=253)]
 Namespace = Annotated[str, StringConstraints(pattern=f"^{_LABEL}$", max_length=63)]
-Backend = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$")]
+_PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+Backend = Annotated[
+    str, Shape(rf"({NAME_OR_ADDRESS}):{_PORT}", "host:port, with a name or [IPv6] and a port of 1 to 65535", 259)
+]
 
 _B = r"[ \t\r\n]*"
 _SUM_OF_A_SERIES = (
@@ -138,7 +142,7 @@ class PolicySpec(ResourceModel):
 
     scale_target_ref: ScaleTargetRef | None = None
     """What is scaled; exactly one of this and `backends`."""
-    backends: tuple[Backend, ...] | None = None
+    backends: Annotated[tuple[Backend, ...], Field(max_length=1000)] | None = None
     """In the gateway's file mode, in place of `scaleTargetRef`: where the service runs, as host:port."""
     min_replicas: Annotated[int, Field(ge=0, le=10_000)] = 0
     """Never fewer; 0 lets the service sleep."""

@@ -75,7 +75,9 @@ def _legal(model: type[BaseModel], details: Details) -> str:
 _IN_YAML = {
     "dict_type": "must be a mapping",
     "tuple_type": "must be a list",
+    "too_long": "must have at most {max_length} and has {actual_length}",
     "too_short": "must have at least {min_length}",
+    "string_too_long": "must have at most {max_length} characters",
     "string_pattern_mismatch": "must match {pattern}",
 }
 

@@ -1,13 +1,29 @@
 """Settings of `spec.traffic`: what the gateway does with a service's requests, and with those who send them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from autoscaler.fields import Duration, ResourceModel, lasting
+from autoscaler.fields import RULES, Duration, ResourceModel, Shape, lasting, rule
 
-Host = Annotated[str, StringConstraints(pattern=r"^(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$", max_length=253)]
-PathGlob = Annotated[str, StringConstraints(pattern=r"^/[^ ?#]*$")]
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+NAME_OR_ADDRESS = rf"{_LABEL}(\.{_LABEL})*|\[[0-9A-Fa-f:.]{{2,45}}\]"
+"""A host without its port: labels as DNS has them, with the underscores of Docker's names, or IPv6 in brackets."""
+
+Host = Annotated[
+    str,
+    Shape(
+        rf"\*|(\*\.)?({NAME_OR_ADDRESS})",
+        "a name such as sd.example.com, an address such as [::1], a wildcard such as *.example.com, or * for any",
+        253,
+    ),
+]
+PathGlob = Annotated[
+    str,
+    Shape(
+        r"/[^ ?#*]*(\*[^ ?#*]*){0,8}", "a path that begins with / and has no space, ? or #, with at most 8 stars", 256
+    ),
+]
 Path = Annotated[str, StringConstraints(pattern=r"^/[!-~]*$", max_length=1024)]
 CookieName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 
@@ -63,8 +79,8 @@ class Timeouts(ResourceModel):
 class PathRule(ResourceModel):
     """What requests to some paths cost."""
 
-    match: Annotated[tuple[PathGlob, ...], Field(min_length=1)]
-    """Paths; `*` stands for any characters, slashes too."""
+    match: Annotated[tuple[PathGlob, ...], Field(min_length=1, max_length=64)]
+    """Paths; `*` stands for any characters, slashes too, at most 8 times in a path."""
     class_: Annotated[Literal["Count", "Pass"], Field(alias="class")]
     """Count takes a slot of a replica and is scaled for; Pass does neither."""
     wake: bool = True
@@ -75,11 +91,26 @@ class PathRule(ResourceModel):
     """In place of the service's, for these paths."""
 
 
+_MOST_PATTERNS = 256
+_TOO_MANY_PATTERNS = f"must have at most {_MOST_PATTERNS} patterns in all"
+
+
 class Traffic(ResourceModel):
     """What the gateway does; without it another proxy routes."""
 
-    hosts: Annotated[tuple[Host, ...], Field(min_length=1)]
-    """Values of the Host header, without port; `*.` matches any first label."""
+    model_config = ConfigDict(
+        json_schema_extra={
+            RULES: [
+                rule(
+                    f"!has(self.paths) || self.paths.map(each, size(each.match)).sum() <= {_MOST_PATTERNS}",
+                    f"paths: {_TOO_MANY_PATTERNS}",
+                )
+            ]
+        }
+    )
+
+    hosts: Annotated[tuple[Host, ...], Field(min_length=1, max_length=64)]
+    """Values of the Host header, without port; `*.` matches any labels in front, `*` alone any host."""
     port: Annotated[int, Field(ge=1, le=65535)] = 80
     """The port on which a pod serves."""
     queue: Queue = Queue()
@@ -104,5 +135,11 @@ class Traffic(ResourceModel):
     nginx and Go, or still waits."""
     affinity: Affinity | None = None
     """Absent: each request goes where there is room."""
-    paths: tuple[PathRule, ...] = ()
-    """First match wins; a path that none matches is Count."""
+    paths: Annotated[tuple[PathRule, ...], Field(max_length=64)] = ()
+    """First match wins; a path that none matches is Count. At most 256 patterns in all."""
+
+    @model_validator(mode="after")
+    def _has_not_too_many_patterns(self) -> Self:
+        if sum(len(each.match) for each in self.paths) > _MOST_PATTERNS:
+            raise ValueError(f"paths: {_TOO_MANY_PATTERNS}")
+        return self

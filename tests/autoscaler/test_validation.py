@@ -1,8 +1,13 @@
 """Malformed policies: each problem is told with file, line, key, value and what is legal, in the order of the file."""
 
+import json
+
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from autoscaler.documents import DocumentError
+from autoscaler.policy import Backend
+from autoscaler.traffic_settings import Host
 from autoscaler.validation import read_policies
 
 HEAD = """\
@@ -123,11 +128,35 @@ def problems(tmp_path, monkeypatch):
         # Patterns.
         (
             "  traffic: {hosts: ['a b']}",
-            r'traffic.hosts[0]: "a b": must match ^(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$',
+            (
+                'traffic.hosts[0]: "a b": must be a name such as sd.example.com, an address such as [::1], '
+                "a wildcard such as *.example.com, or * for any, in at most 253 characters"
+            ),
         ),
         (
             "  traffic: {hosts: [a], paths: [{match: [x], class: Pass}]}",
-            'traffic.paths[0].match[0]: "x": must match ^/[^ ?#]*$',
+            (
+                'traffic.paths[0].match[0]: "x": must be a path that begins with / and has no space, ? or #, '
+                "with at most 8 stars, in at most 256 characters"
+            ),
+        ),
+        (
+            "  traffic: {hosts: [a], paths: [{match: ['/*********'], class: Pass}]}",
+            (
+                'traffic.paths[0].match[0]: "/*********": must be a path that begins with / and has no space, ? or #, '
+                "with at most 8 stars, in at most 256 characters"
+            ),
+        ),
+        (
+            f"  traffic: {{hosts: [{', '.join('h' * 65)}]}}",
+            f"traffic.hosts: {json.dumps(['h'] * 65)[:60]}...: must have at most 64 and has 65",
+        ),
+        (
+            f"  traffic: {{hosts: [a], paths: [{', '.join(['{match: [/a, /b, /c, /d, /e], class: Pass}'] * 52)}]}}",
+            (
+                'traffic.paths: [{"match": ["/a", "/b", "/c", "/d", "/e"], "class": "Pass"},...: '
+                "must have at most 256 patterns in all"
+            ),
         ),
         (
             "  metrics: {prometheus: {serverAddress: prometheus:9090}}",
@@ -273,7 +302,10 @@ def test_a_malformed_spec_is_told_in_one_line(problems, line, problem):
         (HEAD.replace("{name: sd}", "{kind: StatefulSet}"), "policy.yaml:6: spec.scaleTargetRef.name: is required"),
         (
             HEAD.replace("  scaleTargetRef: {name: sd}\n", "  backends: ['a']\n"),
-            r'policy.yaml:6: spec.backends[0]: "a": must match ^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$',
+            (
+                'policy.yaml:6: spec.backends[0]: "a": must be host:port, with a name or [IPv6] and a port of 1 to '
+                "65535, in at most 259 characters"
+            ),
         ),
     ],
 )
@@ -341,3 +373,31 @@ def test_a_file_that_cannot_be_read_does_not_hide_the_others(tmp_path):
     with pytest.raises(DocumentError) as caught:
         read_policies([tmp_path / "none.yaml", tmp_path / "binary.yaml", tmp_path])
     assert ["cannot be read" in problem for problem in caught.value.problems] == [True, True, True]
+
+
+@pytest.mark.parametrize(
+    "host", ["*", "*.a_b.example", "sd_webui.local", "[::1]", "127.0.0.1", "A", "x" * 63, "_dmarc.x"]
+)
+def test_a_legal_host_is_taken(host):
+    assert TypeAdapter(Host).validate_python(host) == host
+
+
+@pytest.mark.parametrize(
+    "host", ["", "**", "a*", "*.", "a..b", "-a", "a-", "x" * 64, "a:80", "::1", "[::1", "a/b", "a\n", "é"]
+)
+def test_what_is_no_host_is_refused(host):
+    with pytest.raises(ValidationError):
+        TypeAdapter(Host).validate_python(host)
+
+
+@pytest.mark.parametrize("backend", ["stable_diffusion:7860", "[::1]:1", "10.0.0.1:65535", "pod-0.svc.default:80"])
+def test_a_legal_backend_is_taken(backend):
+    assert TypeAdapter(Backend).validate_python(backend) == backend
+
+
+@pytest.mark.parametrize(
+    "backend", ["pod..svc:80", "a:0", "a:65536", "a:080", f"{'x' * 64}:80", ":80", "a", "a:b", "*:80"]
+)
+def test_what_is_no_backend_is_refused(backend):
+    with pytest.raises(ValidationError):
+        TypeAdapter(Backend).validate_python(backend)
