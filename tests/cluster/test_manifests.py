@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 from importlib.metadata import entry_points
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import image
@@ -29,7 +30,10 @@ OWN = "inflight-system"
 IN_THE_CLUSTER_AS_A_WHOLE = {
     *("Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"),
     *("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"),
+    "PriorityClass",
 }
+METADATA_SERVICES = ("169.254.169.254", "100.100.100.200", "fd00:ec2::254")
+"""Of clouds: they give a node's credentials to whoever asks from it."""
 
 
 @pytest.fixture(scope="module")
@@ -82,13 +86,14 @@ def test_no_pod_of_ours_could_do_more_than_it_must(control_plane):
         spec = each["spec"]["template"]["spec"]
         (container,) = spec["containers"]
         assert spec["securityContext"]["runAsNonRoot"]
+        assert spec["priorityClassName"] == "inflight"
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
         }
-        assert container["resources"]["limits"]["memory"]
+        assert {"memory", "ephemeral-storage"} <= container["resources"]["limits"].keys()
         assert container["readinessProbe"]
         assert container["livenessProbe"]
 
@@ -103,6 +108,29 @@ def test_every_deployment_starts_a_command_with_options_that_it_has(control_plan
             parser = argparse.ArgumentParser()
             entry.load().add_arguments(parser)
             assert parser.parse_args(options)
+
+
+@pytest.mark.parametrize(
+    "installed_by", [MANIFESTS, MANIFESTS / "overlays" / "namespaced"], ids=["whole", "namespaced"]
+)
+def test_with_secrets_each_option_names_a_file_that_is_mounted(control_plane, tmp_path, installed_by):
+    own = {
+        "resources": [os.path.relpath(installed_by, tmp_path)],
+        "components": [os.path.relpath(MANIFESTS / "components" / "secrets", tmp_path)],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(own))
+    found = {}
+    for each in objects(control_plane, tmp_path):
+        if each["kind"] == "Deployment":
+            spec = each["spec"]["template"]["spec"]
+            (container,) = spec["containers"]
+            volumes = {volume["name"] for volume in spec["volumes"]}
+            mounted = {mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] in volumes}
+            options = [option.partition("=") for option in container["args"] if "/etc/" in option]
+            found[each["metadata"]["name"]] = {name for name, _, _ in options}
+            assert all(os.path.dirname(path) in mounted for _, _, path in options)  # noqa: PTH120 - of a container
+    assert found["inflight-controller"] >= {"--token-file"}
+    assert found["inflight-gateway"] >= {"--token-file", "--cookie-key"}
 
 
 def test_the_gateway_may_take_as_long_to_go_as_a_request_may(control_plane):
@@ -241,6 +269,58 @@ def test_the_least_that_a_policy_says_can_be_applied_and_is_shown(control_plane,
     assert row.split()[:2] == ["my-model", "10"]
 
 
+# Who may do what.
+
+
+@pytest.mark.parametrize("who", ["controller", "gateway"])
+def test_neither_pod_may_ask_a_clouds_metadata_service(control_plane, who):
+    (policy,) = [each for each in objects(control_plane, BASE / who) if each["kind"] == "NetworkPolicy"]
+    spec = policy["spec"]
+    assert set(spec["policyTypes"]) == {"Ingress", "Egress"}
+    blocks = [peer["ipBlock"] for rule in spec["egress"] for peer in rule.get("to", ()) if "ipBlock" in peer]
+    for block in blocks:
+        network = ip_network(block["cidr"])
+        inside = [each for each in map(ip_address, METADATA_SERVICES) if each in network]
+        assert inside
+        assert all(any(each in ip_network(out) for out in block["except"]) for each in inside)
+    unbounded = [rule for rule in spec["egress"] if "to" not in rule]
+    assert all(port["port"] == 53 for rule in unbounded for port in rule["ports"])
+
+
+READING = {"get", "list", "watch"}
+ALL_VERBS = READING | {"create", "update", "patch", "delete"}
+
+
+@pytest.mark.parametrize(("role", "verbs"), [("view", READING), ("edit", ALL_VERBS), ("admin", ALL_VERBS)])
+def test_the_clusters_own_roles_give_tenants_policies_but_no_status(control_plane, installed, namespace, role, verbs):
+    name = f"somebody-{role}"
+    kubectl(control_plane, "create", "rolebinding", name, f"--clusterrole={role}", f"--user={name}", "-n", namespace)
+
+    def may(verb, *more, where=namespace):
+        asked = ("auth", "can-i", verb, "scalingpolicies.inflight.dev", *more, f"--as={name}", "-n", where)
+        return succeeds(kubectl, control_plane, *asked)
+
+    # The role is put together by a controller, and each API server hears of it a little later.
+    within(30, lambda: {verb for verb in ALL_VERBS if may(verb)} == verbs)
+    assert not [verb for verb in ("update", "patch") if may(verb, "--subresource=status")]
+    assert not may("get", where=OWN)
+
+
+def succeeds(ask, *arguments):
+    try:
+        ask(*arguments)
+    except RefusedError:
+        return False
+    return True
+
+
+def within(seconds, condition):
+    """Ask again until it is so."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+
+
 # What the controller's account may do to a pod.
 
 
@@ -294,6 +374,31 @@ def test_the_deletion_cost_can_be_set_changed_and_taken_off(control_plane, insta
 def test_nothing_else_of_a_pod_can_be_changed_by_the_controller(control_plane, installed, pod, change, why):
     with pytest.raises(RefusedError, match=why):
         patch(as_account(control_plane, installed), pod, change)
+
+
+def test_in_another_namespace_and_under_another_name_it_may_change_no_more(
+    control_plane, installed, namespace, tmp_path
+):
+    """Kustomize changes the account's namespace and name, and no text in which they stand."""
+    own = {"resources": [os.path.relpath(MANIFESTS, tmp_path)], "namespace": f"{namespace}-own"}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(own | {"namePrefix": "our-", "nameSuffix": "-2"}))
+    apply(control_plane, tmp_path)
+    try:
+        control_plane.wait(
+            f"/api/v1/namespaces/{namespace}-own/serviceaccounts", lambda found: "our-inflight-controller-2" in found
+        )
+        account = control_plane.service_account(f"{namespace}-own", "our-inflight-controller-2")
+        container = {"name": "web", "image": "before"}
+        body = {"metadata": {"name": "web"}, "spec": {"containers": [container], "terminationGracePeriodSeconds": 0}}
+        pod = control_plane.create(f"/api/v1/namespaces/{namespace}/pods", body)
+        asked = as_account(control_plane, account)
+        within(30, lambda: succeeds(patch, asked, pod, annotated(**{POD_COST: "1"})))
+        within(30, lambda: not succeeds(patch, asked, pod, annotated(theirs="after")))
+        with pytest.raises(RefusedError, match="may not change a pod's spec"):
+            patch(asked, pod, {"spec": {"containers": [{"name": "web", "image": "after"}]}})
+    finally:
+        ours = [each for each in objects(control_plane, tmp_path) if each["kind"] != "CustomResourceDefinition"]
+        kubectl(control_plane, "delete", "--wait=false", "-f", "-", body=yaml.safe_dump_all(ours))
 
 
 def test_what_the_controller_may_not_change_others_may(control_plane, pod):
