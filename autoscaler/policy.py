@@ -7,7 +7,7 @@ import re
 from sys import intern
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 
 from algorithms.knative_scale import ScaleOptions
@@ -26,6 +26,7 @@ from autoscaler.fields import (
 )
 from autoscaler.hpa_settings import Bounds
 from autoscaler.knative import SettingError
+from autoscaler.prometheus_address import LONGEST, PATTERN, checked
 from autoscaler.traffic_settings import NAME_OR_ADDRESS, Traffic
 
 GROUP = "inflight.dev"
@@ -38,6 +39,11 @@ _PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][
 Backend = Annotated[
     str, Shape(rf"({NAME_OR_ADDRESS}):{_PORT}", "host:port, with a name or [IPv6] and a port of 1 to 65535", 259)
 ]
+
+ServerAddress = Annotated[
+    str, AfterValidator(checked), WithJsonSchema({"type": "string", "pattern": PATTERN, "maxLength": LONGEST})
+]
+"""See `prometheus_address`."""
 
 _B = r"[ \t\r\n]*"
 _SUM_OF_A_SERIES = (
@@ -79,9 +85,9 @@ class Prometheus(ResourceModel):
 
     model_config = ConfigDict(json_schema_extra={RULES: [rule(_SERIES_CEL, _SERIES_NEEDED)]})
 
-    server_address: Annotated[str, StringConstraints(pattern=r"^https?://[^ ]+$")] | None = None
-    """Base address; without one the controller's `--prometheus` is asked. Credentials for it are the controller's:
-    `--prometheus-credentials`."""
+    server_address: ServerAddress | None = None
+    """Base address, such as `http://prometheus.monitoring.svc:9090`; without one the controller's `--prometheus` is
+    asked. Credentials for it are the controller's: `--prometheus-credentials`."""
     query: Annotated[str, StringConstraints(max_length=4096)] = "sum by (namespace, service) (inflight_requests)"
     """PromQL that gives one value for each pair of the labels `namespace` and `service`."""
     series: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = None

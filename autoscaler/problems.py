@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 
 from autoscaler.documents import Document, KeyPath, dotted
 from autoscaler.fields import metadata_of
+from autoscaler.prometheus_address import public
 
 LONGEST_VALUE = 60
 """Characters of a value that are shown."""
@@ -59,7 +60,8 @@ def _told(document: Document, model: type[BaseModel], details: Details) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    # A problem goes into statuses and logs, and an address may have a password in it.
+    text = public(json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
 
 

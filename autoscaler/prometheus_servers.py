@@ -7,15 +7,14 @@ clients, and so is their meaning; a secret itself is never in it, only the file 
 
 from pathlib import Path
 from typing import Annotated, Self
-from urllib.parse import urlsplit
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from autoscaler.documents import DocumentError, read_file
 from autoscaler.fields import ResourceModel
+from autoscaler.prometheus_address import checked, place_of
 from autoscaler.validation import validated
 
-_PORTS = {"http": 80, "https": 443}
 FilePath = Annotated[str, StringConstraints(min_length=1)]
 """Relative to the folder of the file in which it stands."""
 
@@ -67,7 +66,7 @@ class TlsConfig(_Part):
 class Server(_Part):
     """One server."""
 
-    address: Annotated[str, StringConstraints(pattern=r"^https?://[^ ]+$")]
+    address: Annotated[str, AfterValidator(checked)]
     """As policies and `--prometheus` name it."""
     authorization: Authorization | None = None
     """At most one of this and `basic_auth`."""
@@ -96,14 +95,6 @@ class Servers(_Part):
             if place in known[:number]:
                 raise ValueError(f"servers: has {self.servers[number].address} twice")
         return self
-
-
-def place_of(address: str) -> str:
-    """Write an address in the one way in which two that mean the same are the same."""
-    parts = urlsplit(address)
-    user, _, host = parts.netloc.rpartition("@")
-    host, port = (host.lower(), "") if host.endswith("]") or ":" not in host else host.lower().rsplit(":", 1)
-    return f"{parts.scheme.lower()}://{user}@{host}:{port or _PORTS.get(parts.scheme.lower())}{parts.path.rstrip('/')}"
 
 
 def read_servers(path: Path) -> dict[str, Server]:

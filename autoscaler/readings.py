@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 
 from autoscaler.ports import MetricsSource, Query, Reading, ServiceName
+from autoscaler.prometheus_address import public
 
 _Asked = tuple[str, str, str]
 """Server, expression and series."""
@@ -106,8 +107,9 @@ class _Question:
         return {service: self._last(service, query, now_s) for service, query in self.queries.items()}
 
     def _last(self, service: ServiceName, query: Query, now_s: float) -> Reading:
-        host = query.server.partition("//")[2].rpartition("@")[2]
-        waiting = f"Prometheus at {host}: no answer for {now_s - self._asked_s:.1f} s"
+        waiting = (
+            f"Prometheus at {public(query.server).partition('//')[2]}: no answer for {now_s - self._asked_s:.1f} s"
+        )
         reading = self._answer.get(service) or Reading(None, now_s, problem=f"{waiting}, and none before")
         age_s = now_s - reading.sampled_s
         if reading.value is None or age_s <= query.max_age_s:

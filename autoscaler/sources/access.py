@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from autoscaler.documents import DocumentError
 from autoscaler.files import Version, version_of
-from autoscaler.prometheus_servers import Server, TlsConfig, place_of, read_servers
+from autoscaler.prometheus_address import place_of
+from autoscaler.prometheus_servers import Server, TlsConfig, read_servers
 from autoscaler.sources.answers import Fault
 
 _log = logging.getLogger(__name__)

@@ -4,10 +4,10 @@ Rules:
     * One answer brings value, oldest sample and number of sources of every service, all of one evaluation.
     * Ages are differences of two stamps of Prometheus; its clock is never compared with ours.
     * Whatever is missing or broken is unknown, with a problem that says what to do. It is never zero.
+    * A problem goes into statuses and logs that others read. It never repeats a word of an answer.
 """
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from sys import intern
@@ -16,9 +16,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from autoscaler.ports import Reading, ServiceName
+from autoscaler.prometheus_address import public
 
 _QUOTED_CHARS = 300
-"""How much of a peer's own words a problem repeats."""
+"""How much of a query a problem repeats."""
+MOST_BELIEVED = 2.0**53
+"""No count is larger: up to here floating point still tells one from the next."""
 
 
 class Asked(NamedTuple):
@@ -85,6 +88,10 @@ def _sources(series: str) -> str:
     return f"count by (namespace, service) (count by (namespace, service, instance) (\n{series}\n))"
 
 
+_LAST_S = 253402300799.0
+"""The end of the year 9999."""
+
+
 class Labels(msgspec.Struct, gc=False):
     """What an element is about."""
 
@@ -111,7 +118,10 @@ def parse_clock(body: bytes) -> float:
     """Read what the query `time()` was answered; raises Fault."""
     with understood():
         (_, text) = msgspec.json.decode(result_of(body, "scalar")[0])
-        return float(text)
+        clock_s = float(text)
+        if not 0 <= clock_s <= _LAST_S:
+            raise ValueError("no time")
+        return clock_s
 
 
 @contextmanager
@@ -123,7 +133,7 @@ def understood() -> Iterator[None]:
         *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError),
         msgspec.MsgspecError,
     ) as error:
-        raise Fault(f"answered with JSON that is not Prometheus' ({short(repr(error))})") from error
+        raise Fault("answered with JSON that is not Prometheus'; is this a Prometheus?") from error
 
 
 class _Data(msgspec.Struct):
@@ -135,21 +145,43 @@ class _Envelope(msgspec.Struct):
     status: str
     data: _Data = msgspec.field(default_factory=_Data)
     warnings: Any = None
-    error_type: Any = msgspec.field(name="errorType", default="error")
-    error: Any = "no reason given"
+    error_type: Any = msgspec.field(name="errorType", default=None)
 
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
+_KINDS_OF_ERRORS = {
+    "bad_data": "bad_data: it does not accept the query; its own page says what is wrong with it",
+    "canceled": "canceled: it gave the query up",
+    "execution": "execution: the query failed while it ran; its own page says why",
+    "internal": "internal: it has a fault of its own",
+    "not_found": "not_found: it has no such API",
+    "timeout": "timeout: the query takes too long",
+    "unavailable": "unavailable: it cannot answer now",
+}
+_RESULTS = frozenset({"matrix", "scalar", "string", "vector"})
 
 
 def result_of(body: bytes, wanted: str) -> tuple[msgspec.Raw, str]:
-    """Give the result as it is written, and its warnings as words."""
+    """Give the result as it is written, and in words whether there are warnings."""
     answer = _ENVELOPE.decode(body)
     if answer.status != "success":
-        raise Fault(f"refused: {short(f'{answer.error_type}: {answer.error}')}")
+        raise Fault(f"refused: {_kind_of_error(answer) or 'it says no reason that is known'}")
     if answer.data.result_type != wanted:
-        raise Fault(f"answered with a {short(str(answer.data.result_type))} where a {wanted} was asked for")
-    return answer.data.result, "; ".join(map(str, answer.warnings or ()))
+        kind = answer.data.result_type if answer.data.result_type in _RESULTS else "result of another kind"
+        raise Fault(f"answered with a {kind} where a {wanted} was asked for")
+    return answer.data.result, "the answer has warnings" if answer.warnings else ""
+
+
+def kind_of_error(body: bytes) -> str:
+    """Say which kind of error an answer is, of those that Prometheus' API knows; empty if none."""
+    try:
+        return _kind_of_error(_ENVELOPE.decode(body))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return ""
+
+
+def _kind_of_error(answer: _Envelope) -> str:
+    return _KINDS_OF_ERRORS.get(answer.error_type, "") if isinstance(answer.error_type, str) else ""
 
 
 def collected(result: msgspec.Raw, warning: str) -> Answer:
@@ -227,7 +259,7 @@ def believed(sample: Sample, max_age_s: float, warning: str, at_s: float) -> Rea
     distrust = _distrust(sample, max_age_s)
     if distrust:
         return Reading(None, at_s, problem=distrust)
-    problem = f"part of the data may be missing: {short(warning)}" if warning else ""
+    problem = f"part of the data may be missing: {warning}" if warning else ""
     return Reading(sample.value, at_s - sample.age_s, int(sample.series), problem)
 
 
@@ -252,26 +284,16 @@ def _absence(service: ServiceName, asked: Asked, answer: Answer) -> str:
 def _distrust(sample: Sample, max_age_s: float) -> str:
     """Say why a value cannot be believed; empty if it can."""
     value, series, age_s = sample
-    if not 0 <= value < math.inf:
+    if not 0 <= value <= MOST_BELIEVED:
         return f"the value is {value:g}, which is not a number of requests"
-    if not (1 <= series < math.inf and age_s >= 0):
+    if not (1 <= series <= MOST_BELIEVED and age_s >= 0):
         return f"{series:g} series, the oldest sample {age_s:g} s old: this cannot be; is it a Prometheus?"
     if age_s > max_age_s:
         return f"the oldest sample is {age_s:.1f} s old, more than maxSampleAge {max_age_s:g} s; is it still scraped?"
     return ""
 
 
-def own_words(answer: Mapping[str, Any]) -> str:
-    """Repeat why Prometheus refused."""
-    return short(f"{answer.get('errorType', 'error')}: {answer.get('error', 'no reason given')}")
-
-
 def short(text: str) -> str:
-    """Give a peer's words on one line, and not too many of them."""
+    """Give a query on one line, and not too much of it."""
     text = " ".join(text.split())
     return text if len(text) <= _QUOTED_CHARS else f"{text[:_QUOTED_CHARS]}..."
-
-
-def public(address: str) -> str:
-    """Give an address without the credentials that it may carry."""
-    return re.sub(r"//[^/@]*@", "//", address)

@@ -2,7 +2,7 @@
 
 import math
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -52,8 +52,8 @@ class _Range(msgspec.Struct, gc=False):
 _MATRIX, _RANGE = msgspec.json.Decoder(list[msgspec.Raw]), msgspec.json.Decoder(_Range)
 
 
-def parse_past(body: bytes, grid: Grid) -> PastAnswer:
-    """Read what `short_query` over a range was answered; raises Fault."""
+def parse_past(body: bytes, grid: Grid, wanted: Container[ServiceName]) -> PastAnswer:
+    """Read what `short_query` over a range was answered about the services that are wanted; raises Fault."""
     kinds: dict[str, dict[ServiceName, Row]] = {"value": {}, "oldest": {}, "series": {}, "bare": {}}
     usual: dict[str, Row] = {}
     repeated = set()
@@ -61,15 +61,17 @@ def parse_past(body: bytes, grid: Grid) -> PastAnswer:
         result, warning = result_of(body, "matrix")
         # One by one, as their text is many times larger than the rows that are kept.
         for element in map(_RANGE.decode, _MATRIX.decode(result)):
-            labels, row = element.metric, grid.row(element.values)
+            labels = element.metric
             of_kind = kinds[labels.f]
             if labels.namespace is None or labels.service is None:
-                usual[labels.f] = row
+                usual[labels.f] = grid.row(element.values)
                 continue
             service = f"{labels.namespace}/{labels.service}"
+            if service not in wanted:
+                continue
             if service in of_kind:
                 repeated.add(service)
-            of_kind[service] = row
+            of_kind[service] = grid.row(element.values)
     return PastAnswer(grid, **kinds, usual=usual, repeated=frozenset(repeated), warning=warning)
 
 

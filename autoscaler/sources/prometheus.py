@@ -5,26 +5,19 @@ means `answers` knows.
 """
 
 import asyncio
-import json
-from collections.abc import Coroutine, Mapping, Sequence
+import ssl
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import aiohttp
 
 from autoscaler.ports import Past, Query, Reading, ServiceName
+from autoscaler.prometheus_address import checked
 from autoscaler.sources.access import Access
-from autoscaler.sources.answers import (
-    Answer,
-    Asked,
-    Fault,
-    own_words,
-    parse_clock,
-    public,
-    readings,
-    short,
-    short_query,
-)
+from autoscaler.sources.answers import Answer, Asked, Fault, kind_of_error, parse_clock, readings, short_query
 from autoscaler.sources.past import Grid, PastAnswer, parse_past, pasts
 from autoscaler.sources.reader import Reader
 
@@ -33,10 +26,20 @@ _REMEMBERED = 16
 DEADLINE_S = 10.0
 """As long as Prometheus itself waits for a scrape that is not told otherwise; ticks do not wait for it."""
 
+MOST_BYTES = 4 * 2**20
+"""An answer may have so many bytes,"""
+_BYTES_OF_A_SERVICE, _BYTES_OF_A_MOMENT = 1024, 48
+"""and these for each service that it was asked about. An element of one with names of usual length has 100 bytes, a
+moment of it 22; a service has up to four elements."""
+_LARGE_BYTES = 64 * 2**10
+"""A larger answer waits for a place, so that memory is bounded, and is parsed in a thread, so that ticks go on."""
+_PLACES = 2
+
 _STRANGERS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 """Answers to those who are not known, or not well enough."""
 
 T = TypeVar("T")
+M = TypeVar("M")
 _Key: TypeAlias = tuple[str, str, str]
 """Server, expression and series."""
 
@@ -48,7 +51,7 @@ class PrometheusSource:
         session: how to get there.
         access: who we are to each server, and whom we trust; without one nobody, and the system's certificates.
         deadline_s: a query that is not answered and read whole by then is given up; Prometheus is told to do the same.
-        max_answer_bytes: an answer larger than this is not read to its end.
+        max_answer_bytes: no answer may be larger, about how many services it may be.
     """
 
     def __init__(
@@ -63,36 +66,43 @@ class PrometheusSource:
         self._access = access or Access()
         self._deadline_s = deadline_s
         self._max_answer_bytes = max_answer_bytes
+        self._places = asyncio.Semaphore(_PLACES)
         self._questions: dict[Query | None, _Questions] = {}
         """By their first query, the one that was asked last at the end."""
 
     async def read(self, queries: Mapping[ServiceName, Query], now_s: float) -> Mapping[ServiceName, Reading]:
         """Ask every server at once; the slowest takes `deadline_s` at most."""
-        _, asked, by_query, readers = self._sorted(queries)
-        async with asyncio.TaskGroup() as group:
-            tasks = {
-                each: group.create_task(self._told(each, self._now(each, readers[each])))
-                for each in set(asked.values())
-            }
-        found: dict[ServiceName, Reading] = {}
-        for query, services in by_query:
-            each = asked[_key(query)]
-            found.update(readings(services, each, query.max_age_s, tasks[each].result(), now_s))
-        return found
+        return await self._ask(
+            self._sorted(queries),
+            self._now,
+            lambda services, asked, query, answer: readings(services, asked, query.max_age_s, answer, now_s),
+        )
 
     async def past(
         self, queries: Mapping[ServiceName, Query], now_s: float, *, span_s: float, step_s: float
     ) -> Mapping[ServiceName, Past]:
         """Ask every server once what it knew, after asking for its time; the slowest takes `deadline_s` at most."""
-        _, asked, by_query, _ = _questions(queries)
+        return await self._ask(
+            _questions(queries),
+            lambda asked, reader: self._past(asked, reader, span_s, step_s),
+            lambda services, _, query, answer: pasts(services, query.max_age_s, answer, now_s),
+        )
+
+    async def _ask(
+        self,
+        questions: "_Questions",
+        ask: Callable[[Asked, Reader], Coroutine[Any, Any, T]],
+        mean: Callable[[frozenset[ServiceName], Asked, Query, T | str], Mapping[ServiceName, M]],
+    ) -> dict[ServiceName, M]:
+        _, asked, by_query, readers = questions
         async with asyncio.TaskGroup() as group:
             tasks = {
-                each: group.create_task(self._told(each, self._past(each, span_s, step_s)))
-                for each in set(asked.values())
+                each: group.create_task(self._told(each, ask(each, readers[each]))) for each in set(asked.values())
             }
-        found: dict[ServiceName, Past] = {}
+        found: dict[ServiceName, M] = {}
         for query, services in by_query:
-            found.update(pasts(services, query.max_age_s, tasks[asked[_key(query)]].result(), now_s))
+            each = asked[_key(query)]
+            found.update(mean(services, each, query, tasks[each].result()))
         return found
 
     def _sorted(self, queries: Mapping[ServiceName, Query]) -> "_Questions":
@@ -118,46 +128,52 @@ class PrometheusSource:
 
     async def _now(self, asked: Asked, reader: Reader) -> Answer:
         query = short_query(asked.expression, asked.series, asked.fresh_s)
-        return reader.read(await self._fetch(asked, "query", query=query))
+        most = MOST_BYTES + _BYTES_OF_A_SERVICE * len(reader.services)
+        return await self._fetch(asked, "query", reader.read, most, query=query)
 
-    async def _past(self, asked: Asked, span_s: float, step_s: float) -> PastAnswer:
-        clock_s = parse_clock(await self._fetch(asked, "query", query="time()"))
+    async def _past(self, asked: Asked, reader: Reader, span_s: float, step_s: float) -> PastAnswer:
+        clock_s = await self._fetch(asked, "query", parse_clock, MOST_BYTES, query="time()")
         step_ms, steps = round(step_s * 1000), round(span_s / step_s)
         grid = Grid(round(clock_s * 1000) - steps * step_ms, step_ms, steps)
         times = {"start": grid.start_ms, "end": grid.start_ms + steps * step_ms, "step": step_ms}
         form = {name: f"{time_ms / 1000:.3f}" for name, time_ms in times.items()}
         query = short_query(asked.expression, asked.series, asked.fresh_s)
-        body = await self._fetch(asked, "query_range", query=query, **form)
-        # Megabytes where there are many services: ticks and wake-ups go on meanwhile.
-        return await asyncio.to_thread(parse_past, body, grid)
+        most = MOST_BYTES + (_BYTES_OF_A_SERVICE + _BYTES_OF_A_MOMENT * (steps + 1)) * len(reader.services)
+        read = partial(parse_past, grid=grid, wanted=reader.services)
+        return await self._fetch(asked, "query_range", read, most, query=query, **form)
 
-    async def _fetch(self, asked: Asked, what: str, **form: str) -> bytes:
-        url = f"{asked.server.rstrip('/')}/api/v1/{what}"
+    async def _fetch(self, asked: Asked, what: str, read: Callable[[bytes], T], most: int, **form: str) -> T:
+        url = f"{_checked(asked.server).rstrip('/')}/api/v1/{what}"
         form = {"timeout": f"{self._deadline_s * 1000:.0f}ms", **form}
         means = self._access.of(asked.server)
-        async with self._session.post(
-            url,
-            data=form,
-            headers=means.headers,
-            ssl=means.trust,
-            server_hostname=means.server_name,
-            allow_redirects=False,
-        ) as response:
-            body = await self._bounded(response)
+        async with (
+            AsyncExitStack() as place,
+            self._session.post(
+                url,
+                data=form,
+                headers=means.headers,
+                ssl=means.trust,
+                server_hostname=means.server_name,
+                allow_redirects=False,
+            ) as response,
+        ):
+            body = await self._bounded(response, min(most, self._max_answer_bytes), place)
             if not response.ok or response.status >= 300:  # noqa: PLR2004 - `ok` lets redirects pass
-                known = f"; {means.told}" if response.status in _STRANGERS else ""
-                raise Fault(_refusal(response, body) + known)
+                raise Fault(_refusal(response.status, body, means.told))
             if response.content_type != "application/json":
-                raise Fault(f"answered with {response.content_type}, not with JSON; is this a Prometheus?")
-            return body
+                raise Fault(f"answered with {_kind_of(response)}, not with JSON; is this a Prometheus?")
+            return await asyncio.to_thread(read, body) if len(body) > _LARGE_BYTES else read(body)
 
-    async def _bounded(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _bounded(self, response: aiohttp.ClientResponse, most: int, place: AsyncExitStack) -> bytes:
+        """Read an answer whole; one that turns out large goes on when it has a place."""
         pieces, size = [], 0
         async for piece in response.content.iter_any():
+            if size <= _LARGE_BYTES < size + len(piece):
+                await place.enter_async_context(self._places)
             pieces.append(piece)
             size += len(piece)
-            if size > self._max_answer_bytes:
-                raise Fault(f"the answer is larger than {self._max_answer_bytes} bytes; aggregate the query further")
+            if size > most:
+                raise Fault(f"the answer is larger than {most} bytes; aggregate the query further")
         return b"".join(pieces)
 
 
@@ -181,33 +197,60 @@ def _questions(queries: Mapping[ServiceName, Query]) -> _Questions:
     for service, query in queries.items():
         services[id(query)].append(service)
     fresh_s: dict[_Key, float] = {}
+    about: dict[_Key, set[ServiceName]] = {}
     for query in distinct.values():
         fresh_s[_key(query)] = min(query.max_age_s, fresh_s.get(_key(query), query.max_age_s))
+        about.setdefault(_key(query), set()).update(services[id(query)])
     asked = {key: Asked(*key, fresh_s=age_s) for key, age_s in fresh_s.items()}
     return _Questions(
         queries,
         asked,
         [(query, frozenset(services[key])) for key, query in distinct.items()],
-        {each: Reader() for each in asked.values()},
+        {each: Reader(frozenset(about[key])) for key, each in asked.items()},
     )
 
 
-def _refusal(response: aiohttp.ClientResponse, body: bytes) -> str:
-    location = response.headers.get("Location")
-    if location is not None:
-        return f"redirects (HTTP {response.status}) to {short(public(location))}; give that address instead"
+def _checked(server: str) -> str:
     try:
-        words = own_words(json.loads(body))
-    except (ValueError, RecursionError, TypeError, AttributeError):
-        words = short(body.decode(errors="replace")) if response.content_type == "text/plain" else "not a Prometheus?"
-    return f"refused: HTTP {response.status} {response.reason}: {words}"
+        return checked(server)
+    except ValueError as error:
+        raise Fault(f"its address {error}") from error
+
+
+def _refusal(status: int, body: bytes, known: str) -> str:
+    """Say how it refused in words of ours: its own may be anybody's secret."""
+    if 300 <= status < 400:  # noqa: PLR2004 - what redirects are
+        return f"redirects (HTTP {status}), which is not followed; give the address that it leads to"
+    phrase = HTTPStatus(status).phrase if status in _STATUSES else "of no known meaning"
+    if status in _STRANGERS:
+        return f"refused: HTTP {status} {phrase}; {known}"
+    return f"refused: HTTP {status} {phrase}: {kind_of_error(body) or f'{len(body)} bytes; is this a Prometheus?'}"
+
+
+_STATUSES = frozenset(HTTPStatus)
+
+
+def _kind_of(response: aiohttp.ClientResponse) -> str:
+    return response.content_type if response.content_type in ("text/html", "text/plain") else "something else"
 
 
 def _unreachable(error: Exception) -> str:
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return f"its host name cannot be resolved ({error.os_error.strerror})"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"its certificate is not trusted ({short(str(error.certificate_error))})"
-    if isinstance(error, ValueError):
-        return "this is not an HTTP address"
-    return f"not reachable ({short(str(error)) or type(error).__name__})"
+    """Say why there was no answer; what an error of HTTP itself repeats of the answer is left out."""
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return f"its host name cannot be resolved ({error.os_error.strerror})"
+        case aiohttp.ClientConnectorCertificateError():
+            why = error.certificate_error
+            return f"its certificate is not trusted ({getattr(why, 'verify_message', '') or type(why).__name__})"
+        case aiohttp.ClientConnectorError():
+            return f"not reachable ({_of_the_system(error.os_error)})"
+        case OSError():
+            return f"not reachable ({_of_the_system(error)})"
+        case aiohttp.ClientError():
+            return f"not reachable, or no HTTP ({type(error).__name__})"
+    return "this is not an HTTP address"
+
+
+def _of_the_system(error: OSError) -> str:
+    reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+    return reason or type(error).__name__

@@ -46,12 +46,23 @@ class _UnlikeError(Exception):
     """The answer cannot be told by what is new in it."""
 
 
-class Reader:
-    """Remembers the last answer."""
+_KEPT_BYTES, _KEPT_BYTES_OF_A_SERVICE = 64 * 2**10, 1024
+"""What is remembered grows with what is asked about, not with what is answered."""
 
-    def __init__(self) -> None:
-        self._text = b""
-        self._answer: Answer | None = None
+
+class Reader:
+    """Remembers the last answer; it may be used in any thread.
+
+    Args:
+        services: whom the query is asked about.
+    """
+
+    def __init__(self, services: frozenset[ServiceName] = frozenset()) -> None:
+        self.services = services
+        self._last: tuple[bytes, Answer] | None = None
+        """A text and what was read from it. It is one object, since a thread whose answer nobody waits for any more may
+        still be reading."""
+        self._most_bytes = _KEPT_BYTES + _KEPT_BYTES_OF_A_SERVICE * len(services)
 
     def read(self, body: bytes) -> Answer:
         """Read what the query was answered this time; raises Fault."""
@@ -59,22 +70,23 @@ class Reader:
             result, warning = result_of(body, "vector")
             vector = _text(bytes(result))
             answer = self._changed(vector, warning) or collected(result, warning)
-        self._answer, self._text = None, b""
-        if _is_plain(answer, vector.moments):
-            self._answer, self._text = answer, vector.text
+        is_kept = len(vector.text) <= self._most_bytes and _is_plain(answer, vector.moments)
+        self._last = (vector.text, answer) if is_kept else None
         return answer
 
     def _changed(self, vector: _Text, warning: str) -> Answer | None:
         """Change the last answer by what is new and what is gone; None if it has to be read whole."""
-        if self._answer is None or not vector.moments:
+        last = self._last
+        if last is None or not vector.moments:
             return None
-        same = _common(self._text, vector.text)
-        old, new = (frozenset(each[same:].split(_BEGIN)[1:]) for each in (self._text, vector.text))
+        text, answer = last
+        same = _common(text, vector.text)
+        old, new = (frozenset(each[same:].split(_BEGIN)[1:]) for each in (text, vector.text))
         if 2 * len(new - old) > vector.moments:
             return None
         # Whatever is wrong with it, reading it whole says what.
         with suppress(_UnlikeError, msgspec.MsgspecError, ValueError, LookupError):
-            answer = _apply(self._answer, new - old, old - new)
+            answer = _apply(answer, new - old, old - new)
             if _is_plain(answer, vector.moments):
                 return answer._replace(evaluated_s=vector.evaluated_s, warning=warning)
         return None

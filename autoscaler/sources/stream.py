@@ -147,7 +147,7 @@ class StreamSource:
         headers = {} if self._tokens is None else {hdrs.AUTHORIZATION: self._tokens.header()}
         async with self._session.get(url, headers=headers, timeout=_UNTIMED, allow_redirects=False) as response:
             if response.status != HTTPStatus.OK:
-                return f"it answered HTTP {response.status} {response.reason}{self._hint(response.status)}"
+                return f"it answered HTTP {response.status}{self._hint(response.status)}"
             self._tally.connected(address)
             async for chunk in response.content.iter_any():
                 for line in splitter.feed(chunk):

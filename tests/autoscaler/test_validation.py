@@ -7,6 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from autoscaler.documents import DocumentError
 from autoscaler.policy import Backend
+from autoscaler.prometheus_address import LEGAL, NO_CREDENTIALS
 from autoscaler.traffic_settings import Host
 from autoscaler.validation import read_policies
 
@@ -160,7 +161,15 @@ def problems(tmp_path, monkeypatch):
         ),
         (
             "  metrics: {prometheus: {serverAddress: prometheus:9090}}",
-            'metrics.prometheus.serverAddress: "prometheus:9090": must match ^https?://[^ ]+$',
+            f'metrics.prometheus.serverAddress: "prometheus:9090": {LEGAL}',
+        ),
+        (
+            "  metrics: {prometheus: {serverAddress: 'http://thanos:9092/?namespace=a'}}",
+            f'metrics.prometheus.serverAddress: "http://thanos:9092/?namespace=a": {LEGAL}',
+        ),
+        (
+            "  metrics: {prometheus: {serverAddress: 'http://me:secret@thanos:9092'}}",
+            f'metrics.prometheus.serverAddress: "http://thanos:9092": {NO_CREDENTIALS}',
         ),
         # What must be there.
         ("  traffic: {}", "traffic.hosts: is required"),

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from autoscaler.fields import DURATION_PATTERN, PERCENT_PATTERN
 from autoscaler.hpa_settings import QUANTITY_PATTERN
 from autoscaler.policy import API_VERSION, PolicySpec
+from autoscaler.prometheus_address import PATTERN as SERVER_PATTERN
 from autoscaler.schema import structural_model
 
 TARGET = {"scaleTargetRef": {"name": "web"}}
@@ -161,6 +162,8 @@ BAD = {
     "a direction with no policy": algorithm("hpa", {"behavior": {"scaleUp": {"policies": []}}}),
     "a tolerance that is a number": algorithm("hpa", {"behavior": {"scaleUp": {"tolerance": 0.1}}}),
     "a query whose series is not known": prometheus(query="max(a)"),
+    "an address with a query": prometheus(serverAddress="http://thanos:9092/?namespace=a"),
+    "an address with a password": prometheus(serverAddress="http://me:secret@thanos:9092"),
     "a sum over a sum": prometheus(query="sum by (namespace, service) (sum(a))"),
     "no host": traffic(hosts=[]),
     "a host that is null": traffic(hosts=[None]),
@@ -178,6 +181,10 @@ _TEXTS = {
         *("24h", "24h1ms", "720h", "720h1s", "60", "-1s", "1H", "1 h", "1s ", "0." + "0" * 40 + "1s"),
     ),
     PERCENT_PATTERN: ("0%", "0.9%", "1%", "10.5%", "100%", "100.5%", "109.9%", "110%", "1000%", "1001%", "1", "-1%"),
+    SERVER_PATTERN: (
+        *("http://p", "https://p:9090/a/b", "http://[::1]:9090", "http://p:65536", "http://p?", "http://p/#", "p:9090"),
+        *("http://me@p", "http://me:secret@p", "http://p/a@b", "http://p\n", "http://p/\x7f", "http://p/" + "a" * 2048),
+    ),
     QUANTITY_PATTERN: ("0", "50m", "0.05", "1.5m", "1k", "-1", ".5", "1" * 33),
 }
 _OTHER_TEXTS = (

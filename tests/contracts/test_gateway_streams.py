@@ -173,8 +173,8 @@ WHOLE = json.dumps({"gateway": "g", "started": 1, "services": {A: {"queued": 0, 
 @pytest.mark.parametrize(
     ("reply", "explained"),
     [
-        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "it answered HTTP 404 Not Found"),
-        (b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n", "it answered HTTP 302 Found"),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "it answered HTTP 404"),
+        (b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n", "it answered HTTP 302"),
         (HEAD, "it closed the stream"),
         (HEAD + b"<html>\n", "it sent a line that is not of this format"),
         (HEAD + WHOLE.encode() + b"\n{}\n", "it sent a line without 'services'"),

@@ -89,10 +89,13 @@ async def test_with_certificate_name_and_password_it_is_read(guarded, scraped, s
         ({"tls": {"ca_file": None}}, "its certificate is not trusted ("),
         (
             {"tls": {"server_name": "other"}},
-            "certificate verify failed: Hostname mismatch",
+            "Hostname mismatch",
         ),
         ({"tls": {"cert_file": None, "key_file": None}}, "not reachable"),
-        ({"basic_auth": None}, "refused: HTTP 401 Unauthorized: Unauthorized; it was asked with what "),
+        (
+            {"basic_auth": None},
+            "refused: HTTP 401 Unauthorized; it was asked with what ",
+        ),
         ({"basic_auth": {"username": "other", "password_file": "password"}}, "refused: HTTP 401 Unauthorized"),
         ({"basic_auth": {"username": "inflight", "password_file": "gone"}}, "password_file {}/gone: No such file"),
     ],
@@ -109,7 +112,7 @@ async def test_with_no_credentials_file_it_is_unknown_and_what_is_missing_is_sai
     async with asking_for_a_token(prometheus.server, "secret") as address:
         reading = await reader(session, None, address, scraped)()
     assert reading.value is None
-    assert "refused: HTTP 401 Unauthorized: Unauthorized; no --prometheus-credentials are given" in reading.problem
+    assert "refused: HTTP 401 Unauthorized; no --prometheus-credentials are given" in reading.problem
 
 
 async def test_a_password_that_is_changed_is_read_again(guarded, scraped, session):
@@ -172,7 +175,7 @@ async def test_with_a_token_it_is_read_and_so_is_its_past_and_a_new_token_is_rea
         (tmp_path / "servers.yaml").write_text(json.dumps(servers))
         (tmp_path / "token").write_text("old")
         read = reader(session, tmp_path / "servers.yaml", address, service)
-        assert "HTTP 401 Unauthorized: Unauthorized; it was asked with what " in (await read()).problem
+        assert "HTTP 401 Unauthorized; it was asked with what " in (await read()).problem
         (tmp_path / "token").write_text("newer")
         (tmp_path / "token").write_text("new")
         assert (await until(read, lambda reading: reading.value is not None)).value == 5

@@ -154,20 +154,21 @@ async def test_a_value_without_samples_behind_it_is_unknown(prometheus, source, 
 
 
 @pytest.mark.parametrize(
-    ("expression", "said"),
+    "expression",
     [
-        ("sum by (namespace, service (inflight_requests)", "parse error"),
-        ("1 + 1", "expected type instant vector"),
-        ("inflight_requests[5m]", "expected type instant vector"),
-        ("", "parse error"),
-        ("no_such_function(inflight_requests)", "unknown function"),
+        "sum by (namespace, service (inflight_requests)",
+        "1 + 1",
+        "inflight_requests[5m]",
+        "",
+        "no_such_function(inflight_requests)",
     ],
 )
-async def test_a_query_that_is_none_is_refused_in_prometheus_own_words(prometheus, source, service, expression, said):
+async def test_a_query_that_is_none_is_refused_without_a_word_of_the_answer(prometheus, source, service, expression):
     reading = await read(source, service, prometheus.server, expression=expression)
     assert reading.value is None
-    assert "refused: HTTP 400 Bad Request: bad_data" in reading.problem
-    assert said in reading.problem
+    assert reading.problem.endswith(
+        "refused: HTTP 400 Bad Request: bad_data: it does not accept the query; its own page says what is wrong with it"
+    )
 
 
 async def test_a_query_that_fails_while_it_runs_is_unknown(prometheus, source, service, exporters):
@@ -180,7 +181,7 @@ async def test_a_query_that_fails_while_it_runs_is_unknown(prometheus, source, s
         expression="inflight_requests * on (namespace, service) inflight_requests",
     )
     assert reading.value is None
-    assert "refused: HTTP 422 Unprocessable Entity: execution: found duplicate series" in reading.problem
+    assert "refused: HTTP 422 Unprocessable Entity: execution: the query failed while it ran" in reading.problem
 
 
 async def test_a_comment_at_the_end_of_a_query_does_no_harm(prometheus, source, service, exporters):
@@ -203,14 +204,13 @@ async def test_an_answer_with_a_warning_is_a_part(half_blind_prometheus, source,
         exporters[0].says(service, 5)
         reading = await until_read(known, source, service, half_blind_prometheus.server)
     assert reading.value == 5
-    assert "part of the data may be missing: " in reading.problem
-    assert "remote_read" in reading.problem
+    assert "part of the data may be missing: the answer has warnings" in reading.problem
 
 
 async def test_a_wrong_path_is_explained(prometheus, source, service):
     reading = await read(source, service, f"{prometheus.server}/prometheus")
     assert reading.value is None
-    assert "refused: HTTP 404 Not Found: 404 page not found" in reading.problem
+    assert "refused: HTTP 404 Not Found: 19 bytes; is this a Prometheus?" in reading.problem
 
 
 async def test_a_prometheus_that_restarts_empty_is_unknown_all_along(
@@ -285,9 +285,9 @@ async def test_why_there_is_no_past_is_said(source, service, prometheus):
     assert (gone.moments, "not reachable" in gone.problem) == ((), True)
 
 
-async def test_more_steps_than_prometheus_gives_are_refused_in_its_own_words(source, service, prometheus):
+async def test_more_steps_than_prometheus_gives_are_refused(source, service, prometheus):
     refused = await past(source, service, prometheus.server, span_s=6000)
-    assert "exceeded maximum resolution of 11,000 points" in refused.problem
+    assert "refused: HTTP 400 Bad Request: bad_data" in refused.problem
 
 
 async def test_one_service_whose_samples_are_old_does_not_age_the_others(prometheus, source, service, exporters):

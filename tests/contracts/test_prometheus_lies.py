@@ -3,12 +3,15 @@
 import asyncio
 import gzip
 import json
+import threading
+from contextlib import AsyncExitStack
 
 import pytest
-from metrics_peers import EXPRESSION, SERIES, replying
+from metrics_peers import EXPRESSION, PATIENCE_S, SERIES, replying
 
 from autoscaler.ports import Query
 from autoscaler.sources.prometheus import PrometheusSource
+from autoscaler.sources.reader import Reader
 
 pytestmark = pytest.mark.real_time
 
@@ -63,23 +66,29 @@ async def test_a_note_on_the_query_is_no_warning(session):
 
 
 async def test_a_warning_makes_the_value_a_part(session):
-    reading = await reading_of(session, http(vector(elements(), warnings=["store-1 is gone", "so is store-2"])))
+    reading = await reading_of(session, http(vector(elements(), warnings=["store-1 is gone: secret", "so is store-2"])))
     assert reading.value == 5
-    assert reading.problem.endswith("part of the data may be missing: store-1 is gone; so is store-2")
+    assert reading.problem.endswith("part of the data may be missing: the answer has warnings")
 
 
 LIES = {
     "a page": (http(b"<html>", content_type="text/html"), "answered with text/html, not with JSON"),
-    "a page of an error": (http(b"<html>", "502 Bad Gateway", "text/html"), "HTTP 502 Bad Gateway: not a Prometheus?"),
-    "an error in words": (http(b"no such tenant", "401 Unauthorized", "text/plain"), "Unauthorized: no such tenant"),
+    "a page of a kind": (http(b"", content_type="a/secret"), "answered with something else, not with JSON"),
+    "a page of an error": (http(b"<html>", "502 secret", "text/html"), "HTTP 502 Bad Gateway: 6 bytes; is this a Prom"),
+    "an error in words": (http(b"secret", "401 Unauthorized", "text/plain"), "HTTP 401 Unauthorized; no --prom"),
+    "an error of no number": (http(b"secret", "599 secret"), "refused: HTTP 599 of no known meaning: 6 bytes"),
     "an error of no form": (http(b"[]", "500 Internal Server Error"), "HTTP 500 Internal Server Error"),
     "an error with status 200": (
-        http({"status": "error", "errorType": "timeout", "error": "query timed out"}),
-        "refused: timeout: query timed out",
+        http({"status": "error", "errorType": "timeout", "error": "secret"}),
+        "refused: timeout: the query takes too long",
+    ),
+    "an error of no kind": (
+        http({"status": "error", "errorType": "secret", "error": "secret"}, "400 Bad Request"),
+        "refused: HTTP 400 Bad Request: ",
     ),
     "a redirect": (
         http(b"", "302 Found", headers="Location: https://user:secret@login.example/\r\n"),
-        "redirects (HTTP 302) to https://login.example/",
+        "redirects (HTTP 302), which is not followed",
     ),
     "nothing": (http(b""), "JSON that is not Prometheus'"),
     "half an answer": (http(json.dumps(vector(elements())).encode()[:-20]), "JSON that is not Prometheus'"),
@@ -89,6 +98,10 @@ LIES = {
     "a list": (http([1, 2]), "JSON that is not Prometheus'"),
     "a string": (http("success"), "JSON that is not Prometheus'"),
     "no data": (http({"status": "success", "data": None}), "JSON that is not Prometheus'"),
+    "a result of no kind": (
+        http({"status": "success", "data": {"resultType": "secret", "result": []}}),
+        "with a result of another kind where a vector",
+    ),
     "a matrix": (http({"status": "success", "data": {"resultType": "matrix", "result": []}}), "with a matrix where"),
     "a scalar": (
         http({"status": "success", "data": {"resultType": "scalar", "result": [1, "5"]}}),
@@ -96,7 +109,7 @@ LIES = {
     ),
     "a scalar called vector": (http(vector([EVALUATED_S, "5"])), "JSON that is not Prometheus'"),
     "a histogram": (http(vector([{"metric": {}, "histogram": [EVALUATED_S, {}]}])), "JSON that is not Prometheus'"),
-    "values that are none": (http(vector(elements(value="many"))), "JSON that is not Prometheus'"),
+    "values that are none": (http(vector(elements(value="secret"))), "JSON that is not Prometheus'"),
     "numbers beyond numbers": (
         http(json.dumps(vector(elements())).encode().replace(b"1000.0", b"1" * 400)),
         "JSON that is not Prometheus'",
@@ -112,7 +125,10 @@ LIES = {
     "a value of no series": (http(vector(elements(series="0"))), "this cannot be"),
     "a stale sample": (http(vector(elements(oldest="990"))), "10.0 s old, more than maxSampleAge 5 s"),
     "a negative number": (http(vector(elements(value="-1"))), "the value is -1"),
-    "no HTTP": (b"220 smtp.example ESMTP\r\n", "not reachable"),
+    "a number beyond counts": (http(vector(elements(value="1e16"))), "the value is 1e+16"),
+    "a number of series beyond counts": (http(vector(elements(series="1e300"))), "this cannot be"),
+    "no HTTP": (b"220 secret.example ESMTP\r\n", "not reachable"),
+    "a broken header": (b"HTTP/1.1 200 OK\r\nsecret: \x00\x01secret\r\n\r\n", "not reachable"),
     "a hang-up": (b"", "not reachable"),
     "less than announced": (http(vector(elements()))[:-10], "not reachable"),
     "too much": (http(vector([], padding="x" * MOST_BYTES)), f"larger than {MOST_BYTES} bytes"),
@@ -227,21 +243,83 @@ async def test_a_read_that_is_given_up_gives_up_its_connections(session):
         await asyncio.wait_for(hung_up.wait(), 10)
 
 
-async def test_credentials_in_an_address_are_used_and_not_shown(session):
-    async def answer(_, writer):
-        writer.write(http(b"go away", "403 Forbidden", "text/plain"))
-
-    async with replying(answer) as address:
-        reading = await read(session, f"http://user:secret@{address}/")
-    assert f"Prometheus at http://{address}/, query" in reading.problem
-    assert "secret" not in reading.problem
-
-
 @pytest.mark.parametrize(
     "server",
-    ["", "prometheus:9090", "ftp://host", "http://", "http://host:port", "http://host:99999", "http://..", "/"],
+    [
+        *("", "prometheus:9090", "ftp://host", "http://", "http://host:port", "http://host:99999", "http://..", "/"),
+        *("http://user:secret@127.0.0.1:1/", "http://user:se/cret@127.0.0.1:1", "http://secret@127.0.0.1:1"),
+        *("http://127.0.0.1:1/?namespace=a", "http://127.0.0.1:1/admin#", "http://127.0.0.1:1/a b", "http://h:1/\n"),
+    ],
 )
-async def test_an_address_that_is_none_is_unknown(session, server):
+async def test_an_address_that_is_none_is_not_asked_and_what_may_be_a_password_is_not_shown(session, server):
     reading = await read(session, server)
     assert reading.value is None
-    assert reading.problem
+    assert "its address must" in reading.problem
+    assert "secret" not in reading.problem
+    assert "cret" not in reading.problem
+
+
+# Large answers.
+
+
+async def test_the_loop_goes_on_while_a_large_answer_is_read(session, monkeypatch):
+    gone_on = threading.Event()
+    whole = Reader.read
+
+    def when_the_loop_has_gone_on(reader, body):
+        assert gone_on.wait(PATIENCE_S), "the loop stood still"
+        return whole(reader, body)
+
+    async def answer(_, writer):
+        writer.write(http(vector(elements(), padding="x" * MOST_BYTES)))
+
+    monkeypatch.setattr(Reader, "read", when_the_loop_has_gone_on)
+    async with replying(answer) as address:
+        source = PrometheusSource(session)
+        query = Query(f"http://{address}", EXPRESSION, SERIES, max_age_s=5)
+        reading = asyncio.create_task(source.read({A: query}, 50))
+        for _ in range(100):
+            await asyncio.sleep(0.001)
+        gone_on.set()
+        assert (await reading)[A].value == 5
+
+
+async def test_a_large_answer_is_taken_for_many_services_and_not_for_one(session):
+    many = {f"ns/s{n}": None for n in range(10_000)}
+    result = [element for name in many for element in elements(service=name[3:], padding="x" * 80)]
+
+    async def answer(_, writer):
+        writer.write(http(vector(result)))
+
+    async with replying(answer) as address:
+        query = Query(f"http://{address}", EXPRESSION, SERIES, max_age_s=5)
+        source = PrometheusSource(session)
+        all_of_them = await source.read(dict.fromkeys(many, query), 50)
+        one = await source.read({"ns/s1": query._replace(max_age_s=6)}, 50)
+    assert {reading.value for reading in all_of_them.values()} == {5}
+    assert "larger than 4195328 bytes" in one["ns/s1"].problem
+
+
+async def test_of_many_large_answers_few_are_held_at_a_time(session):
+    """Servers that never end their large answers hold up each other, and not one whose answer is small."""
+
+    async def large(reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+        while True:
+            writer.write(b" " * 50_000)
+            await writer.drain()
+            await asyncio.sleep(0.001)
+
+    async def small(_, writer):
+        writer.write(http(vector(elements())))
+
+    async with AsyncExitStack() as stack:
+        addresses = [await stack.enter_async_context(replying(large)) for _ in range(20)]
+        quick = await stack.enter_async_context(replying(small))
+        queries = {f"ns/s{n}": address for n, address in enumerate(addresses)} | {A: quick}
+        source = PrometheusSource(session, 1)
+        asked = {name: Query(f"http://{address}", EXPRESSION, SERIES, 5) for name, address in queries.items()}
+        found = await source.read(asked, 50)
+    assert found.pop(A).value == 5
+    assert {reading.value for reading in found.values()} == {None}
+    assert all("larger than" in reading.problem or "no answer within" in reading.problem for reading in found.values())

@@ -2,13 +2,12 @@
 
 import copy
 import json
-import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.sources.answers import Asked, Fault, parse, reading, readings
+from autoscaler.sources.answers import MOST_BELIEVED, Asked, Fault, parse, parse_clock, reading, readings
 from autoscaler.sources.past import Grid, parse_past, pasts
 
 A = "ns/a"
@@ -24,7 +23,9 @@ TRUTH = {
     },
 }
 
-texts = st.text(max_size=5) | st.sampled_from(["NaN", "+Inf", "-1", "0", "1e999", "998", "vector", "success", "a"])
+texts = st.text(max_size=5) | st.sampled_from(
+    ["NaN", "+Inf", "-1", "0", "1e999", "1e308", "1e303", "9" * 400, "998", "vector", "success", "a"]
+)
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
@@ -67,7 +68,7 @@ def test_the_truth_is_believed():
 def test_a_half_truth_is_unknown_or_a_count_that_can_be(answer):
     found = reading_of(json.dumps(answer).encode())
     assert bool(found.problem) >= (found.value is None)
-    assert found.value is None or 0 <= found.value < math.inf
+    assert found.value is None or 0 <= found.value <= MOST_BELIEVED
     assert 45 <= found.sampled_s <= 50
 
 
@@ -76,6 +77,23 @@ def test_what_is_no_answer_is_unknown(body):
     found = reading_of(body)
     assert found.value is None
     assert found.problem.startswith("Prometheus at http://prometheus, query 'x': ")
+
+
+@given(texts | st.floats(allow_nan=True).map(str) | st.integers().map(str), st.integers() | st.floats())
+def test_a_clock_is_a_time_or_none(text, evaluated_s):
+    answer = {"status": "success", "data": {"resultType": "scalar", "result": [evaluated_s, text]}}
+    try:
+        clock_s = parse_clock(json.dumps(answer).encode())
+    except Fault:
+        return
+    assert 0 <= round(clock_s * 1000) <= 10**15
+
+
+@pytest.mark.parametrize("text", ["NaN", "+Inf", "-1", "1e308", "9" * 400, "noon"])
+def test_a_clock_that_shows_no_time_is_refused(text):
+    answer = {"status": "success", "data": {"resultType": "scalar", "result": [1000, text]}}
+    with pytest.raises(Fault, match="not Prometheus'"):
+        parse_clock(json.dumps(answer).encode())
 
 
 # The past.
@@ -96,7 +114,9 @@ def a_range(**changed):
 
 def past_of(answer, service=A):
     try:
-        return pasts([service], 5.0, parse_past(json.dumps(answer).encode(), GRID), now_s=50.0)[service].moments
+        return pasts([service], 5.0, parse_past(json.dumps(answer).encode(), GRID, [service]), now_s=50.0)[
+            service
+        ].moments
     except Fault as fault:
         return str(fault)
 
@@ -134,9 +154,9 @@ def test_of_a_service_that_has_no_series_or_two_of_a_kind_all_is_unknown():
 
 
 def test_a_warning_makes_every_moment_a_part():
-    readings = [moment.reading for moment in past_of(a_range() | {"warnings": ["remote read failed"]})]
+    readings = [moment.reading for moment in past_of(a_range() | {"warnings": ["a secret"]})]
     assert [reading.value for reading in readings] == [5, 6, 7, 8]
-    assert all("part of the data may be missing: remote read failed" in reading.problem for reading in readings)
+    assert all("part of the data may be missing: the answer has warnings" in reading.problem for reading in readings)
 
 
 @given(half_truths(a_range()))
@@ -145,7 +165,7 @@ def test_a_half_truth_about_the_past_is_a_fault_or_moments_that_can_be(answer):
     if not isinstance(made, str):
         assert [moment.at_s for moment in made] == [44, 46, 48, 50]
         for value, sampled_s, _, problem in (moment.reading for moment in made):
-            assert (value is None and problem) or 0 <= value < math.inf
+            assert (value is None and problem) or 0 <= value <= MOST_BELIEVED
             assert sampled_s <= 50
 
 
@@ -162,7 +182,8 @@ def test_what_is_as_usual_is_said_once_and_services_that_were_alike_share_their_
     result += [{"metric": {**own, "f": "series"}, "values": [[996, "1"]]}]
     result += [{"metric": {"namespace": "ns", "service": "d", "f": "bare"}, "values": [[1000, "0"]]}]
     body = json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}}).encode()
-    made = pasts(["ns/a", "ns/b", "ns/c", "ns/d"], 5.0, parse_past(body, GRID), now_s=50.0)
+    names = ["ns/a", "ns/b", "ns/c", "ns/d"]
+    made = pasts(names, 5.0, parse_past(body, GRID, names), now_s=50.0)
     seen = {name: [moment.reading[::2] for moment in past.moments] for name, past in made.items()}
     assert seen == {
         "ns/a": [(0, 2), (0, 2), (None, 0), (0, 2)],
