@@ -10,6 +10,7 @@ from autoscaler.deciding import decider
 from autoscaler.gateway.config import Affinity, GatewayService, OnAbort, Timeouts
 from autoscaler.gateway.dispatch import Kind, Limits
 from autoscaler.gateway.paths import PathRule
+from autoscaler.host_claims import Claim
 from autoscaler.loop import Service
 from autoscaler.policy import ScalingPolicy
 from autoscaler.ports import Clock, Query, Recorder, ScaleTarget, ServiceName
@@ -35,6 +36,11 @@ def queries(policies: Iterable[ScalingPolicy], default_server: str | None) -> di
 def gateway_services(policies: Iterable[ScalingPolicy]) -> dict[ServiceName, GatewayService]:
     """Build what the gateway is told; a policy without `traffic` is routed by somebody else."""
     return {policy.service: _gateway_service(policy, policy.spec.traffic) for policy in policies if policy.spec.traffic}
+
+
+def host_claim(policy: ScalingPolicy, created_s: float) -> Claim:
+    """Build what a policy claims; one without `traffic` claims nothing."""
+    return Claim(policy.service, policy.spec.traffic.hosts if policy.spec.traffic else (), created_s)
 
 
 def _gateway_service(policy: ScalingPolicy, traffic: Traffic) -> GatewayService:

@@ -7,7 +7,7 @@ the holder of the Lease writes.
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +15,12 @@ from pathlib import Path
 import aiohttp
 
 from algorithms.decider import Decider
+from autoscaler.app import host_claim
 from autoscaler.clock import SystemClock
 from autoscaler.files import FileWatch
+from autoscaler.host_claims import Claim, Leave, NamespaceLeave, settle
+from autoscaler.host_claims_file import read_grants
+from autoscaler.host_leave import HostLeave
 from autoscaler.kubernetes.client import Api, connected
 from autoscaler.kubernetes.conditions import last_rescale
 from autoscaler.kubernetes.gateways import metrics_address
@@ -61,6 +65,8 @@ class Settings:
     """Whether policies are read as custom resources."""
     files: tuple[Path, ...] = ()
     """Files with policies."""
+    host_claims: Path | None = None
+    """The file that says which namespaces may claim which hosts; None is their annotations."""
     prometheus: str | None = None
     prometheus_credentials: Path | None = None
     """What says how Prometheus servers are spoken to that ask who one is."""
@@ -104,8 +110,12 @@ class ClusterController:
             roster, source, now, tick_s=settings.tick_s, gateways=streams.known, rescale_of=self._rescale_of
         )
         self._origins = Origins(roster, ("resources", "files"))
-        self._targets_changed = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._leave: Leave = NamespaceLeave()
         rng = random.Random()  # noqa: S311 - spreads attempts
+        # Policies of files alone are checked as a whole when they are read.
+        only = settings.namespace if settings.resources else settings.own_namespace
+        self.leave = HostLeave(api, rng, namespace=only, file=settings.host_claims, on_change=self._leave_changed)
         self._read = PolicyReader()
         self.policies: Informer[Stored] = Informer(
             api,
@@ -127,6 +137,8 @@ class ClusterController:
         """Say why this controller cannot do its work yet; empty if it can."""
         if self._settings.resources and not self.policies.synced.is_set():
             return self.policies.problem or "the policies have not been listed yet"
+        if unready := self.leave.unready():
+            return unready
         if self._settings.gateway_label and not self.gateways.synced.is_set():
             return self.gateways.problem or "the gateways have not been listed yet"
         # Load of a gateway that is not heard yet would be asked for at a tick only.
@@ -139,19 +151,21 @@ class ClusterController:
             DocumentError: the files cannot be read at the start.
         """
         self._roster.set_writing(False)
-        watch = FileWatch(self._settings.files)
-        self._files_changed(read_policies(watch.files))
+        claims = self._settings.host_claims
+        watch = FileWatch([*self._settings.files, *([claims] if claims else [])])
+        self._files_changed(self._read_files(watch.files))
         self._gateways_changed()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._election.run())
             group.create_task(self._reporter.run(self._target))
-            group.create_task(self._follow_targets())
+            group.create_task(self._follow_policies())
+            group.create_task(self.leave.run())
             if self._settings.resources:
                 group.create_task(self.policies.run())
             if self._settings.gateway_label:
                 group.create_task(self.gateways.run())
-            if watch.files:
-                group.create_task(follow_files(watch, self._files_changed))
+            if self._settings.files:
+                group.create_task(follow_files(watch, self._read_files, self._files_changed))
             group.create_task(controller.run())
             group.create_task(self._recall_when_listed(controller))
 
@@ -171,10 +185,17 @@ class ClusterController:
         found = {address for address in self.gateways.store.items().values() if address}
         self._streams.set_gateways({*self._settings.gateways, *found})
 
+    def _read_files(self, _files: Sequence[Path]) -> list[ScalingPolicy]:
+        return read_policies(self._settings.files, read_grants(self._settings.host_claims))
+
+    def _leave_changed(self, leave: Leave) -> None:
+        self._leave = leave
+        self._changed.set()
+
     def _files_changed(self, policies: Sequence[ScalingPolicy]) -> None:
         for service, problem in self._origins.set("files", {each.service: Entry(each) for each in policies}).items():
             _log.error("%s: %s", service, problem)
-        self._targets_changed.set()
+        self._changed.set()
 
     def _policies_changed(self, changes: Sequence[Change[Stored]]) -> None:
         for service, _before, after in changes:
@@ -191,16 +212,26 @@ class ClusterController:
             self._reporter.keep(service, after, problem)
         # Our own writes of status come back too, and change nothing that is followed.
         if any(before is None or after is None or before.resource != after.resource for _, before, after in changes):
-            self._targets_changed.set()
+            self._changed.set()
 
-    async def _follow_targets(self) -> None:
-        """Tell the target what there is to scale; of many changes at once not for each one."""
+    async def _follow_policies(self) -> None:
+        """Tell the target what there is to scale, and who owns which host; of many changes at once not for each one."""
         while True:
-            await self._targets_changed.wait()
-            self._targets_changed.clear()
+            await self._changed.wait()
+            self._changed.clear()
             targets = {name: _target(entry) for name, entry in self._roster.entries.items()}
             self._target.set_targets({name: target for name, target in targets.items() if target is not None})
+            if not self.leave.unready():
+                self._reporter.set_host_conflicts(settle(self._claims(), self._leave).conflicts)
             await asyncio.sleep(_CHANGES_WITHIN_S)
+
+    def _claims(self) -> Iterator[Claim]:
+        """Give what policies claim; one that was never legal keeps its hosts from others too, as at the gateway."""
+        for entry in self._roster.entries.values():
+            yield host_claim(entry.policy, entry.created_s)
+        for service, (resource, _) in self.policies.store.items().items():
+            if service not in self._roster.entries:
+                yield Claim(service, resource.hosts, resource.created_s)
 
 
 def _logged(log: DecisionLog) -> Callable[[ScalingPolicy, Decider], None]:

@@ -1,15 +1,20 @@
 """The gateway in a cluster, put together: services are the policies with `traffic`, pods those of their targets."""
 
 import asyncio
+import logging
 import random
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from autoscaler.app import gateway_services
+from autoscaler.app import gateway_services, host_claim
 from autoscaler.files import FileWatch
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.proxy import Gateway
+from autoscaler.host_claims import Claim, Conflict, HostGrants, Leave, NamespaceLeave, settle
+from autoscaler.host_claims_file import read_grants
+from autoscaler.host_leave import HostLeave
 from autoscaler.kubernetes.backends import BackendWatch, Backing
 from autoscaler.kubernetes.client import Api, connected
 from autoscaler.kubernetes.informer import Informer
@@ -22,6 +27,7 @@ from autoscaler.ports import ServiceName
 from autoscaler.validation import read_policies
 
 _CHANGES_WITHIN_S = 0.1
+_log = logging.getLogger(__name__)
 
 
 class ClusterServices:
@@ -32,29 +38,49 @@ class ClusterServices:
         self._rng = rng
         self._services: dict[ServiceName, GatewayService] = {}
         self._backings: dict[ServiceName, Backing] = {}
+        self._claims: dict[ServiceName, Claim] = {}
+        self._conflicts: Mapping[ServiceName, tuple[Conflict, ...]] = {}
         self._changed = asyncio.Event()
+        self.reserved: Collection[str] = ()
+        """Hosts of policies that were never legal, when `load` was last called: nobody else gets their requests."""
+        self._leave: Leave = NamespaceLeave()
         self.read = PolicyReader()
         """Reads custom resources, whose statuses change often and whose policies seldom do."""
 
     def load(self) -> Mapping[str, GatewayService]:
-        """Give the services as they are now."""
-        return self._services
+        """Give the services as they are now, each with the hosts that it owns."""
+        ownership = settle(self._claims.values(), self._leave)
+        self._log_new(ownership.conflicts)
+        hosts = ownership.hosts()
+        self.reserved = {host for host, owner in ownership.owners.items() if owner not in self._services}
+        return {name: _with_hosts(service, hosts.get(name, ())) for name, service in self._services.items()}
+
+    def _log_new(self, conflicts: Mapping[ServiceName, tuple[Conflict, ...]]) -> None:
+        for service, found in conflicts.items():
+            if found != self._conflicts.get(service):
+                _log.warning("%s: not routed: %s", service, "; ".join(conflict.why for conflict in found))
+        self._conflicts = conflicts
+
+    def set_leave(self, leave: Leave) -> None:
+        """Let namespaces claim what this allows from now on."""
+        self._leave = leave
+        self._changed.set()
 
     async def follow(self, gateway: Gateway) -> None:
         """Keep a gateway at the services and pods of the cluster, for ever; not for each of many changes."""
         async with BackendWatch(self._api, self._rng, gateway) as watch:
             while True:
                 self._changed.clear()
-                gateway.reload(self.load())
+                gateway.reload(self.load(), self.reserved)
                 watch.set_services(self._backings)
                 await asyncio.sleep(_CHANGES_WITHIN_S)
                 await self._changed.wait()
 
     def set(self, policies: Iterable[ScalingPolicy]) -> None:
         """Follow exactly these from now on."""
-        self._services, self._backings = {}, {}
+        self._services, self._backings, self._claims = {}, {}, {}
         for policy in policies:
-            self._put(policy)
+            self._put(policy, 0.0)
         self._changed.set()
 
     def take(self, changes: Sequence[Change[Stored]]) -> None:
@@ -64,16 +90,21 @@ class ClusterServices:
                 self.read.forget(service)
                 self._services.pop(service, None)
                 self._backings.pop(service, None)
+                self._claims.pop(service, None)
             elif before is not None and before.resource == after.resource:
                 # The controller has written a status.
                 continue
             elif after.resource.policy is not None:
-                # One that has become illegal stays in force as it was; the controller says so in its status.
-                self._put(after.resource.policy)
+                self._put(after.resource.policy, after.resource.created_s)
+            else:
+                # One that has become illegal stays in force as it was; the controller says so in its status. One that
+                # was never legal keeps its hosts from others too, so that nothing changes hands while it is mended.
+                self._claims.setdefault(service, Claim(service, after.resource.hosts, after.resource.created_s))
             self._changed.set()
 
-    def _put(self, policy: ScalingPolicy) -> None:
+    def _put(self, policy: ScalingPolicy, created_s: float) -> None:
         service, backing = policy.service, _backing(policy)
+        self._claims[service] = host_claim(policy, created_s)
         if policy.spec.traffic is None:
             self._services.pop(service, None)
         self._services.update(gateway_services([policy]))
@@ -81,6 +112,10 @@ class ClusterServices:
             self._backings.pop(service, None)
         else:
             self._backings[service] = backing
+
+
+def _with_hosts(service: GatewayService, hosts: tuple[str, ...]) -> GatewayService:
+    return service if service.hosts == hosts else replace(service, hosts=hosts)
 
 
 def _backing(policy: ScalingPolicy) -> Backing | None:
@@ -97,38 +132,53 @@ def need_pods(policies: Iterable[ScalingPolicy]) -> list[ServiceName]:
 
 
 @asynccontextmanager
-async def cluster_services(namespace: str) -> AsyncIterator[ClusterServices]:
+async def cluster_services(namespace: str, host_claims: Path | None = None) -> AsyncIterator[ClusterServices]:
     """Connect, and give the services of the custom resources when all have been read once.
 
     Args:
         namespace: where policies are read; empty is all.
+        host_claims: the file that says which namespaces may claim which hosts; None is their annotations.
 
     Raises:
         ApiError: there is no cluster to talk to.
+        DocumentError: the file cannot be used.
     """
     rng = random.Random()  # noqa: S311 - spreads attempts
-    async with connected() as api:
+    async with connected() as api, AsyncExitStack() as stack:
         services = ClusterServices(api, rng)
+        leave = HostLeave(api, rng, namespace=namespace, file=host_claims, on_change=services.set_leave)
         path = POLICIES.collection(namespace)
         policies: Informer[Stored] = Informer(api, path, services.read, rng, on_change=services.take)
-        async with _beside(policies.run()):
-            await policies.synced.wait()
-            yield services
+        for running in (policies.run(), leave.run()):
+            await stack.enter_async_context(_beside(running))
+        await policies.synced.wait()
+        await leave.known()
+        yield services
 
 
 @asynccontextmanager
-async def file_services(file: Path) -> AsyncIterator[ClusterServices]:
-    """Connect, and give the services of a file, which is read again when it changes.
+async def file_services(file: Path, host_claims: Path | None = None) -> AsyncIterator[ClusterServices]:
+    """Connect, and give the services of a file, which is read again when it changes, as is the one of the claims.
 
     Raises:
-        DocumentError: the file cannot be used.
+        DocumentError: a file cannot be used.
         ApiError: there is no cluster to talk to.
     """
+
+    def read(_files: Sequence[Path]) -> tuple[list[ScalingPolicy], HostGrants | None]:
+        grants = read_grants(host_claims)
+        return read_policies([file], grants), grants
+
+    def take(found: tuple[list[ScalingPolicy], HostGrants | None]) -> None:
+        policies, grants = found
+        services.set_leave(grants or NamespaceLeave())
+        services.set(policies)
+
     async with connected() as api:
         services = ClusterServices(api, random.Random())  # noqa: S311 - spreads attempts
-        watch = FileWatch([file])
-        services.set(read_policies(watch.files))
-        async with _beside(follow_files(watch, services.set)):
+        watch = FileWatch([file, *([host_claims] if host_claims else [])])
+        take(read(watch.files))
+        async with _beside(follow_files(watch, read, take)):
             yield services
 
 

@@ -4,6 +4,7 @@ It is one document wherever it stands: applied as a custom resource, read from a
 """
 
 import re
+from ipaddress import ip_address
 from sys import intern
 from typing import Annotated, Literal, Self
 
@@ -51,6 +52,16 @@ _SUM_OF_A_SERIES = (
     rf"\({_B}([A-Za-z0-9_:]+(\{{[^{{}}]*\}})?){_B}\){_B}$"
 )
 """Read alike by Python's `re.fullmatch` and by CEL's RE2."""
+
+
+def backend_address(backend: str) -> str:
+    """Write a backend in the one way in which two that mean the same are the same; a name is not looked up."""
+    host, _, port = backend.rpartition(":")
+    try:
+        host = str(ip_address(host.strip("[]")))
+    except ValueError:
+        host = host.lower().removesuffix(".")
+    return f"{host}:{int(port)}"
 
 
 class ScaleTargetRef(ResourceModel):
@@ -122,8 +133,11 @@ _ACTIVATION = f"{_KPA}.?activationScale.orValue({_MIN_SCALE})"
 _IDLE_BELOW = "must be below minReplicas"
 _ONE_AT_A_TIME = "Interrupt needs containerConcurrency 1, for the call ends whatever the replica runs"
 _WITHIN = f"{_ACTIVATION} >= {_MIN_SCALE} && ({_MAX_SCALE} == 0 || {_ACTIVATION} <= {_MAX_SCALE})"
+NO_BACKENDS = "backends: can stand in a file only; a resource names what is scaled in scaleTargetRef"
+"""A rule of the definition alone; files may have them."""
 _SPEC_RULES = [
     exactly_one_rule("scale_target_ref", "backends"),
+    rule("!has(self.backends)", NO_BACKENDS),
     rule(f"{_MIN} <= {_MAX}", "minReplicas: must be at most maxReplicas, which is 10 where it is absent"),
     rule(
         f"!{_KEDA}.?idleReplicaCount.hasValue() || {_KEDA}.?idleReplicaCount.orValue(0) < {_MIN}",
@@ -149,7 +163,8 @@ class PolicySpec(ResourceModel):
     scale_target_ref: ScaleTargetRef | None = None
     """What is scaled; exactly one of this and `backends`."""
     backends: Annotated[tuple[Backend, ...], Field(max_length=1000)] | None = None
-    """In the gateway's file mode, in place of `scaleTargetRef`: where the service runs, as host:port."""
+    """In a file, in place of `scaleTargetRef`: where the service runs, as host:port, each address once and for one
+    service. A resource in the cluster has none: who writes one could have the gateway connect to any address."""
     min_replicas: Annotated[int, Field(ge=0, le=10_000)] = 0
     """Never fewer; 0 lets the service sleep."""
     max_replicas: Annotated[int, Field(ge=1, le=10_000)] = 10
@@ -176,9 +191,16 @@ class PolicySpec(ResourceModel):
             raise ValueError(f"minReplicas: must be at most maxReplicas, which is {self.max_replicas}")
         if self.traffic and self.traffic.on_abort == "Interrupt" and self.container_concurrency != 1:
             raise ValueError(f"traffic.onAbort: {_ONE_AT_A_TIME}")
+        self._names_each_backend_once()
         self._idles_below_its_minimum()
         self._is_legal_in_knative()
         return self
+
+    def _names_each_backend_once(self) -> None:
+        known = [backend_address(backend) for backend in self.backends or ()]
+        for number, address in enumerate(known):
+            if address in known[:number]:
+                raise ValueError(f"backends: has {address} twice")
 
     def _idles_below_its_minimum(self) -> None:
         idle = self.algorithm.keda.idle_replica_count if self.algorithm.keda else None

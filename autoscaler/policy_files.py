@@ -1,23 +1,24 @@
-"""Policies from files, read again when one changes; a file that cannot be used changes nothing."""
+"""What files say, read again when one changes; a file that cannot be used changes nothing."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
 
 from autoscaler.documents import DocumentError
 from autoscaler.files import FileWatch
-from autoscaler.policy import ScalingPolicy
-from autoscaler.validation import read_policies
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
-async def follow_files(watch: FileWatch, on_change: Callable[[list[ScalingPolicy]], None]) -> None:
-    """Tell of all policies whenever a file has changed, for ever; who calls has read them once before."""
+async def follow_files(watch: FileWatch, read: Callable[[Sequence[Path]], T], on_change: Callable[[T], None]) -> None:
+    """Tell what `read` makes of the files whenever one has changed, for ever; who calls has read them once before."""
     while True:
         await watch.changed()
         try:
-            policies = read_policies(watch.files)
+            found = read(watch.files)
         except DocumentError as error:
-            _log.error("policies not reloaded, those before stay in force: %s", error)
+            _log.error("files not reloaded, what was read before stays in force: %s", error)
         else:
-            on_change(policies)
+            on_change(found)

@@ -41,7 +41,7 @@ class Cookie(ResourceModel):
     """The gateway's own cookie, which brings a client back to its replica."""
 
     name: CookieName = "inflight"
-    """Its name; two services under one host need two."""
+    """Its name."""
     timeout: Annotated[Duration, lasting("1s", "720h")] = 1800.0
     """How long after the cookie was first given a client is remembered."""
 

@@ -1,25 +1,54 @@
 """From files to policies: every problem is told with file, line, key, value and what is legal."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from autoscaler.documents import Document, DocumentError, read_file
-from autoscaler.policy import ScalingPolicy
+from autoscaler.host_claims import Claim, HostGrants, normal, settle_ageless
+from autoscaler.policy import ScalingPolicy, backend_address
 from autoscaler.problems import problems_of
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-def read_policies(paths: Iterable[Path]) -> list[ScalingPolicy]:
-    """Read every policy of some files.
+class _Read(NamedTuple):
+    """A policy with the document in which it stands."""
+
+    policy: ScalingPolicy
+    document: Document
+
+    def where(self, *path: str | int) -> str:
+        """Give file and line of a key."""
+        return f"{self.document.source}:{self.document.line(path)}"
+
+
+def read_policies(paths: Iterable[Path], grants: HostGrants | None = None) -> list[ScalingPolicy]:
+    """Read every policy of some files, which are to run beside each other.
+
+    Args:
+        paths: the files.
+        grants: what namespaces may claim; None is whatever no other policy has.
 
     Raises:
-        DocumentError: listing all problems of all files: what is no YAML, no ScalingPolicy, not legal, or there twice.
+        DocumentError: listing all problems of all files: what is no YAML, no ScalingPolicy, not legal, or there twice,
+            and two policies with one host or one backend.
     """
-    policies: dict[str, tuple[ScalingPolicy, str]] = {}
+    found = _read_all(paths)
+    if problems := [*_host_problems(found, grants), *_backend_problems(found.values())]:
+        raise DocumentError(problems)
+    return [policy for policy, _ in found.values()]
+
+
+def read_alternatives(paths: Iterable[Path]) -> list[ScalingPolicy]:
+    """Read every policy of some files, of which one at a time is followed; as `read_policies`, but hosts may recur."""
+    return [policy for policy, _ in _read_all(paths).values()]
+
+
+def _read_all(paths: Iterable[Path]) -> dict[str, _Read]:
+    policies: dict[str, _Read] = {}
     problems: list[str] = []
     for path in paths:
         try:
@@ -32,21 +61,55 @@ def read_policies(paths: Iterable[Path]) -> list[ScalingPolicy]:
             problems += _add(document, policies)
     if problems:
         raise DocumentError(problems)
-    return [policy for policy, _ in policies.values()]
+    return policies
 
 
-def _add(document: Document, policies: dict[str, tuple[ScalingPolicy, str]]) -> list[str]:
+def _add(document: Document, policies: dict[str, _Read]) -> list[str]:
     """Add a document's policy, with where it stands; gives what is wrong with it."""
     try:
         policy = validated(document, ScalingPolicy)
     except DocumentError as error:
         return error.problems
-    where = f"{document.source}:{document.line(('metadata', 'name'))}"
+    read = _Read(policy, document)
     if policy.service in policies:
-        _, first = policies[policy.service]
+        where, first = (each.where("metadata", "name") for each in (read, policies[policy.service]))
         return [f"{where}: metadata.name: the policy {policy.service} is there already, at {first}"]
-    policies[policy.service] = policy, where
+    policies[policy.service] = read
     return []
+
+
+def _host_problems(policies: dict[str, _Read], grants: HostGrants | None) -> Iterator[str]:
+    claims = (Claim(service, _hosts(read.policy)) for service, read in policies.items())
+    for service, conflicts in settle_ageless(claims, grants).conflicts.items():
+        for conflict in conflicts:
+            where = _where_host(policies[service], conflict.host)
+            told = f"{where}: the policy {service} cannot have it: {conflict.why}"
+            owner = None if conflict.owner is None else policies[conflict.owner]
+            yield told if owner is None else f"{told} ({conflict.owner}: {owner.where('spec', 'traffic', 'hosts')})"
+
+
+def _where_host(read: _Read, host: str) -> str:
+    """Give file, line, key and value of a host that a policy names."""
+    number, value = next((n, each) for n, each in enumerate(_hosts(read.policy)) if normal(each) == host)
+    return f'{read.where("spec", "traffic", "hosts", number)}: spec.traffic.hosts[{number}]: "{value}"'
+
+
+def _hosts(policy: ScalingPolicy) -> tuple[str, ...]:
+    return policy.spec.traffic.hosts if policy.spec.traffic else ()
+
+
+def _backend_problems(policies: Iterable[_Read]) -> Iterator[str]:
+    """Find backends of two policies: each would send a pod as many requests as it can take."""
+    first: dict[str, tuple[str, str]] = {}
+    for read in policies:
+        for number, backend in enumerate(read.policy.spec.backends or ()):
+            where, service = read.where("spec", "backends", number), read.policy.service
+            owner, there = first.setdefault(backend_address(backend), (service, where))
+            if owner != service:
+                yield (
+                    f'{where}: spec.backends[{number}]: "{backend}": the policy {service} cannot have it: '
+                    f"it is a backend of the policy {owner}, at {there}"
+                )
 
 
 def validated(document: Document, model: type[ModelT]) -> ModelT:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from autoscaler.policy import ScalingPolicy
-from autoscaler.validation import read_policies
+from autoscaler.validation import read_alternatives
 from simulations.scenario import Scenario
 
 
@@ -40,7 +40,7 @@ class _Named(NamedTuple):
 
 
 def _in_file(path: Path, given: str | None) -> list[_Named]:
-    return [_Named(given, path.stem, policy) for policy in read_policies([path])]
+    return [_Named(given, path.stem, policy) for policy in read_alternatives([path])]
 
 
 def _told_apart(found: Sequence[_Named]) -> list[Candidate]:

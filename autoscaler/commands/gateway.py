@@ -24,8 +24,10 @@ from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.proxy import Gateway
 from autoscaler.gateway.request_log import OnEnded, RequestLog
 from autoscaler.gateway.serve import Build, Farewell, serve
+from autoscaler.host_claims_file import read_grants
 from autoscaler.kubernetes.client import ApiError
 from autoscaler.logs import log_to_stderr
+from autoscaler.policy import ScalingPolicy
 from autoscaler.runtime.bearer_tokens import BearerTokens
 from autoscaler.validation import read_policies
 
@@ -53,6 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=Farewell().grace_s,
         metavar="DURATION",
         help="how long requests may still take when it is told to go (20s)",
+    )
+    parser.add_argument(
+        "--host-claims",
+        type=Path,
+        metavar="FILE",
+        help="which namespaces may claim which hosts (what is free; below a wildcard, by leave of its namespace)",
     )
     parser.add_argument("--port", type=int, required=True, metavar="N", help="for clients")
     parser.add_argument("--metrics-port", type=int, required=True, metavar="N", help="for /metrics and /v1/inflight")
@@ -100,6 +108,7 @@ def _request_log(path: Path | None) -> Iterator[OnEnded | None]:
 
 async def _serve(arguments: argparse.Namespace, build: Build) -> None:
     config: Path | None = arguments.config
+    claims: Path | None = arguments.host_claims
     run_until_told = partial(
         serve,
         port=arguments.port,
@@ -109,15 +118,20 @@ async def _serve(arguments: argparse.Namespace, build: Build) -> None:
         cookie_keys=arguments.cookie_key,
         tokens=BearerTokens(arguments.token_file) if arguments.token_file else None,
     )
-    if config is not None and not need_pods(read_policies([config])):
-        await run_until_told(partial(_load, config), config=config)
+    if config is not None and not need_pods(_policies(config, claims)):
+        await run_until_told(partial(_load, config, claims), config=config)
         return
-    async with cluster_services(arguments.namespace) if config is None else file_services(config) as services:
+    found = cluster_services(arguments.namespace, claims) if config is None else file_services(config, claims)
+    async with found as services:
         await run_until_told(services.load, follow=services.follow)
 
 
-def _load(config: Path) -> Mapping[str, GatewayService]:
-    policies = read_policies([config])
+def _policies(config: Path, claims: Path | None) -> list[ScalingPolicy]:
+    return read_policies([config], read_grants(claims))
+
+
+def _load(config: Path, claims: Path | None) -> Mapping[str, GatewayService]:
+    policies = _policies(config, claims)
     if services := need_pods(policies):
         # Nobody would tell of its pods, and requests would wait for ever.
         raise ValueError(f"{config}: {services[0]} has no backends; to watch pods, start the gateway anew")

@@ -14,7 +14,7 @@ from typing import Any
 
 from autoscaler.documents import DocumentError
 from autoscaler.replay import Replay, Replayed, Summary, summarised
-from autoscaler.validation import read_policies
+from autoscaler.validation import read_alternatives
 
 _HEAD = ("time", "service", "in flight", "ready", "recorded", "now", "why")
 
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Replay and print; 0 nothing differs or other policies were asked for, 1 something does, 2 the log is no log."""
     try:
-        policies = read_policies(arguments.policy)
+        policies = read_alternatives(arguments.policy)
         turns, summary = summarised(Replay(policies).lines(_lines(arguments.log)))
     except (DocumentError, OSError, LookupError, TypeError, ValueError) as error:
         print(f"replay: {error}", file=sys.stderr)

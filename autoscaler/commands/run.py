@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--policy", type=Path, action="append", metavar="FILE", help="ScalingPolicy documents; can be repeated")
     add("--resources", type=flag, default=True, metavar="BOOL", help="read ScalingPolicy resources (true)")
     add("--namespace", default="", help="watch policies of this namespace only (all)")
+    add("--host-claims", type=Path, metavar="FILE", help="which namespaces may claim which hosts (what is free)")
     add("--prometheus", metavar="URL", help="server of policies that name none")
     add("--prometheus-credentials", type=Path, metavar="FILE", help="who we are to servers that ask (nobody)")
     add("--tick", type=duration, default=2.0, help="between two decisions (2s)")
@@ -123,6 +124,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         namespace=arguments.namespace,
         resources=arguments.resources,
         files=tuple(arguments.policy),
+        host_claims=arguments.host_claims,
         prometheus=arguments.prometheus,
         prometheus_credentials=arguments.prometheus_credentials,
         tick_s=arguments.tick,

@@ -7,7 +7,7 @@ the stream or the metrics.
 import asyncio
 import random
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache, partial
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
@@ -21,35 +21,34 @@ from autoscaler.gateway.incoming import IncomingRequest
 from autoscaler.gateway.request_log import OnEnded
 from autoscaler.gateway.service import ServiceGate
 from autoscaler.gateway.visit import Arrival, Visit
+from autoscaler.host_claims import LONGEST_HOST, normal, patterns
 
 _HELD_BODIES_BYTES = 64 << 20
 _REFUSED_METHODS = frozenset({b"CONNECT", b"TRACE"})
 
 
 class Routes:
-    """Finds the service of a host: the exact name first, then the longest wildcard, then `*`."""
+    """Finds the service of a host: the exact name first, then the longest wildcard, then `*`.
 
-    def __init__(self, services: Mapping[str, GatewayService]) -> None:
-        self._exact: dict[str, str] = {}
-        self._below: dict[str, str] = {}
-        self._any: str | None = None
-        for name, service in services.items():
-            for host in service.hosts:
-                if host == "*":
-                    self._any = name
-                elif host.startswith("*."):
-                    self._below[host[1:].lower()] = name
-                else:
-                    self._exact[host.lower().rstrip(".")] = name
+    Each host has one owner before it comes here. If two services still name one, the first by name has it, whatever
+    their order.
+
+    Args:
+        services: what is served, by `namespace/name`.
+        reserved: hosts that nobody is served, though a wildcard may be above them.
+    """
+
+    def __init__(self, services: Mapping[str, GatewayService], reserved: Collection[str] = ()) -> None:
+        self._owners: dict[str, str | None] = dict.fromkeys(reserved)
+        for name in sorted(services):
+            for host in services[name].hosts:
+                self._owners.setdefault(normal(host), name)
 
     def find(self, host: str) -> str | None:
         """Give the service's name, None for a host that nobody has."""
-        found = self._exact.get(host)
-        if found is not None:
-            return found
-        labels = host.split(".")
-        below = ("." + ".".join(labels[n:]) for n in range(1, len(labels)))
-        return next((self._below[suffix] for suffix in below if suffix in self._below), self._any)
+        if host in self._owners or len(host) > LONGEST_HOST:
+            return self._owners.get(host)
+        return next((self._owners[each] for each in patterns(host) if each in self._owners), None)
 
 
 class Core:
@@ -127,8 +126,13 @@ class Core:
 
     # Services and pods.
 
-    def reload(self, services: Mapping[str, GatewayService]) -> None:
-        """Serve these from now on; who is held in a service that stays keeps the place."""
+    def reload(self, services: Mapping[str, GatewayService], reserved: Collection[str] = ()) -> None:
+        """Serve these from now on; who is held in a service that stays keeps the place.
+
+        Args:
+            services: what is served, by `namespace/name`.
+            reserved: hosts that are 404 though a wildcard may be above them.
+        """
         for name in self.gates.keys() - services.keys():
             self._drop(name)
         for name, service in services.items():
@@ -143,14 +147,13 @@ class Core:
                     body_budget=self.body_budget,
                     on_ended=self._on_ended,
                 )
+                gate.set_backends(service.backends or {})
             elif gate.config is service or gate.config == service:
                 continue
             else:
                 gate.apply(service)
-            if service.backends is not None:
-                gate.set_backends(service.backends)
             self._changed(name)
-        self._routes = Routes(services)
+        self._routes = Routes(services, reserved)
 
     def dispatcher(self, service: str) -> Dispatcher:
         """Give a service's dispatcher; raises KeyError for an unknown one."""

@@ -66,9 +66,15 @@ class ServiceGate:
         self._take_config(config)
 
     def apply(self, config: GatewayService) -> None:
-        """Go on with another configuration; who waits keeps the place and the deadline."""
+        """Go on with another configuration; who waits keeps the place and the deadline.
+
+        Pods that the configuration before named and this one does not drain; those that others tell of stay.
+        """
+        named = self.config.backends
         self._take_config(config)
         self._deliver(self.dispatcher.set_limits(config.limits, self._loop.time()))
+        if config.backends is not None or named is not None:
+            self.set_backends(config.backends or {})
 
     def set_keys(self, keys: Sequence[bytes]) -> None:
         """Read and write cookies with other keys."""

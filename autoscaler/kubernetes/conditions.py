@@ -4,10 +4,11 @@ What is written is only what matters to a reader: a message that counts seconds,
 to write again.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 from typing import Any, NamedTuple
 
+from autoscaler.host_claims import Conflict
 from autoscaler.kubernetes.objects import timestamp, unix_s
 from autoscaler.ports import Record, Rescale
 
@@ -20,6 +21,8 @@ _STEERED = {
     "paused": "Paused",
 }
 """Rules under which the wish is not followed at all, the strongest first."""
+_HOST_CONFLICT, _HOST_NOT_ALLOWED = "HostConflict", "HostNotAllowed"
+_CONFLICTS_TOLD = 5
 _STABILISED = frozenset({"scaleDown.delay", "scaleDown.toZeroDelay"})
 
 
@@ -38,6 +41,8 @@ class Facts(NamedTuple):
     generation: int
     invalid: str = ""
     """Why the policy cannot be followed as it is now; one that was followed before still is."""
+    conflicts: tuple[Conflict, ...] = ()
+    """Its hosts that it cannot have; its others are routed, and it is scaled."""
     problem: str = ""
     """Why its target cannot be observed."""
     dry_run: bool = False
@@ -50,7 +55,7 @@ class Facts(NamedTuple):
 def conditions(facts: Facts) -> tuple[Condition, ...]:
     """Give Ready, ScalingActive, AbleToScale and ScalingLimited, in this order."""
     able, active, limited = _able(facts), _active(facts), _limited(facts)
-    first = next((each for each in (_legal(facts), able, active) if not each.holds), None)
+    first = next((each for each in (_legal(facts), _routed(facts), able, active) if not each.holds), None)
     if first is None:
         ready = Condition("Ready", holds=True, reason="ScalingActive", message="the target follows the policy")
     else:
@@ -60,6 +65,18 @@ def conditions(facts: Facts) -> tuple[Condition, ...]:
 
 def _legal(facts: Facts) -> Condition:
     return Condition("Ready", not facts.invalid, "InvalidPolicy", facts.invalid)
+
+
+def host_problem(conflicts: Sequence[Conflict]) -> tuple[str, str]:
+    """Give the reason and the message of hosts that a policy cannot have: of one host, or of the first of many."""
+    told = "; ".join(conflict.why for conflict in conflicts[:_CONFLICTS_TOLD])
+    more = len(conflicts) - _CONFLICTS_TOLD
+    owned = any(conflict.owner for conflict in conflicts)
+    return _HOST_CONFLICT if owned else _HOST_NOT_ALLOWED, f"{told}; and {more} more" if more > 0 else told
+
+
+def _routed(facts: Facts) -> Condition:
+    return Condition("Ready", not facts.conflicts, *host_problem(facts.conflicts))
 
 
 def _able(facts: Facts) -> Condition:
@@ -190,6 +207,8 @@ def matters(status: Status, *, counts: bool = True) -> list[Any]:
     ]
 
 
-def _conditions(status: Status) -> Iterator[tuple[str, str, str]]:
+def _conditions(status: Status) -> Iterator[tuple[str, str, str, str]]:
     for each in status.get("conditions") or ():
-        yield each["type"], each["status"], each["reason"]
+        # A host may pass from one owner to another, and the message names the owner.
+        said = each.get("message", "") if each["reason"] == _HOST_CONFLICT else ""
+        yield each["type"], each["status"], each["reason"], said

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 from autoscaler.documents import Document, DocumentError
 from autoscaler.fields import sharing_parts
+from autoscaler.host_claims import LONGEST_HOST
 from autoscaler.kubernetes.objects import Resource, unix_s
 from autoscaler.kubernetes.store import key_of
-from autoscaler.policy import API_VERSION, ScalingPolicy
+from autoscaler.policy import API_VERSION, NO_BACKENDS, ScalingPolicy
 from autoscaler.ports import ServiceName
 from autoscaler.validation import validated
 
@@ -25,6 +26,8 @@ class PolicyResource(NamedTuple):
     uid: str
     generation: int
     created_s: float
+    hosts: tuple[str, ...] = ()
+    """What it claims; one that is not legal keeps its hosts until it is mended or deleted."""
 
 
 class Stored(NamedTuple):
@@ -76,7 +79,8 @@ def _resource(item: Mapping[str, Any]) -> PolicyResource:
     metadata = item["metadata"]
     policy, problem = _read(item)
     created_s = unix_s(metadata["creationTimestamp"])
-    return PolicyResource(policy, problem, metadata["uid"], metadata.get("generation", 0), created_s)
+    generation = metadata.get("generation", 0)
+    return PolicyResource(policy, problem, metadata["uid"], generation, created_s, _hosts(policy, item.get("spec")))
 
 
 def _read(item: Mapping[str, Any]) -> tuple[ScalingPolicy | None, str]:
@@ -85,6 +89,19 @@ def _read(item: Mapping[str, Any]) -> tuple[ScalingPolicy | None, str]:
     value = {"apiVersion": API_VERSION, "kind": "ScalingPolicy", "metadata": metadata, "spec": item.get("spec")}
     source = f"ScalingPolicy {metadata['namespace']}/{metadata['name']}"
     try:
-        return sharing_parts(validated(Document(source, value, {}), ScalingPolicy)), ""
+        policy = validated(Document(source, value, {}), ScalingPolicy)
     except DocumentError as error:
         return None, "; ".join(problem.removeprefix(f"{source}:1: ") for problem in error.problems)
+    if policy.spec.backends is not None:
+        return None, f"spec.{NO_BACKENDS}"
+    return sharing_parts(policy), ""
+
+
+def _hosts(policy: ScalingPolicy | None, spec: Any) -> tuple[str, ...]:
+    """Give the hosts of a policy, also of one that is illegal elsewhere."""
+    if policy is not None:
+        return policy.spec.traffic.hosts if policy.spec.traffic else ()
+    traffic = spec.get("traffic") if isinstance(spec, Mapping) else None
+    hosts = traffic.get("hosts") if isinstance(traffic, Mapping) else None
+    named = hosts if isinstance(hosts, list) else []
+    return tuple(host for host in named if isinstance(host, str) and len(host) <= LONGEST_HOST)

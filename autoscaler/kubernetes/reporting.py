@@ -12,13 +12,14 @@ Rules:
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from math import ceil, inf
 from typing import Any, Protocol
 
+from autoscaler.host_claims import Conflict
 from autoscaler.kubernetes.client import Api, ApiError
-from autoscaler.kubernetes.conditions import Facts, matters, status
+from autoscaler.kubernetes.conditions import Facts, host_problem, matters, status
 from autoscaler.kubernetes.events import Event, EventLimit, body
 from autoscaler.kubernetes.objects import Resource
 from autoscaler.kubernetes.policies import POLICIES, Stored
@@ -72,6 +73,7 @@ class Reporter:
         self._leads = leads
         self._stored: dict[ServiceName, Stored] = {}
         self._invalid: dict[ServiceName, str] = {}
+        self._conflicts: Mapping[ServiceName, tuple[Conflict, ...]] = {}
         self._records: dict[ServiceName, Record] = {}
         self._changes: dict[ServiceName, tuple[Record, float]] = {}
         """The last records that changed a number, and when they came."""
@@ -130,6 +132,17 @@ class Reporter:
             self._tell(record.service, Event("FailedUpdateScale", record.outcome.error, warning=True))
         else:
             self._tell(record.service, Event("SuccessfulRescale", explained(record)))
+
+    def set_host_conflicts(self, conflicts: Mapping[ServiceName, tuple[Conflict, ...]]) -> None:
+        """Take in which policies cannot have hosts that they name; all others can."""
+        before, self._conflicts = self._conflicts, conflicts
+        for service in before.keys() | conflicts.keys():
+            found = conflicts.get(service, ())
+            if found == before.get(service, ()) or service not in self._stored:
+                continue
+            self._due[service] = min(self._soon(service), self._due.get(service, inf))
+            if found:
+                self._tell(service, Event(*host_problem(found), warning=True))
 
     def rival(self, service: ServiceName, what: str) -> None:
         """Take in that another writer has shown."""
@@ -195,7 +208,8 @@ class Reporter:
 
     def _soon(self, service: ServiceName) -> float:
         """Say when a status is due: at once, or a while later where a decision may come any moment."""
-        problem = self._invalid.get(service) or (self._problems.get(service) and not self._trouble)
+        observed = not self._problems.get(service) or self._trouble
+        problem = self._invalid.get(service) or service in self._conflicts or not observed
         return self._now() if problem or service in self._records else self._now() + _FIRST_S
 
     async def _write_status(self, service: ServiceName, stored: Stored) -> None:
@@ -223,6 +237,7 @@ class Reporter:
         return Facts(
             generation=resource.generation,
             invalid=self._invalid.get(service, ""),
+            conflicts=self._conflicts.get(service, ()),
             problem=problem,
             dry_run=resource.policy is not None and resource.policy.spec.mode == "DryRun",
             record=self._records.get(service),

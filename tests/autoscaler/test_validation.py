@@ -6,10 +6,11 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from autoscaler.documents import DocumentError
+from autoscaler.host_claims import HostGrants
 from autoscaler.policy import Backend
 from autoscaler.prometheus_address import LEGAL, NO_CREDENTIALS
 from autoscaler.traffic_settings import Host
-from autoscaler.validation import read_policies
+from autoscaler.validation import read_alternatives, read_policies
 
 HEAD = """\
 apiVersion: inflight.dev/v1alpha1
@@ -410,3 +411,69 @@ def test_a_legal_backend_is_taken(backend):
 def test_what_is_no_backend_is_refused(backend):
     with pytest.raises(ValidationError):
         TypeAdapter(Backend).validate_python(backend)
+
+
+def named(name, namespace, **spec):
+    lines = "".join(f"  {key}: {value}\n" for key, value in spec.items())
+    head = HEAD.replace("  name: sd\n", f"  name: {name}\n  namespace: {namespace}\n")
+    return head.replace("  scaleTargetRef: {name: sd}\n", "") + lines
+
+
+def hosted(name, namespace, *hosts):
+    return named(name, namespace, scaleTargetRef="{name: sd}", traffic=f"{{hosts: [{', '.join(hosts)}]}}")
+
+
+def test_two_policies_with_one_host_are_told_with_both_places(problems):
+    files = {"a": hosted("shop", "team-a", "x", "sd.example.com"), "b": hosted("other", "team-b", "SD.Example.com")}
+    assert problems(**files) == [
+        (
+            'b.yaml:8: spec.traffic.hosts[0]: "SD.Example.com": the policy team-b/other cannot have it: '
+            "sd.example.com belongs to the policy team-a/shop (team-a/shop: a.yaml:8)"
+        )
+    ]
+
+
+@pytest.mark.parametrize("namespaces", [("a", "b"), ("b", "a")])
+def test_a_name_below_the_wildcard_of_another_namespace_is_refused_whatever_they_are_called(problems, namespaces):
+    exact, wide = namespaces
+    (told,) = problems(exact=hosted("p", exact, "pay.example.com"), wide=hosted("q", wide, "'*.example.com'"))
+    assert told.startswith(
+        f'exact.yaml:8: spec.traffic.hosts[0]: "pay.example.com": the policy {exact}/p cannot have it'
+    )
+    assert told.endswith(f"({wide}/q: wide.yaml:8)")
+
+
+def test_a_name_below_a_wildcard_of_the_same_namespace_is_fine(tmp_path):
+    (tmp_path / "1.yaml").write_text(
+        hosted("p", "a", "pay.example.com") + "---\n" + hosted("q", "a", "'*.example.com'")
+    )
+    assert len(read_policies([tmp_path / "1.yaml"])) == 2
+
+
+def test_what_grants_do_not_cover_is_refused(tmp_path):
+    (tmp_path / "1.yaml").write_text(hosted("p", "a", "'*.com'"))
+    grants = HostGrants({"a": ("*.example.com",)})
+    with pytest.raises(DocumentError, match=r"\*\.com: --host-claims lets the namespace a claim: \*\.example\.com$"):
+        read_policies([tmp_path / "1.yaml"], grants)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("web:80", "WEB:80"), ("[::1]:80", "[0:0::1]:80"), ("[fd00::1]:80", "[FD00::1]:80")],
+)
+def test_a_backend_belongs_to_one_service_and_is_there_once(problems, one, other):
+    files = {name: named(name, "n", backends=f"['{backend}']") for name, backend in {"a": one, "b": other}.items()}
+    assert problems(**files) == [
+        (
+            f'b.yaml:7: spec.backends[0]: "{other}": the policy n/b cannot have it: '
+            "it is a backend of the policy n/a, at a.yaml:7"
+        )
+    ]
+    (told,) = problems(c=named("c", "n", backends=f"['{one}', '{other}']"))
+    assert told.startswith("c.yaml:7: spec.backends: ")
+    assert told.endswith("twice")
+
+
+def test_alternatives_may_have_one_host(tmp_path):
+    (tmp_path / "1.yaml").write_text(hosted("p", "a", "x") + "---\n" + hosted("q", "a", "x"))
+    assert [policy.metadata.name for policy in read_alternatives([tmp_path / "1.yaml"])] == ["p", "q"]

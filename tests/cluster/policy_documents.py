@@ -109,7 +109,6 @@ INTERRUPTS = {"hosts": ["web.example.com"], "onAbort": "Interrupt"}
 GOOD = {
     "the minimal one": document(),
     "everything at once": EVERYTHING,
-    "addresses in place of a target": document({"backends": ["10.0.0.1:7860", "[fd00::1]:80", "web:80"]}),
     "null for what is absent": document({**TARGET, "backends": None, "algorithm": {"kpa": None, "mpa": {}}}),
     "an empty choice": document({**TARGET, "algorithm": None, "traffic": None}),
     "as many at least as at most": document({**TARGET, "minReplicas": 10}),
@@ -173,6 +172,7 @@ BAD = {
     "a body of less than nothing": traffic(maxBodyBytes=-1),
     "a connection that may take hours": traffic(timeouts={"connect": "1h"}),
     "an address without a port": document({"backends": ["web"]}),
+    "addresses in place of a target": document({"backends": ["10.0.0.1:7860", "[fd00::1]:80", "web:80"]}),
 }
 
 _TEXTS = {

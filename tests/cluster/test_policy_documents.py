@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from policy_documents import BAD, GOOD, changed_documents, document
 from pydantic import ValidationError
 
-from autoscaler.policy import ScalingPolicy
+from autoscaler.policy import NO_BACKENDS, ScalingPolicy
 from autoscaler.schema import custom_resource_definition
 
 pytestmark = pytest.mark.program
@@ -27,11 +27,12 @@ def definition(control_plane):
 
 
 def refusal_of_the_model(body):
+    """Say why a document cannot be a resource; in a file it may be, if it has backends."""
     try:
-        ScalingPolicy.model_validate(body)
+        policy = ScalingPolicy.model_validate(body)
     except ValidationError as error:
         return str(error)
-    return None
+    return NO_BACKENDS if policy.spec.backends is not None else None
 
 
 def refusal_of_the_server(control_plane, body):

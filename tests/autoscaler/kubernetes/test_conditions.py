@@ -3,6 +3,7 @@
 import pytest
 
 from algorithms.types import Decision, Look, Reason, Wish
+from autoscaler.host_claims import Conflict
 from autoscaler.kubernetes.conditions import Facts, conditions, last_rescale, matters, status
 from autoscaler.ports import Outcome, Record
 from autoscaler.resource_status import PolicyStatus
@@ -16,6 +17,10 @@ def record(desired=2, *rules, replicas=2, inflight=2.0, error=None, written=None
     reasons = tuple(Reason(rule, 1, desired, f"why {rule}") for rule in rules)
     outcome = Outcome("ns/sd", error or "") if error or written else None
     return Record("ns/sd", look, Decision(desired, Wish(desired, "2 are needed"), reasons), outcome)
+
+
+LOST = (Conflict("x", "a/p", "x belongs to the policy a/p"),)
+REFUSED = (Conflict("y", None, "y: not granted"),)
 
 
 def told(facts, kind):
@@ -62,6 +67,15 @@ def told(facts, kind):
             (False, "ForeignWriter", "why foreignWriter"),
         ),
         (Facts(1, record=record(2, "secondPolicy")), "Ready", (False, "AmbiguousTarget", "why secondPolicy")),
+        (Facts(1, conflicts=LOST, record=record()), "Ready", (False, "HostConflict", "x belongs to the policy a/p")),
+        (Facts(1, conflicts=LOST, record=record()), "ScalingActive", (True, "ValidMetricFound", "2 are needed")),
+        (Facts(1, conflicts=REFUSED, record=record()), "Ready", (False, "HostNotAllowed", "y: not granted")),
+        (
+            Facts(1, conflicts=(*REFUSED, *LOST), record=record()),
+            "Ready",
+            (False, "HostConflict", "y: not granted; x belongs to the policy a/p"),
+        ),
+        (Facts(1, "spec: wrong", LOST, record=record()), "Ready", (False, "InvalidPolicy", "spec: wrong")),
     ],
 )
 def test_a_condition_says_what_keeps_a_service_from_being_scaled(facts, kind, expected):
@@ -146,3 +160,17 @@ def test_what_was_before_is_not_known_where_a_later_decision_was_not_written():
 @pytest.mark.parametrize("broken", [{}, {"lastScaleTime": None}, {"lastScaleTime": "soon"}])
 def test_a_status_without_a_change_tells_of_none(broken):
     assert last_rescale(broken) is None
+
+
+def test_a_host_that_passes_to_another_owner_is_worth_writing():
+    first = status(Facts(1, conflicts=LOST, record=record()), {}, NOW_S)
+    again = status(Facts(1, conflicts=LOST, record=record()), first, NOW_S)
+    moved = (Conflict("x", "b/p", "x belongs to the policy b/p"),)
+    assert matters(again) == matters(first)
+    assert matters(status(Facts(1, conflicts=moved, record=record()), first, NOW_S)) != matters(first)
+
+
+def test_of_many_hosts_a_few_are_told():
+    many = tuple(Conflict(f"h{n}", "a/p", f"h{n} is taken") for n in range(100))
+    (ready, *_) = conditions(Facts(1, conflicts=many))
+    assert ready.message == "h0 is taken; h1 is taken; h2 is taken; h3 is taken; h4 is taken; and 95 more"

@@ -7,6 +7,7 @@ import pytest
 
 from algorithms.types import Decision, Look, Reason, Wish
 from autoscaler.clock import SystemClock
+from autoscaler.host_claims import Conflict
 from autoscaler.kubernetes.client import ApiError
 from autoscaler.kubernetes.policies import stored
 from autoscaler.kubernetes.reporting import Reporter
@@ -226,3 +227,31 @@ async def test_a_policy_that_is_gone_is_told_of_no_more(world):
     world.reporter.forget(SD)
     await asyncio.sleep(10)
     assert world.api.statuses == []
+
+
+def ready(status):
+    return next(
+        (each["status"], each["reason"], each["message"]) for each in status["conditions"] if each["type"] == "Ready"
+    )
+
+
+async def test_a_host_that_belongs_to_another_is_told_by_status_and_event_until_it_is_free(world):
+    world.decides(0)
+    await asyncio.sleep(2)
+    for owner in ("team/old", "team/older"):
+        world.reporter.set_host_conflicts({SD: (Conflict("x", owner, f"x belongs to the policy {owner}"),)})
+        await asyncio.sleep(2)
+        assert ready(world.api.statuses[-1][1]) == ("False", "HostConflict", f"x belongs to the policy {owner}")
+    world.reporter.set_host_conflicts({})
+    await asyncio.sleep(2)
+    assert ready(world.api.statuses[-1][1])[:2] == ("True", "ScalingActive")
+    assert [(reason, note) for _, reason, note in world.api.events] == [
+        ("HostConflict", f"x belongs to the policy {owner}") for owner in ("team/old", "team/older")
+    ]
+
+
+async def test_a_conflict_that_stays_is_told_once(world):
+    for _ in range(10):
+        world.reporter.set_host_conflicts({SD: (Conflict("x", "a/p", "taken"),), "other/p": ()})
+        await asyncio.sleep(2)
+    assert len(world.api.statuses) == len(world.api.events) == 1

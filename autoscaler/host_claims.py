@@ -1,0 +1,185 @@
+"""Which policy owns which host: one pure function of all policies. The controller and the gateway both ask it.
+
+Rules:
+1. Claims are settled oldest first, by creation time, then by `namespace/name`. The order of a list changes nothing.
+2. A claim is granted if nobody serves its host yet. Below a wildcard of another policy it is granted within the same
+   namespace, and to another namespace only with leave. `*` is a wildcard too.
+3. So a younger policy never takes a request from an older one of another namespace that gives no leave. A policy that
+   loses one host keeps its others.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple, Protocol
+
+ServiceName = str
+"""A policy by its `namespace/name`."""
+
+ANY = "*"
+LONGEST_HOST = 253
+_HOST_AND_PORT = re.compile(r"(\[[^\]]*\]|[^:]*)(:[0-9]*)?")
+
+
+class Claim(NamedTuple):
+    """The hosts that one policy names."""
+
+    service: ServiceName
+    hosts: tuple[str, ...]
+    created_s: float = 0.0
+    """When the policy was made, in Unix time."""
+
+
+class Conflict(NamedTuple):
+    """A claim that is not granted."""
+
+    host: str
+    owner: ServiceName | None
+    """Who serves the host; None where the namespace may not have it, whoever else does."""
+    why: str
+    """A sentence for people."""
+
+
+class Ownership(NamedTuple):
+    """What becomes of all claims."""
+
+    owners: Mapping[str, ServiceName]
+    """Who serves each host and wildcard, as `normal` writes it."""
+    conflicts: Mapping[ServiceName, tuple[Conflict, ...]]
+    """The claims that are not granted, by the policy that makes them."""
+
+    def hosts(self) -> dict[ServiceName, tuple[str, ...]]:
+        """Give the hosts of each policy that has any."""
+        found: dict[ServiceName, list[str]] = {}
+        for host, service in self.owners.items():
+            found.setdefault(service, []).append(host)
+        return {service: tuple(hosts) for service, hosts in found.items()}
+
+
+class Leave(Protocol):
+    """What namespaces allow each other, and what they may claim at all."""
+
+    def refusal(self, namespace: str, host: str) -> str:
+        """Say why a namespace may not claim a host at all; empty if it may."""
+        ...
+
+    def refusal_below(self, wildcard: str, owner: str, namespace: str, host: str) -> str:
+        """Say why a namespace may not claim a host below the wildcard of another namespace; empty if it may."""
+        ...
+
+
+class NamespaceLeave(NamedTuple):
+    """Leave that the namespace of a wildcard gives to others: any namespace may claim what is free."""
+
+    given: Mapping[str, frozenset[str]] = {}
+    """By the namespace that gives it, the namespaces that may claim hosts below its wildcards."""
+
+    def refusal(self, namespace: str, host: str) -> str:  # noqa: ARG002 - the protocol's signature
+        """Refuse nothing."""
+        return ""
+
+    def refusal_below(self, wildcard: str, owner: str, namespace: str, host: str) -> str:  # noqa: ARG002
+        """Refuse a namespace that the owner's does not name."""
+        if namespace in self.given.get(owner, ()):
+            return ""
+        return f"the namespace {owner} gives {namespace} no leave for a host below it"
+
+
+class HostGrants(NamedTuple):
+    """What an operator lets each namespace claim; a namespace that has no grant may claim nothing."""
+
+    granted: Mapping[str, tuple[str, ...]]
+    """Hosts and wildcards by namespace. A wildcard grants itself and all that is below it."""
+
+    def refusal(self, namespace: str, host: str) -> str:
+        """Refuse what no grant of the namespace covers."""
+        if any(covers(grant, host) for grant in self._of(namespace)):
+            return ""
+        legal = ", ".join(self._of(namespace)) or "nothing"
+        return f"--host-claims lets the namespace {namespace} claim: {legal}"
+
+    def refusal_below(self, wildcard: str, owner: str, namespace: str, host: str) -> str:
+        """Refuse what only a grant wider than the wildcard covers: it was not given with this wildcard in mind."""
+        if any(covers(grant, host) and covers(wildcard, grant) for grant in self._of(namespace)):
+            return ""
+        return f"--host-claims gives {namespace} no host below it, and {owner} has it"
+
+    def _of(self, namespace: str) -> tuple[str, ...]:
+        return self.granted.get(namespace, ())
+
+
+def normal(host: str) -> str:
+    """Write a host in the one way in which two that mean the same are the same: no capitals, port or last dot."""
+    match = _HOST_AND_PORT.fullmatch(host)
+    return (match[1] if match else host).lower().removesuffix(".")
+
+
+def patterns(host: str) -> Iterator[str]:
+    """Give what can stand for a host in a policy, the strongest first: itself, then each wildcard above it, then `*`.
+
+    The host is written as by `normal`, and may be a wildcard itself.
+    """
+    yield host
+    labels, dot = host.removeprefix("*."), -1
+    while (dot := labels.find(".", dot + 1)) >= 0:
+        yield f"*{labels[dot:]}"
+    if host != ANY:
+        yield ANY
+
+
+def covers(pattern: str, host: str) -> bool:
+    """Tell whether a pattern stands for a host, or for all that a wildcard stands for."""
+    return pattern in (host, ANY) or (pattern.startswith("*.") and host.endswith(pattern[1:]))
+
+
+def settle(claims: Iterable[Claim], leave: Leave | None = None) -> Ownership:
+    """Give each host to the oldest policy that claims it and may have it."""
+    leave = NamespaceLeave() if leave is None else leave
+    owners: dict[str, ServiceName] = {}
+    conflicts: dict[ServiceName, list[Conflict]] = {}
+    for claim in sorted(claims, key=_age):
+        for host in dict.fromkeys(map(normal, claim.hosts)):
+            conflict = _conflict(claim.service, host, owners, leave)
+            if conflict is None:
+                owners[host] = claim.service
+            else:
+                conflicts.setdefault(claim.service, []).append(conflict)
+    return Ownership(owners, {service: tuple(found) for service, found in conflicts.items()})
+
+
+def _age(claim: Claim) -> tuple[float, ServiceName]:
+    return claim.created_s, claim.service
+
+
+def _conflict(service: ServiceName, host: str, owners: Mapping[str, ServiceName], leave: Leave) -> Conflict | None:
+    namespace = _namespace(service)
+    if refusal := leave.refusal(namespace, host):
+        return Conflict(host, None, f"{host}: {refusal}")
+    found = next((pattern for pattern in patterns(host) if pattern in owners), None)
+    if found is None:
+        return None
+    owner = owners[found]
+    if found == host:
+        return Conflict(host, owner, f"{host} belongs to the policy {owner}")
+    if _namespace(owner) == namespace:
+        return None
+    refusal = leave.refusal_below(found, _namespace(owner), namespace, host)
+    return Conflict(host, owner, f"{host} is below {found} of the policy {owner}; {refusal}") if refusal else None
+
+
+def settle_ageless(claims: Iterable[Claim], leave: Leave | None = None) -> Ownership:
+    """Settle claims of which none is older, as in files: whatever would be refused at some age is refused.
+
+    Of two policies with the same host the second by name is refused; below a wildcard, the narrower claim is.
+    """
+    single = (Claim(claim.service, (host,), _narrowness(normal(host))) for claim in claims for host in claim.hosts)
+    return settle(single, leave)
+
+
+def _narrowness(host: str) -> float:
+    if host == ANY:
+        return 0.0
+    return float(host.count(".")) if host.startswith("*.") else float(LONGEST_HOST)
+
+
+def _namespace(service: ServiceName) -> str:
+    return service.partition("/")[0]

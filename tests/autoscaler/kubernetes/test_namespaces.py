@@ -1,0 +1,33 @@
+"""Leave that a namespace gives others by an annotation."""
+
+import pytest
+
+from autoscaler.host_claims import NamespaceLeave
+from autoscaler.kubernetes.namespaces import leave_given, leave_of
+
+
+def namespace(**annotations):
+    return {
+        "metadata": {"name": "shop", "annotations": {f"inflight.dev/{key}": text for key, text in annotations.items()}}
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "given"),
+    [("team-b", {"team-b"}), ("team-b, team-c", {"team-b", "team-c"}), ("", set()), (" , ", set())],
+)
+def test_an_annotation_names_namespaces(text, given):
+    assert leave_given(namespace(**{"host-claims-from": text})) == given
+
+
+def test_without_it_no_leave_is_given():
+    assert leave_given({"metadata": {"name": "shop"}}) == leave_given(namespace(other="team-b")) == frozenset()
+
+
+def test_what_is_no_name_is_logged_and_gives_no_leave(caplog):
+    assert leave_given(namespace(**{"host-claims-from": "team-b, Team C, *"})) == {"team-b"}
+    assert "namespace shop: metadata.annotations.inflight.dev/host-claims-from: 'team-b, Team C, *'" in caplog.text
+
+
+def test_leave_is_by_the_name_of_the_namespace_that_gives_it():
+    assert leave_of({"/shop": frozenset({"b"}), "/x": frozenset()}) == NamespaceLeave({"shop": frozenset({"b"})})
