@@ -8,6 +8,7 @@ import aiohttp
 
 from autoscaler.deciding import decider
 from autoscaler.gateway.config import Affinity, GatewayService, OnAbort, Timeouts
+from autoscaler.gateway.cors import Cors
 from autoscaler.gateway.dispatch import Kind, Limits
 from autoscaler.gateway.paths import PathRule
 from autoscaler.host_claims import Claim
@@ -19,6 +20,7 @@ from autoscaler.roster import query
 from autoscaler.run import Controller, WakeUps
 from autoscaler.sources.prometheus import PrometheusSource
 from autoscaler.sources.stream import StreamSource
+from autoscaler.traffic_settings import Cors as CorsSettings
 from autoscaler.traffic_settings import Traffic
 
 
@@ -58,11 +60,20 @@ def _gateway_service(policy: ScalingPolicy, traffic: Traffic) -> GatewayService:
         affinity=None if affinity is None else Affinity(affinity.cookie.name, affinity.cookie.timeout),
         on_abort=OnAbort(traffic.on_abort),
         interrupt_path=traffic.interrupt_path,
+        cors=_cors(traffic.cors),
+        probes=traffic.probes,
         half_close=traffic.half_close == "Allow",
         max_body_bytes=traffic.max_body_bytes,
         min_body_bytes_per_s=traffic.min_body_bytes_per_second,
         backends=None if spec.backends is None else {address: address for address in spec.backends},
     )
+
+
+def _cors(given: CorsSettings | None) -> Cors | None:
+    if given is None:
+        return None
+    origins = tuple(origin.lower() for origin in given.origins)
+    return Cors(origins, given.methods, given.headers, given.max_age)
 
 
 def _timeouts(traffic: Traffic) -> Timeouts:

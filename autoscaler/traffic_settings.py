@@ -4,7 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from autoscaler.fields import RULES, Duration, ResourceModel, Shape, lasting, rule
+from autoscaler.fields import RULES, Duration, ResourceModel, Shape, WholeSeconds, lasting, rule
+from autoscaler.user_agents import PROBES
 
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 NAME_OR_ADDRESS = rf"{_LABEL}(\.{_LABEL})*|\[[0-9A-Fa-f:.]{{2,45}}\]"
@@ -25,6 +26,17 @@ PathGlob = Annotated[
     ),
 ]
 Path = Annotated[str, StringConstraints(pattern=r"^/[!-~]*$", max_length=1024)]
+Origin = Annotated[
+    str,
+    Shape(
+        rf"\*|null|[A-Za-z][A-Za-z0-9+.-]*://({NAME_OR_ADDRESS})(:[0-9]{{1,5}})?",
+        "an origin such as https://app.example.com, without a path, or * for any",
+        300,
+    ),
+]
+Method = Annotated[str, Shape(r"\*|[A-Z]{1,32}", "a method such as POST, or * for any", 32)]
+HeaderName = Annotated[str, Shape(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "the name of a header, or * for any", 128)]
+UserAgent = Annotated[str, Shape(r"[ -~]{3,256}", "3 to 256 printable characters of ASCII", 256)]
 CookieName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 
 
@@ -74,6 +86,22 @@ class Timeouts(ResourceModel):
     multipart/x-mixed-replace."""
     tunnel_idle: Annotated[Duration, lasting("1s", "24h")] = 3600.0
     """Silence on both sides of a WebSocket, which `requestTimeout` does not end; then it is closed with 1001."""
+
+
+class Cors(ResourceModel):
+    """The gateway's answer to browsers that ask whether a page of another origin may call the service.
+
+    It wakes nobody for that. It lets these pages read the responses too, unless a replica says itself which ones may.
+    """
+
+    origins: Annotated[tuple[Origin, ...], Field(min_length=1, max_length=64)]
+    """Whose pages may call, such as https://app.example.com; `*` is any."""
+    methods: Annotated[tuple[Method, ...], Field(min_length=1, max_length=16)] = ("GET", "HEAD", "POST")
+    """What they may ask for."""
+    headers: Annotated[tuple[HeaderName, ...], Field(max_length=64)] = ("Content-Type", "Authorization")
+    """Request headers that they may set besides those that any page may; `*` is any but Authorization."""
+    max_age: Annotated[WholeSeconds, lasting("0s", "24h")] = 600.0
+    """For how long a browser need not ask again."""
 
 
 class PathRule(ResourceModel):
@@ -130,6 +158,12 @@ class Traffic(ResourceModel):
     once, which is right only where the server stops working then."""
     interrupt_path: Path = "/sdapi/v1/interrupt"
     """What Interrupt sends a POST to; it ends whatever the replica runs."""
+    probes: Annotated[tuple[UserAgent, ...], Field(max_length=64)] = PROBES
+    """User agents of those who ask only whether somebody is there, by a text that they contain, in any case. A GET or
+    HEAD without a body from them wakes nobody: it is refused with 503 where there is no replica. Else it is as any."""
+    cors: Cors | None = None
+    """Absent: the replicas answer browsers themselves. A browser's question (a preflight: OPTIONS with Origin and
+    Access-Control-Request-Method) takes no slot; at zero it is held and asks for a replica."""
     half_close: Literal["Abort", "Allow"] = "Abort"
     """Whether a client that closes its sending side before the response has come counts as one that hung up, as in
     nginx and Go, or still waits."""

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from autoscaler.gateway.cors import Cors
 from autoscaler.gateway.dispatch import Limits
 from autoscaler.gateway.paths import PathRule
+from autoscaler.user_agents import PROBES
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,10 @@ class GatewayService:
     affinity: Affinity | None = None
     on_abort: OnAbort = OnAbort.WAIT_UPSTREAM
     interrupt_path: str = "/sdapi/v1/interrupt"
+    cors: Cors | None = None
+    """Which pages the gateway answers browsers for; None leaves that to the pods."""
+    probes: tuple[str, ...] = PROBES
+    """What the user agents of those who ask only whether somebody is there contain, in any case."""
     half_close: bool = False
     """Whether a client may close its sending side and still wait; else that is taken for its going."""
     max_body_bytes: int | None = None

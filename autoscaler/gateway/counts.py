@@ -21,6 +21,8 @@ class Ending(Enum):
     """Pods refused it too often."""
     ABANDONED_QUEUED = "abandoned_queued"
     ABANDONED_RUNNING = "abandoned_running"
+    PREFLIGHT = "preflight"
+    """A browser's question, answered by the gateway for `traffic.cors`."""
     UPSTREAM_RESET = "upstream_reset"
     UPSTREAM_TIMEOUT = "upstream_timeout"
     INVALID_RESPONSE = "invalid_response"

@@ -14,6 +14,8 @@ from autoscaler.gateway.edge import ClientConnection
 from autoscaler.gateway.heads import ResponseHead, response_bytes
 from autoscaler.gateway.upstream import Failure, Pod, PodConnection
 
+_ALLOWED_ORIGIN = b"access-control-allow-origin"
+
 
 class Terms(NamedTuple):
     """How a response is to be written to this client."""
@@ -26,6 +28,8 @@ class Terms(NamedTuple):
     half_close: bool = False
     upgrade: bool = False
     """Whether the client asked for another protocol."""
+    cors: bytes = b""
+    """Header lines by which a page of another origin may read it, where the pod says nothing of that itself."""
 
 
 class Exchange:
@@ -131,6 +135,8 @@ class Exchange:
         self.status = head.status
         terms = self._terms
         added = self.added_lines
+        if terms.cors and not any(name.lower() == _ALLOWED_ORIGIN for name, _ in head.headers):
+            added.append(terms.cors)
         if head.has_body and not head.has_length:
             self._until_eof = terms.http10
             self._chunked = not terms.http10

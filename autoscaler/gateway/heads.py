@@ -46,12 +46,11 @@ _OURS_IN_REQUESTS = frozenset(
 )
 _APART = _HOP_BY_HOP | _OURS_IN_REQUESTS
 """What a pod is not sent as it came."""
-_KNOWN = _APART | {b"host", b"content-length", b"user-agent"}
+_KNOWN = _APART | {b"host", b"content-length", b"user-agent", b"origin", b"access-control-request-method"}
 _NEVER_NAMED = frozenset({b"", b"host", b"content-length", b"close", b"keep-alive", b"upgrade"})
 """What `Connection` cannot take off, whatever it says."""
 _LONGEST_REQUEST_ID = 128
 _HTTP = (b"http",)
-_PROBES = (b"kube-probe/", b"googlehc/", b"elb-healthchecker/")
 
 
 class BadRequestError(ValueError):
@@ -73,13 +72,16 @@ class RequestHead(NamedTuple):
     upgrade: bytes
     """The protocol that the client would switch to, in lower case; empty for none."""
     content_length: int | None
-    is_probe: bool
-    """Whether it asks only if somebody is there, which must not start a pod."""
 
     @property
     def cookies(self) -> Sequence[bytes]:
         """The values of its `Cookie` headers."""
         return self.known.get(b"cookie", ())
+
+    @property
+    def user_agents(self) -> Sequence[bytes]:
+        """What the client says that it is."""
+        return self.known.get(b"user-agent", ())
 
     @property
     def chunked(self) -> bool:
@@ -147,7 +149,6 @@ def read_request(method: bytes, target: bytes, headers: Headers) -> RequestHead:
         b",".join(known[b"expect"]).lower() if b"expect" in known else b"",
         _upgrade(known),
         _length(known.get(b"content-length", ())),
-        b"user-agent" in known and any(value.lower().startswith(_PROBES) for value in known[b"user-agent"]),
     )
 
 

@@ -12,6 +12,7 @@ from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.counts import Counts, Ending
 from autoscaler.gateway.dispatch import Dispatcher, Grant, Granted, Held, Kind, Refused
 from autoscaler.gateway.paths import PathRule, PathRules
+from autoscaler.gateway.probes import Probes
 from autoscaler.gateway.request_log import OnEnded
 from autoscaler.gateway.tunnel import Tunnel
 from autoscaler.gateway.upstream import Failure, Pod
@@ -84,6 +85,7 @@ class ServiceGate:
     def _take_config(self, config: GatewayService) -> None:
         self.config = config
         self.rules = PathRules(config.paths)
+        self.probes = Probes(config.probes)
         self.cookie = AffinityCookie(self._keys, config.name, config.affinity) if config.affinity else None
         self._pods_changed()
 

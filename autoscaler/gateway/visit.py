@@ -13,6 +13,7 @@ from typing import NamedTuple, cast
 
 from autoscaler.gateway.body import BodyLateError, BodyTooLargeError, RequestBody
 from autoscaler.gateway.config import OnAbort
+from autoscaler.gateway.cors import Cors, is_preflight, preflight_rule
 from autoscaler.gateway.counts import Ending
 from autoscaler.gateway.dispatch import Kind
 from autoscaler.gateway.edge import ClientConnection, answer_bytes
@@ -20,6 +21,7 @@ from autoscaler.gateway.exchange import Exchange, Terms
 from autoscaler.gateway.heads import Forwarded, RequestHead, ResponseHead, request_bytes, switching_bytes
 from autoscaler.gateway.incoming import BrokenBodyError, IncomingRequest
 from autoscaler.gateway.interrupt import interrupt
+from autoscaler.gateway.paths import PathRule
 from autoscaler.gateway.request_log import Ended
 from autoscaler.gateway.service import ServiceGate, Waiter
 from autoscaler.gateway.tunnel import Tunnel
@@ -84,6 +86,7 @@ class Visit:
         "_head",
         "_http10",
         "_interrupting",
+        "_is_preflight",
         "_left_at_pod",
         "_loop",
         "_pinned",
@@ -101,8 +104,8 @@ class Visit:
         self._http10 = request.http10
         expects = bool(self._head.expect) and not request.http10
         self._body = RequestBody(request.body, self._head, gate.config, expects=expects)
-        rule = gate.rules.find(self._head.target.decode("latin-1"))
-        self._rule = rule._replace(kind=Kind.PASS, wake=False) if self._head.is_probe else rule
+        self._is_preflight = self._body.is_empty and is_preflight(self._head)
+        self._rule = self._rule_of_path()
         self._waiter = Waiter(self._rule.kind, self._loop.time())
         self._granted_s: float | None = None
         self._tries = 0
@@ -113,6 +116,14 @@ class Visit:
         if gate.cookie is not None and self._cookies:
             self._cookies, ours = gate.cookie.split(self._head.cookies)
             self._pinned = gate.cookie.read(ours, arrival.unix_s)
+
+    def _rule_of_path(self) -> PathRule:
+        """The rule of its path, but for a preflight's slot and a probe's waking."""
+        rule = self._gate.rules.find(self._head.target.decode("latin-1"))
+        if self._is_preflight:
+            return preflight_rule(rule)
+        is_probe = self._body.is_empty and self._gate.probes.ask(self._head.method, self._head.user_agents)
+        return rule._replace(wake=False) if is_probe else rule
 
     async def run(self) -> bool:
         """See the request through; when this returns the response has been written. False: the connection must end."""
@@ -151,6 +162,8 @@ class Visit:
         )
 
     async def _serve(self) -> tuple[bool, Ending]:
+        if self._is_preflight and self._gate.config.cors is not None:
+            return self._answer_preflight(self._gate.config.cors)
         pod = self._admitted() or await self._granted()
         while True:
             try:
@@ -205,7 +218,8 @@ class Visit:
             cookie = self._gate.cookie.issue(pod.name, now_s, secure=self._arrival.secure)
         bodiless = self._head.method == b"HEAD"
         upgrade = bool(self._head.upgrade)
-        return Terms(self._http10, bodiless, self._arrival.keep_alive, cookie, self._gate.config.half_close, upgrade)
+        half_close, keep_alive = self._gate.config.half_close, self._arrival.keep_alive
+        return Terms(self._http10, bodiless, keep_alive, cookie, half_close, upgrade, self._cors_lines())
 
     def _release(self) -> None:
         if self._interrupting is None or self._interrupting.done():
@@ -296,12 +310,28 @@ class Visit:
             self._gate.counts.tunnels -= 1
             tunnel.close()
 
+    def _cors_lines(self) -> bytes:
+        return b"" if self._gate.config.cors is None else self._gate.config.cors.response_lines(self._head)
+
+    def _answer_preflight(self, cors: Cors) -> tuple[bool, Ending]:
+        keep_alive = self._arrival.keep_alive and not self._client.going
+        lines = cors.preflight_lines(self._head)
+        if lines is None:
+            text = "traffic.cors of this service does not name the origin of the page"
+            self._client.send(answer_bytes(HTTPStatus.FORBIDDEN, text, keep_alive=keep_alive))
+        else:
+            closing = b"" if keep_alive else b"Connection: close\r\n"
+            self._client.send(b"HTTP/1.1 204 No Content\r\n%b%b\r\n" % (lines, closing))
+        return keep_alive, Ending.PREFLIGHT
+
     def _turn_away(self, ending: Ending) -> bool:
         if self._client.answered:
             return False
         status, text = _STATUS[ending]
         keep_alive = self._arrival.keep_alive and self._body.is_read and not self._client.going
-        added = b"Retry-After: %d\r\n" % self._gate.retry_after_s() if ending in _RETRY_LATER else b""
+        added = self._cors_lines()
+        if ending in _RETRY_LATER:
+            added += b"Retry-After: %d\r\n" % self._gate.retry_after_s()
         without_body = self._head.method == b"HEAD"
         self._client.send(answer_bytes(status, text, keep_alive=keep_alive, added=added, without_body=without_body))
         return keep_alive

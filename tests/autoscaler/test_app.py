@@ -8,6 +8,7 @@ import pytest
 from autoscaler.app import controller, gateway_services, queries, services
 from autoscaler.clock import SystemClock
 from autoscaler.gateway.config import Affinity, GatewayService, OnAbort, Timeouts
+from autoscaler.gateway.cors import Cors
 from autoscaler.gateway.dispatch import Kind, Limits
 from autoscaler.gateway.paths import PathRule
 from autoscaler.gateway.proxy import Gateway
@@ -112,6 +113,8 @@ def test_every_other_key_of_traffic_reaches_the_gateway_too():
         "requestTimeout": "7s",
         "maxBodyBytes": 8,
         "minBodyBytesPerSecond": 10,
+        "cors": {"origins": ["https://App.example.com"], "methods": ["PUT"], "headers": ["X-A"], "maxAge": "11s"},
+        "probes": ["monitor/"],
         "halfClose": "Allow",
         "interruptPath": "/stop",
         "onAbort": "Close",
@@ -121,6 +124,8 @@ def test_every_other_key_of_traffic_reaches_the_gateway_too():
     assert told.timeouts == Timeouts(7, 1, 2, 3, 4, tunnel_idle_s=6, stream_idle_s=5)
     assert (told.max_body_bytes, told.min_body_bytes_per_s) == (8, 10)
     assert (told.half_close, told.interrupt_path) == (True, "/stop")
+    assert told.cors == Cors(("https://app.example.com",), ("PUT",), ("X-A",), 11)
+    assert told.probes == ("monitor/",)
     assert told.on_abort is OnAbort.CLOSE
     assert told.paths[0].request_timeout_s == 9
 

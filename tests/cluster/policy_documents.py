@@ -72,6 +72,13 @@ EVERYTHING = document(
             },
             "maxBodyBytes": 67108864,
             "minBodyBytesPerSecond": 1024,
+            "probes": ["kube-probe/", "our monitor"],
+            "cors": {
+                "origins": ["https://app.example.com", "http://localhost:3000", "*"],
+                "methods": ["GET", "POST", "PUT"],
+                "headers": ["Content-Type", "*"],
+                "maxAge": "1h",
+            },
             "onAbort": "Close",
             "interruptPath": "/sdapi/v1/interrupt",
             "halfClose": "Allow",

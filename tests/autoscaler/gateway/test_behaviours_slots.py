@@ -1,16 +1,21 @@
 """Behaviours 60 to 69 of docs/gateway.md: nobody holds a slot and does nothing for it, nobody walks around one."""
 
 import asyncio
+import random
 from dataclasses import replace
 
 import pytest
-from gateway_kit import NAME, service, until
+from gateway_kit import HOST, NAME, answer_ok, service, until
 
 from autoscaler.gateway import pace
 from autoscaler.gateway.budget import Budget
 from autoscaler.gateway.config import OnAbort, Timeouts
+from autoscaler.gateway.cors import Cors
 from autoscaler.gateway.counts import Ending
+from autoscaler.gateway.dispatch import Kind
 from autoscaler.gateway.heads import STREAMS
+from autoscaler.gateway.paths import PathRule
+from autoscaler.user_agents import PROBES
 
 pytestmark = pytest.mark.real_time
 
@@ -234,3 +239,191 @@ async def test_b63_a_slow_reader_of_a_large_response_holds_the_slot_no_longer_th
     job.send(b"HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n" + b"x" * 20_000_000)
     await until(lambda: counts(gateway) == (0, 0))
     await until(lambda: endings(gateway) == {Ending.UPSTREAM_TIMEOUT: 1})
+
+
+PROBED = tuple(f"Mozilla/5.0 (compatible; {agent.upper()}1.0)" for agent in PROBES)
+PASS_AND_COUNT = (PathRule(("/pass*",), Kind.PASS, max_per_pod=2), PathRule(("/count*",)))
+
+
+@pytest.mark.parametrize("target", ["/pass", "/count"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_b65_a_probe_wakes_nobody_whatever_its_path_costs(kit, target, method):
+    gateway = await kit.gateway(service(paths=PASS_AND_COUNT))
+    for agent in PROBED:
+        client = await kit.client(gateway)
+        client.send(f"{method} {target} HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: {agent}\r\n\r\n".encode())
+        assert (await client.response(bodiless=method == "HEAD")).status == 503
+    assert counts(gateway) == (0, 0)
+    assert gateway.dispatcher(NAME).passed_total == 0
+
+
+async def test_b65_a_probes_user_agent_changes_nothing_else(kit):
+    pod = await kit.pod()
+    gateway = await kit.gateway(service(paths=PASS_AND_COUNT), pods=[pod])
+    agent = "User-Agent: kube-probe/1.30"
+    for _ in range(3):
+        (await kit.client(gateway)).get("/count", agent)
+        (await kit.client(gateway)).get("/pass", agent)
+    await until(lambda: sum(counts(gateway)) == 3)
+    for _ in range(3):
+        await pod.next()
+    assert sorted(pod.seen) == ["/count", "/pass", "/pass"]
+    assert counts(gateway) == (2, 1)
+    assert gateway.gates[NAME].counts.arrived == 3
+
+
+@pytest.mark.parametrize("start", ["POST / HTTP/1.1\r\nContent-Length: 0", "GET / HTTP/1.1\r\nContent-Length: 2"])
+async def test_b65_what_is_no_get_or_head_or_has_a_body_is_no_probe(kit, start):
+    gateway = await kit.gateway()
+    (await kit.client(gateway)).send(f"{start}\r\nHost: {HOST}\r\nUser-Agent: GoogleHC/1.0\r\n\r\n{{}}".encode())
+    await until(lambda: counts(gateway) == (1, 0))
+
+
+async def test_b65_the_user_agents_of_probes_are_a_setting(kit):
+    gateway = await kit.gateway(replace(service(), probes=("Our Monitor",)))
+    client = await kit.client(gateway)
+    assert (await client.get("/", "User-Agent: x/1 our monitor").response()).status == 503
+    client.get("/", "User-Agent: kube-probe/1.30")
+    await until(lambda: counts(gateway) == (1, 0))
+
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "PROPFIND")
+HEADERS = (
+    *(f"User-Agent: {agent}" for agent in ("curl/8", *PROBES)),
+    *("Origin: https://x.example", "Origin: null", "Purpose: prefetch", "Upgrade: h2c", "Accept: text/event-stream"),
+    *("Access-Control-Request-Headers: x", "X-HTTP-Method-Override: POST", "Expect: 100-continue", "DNT: 1"),
+    *("K-Network-Probe: probe", "Knative-Serving-Probe: queue", "X-Forwarded-For: 127.0.0.1", "Connection: close"),
+)
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_b65_nothing_that_a_client_says_gets_it_past_the_slots(kit, seed):
+    rng = random.Random(seed)  # noqa: S311
+    running = most = 0
+
+    async def answer(job):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        for _ in range(rng.randrange(5)):
+            await asyncio.sleep(0)
+        await job.body()
+        running -= 1
+        job.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    pods = [await kit.pod(answer), await kit.pod(answer)]
+    gateway = await kit.gateway(service(paths=PASS_AND_COUNT, queue_length=1000), pods=pods)
+
+    async def visit():
+        method, body = rng.choice(METHODS), b"x" * rng.choice((0, 0, 2, 2000))
+        lines = rng.sample(HEADERS, rng.randrange(4))
+        client = await kit.client(gateway)
+        length = [f"Content-Length: {len(body)}"] if body or rng.random() < 0.5 else []
+        client.send(
+            "\r\n".join([f"{method} /count HTTP/1.1", f"Host: {HOST}", *lines, *length, "", ""]).encode() + body
+        )
+        while (message := await client.response(bodiless=method == "HEAD")).status == 100:
+            pass
+        assert message.status == 200
+        client.close()
+
+    for _ in range(4):
+        await asyncio.gather(*(visit() for _ in range(25)))
+    assert most == len(pods)
+    assert counts(gateway) == (0, 0)
+
+
+def preflight(client, *lines, target="/count", origin="https://app.example"):
+    asked = [f"Origin: {origin}", "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type"]
+    head = [f"OPTIONS {target} HTTP/1.1", f"Host: {HOST}", *asked, *lines, "", ""]
+    client.send("\r\n".join(head).encode())
+    return client
+
+
+async def test_b66_a_preflight_takes_no_slot_and_is_not_counted(kit):
+    pod = await kit.pod()
+    gateway = await kit.gateway(service(paths=PASS_AND_COUNT), pods=[pod])
+    (await kit.client(gateway)).post("/count")
+    await pod.next()
+    (await kit.client(gateway)).post("/count")
+    await until(lambda: counts(gateway) == (1, 1))
+    browser = preflight(await kit.client(gateway))
+    asked = await pod.next()
+    assert asked.start == b"OPTIONS /count HTTP/1.1"
+    assert asked.all(b"Access-Control-Request-Method") == [b"POST"]
+    asked.reply(b"HTTP/1.1 204 No Content\r\nAccess-Control-Allow-Origin: *\r\n\r\n")
+    assert (await browser.response(bodiless=True)).get(b"Access-Control-Allow-Origin") == b"*"
+    assert gateway.gates[NAME].counts.arrived == 2
+
+
+async def test_b66_at_zero_a_preflight_is_held_and_asks_for_a_pod(kit):
+    gateway = await kit.gateway(service(paths=PASS_AND_COUNT))
+    browser = preflight(await kit.client(gateway))
+    await until(lambda: gateway.dispatcher(NAME).holding_pass == 1)
+    assert counts(gateway) == (0, 0)
+    pod = await kit.pod(answer_ok)
+    gateway.set_backends(NAME, {"p0": pod.address})
+    assert (await browser.response()).status == 200
+
+
+@pytest.mark.parametrize("missing", ["Origin", "Access-Control-Request-Method", "a body"])
+async def test_b66_what_is_no_whole_preflight_counts(kit, missing):
+    gateway = await kit.gateway(service(paths=PASS_AND_COUNT))
+    lines = {"Origin": "Origin: x", "Access-Control-Request-Method": "Access-Control-Request-Method: POST"}
+    lines.pop(missing, None)
+    lines |= {"a body": "Content-Length: 2"} if missing == "a body" else {}
+    client = await kit.client(gateway)
+    client.send("\r\n".join(["OPTIONS /count HTTP/1.1", f"Host: {HOST}", *lines.values(), "", "{}"]).encode())
+    await until(lambda: counts(gateway) == (1, 0))
+
+
+APP = replace(service(paths=PASS_AND_COUNT, queue_length=0), cors=Cors(("https://app.example",)))
+
+
+async def test_b66_with_cors_the_gateway_answers_and_wakes_nobody(kit):
+    gateway = await kit.gateway(APP)
+    client = await kit.client(gateway)
+    answer = await preflight(client).response(bodiless=True)
+    assert answer.status == 204
+    assert answer.get(b"Access-Control-Allow-Origin") == b"https://app.example"
+    assert answer.get(b"Access-Control-Allow-Methods") == b"GET, HEAD, POST"
+    assert answer.get(b"Access-Control-Allow-Headers") == b"Content-Type, Authorization"
+    assert answer.get(b"Access-Control-Max-Age") == b"600"
+    assert answer.get(b"Vary") == b"Origin"
+    assert (await preflight(client, origin="https://evil.example").response()).status == 403
+    assert endings(gateway) == {Ending.PREFLIGHT: 2}
+    assert gateway.dispatcher(NAME).passed_total == 0
+
+
+async def test_b66_with_cors_a_page_may_read_what_comes_refusals_too(kit):
+    pod = await kit.pod()
+    gateway = await kit.gateway(APP, pods=[pod])
+    page = (await kit.client(gateway)).get("/count", "Origin: https://app.example")
+    (await pod.next()).reply()
+    assert (await page.response()).get(b"Access-Control-Allow-Origin") == b"https://app.example"
+    page.get("/count", "Origin: https://app.example")
+    job = await pod.next()
+    refused = (await kit.client(gateway)).get("/count", "Origin: https://app.example")
+    response = await refused.response()
+    assert (response.status, response.get(b"Access-Control-Allow-Origin")) == (503, b"https://app.example")
+    job.reply(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\naccess-control-allow-origin: https://own.example\r\n\r\n")
+    assert (await page.response()).get(b"access-control-allow-origin") == b"https://own.example"
+
+
+@pytest.mark.parametrize("origin", ["", "Origin: https://evil.example", "Origin: https://app.example.evil"])
+async def test_b66_with_cors_no_other_page_may_read_and_caches_are_told(kit, origin):
+    pod = await kit.pod(answer_ok)
+    gateway = await kit.gateway(APP, pods=[pod])
+    response = await (await kit.client(gateway)).get("/count", *filter(None, [origin])).response()
+    assert response.get(b"Access-Control-Allow-Origin") is None
+    assert response.get(b"Vary") == b"Origin"
+
+
+async def test_b66_with_cors_for_any_origin_every_page_is_told_the_same(kit):
+    pod = await kit.pod(answer_ok)
+    gateway = await kit.gateway(replace(APP, cors=Cors(("*",), headers=())), pods=[pod])
+    client = await kit.client(gateway)
+    answer = await preflight(client, origin="null").response(bodiless=True)
+    assert (answer.status, answer.get(b"Access-Control-Allow-Origin")) == (204, b"*")
+    assert (answer.get(b"Access-Control-Allow-Headers"), answer.get(b"Vary")) == (None, None)
+    assert (await client.get("/count", "Origin: https://x").response()).get(b"Access-Control-Allow-Origin") == b"*"

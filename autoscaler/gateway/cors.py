@@ -1,0 +1,61 @@
+"""Pages of other origins: a browser asks before it sends (a preflight), and the gateway may answer for the pod."""
+
+from dataclasses import dataclass
+
+from autoscaler.gateway.dispatch import Kind
+from autoscaler.gateway.heads import RequestHead
+from autoscaler.gateway.paths import PathRule
+
+_ASKS = b"access-control-request-method"
+_PREFLIGHTS_PER_POD = 64
+"""Of paths that are counted, at a time; the rule of a Pass path has its own number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """Which pages may call a service."""
+
+    origins: tuple[str, ...]
+    """Such as `https://app.example.com`; `*` is any."""
+    methods: tuple[str, ...] = ("GET", "HEAD", "POST")
+    headers: tuple[str, ...] = ("Content-Type", "Authorization")
+    max_age_s: float = 600.0
+    """For how long a browser need not ask again."""
+
+    def preflight_lines(self, head: RequestHead) -> bytes | None:
+        """Give the header lines that answer a preflight; None for a page that may not call."""
+        if not self._allowed(head):
+            return None
+        methods, headers = ", ".join(self.methods).encode(), ", ".join(self.headers).encode()
+        return b"%bAccess-Control-Allow-Methods: %b\r\n%bAccess-Control-Max-Age: %d\r\n" % (
+            self.response_lines(head),
+            methods,
+            b"Access-Control-Allow-Headers: %b\r\n" % headers if headers else b"",
+            self.max_age_s,
+        )
+
+    def response_lines(self, head: RequestHead) -> bytes:
+        """Give the header lines by which a page may read the response."""
+        if "*" in self.origins:
+            return b"Access-Control-Allow-Origin: *\r\n" if _origin(head) else b""
+        allowed = b"Access-Control-Allow-Origin: %b\r\n" % _origin(head) if self._allowed(head) else b""
+        return allowed + b"Vary: Origin\r\n"
+
+    def _allowed(self, head: RequestHead) -> bool:
+        origin = _origin(head)
+        return bool(origin) and ("*" in self.origins or origin.lower().decode("latin-1") in self.origins)
+
+
+def _origin(head: RequestHead) -> bytes:
+    origins = head.known.get(b"origin", ())
+    return origins[0] if len(origins) == 1 else b""
+
+
+def is_preflight(head: RequestHead) -> bool:
+    """Say whether a request without a body is a browser's question whether a page may send the one it has in mind."""
+    return head.method == b"OPTIONS" and bool(_origin(head)) and _ASKS in head.known
+
+
+def preflight_rule(rule: PathRule) -> PathRule:
+    """Give the rule of a preflight on a path: it takes no slot, for its request is still to come."""
+    return rule if rule.kind is Kind.PASS else rule._replace(kind=Kind.PASS, max_per_pod=_PREFLIGHTS_PER_POD)
