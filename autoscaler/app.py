@@ -18,6 +18,7 @@ from autoscaler.ports import Clock, Query, Recorder, ScaleTarget, ServiceName
 from autoscaler.recorders import DecisionLog
 from autoscaler.roster import query
 from autoscaler.run import Controller, WakeUps
+from autoscaler.sources.access import Access
 from autoscaler.sources.prometheus import PrometheusSource
 from autoscaler.sources.stream import StreamSource
 from autoscaler.traffic_settings import Cors as CorsSettings
@@ -129,7 +130,7 @@ async def controller(
             clock=clock,
             target=target,
             tick_s=tick_s,
-            metered=PrometheusSource(session),
+            metered=PrometheusSource(session, access=Access(servers=[prometheus] if prometheus else [])),
             queries=queries(policies, prometheus),
             streams=streams,
             wake_ups=wake_ups,

@@ -70,6 +70,8 @@ class Settings:
     prometheus: str | None = None
     prometheus_credentials: Path | None = None
     """What says how Prometheus servers are spoken to that ask who one is."""
+    prometheus_servers: tuple[str, ...] = ()
+    """What else policies may name."""
     tick_s: float = 2.0
     gateways: tuple[str, ...] = ()
     """Metrics addresses of gateways that are no pods."""
@@ -110,6 +112,7 @@ class ClusterController:
             roster, source, now, tick_s=settings.tick_s, gateways=streams.known, rescale_of=self._rescale_of
         )
         self._origins = Origins(roster, ("resources", "files"))
+        self._in_files: Sequence[ScalingPolicy] = ()
         self._changed = asyncio.Event()
         self._leave: Leave = NamespaceLeave()
         rng = random.Random()  # noqa: S311 - spreads attempts
@@ -166,6 +169,8 @@ class ClusterController:
                 group.create_task(self.gateways.run())
             if self._settings.files:
                 group.create_task(follow_files(watch, self._read_files, self._files_changed))
+            if self._settings.prometheus_credentials:
+                group.create_task(self._follow_servers(FileWatch([self._settings.prometheus_credentials])))
             group.create_task(controller.run())
             group.create_task(self._recall_when_listed(controller))
 
@@ -176,6 +181,14 @@ class ClusterController:
         if self._settings.gateway_label:
             await self.gateways.synced.wait()
         await self.recall.run(controller.is_writing)
+
+    async def _follow_servers(self, watch: FileWatch) -> None:
+        """Try each policy again when other servers may be asked; one that names a server no more may not ask it."""
+        while True:
+            await watch.changed()
+            self._files_changed(self._in_files)
+            stored = self.policies.store.items()
+            self._policies_changed([Change(service, each, each) for service, each in stored.items()])
 
     def _rescale_of(self, service: ServiceName) -> Rescale | None:
         stored = self.policies.store.get(service)
@@ -193,6 +206,7 @@ class ClusterController:
         self._changed.set()
 
     def _files_changed(self, policies: Sequence[ScalingPolicy]) -> None:
+        self._in_files = policies
         for service, problem in self._origins.set("files", {each.service: Entry(each) for each in policies}).items():
             _log.error("%s: %s", service, problem)
         self._changed.set()
@@ -266,7 +280,9 @@ async def cluster_controller(
     """
     rng = random.Random()  # noqa: S311 - spreads attempts
     wake_ups, resting = WakeUps(), Resting()
-    roster = Roster(settings.prometheus, *([_logged(log)] if log else []), recalls=True)
+    named = [settings.prometheus] if settings.prometheus else []
+    access = Access(settings.prometheus_credentials, (*named, *settings.prometheus_servers))
+    roster = Roster(settings.prometheus, *([_logged(log)] if log else []), recalls=True, refusal=access.refusal)
     async with (
         connected(deadline_s=settings.lease.deadline_s) as api,
         # Connections of its own, so that no burst of writes stands before a renewal.
@@ -274,7 +290,7 @@ async def cluster_controller(
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
         StreamSource(session, clock.now, rng, wake_ups.add, on_news=resting.disturb, tokens=settings.tokens) as streams,
     ):
-        source = PrometheusSource(session, access=Access(settings.prometheus_credentials))
+        source = PrometheusSource(session, access=access)
         election = Election(
             api_of_the_lease,
             settings.own_namespace,

@@ -97,8 +97,8 @@ class Prometheus(ResourceModel):
     model_config = ConfigDict(json_schema_extra={RULES: [rule(_SERIES_CEL, _SERIES_NEEDED)]})
 
     server_address: ServerAddress | None = None
-    """Base address, such as `http://prometheus.monitoring.svc:9090`; without one the controller's `--prometheus` is
-    asked. Credentials for it are the controller's: `--prometheus-credentials`."""
+    """Base address, such as `http://prometheus.monitoring.svc:9090`, of a server that the controller's
+    `--prometheus-servers` or `--prometheus-credentials` names. Absent: the controller's `--prometheus`."""
     query: Annotated[str, StringConstraints(max_length=4096)] = "sum by (namespace, service) (inflight_requests)"
     """PromQL that gives one value for each pair of the labels `namespace` and `service`."""
     series: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = None

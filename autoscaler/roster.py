@@ -50,6 +50,7 @@ class Roster:
 
     Args:
         prometheus: the server of policies that name none.
+        refusal: says why a server may not be asked, nothing if it may; a policy that names it cannot be followed.
         on_policy: is told of a policy that begins to be followed, with its decider.
         recalls: whether newcomers will be told of their past (`remember`); until then they are not lowered.
     """
@@ -60,8 +61,10 @@ class Roster:
         on_policy: Callable[[ScalingPolicy, Decider], None] = lambda _policy, _decider: None,
         *,
         recalls: bool = False,
+        refusal: Callable[[str], str] = lambda _server: "",
     ) -> None:
         self._prometheus = prometheus
+        self._refusal = refusal
         self._on_policy = on_policy
         self._recalls = recalls
         self._writing = True
@@ -75,17 +78,24 @@ class Roster:
         """Decide by this policy from now on; raises ValueError, and leaves all as it was, if it cannot be followed."""
         policy, service = entry.policy, entry.policy.service
         orders = standing_orders(policy.metadata.annotations)
+        found = self._query(policy)
         goes_on = self._goes_on(policy)
         follows = goes_on or decider(policy)
         known = self.services.get(service)
         if known is None or known.decider is not follows:
             self._on_policy(policy, follows)
         self.entries[service] = entry
-        found = query(policy.spec.metrics.prometheus, self._prometheus)
         self._ask(service, found)
         if goes_on is None and self._recalls and found is not None:
             self.newcomers.add(service)
         self.services[service] = Service(follows, self._writes(policy), self._with_recall(service, orders))
+
+    def _query(self, policy: ScalingPolicy) -> Query | None:
+        found = query(policy.spec.metrics.prometheus, self._prometheus)
+        refusal = "" if found is None else self._refusal(found.server)
+        if found and refusal:
+            raise ValueError(f"spec.metrics.prometheus.serverAddress: {found.server} {refusal}")
+        return found
 
     def _ask(self, service: ServiceName, found: Query | None) -> None:
         if found is None:

@@ -27,6 +27,7 @@ from autoscaler.kubernetes.client import ApiError
 from autoscaler.logs import log_to_stderr
 from autoscaler.metrics import ControllerMetrics
 from autoscaler.ports import Recorder
+from autoscaler.prometheus_address import checked
 from autoscaler.recorders import DecisionLog, Latest, OnChange, log_changes
 from autoscaler.runtime.bearer_tokens import BearerTokens
 from autoscaler.status import serve_status
@@ -38,6 +39,19 @@ _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 def duration(text: str) -> float:
     """Read a duration; argparse names it in its message."""
     return parse_duration(text)
+
+
+def server(text: str) -> str:
+    """Read the address of a Prometheus server; a message never repeats it, as it may have a password in it."""
+    try:
+        return checked(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def servers(text: str) -> tuple[str, ...]:
+    """Read addresses with commas between them."""
+    return tuple(server(each.strip()) for each in text.split(",") if each.strip())
 
 
 def flag(text: str) -> bool:
@@ -54,8 +68,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--resources", type=flag, default=True, metavar="BOOL", help="read ScalingPolicy resources (true)")
     add("--namespace", default="", help="watch policies of this namespace only (all)")
     add("--host-claims", type=Path, metavar="FILE", help="which namespaces may claim which hosts (what is free)")
-    add("--prometheus", metavar="URL", help="server of policies that name none")
-    add("--prometheus-credentials", type=Path, metavar="FILE", help="who we are to servers that ask (nobody)")
+    add("--prometheus", type=server, metavar="URL", help="server of policies that name none")
+    add("--prometheus-servers", type=servers, default="", metavar="URL,...", help="more that policies may name (none)")
+    add(
+        "--prometheus-credentials",
+        type=Path,
+        metavar="FILE",
+        help="servers that policies may name, and who we are to those that ask (none)",
+    )
     add("--tick", type=duration, default=2.0, help="between two decisions (2s)")
     add("--gateway-label", default="", metavar="SELECTOR", help="labels of the gateways' pods, in our own namespace")
     add("--gateway", action="append", metavar="ADDRESS", help="metrics address of a gateway that is no pod; repeatable")
@@ -127,6 +147,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         host_claims=arguments.host_claims,
         prometheus=arguments.prometheus,
         prometheus_credentials=arguments.prometheus_credentials,
+        prometheus_servers=arguments.prometheus_servers,
         tick_s=arguments.tick,
         gateways=tuple(arguments.gateway),
         gateway_label=arguments.gateway_label,

@@ -96,7 +96,7 @@ class Reporter:
         if service in self._written and matters(self._written[service]) == matters(policy.status):
             # What we wrote has come back, and once is enough.
             del self._written[service]
-        if before is not None and before.resource == policy.resource:
+        if before is not None and before.resource == policy.resource and self._invalid[service] == problem:
             return
         self._invalid[service] = problem
         self._unsure.add(service)

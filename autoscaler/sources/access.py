@@ -1,9 +1,9 @@
-"""Shows servers who we are and tells whom to trust: what the files say now, read again when one has changed."""
+"""Which servers may be asked, who we are to each, and whom we trust: what the files say now, read again on a change."""
 
 import base64
 import logging
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,25 +33,35 @@ class _Known(NamedTuple):
     """Of the files that it was read from."""
 
 
+REFUSED = (
+    "may not be asked: policies may name the servers of --prometheus and --prometheus-servers, and those in the file "
+    "of --prometheus-credentials"
+)
+
+
 class Access:
-    """What a credentials file says of each server.
+    """What the controller's own settings say of servers; policies choose among those.
 
     Args:
-        path: the file; without one there are no credentials, and the system's certificates are trusted.
+        path: the credentials file; without one there are no credentials, and the system's certificates are trusted.
+        servers: addresses that may be asked besides those in the file; None lets any be asked.
 
     Raises:
         DocumentError: it cannot be read, or is not legal. One that becomes so later changes nothing.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, servers: Iterable[str] | None = None) -> None:
         self._path = path
+        self._may_be_asked = None if servers is None else frozenset(map(place_of, servers))
         self._version = version_of(path) if path else None
         self._servers: Mapping[str, Server] = read_servers(path) if path else {}
         self._known: dict[str, _Known] = {}
 
     def of(self, address: str) -> Means:
-        """Give how a server is asked now; raises Fault, which names the file that is wrong."""
-        self._look_again()
+        """Give how a server is asked now; raises Fault if it may not be, and names the file if one is wrong."""
+        refusal = self.refusal(address)
+        if refusal:
+            raise Fault(refusal)
         place = place_of(address)
         server = self._servers.get(place)
         if server is None or self._path is None:
@@ -60,6 +70,12 @@ class Access:
         if known is None or any(version_of(file) != version for file, version in known.versions.items()):
             known = self._known[place] = _read(server, self._path)
         return known.means
+
+    def refusal(self, address: str) -> str:
+        """Say why a server may not be asked; empty if it may."""
+        self._look_again()
+        may = self._may_be_asked
+        return "" if may is None or (place := place_of(address)) in may or place in self._servers else REFUSED
 
     def _look_again(self) -> None:
         if self._path is None or version_of(self._path) == self._version:

@@ -70,6 +70,19 @@ def test_the_server_of_a_policy_wins_and_without_any_none_is_asked(roster):
     assert alone.queries == {}
 
 
+def test_a_policy_that_names_a_server_that_may_not_be_asked_is_not_followed_until_it_may():
+    refused = {"http://any:9090"}
+    roster = Roster("http://prometheus:9090", refusal=lambda server: "may not be asked" if server in refused else "")
+    origins = Origins(roster, ("files",))
+    named = Entry(policy(metrics={"prometheus": {"serverAddress": "http://any:9090"}}))
+    problem = "spec.metrics.prometheus.serverAddress: http://any:9090 may not be asked"
+    assert origins.put("files", "default/sd", named) == problem
+    assert (roster.services, roster.queries) == ({}, {})
+    refused.clear()
+    assert origins.set("files", {"default/sd": named}) == {}
+    assert roster.queries["default/sd"].server == "http://any:9090"
+
+
 def test_only_who_writes_writes_and_a_dry_run_never(roster):
     roster.put(Entry(policy("dry", mode="DryRun")))
     assert {name: service.writes for name, service in roster.services.items()} == {

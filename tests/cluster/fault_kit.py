@@ -177,7 +177,7 @@ class Controller(Program):
                 *(by_its_clock if ahead_s else (sys.executable, "-m", "autoscaler.cli")),
                 *("run", "--tick=1s", f"--own-namespace={installation.namespace}"),
                 *(f"--gateway={gateway.stream.address}" for gateway in installation.gateways),
-                *(f"--port={self.port}", "--host=127.0.0.1"),
+                *(f"--port={self.port}", "--host=127.0.0.1", f"--prometheus-credentials={installation.servers_file}"),
             ],
             installation.environment,
         )
@@ -201,6 +201,9 @@ class Installation:
         self.gateways = []
         self.controllers = []
         self.services = {}
+        self.servers_file = folder / "servers.yaml"
+        self._servers = set()
+        self.let_ask("http://nobody.invalid")
         self._names = itertools.count()
         self.pod_port = free_port()
         self.fleet = Fleet(self.pod_port, self._book, SERVICE_S)
@@ -222,6 +225,13 @@ class Installation:
         }
         path.write_text(json.dumps(config))
         self.environment = {"KUBECONFIG": str(path)}
+
+    def let_ask(self, server):
+        """Let policies name one more Prometheus from now on."""
+        self._servers.add(server)
+        written = self.folder / "servers.yaml.new"
+        written.write_text(json.dumps({"servers": [{"address": each} for each in sorted(self._servers)]}))
+        written.rename(self.servers_file)
 
     def add_controller(self, **options):
         """Give one more controller, to be started."""
@@ -305,6 +315,8 @@ class Service(PolicyCluster):
         """Make Deployment and policy; its pods run on a certain node while there is that."""
         pods = {"inflight.test/cold-start-s": COLD_START_S, "inflight.test/exit-s": "1", **(annotations or {})}
         metrics = {"metrics": {"prometheus": {"serverAddress": prometheus}}} if prometheus else {}
+        if prometheus:
+            self.installation.let_ask(prometheus)
         traffic = {"hosts": [self.host], "port": self.installation.pod_port, **spec.pop("traffic", {})}
         await self.make(annotations=pods)
         if node:

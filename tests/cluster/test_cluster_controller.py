@@ -64,6 +64,35 @@ async def test_policies_come_change_and_go_while_it_runs(installation):
         assert await installation.replicas() == 2
 
 
+async def test_a_server_that_the_operator_does_not_name_is_not_asked_and_its_policy_is_held_until_he_does(
+    installation, tmp_path
+):
+    asked = []
+
+    async def answer(reader, writer):
+        asked.append(await reader.readline())
+        writer.close()
+
+    await installation.make(replicas=2)
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        address = "http://127.0.0.1:{1}".format(*server.sockets[0].getsockname())
+        file = tmp_path / "servers.yaml"
+        file.write_text("servers: [{address: http://nobody.invalid}]")
+        await installation.apply(minReplicas=3, metrics={"prometheus": {"serverAddress": address}})
+        async with installation.controller(prometheus_credentials=file) as whole:
+            await until(whole.leads)
+            status = await installation.policy_is(lambda s: condition(s, "Ready") == ("False", "InvalidPolicy"))
+            message = next(c["message"] for c in status["conditions"] if c["type"] == "Ready")
+            assert message.startswith(f"spec.metrics.prometheus.serverAddress: {address} may not be asked")
+            assert await installation.replicas() == 2
+            assert asked == []
+
+            file.write_text(f"servers: [{{address: '{address}'}}]")
+            await installation.replicas_are(3)
+            assert asked[0].startswith(b"POST /api/v1/query")
+            await installation.policy_is(lambda s: condition(s, "Ready")[1] != "InvalidPolicy")
+
+
 async def test_an_illegal_policy_says_so_and_the_one_before_stays_in_force(installation):
     await installation.make()
     await installation.apply(minReplicas=1)

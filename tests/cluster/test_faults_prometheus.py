@@ -26,7 +26,10 @@ LIES = {
     "answers NaN": (samples("value", lambda _: "NaN"), "the value is nan, which is not a number of requests"),
     "answers what is a minute old": (samples("oldest", lambda at: str(float(at) - 60)), "the oldest sample is 6"),
     "answers with a page of HTML": (Answers(200, b"<html>", **{"Content-Type": "text/html"}), "is this a Prometheus?"),
-    "answers with 10 MB without an end": (Answers(200, b'{"status": "' + b"x" * 10**7, **JSON), "not Prometheus'"),
+    "answers with 10 MB without an end": (
+        Answers(200, b'{"status": "' + b"x" * 10**7, **JSON),
+        "the answer is larger than",
+    ),
     "answers a byte a second": (Drips(), "no answer within"),
 }
 """What it does, and the words by which a decision tells of it."""

@@ -55,10 +55,14 @@ async def test_a_gateway_that_is_down_keeps_it_from_being_ready_for_a_moment_onl
     [
         (["--policy=gone.yaml"], "run: gone.yaml: "),
         (["--prometheus-credentials=gone.yaml"], "run: gone.yaml: "),
+        (["--prometheus=http://me:secret@p"], "argument --prometheus: must not have a user name or a password in it"),
+        (["--prometheus-servers=http://p,http://q?"], "argument --prometheus-servers: must be http://HOST:PORT/PATH"),
         (["--decisions=/gone/decisions.jsonl"], "run: [Errno 2] No such file or directory: '/gone/decisions.jsonl'"),
     ],
 )
 async def test_what_cannot_be_used_from_the_start_is_said_and_ends_it(cluster, tmp_path, options, said):
     async with running(cluster, tmp_path, *options) as controller:
         assert await controller.ended() == 2
-    assert said in (tmp_path / "run.log").read_text()
+    log = (tmp_path / "run.log").read_text()
+    assert said in log
+    assert "secret" not in log

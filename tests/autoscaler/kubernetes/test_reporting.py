@@ -123,6 +123,15 @@ async def test_the_changes_of_a_second_are_one_write_that_keeps_the_last_decisio
     assert status["lastScaleTime"] == status["lastDecision"]["time"] == "2026-11-23T18:00:00Z"
 
 
+async def test_a_policy_that_may_be_followed_after_all_says_so_though_it_is_the_same(world):
+    world.reporter.keep(SD, stored(POLICY), "its server may not be asked")
+    await asyncio.sleep(60)
+    world.reporter.keep(SD, stored(POLICY), "")
+    await asyncio.sleep(60)
+    reasons = [status["conditions"][0]["reason"] for _, status in world.api.statuses]
+    assert reasons == ["InvalidPolicy", "NotDecidedYet"]
+
+
 async def test_a_count_alone_is_written_rarely(world):
     for count in range(60):
         world.decides(0, inflight=float(count))

@@ -166,3 +166,39 @@ def test_a_certificate_that_cannot_be_used_is_named(files, authority, certificat
     for name, content in {"ca": "authority", "cert": "cert", "key": "key"}.items():
         files.write(name, known[content])
     assert isinstance(access.of(ADDRESS).trust, ssl.SSLContext)
+
+
+# Who may be asked.
+
+
+def test_only_named_servers_may_be_asked_however_they_are_written(files):
+    files.write("token", "secret")
+    files.write("servers.yaml", f"servers: [{{address: {ADDRESS!r}, {BEARER}}}]")
+    access = Access(files.path, ["http://one", "https://two:443/team"])
+    for address in (ADDRESS, f"{ADDRESS}/", "http://ONE:80", "https://two/team/"):
+        assert access.refusal(address) == ""
+        access.of(address)
+    for address in (
+        "http://prometheus:9090",
+        "http://one:9090",
+        "https://two",
+        "https://two/team/a",
+        "http://one.evil",
+    ):
+        assert "--prometheus-servers" in access.refusal(address)
+        with pytest.raises(Fault, match="may not be asked"):
+            access.of(address)
+
+
+def test_none_may_be_asked_where_none_is_named_and_any_where_nobody_says_which():
+    assert Access(servers=()).refusal(ADDRESS)
+    assert not Access().refusal(ADDRESS)
+
+
+def test_a_server_that_comes_into_the_file_or_leaves_it_may_be_asked_or_not_from_then_on(files):
+    other = "http://other:9090"
+    files.write("servers.yaml", f"servers: [{{address: {ADDRESS!r}}}]")
+    access = Access(files.path, ())
+    assert (access.refusal(ADDRESS), bool(access.refusal(other))) == ("", True)
+    files.write("servers.yaml", f"servers: [{{address: {other!r}}}]")
+    assert (bool(access.refusal(ADDRESS)), access.refusal(other)) == (True, "")
