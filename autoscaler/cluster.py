@@ -316,6 +316,7 @@ async def cluster_controller(
             hold_s=settings.foreign_writer_hold_s,
             on_rival=reporter.rival,
             on_change=target_changed,
+            on_trouble=reporter.trouble,
         ) as target:
             whole = ClusterController(
                 settings,

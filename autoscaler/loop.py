@@ -4,6 +4,7 @@ Nothing here awaits, reads a clock or knows where a look came from.
 """
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import NamedTuple
 
 from algorithms.decider import Decider
@@ -54,6 +55,8 @@ def ordered(decision: Decision, look: Look, orders: Sequence[StandingOrder]) -> 
     for order in orders:
         if look.now_s < order.until_s:
             number = look.replicas if order.replicas is None else order.replicas
+            if order.yields_to_load:
+                number = max(number, ceil(min(decision.desired, max(look.inflight or 0.0, look.latest))))
             if order.may_rise and decision.desired >= number:
                 continue
             reason = Reason(order.rule, decision.desired, number, order.why)

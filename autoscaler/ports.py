@@ -89,6 +89,8 @@ class StandingOrder(NamedTuple):
     """The number to have; None holds whatever there is."""
     may_rise: bool = False
     """It keeps the number from falling only."""
+    yields_to_load: bool = False
+    """A decision may raise the number all the same, up to as many as there are requests in flight."""
 
 
 class Fleet(NamedTuple):

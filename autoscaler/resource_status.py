@@ -17,7 +17,10 @@ _BY_TYPE: JsonDict = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-ke
 
 
 class Condition(ResourceModel):
-    """One of Ready, ScalingActive, AbleToScale and ScalingLimited, with the HPA's names for the reasons."""
+    """One of Ready, ScalingActive, AbleToScale, ScalingLimited and PodsReady, with the HPA's names for the reasons.
+
+    PodsReady is there only while pods are missing and Kubernetes says why; its reason is Kubernetes' own.
+    """
 
     type: str
     """Which of them."""
@@ -81,6 +84,10 @@ class PolicyStatus(ResourceModel):
     """Whether it is scaled, and what keeps it from being; the reason of Ready is the one to read first."""
     observed_generation: int | None = None
     """The generation of the policy that is in force."""
+    min_replicas: Replicas | None = None
+    """Never fewer, by the policy that is in force: what it says, or the default."""
+    max_replicas: Replicas | None = None
+    """Never more, by the policy that is in force: what it says, or the default."""
     desired_replicas: Replicas | None = None
     """What should be."""
     ready_replicas: Replicas | None = None

@@ -22,8 +22,8 @@ _SAID_ALIKE = {
     *(RULES, "x-kubernetes-list-type", "x-kubernetes-list-map-keys"),
 }
 _COLUMNS = (
-    ("Min", "integer", ".spec.minReplicas"),
-    ("Max", "integer", ".spec.maxReplicas"),
+    ("Min", "integer", ".status.minReplicas"),
+    ("Max", "integer", ".status.maxReplicas"),
     ("Desired", "integer", ".status.desiredReplicas"),
     ("Ready", "integer", ".status.readyReplicas"),
     ("Inflight", "number", ".status.inflight"),

@@ -17,6 +17,11 @@ FIELD_MANAGER = "inflight"
 """What managedFields call us."""
 MERGE_PATCH = "application/merge-patch+json"
 _JSON = "application/json"
+METADATA = (
+    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,"
+    "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+)
+"""What to accept of lists and watches of which nothing but the metadata is read: the rest is not sent then."""
 _QUOTED_CHARS = 300
 _IDLE_S = 80.0
 """The API server closes a connection after 90 s; a write that finds one open is spared a handshake."""
@@ -75,9 +80,16 @@ class Api:
         self._session = session
         self._deadline_s = deadline_s
 
-    async def get(self, path: str, query: Mapping[str, str] | None = None, *, deadline_s: float | None = None) -> Any:
+    async def get(
+        self,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        deadline_s: float | None = None,
+        accept: str = _JSON,
+    ) -> Any:
         """Read the object or list at a path; raises ApiError."""
-        return await self.request("GET", path, query=query, deadline_s=deadline_s)
+        return await self.request("GET", path, query=query, deadline_s=deadline_s, accept=accept)
 
     async def create(self, path: str, body: Json) -> Any:
         """Post an object to the path of its collection and return what was stored; raises ApiError."""
@@ -99,14 +111,16 @@ class Api:
         *,
         query: Mapping[str, str] | None = None,
         content_type: str = _JSON,
+        accept: str = _JSON,
         deadline_s: float | None = None,
     ) -> Any:
         """Ask and return the answer's JSON; raises ApiError, whatever goes wrong."""
         query = dict(query or {}) if method == "GET" else {"fieldManager": FIELD_MANAGER, **(query or {})}
         limits = aiohttp.ClientTimeout(total=deadline_s or self._deadline_s)
+        headers = {"Accept": accept, "Content-Type": content_type}
         async with (
             _translated(f"{method} {path}"),
-            await self._answer(method, path, limits, query=query, body=body, content_type=content_type) as answer,
+            await self._answer(method, path, limits, query=query, body=body, headers=headers) as answer,
         ):
             text = await answer.read()
             if answer.status >= HTTPStatus.BAD_REQUEST:
@@ -116,7 +130,9 @@ class Api:
                 raise ApiError(0, "NotKubernetes", f"{method} {path}: what answers is no Kubernetes API")
             return found
 
-    async def lines(self, path: str, query: Mapping[str, str], *, silence_s: float) -> AsyncGenerator[bytes, None]:
+    async def lines(
+        self, path: str, query: Mapping[str, str], *, silence_s: float, accept: str = _JSON
+    ) -> AsyncGenerator[bytes, None]:
         """Watch: give an empty line when the server has answered, then its lines; raises ApiError.
 
         A silence of `silence_s` is the end: the server may be gone, or may have nothing to say; the next watch shows.
@@ -124,7 +140,7 @@ class Api:
         limits = aiohttp.ClientTimeout(total=None, sock_connect=self._deadline_s, sock_read=silence_s)
         async with (
             _translated(f"watch {path}"),
-            await self._answer("GET", path, limits, query=query) as answer,
+            await self._answer("GET", path, limits, query=query, headers={"Accept": accept}) as answer,
         ):
             if answer.status >= HTTPStatus.BAD_REQUEST:
                 raise _refusal(answer.status, await answer.read())
@@ -144,10 +160,10 @@ class Api:
         limits: aiohttp.ClientTimeout,
         *,
         query: Mapping[str, str],
+        headers: Mapping[str, str],
         body: Json | None = None,
-        content_type: str = _JSON,
     ) -> aiohttp.ClientResponse:
-        headers = {"Accept": _JSON, "Content-Type": content_type, "User-Agent": USER_AGENT}
+        headers = {**headers, "User-Agent": USER_AGENT}
         if authorization := await self._account.authorization():
             headers["Authorization"] = authorization
         return await self._session.request(

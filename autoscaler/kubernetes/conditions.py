@@ -9,7 +9,7 @@ from math import ceil
 from typing import Any, NamedTuple
 
 from autoscaler.host_claims import Conflict
-from autoscaler.kubernetes.objects import timestamp, unix_s
+from autoscaler.kubernetes.objects import Trouble, timestamp, unix_s
 from autoscaler.ports import Record, Rescale
 
 Status = Mapping[str, Any]
@@ -23,6 +23,16 @@ _STEERED = {
 """Rules under which the wish is not followed at all, the strongest first."""
 _HOST_CONFLICT, _HOST_NOT_ALLOWED = "HostConflict", "HostNotAllowed"
 _CONFLICTS_TOLD = 5
+_KEPT = (
+    "minReplicas",
+    "maxReplicas",
+    "desiredReplicas",
+    "readyReplicas",
+    "inflight",
+    "lastScaleTime",
+    "lastDecision",
+)
+"""What stays in a status as it was where nothing newer is known."""
 _STABILISED = frozenset({"scaleDown.delay", "scaleDown.toZeroDelay"})
 
 
@@ -50,17 +60,28 @@ class Facts(NamedTuple):
     """The last decision; None before the first."""
     changed: tuple[Record, float] | None = None
     """The last one that changed the number, or would have, and when: what was decided since must not hide it."""
+    trouble: Trouble | None = None
+    """Why fewer pods are ready than were asked for, where Kubernetes says it."""
+    bounds: tuple[int, int] | None = None
+    """The least and the most replicas that the policy in force allows; None where none is."""
 
 
 def conditions(facts: Facts) -> tuple[Condition, ...]:
-    """Give Ready, ScalingActive, AbleToScale and ScalingLimited, in this order."""
-    able, active, limited = _able(facts), _active(facts), _limited(facts)
-    first = next((each for each in (_legal(facts), _routed(facts), able, active) if not each.holds), None)
+    """Give Ready, ScalingActive, AbleToScale, ScalingLimited, and PodsReady where it does not hold; in this order."""
+    able, active, limited, missing = _able(facts), _active(facts), _limited(facts), _missing(facts)
+    first = next((each for each in (_legal(facts), _routed(facts), able, active, *missing) if not each.holds), None)
     if first is None:
         ready = Condition("Ready", holds=True, reason="ScalingActive", message="the target follows the policy")
     else:
         ready = first._replace(type="Ready")
-    return ready, active, able, limited
+    return ready, active, able, limited, *missing
+
+
+def _missing(facts: Facts) -> tuple[Condition, ...]:
+    """Give PodsReady where something is in the way of pods; that they are about to start is no condition."""
+    if facts.trouble is None:
+        return ()
+    return (Condition("PodsReady", holds=False, reason=facts.trouble.reason, message=facts.trouble.message),)
 
 
 def _legal(facts: Facts) -> Condition:
@@ -125,9 +146,11 @@ def status(facts: Facts, before: Status, now_s: float) -> dict[str, Any]:
         "observedGeneration": facts.generation,
         "conditions": [_written(each, known.get(each.type), facts, now_s) for each in conditions(facts)],
     }
-    for key in ("desiredReplicas", "readyReplicas", "inflight", "lastScaleTime", "lastDecision"):
+    for key in _KEPT:
         if key in before:
             made[key] = before[key]
+    if facts.bounds is not None:
+        made["minReplicas"], made["maxReplicas"] = facts.bounds
     if facts.record is not None:
         made.update(_counted(facts.record))
     if facts.changed is not None:
@@ -200,6 +223,8 @@ def matters(status: Status, *, counts: bool = True) -> list[Any]:
     return [
         *_conditions(status),
         status.get("observedGeneration"),
+        status.get("minReplicas"),
+        status.get("maxReplicas"),
         status.get("desiredReplicas"),
         status.get("readyReplicas"),
         (last.get("time"), last.get("desired"), last.get("error")),

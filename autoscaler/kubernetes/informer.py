@@ -15,7 +15,7 @@ from contextlib import aclosing, contextmanager
 from typing import Any, Generic, TypeVar
 
 from autoscaler.backoff import Backoff
-from autoscaler.kubernetes.client import Api, ApiError
+from autoscaler.kubernetes.client import METADATA, Api, ApiError
 from autoscaler.kubernetes.store import Change, Item, Store
 
 T = TypeVar("T")
@@ -39,6 +39,7 @@ class Informer(Generic[T]):
         keep: gives what is kept of an object.
         rng: spreads attempts.
         selector: only objects with such labels.
+        metadata_only: ask for nothing but the metadata of objects, where `keep` reads no more.
         on_change: is told of every change, in order, after the store has it.
         first_pause_s: the longest that the first pause after an error can be.
     """
@@ -51,12 +52,14 @@ class Informer(Generic[T]):
         rng: random.Random,
         *,
         selector: str = "",
+        metadata_only: bool = False,
         on_change: Callable[[Sequence[Change[T]]], None] = lambda _changes: None,
         first_pause_s: float = 0.2,
     ) -> None:
         self._api = api
         self._path = path
         self._selector = {"labelSelector": selector} if selector else {}
+        self._accept: dict[str, Any] = {"accept": METADATA} if metadata_only else {}
         self._rng = rng
         self._on_change = on_change
         self._backoff = Backoff(rng, first_s=first_pause_s, longest_s=30.0)
@@ -85,7 +88,7 @@ class Informer(Generic[T]):
         kept: list[Item[T]] = []
         query = {"limit": str(PAGE), **self._selector}
         while True:
-            page = await self._api.get(self._path, query, deadline_s=PAGE_S)
+            page = await self._api.get(self._path, query, deadline_s=PAGE_S, **self._accept)
             with _understood():
                 # A page at a time: whole, ten thousand objects take a hundred times the memory of what is kept.
                 kept += map(self.store.item, page["items"])
@@ -105,7 +108,7 @@ class Informer(Generic[T]):
             "timeoutSeconds": str(self._rng.randint(_SHORTEST_WATCH_S, _LONGEST_WATCH_S)),
             **self._selector,
         }
-        async with aclosing(self._api.lines(self._path, query, silence_s=SILENCE_S)) as lines:
+        async with aclosing(self._api.lines(self._path, query, silence_s=SILENCE_S, **self._accept)) as lines:
             async for line in lines:
                 self.problem = ""
                 if not line:

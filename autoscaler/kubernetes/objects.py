@@ -1,7 +1,8 @@
 """The few fields that are kept of pods and of what is scaled, and the paths at which they are found."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from sys import intern
 from typing import Any, NamedTuple
 
 from autoscaler.kubernetes.client import FIELD_MANAGER
@@ -11,6 +12,26 @@ Json = Mapping[str, Any]
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 _ENDED = frozenset({"Succeeded", "Failed"})
+_STARTING = frozenset({"ContainerCreating", "PodInitializing"})
+_ALTERNATING = {"ErrImagePull": "ImagePullBackOff"}
+"""Reasons that take turns with another one every few seconds, by that one: a status would be written for each turn."""
+_LONGEST_MESSAGE = 500
+
+
+class Owner(NamedTuple):
+    """The object that manages another one, as that one's controller reference names it."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+
+
+class Trouble(NamedTuple):
+    """Why a pod does not become ready, or is not even made, in Kubernetes' own words."""
+
+    reason: str
+    message: str
 
 
 class Pod(NamedTuple):
@@ -27,20 +48,61 @@ class Pod(NamedTuple):
     """Unix time by the API server's clock."""
     cost: str
     """Its deletion cost as it is annotated; empty without."""
+    owner: Owner | None = None
+    """What manages it; None for a pod of its own."""
+    trouble: Trouble | None = None
+    """Why it is not ready, where Kubernetes says more than that it starts."""
 
 
 def pod(item: Json) -> Pod:
     """Keep what matters of a pod."""
     metadata, status = item["metadata"], item.get("status") or {}
+    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or ())
     return Pod(
         name=metadata["name"],
         labels=metadata.get("labels") or {},
         address=status.get("podIP") or "",
-        ready=any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or ()),
+        ready=ready,
         leaving="deletionTimestamp" in metadata or status.get("phase") in _ENDED,
         created_s=unix_s(metadata["creationTimestamp"]),
         cost=(metadata.get("annotations") or {}).get(DELETION_COST, ""),
+        owner=owner(metadata),
+        trouble=None if ready else next(_troubles(status), None),
     )
+
+
+def owner(metadata: Json) -> Owner | None:
+    """Name what manages an object; of several owners it is the one with `controller: true`."""
+    for each in metadata.get("ownerReferences") or ():
+        if each.get("controller"):
+            # A thousand pods of one ReplicaSet share these texts.
+            return Owner(*(intern(each.get(key) or "") for key in ("apiVersion", "kind", "name", "uid")))
+    return None
+
+
+def owner_uid(item: Json) -> str:
+    """Keep of an object the uid of what manages it; empty where nothing does."""
+    found = owner(item["metadata"])
+    return "" if found is None else found.uid
+
+
+def _troubles(status: Json) -> Iterator[Trouble]:
+    """Give what keeps a pod from being ready: no node has room, or a container cannot start or stay."""
+    for each in status.get("conditions") or ():
+        if each["type"] == "PodScheduled" and each["status"] == "False":
+            yield _trouble(each)
+    for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason", "") not in {"", *_STARTING}:
+            yield _trouble(waiting)
+        elif container.get("restartCount") and not container.get("ready"):
+            # Between two crashes it runs for a moment; the reason is the same.
+            yield Trouble("CrashLoopBackOff", f"container {container['name']} has ended and was started again")
+
+
+def _trouble(said: Json) -> Trouble:
+    reason = said.get("reason") or "Unknown"
+    return Trouble(_ALTERNATING.get(reason, reason), (said.get("message") or "")[:_LONGEST_MESSAGE])
 
 
 class Scale(NamedTuple):
@@ -52,6 +114,10 @@ class Scale(NamedTuple):
     selector: Selector
     writer: str
     """Who wrote `spec.replicas`, where managedFields tell; else empty."""
+    uid: str = ""
+    """The object's own: names come again, uids do not."""
+    trouble: Trouble | None = None
+    """Why its pods cannot be made, or not be found, where it is known."""
 
 
 _LOWEST_COST = -1_000_000
@@ -70,23 +136,42 @@ def is_marked(pod: Pod) -> bool:
 
 def workload(item: Json) -> Scale:
     """Read the scale of a Deployment, StatefulSet or ReplicaSet from the object itself."""
-    spec = item["spec"]
+    metadata, spec = item["metadata"], item["spec"]
     # The API server fills absent replicas with 1 in these three; in a scale object, absent means 0.
     return Scale(
         replicas=spec.get("replicas", 1),
-        version=item["metadata"]["resourceVersion"],
+        version=metadata["resourceVersion"],
         selector=from_object(spec.get("selector") or {}),
-        writer=writer(item["metadata"].get("managedFields") or ()),
+        writer=writer(metadata.get("managedFields") or ()),
+        uid=intern(metadata.get("uid") or ""),
+        trouble=_trouble_of_workload((item.get("status") or {}).get("conditions") or ()),
     )
+
+
+def _trouble_of_workload(conditions: Iterable[Json]) -> Trouble | None:
+    for each in conditions:
+        if (each["type"], each["status"]) in {("ReplicaFailure", "True"), ("Progressing", "False")}:
+            return _trouble(each)
+    return None
 
 
 def scale(item: Json, *, writer: str = "") -> Scale:
     """Read a scale object; zero replicas and an unset selector are absent in it."""
+    metadata = item["metadata"]
+    selector, trouble = _selector((item.get("status") or {}).get("selector") or "")
+    replicas = (item.get("spec") or {}).get("replicas", 0)
+    return Scale(replicas, metadata["resourceVersion"], selector, writer, intern(metadata.get("uid") or ""), trouble)
+
+
+def _selector(text: str) -> tuple[Selector, Trouble | None]:
+    """Read a scale's selector, or say why no pod can be found by it."""
     try:
-        selector = from_text((item.get("status") or {}).get("selector") or "")
-    except ValueError:
-        selector = ()
-    return Scale((item.get("spec") or {}).get("replicas", 0), item["metadata"]["resourceVersion"], selector, writer)
+        selector = from_text(text)
+    except ValueError as error:
+        return (), Trouble("InvalidSelector", f"status.selector of its scale: {error}")
+    if not selector:
+        return (), Trouble("InvalidSelector", "status.selector of its scale is empty, so none of its pods can be found")
+    return selector, None
 
 
 def writer(managed_fields: Sequence[Json]) -> str:
@@ -112,6 +197,11 @@ def timestamp(unix: float, *, micro: bool = False) -> str:
     return text.replace("+00:00", "Z")
 
 
+def group_root(api_version: str) -> str:
+    """Give the path of a group and version; the core group, which has no name, has a place of its own."""
+    return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+
+
 class Resource(NamedTuple):
     """A kind as it stands in paths."""
 
@@ -120,7 +210,7 @@ class Resource(NamedTuple):
 
     def collection(self, namespace: str) -> str:
         """Give the path of its objects; an empty namespace is all of them."""
-        root = f"/apis/{self.api_version}" if "/" in self.api_version else f"/api/{self.api_version}"
+        root = group_root(self.api_version)
         return f"{root}/namespaces/{namespace}/{self.plural}" if namespace else f"{root}/{self.plural}"
 
 

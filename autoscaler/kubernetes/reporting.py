@@ -5,8 +5,9 @@ Rules:
 2. Reporting never holds up deciding: it takes records in, and writes on its own.
 3. What cannot be written is said in the log, and tried again a while later.
 4. Orders go first: while some are under way, what is told of them trickles.
-5. The first status of a policy tells of its first decision, where that comes soon: a start of ten thousand is not held
-   up by writing of each that nothing is known yet.
+5. The first status of a policy tells of its first decision, and is written as soon as that is taken: `kubectl get` has
+   nothing to show before. Only where no decision comes soon it says so: a start of ten thousand is not held up by
+   writing of each that nothing is known yet.
 """
 
 import asyncio
@@ -21,9 +22,9 @@ from autoscaler.host_claims import Conflict
 from autoscaler.kubernetes.client import Api, ApiError
 from autoscaler.kubernetes.conditions import Facts, host_problem, matters, status
 from autoscaler.kubernetes.events import Event, EventLimit, body
-from autoscaler.kubernetes.objects import Resource
+from autoscaler.kubernetes.objects import Resource, Trouble
 from autoscaler.kubernetes.policies import POLICIES, Stored
-from autoscaler.policy import API_VERSION
+from autoscaler.policy import API_VERSION, ScalingPolicy
 from autoscaler.ports import Record, ServiceName
 from autoscaler.records import explained
 
@@ -81,10 +82,14 @@ class Reporter:
         self._written_s: dict[ServiceName, float] = {}
         self._due: dict[ServiceName, float] = {}
         """When to see whether a status has to be written."""
+        self._first = asyncio.Event()
+        """Set when there is a first decision to tell of."""
         self._problems: dict[ServiceName, str] = {}
         self._trouble = ""
         self._unsure: set[ServiceName] = set()
         """Services whose problem may have become another one."""
+        self._troubles: dict[ServiceName, Trouble] = {}
+        """What is in the way of pods."""
         self._led = False
         self._limits: defaultdict[ServiceName, EventLimit] = defaultdict(EventLimit)
         self._events: asyncio.Queue[tuple[ServiceName, Event]] = asyncio.Queue()
@@ -114,7 +119,9 @@ class Reporter:
             self._written,
             self._written_s,
             self._limits,
+            self._due,
             self._problems,
+            self._troubles,
         ):
             known.pop(service, None)
 
@@ -126,6 +133,8 @@ class Reporter:
             self._changes[record.service] = record, self._now()
         if before is None or _signature(before) != _signature(record):
             self._due[record.service] = min(self._now(), self._due.get(record.service, inf))
+        if before is None:
+            self._first.set()
         if record.outcome is None:
             return
         if record.outcome.error:
@@ -147,6 +156,15 @@ class Reporter:
     def rival(self, service: ServiceName, what: str) -> None:
         """Take in that another writer has shown."""
         self._tell(service, Event("ForeignWriter", what, warning=True))
+
+    def trouble(self, service: ServiceName, trouble: Trouble | None) -> None:
+        """Take in why pods of a service are missing; None is that nothing is in their way any more."""
+        if trouble is None:
+            self._troubles.pop(service, None)
+        else:
+            self._troubles[service] = trouble
+            self._tell(service, Event(trouble.reason, trouble.message, warning=True))
+        self._due[service] = min(self._now(), self._due.get(service, inf))
 
     def changed(self, service: ServiceName) -> None:
         """Take in that what is known of a service's target has changed."""
@@ -180,12 +198,19 @@ class Reporter:
 
     async def _write_statuses(self, targets: Targets) -> None:
         while True:
-            await asyncio.sleep(_EVERY_S)
+            await self._next_turn()
             self._notice(targets)
             due = [service for service, due_s in self._due.items() if due_s <= self._now()]
             for start in range(0, len(due), _AT_ONCE):
                 await _give_way(targets)
                 await asyncio.gather(*map(self._write_if_due, due[start : start + _AT_ONCE]))
+
+    async def _next_turn(self) -> None:
+        """Wait a second, or until there is a first decision to tell of."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_EVERY_S):
+                await self._first.wait()
+        self._first.clear()
 
     async def _write_if_due(self, service: ServiceName) -> None:
         if self._due.pop(service, None) is not None and service in self._stored and self._leads():
@@ -205,12 +230,19 @@ class Reporter:
             before, self._problems[service] = self._problems.get(service, ""), problem
             if begins or problem != before:
                 self._due[service] = min(self._soon(service), self._due.get(service, inf))
+            if problem and problem != before and not self._is_shared(problem):
+                self._tell(service, Event("FailedGetScale", problem, warning=True))
 
     def _soon(self, service: ServiceName) -> float:
         """Say when a status is due: at once, or a while later where a decision may come any moment."""
-        observed = not self._problems.get(service) or self._trouble
-        problem = self._invalid.get(service) or service in self._conflicts or not observed
+        own = self._problems.get(service, "")
+        unobserved = own and not self._is_shared(own)
+        problem = self._invalid.get(service) or service in self._conflicts or unobserved
         return self._now() if problem or service in self._records else self._now() + _FIRST_S
+
+    def _is_shared(self, problem: str) -> bool:
+        """Tell whether a problem is one of many services, which may have come with a start and go with it."""
+        return problem in self._trouble
 
     async def _write_status(self, service: ServiceName, stored: Stored) -> None:
         before, now_s = self._written.get(service) or stored.status, self._now()
@@ -242,7 +274,14 @@ class Reporter:
             dry_run=resource.policy is not None and resource.policy.spec.mode == "DryRun",
             record=self._records.get(service),
             changed=self._changes.get(service),
+            trouble=self._troubles.get(service),
+            bounds=None if resource.policy is None else _bounds(resource.policy),
         )
+
+
+def _bounds(policy: ScalingPolicy) -> tuple[int, int]:
+    """Give the least and the most replicas, with the defaults that the policy leaves to us."""
+    return policy.spec.min_replicas, policy.spec.max_replicas
 
 
 async def _give_way(targets: Targets) -> None:

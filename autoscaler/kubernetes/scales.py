@@ -1,7 +1,8 @@
 """Follows and writes the scales of one kind's objects in one namespace, whatever the kind.
 
 A Deployment, StatefulSet or ReplicaSet tells its scale itself. Of any other kind only the scale subresource knows where
-the number stands, so each change of the object is followed by a look at that.
+the number stands, so each change of the object is followed by a read of that. A read that fails is tried again until
+one succeeds: the next change of the object may never come.
 """
 
 import asyncio
@@ -13,9 +14,11 @@ from typing import Any, NamedTuple
 from autoscaler.backoff import Backoff
 from autoscaler.kubernetes.client import Api, ApiError
 from autoscaler.kubernetes.informer import Informer
-from autoscaler.kubernetes.objects import WORKLOADS, Resource, Scale, scale, workload, writer
+from autoscaler.kubernetes.objects import WORKLOADS, Resource, Scale, group_root, scale, workload, writer
 from autoscaler.kubernetes.store import Change
 
+_AT_ONCE = 4
+"""Scales read at the same time: an object whose webhook hangs delays few others."""
 _log = logging.getLogger(__name__)
 
 
@@ -34,6 +37,15 @@ class _Mark(NamedTuple):
     writer: str
 
 
+class _Unread(NamedTuple):
+    """A scale that could not be read the last time."""
+
+    problem: str
+    backoff: Backoff
+    again: asyncio.TimerHandle
+    """When it is read again."""
+
+
 class ScaleWatch:
     """The scales of one kind in one namespace; `run` it.
 
@@ -42,24 +54,39 @@ class ScaleWatch:
         kind: what is followed.
         rng: spreads attempts.
         on_seen: is told of the scale of a followed object whenever it was read; None when the object is gone.
+        on_unread: is told of a followed object whose scale could not be read; `problem` then says why.
     """
 
-    def __init__(self, api: Api, kind: Kind, rng: random.Random, on_seen: Callable[[str, Scale | None], None]) -> None:
+    def __init__(
+        self,
+        api: Api,
+        kind: Kind,
+        rng: random.Random,
+        on_seen: Callable[[str, Scale | None], None],
+        on_unread: Callable[[str], None] = lambda _name: None,
+    ) -> None:
         self._api = api
         self._kind = kind
         self._rng = rng
         self._on_seen = on_seen
+        self._on_unread = on_unread
         self._resource = WORKLOADS.get((kind.api_version, kind.kind))
         self._tells_itself = self._resource is not None
         self._informer: Informer[Any] | None = None
         self._names: frozenset[str] = frozenset()
         self._to_read: asyncio.Queue[str] = asyncio.Queue()
+        self._unread: dict[str, _Unread] = {}
+        """Objects whose scale could not be read the last time."""
+        self._never_read: set[str] = set()
+        """Followed objects whose scale has not been read at all, and will be."""
         self._writers: dict[str, str] = {}
-        self._problem = f"{kind.kind}s of {kind.namespace} have not been listed yet"
+        self._problem = _unlisted(kind)
 
     def follow_only(self, names: Collection[str]) -> None:
         """Tell of the scales of these objects from now on."""
         self._names = frozenset(names)
+        for name in self._writers.keys() - self._names:
+            self._forget(name)
 
     def tell(self, name: str) -> None:
         """Tell once more what is known of one object's scale, for somebody who begins to follow it."""
@@ -69,34 +96,43 @@ class ScaleWatch:
 
     def problem(self, name: str) -> str:
         """Say why the scale of a followed object is not known, or may be old; empty if it is known."""
-        watched = self._informer
-        if watched and watched.synced.is_set() and watched.store.get(f"{self._kind.namespace}/{name}") is None:
-            return f"{self._kind.kind} {self._kind.namespace}/{name} does not exist"
-        return self.trouble
+        watched, whole = self._informer, f"{self._kind.kind} {self._kind.namespace}/{name}"
+        if watched is None or not watched.synced.is_set():
+            return self.trouble
+        if watched.store.get(f"{self._kind.namespace}/{name}") is None:
+            return f"{whole} does not exist"
+        if name in self._unread:
+            return f"the scale of {whole} cannot be read: {self._unread[name].problem}"
+        return f"the scale of {whole} has not been read yet" if name in self._never_read else self.trouble
 
     @property
     def trouble(self) -> str:
         """Why no scale at all is known, or may be old; empty if all is well."""
-        return self._problem if self._informer is None else self._informer.problem
+        watched = self._informer
+        if watched is None or not watched.synced.is_set():
+            return (watched.problem if watched else "") or self._problem
+        return watched.problem
 
     async def run(self) -> None:
         """Follow until cancelled."""
         self._resource = self._resource or await self._resolved()
+        self._problem = _unlisted(self._kind)
         path = self._resource.collection(self._kind.namespace)
         keep = workload if self._tells_itself else _mark
         self._informer = Informer(self._api, path, keep, self._rng, on_change=self._changed)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._informer.run())
-            group.create_task(self._read_forever())
+            for _ in range(_AT_ONCE):
+                group.create_task(self._read_forever())
 
     async def read(self, name: str) -> Scale:
         """Read a scale from the API server itself; raises ApiError."""
-        return scale(await self._api.get(self._path(name)), writer=self._writers.get(name, ""))
+        return _understood(await self._api.get(self._path(name)), self._writers.get(name, ""))
 
     async def write(self, name: str, replicas: int, version: str) -> Scale:
         """Ask for so many replicas, unless the object is newer than `version`; raises ApiError."""
         body = {"metadata": {"resourceVersion": version}, "spec": {"replicas": replicas}}
-        return scale(await self._api.patch(self._path(name), body))
+        return _understood(await self._api.patch(self._path(name), body))
 
     def _path(self, name: str) -> str:
         if self._resource is None:
@@ -111,25 +147,66 @@ class ScaleWatch:
 
     def _tell(self, name: str, kept: Scale | _Mark | None) -> None:
         if isinstance(kept, _Mark):
+            if name not in self._writers:
+                self._never_read.add(name)
             self._writers[name] = kept.writer
             self._to_read.put_nowait(name)
         else:
+            self._forget(name)
             self._on_seen(name, kept)
+
+    def _forget(self, name: str) -> None:
+        """Take in that there is nothing to read of an object: it is gone, or tells its scale itself."""
+        self._writers.pop(name, None)
+        self._was_read(name)
+
+    def _was_read(self, name: str) -> None:
+        self._never_read.discard(name)
+        unread = self._unread.pop(name, None)
+        if unread is not None:
+            unread.again.cancel()
 
     async def _read_forever(self) -> None:
         while True:
             name = await self._to_read.get()
-            try:
-                self._on_seen(name, await self.read(name))
-            except ApiError as error:
-                _log.warning("%s", error)
+            # One that is gone, or followed no more, has nothing to tell.
+            if name in self._names and name in self._writers:
+                await self._read_for_once(name)
+
+    async def _read_for_once(self, name: str) -> None:
+        found: Scale | ApiError
+        try:
+            found = await self.read(name)
+        except ApiError as error:
+            found = error
+        if name not in self._writers:
+            # It went, or is followed no more, while it was being read.
+            return
+        if isinstance(found, ApiError):
+            self._read_later(name, found)
+        else:
+            self._was_read(name)
+            self._on_seen(name, found)
+
+    def _read_later(self, name: str, error: ApiError) -> None:
+        before = self._unread.get(name)
+        if before is None:
+            backoff = Backoff(self._rng, first_s=1.0, longest_s=30.0)
+        else:
+            before.again.cancel()
+            backoff = before.backoff
+        again = asyncio.get_running_loop().call_later(backoff.pause_s(), self._to_read.put_nowait, name)
+        self._unread[name] = _Unread(str(error), backoff, again)
+        if before is None or before.problem != str(error):
+            _log.warning("%s", self.problem(name))
+        self._on_unread(name)
 
     async def _resolved(self) -> Resource:
         """Find out how a kind is called in paths, however long it takes until there is such a kind."""
         backoff = Backoff(self._rng, first_s=1.0, longest_s=30.0)
         while True:
             try:
-                return _named(await self._api.get(f"/apis/{self._kind.api_version}"), self._kind)
+                return _named(await self._api.get(group_root(self._kind.api_version)), self._kind)
             except ApiError as error:
                 self._problem = f"{self._kind.api_version} {self._kind.kind} cannot be scaled: {error}"
                 _log.warning("%s", self._problem)
@@ -141,11 +218,24 @@ def _mark(item: Mapping[str, Any]) -> _Mark:
     return _Mark(metadata["resourceVersion"], writer(metadata.get("managedFields") or ()))
 
 
-def _named(resources: Mapping[str, Any], kind: Kind) -> Resource:
-    names = {each["name"] for each in resources["resources"] if each["kind"] == kind.kind}
-    plural = next((name for name in names if "/" not in name), "")
+def _understood(item: Mapping[str, Any], writer: str = "") -> Scale:
+    """Read an answer as a scale; raises ApiError where it is none, as some API of an extension may give."""
+    try:
+        found = scale(item, writer=writer)
+        return found._replace(replicas=int(found.replicas), version=str(int(found.version)))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ApiError(0, "NotAScale", f"this is no scale ({type(error).__name__}: {error})") from error
+
+
+def _unlisted(kind: Kind) -> str:
+    return f"{kind.kind}s of {kind.namespace} have not been listed yet"
+
+
+def _named(found: Mapping[str, Any], kind: Kind) -> Resource:
+    names = {each.get("name") or "" for each in found.get("resources") or () if each.get("kind") == kind.kind}
+    plural = next((name for name in names if name and "/" not in name), "")
     if not plural:
         raise ApiError(0, "NotFound", "there is no such kind")
-    if f"{plural}/scale" not in {each["name"] for each in resources["resources"]}:
+    if f"{plural}/scale" not in {each.get("name") for each in found["resources"]}:
         raise ApiError(0, "NotFound", f"{plural} have no scale subresource")
     return Resource(kind.api_version, plural)

@@ -7,18 +7,14 @@ the scale is read again: the same number means that only the status has moved, a
 import asyncio
 import logging
 import random
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from autoscaler.kubernetes.client import Api, ApiError
-from autoscaler.kubernetes.informer import Informer
-from autoscaler.kubernetes.objects import PODS, Pod, Scale, is_marked, pod
-from autoscaler.kubernetes.pods import PodIndex
-from autoscaler.kubernetes.scales import Kind, ScaleWatch
-from autoscaler.kubernetes.selectors import Selector
-from autoscaler.kubernetes.watches import Watches
+from autoscaler.kubernetes.objects import PODS, Pod, Scale, Trouble, is_marked
+from autoscaler.kubernetes.scales import Kind
+from autoscaler.kubernetes.workloads import Workload, Workloads
 from autoscaler.ports import Fleet, Order, Outcome, Replica, ServiceName, StandingOrder
 from autoscaler.targets.leaving import marks, patch
 from autoscaler.targets.ownership import Ownership
@@ -41,15 +37,23 @@ class Target(NamedTuple):
     created_s: float
     """When its policy was made: of two policies for one target the older acts."""
 
+    @property
+    def workload(self) -> Workload:
+        """The object that is scaled."""
+        return Workload(self.kind, self.name)
+
     def __str__(self) -> str:
-        return f"{self.kind.kind} {self.kind.namespace}/{self.name}"
+        return str(self.workload)
 
 
 @dataclass(slots=True)
 class _Service:
     target: Target
     ownership: Ownership
-    selector: Selector = ()
+    scale: Scale | None = None
+    """As it was read last; of its numbers, `ownership` knows which is the newest."""
+    trouble: Trouble | None = None
+    """Why some of its pods are not ready, as it was told last."""
     owner: ServiceName = ""
     """The older service that scales the same target."""
     ordered: bool = False
@@ -69,7 +73,9 @@ class KubernetesTarget:
         leads: tells whether this replica of the controller may write now.
         hold_s: how long it must be quiet after another writer.
         on_rival: is told of another writer, with its name and the number it wrote.
-        on_change: is told of a service that is new, or whose scale was read or is gone.
+        on_change: is told of a service that is new, or whose scale was read, could not be read, or is gone.
+        on_trouble: is told why fewer pods of a service are ready than were asked for, as soon as Kubernetes says it,
+            and None when that is over.
     """
 
     def __init__(
@@ -83,20 +89,20 @@ class KubernetesTarget:
         hold_s: float = 300.0,
         on_rival: Callable[[ServiceName, str], None] = lambda _service, _what: None,
         on_change: Callable[[ServiceName], None] = lambda _service: None,
+        on_trouble: Callable[[ServiceName, Trouble | None], None] = lambda _service, _trouble: None,
     ) -> None:
         self._api = api
         self._now = now
-        self._rng = rng
         self._running = running
         self._leads = leads
         self._hold_s = hold_s
         self._on_rival = on_rival
         self._on_change = on_change
+        self._on_trouble = on_trouble
         self._services: dict[ServiceName, _Service] = {}
-        self._scaling: dict[tuple[Kind, str], list[ServiceName]] = {}
+        self._scaling: dict[Workload, list[ServiceName]] = {}
         """Services by what they scale, the owner first."""
-        self._scales: Watches[Kind, ScaleWatch] = Watches(self._scale_watch)
-        self._pods: Watches[str, _PodWatch] = Watches(lambda namespace: _PodWatch(api, namespace, rng))
+        self._workloads = Workloads(api, rng, on_scale=self._seen, on_unread=self._unread)
         self._tasks = asyncio.TaskGroup()
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._under_way = 0
@@ -105,11 +111,11 @@ class KubernetesTarget:
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
+        await self._workloads.__aenter__()
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        self._scales.need((), self._tasks)
-        self._pods.need((), self._tasks)
+        await self._workloads.__aexit__(*error)
         await self._tasks.__aexit__(*error)  # type: ignore[arg-type]
 
     def set_targets(self, targets: Mapping[ServiceName, Target]) -> None:
@@ -122,23 +128,19 @@ class KubernetesTarget:
             for name, target in targets.items()
         }
         self._settle_owners()
-        self._scales.need({target.kind for target in targets.values()}, self._tasks)
-        self._pods.need({target.kind.namespace for target in targets.values()}, self._tasks)
-        followed: defaultdict[Kind, set[str]] = defaultdict(set)
-        for kind, name in self._scaling:
-            followed[kind].add(name)
-        for kind, watched in self._scales.items():
-            watched.follow_only(followed[kind])
+        self._workloads.follow(self._scaling)
         for name, service in self._services.items():
-            if before.get(name) is not service:
-                self._watch(service).tell(service.target.name)
+            if (known := before.get(name)) is not service:
+                if known is not None:
+                    self._say_trouble(name, known, None)
+                self._workloads.tell(service.target.workload)
                 self._on_change(name)
 
     def _settle_owners(self) -> None:
         self._scaling = {}
         for name in sorted(self._services, key=lambda name: (self._services[name].target.created_s, name)):
             target = self._services[name].target
-            sharing = self._scaling.setdefault((target.kind, target.name), [])
+            sharing = self._scaling.setdefault(target.workload, [])
             self._services[name].owner = sharing[0] if sharing else ""
             sharing.append(name)
 
@@ -155,27 +157,33 @@ class KubernetesTarget:
         known = self._services.get(service)
         if known is None:
             return f"{service} is no service of this target"
-        return self._watch(known).problem(known.target.name) or self._pods[known.target.kind.namespace].problem
+        return self._workloads.problem(known.target.workload)
 
     def trouble(self) -> str:
         """Say what keeps all services of some kind or namespace from being observed; empty if nothing does."""
-        troubles = [
-            *(watch.trouble for _, watch in self._scales.items()),
-            *(pods.problem for _, pods in self._pods.items()),
-        ]
-        return "; ".join(filter(None, troubles))
+        return self._workloads.trouble()
 
     def _fleet(self, name: ServiceName, service: _Service) -> Fleet | None:
-        pods = self._pods[service.target.kind.namespace]
-        if service.ownership.asked is None or not pods.synced:
+        if service.ownership.asked is None or not self._workloads.know_pods(service.target.kind):
             return None
         running, now_s = self._running(name), self._now()
-        staying = [pod for pod in pods.index.select(service.selector) if not pod.leaving]
+        staying = self._staying(service)
         self._keep_unmarked(service, staying)
+        self._say_trouble(name, service, trouble(service.ownership.asked, service.scale, staying))
         replicas = (
             Replica(pod.name, pod.ready, running.get(pod.name, 0), max(now_s - pod.created_s, 0.0)) for pod in staying
         )
         return Fleet(service.ownership.asked, tuple(replicas), self._hold(service, now_s))
+
+    def _staying(self, service: _Service) -> list[Pod]:
+        if service.scale is None:
+            return []
+        return [pod for pod in self._workloads.pods(service.target.workload, service.scale) if not pod.leaving]
+
+    def _say_trouble(self, name: ServiceName, service: _Service, found: Trouble | None) -> None:
+        if found != service.trouble:
+            service.trouble = found
+            self._on_trouble(name, found)
 
     def _hold(self, service: _Service, now_s: float) -> StandingOrder | None:
         if service.owner:
@@ -184,22 +192,21 @@ class KubernetesTarget:
             )
         return service.ownership.hold(now_s)
 
-    def _watch(self, service: _Service) -> ScaleWatch:
-        return self._scales[service.target.kind]
+    def _unread(self, workload: Workload) -> None:
+        for service in self._scaling.get(workload, ()):
+            self._on_change(service)
 
-    def _scale_watch(self, kind: Kind) -> ScaleWatch:
-        return ScaleWatch(self._api, kind, self._rng, lambda name, scale: self._seen(kind, name, scale))
-
-    def _seen(self, kind: Kind, name: str, scale: Scale | None) -> None:
-        for service in self._scaling.get((kind, name), ()):
+    def _seen(self, workload: Workload, scale: Scale | None) -> None:
+        for service in self._scaling.get(workload, ()):
             self._seen_by(service, self._services[service], scale)
             self._on_change(service)
 
     def _seen_by(self, name: ServiceName, service: _Service, scale: Scale | None) -> None:
+        service.scale = scale
         if scale is None:
             service.ownership = Ownership(self._hold_s)
+            self._say_trouble(name, service, None)
             return
-        service.selector = scale.selector
         if service.ownership.seen(scale, self._now(), leading=self._leads() and not service.owner):
             self._tasks.create_task(self._name_rival(name, service, scale.replicas))
 
@@ -257,9 +264,11 @@ class KubernetesTarget:
             return f"{order.service} is no service of this target"
         if order.replicas < 0:
             return f"{order.replicas} replicas cannot be"
-        if hold := self._hold(service, self._now()):
-            return hold.why
         asked = service.ownership.asked
+        if hold := self._hold(service, self._now()):
+            raises = asked is not None and order.replicas > asked
+            if not (hold.yields_to_load and raises):
+                return hold.why
         if asked is None:
             return self.problem(order.service)
         if asked == order.replicas:
@@ -285,17 +294,20 @@ class KubernetesTarget:
 
     async def _insist(self, replicas: int, service: _Service) -> str:
         """Write, and again where only the status has moved meanwhile."""
-        ownership, watch = service.ownership, self._watch(service)
+        ownership, workload = service.ownership, service.target.workload
+        watch = self._workloads.scale(workload)
         for _ in range(_ATTEMPTS):
             if not self._leads():
                 return "another controller leads"
             try:
-                ownership.wrote(await watch.write(service.target.name, replicas, ownership.version))
+                ownership.wrote(await watch.write(workload.name, replicas, ownership.version))
             except ApiError as error:
                 if not error.is_conflict:
                     raise
-                self._seen(service.target.kind, service.target.name, await watch.read(service.target.name))
-                if hold := ownership.hold(self._now()):
+                before = ownership.asked
+                self._seen(workload, await watch.read(workload.name))
+                hold = ownership.hold(self._now())
+                if hold and ownership.asked != before:
                     return hold.why
             else:
                 return ""
@@ -306,9 +318,7 @@ class KubernetesTarget:
         if service.target.kind.kind == "StatefulSet":
             return
         fleet = self._fleet(order.service, service)
-        pods = self._pods[service.target.kind.namespace].index.select(service.selector)
-        leaving = surplus(order, fleet.replicas) if fleet else ()
-        costs = marks([pod for pod in pods if not pod.leaving], leaving)
+        costs = marks(self._staying(service), surplus(order, fleet.replicas) if fleet else ())
         await asyncio.gather(*(self._annotate(service, name, cost) for name, cost in costs.items()))
 
     async def _annotate(self, service: _Service, pod: str, cost: str | None) -> None:
@@ -320,18 +330,21 @@ class KubernetesTarget:
                 raise
 
 
-class _PodWatch:
-    """The pods of one namespace."""
+def trouble(asked: int, scale: Scale | None, staying: Sequence[Pod]) -> Trouble | None:
+    """Say why fewer pods are ready than asked for, in Kubernetes' own words; None where it says nothing.
 
-    def __init__(self, api: Api, namespace: str, rng: random.Random) -> None:
-        self.index = PodIndex()
-        self._informer: Informer[Pod] = Informer(api, PODS.collection(namespace), pod, rng, on_change=self.index.take)
-        self.run = self._informer.run
-
-    @property
-    def synced(self) -> bool:
-        return self._informer.synced.is_set()
-
-    @property
-    def problem(self) -> str:
-        return self._informer.problem if self.synced else "its pods have not been listed yet"
+    Args:
+        asked: how many should be.
+        scale: of what they belong to; it says why pods are not made.
+        staying: those that there are, the oldest first, without those that leave.
+    """
+    ready = sum(pod.ready for pod in staying)
+    if ready >= asked:
+        return None
+    share = f"{ready} of {asked} replicas are ready"
+    for pod in staying:
+        if pod.trouble is not None:
+            return Trouble(pod.trouble.reason, f"{share}; pod {pod.name}: {pod.trouble.message}")
+    if scale is not None and scale.trouble is not None:
+        return Trouble(scale.trouble.reason, f"{share}: {scale.trouble.message}")
+    return None

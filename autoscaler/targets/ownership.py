@@ -5,6 +5,8 @@ Rules:
 2. Afterwards every number is ours or another writer's; what is older than our own last write says nothing. A write that
    got no answer may have been carried out: its number is ours until something newer is seen.
 3. After another writer's number we hold until nobody else has written for a while, and go on from what is there then.
+   The hold yields to load: fewer replicas than there are requests in flight are raised at once, as somebody who applies
+   a manifest with `replicas: 1` in it does not mean to starve who is waiting.
 """
 
 from autoscaler.kubernetes.objects import Scale, is_ours
@@ -22,13 +24,25 @@ class Ownership:
         hold_s: how long it must be quiet after another writer.
     """
 
-    __slots__ = ("_foreign_until_s", "_hold_s", "_unanswered", "_version", "_writing", "asked", "version", "writer")
+    __slots__ = (
+        "_foreign",
+        "_foreign_until_s",
+        "_hold_s",
+        "_unanswered",
+        "_version",
+        "_writing",
+        "asked",
+        "version",
+        "writer",
+    )
 
     def __init__(self, hold_s: float) -> None:
         self._hold_s = hold_s
         self._version = -1
         self._writing: int | None = None
         self._unanswered = _NONE
+        self._foreign: int | None = None
+        """The number that another writer wrote last."""
         self._foreign_until_s = float("-inf")
         self.asked: int | None = None
         """Replicas asked for; None before it is known."""
@@ -45,7 +59,7 @@ class Ownership:
         self._take(scale)
         if not leading or before is None or scale.replicas in ours or is_ours(scale.writer):
             return False
-        self._foreign_until_s = now_s + self._hold_s
+        self._foreign, self._foreign_until_s = scale.replicas, now_s + self._hold_s
         self.writer = scale.writer
         return True
 
@@ -53,8 +67,10 @@ class Ownership:
         """Give the order to hold, while it lasts."""
         if now_s >= self._foreign_until_s:
             return None
-        why = f"{self.writer or 'unknown'} has written {self.asked}; holding until it is quiet for {self._hold_s:g} s"
-        return StandingOrder(RULE, self._foreign_until_s, why)
+        why = (
+            f"{self.writer or 'unknown'} has written {self._foreign}; holding until it is quiet for {self._hold_s:g} s"
+        )
+        return StandingOrder(RULE, self._foreign_until_s, why, yields_to_load=True)
 
     def writes(self, replicas: int) -> None:
         """Note that we are about to write: its event may come before its answer."""

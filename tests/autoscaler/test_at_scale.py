@@ -44,7 +44,7 @@ class Api:
         items = [self.deployment(name, 1) for name in self.replicas] if path == DEPLOYMENTS else []
         return {"metadata": {"resourceVersion": str(self.version)}, "items": items}
 
-    async def lines(self, _path, _query, *, silence_s):
+    async def lines(self, _path, _query, *, silence_s, **_options):
         await asyncio.sleep(silence_s * 1e6)
         yield b""
 

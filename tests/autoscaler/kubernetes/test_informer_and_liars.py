@@ -29,7 +29,7 @@ class Liar:
         self.listed += 1
         return self.lists.pop(0)
 
-    async def lines(self, _path, _query, *, silence_s):
+    async def lines(self, _path, _query, *, silence_s, **_options):
         while self.events:
             yield self.events.pop(0)
         await asyncio.sleep(silence_s * 1000)

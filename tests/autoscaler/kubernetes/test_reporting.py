@@ -107,17 +107,26 @@ async def test_while_nothing_changes_nothing_is_written(world):
     for _ in range(300):
         world.decides(0)
         await asyncio.sleep(2)
-    assert world.times == [1]
+    assert world.times == [0.5]
     assert world.api.events == []
 
 
+async def test_the_first_decision_is_told_in_the_moment_it_is_taken(world):
+    await asyncio.sleep(0.25)
+    world.decides(1)
+    await asyncio.sleep(0.01)
+    ((at_s, status),) = world.api.statuses
+    assert at_s == 0.75
+    assert (status["minReplicas"], status["maxReplicas"], status["desiredReplicas"]) == (0, 10, 1)
+
+
 async def test_the_changes_of_a_second_are_one_write_that_keeps_the_last_decision_that_changed_anything(world):
-    for desired in (1, 2, 5, 5, 5):
+    for desired in (0, 1, 2, 5, 5, 5):
         world.decides(desired, inflight=5.0)
         await asyncio.sleep(0.05)
     await asyncio.sleep(60)
-    (at_s, status), *rest = world.api.statuses
-    assert (at_s, rest) == (1, [])
+    _first, (at_s, status), *rest = world.api.statuses
+    assert (at_s, rest) == (1.5, [])
     assert status["desiredReplicas"] == 5
     assert (status["lastDecision"]["before"], status["lastDecision"]["desired"]) == (2, 5)
     assert status["lastScaleTime"] == status["lastDecision"]["time"] == "2026-11-23T18:00:00Z"
@@ -136,7 +145,7 @@ async def test_a_count_alone_is_written_rarely(world):
     for count in range(60):
         world.decides(0, inflight=float(count))
         await asyncio.sleep(1)
-    assert world.times == [1, 16, 31, 46]
+    assert world.times == [0.5, 15.5, 30.5, 45.5]
     assert world.api.statuses[-1][1]["inflight"] == 45
 
 
@@ -146,7 +155,7 @@ async def test_what_could_not_be_written_is_tried_again_a_while_later(world, cap
     await asyncio.sleep(10)
     world.api.refuses = False
     await asyncio.sleep(20)
-    assert world.times == [16]
+    assert world.times == [15.5]
     assert caplog.text.count("status of team/sd not written: no") == 1
 
 
