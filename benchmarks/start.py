@@ -73,7 +73,8 @@ class Api:
 
     async def get(self, path: str, query: Mapping[str, str], **_options: object) -> Any:
         """Give a page of a list."""
-        make = {"scalingpolicies": _policy, "deployments": _deployment}.get(path.rpartition("/")[2])
+        makers = {"scalingpolicies": _policy, "deployments": _deployment, "replicasets": _replica_set}
+        make = makers.get(path.rpartition("/")[2])
         first = int(query.get("continue", 0))
         last = min(first + int(query["limit"]), self._number)
         items = [make(index) for index in range(first, last)] if make else []
@@ -90,7 +91,9 @@ class Api:
         await asyncio.sleep(0)
         return body
 
-    async def lines(self, path: str, _query: Mapping[str, str], *, silence_s: float) -> AsyncIterator[bytes]:
+    async def lines(
+        self, path: str, _query: Mapping[str, str], *, silence_s: float, **_options: object
+    ) -> AsyncIterator[bytes]:
         """Watch; what was written comes back."""
         while path.endswith("scalingpolicies"):
             yield await self._written.get()
@@ -127,6 +130,14 @@ def _policy(index: int) -> dict[str, Any]:
         "traffic": {"hosts": [f"{name}.example.com"], "port": 8080},
     }
     return {"metadata": _metadata(index, "inflight.dev/v1alpha1", "f:maxReplicas"), "spec": spec}
+
+
+def _replica_set(index: int) -> dict[str, Any]:
+    """Give the metadata, which is all that is asked for."""
+    metadata = _metadata(index, "apps/v1", "f:replicas")
+    owner = {"apiVersion": "apps/v1", "kind": "Deployment", "controller": True}
+    owner |= {"name": metadata["name"], "uid": metadata["uid"]}
+    return {"metadata": {**metadata, "name": f"{metadata['name']}-6d4cf56db6", "ownerReferences": [owner]}}
 
 
 def _deployment(index: int) -> dict[str, Any]:

@@ -92,6 +92,8 @@ class BackendWatch:
         return self
 
     async def __aexit__(self, *error: object) -> None:
+        # What is heard in the middle of ending is nobody's.
+        self.set_services({})
         await self._workloads.__aexit__(*error)
 
     def set_services(self, services: Mapping[ServiceName, Backing]) -> None:

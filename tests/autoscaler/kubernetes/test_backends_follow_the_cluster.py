@@ -1,0 +1,276 @@
+"""A gateway is told of what is: whatever happened to pods, owners, targets and policies, in whatever order."""
+
+import random
+from collections import defaultdict
+from contextlib import asynccontextmanager
+
+import pytest
+from api_kit import (
+    DEPLOYMENTS,
+    NAMESPACE,
+    PODS,
+    REPLICA_SETS,
+    STATEFUL_SETS,
+    ApiServer,
+    heard,
+    pod,
+    replica_set,
+    workload,
+)
+
+from autoscaler.kubernetes.backends import BackendWatch, Backing
+from autoscaler.kubernetes.scales import Kind
+
+DEPLOYMENT, STATEFUL_SET = Kind(NAMESPACE, "apps/v1", "Deployment"), Kind(NAMESPACE, "apps/v1", "StatefulSet")
+WEB = "ns/web"
+
+
+class Gateway:
+    """What a gateway knows of pods; told what cannot be, it fails."""
+
+    def __init__(self):
+        self.serving, self.draining = defaultdict(dict), defaultdict(set)
+
+    def add_backend(self, service, name, address):
+        self.serving[service][name] = address
+        self.draining[service].discard(name)
+
+    def drain_backend(self, service, name):
+        del self.serving[service][name]
+        self.draining[service].add(name)
+
+    def remove_backend(self, service, name):
+        assert name in self.serving[service] or name in self.draining[service]
+        self.serving[service].pop(name, None)
+        self.draining[service].discard(name)
+
+
+class World:
+    def __init__(self):
+        self.api, self.gateway = ApiServer(), Gateway()
+        self.watch = BackendWatch(self.api, random.Random(1), self.gateway)  # noqa: S311
+
+    @asynccontextmanager
+    async def running(self):
+        async with self.watch:
+            yield self
+
+    def serves(self, service=WEB):
+        return set(self.gateway.serving[service])
+
+    async def follow(self, **services):
+        self.watch.set_services({f"{NAMESPACE}/{name}": backing for name, backing in services.items()})
+        await heard()
+
+
+@pytest.fixture
+async def world():
+    async with World().running() as world:
+        world.api.put(DEPLOYMENTS, workload("web"))
+        world.api.put(REPLICA_SETS, replica_set("web-1", "web"))
+        for name in ("a", "b"):
+            world.api.put(PODS, pod(name, {"app": "web"}, ("ReplicaSet", "web-1")))
+        await world.follow(web=Backing(DEPLOYMENT, "web", 80))
+        assert world.serves() == {"a", "b"}
+        yield world
+
+
+async def test_a_pod_whose_labels_match_no_more_drains_at_once_and_is_forgotten_when_it_is_gone(world):
+    world.api.put(PODS, pod("a", {"app": "quarantine"}, ("ReplicaSet", "web-1")))
+    await heard()
+    assert (world.serves(), world.gateway.draining[WEB]) == ({"b"}, {"a"})
+    world.api.delete(PODS, "a")
+    await heard()
+    assert (world.serves(), world.gateway.draining[WEB]) == ({"b"}, set())
+
+
+@pytest.mark.parametrize("state", [{"ready": False}, {"leaving": True}, {"cost": "-1000000"}])
+async def test_a_pod_that_is_relabelled_in_the_moment_it_ends_is_sent_nothing(world, state):
+    world.api.put(PODS, pod("a", {"app": "quarantine"}, ("ReplicaSet", "web-1"), **state))
+    await heard()
+    assert world.serves() == {"b"}
+
+
+async def test_a_pod_that_is_labelled_back_serves_again(world):
+    for label in ("quarantine", "web"):
+        world.api.put(PODS, pod("a", {"app": label}, ("ReplicaSet", "web-1")))
+        await heard()
+    assert (world.serves(), world.gateway.draining[WEB]) == ({"a", "b"}, set())
+
+
+@pytest.mark.parametrize("owner", [None, ("Job", "nightly"), ("ReplicaSet", "canary-1"), ("ReplicaSet", "unknown")])
+async def test_a_pod_of_somebody_else_with_the_same_labels_is_sent_nothing(world, owner):
+    world.api.put(DEPLOYMENTS, workload("canary", labels={"app": "web", "track": "canary"}))
+    world.api.put(REPLICA_SETS, replica_set("canary-1", "canary"))
+    world.api.put(PODS, pod("other", {"app": "web", "track": "canary"}, owner))
+    await heard()
+    assert world.serves() == {"a", "b"}
+
+
+async def test_a_pod_that_is_heard_of_before_its_replica_set_serves_as_soon_as_that_is_known(world):
+    world.api.put(PODS, pod("c", {"app": "web"}, ("ReplicaSet", "web-2")))
+    await heard()
+    assert "c" not in world.serves()
+    world.api.put(REPLICA_SETS, replica_set("web-2", "web"))
+    await heard()
+    assert world.serves() == {"a", "b", "c"}
+
+
+async def test_a_service_with_another_target_drops_the_old_ones_pods_at_once(world):
+    world.api.put(DEPLOYMENTS, workload("green"))
+    world.api.put(REPLICA_SETS, replica_set("green-1", "green"))
+    world.api.put(PODS, pod("g", {"app": "green"}, ("ReplicaSet", "green-1")))
+    await heard()
+    world.watch.set_services({WEB: Backing(DEPLOYMENT, "green", 80)})
+    assert (world.serves(), world.gateway.draining[WEB]) == (set(), {"a", "b"}) or world.serves() == {"g"}
+    await heard()
+    assert (world.serves(), world.gateway.draining[WEB]) == ({"g"}, {"a", "b"})
+
+
+async def test_a_target_that_does_not_exist_yet_has_no_pods_and_the_old_ones_are_dropped(world):
+    await world.follow(web=Backing(STATEFUL_SET, "later", 80))
+    assert world.serves() == set()
+    world.api.put(STATEFUL_SETS, workload("later"))
+    world.api.put(PODS, pod("later-0", {"app": "later"}, ("StatefulSet", "later")))
+    await heard()
+    assert world.serves() == {"later-0"}
+
+
+async def test_another_selector_of_the_target_is_followed(world):
+    world.api.put(DEPLOYMENTS, workload("web", labels={"app": "web", "revision": "2"}))
+    world.api.put(PODS, pod("b", {"app": "web", "revision": "2"}, ("ReplicaSet", "web-1")))
+    await heard()
+    assert world.serves() == {"b"}
+
+
+# Whatever happens.
+
+NAMES = ("a", "b", "c", "d")
+POD = {
+    "labels": [{"app": "web"}, {"app": "web"}, {"app": "blue"}, {"app": "web", "track": "canary"}, {"app": "debug"}],
+    "owner": [("ReplicaSet", "r1"), ("ReplicaSet", "r1"), ("ReplicaSet", "r2"), ("StatefulSet", "set"), ("Job", "j")],
+    "ready": [True, True, False],
+    "address": ["10.0.0.1", "10.0.0.2", "10.0.0.3", ""],
+    "leaving": [False, False, True],
+    "cost": ["", "", "-1000000", "5"],
+}
+"""What may be said of a pod; what is named twice comes twice as often."""
+BACKINGS = [
+    Backing(DEPLOYMENT, "web", 80),
+    Backing(DEPLOYMENT, "web", 80),
+    Backing(DEPLOYMENT, "web", 81),
+    Backing(DEPLOYMENT, "blue", 80),
+    Backing(STATEFUL_SET, "set", 80),
+]
+
+
+class Story:
+    """What there is, kept apart from the API server, and what a gateway should know by it."""
+
+    def __init__(self, world):
+        self.world, self.pods, self.controllers, self.targets, self.services = world, {}, {}, {}, {}
+
+    def happens(self, rng):
+        """Let one thing happen, mostly to a pod, of which mostly one thing changes."""
+        match rng.randrange(16):
+            case 0:
+                self.no_pod(rng.choice(NAMES))
+            case 1:
+                self.replica_set(rng.choice(["r1", "r2"]), rng.choice(["web", "web", "blue", None]))
+            case 2:
+                self.no_replica_set(rng.choice(["r1", "r2"]))
+            case 3:
+                self.target(rng.choice(["web", "blue"]), rng.choice(POD["labels"]), rng.choice(["", "", "2"]))
+            case 4:
+                self.no_target(rng.choice(["web", "blue"]))
+            case 5:
+                self.policies({name: rng.choice(BACKINGS) for name in (WEB, "ns/other") if rng.random() < 0.8})
+            case _:
+                self.change_pod(rng)
+
+    def begins(self):
+        self.policies({WEB: BACKINGS[0]})
+        self.target("web", {"app": "web"}, "")
+        self.replica_set("r1", "web")
+
+    def change_pod(self, rng):
+        name = rng.choice(NAMES)
+        known = self.pods.get(name) or {"name": name, **{key: choices[0] for key, choices in POD.items()}}
+        key = rng.choice(list(POD))
+        self.pod({**known, key: rng.choice(POD[key])})
+
+    def pod(self, made):
+        self.pods[made["name"]] = made
+        self.world.api.put(PODS, pod(**made))
+
+    def no_pod(self, name):
+        if self.pods.pop(name, None):
+            self.world.api.delete(PODS, name)
+
+    def replica_set(self, name, deployment):
+        self.controllers[name] = deployment and f"uid-of-{deployment}"
+        self.world.api.put(REPLICA_SETS, replica_set(name, deployment))
+
+    def no_replica_set(self, name):
+        if name in self.controllers:
+            del self.controllers[name]
+            self.world.api.delete(REPLICA_SETS, name)
+
+    def target(self, name, labels, again):
+        self.no_target(name)
+        uid = f"uid-of-{name}{again}"
+        self.targets[name] = uid, labels
+        self.world.api.put(DEPLOYMENTS, workload(name, uid=uid, labels=labels))
+
+    def no_target(self, name):
+        if self.targets.pop(name, None):
+            self.world.api.delete(DEPLOYMENTS, name)
+
+    def policies(self, services):
+        gone = self.services.keys() - services.keys()
+        for name in gone:
+            # The gateway forgets a service with its pods.
+            self.world.gateway.serving.pop(name, None)
+            self.world.gateway.draining.pop(name, None)
+        self.services = services
+        self.world.watch.set_services(services)
+
+    def should_serve(self, service):
+        backing = self.services[service]
+        if backing.kind is STATEFUL_SET:
+            uid, labels = "uid-of-set", {"app": "web"}
+            owners = {("StatefulSet", "set")}
+        else:
+            uid, labels = self.targets.get(backing.name, ("", None))
+            owners = {("ReplicaSet", name) for name, owner in self.controllers.items() if uid and owner == uid}
+        return {
+            name: f"{made['address']}:{backing.port}"
+            for name, made in self.pods.items()
+            if labels is not None
+            and labels.items() <= made["labels"].items()
+            and made["owner"] in owners
+            and made["ready"]
+            and made["address"]
+            and not made["leaving"]
+            and made["cost"] != "-1000000"
+        }
+
+    def check(self):
+        for service in self.services:
+            assert self.world.gateway.serving[service] == self.should_serve(service)
+            assert self.world.gateway.draining[service] <= self.pods.keys()
+
+
+@pytest.mark.parametrize("together", [1, 2, 5])
+@pytest.mark.parametrize("seed", range(20))
+async def test_after_any_events_in_any_order_a_gateway_knows_just_the_pods_that_serve(seed, together):
+    rng = random.Random(seed)  # noqa: S311
+    async with World().running() as world:
+        world.api.put(STATEFUL_SETS, workload("set", labels={"app": "web"}))
+        story = Story(world)
+        story.begins()
+        for number in range(400):
+            story.happens(rng)
+            if number % together == 0:
+                await heard()
+                story.check()
