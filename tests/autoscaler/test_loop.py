@@ -183,3 +183,31 @@ def test_the_decider_goes_on_while_its_wish_is_not_followed():
     paused = Service(Decider(Counting(target=1.0), min_replicas=0, max_replicas=9), orders=(PAUSED,))
     step({SD: paused}, {SD: looked(1.0, Fleet(0, ()))})
     assert asked == [NOW_S]
+
+
+FOREIGN = StandingOrder("foreignWriter", NOW_S + 300, "kubectl has written 1", yields_to_load=True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "inflight", "latest", "expected"),
+    [
+        (1, 4.0, 0.0, 4),
+        (1, 2.5, 0.0, 3),
+        (1, 0.0, 4.0, 4),
+        (0, 1.0, 0.0, 1),
+        (3, 1.0, 0.0, 3),
+        (1, 0.0, 0.0, 1),
+        (0, None, 0.0, 0),
+        (1, 50.0, 0.0, 10),
+    ],
+)
+def test_a_hold_that_yields_to_load_keeps_no_fewer_than_are_in_flight_and_no_more(asked, inflight, latest, expected):
+    look = Look(NOW_S, NOW_S - 2, inflight, asked, 0, latest=latest)
+    (taken,) = step({SD: service()}, {SD: (look, Fleet(asked, (), FOREIGN))})
+    assert taken.decision.desired == expected
+    assert taken.decision.reasons[-1].rule == "foreignWriter"
+
+
+def test_a_hold_that_yields_to_load_raises_no_further_than_was_decided():
+    look = Look(NOW_S, NOW_S - 2, 12.0, 1, 1)
+    assert ordered(Decision(3, Wish(3, "4 each"), ()), look, [FOREIGN]).desired == 3

@@ -121,7 +121,7 @@ def workload(name, *, uid=None, replicas=1, labels=None, conditions=(), **metada
 def replica_set(name, deployment=None):
     """Give a ReplicaSet of a Deployment, or one of nobody's."""
     owners = controlled("Deployment", deployment, f"uid-of-{deployment}") if deployment else {}
-    return {"metadata": {"name": name, "uid": f"uid-of-{name}", **owners}}
+    return workload(name, **owners)
 
 
 def pod(name, labels, owner=None, *, ready=True, address="10.0.0.1", leaving=False, cost="", status=None, age=0):

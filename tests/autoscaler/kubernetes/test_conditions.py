@@ -5,6 +5,7 @@ import pytest
 from algorithms.types import Decision, Look, Reason, Wish
 from autoscaler.host_claims import Conflict
 from autoscaler.kubernetes.conditions import Facts, conditions, last_rescale, matters, status
+from autoscaler.kubernetes.objects import Trouble
 from autoscaler.ports import Outcome, Record
 from autoscaler.resource_status import PolicyStatus
 
@@ -80,6 +81,30 @@ def told(facts, kind):
 )
 def test_a_condition_says_what_keeps_a_service_from_being_scaled(facts, kind, expected):
     assert told(facts, kind) == expected
+
+
+FULL = Trouble("FailedCreate", "0 of 2 replicas are ready: exceeded quota")
+
+
+def test_what_is_in_the_way_of_pods_is_a_condition_while_it_is_and_the_reason_of_ready():
+    facts = Facts(1, record=record(), trouble=FULL)
+    assert told(facts, "PodsReady") == told(facts, "Ready") == (False, *FULL)
+    assert told(facts, "ScalingActive")[0], "the number is right"
+    assert "PodsReady" not in {each.type for each in conditions(Facts(1, record=record()))}
+    PolicyStatus.model_validate(status(facts, {}, NOW_S))
+
+
+def test_what_keeps_the_number_from_being_right_is_told_before_what_keeps_pods():
+    assert told(Facts(1, record=record(2, "paused"), trouble=FULL), "Ready")[1] == "Paused"
+
+
+def test_the_bounds_of_the_policy_in_force_stay_in_the_status_when_it_is_broken():
+    first = status(Facts(1, bounds=(0, 10)), {}, NOW_S)
+    assert (first["minReplicas"], first["maxReplicas"]) == (0, 10)
+    broken = status(Facts(2, invalid="spec: wrong"), first, NOW_S)
+    assert (broken["minReplicas"], broken["maxReplicas"]) == (0, 10)
+    raised = status(Facts(3, bounds=(0, 20)), broken, NOW_S)
+    assert matters(raised) != matters(broken)
 
 
 def after(made, at_s=NOW_S, **more):

@@ -9,6 +9,7 @@ from algorithms.types import Decision, Look, Reason, Wish
 from autoscaler.clock import SystemClock
 from autoscaler.host_claims import Conflict
 from autoscaler.kubernetes.client import ApiError
+from autoscaler.kubernetes.objects import Trouble
 from autoscaler.kubernetes.policies import stored
 from autoscaler.kubernetes.reporting import Reporter
 from autoscaler.ports import Outcome, Record
@@ -179,6 +180,42 @@ async def test_a_target_that_cannot_be_observed_is_told_without_any_decision(wor
     conditions = {each["type"]: each for each in world.api.statuses[-1][1]["conditions"]}
     assert conditions["AbleToScale"]["reason"] == "FailedGetScale"
     assert conditions["AbleToScale"]["message"] == "Deployment team/sd does not exist"
+
+
+async def test_a_problem_of_one_target_is_an_event_and_one_of_many_is_none(world):
+    world.targets.why = "the scale of Server team/sd cannot be read: 403"
+    world.reporter.changed(SD)
+    await asyncio.sleep(2)
+    world.reporter.changed(SD)
+    world.targets.why, world.targets.general = "", "pods of team cannot be listed"
+    await asyncio.sleep(60)
+    told = [(reason, note) for _, reason, note in world.api.events]
+    assert told == [("FailedGetScale", "the scale of Server team/sd cannot be read: 403")]
+
+
+async def test_a_problem_of_one_target_is_told_at_once_while_many_have_another(world):
+    world.targets.why, world.targets.general = (
+        "the scale of Server team/sd cannot be read: 403",
+        "pods cannot be listed",
+    )
+    world.reporter.changed(SD)
+    await asyncio.sleep(2)
+    ((_, status),) = world.api.statuses
+    assert {each["type"]: each["message"] for each in status["conditions"]}["AbleToScale"] == world.targets.why
+
+
+async def test_what_is_in_the_way_of_pods_is_a_condition_and_an_event_until_it_is_gone(world):
+    world.decides(2)
+    await asyncio.sleep(2)
+    world.reporter.trouble(SD, Trouble("Unschedulable", "0 of 2 replicas are ready; pod sd-1: no node has room"))
+    await asyncio.sleep(2)
+    conditions = {each["type"]: each for each in world.api.statuses[-1][1]["conditions"]}
+    assert (conditions["PodsReady"]["status"], conditions["Ready"]["reason"]) == ("False", "Unschedulable")
+    assert world.api.events[-1][1:] == ("Unschedulable", "0 of 2 replicas are ready; pod sd-1: no node has room")
+    world.reporter.trouble(SD, None)
+    await asyncio.sleep(2)
+    conditions = {each["type"]: each for each in world.api.statuses[-1][1]["conditions"]}
+    assert ("PodsReady" in conditions, conditions["Ready"]["status"]) == (False, "True")
 
 
 async def test_while_lists_are_read_no_status_says_that_nothing_is_known_yet(world):
