@@ -126,8 +126,8 @@ class Pod:
         self._tasks = set()
         self._server = None
 
-    async def start(self, port=0):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, limit=1 << 20)
+    async def start(self, port=0, host="127.0.0.1"):
+        self._server = await asyncio.start_server(self._serve, host, port, limit=1 << 20)
         return self
 
     @property
@@ -246,8 +246,8 @@ class Kit:
             gateway.set_backends(services[0].name, {f"p{n}": pod.address for n, pod in enumerate(pods)})
         return gateway
 
-    async def pod(self, answers=None, port=0):
-        pod = await Pod(answers).start(port)
+    async def pod(self, answers=None, **place):
+        pod = await Pod(answers).start(**place)
         self._pods.append(pod)
         return pod
 

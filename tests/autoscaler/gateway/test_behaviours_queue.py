@@ -469,5 +469,5 @@ async def test_no_request_is_lost_when_all_pods_refuse_for_a_while(kit):
     gateway.set_backends(NAME, {"late": f"127.0.0.1:{port}"})
     client = (await kit.client(gateway)).post()
     await until(lambda: gateway.gates[NAME].counts.retries >= 1)
-    await kit.pod(answer_ok, port)
+    await kit.pod(answer_ok, port=port)
     assert (await client.response()).body == b"ok"

@@ -1,0 +1,22 @@
+"""docs/status.md names each reason that a condition can have, and each column."""
+
+import re
+from pathlib import Path
+
+from autoscaler.kubernetes import conditions
+from autoscaler.schema import custom_resource_definition
+
+PAGE = (Path(__file__).parents[3] / "docs" / "status.md").read_text()
+TYPES = {"AbleToScale", "ScalingLimited", "PodsReady"}
+
+
+def test_each_reason_is_explained():
+    code = Path(conditions.__file__).read_text()
+    reasons = set(re.findall(r'"((?:[A-Z][a-z]+){2,})"', code)) - TYPES
+    assert "ForeignWriter" in reasons
+    assert {reason for reason in reasons if f"`{reason}`" not in PAGE} == set()
+
+
+def test_each_column_is_explained():
+    columns = custom_resource_definition()["spec"]["versions"][0]["additionalPrinterColumns"]
+    assert {each["name"] for each in columns if f"`{each['name'].upper()}`" not in PAGE} == {"Age"}
