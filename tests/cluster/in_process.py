@@ -20,14 +20,8 @@ class Installation(PolicyCluster):
     """Controllers and a gateway of one namespace, in this process."""
 
     def settings(self, identity="one", **options):
-        return Settings(
-            own_namespace=self.namespace,
-            identity=identity,
-            namespace=self.namespace,
-            tick_s=0.5,
-            lease=QUICK_LEASE,
-            **options,
-        )
+        given = {"namespace": self.namespace, "tick_s": 0.5, "lease": QUICK_LEASE, **options}
+        return Settings(own_namespace=self.namespace, identity=identity, **given)
 
     @asynccontextmanager
     async def controller(self, identity="one", **options):
@@ -43,8 +37,9 @@ class Installation(PolicyCluster):
                 await asyncio.gather(task, return_exceptions=True)
 
     @asynccontextmanager
-    async def gateway(self):
-        async with cluster_services(self.namespace) as services:
+    async def gateway(self, namespace=None):
+        """Run a gateway of the own namespace, or of another; empty is all."""
+        async with cluster_services(self.namespace if namespace is None else namespace) as services:
             gateway = Gateway(services.load())
             await gateway.start(0, 0, "127.0.0.1")
             task = asyncio.create_task(services.follow(gateway))
