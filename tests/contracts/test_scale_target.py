@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 
 import pytest
 
@@ -17,7 +17,9 @@ SERVICE, OTHER = "default/sd", "staging/other"
 PATIENCE_S = 30
 
 SERVER = """
-import socket, sys
+import os, socket, sys, time
+while os.path.exists(sys.argv[2]):  # it is held
+    time.sleep(0.005)
 server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 while True:
     server.accept()[0].close()
@@ -67,6 +69,10 @@ class FakeWorld(World):
         self.target.running = self.running
         yield self
 
+    def starts_held(self):
+        """Let no replica become ready while the block runs: in virtual time none does before somebody waits."""
+        return nullcontext()
+
     def alive(self):
         return [*self.target.alive(SERVICE), *self.target.alive(OTHER)]
 
@@ -83,10 +89,20 @@ class LocalWorld(World):
             on_leaving=lambda _service, name: self.routed.discard(name),
             on_gone=lambda _service, name: (self.routed.discard(name), self.running.pop(name, None)),
         )
-        command = [sys.executable, "-I", "-S", "-c", SERVER, "{port}"]
+        self.hold = folder / "hold"
+        command = [sys.executable, "-I", "-S", "-c", SERVER, "{port}", str(self.hold)]
         lifetimes = Lifetimes(first_backoff_s=0.1, longest_backoff_s=0.1)
         async with LocalProcesses({SERVICE: command, OTHER: command}, router, folder, lifetimes) as self.target:
             yield self
+
+    @contextmanager
+    def starts_held(self):
+        """Let no replica become ready while the block runs."""
+        self.hold.touch()
+        try:
+            yield
+        finally:
+            self.hold.unlink()
 
     def alive(self):
         return list(self.target.processes())
@@ -110,11 +126,12 @@ async def test_an_unknown_service_is_left_out_of_what_is_observed(world):
 
 
 async def test_what_is_asked_for_shows_at_once_and_is_ready_after_its_cold_start(world):
-    await world.order(3)
+    with world.starts_held():
+        await world.order(3)
 
-    started = await world.fleet()
-    assert started.asked == 3
-    assert [replica.ready for replica in started.replicas] == [False] * 3
+        started = await world.fleet()
+        assert started.asked == 3
+        assert [replica.ready for replica in started.replicas] == [False] * 3
 
     names = await world.ready(3)
     assert names == [replica.name for replica in started.replicas]
@@ -178,10 +195,11 @@ async def test_without_names_those_go_first_that_are_not_ready_then_the_idle(wor
     await world.order(2)
     one, two = await world.ready(2)
     world.running[one] = 1
-    await world.order(4)
+    with world.starts_held():
+        await world.order(4)
 
-    await world.order(2)
-    assert await world.names() == [one, two]
+        await world.order(2)
+        assert await world.names() == [one, two]
 
     await world.order(1)
     assert await world.names() == [one]
@@ -204,11 +222,12 @@ async def test_a_replica_that_serves_is_out_of_the_fleet_at_once_and_ends_what_i
 
 
 async def test_a_replica_that_starts_leaves_at_once(world):
-    await world.order(3)
-    await world.order(0)
+    with world.starts_held():
+        await world.order(3)
+        await world.order(0)
 
-    assert await world.fleet() == Fleet(0, ())
-    await until(lambda: not world.alive())
+        assert await world.fleet() == Fleet(0, ())
+        await until(lambda: not world.alive())
 
 
 async def test_growing_again_starts_new_replicas_and_calls_none_back(world):
@@ -217,11 +236,12 @@ async def test_growing_again_starts_new_replicas_and_calls_none_back(world):
     world.running[first] = 1
     await world.order(0)
 
-    await world.order(1)
+    with world.starts_held():
+        await world.order(1)
 
-    (second,) = await world.names()
-    assert second != first
-    assert not (await world.fleet()).replicas[0].ready
+        (second,) = await world.names()
+        assert second != first
+        assert not (await world.fleet()).replicas[0].ready
     world.running[first] = 0
     await until(lambda: first not in world.alive())
     assert await world.ready(1) == [second]
@@ -239,10 +259,11 @@ async def test_a_replica_that_dies_is_not_ready_and_comes_back(world):
     await world.order(2)
     one, two = await world.ready(2)
 
-    world.kill(one)
+    with world.starts_held():
+        world.kill(one)
 
-    await world.ready(1)
-    assert (await world.fleet()).asked == 2
+        await world.ready(1)
+        assert (await world.fleet()).asked == 2
     assert await world.ready(2) == [one, two]
 
 
