@@ -21,6 +21,8 @@ from autoscaler.documents import DocumentError
 from autoscaler.fields import parse_duration
 from autoscaler.gateway.affinity import read_keys
 from autoscaler.gateway.config import GatewayService
+from autoscaler.gateway.edge import EdgeLimits
+from autoscaler.gateway.framing import HeadLimits
 from autoscaler.gateway.proxy import Gateway
 from autoscaler.gateway.request_log import OnEnded, RequestLog
 from autoscaler.gateway.serve import Build, Farewell, serve
@@ -42,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=(),
         metavar="CIDR,...",
         help="whose X-Forwarded headers are believed (nobody's)",
+    )
+    parser.add_argument(
+        "--underscores",
+        choices=("drop", "pass"),
+        default="drop",
+        help="what becomes of request headers with _ in their names, which some servers read as - (drop)",
     )
     parser.add_argument(
         "--cookie-key",
@@ -89,7 +97,10 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         with _request_log(arguments.request_log) as on_ended:
             keys = read_keys(arguments.cookie_key) if arguments.cookie_key else ()
-            build = partial(Gateway, keys=keys, trusted_proxies=arguments.trusted_proxies, on_ended=on_ended)
+            limits = EdgeLimits(HeadLimits(underscores=arguments.underscores == "pass"))
+            build = partial(
+                Gateway, keys=keys, limits=limits, trusted_proxies=arguments.trusted_proxies, on_ended=on_ended
+            )
             uvloop.run(_serve(arguments, build))
     except (DocumentError, ApiError, OSError, ValueError) as error:
         print(error, file=sys.stderr)

@@ -1,6 +1,7 @@
 """A request's body on its way to a pod: read while its request is held, passed on as it comes, waited for not long."""
 
 import asyncio
+from collections.abc import Callable
 
 from autoscaler.gateway.budget import Budget
 from autoscaler.gateway.config import GatewayService
@@ -50,10 +51,18 @@ class RequestBody:
         if self._content is not None and not self._expects:
             self._content.read_ahead(READ_AHEAD_BYTES, budget)
 
+    def when_broken(self, call: Callable[[], object]) -> None:
+        """Have it told when what comes turns out to be no body, though nobody reads it yet."""
+        if self._content is None:
+            return
+        self._content.on_broken = call
+        if self._content.broken:
+            call()
+
     def check(self) -> None:
         """Raise BrokenBodyError or BodyTooLargeError if what has come is known to be of no use to a pod."""
         if self._content is not None and self._content.broken:
-            raise BrokenBodyError
+            raise BrokenBodyError(self._content.broken)
         if self._content is not None and self._is_too_large(self._taken + self._content.size):
             raise BodyTooLargeError
 
@@ -88,6 +97,7 @@ class RequestBody:
     def close(self) -> None:
         """Drop what was not sent."""
         if self._content is not None:
+            self._content.on_broken = None
             self._content.close()
 
     async def _pump(self, exchange: Exchange, connection: PodConnection) -> None:

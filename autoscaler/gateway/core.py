@@ -25,6 +25,8 @@ from autoscaler.host_claims import LONGEST_HOST, normal, patterns
 
 _HELD_BODIES_BYTES = 64 << 20
 _REFUSED_METHODS = frozenset({b"CONNECT", b"TRACE"})
+_CHECKS = frozenset({b"GET", b"HEAD"})
+_HEALTH = frozenset({b"/healthz", b"/readyz"})
 
 
 class Routes:
@@ -89,6 +91,7 @@ class Core:
         self.body_budget = body_budget or Budget(_HELD_BODIES_BYTES)
         self._rng = rng or random.Random()  # noqa: S311
         self._uid_bytes = self.uid.encode()
+        self._loop_name = b"inflight-" + self._uid_bytes
         self._requests = 0
         self.open = 0
         """Requests of any kind that have not ended, upgraded connections among them."""
@@ -196,17 +199,33 @@ class Core:
     def _received(self, client: ClientConnection, request: IncomingRequest) -> Visit | bool:
         """Find a request's service; what has none is answered here."""
         try:
-            head = read_request(request.method, request.target, request.headers)
+            head = read_request(request.method, request.target, request.headers, http10=request.http10)
         except BadRequestError as error:
             return _answer(client, 400, str(error), keep_alive=False)
         if head.method in _REFUSED_METHODS:
             return _answer(client, 405, f"{head.method.decode()} is not for a gateway", keep_alive=False)
         if head.expect and head.expect != b"100-continue":
             return _answer(client, 417, "only 100-continue can be expected", keep_alive=False)
+        if head.went_through(self._loop_name):
+            return _answer(client, 508, "a backend leads back to this gateway", keep_alive=False)
         name = self._routes.find(head.host)
         if name is None:
-            return _answer(client, 404, "no service has this host", keep_alive=request.keep_alive and request.complete)
+            return self._of_nobody(client, request, head)
         return Visit(self.gates[name], client, request, self._arrival(client, request, head))
+
+    def _of_nobody(self, client: ClientConnection, request: IncomingRequest, head: RequestHead) -> bool:
+        """Answer what is for no service: a load balancer that checks by address, or a stranger."""
+        keep_alive = request.keep_alive and request.complete
+        if head.method not in _CHECKS or head.target.partition(b"?")[0] not in _HEALTH:
+            return _answer(client, 404, "no service has this host", keep_alive=keep_alive)
+        ready = not (self.draining and head.target.startswith(b"/readyz"))
+        return _answer(
+            client,
+            200 if ready else 503,
+            "ok" if ready else "draining",
+            keep_alive=keep_alive,
+            without_body=head.method == b"HEAD",
+        )
 
     def _arrival(self, client: ClientConnection, request: IncomingRequest, head: RequestHead) -> Arrival:
         forwarded = self._forwarded(client.peername)
@@ -225,10 +244,10 @@ class Core:
 
     def _forwarded_by(self, peer: str) -> Forwarded:
         trusted = bool(self._trusted_proxies) and any(ip_address(peer) in net for net in self._trusted_proxies)
-        return Forwarded(peer.encode(), trusted)
+        return Forwarded(peer.encode(), trusted, self._loop_name)
 
 
-def _answer(client: ClientConnection, status: int, text: str, *, keep_alive: bool) -> bool:
+def _answer(client: ClientConnection, status: int, text: str, *, keep_alive: bool, without_body: bool = False) -> bool:
     keep_alive = keep_alive and not client.going
-    client.send(answer_bytes(status, text, keep_alive=keep_alive))
+    client.send(answer_bytes(status, text, keep_alive=keep_alive, without_body=without_body))
     return keep_alive

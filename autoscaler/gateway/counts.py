@@ -27,6 +27,8 @@ class Ending(Enum):
     UPSTREAM_TIMEOUT = "upstream_timeout"
     INVALID_RESPONSE = "invalid_response"
     BAD_REQUEST = "bad_request"
+    FRAMING_TOO_LARGE = "framing_too_large"
+    """The client sent more beside its body than a head may have."""
     BODY_LATE = "body_late"
     """The client sent nothing of its body for too long, or too slowly, while a pod's slot was held for it."""
     BODY_TOO_LARGE = "body_too_large"

@@ -15,10 +15,10 @@ from http import HTTPStatus
 from typing import NamedTuple, Protocol, cast
 
 from autoscaler.gateway.deadline import Deadline
+from autoscaler.gateway.framing import HeadLimits
 from autoscaler.gateway.incoming import (
     BODY_BUFFER_BYTES,
     BrokenRequestError,
-    HeadLimits,
     IncomingRequest,
     RequestParser,
 )
@@ -29,7 +29,9 @@ RESPONSE_BUFFER_BYTES = 1 << 20
 """What a slow client may leave in our memory, so that its pod is free for the next."""
 _STALL_CHECKS = 4
 _MOST_PIPELINED = 64
-"""Requests that may wait behind the one that is served; then nothing more is read."""
+"""Requests that may wait behind the one that is served; then nothing more is parsed, and nothing read."""
+_PARSED_AT_A_TIME = 1 << 14
+"""Bytes; one read may hold thousands of requests."""
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -80,11 +82,13 @@ class ClientConnection(asyncio.Protocol):
         "_deadline",
         "_deaf",
         "_edge",
+        "_held_back",
         "_loop",
         "_parser",
         "_stall_timer",
         "_task",
         "_tunnel",
+        "_unparsed",
         "_waiting",
         "answered",
         "at_eof",
@@ -104,6 +108,10 @@ class ClientConnection(asyncio.Protocol):
         self._tunnel: ClientTunnel | None = None
         self._behind: bytearray | None = None
         """What came behind a request for a WebSocket that has not been answered yet."""
+        self._unparsed = b""
+        """What came behind more requests than may wait."""
+        self._held_back = False
+        """Whether nothing is read because of those that wait."""
         self._deaf = False
         """Whether nothing that comes matters any more."""
         self._deadline = Deadline(self._loop, self.break_off)
@@ -241,21 +249,32 @@ class ClientConnection(asyncio.Protocol):
 
     def _parse(self, data: bytes) -> None:
         was_in_head = self._parser.in_head
-        try:
-            behind = self._parser.feed(data)
-        except BrokenRequestError as broken:
-            self._deaf = True
-            if not self._parser.break_body():
-                self._waiting.append(broken)
-            behind = None
-        if behind is not None:
-            self._behind = bytearray(behind)
+        self._unparsed = self._parse_some(self._unparsed + data)
+        if self._unparsed or len(self._waiting) > _MOST_PIPELINED:
+            self._held_back = True
+            self.pause_reading()
         if self._task is None:
             self._go_on()
             if self._parser.in_head and not was_in_head and self._task is None:
                 self._deadline.within(self._edge.limits.head_timeout_s)
-        elif len(self._waiting) > _MOST_PIPELINED:
-            self.pause_reading()
+
+    def _parse_some(self, data: bytes) -> bytes:
+        """Parse as long as requests may wait, and give the rest."""
+        for start in range(0, len(data), _PARSED_AT_A_TIME):
+            if len(self._waiting) > _MOST_PIPELINED:
+                return data[start:]
+            end = start + _PARSED_AT_A_TIME
+            try:
+                behind = self._parser.feed(data[start:end])
+            except BrokenRequestError as broken:
+                self._deaf = True
+                if not self._parser.break_body(broken.status):
+                    self._waiting.append(broken)
+                break
+            if behind is not None:
+                self._behind = bytearray(behind + data[end:])
+                break
+        return b""
 
     def _found(self, request: IncomingRequest) -> None:
         self._waiting.append(request)
@@ -296,7 +315,10 @@ class ClientConnection(asyncio.Protocol):
             self._parser.close()
             self._parser = RequestParser(self, limits.head, self._found)
             self._parse(bytes(behind))
-        if len(self._waiting) == _MOST_PIPELINED or behind is not None:
+        elif self._unparsed and len(self._waiting) <= _MOST_PIPELINED:
+            self._parse(b"")
+        if (self._held_back or behind is not None) and not self._unparsed and len(self._waiting) <= _MOST_PIPELINED:
+            self._held_back = False
             self.resume_reading()
         self._go_on()
         if self._task is None:

@@ -6,8 +6,9 @@ Rules:
 3. Our own headers are added after the hop-by-hop ones are taken off, so that a client cannot have them taken off.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from http import HTTPStatus
 from typing import NamedTuple
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -46,11 +47,19 @@ _OURS_IN_REQUESTS = frozenset(
 )
 _APART = _HOP_BY_HOP | _OURS_IN_REQUESTS
 """What a pod is not sent as it came."""
-_KNOWN = _APART | {b"host", b"content-length", b"user-agent", b"origin", b"access-control-request-method"}
+_KNOWN = _APART | {b"cdn-loop", b"host", b"content-length", b"user-agent", b"origin", b"access-control-request-method"}
 _NEVER_NAMED = frozenset({b"", b"host", b"content-length", b"close", b"keep-alive", b"upgrade"})
 """What `Connection` cannot take off, whatever it says."""
 _LONGEST_REQUEST_ID = 128
 _HTTP = (b"http",)
+_FORWARDED_LINES = (
+    b"X-Forwarded-For: %b\r\nX-Forwarded-Host: %b\r\nX-Forwarded-Proto: %b\r\nX-Request-Id: %b\r\nCDN-Loop: %b\r\n"
+)
+_LABEL = rb"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST = re.compile(rb"((?:%b(?:\.%b)*\.?)?|\[[0-9a-f:.]{2,45}\])(?::([0-9]{0,5}))?" % (_LABEL, _LABEL), re.IGNORECASE)
+_LONGEST_NAME = 253
+_LONGEST_HOST = _LONGEST_NAME + len(".:65535")
+_LAST_PORT = 65535
 
 
 class BadRequestError(ValueError):
@@ -90,8 +99,12 @@ class RequestHead(NamedTuple):
 
     @property
     def came_by_https(self) -> bool:
-        """Whether the hop before says so."""
-        return b"https" in map(bytes.lower, self.known.get(b"x-forwarded-proto", ()))
+        """Whether the hops before say that the client did: theirs is a list, in which the first is the client's."""
+        return b",".join(self.known.get(b"x-forwarded-proto", ())).partition(b",")[0].strip().lower() == b"https"
+
+    def went_through(self, gateway: bytes) -> bool:
+        """Say whether the request has been at this gateway before (RFC 8586)."""
+        return gateway in map(bytes.strip, b",".join(self.known.get(b"cdn-loop", ())).split(b","))
 
 
 class ResponseHead(NamedTuple):
@@ -118,13 +131,16 @@ class Forwarded(NamedTuple):
     peer: bytes
     trusted: bool
     """Whether the peer is a proxy of ours, whose own X-Forwarded headers are believed."""
+    gateway: bytes
+    """What this gateway calls itself in `CDN-Loop`."""
 
 
-def read_request(method: bytes, target: bytes, headers: Headers) -> RequestHead:
-    """Look at a request's head once.
+def read_request(method: bytes, target: bytes, headers: Headers, *, http10: bool = False) -> RequestHead:
+    """Look at a request's head once; one of HTTP/1.0 may have no Host, which is then empty.
 
     Raises:
-        BadRequestError: no or two hosts, a host that contradicts the target, or a target of no known form.
+        BadRequestError: no or two hosts, one that is no name or address, a host that contradicts the target, or a
+            target of no known form.
     """
     known: dict[bytes, list[bytes]] = {}
     lines = []
@@ -137,9 +153,12 @@ def read_request(method: bytes, target: bytes, headers: Headers) -> RequestHead:
     if named := _named(known.get(b"connection", ())):
         apart = _APART | named
         lines = [b"%b: %b\r\n" % field for field in headers if field[0].lower() not in apart]
-    host, *others = known.get(b"host", (b"", b""))
-    if others:
+    hosts = known.get(b"host", ())
+    if len(hosts) > 1 or not (hosts or http10):
         raise BadRequestError("exactly one Host is needed")
+    host = hosts[0] if hosts else b""
+    if not hosts:
+        lines.append(b"Host:\r\n")  # the pod is asked by HTTP/1.1
     return RequestHead(
         method,
         target if target.startswith(b"/") else _origin_form(method, target, host),
@@ -182,13 +201,12 @@ def _origin_form(method: bytes, target: bytes, host: bytes) -> bytes:
     raise BadRequestError("the target is neither a path nor an address")
 
 
-@lru_cache(maxsize=1024)
 def _host_name(host: bytes) -> str:
-    text = host.decode("latin-1").lower()
-    name, colon, port = text.rpartition(":")
-    if colon and (port.isdigit() or not port) and (":" not in name or name.endswith("]")):
-        text = name
-    return text.rstrip(".")
+    found = _HOST.fullmatch(host) if len(host) <= _LONGEST_HOST else None
+    name = found[1].decode("ascii").lower().rstrip(".") if found is not None else ""
+    if found is None or len(name) > _LONGEST_NAME or int(found[2] or 0) > _LAST_PORT:
+        raise BadRequestError("Host is no host")
+    return name
 
 
 def request_bytes(head: RequestHead, cookies: Sequence[bytes], forwarded: Forwarded, request_id: bytes) -> bytes:
@@ -210,11 +228,12 @@ def _forwarded_lines(known: Mapping[bytes, Sequence[bytes]], by: Forwarded, requ
     if len(came_id) == 1 and 0 < len(came_id[0]) <= _LONGEST_REQUEST_ID:
         request_id = came_id[0]
     believed: Mapping[bytes, Sequence[bytes]] = known if by.trusted else {}
-    return b"X-Forwarded-For: %b\r\nX-Forwarded-Host: %b\r\nX-Forwarded-Proto: %b\r\nX-Request-Id: %b\r\n" % (
+    return _FORWARDED_LINES % (
         b", ".join([*believed.get(b"x-forwarded-for", ()), by.peer]) if by.trusted else by.peer,
         b", ".join(believed.get(b"x-forwarded-host") or known.get(b"host", ())),
         b", ".join(believed.get(b"x-forwarded-proto", _HTTP)),
         request_id,
+        by.gateway,
     )
 
 
@@ -229,7 +248,10 @@ def read_response(status: int, reason: bytes, headers: Headers, *, has_body: boo
         if lower not in _HOP_BY_HOP:
             lines.append(b"%b: %b\r\n" % (name, value))
     connection = known.get(b"connection", b"")
-    if connection and (named := _named((connection,))):
+    named = _named((connection,)) if connection else frozenset()
+    if status == HTTPStatus.NO_CONTENT:
+        named |= {b"content-length"}  # RFC 9110, 8.6
+    if named:
         lines = [b"%b: %b\r\n" % field for field in headers if field[0].lower() not in _HOP_BY_HOP | named]
     return ResponseHead(
         status,

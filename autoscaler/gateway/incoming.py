@@ -3,35 +3,25 @@
 Rules:
 1. What two parsers could read in two ways is an error, and nothing behind it is read (llhttp's strict mode).
 2. A head has limits on each part and in all; a body has none here, it is held back while nobody reads it.
-3. What follows a request for another protocol is kept apart until it is known who it is for.
+3. What lies between the parts of a body and behind it counts as the head does, and has the head's limit.
+4. What follows a request for another protocol is kept apart until it is known who it is for.
 """
 
 import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import httptools
 
 from autoscaler.gateway.budget import Budget
+from autoscaler.gateway.framing import HTTP_VERSIONS, HeadLimits, Overhead, reason_of, refused_coding
 
 BODY_BUFFER_BYTES = 1 << 16
 """Reading pauses when so much of a body, or of what follows an upgrade, has not been taken."""
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
-_VERSIONS = {"1.1": False, "1.0": True}
-
-
-class HeadLimits(NamedTuple):
-    """How large a request's head may be."""
-
-    line_bytes: int = 16 * 1024
-    field_bytes: int = 32 * 1024
-    fields: int = 128
-
-    @property
-    def head_bytes(self) -> int:
-        """All of it, while it comes in parts."""
-        return self.line_bytes + 4 * self.field_bytes
+_NO_HTTP = "this is not HTTP/1.1 as RFC 9112 has it"
+_TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 
 
 class BrokenRequestError(Exception):
@@ -44,6 +34,10 @@ class BrokenRequestError(Exception):
 
 class BrokenBodyError(Exception):
     """A request's body cannot be read to its end."""
+
+    def __init__(self, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
+        super().__init__()
+        self.status = status
 
 
 class Source(Protocol):
@@ -63,28 +57,28 @@ class IncomingBody:
         "_ahead_bytes",
         "_borrowed",
         "_budget",
-        "_parts",
+        "_data",
         "_paused",
         "_source",
         "_waiter",
         "broken",
         "complete",
-        "size",
+        "on_broken",
     )
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._parts: list[bytes] = []
+        # Not a list of parts: a part of one byte would take forty.
+        self._data = bytearray()
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None
         self._budget: Budget | None = None
         self._ahead_bytes = 0
         self._borrowed = 0
         """Bytes of the budget that what lies here has taken."""
-        self.size = 0
-        """Bytes that have arrived and were not taken."""
-        self.broken = False
-        """Whether its end cannot be found."""
+        self.broken: HTTPStatus | None = None
+        """Why its end cannot be found, as the status of an answer; None if it can."""
+        self.on_broken: Callable[[], object] | None = None
         self.complete = False
         """Whether all of it has arrived."""
 
@@ -98,20 +92,26 @@ class IncomingBody:
 
     def arrived(self, data: bytes) -> None:
         """Take a part in."""
-        self._parts.append(data)
-        self.size += len(data)
+        self._data += data
         self._hold_back()
         self._wake()
 
-    def end(self, *, broken: bool = False) -> None:
+    @property
+    def size(self) -> int:
+        """Bytes that have arrived and were not taken."""
+        return len(self._data)
+
+    def end(self, broken: HTTPStatus | None = None) -> None:
         """Take note that no more will come."""
         self.broken = broken
-        self.complete = not broken
+        self.complete = broken is None
         self._wake()
+        if broken is not None and self.on_broken is not None:
+            self.on_broken()
 
     def take(self) -> bytes:
         """Give all that has arrived."""
-        data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        data = bytes(self._data)
         self.close()
         self._hold_back()
         return data
@@ -122,17 +122,16 @@ class IncomingBody:
         Raises:
             BrokenBodyError: the client sent what is no body.
         """
-        if not (self._parts or self.complete or self.broken):
+        if not (self._data or self.complete or self.broken):
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
         if self.broken:
-            raise BrokenBodyError
+            raise BrokenBodyError(self.broken)
         return self.take()
 
     def close(self) -> None:
         """Drop what nobody has taken, and return what it took of the budget."""
-        self._parts.clear()
-        self.size = 0
+        self._data = bytearray()
         if self._budget is not None:
             self._budget.give_back(self._borrowed)
             self._budget, self._borrowed = None, 0
@@ -183,11 +182,12 @@ class RequestParser:
     """Reads one client's requests and hands over each when its head is whole."""
 
     __slots__ = (
+        "_codings",
         "_fields",
         "_found",
-        "_head_bytes",
         "_last",
         "_limits",
+        "_overhead",
         "_parser",
         "_request",
         "_resumed",
@@ -207,7 +207,8 @@ class RequestParser:
         self._resumed = False
         self._target = b""
         self._fields: list[tuple[bytes, bytes]] = []
-        self._head_bytes = 0
+        self._codings: list[bytes] = []
+        self._overhead = Overhead(limits.head_bytes)
         self.in_head = False
         """Whether a head has begun and is not whole."""
 
@@ -223,13 +224,11 @@ class RequestParser:
         except httptools.HttpParserError as error:
             if self._last is not None and self._last.complete and not self._last.keep_alive:
                 return None  # what follows a request that was to be the last one does not matter
-            raise _reason(error) from error
+            raise reason_of(error, BrokenRequestError(HTTPStatus.BAD_REQUEST, _NO_HTTP)) from error
         if self._request is not None and self._request.body is None:
             self._request.body = IncomingBody(self._source)
-        if self.in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > self._limits.head_bytes:
-                raise BrokenRequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the head is too large")
+        if not self._overhead.read(len(data)):
+            raise BrokenRequestError(_TOO_LARGE, "there is too much beside the body")
         return behind
 
     def _parse(self, data: bytes) -> bytes | None:
@@ -256,13 +255,13 @@ class RequestParser:
         ]
         self._parser.feed_data(b"".join([*head, b"\r\n"]))
 
-    def break_body(self) -> bool:
+    def break_body(self, status: HTTPStatus) -> bool:
         """Tell whoever reads the body that is coming in that it is broken; False if none is."""
         if self._request is None:
             return False
         if self._request.body is None:
             self._request.body = IncomingBody(self._source)
-        self._request.body.end(broken=True)
+        self._request.body.end(status)
         return True
 
     def close(self) -> None:
@@ -274,9 +273,9 @@ class RequestParser:
     def on_message_begin(self) -> None:
         """Begin a head."""
         self.in_head = True
-        self._head_bytes = 0
         self._target = b""
         self._fields = []
+        self._codings = []
 
     def on_url(self, part: bytes) -> None:
         """Collect the target."""
@@ -286,13 +285,14 @@ class RequestParser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect a header; a trailer is dropped."""
-        too_large = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
         if len(name) + len(value) > self._limits.field_bytes:
-            raise BrokenRequestError(too_large, "a header is too long")
-        if self.in_head:
+            raise BrokenRequestError(_TOO_LARGE, "a header is too long")
+        if self.in_head and (self._limits.underscores or b"_" not in name):
             self._fields.append((name, value.rstrip(b" \t")))
             if len(self._fields) > self._limits.fields:
-                raise BrokenRequestError(too_large, "there are too many headers")
+                raise BrokenRequestError(_TOO_LARGE, "there are too many headers")
+            if name.lower() == b"transfer-encoding":
+                self._codings.append(value)
 
     def on_headers_complete(self) -> None:
         """Hand over the request; it has no body until one is seen, or missed at the end of what was fed."""
@@ -301,14 +301,16 @@ class RequestParser:
             self._resumed = False
             return
         parser = self._parser
-        version = parser.get_http_version()
-        if version not in _VERSIONS:
+        http10 = HTTP_VERSIONS.get(parser.get_http_version())
+        if http10 is None:
             raise BrokenRequestError(HTTPStatus.BAD_REQUEST, "this is not HTTP/1.1")
+        if refused := refused_coding(self._codings, http10=http10):
+            raise BrokenRequestError(refused, "chunked is the only transfer coding here")
         self._request = self._last = IncomingRequest(
             parser.get_method(),
             self._target,
             self._fields,
-            http10=_VERSIONS[version],
+            http10=http10,
             keep_alive=parser.should_keep_alive(),
         )
         self._found(self._request)
@@ -316,6 +318,7 @@ class RequestParser:
     def on_body(self, data: bytes) -> None:
         """Pass on a part of the body."""
         request = self._request
+        self._overhead.body(len(data))
         if request is not None:
             if request.body is None:
                 request.body = IncomingBody(self._source)
@@ -324,6 +327,7 @@ class RequestParser:
     def on_message_complete(self) -> None:
         """End the request."""
         request, self._request = self._request, None
+        self._overhead.restart()
         if request is not None:
             request.complete = True
             if request.body is not None:
@@ -334,9 +338,3 @@ def is_websocket(request: IncomingRequest) -> bool:
     """Say whether a request asks for a WebSocket and has no body."""
     fields = {name.lower(): value.lower() for name, value in request.headers}
     return fields.get(b"upgrade") == b"websocket" and not fields.keys() & _FRAMING
-
-
-def _reason(error: httptools.HttpParserError) -> BrokenRequestError:
-    if isinstance(error.__context__, BrokenRequestError):
-        return error.__context__
-    return BrokenRequestError(HTTPStatus.BAD_REQUEST, "this is not HTTP/1.1 as RFC 9112 has it")

@@ -12,15 +12,13 @@ import socket
 from enum import Enum
 from typing import Protocol, cast
 
-import httptools
-
 from autoscaler.gateway.deadline import Deadline
-from autoscaler.gateway.heads import ResponseHead, read_response
+from autoscaler.gateway.heads import ResponseHead
+from autoscaler.gateway.response_parser import BrokenResponseError, ResponseParser
 
 IDLE_LIMIT_S = 2.0
 IDLE_CONNECTIONS = 128
 """Idle connections kept for one pod."""
-_HEAD_LIMIT_BYTES = 256 * 1024
 _REQUEST_BUFFER_BYTES = 64 * 1024
 _NOTICE_A_LOST_NODE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -30,10 +28,6 @@ _NOTICE_A_LOST_NODE = (
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 25_000),
 )
 """Within 25 s, though nobody sends a reset."""
-_NO_CONTENT = 204
-_NOT_MODIFIED = 304
-_SWITCHING = 101
-_FIRST_FINAL = 200
 
 
 class Failure(Enum):
@@ -97,21 +91,14 @@ class TunnelEnd(Protocol):
 
 
 class PodConnection(asyncio.Protocol):
-    """One connection; it parses responses, and knows whether it can be used again."""
+    """One connection; it has responses parsed, and knows whether it can be used again."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._transport: asyncio.Transport | None = None
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser = ResponseParser(self)
         self._sink: Sink | None = None
         self._tunnel: TunnelEnd | None = None
-        self._reason = b""
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._head_bytes = 0
-        self._head: ResponseHead | None = None
-        self._in_body = False
-        self._bodiless = False
-        self._until_eof = False
         self._answered = False
         self._spoiled = False
         self.deadline = Deadline(loop, self._overdue)
@@ -127,7 +114,7 @@ class PodConnection(asyncio.Protocol):
     def begin(self, sink: Sink, head: bytes, *, bodiless: bool, complete: bool) -> None:
         """Send the head of a request; `bodiless` tells of HEAD, `complete` that no body follows."""
         self._sink = sink
-        self._bodiless = bodiless
+        self._parser.expect(bodiless=bodiless)
         self.request_done = complete
         self._answered = False
         self.requests += 1
@@ -177,7 +164,8 @@ class PodConnection(asyncio.Protocol):
     @property
     def reusable(self) -> bool:
         """Whether another request may be sent."""
-        return not self._spoiled and self._transport is not None and not self._transport.is_closing()
+        spoiled = self._spoiled or self._parser.unasked
+        return not spoiled and self._transport is not None and not self._transport.is_closing()
 
     # asyncio.Protocol
 
@@ -214,22 +202,14 @@ class PodConnection(asyncio.Protocol):
             return
         self._answered = True
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._switch(data[upgrade.args[0] :])
-        except httptools.HttpParserError:
+            switched = self._parser.feed(data)
+        except BrokenResponseError:
             self._fail(Failure.INVALID)
+            return
+        if switched is not None:
+            self._switch(*switched)
         else:
             sink.flush()
-            self._limit_head(len(data))
-
-    def _limit_head(self, size: int) -> None:
-        if self._in_body or self._sink is None:
-            self._head_bytes = 0
-            return
-        self._head_bytes += size
-        if self._head_bytes > _HEAD_LIMIT_BYTES:
-            self._fail(Failure.INVALID)
 
     def eof_received(self) -> bool:
         """Keep the other side open on a switched connection."""
@@ -243,7 +223,7 @@ class PodConnection(asyncio.Protocol):
         self._transport = None
         self.deadline.close()
         self._lost(exc)
-        del self._parser  # it holds on to this
+        self._parser.close()
 
     def _lost(self, exc: Exception | None) -> None:
         sink, tunnel = self._sink, self._tunnel
@@ -252,72 +232,34 @@ class PodConnection(asyncio.Protocol):
             tunnel.pod_lost()
         if sink is None:
             return
-        if self._in_body and self._until_eof and exc is None:
-            self._end()
+        if self._parser.until_eof and exc is None:
+            self.ended()
             sink.flush()
         else:
             self._fail(Failure.STALE if self.requests > 1 and not self._answered else Failure.RESET)
 
-    # httptools
+    # Receiver
 
-    def on_message_begin(self) -> None:
-        """Begin a response, or take note of one that nobody asked for."""
-        self._headers = []
-        self._reason = b""
-        self._in_body = False
-        self._spoiled = self._spoiled or self._sink is None
+    def responded(self, head: ResponseHead) -> None:
+        """Pass on the head of a final response."""
+        if self._sink is not None:
+            self._sink.responded(head)
 
-    def on_status(self, reason: bytes) -> None:
-        """Collect the reason phrase."""
-        self._reason += reason
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Collect a header; a trailer is dropped."""
-        if not self._in_body:
-            self._headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        """Hand over the head of a final response."""
-        status = self._parser.get_status_code()
-        if self._sink is None or status < _FIRST_FINAL:
-            return
-        self._in_body = True
-        empty = self._bodiless or status in {_NO_CONTENT, _NOT_MODIFIED}
-        head = self._head = read_response(status, self._reason, self._headers, has_body=not empty)
-        self._until_eof = not (empty or head.has_length or head.chunked)
-        self._sink.responded(head)
-        if self._bodiless:
-            self._end()
-            # The parser would wait for a body that a response to HEAD announces and never has.
-            self._parser = httptools.HttpResponseParser(self)
-
-    def on_body(self, data: bytes) -> None:
-        """Hand over a part of the body."""
-        if self._sink is None:
-            self._spoiled = True
-        else:
+    def received(self, data: bytes) -> None:
+        """Pass on a part of the body."""
+        if self._sink is not None:
             self._sink.received(data)
 
-    def on_message_complete(self) -> None:
+    def ended(self) -> None:
         """End a final response."""
-        if self._in_body:
-            self._end()
-
-    # Endings.
-
-    def _end(self) -> None:
         sink, self._sink = self._sink, None
         self.deadline.never()
         if sink is None:
             return
-        self._spoiled = self._spoiled or self._until_eof or not self.request_done or not self._keeps_alive()
-        self._in_body = False
+        self._spoiled = self._spoiled or self._parser.until_eof or not self.request_done or not self._parser.keeps_alive
         sink.ended()
 
-    def _keeps_alive(self) -> bool:
-        if self._bodiless:
-            return self._head is not None and not self._head.closes
-        return bool(self._parser.should_keep_alive())
+    # Endings.
 
     def _fail(self, failure: Failure) -> None:
         sink = self._sink
@@ -329,15 +271,12 @@ class PodConnection(asyncio.Protocol):
     def _overdue(self) -> None:
         self._fail(Failure.TIMEOUT)
 
-    def _switch(self, early: bytes) -> None:
-        sink = self._sink
-        if sink is None or self._parser.get_status_code() != _SWITCHING:
-            self._fail(Failure.INVALID)
-            return
-        self._sink = None
+    def _switch(self, head: ResponseHead, early: bytes) -> None:
+        sink, self._sink = self._sink, None
         self.deadline.never()
         self._spoiled = True
-        sink.switched(read_response(_SWITCHING, self._reason, self._headers, has_body=False), early)
+        if sink is not None:
+            sink.switched(head, early)
 
 
 class Pod:

@@ -41,6 +41,7 @@ _STATUS = {
     Ending.INVALID_RESPONSE: (HTTPStatus.BAD_GATEWAY, "the pod's answer is not HTTP"),
     Ending.UPSTREAM_TIMEOUT: (HTTPStatus.GATEWAY_TIMEOUT, "the pod did not answer in time"),
     Ending.BAD_REQUEST: (HTTPStatus.BAD_REQUEST, "the body is broken"),
+    Ending.FRAMING_TOO_LARGE: (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "there is too much beside the body"),
     Ending.BODY_LATE: (HTTPStatus.REQUEST_TIMEOUT, "the body did not come, or came too slowly"),
     Ending.BODY_TOO_LARGE: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too large"),
 }
@@ -191,6 +192,7 @@ class Visit:
 
     async def _granted(self) -> Pod:
         self._body.read_ahead(self._gate.body_budget)
+        self._body.when_broken(self._turn_away_unless_granted)
         answer = await cast("asyncio.Future[Pod | Ending]", self._waiter.grant)
         if isinstance(answer, Ending):
             raise TurnedAwayError(answer)
@@ -198,8 +200,17 @@ class Visit:
         try:
             self._body.check()
         except _BODY_ERRORS as error:
-            raise TurnedAwayError(_BODY_ENDINGS[type(error)]) from error
+            raise TurnedAwayError(_ending_of(error)) from error
         return answer
+
+    def _turn_away_unless_granted(self) -> None:
+        """End the wait of a request whose body is broken: nobody should wait behind it."""
+        grant = self._waiter.grant
+        try:
+            self._body.check()
+        except _BODY_ERRORS as error:
+            if grant is not None and not grant.done():
+                grant.set_result(_ending_of(error))
 
     async def _elsewhere(self) -> Pod:
         self._tries += 1
@@ -246,7 +257,7 @@ class Visit:
             raise
         except _BODY_ERRORS as error:
             exchange.failed(Failure.RESET)
-            raise TurnedAwayError(_BODY_ENDINGS[type(error)]) from error
+            raise TurnedAwayError(_ending_of(error)) from error
 
     def _sent(self, exchange: Exchange, connection: PodConnection) -> bool:
         """Send what there is; False if that is not yet all."""
@@ -335,3 +346,10 @@ class Visit:
         without_body = self._head.method == b"HEAD"
         self._client.send(answer_bytes(status, text, keep_alive=keep_alive, added=added, without_body=without_body))
         return keep_alive
+
+
+def _ending_of(error: Exception) -> Ending:
+    """Say how a request ends whose body cannot be passed on."""
+    if isinstance(error, BrokenBodyError) and error.status is HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+        return Ending.FRAMING_TOO_LARGE
+    return _BODY_ENDINGS[type(error)]
