@@ -3,7 +3,7 @@ BIN := .venv/bin
 
 BENCHES := $(patsubst benchmarks/%.py,bench-%,$(shell grep -l __main__ benchmarks/*.py))
 
-.PHONY: help setup programs controlplane image lint check test demo soak bench $(BENCHES) mutants lock
+.PHONY: help setup programs controlplane image lint check test test-busy demo soak bench $(BENCHES) mutants lock
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
@@ -30,6 +30,9 @@ check: lint ## the quick inner loop: lint, and the tests that need no other prog
 
 test: lint programs controlplane ## the whole suite
 	$(BIN)/pytest $(ARGS)
+
+test-busy: programs controlplane ## find tests that race: real_time ones three times, then all, beside two programs that take the CPU
+	@$(BIN)/python tools/busy.py $(ARGS)
 
 demo: setup ## the main job on this machine; ARGS="--speed 1" and others: ARGS=--help
 	@$(BIN)/autoscaler demo $(ARGS)

@@ -11,7 +11,7 @@ from cluster_kit import PLURALS, QUICK, workload
 from installation import OWN, Containers, Ports, answered, copied
 from kubectl import apply, kubectl, objects
 
-pytestmark = pytest.mark.program
+pytestmark = [pytest.mark.program, pytest.mark.real_time]
 
 PATIENCE_S = 60
 ACCOUNTS = ("inflight-controller", "inflight-gateway")

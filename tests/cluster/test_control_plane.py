@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from control_plane import SERVE, RefusedError, attached
 
-pytestmark = pytest.mark.program
+pytestmark = [pytest.mark.program, pytest.mark.real_time]
 
 
 def deployment(*, replicas=0, annotations=None, gpus=1, grace_s=30):

@@ -13,7 +13,7 @@ from kubectl import apply, kubectl
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 
-pytestmark = [pytest.mark.program, pytest.mark.image]
+pytestmark = [pytest.mark.program, pytest.mark.real_time, pytest.mark.image]
 
 ROOT = MANIFESTS.parent
 COUNTED = """

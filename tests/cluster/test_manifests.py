@@ -19,7 +19,7 @@ from autoscaler.commands import gateway
 from autoscaler.gateway.serve import Farewell
 from autoscaler.validation import read_policies
 
-pytestmark = pytest.mark.program
+pytestmark = [pytest.mark.program, pytest.mark.real_time]
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 BASE = MANIFESTS / "base"

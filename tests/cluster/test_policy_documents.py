@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from autoscaler.policy import NO_BACKENDS, ScalingPolicy
 from autoscaler.schema import custom_resource_definition
 
-pytestmark = pytest.mark.program
+pytestmark = [pytest.mark.program, pytest.mark.real_time]
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 POLICIES = "/apis/inflight.dev/v1alpha1/namespaces/default/scalingpolicies"

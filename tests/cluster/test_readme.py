@@ -19,7 +19,7 @@ from installation import MANIFESTS, OWN, Containers, Ports, copied
 
 from autoscaler.programs import cache_folder
 
-pytestmark = pytest.mark.program
+pytestmark = [pytest.mark.program, pytest.mark.real_time]
 
 README = (MANIFESTS.parent / "README.md").read_text()
 SECTION = README.partition("## In a cluster\n")[2].partition("\n## ")[0]

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.real_time
+
 INSTALLER = Path(__file__).parent.parent.parent / "tools" / "programs.py"
 
 APT_GET = """#!/bin/sh

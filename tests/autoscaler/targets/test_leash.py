@@ -7,6 +7,8 @@ import pytest
 
 from autoscaler.targets.replica import LEASH
 
+pytestmark = pytest.mark.real_time
+
 PATIENCE_S = 30
 PYTHON = [sys.executable, "-I", "-S"]
 

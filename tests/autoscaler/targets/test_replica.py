@@ -25,6 +25,7 @@ def test_lifetimes_are_scaled_as_a_whole():
     assert Lifetimes().scaled(0.5) == Lifetimes(5, 150, 300, 300, 15)
 
 
+@pytest.mark.real_time
 def test_a_held_port_can_be_served_by_the_replica_and_refuses_connections_before():
     with _own_port() as port:
         with pytest.raises(ConnectionRefusedError):
@@ -34,12 +35,14 @@ def test_a_held_port_can_be_served_by_the_replica_and_refuses_connections_before
             assert connection.getpeername() == ("127.0.0.1", port)
 
 
+@pytest.mark.real_time
 @pytest.mark.parametrize("turn", range(3))
 def test_two_replicas_that_start_together_have_ports_of_their_own(turn):
     with _own_port() as one, _own_port() as two:
         assert one != two
 
 
+@pytest.mark.real_time
 def test_a_held_port_is_given_to_nobody_who_asks_for_any():
     with _own_port() as port:
         others = [socket.socket() for _ in range(200)]
