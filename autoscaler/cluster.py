@@ -111,6 +111,7 @@ class ClusterController:
         self.recall = Recall(
             roster, source, now, tick_s=settings.tick_s, gateways=streams.known, rescale_of=self._rescale_of
         )
+        self._watch = FileWatch([*settings.files, *([settings.host_claims] if settings.host_claims else [])])
         self._origins = Origins(roster, ("resources", "files"))
         self._in_files: Sequence[ScalingPolicy] = ()
         self._changed = asyncio.Event()
@@ -136,6 +137,10 @@ class ClusterController:
             on_change=lambda _changes: self._gateways_changed(),
         )
 
+    def look_again(self) -> None:
+        """Read the files again, whether or not they look the same."""
+        self._watch.look_again()
+
     def unready(self) -> str:
         """Say why this controller cannot do its work yet; empty if it can."""
         if self._settings.resources and not self.policies.synced.is_set():
@@ -154,9 +159,7 @@ class ClusterController:
             DocumentError: the files cannot be read at the start.
         """
         self._roster.set_writing(False)
-        claims = self._settings.host_claims
-        watch = FileWatch([*self._settings.files, *([claims] if claims else [])])
-        self._files_changed(self._read_files(watch.files))
+        self._files_changed(self._read_files(self._watch.files))
         self._gateways_changed()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._election.run())
@@ -168,7 +171,7 @@ class ClusterController:
             if self._settings.gateway_label:
                 group.create_task(self.gateways.run())
             if self._settings.files:
-                group.create_task(follow_files(watch, self._read_files, self._files_changed))
+                group.create_task(follow_files(self._watch, self._read_files, self._files_changed))
             if self._settings.prometheus_credentials:
                 group.create_task(self._follow_servers(FileWatch([self._settings.prometheus_credentials])))
             group.create_task(controller.run())

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +44,8 @@ class ClusterServices:
         self.reserved: Collection[str] = ()
         """Hosts of policies that were never legal, when `load` was last called: nobody else gets their requests."""
         self._leave: Leave = NamespaceLeave()
+        self.look_again: Callable[[], None] | None = None
+        """Has the file read again; resources need none."""
         self.read = PolicyReader()
         """Reads custom resources, whose statuses change often and whose policies seldom do."""
 
@@ -177,6 +179,7 @@ async def file_services(file: Path, host_claims: Path | None = None) -> AsyncIte
     async with connected() as api:
         services = ClusterServices(api, random.Random())  # noqa: S311 - spreads attempts
         watch = FileWatch([file, *([host_claims] if host_claims else [])])
+        services.look_again = watch.look_again
         take(read(watch.files))
         async with _beside(follow_files(watch, read, take)):
             yield services

@@ -28,13 +28,17 @@ class FileWatch:
 
     def __init__(self, files: Sequence[Path]) -> None:
         self.files = tuple(files)
-        self._known = self._versions()
+        self._known: list[Version] | None = self._versions()
+
+    def look_again(self) -> None:
+        """Take them for changed at the next look, whatever they are by then."""
+        self._known = None
 
     async def changed(self) -> None:
         """Wait until one of them is another than it was when this returned last; they are looked at once a second."""
         while True:
             known, self._known = self._known, self._versions()
-            if self._known != known:
+            if known != self._known:
                 return
             await asyncio.sleep(LOOK_EVERY_S)
 

@@ -1,4 +1,4 @@
-"""Log lines: one JSON object each for those who collect them, plain text at a terminal."""
+"""Log lines: one JSON object each for those who collect them, plain text at a terminal; who logs waits for nobody."""
 
 import json
 import logging
@@ -6,6 +6,9 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from autoscaler.runtime.background_writer import BackgroundWriter
+
+_STDERR = 2
 _PLAIN = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
@@ -26,8 +29,30 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-def log_to_stderr() -> None:
-    """Log what is worth knowing while all is well, and more."""
-    handler = logging.StreamHandler()
+class BackgroundHandler(logging.Handler):
+    """Gives log lines to a thread that writes them to standard error, so that a reader that stands still stops nothing.
+
+    Attributes:
+        writer: what writes them, and counts those that are lost.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writer = BackgroundWriter(_STDERR, "the log")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Have one line written."""
+        self.writer.offer(f"{self.format(record)}\n")
+
+    def close(self) -> None:
+        """Write what waits; `logging` calls this as the process ends."""
+        self.writer.close()
+        super().close()
+
+
+def log_to_stderr() -> BackgroundWriter:
+    """Log what is worth knowing while all is well, and more; gives what writes it."""
+    handler = BackgroundHandler()
     handler.setFormatter(logging.Formatter(_PLAIN) if sys.stderr.isatty() else JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    return handler.writer

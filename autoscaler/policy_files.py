@@ -1,5 +1,6 @@
 """What files say, read again when one changes; a file that cannot be used changes nothing."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +18,8 @@ async def follow_files(watch: FileWatch, read: Callable[[Sequence[Path]], T], on
     while True:
         await watch.changed()
         try:
-            found = read(watch.files)
+            # It may take its time, which the event loop has not.
+            found = await asyncio.to_thread(read, watch.files)
         except DocumentError as error:
             _log.error("files not reloaded, what was read before stays in force: %s", error)
         else:

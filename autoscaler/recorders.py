@@ -4,7 +4,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 from algorithms.types import State
 from autoscaler.ports import Record, Recorder, ServiceName
@@ -87,14 +87,24 @@ class OnChange:
             self._recorder(record)
 
 
+class LineFile(Protocol):
+    """A text file, or what writes one."""
+
+    def write(self, lines: str, /) -> object:
+        """Write whole lines; raises OSError."""
+
+    def flush(self) -> object:
+        """Have written what was not yet; raises OSError."""
+
+
 class DecisionLog:
     """Writes every decision as one line of JSON; such a log is the input of replay.
 
     After a decision that could not be written a service begins anew in the log, with what its decider knows by then.
     """
 
-    def __init__(self, file: TextIO) -> None:
-        """Write to a text file that the caller closes."""
+    def __init__(self, file: LineFile) -> None:
+        """Write to a file that the caller closes."""
         self._file = file
         self._policies: dict[ServiceName, tuple[Mapping[str, Any], Callable[[], State]]] = {}
         self._begins: dict[ServiceName, Mapping[str, Any]] = {}
@@ -105,6 +115,10 @@ class DecisionLog:
         """Take in by which policy a service is decided on from now on, and how to ask what its decider knows."""
         self._policies[service] = policy, knows
         self._begins[service] = self._begun(service)
+
+    def begin_anew(self) -> None:
+        """Begin each service anew, as after a loss: what is written from now on stands in another file."""
+        self._lost.update(self._policies)
 
     def __call__(self, record: Record) -> None:
         """Write whole lines, so that a log that breaks off can be read up to there; raises OSError."""

@@ -2,12 +2,16 @@
 
 Services are the ScalingPolicy documents of --config FILE, which is read again when it changes, with no request lost by
 that; or, without it, the ScalingPolicy resources of the cluster. A service with `backends: [host:port, ...]` has just
-these; of any other the pods of its `scaleTargetRef` are watched, which takes a cluster.
+these; of any other the pods of its `scaleTargetRef` are watched, which takes a cluster. Every option can be set in the
+environment too: --keep-alive is INFLIGHT_KEEP_ALIVE; where one can be repeated, commas part the values.
+
+SIGTERM and Ctrl-C end it when it has served who came; SIGHUP has files read again and logs opened anew, SIGUSR1 only
+the latter.
 """
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -18,72 +22,71 @@ import uvloop
 from autoscaler.app import gateway_services
 from autoscaler.cluster_gateway import cluster_services, file_services, need_pods
 from autoscaler.documents import DocumentError
-from autoscaler.fields import parse_duration
 from autoscaler.gateway.affinity import read_keys
 from autoscaler.gateway.config import GatewayService
+from autoscaler.gateway.counts import ProcessMetric
 from autoscaler.gateway.edge import EdgeLimits
 from autoscaler.gateway.framing import HeadLimits
 from autoscaler.gateway.proxy import Gateway
-from autoscaler.gateway.request_log import OnEnded, RequestLog
+from autoscaler.gateway.request_log import RequestLog
 from autoscaler.gateway.serve import Build, Farewell, serve
 from autoscaler.host_claims_file import read_grants
 from autoscaler.kubernetes.client import ApiError
 from autoscaler.logs import log_to_stderr
+from autoscaler.options import adder, duration
 from autoscaler.policy import ScalingPolicy
+from autoscaler.runtime.background_writer import BackgroundWriter
 from autoscaler.runtime.bearer_tokens import BearerTokens
+from autoscaler.runtime.signals import ignore_hangups
 from autoscaler.validation import read_policies
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the file and the ports."""
-    parser.add_argument("--config", type=Path, metavar="FILE", help="ScalingPolicy documents (the cluster's resources)")
-    parser.add_argument("--namespace", default="", help="in a cluster: policies of this namespace only (all)")
-    parser.add_argument(
+    """Declare the options, each with its environment name."""
+    add = adder(parser)
+    add("--config", type=Path, metavar="FILE", help="ScalingPolicy documents (the cluster's resources)")
+    add("--namespace", default="", help="in a cluster: policies of this namespace only (all)")
+    add(
         "--trusted-proxies",
         type=networks,
         default=(),
         metavar="CIDR,...",
         help="whose X-Forwarded headers are believed (nobody's)",
     )
-    parser.add_argument(
+    add(
         "--underscores",
         choices=("drop", "pass"),
         default="drop",
         help="what becomes of request headers with _ in their names, which some servers read as - (drop)",
     )
-    parser.add_argument(
+    add(
         "--cookie-key",
         type=Path,
         metavar="FILE",
         help="keys of affinity cookies, one a line: the first signs, each is read (cookies end with this process)",
     )
-    parser.add_argument(
+    add(
         "--grace",
         type=duration,
         default=Farewell().grace_s,
         metavar="DURATION",
         help="how long requests may still take when it is told to go (20s)",
     )
-    parser.add_argument(
+    add(
         "--host-claims",
         type=Path,
         metavar="FILE",
         help="which namespaces may claim which hosts (what is free; below a wildcard, by leave of its namespace)",
     )
-    parser.add_argument("--port", type=int, required=True, metavar="N", help="for clients")
-    parser.add_argument("--metrics-port", type=int, required=True, metavar="N", help="for /metrics and /v1/inflight")
-    parser.add_argument(
+    add(
         "--token-file",
         type=Path,
         metavar="FILE",
         help="bearer tokens, one a line: the metrics port asks for one of them (it asks nobody)",
     )
-    parser.add_argument("--request-log", type=Path, metavar="FILE", help="append each request, as JSON lines, to it")
-
-
-def duration(text: str) -> float:
-    """Read a duration; argparse names it in its message."""
-    return parse_duration(text)
+    add("--port", type=int, required=True, metavar="N", help="for clients")
+    add("--metrics-port", type=int, required=True, metavar="N", help="for /metrics and /v1/inflight")
+    add("--request-log", type=Path, metavar="FILE", help="append each request, as JSON lines, to it")
 
 
 def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -93,15 +96,25 @@ def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C; 2 where a file or a port cannot be used."""
-    log_to_stderr()
+    log = log_to_stderr()
+    ignore_hangups()
     try:
-        with _request_log(arguments.request_log) as on_ended:
+        with _request_log(arguments.request_log) as request_log:
             keys = read_keys(arguments.cookie_key) if arguments.cookie_key else ()
             limits = EdgeLimits(HeadLimits(underscores=arguments.underscores == "pass"))
-            build = partial(
-                Gateway, keys=keys, limits=limits, trusted_proxies=arguments.trusted_proxies, on_ended=on_ended
-            )
-            uvloop.run(_serve(arguments, build))
+
+            def build(services: Mapping[str, GatewayService]) -> Gateway:
+                gateway = Gateway(
+                    services,
+                    keys=keys,
+                    limits=limits,
+                    trusted_proxies=arguments.trusted_proxies,
+                    on_ended=request_log,
+                )
+                gateway.process_metrics += _lost_lines(log, request_log)
+                return gateway
+
+            uvloop.run(_serve(arguments, build, (request_log.writer.reopen,) if request_log else ()))
     except (DocumentError, ApiError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -109,15 +122,31 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _request_log(path: Path | None) -> Iterator[OnEnded | None]:
+def _request_log(path: Path | None) -> Iterator[RequestLog | None]:
     if path is None:
         yield None
         return
-    with path.open("a", encoding="utf-8") as file:
-        yield RequestLog(file)
+    writer = BackgroundWriter(path, "the request log")
+    try:
+        yield RequestLog(writer)
+    finally:
+        writer.close()
 
 
-async def _serve(arguments: argparse.Namespace, build: Build) -> None:
+def _lost_lines(log: BackgroundWriter, request_log: RequestLog | None) -> list[ProcessMetric]:
+    lost = "Lines that were not written, because too many waited for it."
+    return [
+        ProcessMetric("gateway_log_lost_lines_total", "counter", f"Of the log: {lost}", lambda: log.lost),
+        ProcessMetric(
+            "gateway_request_log_lost_lines_total",
+            "counter",
+            f"Of the request log: {lost}",
+            lambda: request_log.writer.lost if request_log else 0,
+        ),
+    ]
+
+
+async def _serve(arguments: argparse.Namespace, build: Build, reopen: Sequence[Callable[[], None]]) -> None:
     config: Path | None = arguments.config
     claims: Path | None = arguments.host_claims
     run_until_told = partial(
@@ -128,13 +157,14 @@ async def _serve(arguments: argparse.Namespace, build: Build) -> None:
         farewell=Farewell(grace_s=arguments.grace),
         cookie_keys=arguments.cookie_key,
         tokens=BearerTokens(arguments.token_file) if arguments.token_file else None,
+        reopen=reopen,
     )
     if config is not None and not need_pods(_policies(config, claims)):
         await run_until_told(partial(_load, config, claims), config=config)
         return
     found = cluster_services(arguments.namespace, claims) if config is None else file_services(config, claims)
     async with found as services:
-        await run_until_told(services.load, follow=services.follow)
+        await run_until_told(services.load, follow=services.follow, look_again=services.look_again)
 
 
 def _policies(config: Path, claims: Path | None) -> list[ScalingPolicy]:

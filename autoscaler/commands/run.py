@@ -7,13 +7,11 @@ environment too: --gateway-label is INFLIGHT_GATEWAY_LABEL; where one can be rep
 
 import argparse
 import asyncio
-import logging
-import os
 import secrets
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,23 +20,19 @@ from autoscaler.clock import SystemClock
 from autoscaler.cluster import Settings, cluster_controller
 from autoscaler.collecting import collect_seldom
 from autoscaler.documents import DocumentError
-from autoscaler.fields import parse_duration
 from autoscaler.kubernetes.client import ApiError
 from autoscaler.logs import log_to_stderr
 from autoscaler.metrics import ControllerMetrics
+from autoscaler.options import adder, duration, flag
 from autoscaler.ports import Recorder
 from autoscaler.prometheus_address import checked
 from autoscaler.recorders import DecisionLog, Latest, OnChange, log_changes
+from autoscaler.runtime.background_writer import BackgroundWriter
 from autoscaler.runtime.bearer_tokens import BearerTokens
+from autoscaler.runtime.signals import follow_hangups, ignore_hangups
 from autoscaler.status import serve_status
 
-_log = logging.getLogger(__name__)
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-
-
-def duration(text: str) -> float:
-    """Read a duration; argparse names it in its message."""
-    return parse_duration(text)
 
 
 def server(text: str) -> str:
@@ -54,16 +48,9 @@ def servers(text: str) -> tuple[str, ...]:
     return tuple(server(each.strip()) for each in text.split(",") if each.strip())
 
 
-def flag(text: str) -> bool:
-    """Read yes or no; argparse names it in its message."""
-    if text.lower() not in {"true", "false"}:
-        raise ValueError(f"{text!r} is neither true nor false")
-    return text.lower() == "true"
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options, each with its environment name."""
-    add = _adder(parser)
+    add = adder(parser)
     add("--policy", type=Path, action="append", metavar="FILE", help="ScalingPolicy documents; can be repeated")
     add("--resources", type=flag, default=True, metavar="BOOL", help="read ScalingPolicy resources (true)")
     add("--namespace", default="", help="watch policies of this namespace only (all)")
@@ -93,21 +80,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--decisions", type=Path, metavar="FILE", help="write every decision there, as lines of JSON for replay")
 
 
-def _adder(parser: argparse.ArgumentParser) -> Callable[..., None]:
-    """Give an `add_argument` whose default is overridden by the environment; a text default goes through `type`."""
-
-    def add(name: str, *, default: Any = None, **options: Any) -> None:
-        set_to = os.environ.get("INFLIGHT_" + name.removeprefix("--").replace("-", "_").upper())
-        if options.get("action") == "append":
-            read = options.get("type", str)
-            default = [read(value) for value in set_to.split(",")] if set_to else []
-        elif set_to is not None:
-            default = set_to
-        parser.add_argument(name, default=default, **options)
-
-    return add
-
-
 def _own_namespace() -> str:
     return _OWN_NAMESPACE.read_text().strip() if _OWN_NAMESPACE.exists() else "default"
 
@@ -119,6 +91,7 @@ def _identity() -> str:
 def run(arguments: argparse.Namespace) -> int:
     """Run until SIGTERM or Ctrl-C; 2 where it cannot start."""
     log_to_stderr()
+    ignore_hangups()
     problems: list[BaseException] = []
     try:
         asyncio.run(serve(arguments))
@@ -161,7 +134,8 @@ async def serve(arguments: argparse.Namespace, *more: Recorder) -> None:
     latest, metrics = Latest(), ControllerMetrics()
     recorders: list[Recorder] = [OnChange(log_changes), latest, metrics, *more]
     async with AsyncExitStack() as stack:
-        log = stack.enter_context(_decision_log(arguments.decisions)) if arguments.decisions else None
+        writer = stack.enter_context(_writer(arguments.decisions)) if arguments.decisions else None
+        log = DecisionLog(writer) if writer else None
         settings = _settings(arguments)
         whole, controller = await stack.enter_async_context(cluster_controller(settings, SystemClock(), recorders, log))
         latest.only(whole.services)
@@ -179,19 +153,17 @@ async def serve(arguments: argparse.Namespace, *more: Recorder) -> None:
         )
         # At ten thousand services it would be half of a start.
         collect_seldom()
+        follow_hangups((writer.reopen, log.begin_anew) if writer and log else (), whole.look_again)
         await _until_told(whole.run(controller))
 
 
 @contextmanager
-def _decision_log(path: Path) -> Iterator[DecisionLog]:
-    file = path.open("a")
+def _writer(path: Path) -> Iterator[BackgroundWriter]:
+    writer = BackgroundWriter(path, f"the decision log {path}")
     try:
-        yield DecisionLog(file)
+        yield writer
     finally:
-        try:
-            file.close()
-        except OSError as error:
-            _log.error("%s: the last decisions are not in it: %s", path, error)
+        writer.close()
 
 
 async def _until_told(running: Any) -> None:

@@ -42,6 +42,11 @@ class RequestBody:
         self.announced_too_large = self._is_too_large(head.content_length or 0)
 
     @property
+    def taken_bytes(self) -> int:
+        """How much of it has been read."""
+        return self._taken
+
+    @property
     def is_read(self) -> bool:
         """Whether nothing of it is left in the client's connection."""
         return self._content is None or self._content.complete

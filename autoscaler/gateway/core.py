@@ -14,11 +14,12 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from autoscaler.clock import SystemClock
 from autoscaler.gateway.budget import Budget
 from autoscaler.gateway.config import GatewayService
+from autoscaler.gateway.counts import ProcessMetric
 from autoscaler.gateway.dispatch import Dispatcher
 from autoscaler.gateway.edge import ClientConnection, EdgeLimits, EdgeServer, answer_bytes
 from autoscaler.gateway.heads import BadRequestError, Forwarded, RequestHead, read_request
 from autoscaler.gateway.incoming import IncomingRequest
-from autoscaler.gateway.request_log import OnEnded
+from autoscaler.gateway.request_log import OnEnded, client_address
 from autoscaler.gateway.service import ServiceGate
 from autoscaler.gateway.visit import Arrival, Visit
 from autoscaler.host_claims import LONGEST_HOST, normal, patterns
@@ -93,6 +94,12 @@ class Core:
         self._uid_bytes = self.uid.encode()
         self._loop_name = b"inflight-" + self._uid_bytes
         self._requests = 0
+        self.process_metrics = [
+            ProcessMetric(
+                "gateway_start_time_seconds", "gauge", "When the gateway started, as Unix time.", lambda: self.started_s
+            )
+        ]
+        """What is shown of the process beside its services; others add to it."""
         self.open = 0
         """Requests of any kind that have not ended, upgraded connections among them."""
         self.quiet = asyncio.Event()
@@ -232,11 +239,21 @@ class Core:
         return Arrival(
             head=head,
             forwarded=forwarded,
-            request_id=self._request_id(),
+            request_id=head.request_id or self._request_id(),
             unix_s=self.now_s(),
             secure=forwarded.trusted and head.came_by_https,
             keep_alive=request.keep_alive,
+            client=self._client_of(client.peername, head) if self._on_ended is not None else "",
         )
+
+    def _client_of(self, peer: str, head: RequestHead) -> str:
+        return client_address(peer, head.known.get(b"x-forwarded-for", ()), self._is_trusted)
+
+    def _is_trusted(self, address: str) -> bool:
+        try:
+            return self._forwarded(address).trusted
+        except ValueError:
+            return False  # what a proxy says need not be an address
 
     def _request_id(self) -> bytes:
         self._requests += 1

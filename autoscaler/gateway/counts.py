@@ -1,8 +1,9 @@
 """What became of one service's requests: plain numbers on the hot path, read when somebody scrapes."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
+from typing import NamedTuple
 
 WAIT_BUCKETS_S = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 SERVICE_BUCKETS_S = (0.005, 0.025, 0.1, 0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0, 60.0, 120.0, 300.0)
@@ -34,6 +35,16 @@ class Ending(Enum):
     BODY_TOO_LARGE = "body_too_large"
 
     __hash__ = object.__hash__
+
+
+class ProcessMetric(NamedTuple):
+    """A number of the whole process, which belongs to no service."""
+
+    name: str
+    kind: str
+    """gauge or counter."""
+    meaning: str
+    read: Callable[[], float]
 
 
 class Histogram:

@@ -95,7 +95,9 @@ class ClientConnection(asyncio.Protocol):
         "half_close",
         "listener",
         "peername",
+        "sent_bytes",
         "stall_s",
+        "status",
         "transport",
     )
 
@@ -125,6 +127,10 @@ class ClientConnection(asyncio.Protocol):
         """Whether the client has closed its sending side."""
         self.half_close = False
         """Whether the end of the client's sending is not taken for its going while its request is held."""
+        self.status: int | None = None
+        """Of the response that is being sent; None before it."""
+        self.sent_bytes = 0
+        """Of that response, with its head."""
         self.listener: ClientListener | None = None
         self.stall_s = 60.0
 
@@ -144,6 +150,9 @@ class ClientConnection(asyncio.Protocol):
         """Write what is no final response yet."""
         if self.transport is not None:
             self.transport.write(data)
+            if self.status is None and data:
+                self.status = _final_status(data)
+            self.sent_bytes += len(data)
 
     def send_eof(self) -> None:
         """Close the sending side."""
@@ -294,6 +303,7 @@ class ClientConnection(asyncio.Protocol):
 
     async def _serve(self, request: IncomingRequest) -> None:
         goes_on = False
+        self.status, self.sent_bytes = None, 0
         try:
             goes_on = await self._edge.handler(self, request)
         except Exception:  # noqa: BLE001 - one request must not end the others
@@ -396,6 +406,12 @@ class EdgeServer:
             await asyncio.wait(served, timeout=patience_s)
         cancelled = [task for connection in list(self.connections) if (task := connection.abandon()) is not None]
         await asyncio.gather(*cancelled, return_exceptions=True)
+
+
+def _final_status(data: bytes) -> int | None:
+    """Read the status of a response that begins, None for one that another follows, such as 100."""
+    status = int(data[9:12])
+    return None if status < HTTPStatus.OK and status != HTTPStatus.SWITCHING_PROTOCOLS else status
 
 
 def answer_bytes(status: int, text: str, *, keep_alive: bool, added: bytes = b"", without_body: bool = False) -> bytes:

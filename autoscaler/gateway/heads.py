@@ -93,6 +93,12 @@ class RequestHead(NamedTuple):
         return self.known.get(b"user-agent", ())
 
     @property
+    def request_id(self) -> bytes:
+        """The id that the client gave it, if it is one that can be kept; empty if not."""
+        came_id = self.known.get(b"x-request-id", ())
+        return came_id[0] if len(came_id) == 1 and len(came_id[0]) <= _LONGEST_REQUEST_ID else b""
+
+    @property
     def chunked(self) -> bool:
         """Whether its body comes in chunks, which is the only coding that the parser lets through."""
         return b"transfer-encoding" in self.known
@@ -224,9 +230,6 @@ def request_bytes(head: RequestHead, cookies: Sequence[bytes], forwarded: Forwar
 
 
 def _forwarded_lines(known: Mapping[bytes, Sequence[bytes]], by: Forwarded, request_id: bytes) -> bytes:
-    came_id = known.get(b"x-request-id", ())
-    if len(came_id) == 1 and 0 < len(came_id[0]) <= _LONGEST_REQUEST_ID:
-        request_id = came_id[0]
     believed: Mapping[bytes, Sequence[bytes]] = known if by.trusted else {}
     return _FORWARDED_LINES % (
         b", ".join([*believed.get(b"x-forwarded-for", ()), by.peer]) if by.trusted else by.peer,

@@ -118,8 +118,8 @@ def text(gateway: Core) -> Iterator[bytes]:
     ]
     for name, kind, meaning, samples in _METRICS:
         yield from family(name, kind, meaning, _of_all(gateway, gates, samples))
-    started = [("", gateway.started_s)]
-    yield from family("gateway_start_time_seconds", "gauge", "When the gateway started, as Unix time.", started)
+    for metric in gateway.process_metrics:
+        yield from family(metric.name, metric.kind, metric.meaning, [("", metric.read())])
 
 
 def _of_all(gateway: Core, gates: Iterable[tuple[str, ServiceGate]], samples: Samples) -> Iterator[Sample]:

@@ -1,11 +1,10 @@
 """The request log: one JSON line for each request as it ends, for those who replay or account for every single one."""
 
 import json
-import logging
-from collections.abc import Callable
-from typing import NamedTuple, TextIO
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-_log = logging.getLogger(__name__)
+from autoscaler.runtime.background_writer import BackgroundWriter
 
 
 class Ended(NamedTuple):
@@ -25,27 +24,49 @@ class Ended(NamedTuple):
     """From grant to the end."""
     outcome: str
     """As in `gateway_requests_total`."""
+    client: str = ""
+    """The client's address; behind trusted proxies, what they say of it."""
+    method: str = ""
+    path: str = ""
+    """As it came, without the query, which may hold secrets."""
+    status: int | None = None
+    """Of the response; None if the client has been sent none."""
+    received_bytes: int = 0
+    """Of the request's body."""
+    sent_bytes: int = 0
+    """Of the response, with its head."""
 
 
 OnEnded = Callable[[Ended], None]
 
 
 class RequestLog:
-    """Writes lines to a file that is open, each at once.
+    """Has a line written for each request; requests do not depend on what becomes of it.
 
-    A file that takes no more (a full disk) ends the log and says so; requests do not depend on it.
+    Attributes:
+        writer: what writes the lines, and counts those that are lost.
     """
 
-    def __init__(self, file: TextIO) -> None:
-        self._file: TextIO | None = file
+    def __init__(self, writer: BackgroundWriter) -> None:
+        self.writer = writer
 
     def __call__(self, ended: Ended) -> None:
         """Write one request down."""
-        if self._file is None:
-            return
-        try:
-            self._file.write(f"{json.dumps(ended._asdict(), separators=(',', ':'))}\n")
-            self._file.flush()
-        except OSError as error:
-            self._file = None
-            _log.error("the request log ends here, nothing more is written to it: %s", error)
+        self.writer.offer(f"{json.dumps(ended._asdict(), separators=(',', ':'))}\n")
+
+
+def client_address(peer: str, forwarded_for: Sequence[bytes], is_trusted: Callable[[str], bool]) -> str:
+    """Give the last address that no trusted proxy has: what proxies before an untrusted one say is anybody's word.
+
+    Args:
+        peer: whose connection it is.
+        forwarded_for: the values of `X-Forwarded-For`.
+        is_trusted: whether an address is a proxy that is believed.
+    """
+    address = peer
+    for part in reversed(b",".join(forwarded_for).decode("latin-1").split(",")):
+        before = part.strip()
+        if not before or not is_trusted(address):
+            break
+        address = before
+    return address

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from autoscaler.gateway.affinity import read_keys
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.proxy import Gateway
 from autoscaler.runtime.bearer_tokens import BearerTokens
+from autoscaler.runtime.signals import follow_hangups
 
 _log = logging.getLogger(__name__)
 
@@ -45,8 +46,12 @@ async def serve(
     farewell: Farewell | None = None,
     tokens: BearerTokens | None = None,
     cookie_keys: Path | None = None,
+    look_again: Callable[[], None] | None = None,
+    reopen: Sequence[Callable[[], None]] = (),
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second one ends it at once.
+
+    SIGHUP has the services read again and logs opened anew, SIGUSR1 only the latter.
 
     Args:
         load: gives the services.
@@ -58,16 +63,21 @@ async def serve(
         farewell: how long draining may take.
         tokens: what the metrics port asks for; without them it is open.
         cookie_keys: the file of the keys that `build` was given, to look at for changes.
+        look_again: has what `follow` follows read again; `config` needs none.
+        reopen: open logs anew.
 
     Raises:
         OSError: a port is taken.
         ValueError: the services cannot be read.
     """
     if config is not None:
-        follow = partial(watch_config, watch=FileWatch([config]), load=load)
+        watch = FileWatch([config])
+        look_again = watch.look_again
+        follow = partial(watch_config, watch=watch, load=load)
     services = load()
     gateway = build(services)
     told = _told_to_go()
+    follow_hangups(reopen, look_again)
     await gateway.start(port, metrics_port, tokens=tokens)
     _log.info("clients at port %d, metrics at port %d, services: %d", port, metrics_port, len(services))
     collect_seldom()
@@ -122,13 +132,16 @@ async def watch_config(gateway: Gateway, watch: FileWatch, load: Load) -> None:
     """Reload the gateway whenever the file changes, for ever; a file that cannot be used changes nothing."""
     while True:
         await watch.changed()
-        reload(gateway, load)
+        await reload(gateway, load)
 
 
-def reload(gateway: Gateway, load: Load) -> bool:
-    """Serve what `load` gives; on an error go on as before, say so in the log, and return False."""
+async def reload(gateway: Gateway, load: Load) -> bool:
+    """Serve what `load` gives, which may take its time: a thread does it, and clients are served meanwhile.
+
+    On an error go on as before, say so in the log, and return False.
+    """
     try:
-        services = load()
+        services = await asyncio.to_thread(load)
     except (ValueError, OSError) as error:
         _log.error("configuration not reloaded, the one before stays in force: %s", error)
         return False

@@ -64,6 +64,8 @@ class Arrival(NamedTuple):
     secure: bool
     """Whether the client came by https."""
     keep_alive: bool
+    client: str = ""
+    """The client's address, for the request log."""
 
 
 class TurnedAwayError(Exception):
@@ -153,12 +155,18 @@ class Visit:
         self._gate.on_ended(
             Ended(
                 service=self._gate.config.name,
-                request_id=self._arrival.request_id.decode(),
+                request_id=self._arrival.request_id.decode("latin-1"),
                 kind=self._rule.kind.value,
                 arrival=self._arrival.unix_s,
                 wait_s=None if granted_s is None else granted_s - arrived_s,
                 service_s=None if granted_s is None else self._loop.time() - granted_s,
                 outcome=ending.value,
+                client=self._arrival.client,
+                method=self._head.method.decode("latin-1"),
+                path=self._head.target.partition(b"?")[0].decode("latin-1"),
+                status=self._client.status,
+                received_bytes=self._body.taken_bytes,
+                sent_bytes=self._client.sent_bytes,
             )
         )
 

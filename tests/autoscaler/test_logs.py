@@ -32,11 +32,12 @@ def test_an_error_comes_with_its_traceback():
 
 
 @pytest.mark.parametrize(("terminal", "begins"), [(True, "20"), (False, '{"time": "20')])
-def test_plain_text_is_for_terminals(monkeypatch, capsys, terminal, begins):
+def test_plain_text_is_for_terminals(monkeypatch, capfd, terminal, begins):
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", [])
     monkeypatch.setattr(root, "level", root.level)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
-    log_to_stderr()
+    writer = log_to_stderr()
     logging.getLogger("autoscaler.x").info("hello")
-    assert capsys.readouterr().err.startswith(begins)
+    writer.close()
+    assert capfd.readouterr().err.startswith(begins)

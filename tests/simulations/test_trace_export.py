@@ -19,6 +19,7 @@ from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.dispatch import Limits
 from autoscaler.gateway.proxy import Gateway
 from autoscaler.gateway.request_log import Ended, RequestLog
+from autoscaler.runtime.background_writer import BackgroundWriter
 from simulations.recorded import Arrivals, arrivals, inflight_columns, trace_of_counts, trace_of_log
 
 SERVICE = "default/sd"
@@ -163,9 +164,10 @@ async def test_what_cannot_be_exported_is_told_in_a_line(history, tmp_path, caps
 @pytest.mark.real_time
 async def test_a_request_log_is_exported_with_the_service_time_of_each(tmp_path, capsys):
     log, out = tmp_path / "requests.jsonl", tmp_path / "trace.jsonl"
-    with log.open("w") as file:
-        async with pod() as backend, gateway(backend, on_ended=RequestLog(file)) as running:
-            await send(running, 4)
+    writer = BackgroundWriter(log, "the request log")
+    async with pod() as backend, gateway(backend, on_ended=RequestLog(writer)) as running:
+        await send(running, 4)
+    writer.close()
     assert cli.main(["trace", "export", str(out), f"--service={SERVICE}", f"--request-log={log}"]) == 0
     logged = [json.loads(line) for line in log.read_text().splitlines()]
     rows = [json.loads(line) for line in out.read_text().splitlines()]

@@ -3,6 +3,7 @@ import asyncio
 import pytest
 import uvloop
 from gateway_kit import Kit
+from gateway_program import Programs
 
 from autoscaler.testing import VirtualTimeLoop
 
@@ -22,6 +23,14 @@ async def kit():
     made = Kit()
     yield made
     guard.cancel()
+    await made.close()
+
+
+@pytest.fixture
+async def programs(tmp_path, kit):
+    """Gateways as processes of their own, all ended at the test's end."""
+    made = Programs(tmp_path)
+    yield made
     await made.close()
 
 

@@ -254,8 +254,8 @@ class Kit:
     async def client(self, gateway):
         return await self.connect(gateway.port)
 
-    async def connect(self, port):
-        client = Client(*await asyncio.open_connection("127.0.0.1", port, limit=1 << 20))
+    async def connect(self, port, host="127.0.0.1"):
+        client = Client(*await asyncio.open_connection(host, port, limit=1 << 20))
         self._clients.append(client)
         return client
 

@@ -296,14 +296,14 @@ async def test_b49_while_nothing_is_heard_of_the_pods_the_last_known_ones_serve(
         raise ValueError("line 3: what is this?")
 
     for load in (unreadable, broken):
-        assert not reload(gateway, load)
+        assert not await reload(gateway, load)
         assert (await (await kit.client(gateway)).get().response()).body == b"ok"
 
 
 async def test_b49_a_service_whose_pods_others_tell_keeps_them_over_a_reload(kit):
     pod = await kit.pod(answer_ok)
     gateway = await kit.gateway(pods=[pod])
-    assert reload(gateway, lambda: {NAME: service(queue_length=7)})
+    assert await reload(gateway, lambda: {NAME: service(queue_length=7)})
     assert gateway.dispatcher(NAME).limits.queue_length == 7
     assert gateway.dispatcher(NAME).ready == ("p0",)
 
@@ -316,7 +316,7 @@ async def test_b50_a_reload_loses_nobody_who_is_held_or_served(kit):
     held = (await kit.client(gateway)).post("/held")
     await until(lambda: gateway.dispatcher(NAME).queued == 1)
     changed = service(backends={"new": new.address}, hosts=(HOST, "b"), affinity=Affinity("sd", 60), paths=PASS_ALL)
-    assert reload(gateway, lambda: {NAME: changed, "default/b": service(name="default/b", hosts=("x",))})
+    assert await reload(gateway, lambda: {NAME: changed, "default/b": service(name="default/b", hosts=("x",))})
     moved = await new.next()
     assert moved.target == "/held"
     for request, client in ((job, running), (moved, held)):
@@ -334,7 +334,7 @@ async def test_b50_a_service_that_is_gone_turns_away_who_it_held_and_finishes_wh
     job = await pod.next()
     held = (await kit.client(gateway)).post("/held")
     await until(lambda: gateway.dispatcher(NAME).queued == 1)
-    assert reload(gateway, dict)
+    assert await reload(gateway, dict)
     assert (await held.response()).status == 503
     await job.body()
     job.reply()
