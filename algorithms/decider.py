@@ -1,8 +1,12 @@
-"""One service's decision: the algorithm's wish, then each rule in order, then the bounds."""
+"""One service's decision: the algorithm's wish, then each rule in order, then the bounds.
+
+Every decision is within the bounds, whatever the algorithm asks for and whatever a look says.
+"""
 
 from collections.abc import Sequence
 
-from algorithms.feeder import GoodTime
+from algorithms.feeder import GoodTime, head
+from algorithms.plausibility import plausible
 from algorithms.state import VERSION, check
 from algorithms.types import Algorithm, Decision, Look, Reason, Stabiliser, State, Wish
 
@@ -21,6 +25,7 @@ class Decider:
         min_replicas: int,
         max_replicas: int,
         good_time: GoodTime | None = None,
+        last_resort: Algorithm | None = None,
     ) -> None:
         """Build it from its parts.
 
@@ -31,12 +36,14 @@ class Decider:
             max_replicas: upper bound, likewise; `min_replicas` wins where they cross.
             good_time: the clock that stands still while the count is unknown; without it the algorithm is shown every
                 look, the unknown ones too, and says itself what they mean.
+            last_resort: a stateless algorithm that `held` asks in the place of all this; None: it holds only.
         """
         self._algorithm = algorithm
         self._stabilisers = tuple(stabilisers)
         self._min = min_replicas
         self._max = max_replicas
         self._good_time = good_time
+        self._last_resort = last_resort
         self._idle: Decision | None = None
         """The decision of the look before, where it was on an idle service: another idle look changes nothing."""
 
@@ -47,6 +54,7 @@ class Decider:
 
     def decide(self, look: Look) -> Decision:
         """Take one look in and say how many replicas should be asked for, and why."""
+        look = plausible(look)
         if self._good_time is not None:
             if look.inflight is None:
                 return self._bounded(look.replicas, Wish(None, look.problem), ())
@@ -59,6 +67,19 @@ class Decider:
         decision = self._stabilised(look, wish, wish.replicas)
         self._idle = None if decision.desired or not _is_idle(look) else decision
         return decision
+
+    def held(self, look: Look, why: str) -> Decision:
+        """Decide where `decide` has failed: hold what there is, and let requests that nobody can serve raise it.
+
+        While no replica is ready, the last resort may raise the number up to the maximum. Nothing lowers it, not even
+        the maximum. Everything that `decide` remembers stays as it is.
+        """
+        look, number, wish = plausible(look), look.replicas, Wish(None, why)
+        if self._last_resort is not None and not look.ready and (head(look) or look.passing):
+            wish = self._last_resort.wish(look._replace(inflight=head(look)))
+            needed = max(wish.replicas or 0, 1 if look.passing else 0)
+            number = max(number, min(needed, self._max))
+        return Decision(number, wish, (Reason("deciderFailed", look.replicas, number, why),))
 
     def _stabilised(self, look: Look, wish: Wish, number: int) -> Decision:
         reasons: tuple[Reason, ...] = ()

@@ -44,11 +44,11 @@ class GoodTime:
         """
         if self._seen_s is None:
             self._seen_s = self._good_s = look.since_s
-        if self._seen_s == self._good_s == look.since_s:
+        if self._seen_s == self._good_s == look.since_s <= look.now_s:
             self._seen_s = self._good_s = look.now_s
             return look
         since_s = self._good_s
-        self._good_s += look.now_s - max(look.since_s, self._seen_s)
+        self._good_s += max(look.now_s - max(look.since_s, self._seen_s), 0.0)
         self._seen_s = look.now_s
         return look._replace(since_s=since_s, now_s=self._good_s)
 

@@ -11,6 +11,7 @@ Each poll, in this order:
 Source: pkg/scaling/executor/scale_scaledobjects.go, pkg/fallback/fallback.go, KEDA v2.20.2.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -89,9 +90,10 @@ def switches_of(annotations: Mapping[str, str]) -> Switches:
         return value is not None and value not in _FALSE
 
     replicas = annotations.get(_PREFIX + "paused-replicas")
+    is_number = replicas is not None and re.fullmatch("[0-9]{1,10}", replicas) is not None
     return Switches(
         paused=replicas is not None or on("paused"),
-        paused_replicas=int(replicas) if replicas is not None and replicas.isdecimal() else None,
+        paused_replicas=int(replicas) if replicas is not None and is_number else None,
         paused_scale_in=on("paused-scale-in"),
         paused_scale_out=on("paused-scale-out"),
         force_activation=on("force-activation"),

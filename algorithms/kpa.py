@@ -69,13 +69,16 @@ class KpaDecision(NamedTuple):
     excess_burst_capacity: int
 
 
+_MOST = 2**31 - 1
+"""What Kubernetes can count; no rate asks for more."""
+
 INVALID = KpaDecision(valid=False, desired=0, excess_burst_capacity=0)
 
 
 def _rate_limits(options: KpaOptions, pods: int) -> tuple[int, int]:
     """Give the lowest and the highest count reachable from `pods` in one evaluation (rule 2)."""
     lowest = floor(pods / options.max_scale_down_rate) if options.reachable else 0
-    return lowest, ceil(options.max_scale_up_rate * pods)
+    return lowest, ceil(min(options.max_scale_up_rate * pods, _MOST))
 
 
 def _activated(options: KpaOptions, raw: int, limited: int) -> int:

@@ -21,6 +21,9 @@ _NEVER = -(2**62)
 DELAY_SLOT_S = 2
 """Length of a slot of the delay: Knative's tick."""
 
+_LONGEST_FILL_S = 7200
+"""Twice the longest window: of a look over more seconds only the last ones are still in any window."""
+
 SMALLEST_SMOOTHING = 0.2
 WEIGHT_OUTSIDE = 0.0001
 """Share of the weights that a window of n slots may leave out, where the smoothing is not at its smallest."""
@@ -57,6 +60,8 @@ class _Slots:
         To the last bit what `replace` would do to each, at a third of the cost where they follow the last one written.
         """
         window_s = self._window_s
+        if len(seconds) > _LONGEST_FILL_S:
+            seconds = seconds[-window_s:]
         if seconds.start != self._last or not 0 < len(seconds) < window_s:
             for second in seconds:
                 self.replace(second, value)

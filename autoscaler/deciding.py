@@ -16,19 +16,16 @@ from autoscaler import algorithm_settings as settings
 from autoscaler.hpa_settings import BehaviorSettings, ControllerManager
 from autoscaler.policy import PolicySpec, ScaleDown, ScalingPolicy
 
-MAX_REPLICAS = 2**31 - 1
-"""What Kubernetes can count."""
-
 
 def decider(policy: ScalingPolicy) -> Decider:
-    """Build the decider of one service."""
+    """Build the decider of one service; whatever its algorithm is, it never asks for more than `maxReplicas`."""
     spec, chosen = policy.spec, policy.spec.algorithm
     if chosen.hpa:
-        return _as_it_is(Hpa(chosen.hpa.options(spec.bounds)))
+        return _as_it_is(Hpa(chosen.hpa.options(spec.bounds)), spec)
     if chosen.keda:
-        return _as_it_is(Keda(chosen.keda.options(spec.bounds, policy.metadata.annotations)))
+        return _as_it_is(Keda(chosen.keda.options(spec.bounds, policy.metadata.annotations)), spec)
     if (kpa := spec.kpa_options()) is not None:
-        return _as_it_is(Kpa(kpa))
+        return _as_it_is(Kpa(kpa), spec)
     if chosen.concurrency:
         options = _kpa_options(chosen.concurrency, spec)
         safety = chosen.concurrency.safety
@@ -37,9 +34,9 @@ def decider(policy: ScalingPolicy) -> Decider:
     return _safe(Mpa(target=spec.target), spec, settings.Safety(), window_s=0.0)
 
 
-def _as_it_is(algorithm: Algorithm) -> Decider:
-    """Put nothing around an algorithm that reproduces another controller, bounds and delays included."""
-    return Decider(algorithm, min_replicas=0, max_replicas=MAX_REPLICAS)
+def _as_it_is(algorithm: Algorithm, spec: PolicySpec) -> Decider:
+    """Put no rule around an algorithm that reproduces another controller, delays included; only the maximum holds."""
+    return Decider(algorithm, min_replicas=0, max_replicas=spec.max_replicas, last_resort=Mpa(target=spec.target))
 
 
 def _safe(algorithm: Algorithm, spec: PolicySpec, safety: settings.Safety, window_s: float) -> Decider:
@@ -56,6 +53,7 @@ def _safe(algorithm: Algorithm, spec: PolicySpec, safety: settings.Safety, windo
         min_replicas=spec.min_replicas,
         max_replicas=spec.max_replicas,
         good_time=GoodTime() if safety.good_time else None,
+        last_resort=Mpa(target=spec.target),
     )
 
 

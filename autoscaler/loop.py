@@ -1,6 +1,9 @@
 """One tick as a plain function: looks in, decisions and orders out. The live driver and the simulator both call it.
 
 Nothing here awaits, reads a clock or knows where a look came from.
+
+One service's failure is that service's: where its decider raises an error it holds what there is, with the reason
+`deciderFailed`, and all others are decided on as if nothing had happened.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +13,9 @@ from typing import NamedTuple
 from algorithms.decider import Decider
 from algorithms.types import Decision, Look, Reason
 from autoscaler.ports import Fleet, Order, ServiceName, StandingOrder
+
+_LONGEST = 200
+"""Characters of an error that are told in a status."""
 
 
 class Service(NamedTuple):
@@ -30,6 +36,8 @@ class Step(NamedTuple):
     decision: Decision
     order: Order | None
     """None where nothing has to be written."""
+    failure: Exception | None = None
+    """What its decider raised; the decision is that of `Decider.held` then."""
 
 
 def step(services: Mapping[ServiceName, Service], looks: Mapping[ServiceName, tuple[Look, Fleet]]) -> list[Step]:
@@ -38,13 +46,22 @@ def step(services: Mapping[ServiceName, Service], looks: Mapping[ServiceName, tu
 
 
 def _decided(name: ServiceName, service: Service, look: Look, fleet: Fleet) -> Step:
+    failure: Exception | None = None
     # The decider is asked in any case: its windows and delays go on while its wish is not followed.
-    decision = service.decider.decide(look)
+    try:
+        decision = service.decider.decide(look)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the others must be decided on; the caller tells it
+        decision, failure = service.decider.held(look, described(error)), error
     if service.orders or fleet.hold:
         decision = ordered(decision, look, (*service.orders, fleet.hold) if fleet.hold else service.orders)
     if decision.desired == fleet.asked or not service.writes:
-        return Step(name, look, decision, None)
-    return Step(name, look, decision, Order(name, decision.desired, fleet.leaving(decision.desired)))
+        return Step(name, look, decision, None, failure)
+    return Step(name, look, decision, Order(name, decision.desired, fleet.leaving(decision.desired)), failure)
+
+
+def described(error: BaseException) -> str:
+    """Say what an error is in one short line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST]
 
 
 def ordered(decision: Decision, look: Look, orders: Sequence[StandingOrder]) -> Decision:

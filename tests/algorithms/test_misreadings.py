@@ -283,8 +283,8 @@ OF_KPA = [
     Misreading(
         "the rate of growth rounds down",
         kpa._rate_limits,
-        "ceil(options.max_scale_up_rate * pods)",
-        "floor(options.max_scale_up_rate * pods)",
+        "ceil(min(options.max_scale_up_rate * pods, _MOST))",
+        "floor(min(options.max_scale_up_rate * pods, _MOST))",
         golden("knative/decision_scale_up_rate_binding"),
     ),
     Misreading(

@@ -1,0 +1,36 @@
+"""What a look may say at all: a number that cannot be true is unknown, never zero, and never an error.
+
+A count comes from somebody else's program over somebody else's network. Whatever it says, the algorithms get numbers
+that they can calculate with.
+"""
+
+from algorithms.types import Look
+
+MOST = 2.0**53
+"""The largest count that is believed: up to here a double tells one request from the next."""
+
+
+def doubt(count: float) -> str:
+    """Say why a number is no count of requests; empty if it is one."""
+    if 0 <= count <= MOST:
+        return ""
+    return f"the value is {count:g}, which is no number of requests" if isinstance(count, float) else _NO_COUNT
+
+
+_NO_COUNT = "the value is no number of requests"
+
+
+def plausible(look: Look) -> Look:
+    """Give a look without what cannot be true: its count is unknown then, and no time runs backward.
+
+    The count is known from 0 to 2^53, or not at all; no count of uncounted requests is below zero.
+    """
+    since_s, now_s, inflight, latest, passing = look.since_s, look.now_s, look.inflight, look.latest, look.passing
+    if since_s <= now_s and (inflight is None or 0 <= inflight <= MOST) and 0 <= latest <= MOST and passing >= 0:
+        return look
+    why = doubt(latest) or (doubt(inflight) if inflight is not None else "") or ("" if passing >= 0 else _NO_COUNT)
+    look = look._replace(since_s=min(now_s, since_s))  # in this order the present wins over what is no number
+    if not why:
+        return look
+    problem = f"{look.problem}; {why}" if look.problem else why
+    return look._replace(inflight=None, latest=0.0, passing=max(passing, 0), problem=problem)
