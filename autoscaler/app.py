@@ -114,11 +114,19 @@ async def controller(
         recorders: are given every decision.
         log: is given every decision too, and before them the policies.
     """
-    followed = services(policies)
-    if log is not None:
-        for policy in policies:
+    followed, by_name = services(policies), {policy.service: policy for policy in policies}
+
+    def begin(policy: ScalingPolicy) -> None:
+        if log is not None:
             knows = followed[policy.service].decider.export
             log.begin(policy.service, policy.model_dump(mode="json", exclude_unset=True), knows)
+
+    def renew(service: ServiceName) -> None:
+        followed.update(services([by_name[service]]))
+        begin(by_name[service])
+
+    for each in policies:
+        begin(each)
     wake_ups = WakeUps()
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
@@ -135,5 +143,6 @@ async def controller(
             streams=streams,
             wake_ups=wake_ups,
             recorders=[*recorders, log] if log else recorders,
+            renew=renew,
         )
         yield control, streams

@@ -11,12 +11,14 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
 from algorithms.decider import Decider
 from autoscaler.app import host_claim
 from autoscaler.clock import SystemClock
+from autoscaler.failures import Failures
 from autoscaler.files import FileWatch
 from autoscaler.host_claims import Claim, Leave, NamespaceLeave, settle
 from autoscaler.host_claims_file import read_grants
@@ -98,6 +100,7 @@ class ClusterController:
         reporter: Reporter,
         source: PastSource,
         now: Callable[[], float],
+        failures: Failures,
     ) -> None:
         self._settings = settings
         self._roster = roster
@@ -108,8 +111,15 @@ class ClusterController:
         self._streams = streams
         self._target = target
         self._reporter = reporter
+        self._failures = failures
         self.recall = Recall(
-            roster, source, now, tick_s=settings.tick_s, gateways=streams.known, rescale_of=self._rescale_of
+            roster,
+            source,
+            now,
+            tick_s=settings.tick_s,
+            gateways=streams.known,
+            rescale_of=self._rescale_of,
+            failures=failures,
         )
         self._watch = FileWatch([*settings.files, *([settings.host_claims] if settings.host_claims else [])])
         self._origins = Origins(roster, ("resources", "files"))
@@ -216,20 +226,29 @@ class ClusterController:
 
     def _policies_changed(self, changes: Sequence[Change[Stored]]) -> None:
         for service, _before, after in changes:
-            if after is None:
-                self._origins.put("resources", service, None)
-                self._reporter.forget(service)
-                self._read.forget(service)
-                continue
-            resource = after.resource
-            problem = resource.problem
-            # One that has become illegal stays in force as it was; its status says so.
-            if resource.policy is not None:
-                problem = self._origins.put("resources", service, Entry(resource.policy, resource.created_s))
-            self._reporter.keep(service, after, problem)
+            try:
+                self._policy_changed(service, after)
+            except Exception as error:  # noqa: BLE001 - one policy's; the others are followed
+                self._failures.failed(service, "policy", error)
+            else:
+                self._failures.works(service, "policy")
         # Our own writes of status come back too, and change nothing that is followed.
         if any(before is None or after is None or before.resource != after.resource for _, before, after in changes):
             self._changed.set()
+
+    def _policy_changed(self, service: ServiceName, after: Stored | None) -> None:
+        if after is None:
+            self._origins.put("resources", service, None)
+            self._reporter.forget(service)
+            self._read.forget(service)
+            self._failures.forget(service)
+            return
+        resource = after.resource
+        problem = resource.problem
+        # One that has become illegal stays in force as it was; its status says so.
+        if resource.policy is not None:
+            problem = self._origins.put("resources", service, Entry(resource.policy, resource.created_s))
+        self._reporter.keep(service, after, problem)
 
     async def _follow_policies(self) -> None:
         """Tell the target what there is to scale, and who owns which host; of many changes at once not for each one."""
@@ -251,11 +270,15 @@ class ClusterController:
                 yield Claim(service, resource.hosts, resource.created_s)
 
 
-def _logged(log: DecisionLog) -> Callable[[ScalingPolicy, Decider], None]:
+def _logged(log: DecisionLog | None) -> dict[str, Any]:
+    """Give what a roster has to tell a decision log."""
+    if log is None:
+        return {}
+
     def begin(policy: ScalingPolicy, follows: Decider) -> None:
         log.begin(policy.service, policy.model_dump(mode="json", exclude_unset=True), follows.export)
 
-    return begin
+    return {"on_policy": begin, "on_gone": log.forget}
 
 
 def _target(entry: Entry) -> Target | None:
@@ -285,7 +308,7 @@ async def cluster_controller(
     wake_ups, resting = WakeUps(), Resting()
     named = [settings.prometheus] if settings.prometheus else []
     access = Access(settings.prometheus_credentials, (*named, *settings.prometheus_servers))
-    roster = Roster(settings.prometheus, *([_logged(log)] if log else []), recalls=True, refusal=access.refusal)
+    roster = Roster(settings.prometheus, recalls=True, refusal=access.refusal, **_logged(log))
     async with (
         connected(deadline_s=settings.lease.deadline_s) as api,
         # Connections of its own, so that no burst of writes stands before a renewal.
@@ -304,7 +327,12 @@ async def cluster_controller(
             on_change=roster.set_writing,
             times=settings.lease,
         )
-        reporter = Reporter(api, settings.identity, clock.now, election.leads)
+
+        def failing(service: ServiceName, part: str, why: str) -> None:
+            reporter.failing(service, part, why)
+
+        failures = Failures(failing)
+        reporter = Reporter(api, settings.identity, clock.now, election.leads, failures)
 
         def target_changed(service: ServiceName) -> None:
             resting.disturb(service)
@@ -331,6 +359,7 @@ async def cluster_controller(
                 reporter=reporter,
                 source=source,
                 now=clock.now,
+                failures=failures,
             )
             controller = Controller(
                 roster.services,
@@ -344,6 +373,8 @@ async def cluster_controller(
                 resting=resting,
                 recorders=[*recorders, reporter.record, *([log] if log else [])],
                 on_looks=whole.recall.saw,
+                failures=failures,
+                renew=roster.renew,
             )
             try:
                 yield whole, controller

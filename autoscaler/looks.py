@@ -8,6 +8,7 @@ if all gateways are heard. What is left after that is a part, which may raise, o
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from algorithms.plausibility import doubt
 from algorithms.types import Look
 from autoscaler.ports import Fleet, Moment, Reading, Rescale
 
@@ -46,6 +47,7 @@ def look(
         live: what the streams say.
         gateways: how many are known to live; series from fewer are a part of the whole.
     """
+    live = _heard(live)
     inflight, problem = _count(_judged(metered, gateways), live)
     return Look(
         now_s=now_s,
@@ -60,10 +62,19 @@ def look(
 
 
 def _judged(metered: Reading | None, gateways: int) -> Reading | None:
-    """Call a good reading a part where a gateway that is known to live has no series in it."""
+    """Call a good reading a part where a gateway that is known to live has no series in it; no count is unknown."""
+    if metered is not None and metered.value is not None and (why := doubt(metered.value)):
+        return metered._replace(value=None, problem=f"Prometheus: {why}")
     if metered is None or metered.problem or metered.series >= gateways:
         return metered
     return metered._replace(problem=f"Prometheus has series of {metered.series} of {gateways} gateways")
+
+
+def _heard(live: Live) -> Live:
+    """Give what the streams say; of numbers that cannot be true nothing is taken."""
+    numbers = [number for number in (live.latest, live.mean, live.passing) if number is not None]
+    why = next(filter(None, map(doubt, numbers)), "")
+    return Live(None, None, problem=f"a gateway's stream: {why}") if why else live
 
 
 def _count(metered: Reading | None, live: Live) -> tuple[float | None, str]:

@@ -11,7 +11,8 @@ from math import ceil
 from typing import NamedTuple
 
 from algorithms.decider import Decider
-from algorithms.types import Decision, Look, Reason
+from algorithms.plausibility import plausible
+from algorithms.types import Decision, Look, Reason, Wish
 from autoscaler.ports import Fleet, Order, ServiceName, StandingOrder
 
 _LONGEST = 200
@@ -42,7 +43,17 @@ class Step(NamedTuple):
 
 def step(services: Mapping[ServiceName, Service], looks: Mapping[ServiceName, tuple[Look, Fleet]]) -> list[Step]:
     """Ask the decider of every service that was looked at, and order what differs from what is asked for."""
-    return [_decided(name, services[name], look, fleet) for name, (look, fleet) in looks.items()]
+    return [_alone(name, services[name], look, fleet) for name, (look, fleet) in looks.items()]
+
+
+def _alone(name: ServiceName, service: Service, look: Look, fleet: Fleet) -> Step:
+    """Decide on one service so that no other one is touched by what goes wrong with it."""
+    try:
+        return _decided(name, service, look, fleet)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the others must be decided on; the caller tells it
+        why = described(error)
+        held = Decision(look.replicas, Wish(None, why), (Reason("deciderFailed", look.replicas, look.replicas, why),))
+        return Step(name, look, held, None, error)
 
 
 def _decided(name: ServiceName, service: Service, look: Look, fleet: Fleet) -> Step:
@@ -50,10 +61,11 @@ def _decided(name: ServiceName, service: Service, look: Look, fleet: Fleet) -> S
     # The decider is asked in any case: its windows and delays go on while its wish is not followed.
     try:
         decision = service.decider.decide(look)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the others must be decided on; the caller tells it
+    except Exception as error:  # noqa: BLE001 - as above
         decision, failure = service.decider.held(look, described(error)), error
     if service.orders or fleet.hold:
-        decision = ordered(decision, look, (*service.orders, fleet.hold) if fleet.hold else service.orders)
+        orders = (*service.orders, fleet.hold) if fleet.hold else service.orders
+        decision = ordered(decision, plausible(look), orders)
     if decision.desired == fleet.asked or not service.writes:
         return Step(name, look, decision, None, failure)
     return Step(name, look, decision, Order(name, decision.desired, fleet.leaving(decision.desired)), failure)

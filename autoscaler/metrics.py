@@ -28,7 +28,19 @@ class ControllerMetrics:
             key = record.service, "error" if record.outcome.error else "ok"
             self._writes[key] = self._writes.get(key, 0) + 1
 
-    def text(self, services: Container[ServiceName], *, leads: bool, failures: Mapping[str, int]) -> Iterator[bytes]:
+    def forget(self, service: ServiceName) -> None:
+        """Take in that a service is gone."""
+        self._records.pop(service, None)
+        self._writes = {key: number for key, number in self._writes.items() if key[0] != service}
+
+    def text(
+        self,
+        services: Container[ServiceName],
+        *,
+        leads: bool,
+        failures: Mapping[str, int],
+        of_services: Mapping[tuple[ServiceName, str], int] | None = None,
+    ) -> Iterator[bytes]:
         """Give all of it as it is now, of those services that there still are, in pieces of Prometheus' text format.
 
         What is decided between two of them is shown the next time.
@@ -37,15 +49,18 @@ class ControllerMetrics:
             services: those that there are.
             leads: whether this controller writes.
             failures: how many records each recorder could not take.
+            of_services: how often each part of each service failed.
         """
         self._records = {name: record for name, record in self._records.items() if name in services}
-        return _text(self._records.copy(), self._writes.copy(), dict(failures), leads=leads)
+        self._writes = {key: number for key, number in self._writes.items() if key[0] in services}
+        return _text(self._records.copy(), self._writes.copy(), dict(failures), dict(of_services or {}), leads=leads)
 
 
 def _text(
     records: Mapping[ServiceName, Record],
     writes: Mapping[tuple[ServiceName, str], int],
     failures: Mapping[str, int],
+    of_services: Mapping[tuple[ServiceName, str], int],
     *,
     leads: bool,
 ) -> Iterator[bytes]:
@@ -64,6 +79,12 @@ def _text(
         "counter",
         "Records that a recorder could not take",
         ((f"{{{labels(recorder=recorder)}}}", number) for recorder, number in failures.items()),
+    )
+    yield from family(
+        "inflight_controller_service_failures_total",
+        "counter",
+        "Times that a part of the controller's work for one service failed",
+        ((f"{{{_labels(service)},{labels(part=part)}}}", number) for (service, part), number in of_services.items()),
     )
 
 

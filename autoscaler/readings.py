@@ -4,15 +4,19 @@ Rules:
 1. Services that share a query are asked for together, and a query is not asked again before it is answered.
 2. A tick waits for an answer so long, and not at all for one that took longer the last time.
 3. Where no answer has come the one before it holds, with its age; older than its query allows it is unknown.
+4. Where asking raises an error, which no source may, what was asked for is unknown, and it is asked again.
 """
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 
+from autoscaler.loop import described
 from autoscaler.ports import MetricsSource, Query, Reading, ServiceName
 from autoscaler.prometheus_address import public
 
+_log = logging.getLogger(__name__)
 _Asked = tuple[str, str, str]
 """Server, expression and series."""
 
@@ -84,6 +88,8 @@ class _Question:
         self.task: asyncio.Task[None] | None = None
         self.punctual = True
         """Whether the last answer came within a tick's patience."""
+        self._failing = ""
+        """The kind of error that reading ends in now, which is said once."""
         self._asked_s = 0.0
         self._answer: Mapping[ServiceName, Reading] = {}
         self._answered: Mapping[ServiceName, Query] = {}
@@ -96,8 +102,19 @@ class _Question:
 
     async def _ask(self, source: MetricsSource, now: Callable[[], float], patience_s: float) -> None:
         queries = self.queries
-        self._answer, self._answered = await source.read(queries, self._asked_s), queries
+        try:
+            self._answer = await source.read(queries, self._asked_s)
+            self._failing = ""
+        except Exception as error:  # noqa: BLE001 - an error of ours, and what is read of others goes on
+            self._answer = dict.fromkeys(queries, self._failed(error, now()))
+        self._answered = queries
         self.punctual = now() - self._asked_s <= patience_s
+
+    def _failed(self, error: Exception, now_s: float) -> Reading:
+        if self._failing != type(error).__name__:
+            self._failing = type(error).__name__
+            _log.error("counts of %d services cannot be read: %s", len(self.queries), error, exc_info=error)
+        return Reading(None, now_s, problem=f"the count cannot be read: {described(error)}")
 
     def readings(self, now_s: float) -> Mapping[ServiceName, Reading]:
         """Give what is known now of each service."""

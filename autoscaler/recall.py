@@ -5,6 +5,7 @@ Rules:
 2. Nothing waits for it. Meanwhile every service is decided on with what is known, and is not lowered.
 3. When it is there, a service goes on as if that, and then what was seen since the start, had been seen in order.
 4. Where there is no past, a service goes on with what it has seen: its own rules hold it until that is enough.
+5. Whatever goes wrong with one service's past, that service goes on without it.
 """
 
 import asyncio
@@ -13,7 +14,9 @@ from collections.abc import Callable, Mapping
 
 from algorithms.types import Look
 from autoscaler.deciding import memory_s
+from autoscaler.failures import Failures
 from autoscaler.looks import past_looks
+from autoscaler.loop import described
 from autoscaler.ports import Fleet, Past, PastSource, Query, Rescale, ServiceName
 from autoscaler.readings import sharing
 from autoscaler.roster import Roster
@@ -38,6 +41,7 @@ class Recall:
         tick_s: the shortest step of a past.
         gateways: gives how many gateways are known to live.
         rescale_of: gives when a service's number was changed last, where that is known.
+        failures: is told of each service whose past cannot be taken in.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class Recall:
         tick_s: float,
         gateways: Callable[[], int],
         rescale_of: Callable[[ServiceName], Rescale | None] = lambda _service: None,
+        failures: Failures | None = None,
     ) -> None:
         self._roster = roster
         self._source = source
@@ -56,6 +61,7 @@ class Recall:
         self._tick_s = tick_s
         self._gateways = gateways
         self._rescale_of = rescale_of
+        self._failures = failures or Failures()
         self._seen: dict[ServiceName, list[tuple[Look, Fleet]]] = {}
         self._under_way: set[ServiceName] = set()
 
@@ -68,6 +74,8 @@ class Recall:
         """Recall until cancelled; while a service is being written its last decision is not yet recorded."""
         async with asyncio.TaskGroup() as group:
             while True:
+                for gone in self._seen.keys() - self._roster.newcomers:
+                    del self._seen[gone]
                 begin = self._roster.newcomers - self._under_way
                 queries = {service: self._roster.queries[service] for service in begin}
                 for shared in sharing(queries).values():
@@ -76,10 +84,7 @@ class Recall:
                 await asyncio.sleep(self._tick_s)
 
     async def _recall(self, queries: Mapping[ServiceName, Query], is_writing: Callable[[ServiceName], bool]) -> None:
-        reach_s = max(memory_s(self._roster.entries[service].policy) for service in queries)
-        span_s = min(reach_s, LONGEST_S)
-        step_s = max(self._tick_s, 1.0, span_s / MOST_STEPS)
-        pasts = dict(await self._source.past(queries, self._now(), span_s=span_s, step_s=step_s))
+        pasts = await self._pasts(queries)
         _tell(pasts)
         until_s = self._now() + PATIENCE_S
         while pasts and self._now() < until_s:
@@ -92,14 +97,30 @@ class Recall:
             self._remember(service, Past(()))
         self._under_way -= queries.keys()
 
+    async def _pasts(self, queries: Mapping[ServiceName, Query]) -> dict[ServiceName, Past]:
+        """Ask for the past of all; where that fails there is none."""
+        try:
+            span_s = min(max(map(self._reach_s, queries)), LONGEST_S)
+            step_s = max(self._tick_s, 1.0, span_s / MOST_STEPS)
+            return dict(await self._source.past(queries, self._now(), span_s=span_s, step_s=step_s))
+        except Exception as error:  # noqa: BLE001 - no source may raise one; they go on without
+            _log.exception("the past of %d services cannot be read", len(queries))
+            return dict.fromkeys(queries, Past((), f"it cannot be read: {described(error)}"))
+
+    def _reach_s(self, service: ServiceName) -> float:
+        entry = self._roster.entries.get(service)
+        return 0.0 if entry is None else memory_s(entry.policy)
+
     def _remember(self, service: ServiceName, past: Past) -> None:
         seen = self._seen.pop(service, [])
         if service not in self._roster.newcomers:
             return
-        looks: list[Look] = []
-        if seen and past.moments:
-            looks = self._before(service, past, *seen[0])
-        self._roster.remember(service, [*looks, *(look for look, _ in seen)] if looks else ())
+        try:
+            looks = self._before(service, past, *seen[0]) if seen and past.moments else []
+            self._roster.remember(service, [*looks, *(look for look, _ in seen)] if looks else ())
+        except Exception as error:  # noqa: BLE001 - one service's past
+            self._failures.failed(service, "recall", error)
+            self._roster.remember(service, ())
 
     def _before(self, service: ServiceName, past: Past, first: Look, fleet: Fleet) -> list[Look]:
         """Make the looks before the first one; a service at zero that had nothing in flight has nothing to remember."""

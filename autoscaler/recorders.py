@@ -4,7 +4,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from algorithms.types import State
 from autoscaler.ports import Record, Recorder, ServiceName
@@ -36,6 +36,12 @@ class Recording:
                 if self._failing and name in self._failing:
                     self._failing.remove(name)
                     _LOG.warning("%s records again; %d records were lost so far", name, self.failures[name])
+
+    def forget(self, service: ServiceName) -> None:
+        """Let all of them forget a service that is gone."""
+        for _, recorder in self._recorders:
+            if isinstance(recorder, Forgetting):
+                recorder.forget(service)
 
     def _failed(self, name: str, error: Exception) -> None:
         self.failures[name] += 1
@@ -70,6 +76,15 @@ def _fields(record: Record) -> dict[str, Any]:
     return {"fields": fields}
 
 
+@runtime_checkable
+class Forgetting(Protocol):
+    """A recorder that keeps something of each service."""
+
+    def forget(self, service: ServiceName) -> None:
+        """Keep nothing more of a service: it is gone."""
+        ...
+
+
 class OnChange:
     """Passes on what differs from the last record of its service in the number, its rules, or what came of it."""
 
@@ -85,6 +100,10 @@ class OnChange:
         if self._last.get(record.service) != told:
             self._last[record.service] = told
             self._recorder(record)
+
+    def forget(self, service: ServiceName) -> None:
+        """Take in that a service is gone."""
+        self._last.pop(service, None)
 
 
 class LineFile(Protocol):
@@ -134,6 +153,12 @@ class DecisionLog:
         self._begins.pop(service, None)
         self._lost.discard(service)
 
+    def forget(self, service: ServiceName) -> None:
+        """Take in that a service is gone."""
+        self._policies.pop(service, None)
+        self._begins.pop(service, None)
+        self._lost.discard(service)
+
     def _begun(self, service: ServiceName) -> Mapping[str, Any]:
         policy, knows = self._policies[service]
         return {"service": service, "policy": policy, "state": knows()}
@@ -157,6 +182,10 @@ class Latest:
     def __call__(self, record: Record) -> None:
         """Keep it."""
         self._records[record.service] = record
+
+    def forget(self, service: ServiceName) -> None:
+        """Take in that a service is gone."""
+        self._records.pop(service, None)
 
     def to_json(self) -> dict[str, Any]:
         """Give all of them, by service."""

@@ -4,6 +4,7 @@ A changed policy goes on with what the one before it had learned, where that fit
 holds until it knows enough.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from math import inf
@@ -13,12 +14,13 @@ from algorithms.decider import Decider
 from algorithms.types import Look
 from autoscaler.annotations import standing_orders
 from autoscaler.deciding import decider
-from autoscaler.loop import Service
+from autoscaler.loop import Service, described
 from autoscaler.policy import Prometheus, ScalingPolicy
 from autoscaler.ports import Query, ServiceName, StandingOrder
 
 RECALL = "recall"
 """The name of the rule under which a newcomer is not lowered."""
+_log = logging.getLogger(__name__)
 _RECALLED = StandingOrder(RECALL, inf, "what was before the start is being asked for", may_rise=True)
 
 
@@ -52,6 +54,7 @@ class Roster:
         prometheus: the server of policies that name none.
         refusal: says why a server may not be asked, nothing if it may; a policy that names it cannot be followed.
         on_policy: is told of a policy that begins to be followed, with its decider.
+        on_gone: is told of a service that is decided on no more.
         recalls: whether newcomers will be told of their past (`remember`); until then they are not lowered.
     """
 
@@ -59,6 +62,7 @@ class Roster:
         self,
         prometheus: str | None = None,
         on_policy: Callable[[ScalingPolicy, Decider], None] = lambda _policy, _decider: None,
+        on_gone: Callable[[ServiceName], None] = lambda _service: None,
         *,
         recalls: bool = False,
         refusal: Callable[[str], str] = lambda _server: "",
@@ -66,6 +70,7 @@ class Roster:
         self._prometheus = prometheus
         self._refusal = refusal
         self._on_policy = on_policy
+        self._on_gone = on_gone
         self._recalls = recalls
         self._writing = True
         self.entries: dict[ServiceName, Entry] = {}
@@ -121,15 +126,26 @@ class Roster:
 
     def remember(self, service: ServiceName, looks: Sequence[Look]) -> None:
         """Let a newcomer decide as one that has seen all these looks, and nothing else; none leaves it as it is."""
-        self.newcomers.discard(service)
         policy, follows = self.entries[service].policy, self.services[service].decider
+        orders = standing_orders(policy.metadata.annotations)
         if looks:
             follows = decider(policy)
             for look in looks:
                 follows.decide(look)
             self._on_policy(policy, follows)
-        orders = standing_orders(policy.metadata.annotations)
+        self.newcomers.discard(service)
         self.services[service] = self.services[service]._replace(decider=follows, orders=orders)
+
+    def renew(self, service: ServiceName) -> None:
+        """Let a service start afresh: what its decider remembers may be what it fails by.
+
+        Raises:
+            ValueError: its policy cannot be followed; the decider stays.
+        """
+        policy = self.entries[service].policy
+        fresh = decider(policy)
+        self._on_policy(policy, fresh)
+        self.services[service] = self.services[service]._replace(decider=fresh)
 
     def remove(self, service: ServiceName) -> None:
         """Decide on a service no more; its replicas stay as they are."""
@@ -137,6 +153,7 @@ class Roster:
         self.services.pop(service, None)
         self.queries.pop(service, None)
         self.newcomers.discard(service)
+        self._on_gone(service)
 
     def set_writing(self, writing: bool) -> None:  # noqa: FBT001 - one fact, told by the election
         """Write what is decided, or only decide: of several controllers one writes."""
@@ -159,7 +176,10 @@ def _continued(policy: ScalingPolicy, old: Decider) -> Decider | None:
 
 
 class Origins:
-    """Policies from several origins as one roster: of two by the same name the origin named first wins."""
+    """Policies from several origins as one roster: of two by the same name the origin named first wins.
+
+    A policy that cannot be followed, whatever is raised, is the problem of its own service.
+    """
 
     def __init__(self, roster: Roster, names: Sequence[str]) -> None:
         self._roster = roster
@@ -188,4 +208,7 @@ class Origins:
                 self._roster.put(entry)
             except ValueError as error:
                 return str(error)
+            except Exception as error:  # noqa: BLE001 - one policy's; the others are followed
+                _log.exception("%s: its policy cannot be followed", service)
+                return f"it cannot be followed: {described(error)}"
         return ""

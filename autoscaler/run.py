@@ -7,17 +7,21 @@ Rules:
 4. A Prometheus that hangs delays nobody's tick: see `readings`.
 5. Nothing is decided on what was observed before a write that has begun since: it is observed anew.
 6. A tick over many services is cut into slices, between which wake-ups come first; who rests is left out of it.
+7. An error in what is done for one service is told by `failures`: that service holds, and is tried again at the next
+   tick. A decider that fails again and again is replaced by a fresh one, for what it remembers may be the cause.
+8. Nothing is kept of a service that is gone.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from math import floor
+from math import floor, log2
 from typing import Protocol
 
 from algorithms.types import Look
+from autoscaler.failures import DECIDER, OBSERVATION, Failures
 from autoscaler.looks import Live, look
-from autoscaler.loop import Service, Step, step
+from autoscaler.loop import Service, Step, described, step
 from autoscaler.ports import (
     Clock,
     Fleet,
@@ -38,6 +42,8 @@ _PATIENCE = 0.25
 """How much of a tick is spent on waiting for Prometheus."""
 _SLICE = 25
 """Services that are decided on at a stretch, about a millisecond."""
+_SUSPICIOUS = 3
+"""Failures in a row after which a decider is replaced; then after twice as many, and so on."""
 _NOTHING_RUNS = Fleet(0, ())
 
 
@@ -94,6 +100,8 @@ class Controller:
         resting: Resting | None = None,
         recorders: Sequence[Recorder] = (),
         on_looks: Callable[[Mapping[ServiceName, tuple[Look, Fleet]]], None] = lambda _looks: None,
+        failures: Failures | None = None,
+        renew: Callable[[ServiceName], None] = lambda _service: None,
     ) -> None:
         """Wire it.
 
@@ -109,6 +117,8 @@ class Controller:
             resting: is told of every change by target and streams; without it every tick looks at every service.
             recorders: are given every decision, after it was written; one that fails stops nothing.
             on_looks: is shown what is decided on, before it is.
+            failures: is told of each service whose part fails; None keeps them here.
+            renew: gives a service a fresh decider.
         """
         self._services = services
         self._clock = clock
@@ -119,6 +129,9 @@ class Controller:
         self._on_looks = on_looks
         self.recording = Recording(recorders)
         """What becomes of the records."""
+        self.failures = failures or Failures()
+        """What fails for single services."""
+        self._renew = renew
         self._seen_s: dict[ServiceName, float] = {}
         self._wake_ups = wake_ups or WakeUps()
         self._resting = resting
@@ -143,11 +156,18 @@ class Controller:
         tick = floor(self._clock.now() / self._tick_s)
         while True:
             await self._decide_all(group, await self._readings.at_tick(group))
-            if len(self._seen_s) > len(self._services):
-                self._seen_s = {name: seen_s for name, seen_s in self._seen_s.items() if name in self._services}
+            self._forget(self._seen_s.keys() - self._services.keys())
             # A timer may go off a rounding error early, which is no reason to tick twice at one point of the grid.
             tick = max(tick, floor(self._clock.now() / self._tick_s)) + 1
             await self._clock.sleep_until(tick * self._tick_s, never)
+
+    def _forget(self, gone: Iterable[ServiceName]) -> None:
+        for name in gone:
+            self._seen_s.pop(name, None)
+            self._writes.pop(name, None)
+            self._missed.discard(name)
+            self.failures.forget(name)
+            self.recording.forget(name)
 
     async def _answer_wake_ups(self, group: asyncio.TaskGroup) -> None:
         while True:
@@ -177,7 +197,7 @@ class Controller:
         begun = {name: self._writes[name] for name in names if name in self._services}
         for name in begun:
             self._end_rest(name)
-        fleets = await self._target.observe(list(begun))
+        fleets = await self._observe(list(begun))
         busy = [name for name in fleets if name in self._writing or self._writes[name] != begun[name]]
         looks = {
             name: (self._look(name, fleet, readings.get(name)), fleet)
@@ -186,6 +206,7 @@ class Controller:
         }
         self._on_looks(looks)
         for taken in step(self._services, looks):
+            self._judge(taken)
             if taken.order is None:
                 self._record(taken, None)
                 self._settle(taken, looks[taken.service][1])
@@ -195,16 +216,43 @@ class Controller:
                 group.create_task(self._write(taken))
         return busy
 
+    async def _observe(self, names: Sequence[ServiceName]) -> Mapping[ServiceName, Fleet]:
+        """Observe services; where that fails each is observed alone, and who cannot be is left out."""
+        try:
+            fleets = await self._target.observe(names)
+        except Exception as error:  # noqa: BLE001 - no target may raise one, and then one service is the cause
+            if len(names) == 1:
+                self.failures.failed(names[0], OBSERVATION, error)
+                return {}
+            return {name: fleet for each in names for name, fleet in (await self._observe([each])).items()}
+        for name in fleets:
+            self.failures.works(name, OBSERVATION)
+        return fleets
+
+    def _judge(self, taken: Step) -> None:
+        """Tell whether a decider works, and have one replaced that fails again and again."""
+        name, error = taken.service, taken.failure
+        if error is None:
+            self.failures.works(name, DECIDER)
+            return
+        if not log2(self.failures.failed(name, DECIDER, error) / _SUSPICIOUS).is_integer():
+            return
+        try:
+            self._renew(name)
+        except Exception as unfit:  # noqa: BLE001 - then it goes on with the one that it has
+            self.failures.failed(name, "policy", unfit)
+
     def _end_rest(self, name: ServiceName) -> None:
         """Show a service that has rested the time of its rest."""
         past = self._resting.wake(name) if self._resting else None
         if past is not None:
             self._seen_s[name] = past.now_s
             for taken in step(self._services, {name: (past, _NOTHING_RUNS)}):
+                self._judge(taken)
                 self._record(taken, None)
 
     def _settle(self, taken: Step, fleet: Fleet) -> None:
-        if self._resting is not None:
+        if self._resting is not None and taken.failure is None:
             self._resting.settle(taken.service, self._services[taken.service], taken.look, fleet)
 
     def _look(self, name: ServiceName, fleet: Fleet, reading: Reading | None) -> Look:
@@ -213,19 +261,31 @@ class Controller:
         self._seen_s[name] = now_s
         if self._streams is None:
             return look(now_s, since_s, fleet, metered=reading)
-        live = self._streams.live(name, since_s, now_s)
+        try:
+            live = self._streams.live(name, since_s, now_s)
+        except Exception as error:  # noqa: BLE001 - one service's counts; Prometheus may know it
+            self.failures.failed(name, "stream", error)
+            live = Live(None, None, problem=f"its gateways' counts: {described(error)}")
+        else:
+            self.failures.works(name, "stream")
         return look(now_s, since_s, fleet, metered=reading, live=live, gateways=self._streams.known())
 
     async def _write(self, taken: Step) -> None:
         try:
-            outcomes = await self._target.scale([taken.order] if taken.order else [])
+            (outcome,) = await self._target.scale([taken.order] if taken.order else [])
+            self.failures.works(taken.service, "write")
         except asyncio.CancelledError:
             # It may have been carried out, and then the log has to say why.
             self._record(taken, Outcome(taken.service, "stopped before the answer came"))
             raise
+        except Exception as error:  # noqa: BLE001 - one service's write; it is decided on again at the next tick
+            self.failures.failed(taken.service, "write", error)
+            outcome = Outcome(taken.service, described(error))
         finally:
             self._writing.discard(taken.service)
-        self._record(taken, outcomes[0])
+        self._record(taken, outcome)
+        if taken.service not in self._services:
+            self._forget([taken.service])
         if taken.service in self._missed:
             self._missed.remove(taken.service)
             self._wake_ups.add(taken.service)

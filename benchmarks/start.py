@@ -22,6 +22,7 @@ import aiohttp
 from autoscaler.clock import SystemClock
 from autoscaler.cluster import ClusterController, Settings
 from autoscaler.collecting import collect_seldom
+from autoscaler.failures import Failures
 from autoscaler.kubernetes.reporting import Reporter
 from autoscaler.metrics import ControllerMetrics
 from autoscaler.ports import Record, ServiceName
@@ -185,7 +186,8 @@ async def measure(number: int, stages: Stages) -> None:
     latest, metrics = Latest(), ControllerMetrics()
     election: Any = SimpleNamespace(leads=lambda: True, run=asyncio.Event().wait)
     whole_api: Any = api
-    reporter = Reporter(whole_api, "one", clock.now, election.leads)
+    failures = Failures()
+    reporter = Reporter(whole_api, "one", clock.now, election.leads, failures)
     async with AsyncExitStack() as stack:
         roster = Roster(await stack.enter_async_context(prometheus(number)), recalls=True)
         session = await stack.enter_async_context(aiohttp.ClientSession())
@@ -204,6 +206,7 @@ async def measure(number: int, stages: Stages) -> None:
             reporter=reporter,
             source=source,
             now=clock.now,
+            failures=failures,
         )
         on_change = OnChange(lambda _record: None)
         recorders: Sequence[Callable[[Record], None]] = [on_change, latest, metrics, decided, reporter.record]
@@ -217,6 +220,7 @@ async def measure(number: int, stages: Stages) -> None:
             resting=resting,
             recorders=recorders,
             on_looks=whole.recall.saw,
+            failures=failures,
         )
         stages.end("made")
         running = asyncio.create_task(whole.run(controller))

@@ -146,7 +146,10 @@ async def serve(arguments: argparse.Namespace, *more: Recorder) -> None:
                 arguments.host,
                 unready=whole.unready,
                 metrics=lambda: metrics.text(
-                    whole.services, leads=whole.leads(), failures=controller.recording.failures
+                    whole.services,
+                    leads=whole.leads(),
+                    failures=controller.recording.failures,
+                    of_services=controller.failures.counts,
                 ),
                 tokens=settings.tokens,
             )

@@ -19,6 +19,7 @@ _STEERED = {
     "foreignWriter": "ForeignWriter",
     "override": "ManualOverride",
     "paused": "Paused",
+    "deciderFailed": "DeciderFailed",
 }
 """Rules under which the wish is not followed at all, the strongest first."""
 _HOST_CONFLICT, _HOST_NOT_ALLOWED = "HostConflict", "HostNotAllowed"

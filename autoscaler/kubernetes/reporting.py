@@ -8,6 +8,7 @@ Rules:
 5. The first status of a policy tells of its first decision, and is written as soon as that is taken: `kubectl get` has
    nothing to show before. Only where no decision comes soon it says so: a start of ten thousand is not held up by
    writing of each that nothing is known yet.
+6. What goes wrong with one service's status keeps no other one from being written.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from contextlib import suppress
 from math import ceil, inf
 from typing import Any, Protocol
 
+from autoscaler.failures import OBSERVATION, Failures
 from autoscaler.host_claims import Conflict
 from autoscaler.kubernetes.client import Api, ApiError
 from autoscaler.kubernetes.conditions import Facts, host_problem, matters, status
@@ -65,10 +67,19 @@ class Reporter:
         identity: which controller we are.
         now: gives the controller's time.
         leads: tells whether we may write.
+        failures: is told of each service whose status cannot be made.
     """
 
-    def __init__(self, api: Api, identity: str, now: Callable[[], float], leads: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        api: Api,
+        identity: str,
+        now: Callable[[], float],
+        leads: Callable[[], bool],
+        failures: Failures | None = None,
+    ) -> None:
         self._api = api
+        self._failures = failures or Failures()
         self._identity = identity
         self._now = now
         self._leads = leads
@@ -85,6 +96,8 @@ class Reporter:
         self._first = asyncio.Event()
         """Set when there is a first decision to tell of."""
         self._problems: dict[ServiceName, str] = {}
+        self._unseen: dict[ServiceName, str] = {}
+        """Why a service's target could not be observed, where that is no fault of the target."""
         self._trouble = ""
         self._unsure: set[ServiceName] = set()
         """Services whose problem may have become another one."""
@@ -122,11 +135,16 @@ class Reporter:
             self._due,
             self._problems,
             self._troubles,
+            self._unseen,
+            self._due,
         ):
             known.pop(service, None)
+        self._unsure.discard(service)
 
     def record(self, record: Record) -> None:
-        """Take a decision in."""
+        """Take a decision in; of a policy that is no resource nothing is told."""
+        if record.service not in self._stored:
+            return
         before = self._records.get(record.service)
         self._records[record.service] = record
         if record.decision.desired != record.look.replicas and self._leads():
@@ -152,6 +170,17 @@ class Reporter:
             self._due[service] = min(self._soon(service), self._due.get(service, inf))
             if found:
                 self._tell(service, Event(*host_problem(found), warning=True))
+
+    def failing(self, service: ServiceName, part: str, why: str) -> None:
+        """Take in that a part of a service fails, or works again where `why` is empty."""
+        if why:
+            self._tell(service, Event(f"{part.capitalize()}Failed", why, warning=True))
+        if part == OBSERVATION:
+            if why and service in self._stored:
+                self._unseen[service] = f"it cannot be observed: {why}"
+            else:
+                self._unseen.pop(service, None)
+            self.changed(service)
 
     def rival(self, service: ServiceName, what: str) -> None:
         """Take in that another writer has shown."""
@@ -187,14 +216,18 @@ class Reporter:
             stored = self._stored.get(service)
             if stored is None:
                 continue
-            namespace, _, name = service.partition("/")
-            regarding = {"apiVersion": API_VERSION, "kind": "ScalingPolicy", "namespace": namespace, "name": name}
-            regarding["uid"] = stored.resource.uid
             try:
-                posted = body(event, regarding, self._identity, self._now())
-                await self._api.create(_EVENTS.collection(namespace), posted)
+                await self._post(service, event, stored.resource.uid)
             except ApiError as error:
                 _log.warning("event %s of %s not written: %s", event.reason, service, error)
+            except Exception as error:  # noqa: BLE001 - one service's event; the others are told
+                self._failures.failed(service, "event", error)
+
+    async def _post(self, service: ServiceName, event: Event, uid: str) -> None:
+        namespace, _, name = service.partition("/")
+        regarding = {"apiVersion": API_VERSION, "kind": "ScalingPolicy", "namespace": namespace, "name": name}
+        posted = body(event, {**regarding, "uid": uid}, self._identity, self._now())
+        await self._api.create(_EVENTS.collection(namespace), posted)
 
     async def _write_statuses(self, targets: Targets) -> None:
         while True:
@@ -213,8 +246,15 @@ class Reporter:
         self._first.clear()
 
     async def _write_if_due(self, service: ServiceName) -> None:
-        if self._due.pop(service, None) is not None and service in self._stored and self._leads():
+        if self._due.pop(service, None) is None or service not in self._stored or not self._leads():
+            return
+        try:
             await self._write_status(service, self._stored[service])
+        except Exception as error:  # noqa: BLE001 - one service's status; the others are written
+            self._failures.failed(service, "status", error)
+            self._due[service] = self._now() + _LATER_S
+        else:
+            self._failures.works(service, "status")
 
     def _notice(self, targets: Targets) -> None:
         """See what no record tells: targets that cannot be observed, and that we have begun to lead."""
@@ -226,7 +266,7 @@ class Reporter:
         unsure = self._stored.keys() if begins or was != self._trouble else self._unsure & self._stored.keys()
         self._unsure = set()
         for service in unsure:
-            problem = targets.problem(service)
+            problem = self._unseen.get(service) or targets.problem(service)
             before, self._problems[service] = self._problems.get(service, ""), problem
             if begins or problem != before:
                 self._due[service] = min(self._soon(service), self._due.get(service, inf))

@@ -211,3 +211,71 @@ def test_a_hold_that_yields_to_load_keeps_no_fewer_than_are_in_flight_and_no_mor
 def test_a_hold_that_yields_to_load_raises_no_further_than_was_decided():
     look = Look(NOW_S, NOW_S - 2, 12.0, 1, 1)
     assert ordered(Decision(3, Wish(3, "4 each"), ()), look, [FOREIGN]).desired == 3
+
+
+# A decider that fails.
+
+
+class Broken(Mpa):
+    """An algorithm that raises whatever a test likes to see."""
+
+    def __init__(self, error, target=1.0):
+        super().__init__(target=target)
+        self._error = error
+
+    def wish(self, _look):
+        raise self._error
+
+
+INFINITE = OverflowError("cannot convert float infinity to integer")
+
+
+def broken(**options):
+    return Service(Decider(Broken(INFINITE), min_replicas=0, max_replicas=10, last_resort=Mpa(target=2.0)), **options)
+
+
+def beside_a_broken_one(inflight, fleet, **options):
+    """Give what becomes of a service whose decider fails."""
+    taken, neighbour = step(
+        {SD: broken(**options), LLM: service()}, {SD: looked(inflight, fleet), LLM: looked(3.0, Fleet(0, ()))}
+    )
+    assert neighbour == step({LLM: service()}, {LLM: looked(3.0, Fleet(0, ()))})[0], "decided as if it were alone"
+    return taken
+
+
+@pytest.mark.parametrize("inflight", [None, 0.0, 1.0, 1000.0])
+@pytest.mark.parametrize("fleet", [fleet_of(A), fleet_of(A, B, asked=20), fleet_of(A, C, asked=2)])
+def test_where_a_decider_fails_what_there_is_is_held_and_the_reason_says_by_what(fleet, inflight):
+    taken = beside_a_broken_one(inflight, fleet)
+    assert (taken.order, taken.decision.desired) == (None, fleet.asked)
+    why = "OverflowError: cannot convert float infinity to integer"
+    assert taken.decision.reasons == (Reason("deciderFailed", fleet.asked, fleet.asked, why),)
+    assert isinstance(taken.failure, OverflowError)
+
+
+@pytest.mark.parametrize(
+    ("inflight", "asked", "desired"),
+    [(0.0, 0, 0), (None, 0, 0), (1.0, 0, 1), (5.0, 0, 3), (1000.0, 0, 10), (5.0, 2, 3), (1.0, 2, 2), (1000.0, 20, 20)],
+)
+def test_while_no_replica_is_ready_requests_raise_the_number_of_a_broken_one_and_nothing_lowers_it(
+    inflight, asked, desired
+):
+    assert beside_a_broken_one(inflight, Fleet(asked, ())).decision.desired == desired
+
+
+def test_uncounted_requests_at_zero_get_a_broken_service_one_replica():
+    look = looked(None, Fleet(0, ()))[0]._replace(passing=7)
+    (taken,) = step({SD: broken()}, {SD: (look, Fleet(0, ()))})
+    assert taken.order == Order(SD, 1, ())
+
+
+def test_a_pause_and_an_override_are_above_a_broken_decider():
+    assert beside_a_broken_one(5.0, Fleet(0, ()), orders=(PAUSED,)).order is None
+    assert beside_a_broken_one(5.0, Fleet(0, ()), orders=(OVERRIDE,)).order == Order(SD, 5, ())
+
+
+def test_what_goes_wrong_around_a_decider_holds_that_service_alone():
+    odd = StandingOrder("odd", None, "an end that is no time")
+    assert beside_a_broken_one(5.0, Fleet(0, ()), orders=(odd,)).order is None
+    taken = step({SD: service(orders=(odd,))}, {SD: looked(5.0, fleet_of(A))})[0]
+    assert (taken.order, taken.decision.desired, type(taken.failure)) == (None, 1, TypeError)

@@ -18,8 +18,9 @@ def record(service=SD, *, inflight=3.0, error=None):
     return Record(service, look, Decision(4, Wish(4, ""), ()), None if error is None else Outcome(service, error))
 
 
-def written(metrics, services=(SD, LLM), *, leads=True, failures=()):
-    return b"".join(metrics.text(services, leads=leads, failures=dict(failures))).decode()
+def written(metrics, services=(SD, LLM), *, leads=True, failures=(), of_services=()):
+    states = {"leads": leads, "failures": dict(failures), "of_services": dict(of_services)}
+    return b"".join(metrics.text(services, **states)).decode()
 
 
 def shown(metrics, *services, **states):
@@ -86,8 +87,8 @@ def test_records_that_a_recorder_could_not_take_are_counted_from_zero_on():
 class _Library:
     """The same numbers by way of prometheus_client."""
 
-    def __init__(self, records, failures):
-        self.records, self.failures = records, failures
+    def __init__(self, records, failures, of_services):
+        self.records, self.failures, self.of_services = records, failures, of_services
 
     def collect(self):
         yield GaugeMetricFamily("inflight_controller_leader", "1 while this controller writes", value=0)
@@ -114,6 +115,14 @@ class _Library:
         for recorder, number in self.failures.items():
             failures.add_metric([recorder], number)
         yield failures
+        of_services = CounterMetricFamily(
+            "inflight_controller_service_failures",
+            "Times that a part of the controller's work for one service failed",
+            labels=("namespace", "service", "part"),
+        )
+        for (service, part), number in self.of_services.items():
+            of_services.add_metric([*service.split("/", 1), part], number)
+        yield of_services
 
 
 _ANY = st.text(alphabet=st.sampled_from('ab\\"\n{},= é'), max_size=6)
@@ -129,13 +138,20 @@ _RECORDS = st.builds(
 )
 
 
-@given(st.lists(_RECORDS, max_size=4, unique_by=lambda each: each.service), st.dictionaries(_ANY, _COUNTS, max_size=3))
-def test_what_is_written_reads_as_what_the_library_writes(records, failures):
+_PARTS = st.dictionaries(st.tuples(st.builds("{}/{}".format, _ANY, _ANY), _ANY), _COUNTS, max_size=3)
+
+
+@given(
+    st.lists(_RECORDS, max_size=4, unique_by=lambda each: each.service),
+    st.dictionaries(_ANY, _COUNTS, max_size=3),
+    _PARTS,
+)
+def test_what_is_written_reads_as_what_the_library_writes(records, failures, of_services):
     metrics, registry = ControllerMetrics(), CollectorRegistry()
-    registry.register(_Library(records, failures))
+    registry.register(_Library(records, failures, of_services))
     for each in records:
         metrics(each)
-    ours = written(metrics, {each.service for each in records}, leads=False, failures=failures)
+    ours = written(metrics, {each.service for each in records}, leads=False, failures=failures, of_services=of_services)
     theirs = generate_latest(registry).decode()
     assert list(text_string_to_metric_families(ours)) == list(text_string_to_metric_families(theirs))
     assert [line for line in ours.splitlines() if line[0] == "#"] == [
