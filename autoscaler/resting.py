@@ -84,8 +84,7 @@ class Resting:
             return set()
         before, self._services = self._services, dict(services)
         for name in before.keys() - services.keys():
-            self._ended(name)
-            self._up.discard(name)
+            self.forget(name)
         return {name for name, service in services.items() if before.get(name) is not service}
 
     def _ended_by(self, now_s: float) -> set[ServiceName]:
@@ -108,6 +107,12 @@ class Resting:
         if rest is None or self._quiet_s <= rest.since_s:
             return None
         return Look(self._quiet_s, rest.since_s, inflight=0.0, replicas=0, ready=0)
+
+    def forget(self, service: ServiceName) -> None:
+        """Take in that a service is gone."""
+        self._ended(service)
+        self._up.discard(service)
+        self._over.pop(service, None)
 
     def settle(self, name: ServiceName, service: Service, look: Look, fleet: Fleet) -> None:
         """Let a service that was looked at just now rest, if it may."""

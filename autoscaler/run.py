@@ -168,6 +168,8 @@ class Controller:
             self._missed.discard(name)
             self.failures.forget(name)
             self.recording.forget(name)
+            if self._resting is not None:
+                self._resting.forget(name)
 
     async def _answer_wake_ups(self, group: asyncio.TaskGroup) -> None:
         while True:

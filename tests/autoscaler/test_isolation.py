@@ -76,6 +76,7 @@ class Target(FakeScaleTarget):
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
         self.blind, self.stuck = set(), set()
+        self.takes_s = 0.0
 
     async def observe(self, services):
         if self.blind & set(services):
@@ -85,6 +86,7 @@ class Target(FakeScaleTarget):
     async def scale(self, orders):
         if any(order.service in self.stuck for order in orders):
             raise ValueError("no such pod")
+        await asyncio.sleep(self.takes_s)
         return await super().scale(orders)
 
 
@@ -275,6 +277,7 @@ async def test_nothing_is_kept_of_services_that_came_and_went(monkeypatch):
     world = World()
     async with world.running():
         for number in range(40):
+            world.target.takes_s = number % 5
             name = f"team-c/passing-{number}"
             world.target._asked[name] = world.target._started[name] = 0
             world.target._replicas[name] = {}
@@ -284,7 +287,8 @@ async def test_nothing_is_kept_of_services_that_came_and_went(monkeypatch):
                 monkeypatch.setattr(world.roster.services[name].decider, "decide", _raising)
             if number % 4 == 0:
                 world.target.errors[name] = "HTTP 403"
-            await asyncio.sleep(number % 2 * 5.0)
+            world.wake_ups.add(name)
+            await asyncio.sleep(number % 3 * 1.5)
             world.wake_ups.add(name)
             world.origins.put("files", name, None)
         await asyncio.sleep(5.0)
@@ -305,7 +309,10 @@ def _names_in(*roots):
         if isinstance(each, str):
             found |= {each} if re.fullmatch(r"team-c/passing-\d+", each) else set()
         else:
-            todo += gc.get_referents(each)
+            todo += [
+                *gc.get_referents(each),
+                *(each if isinstance(each, dict) else ()),
+            ]  # keys that are text are left out
     return found
 
 
