@@ -11,7 +11,6 @@ Each poll, in this order:
 Source: pkg/scaling/executor/scale_scaledobjects.go, pkg/fallback/fallback.go, KEDA v2.20.2.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,7 +19,7 @@ from typing import NamedTuple
 
 from algorithms.hpa import Syncs, inflight_milli, wish_of
 from algorithms.hpa_behavior import EDGE_S, Behavior
-from algorithms.hpa_metrics import Metric, MetricKind, TargetType
+from algorithms.hpa_metrics import MAX_INT32, Metric, MetricKind, TargetType
 from algorithms.hpa_reconcile import HpaOptions
 from algorithms.state import VERSION, check
 from algorithms.types import Look, State, Wish
@@ -90,7 +89,7 @@ def switches_of(annotations: Mapping[str, str]) -> Switches:
         return value is not None and value not in _FALSE
 
     replicas = annotations.get(_PREFIX + "paused-replicas")
-    is_number = replicas is not None and re.fullmatch("[0-9]{1,10}", replicas) is not None
+    is_number = replicas is not None and replicas.isdecimal() and len(replicas) <= len(str(MAX_INT32))
     return Switches(
         paused=replicas is not None or on("paused"),
         paused_replicas=int(replicas) if replicas is not None and is_number else None,
