@@ -2,7 +2,9 @@
 # simulator. `make image` builds it. Where packages come by other ways than pip's own, its settings are given as a secret:
 #   docker build --secret id=pip,src=$HOME/.config/pip/pip.conf --tag inflight-autoscaler .
 
-FROM debian:bookworm-20251229-slim AS python
+# By tag and digest: the tag tells which one it is, the digest that it is that one. Another one: --build-arg BASE=...
+ARG BASE=debian:bookworm-20260824-slim@sha256:88200866dfff7ea7f5cbcb6ec7c8a701889efe6fe859fe64d6990e4b07ea4171
+FROM ${BASE} AS python
 RUN apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends ca-certificates python3 \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/*

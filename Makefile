@@ -3,7 +3,8 @@ BIN := .venv/bin
 
 BENCHES := $(patsubst benchmarks/%.py,bench-%,$(shell grep -l __main__ benchmarks/*.py))
 
-.PHONY: help setup programs controlplane image lint check test test-busy demo soak bench $(BENCHES) mutants lock
+.PHONY: help setup programs controlplane image lock-debian sbom audit lint check test test-busy demo soak bench
+.PHONY: $(BENCHES) mutants lock
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
@@ -18,6 +19,22 @@ controlplane: setup ## build the tests' Kubernetes control plane into the user's
 
 image: setup ## build the container image, with Docker where an engine answers, else with buildah
 	@$(BIN)/python tools/image.py
+
+lock-debian: setup ## list anew what the image is made of where no engine pulls its base; as root
+	@$(BIN)/python tools/image_base.py
+
+SBOM := build/sbom.cdx.json
+sbom: setup ## list what the image has of Python as CycloneDX: build/sbom.cdx.json
+	@mkdir -p build
+	@$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --of JSON -o $(SBOM) requirements/controller.txt
+
+audit: build/audit/made ## ask an advisory service about every locked package
+	@for lock in requirements/*.txt; do echo "audit: $$lock"; build/audit/bin/pip-audit --strict --require-hashes --disable-pip -r $$lock || exit 1; done
+
+build/audit/made: requirements/audit.txt | setup
+	@$(BIN)/python -m venv --clear build/audit
+	@build/audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/audit.txt
+	@touch $@
 
 lint: setup ## style, types and import rules
 	$(BIN)/ruff check --quiet

@@ -2,14 +2,13 @@
 """Builds the image of controller and gateway from the Dockerfile: `python tools/image.py` prints its name.
 
 Where a Docker engine answers, it builds, and pulls the base. Elsewhere buildah does, as root and without pulling: the
-base is then made here, of the same Debian packages, once, into the user's cache folder under a key made of its recipe.
+base is then made here by `image_base`, once, into the user's cache folder under a key made of its recipe.
 pip's settings of this machine (an index of its own, a proxy, certificates) reach the build as secrets; none stays.
 """
 
 import configparser
 import hashlib
 import os
-import re
 import shutil
 import ssl
 import subprocess
@@ -22,12 +21,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+import image_base
 from programs import ROOT, UnavailableError, only_one
 
 from autoscaler.programs import cache_folder
 
 NAME = f"inflight-autoscaler:{version('inflight-autoscaler')}"
 """As the manifests call it."""
+BASE = "localhost/inflight-base:latest"
+"""What the Dockerfile starts from where nothing can be pulled."""
 INPUTS = (
     "Dockerfile",
     "requirements",
@@ -38,22 +40,6 @@ INPUTS = (
     "autoscaler",
     "simulations",
 )
-SUITE = "bookworm"
-LEFT_OUT = (
-    "usr/share/doc",
-    "usr/share/info",
-    "usr/share/locale",
-    "usr/share/man",
-    "var/cache",
-    "var/lib/apt/lists",
-    "var/log",
-)
-"""What a slim Debian has not; directories stay, empty."""
-SETTINGS = {
-    "etc/dpkg/dpkg.cfg.d/slim": "force-unsafe-io\n" + "".join(f"path-exclude /{name}/*\n" for name in LEFT_OUT[:4]),
-    "etc/apt/apt.conf.d/slim": 'Acquire::Languages "none";\n',
-}
-"""As a slim Debian is set, so that packages come to it without their manuals, and quickly."""
 PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "retries")
 PROGRAMS = ("buildah", "debootstrap")
 
@@ -101,20 +87,20 @@ def buildah(*arguments: str | Path) -> str:
 
 
 def _on_our_images() -> list[str]:
-    store = cache_folder() / "images" / _digest([each.encode() for each in (_base(), *LEFT_OUT, *SETTINGS.values())])
+    store = cache_folder() / "images" / _digest(image_base.recipe())
     return ["buildah", f"--root={store}", f"--runroot={store / 'run'}", "--storage-driver=vfs"]
 
 
 def _built_with_buildah(secrets: Sequence[str]) -> str:
     as_it_is = f"{NAME}-{_digest(_content(INPUTS))}"
     have = buildah("images", "--format", "{{.Name}}:{{.Tag}}").split()
-    if not any(_base() in each for each in have):
+    if not any(BASE in each for each in have):
         _make_base()
     if not any(each.endswith(f"/{as_it_is}") for each in have):
         started = time.monotonic()
         _say(f"building {NAME}")
         local = ("--pull-never", "--network=host", "--quiet")
-        buildah("bud", *local, *secrets, f"--tag={NAME}", f"--tag={as_it_is}", ROOT)
+        buildah("bud", *local, *secrets, f"--build-arg=BASE={BASE}", f"--tag={NAME}", f"--tag={as_it_is}", ROOT)
         _forget([each for each in have if f"/{NAME}" in each])
         _say(f"built after {time.monotonic() - started:.0f} s")
     buildah("tag", as_it_is, NAME)
@@ -130,28 +116,13 @@ def _forget(names: Sequence[str]) -> None:
 def _make_base() -> None:
     """Make what the Dockerfile starts from; the same packages, though not bit for bit the same image."""
     started = time.monotonic()
-    _say(f"making {_base()} with debootstrap, once")
-    with tempfile.TemporaryDirectory(dir=_made(cache_folder()), prefix="work-") as folder:
-        root = Path(folder, "root")
-        with (log := Path(folder, "debootstrap.log")).open("w") as output:
-            command = ["debootstrap", "--variant=minbase", SUITE, str(root)]
-            if subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False).returncode:
-                raise UnavailableError(f"debootstrap failed:\n{log.read_text()[-1000:]}")
-        for content in (each for name in LEFT_OUT for each in (root / name).iterdir()):
-            shutil.rmtree(content) if content.is_dir() else content.unlink()
-        for name, text in SETTINGS.items():
-            (root / name).write_text(text)
+    _say(f"making {BASE} with debootstrap, once")
+    with image_base.made_root() as (root, said):
         container = buildah("from", "scratch")
         buildah("add", "--quiet", container, root, "/")
-        buildah("commit", "--quiet", "--rm", container, _base())
-    _say(f"made after {time.monotonic() - started:.0f} s")
-
-
-def _base() -> str:
-    found = re.search(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    if found is None:
-        raise ValueError("the Dockerfile starts from nothing")
-    return found[1]
+        buildah("config", f"--label={image_base.LABEL}={said}", container)
+        buildah("commit", "--quiet", "--rm", container, BASE)
+    _say(f"made after {time.monotonic() - started:.0f} s, of {said}")
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import json
 import re
 
 import image
+import image_base
 import pytest
 import yaml
 from cluster_kit import QUICK, workload
@@ -33,6 +34,12 @@ def ours():
 def test_it_says_its_version(ours):
     told = ours.run("--version")
     assert told.stdout == f"autoscaler {image.NAME.partition(':')[2]}\n", told.stderr
+
+
+def test_its_label_says_what_its_base_was_made_of(ours):
+    """An engine pulls the base by its digest; what is made here is made of a list."""
+    made_of = ours.configuration.get("Labels", {}).get(image_base.LABEL)
+    assert made_of == "debian.list" or ours.root is None
 
 
 def test_it_runs_as_the_user_that_the_manifests_name(ours):

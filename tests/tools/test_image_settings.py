@@ -1,10 +1,12 @@
 """What `make image` finds out about a machine before it builds."""
 
 import os
+import re
 import subprocess
 import sys
 
 import image
+import image_base
 import pytest
 
 
@@ -53,7 +55,7 @@ def test_root_is_told_which_programs_it_lacks(bare, monkeypatch):
     assert image.missing() == ""
 
 
-@pytest.mark.parametrize(("ci", "status", "said"), [("", 5, "10 deselected"), ("true", 1, "ERROR")])
+@pytest.mark.parametrize(("ci", "status", "said"), [("", 5, "11 deselected"), ("true", 1, "ERROR")])
 def test_where_it_cannot_be_built_its_tests_are_left_out_in_so_many_words_and_fail_in_ci(bare, ci, status, said):
     chosen = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/cluster/test_image.py"]
     ran = subprocess.run(
@@ -91,4 +93,5 @@ def test_the_manifests_name_the_image_that_is_built():
 
 
 def test_the_base_is_one_of_the_suite_that_is_made_here():
-    assert image._base().startswith(f"debian:{image.SUITE}-")
+    (base,) = re.findall(r"(?m)^ARG BASE=(\S+)$", (image.ROOT / "Dockerfile").read_text())
+    assert re.fullmatch(rf"debian:{image_base.SUITE}-\d{{8}}-slim@sha256:[0-9a-f]{{64}}", base)
