@@ -72,7 +72,7 @@ def made_root() -> Iterator[tuple[Path, str]]:
     with _bootstrapped() as root:
         said = against_list(fetched(root), listed())
         for content in (each for name in LEFT_OUT for each in (root / name).iterdir()):
-            shutil.rmtree(content) if content.is_dir() else content.unlink()
+            shutil.rmtree(content) if content.is_dir() and not content.is_symlink() else content.unlink()
         for name, text in SETTINGS.items():
             (root / name).write_text(text)
         yield root, said

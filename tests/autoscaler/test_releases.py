@@ -1,11 +1,17 @@
 """What an earlier release wrote is read by this one."""
 
+import argparse
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from autoscaler.commands import validate
+from autoscaler.documents import DocumentError, read_file
+from autoscaler.policy import ScalingPolicy
 from autoscaler.replay import Replay
+from autoscaler.validation import validated
 
 RELEASES = Path(__file__).parents[1] / "data" / "releases"
 
@@ -15,3 +21,58 @@ def test_a_decision_log_of_an_earlier_release_replays_to_the_same_decisions(log)
     replayed = list(Replay().lines(map(json.loads, log.read_text().splitlines())))
     assert [each.decision for each in replayed] == [each.recorded.decision for each in replayed]
     assert max(each.decision.desired for each in replayed) == 5
+
+
+POLICIES = sorted(RELEASES.glob("*/policies/*.yaml"))
+UPGRADING = (Path(__file__).parents[2] / "docs" / "upgrading.md").read_text()
+
+
+def refused_now(file):
+    """Give the problems of each document that is refused now."""
+    for document in read_file(file):
+        try:
+            validated(document, ScalingPolicy)
+        except DocumentError as error:
+            yield document, error.problems
+
+
+@pytest.mark.parametrize("file", POLICIES, ids=lambda file: f"{file.parts[-3]} {file.stem}")
+def test_a_document_that_an_earlier_release_took_is_legal_or_named_with_what_the_upgrade_page_says(file, capsys):
+    release = file.parts[-3]
+    command = argparse.Namespace(files=[file], against=release, host_claims=None)
+    validate.run(command)
+    said = capsys.readouterr().err
+    for document, problems in refused_now(file):
+        line = document.line(("metadata", "name"))
+        assert f"{file}:{line}: {release} took it; see docs/upgrading.md" in said
+        for problem in problems:
+            key = re.sub(r"\[\d+\]", "", problem.split(": ")[1])
+            assert f"| `{key}` |" in UPGRADING
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"scaleTargetRef": {"name": "a"}, "unknown": 1},
+        {"scaleTargetRef": {"name": "a"}, "minReplicas": 12},
+        {"scaleTargetRef": {"name": "a"}, "algorithm": {"concurrency": {"stableWindow": "2s"}}},
+        {"scaleTargetRef": {"name": "a"}, "algorithm": {"concurrency": {"maxScaleUpRate": 0.5}}},
+        {"scaleTargetRef": {"name": "a"}, "algorithm": {"mpa": {}, "kpa": {}}},
+        {
+            "scaleTargetRef": {"name": "a"},
+            "traffic": {"hosts": ["a.b"], "onAbort": "Interrupt"},
+            "containerConcurrency": 2,
+        },
+        {"scaleTargetRef": {"name": "a"}, "algorithm": {"kpa": {"initialScale": 0}}},
+        {},
+    ],
+    ids=str,
+)
+def test_what_an_earlier_release_refused_too_is_not_blamed_on_the_upgrade(spec, tmp_path, capsys):
+    file = tmp_path / "policy.yaml"
+    head = {"apiVersion": "inflight.dev/v1alpha1", "kind": "ScalingPolicy", "metadata": {"name": "a"}}
+    file.write_text(json.dumps(head | {"spec": spec}))
+    assert validate.run(argparse.Namespace(files=[file], against="0.1.0", host_claims=None)) == 2
+    said = capsys.readouterr().err
+    assert "spec" in said
+    assert "took it" not in said
