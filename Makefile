@@ -3,7 +3,7 @@ BIN := .venv/bin
 
 BENCHES := $(patsubst benchmarks/%.py,bench-%,$(shell grep -l __main__ benchmarks/*.py))
 
-.PHONY: help setup programs controlplane image lock-debian sbom audit lint check test test-busy demo soak bench
+.PHONY: help setup programs controlplane image lock-debian sbom audit lint check test test-busy demo soak fuzz bench
 .PHONY: $(BENCHES) mutants lock
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -57,6 +57,9 @@ demo: setup ## the main job on this machine; ARGS="--speed 1" and others: ARGS=-
 bench-gateway: programs
 soak: programs controlplane ## hurt an installation under load for 10 minutes, and close the books; ARGS="--seconds 60 --seed 2"
 	@$(BIN)/python tests/cluster/soak.py $(ARGS)
+
+fuzz: setup ## fuzz what reads the wire, guided by coverage, for 10 minutes of a processor; ARGS="--seconds 3600"
+	@nice $(BIN)/python tests/fuzz/fuzz.py $(ARGS)
 
 bench: $(BENCHES) ## every benchmark, or one: make bench-decisions; figures go to build/bench too
 $(BENCHES): bench-%: setup

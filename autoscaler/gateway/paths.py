@@ -68,8 +68,7 @@ class PathRules:
         found = self._as_it_came.find(_as_it_came(path.partition("#")[0])) or EVERYTHING_COUNTS
         if found.kind is Kind.COUNT or not _READ_IN_MANY_WAYS.search(path):
             return found
-        # Most servers end a path at `#`, though no client should send it; others do not.
-        others = (self._in_plain(_plain(reading)) for reading in {path, path.partition("#")[0]})
+        others = (self._in_plain(reading) for reading in _plain_readings(path))
         return max([found, *filter(None, others)], key=_strictness)
 
     def _in_plain(self, path: str) -> PathRule | None:
@@ -115,6 +114,12 @@ def _if_unreserved(found: re.Match[str]) -> str:
 def _plain(path: str) -> str:
     path = _ENCODED.sub(_decoded, path).replace("\\", "/").lower()
     return _SLASHES.sub("/", _PARAMETERS.sub("", path))
+
+
+def _plain_readings(path: str) -> set[str]:
+    """Give the plain forms of a path: servers differ in whether `#` ends it, and whether they look for `;` in `%2F`."""
+    whole = {path, path.partition("#")[0]}
+    return {_plain(reading) for each in whole for reading in (each, _PARAMETERS.sub("", each))}
 
 
 def _decoded(found: re.Match[str]) -> str:

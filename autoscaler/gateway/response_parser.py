@@ -129,6 +129,7 @@ class ResponseParser:
         self._overhead.restart()
         self._receiver.ended()
         self._head = None
+        self._fields = []  # those of the head are its own
 
     # httptools
 
