@@ -9,7 +9,8 @@ import aiohttp
 from autoscaler.deciding import decider
 from autoscaler.gateway.config import Affinity, GatewayService, OnAbort, Timeouts
 from autoscaler.gateway.cors import Cors
-from autoscaler.gateway.dispatch import Kind, Limits
+from autoscaler.gateway.dispatch import EjectionRules, Kind, Limits, LoadBalancing
+from autoscaler.gateway.facts import FailureKind
 from autoscaler.gateway.paths import PathRule
 from autoscaler.host_claims import Claim
 from autoscaler.loop import Service
@@ -48,17 +49,17 @@ def host_claim(policy: ScalingPolicy, created_s: float) -> Claim:
 
 def _gateway_service(policy: ScalingPolicy, traffic: Traffic) -> GatewayService:
     spec, affinity = policy.spec, traffic.affinity
-    spill_after_s = affinity.spill_after if affinity and affinity.when_busy == "Spill" else float("inf")
     return GatewayService(
         name=policy.service,
         hosts=traffic.hosts,
-        limits=Limits(spec.container_concurrency, traffic.queue.max_length, traffic.queue.timeout, spill_after_s),
+        limits=_limits(spec.container_concurrency, traffic),
         timeouts=_timeouts(traffic),
         paths=tuple(
             PathRule(rule.match, Kind(rule.class_), rule.wake, rule.max_per_pod, rule.request_timeout)
             for rule in traffic.paths
         ),
         affinity=None if affinity is None else Affinity(affinity.cookie.name, affinity.cookie.timeout),
+        failures=frozenset(map(FailureKind, traffic.health.failures)),
         on_abort=OnAbort(traffic.on_abort),
         interrupt_path=traffic.interrupt_path,
         cors=_cors(traffic.cors),
@@ -75,6 +76,23 @@ def _cors(given: CorsSettings | None) -> Cors | None:
         return None
     origins = tuple(origin.lower() for origin in given.origins)
     return Cors(origins, given.methods, given.headers, given.max_age)
+
+
+def _limits(concurrency: int, traffic: Traffic) -> Limits:
+    affinity, health = traffic.affinity, traffic.health
+    return Limits(
+        concurrency=concurrency,
+        queue_length=traffic.queue.max_length,
+        queue_timeout_s=traffic.queue.timeout,
+        spill_after_s=affinity.spill_after if affinity and affinity.when_busy == "Spill" else float("inf"),
+        load_balancing=LoadBalancing(traffic.load_balancing) if traffic.load_balancing else None,
+        ejection=EjectionRules(
+            consecutive_failures=health.consecutive_failures,
+            base_s=health.base_ejection_time,
+            longest_s=health.max_ejection_time,
+            most=health.max_ejection_percent,
+        ),
+    )
 
 
 def _timeouts(traffic: Traffic) -> Timeouts:

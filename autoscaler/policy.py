@@ -132,6 +132,7 @@ _MIN_SCALE, _MAX_SCALE = f"{_KPA}.?minScale.orValue({_MIN})", f"{_KPA}.?maxScale
 _ACTIVATION = f"{_KPA}.?activationScale.orValue({_MIN_SCALE})"
 _IDLE_BELOW = "must be below minReplicas"
 _ONE_AT_A_TIME = "Interrupt needs containerConcurrency 1, for the call ends whatever the replica runs"
+_NEVER_ALL_TO_ONE = "FirstAvailable needs a limit in containerConcurrency, else one replica gets everything"
 _WITHIN = f"{_ACTIVATION} >= {_MIN_SCALE} && ({_MAX_SCALE} == 0 || {_ACTIVATION} <= {_MAX_SCALE})"
 NO_BACKENDS = "backends: can stand in a file only; a resource names what is scaled in scaleTargetRef"
 """A rule of the definition alone; files may have them."""
@@ -151,6 +152,10 @@ _SPEC_RULES = [
     rule(
         "self.?traffic.?onAbort.orValue('') != 'Interrupt' || self.?containerConcurrency.orValue(1) == 1",
         f"traffic.onAbort: {_ONE_AT_A_TIME}",
+    ),
+    rule(
+        "self.?traffic.?loadBalancing.orValue('') != 'FirstAvailable' || self.?containerConcurrency.orValue(1) > 0",
+        f"traffic.loadBalancing: {_NEVER_ALL_TO_ONE}",
     ),
 ]
 
@@ -189,9 +194,8 @@ class PolicySpec(ResourceModel):
         exactly_one(self, "scale_target_ref", "backends")
         if self.min_replicas > self.max_replicas:
             raise ValueError(f"minReplicas: must be at most maxReplicas, which is {self.max_replicas}")
-        if self.traffic and self.traffic.on_abort == "Interrupt" and self.container_concurrency != 1:
-            raise ValueError(f"traffic.onAbort: {_ONE_AT_A_TIME}")
         self._names_each_backend_once()
+        self._fits_its_concurrency()
         self._idles_below_its_minimum()
         self._is_legal_in_knative()
         return self
@@ -201,6 +205,12 @@ class PolicySpec(ResourceModel):
         for number, address in enumerate(known):
             if address in known[:number]:
                 raise ValueError(f"backends: has {address} twice")
+
+    def _fits_its_concurrency(self) -> None:
+        if self.traffic and self.traffic.on_abort == "Interrupt" and self.container_concurrency != 1:
+            raise ValueError(f"traffic.onAbort: {_ONE_AT_A_TIME}")
+        if self.traffic and self.traffic.load_balancing == "FirstAvailable" and self.container_concurrency == 0:
+            raise ValueError(f"traffic.loadBalancing: {_NEVER_ALL_TO_ONE}")
 
     def _idles_below_its_minimum(self) -> None:
         idle = self.algorithm.keda.idle_replica_count if self.algorithm.keda else None

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from autoscaler.fields import RULES, Duration, ResourceModel, Shape, WholeSeconds, lasting, rule
+from autoscaler.fields import RULES, Duration, Percent, ResourceModel, Shape, WholeSeconds, between, lasting, rule
 from autoscaler.user_agents import PROBES
 
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -104,6 +104,40 @@ class Cors(ResourceModel):
     """For how long a browser need not ask again."""
 
 
+_LONGEST_IS_LONGER = "maxEjectionTime: must be at least baseEjectionTime; they are 5m and 30s where they are absent"
+_LONGEST_IS_LONGER_CEL = (
+    "duration(self.?maxEjectionTime.orValue('5m')) >= duration(self.?baseEjectionTime.orValue('30s'))"
+)
+
+
+class Health(ResourceModel):
+    """Which replicas are not sent requests, though they are there.
+
+    A replica that refuses a connection is left alone in any case: for 100ms, doubling to 5s.
+    """
+
+    model_config = ConfigDict(json_schema_extra={RULES: [rule(_LONGEST_IS_LONGER_CEL, _LONGEST_IS_LONGER)]})
+
+    consecutive_failures: Annotated[int, Field(ge=1, le=1000)] = 3
+    """A replica that fails so often in a row is ejected: it gets no requests for a while, if another one is ready."""
+    failures: Annotated[tuple[Literal["Reset", "Timeout", "ServerError"], ...], Field(max_length=3)] = ("Reset",)
+    """What counts as a failure. Reset: the connection breaks off, or what comes is not HTTP. Timeout: no answer within
+    its time. ServerError: a status of 500 or more. Empty: none does."""
+    base_ejection_time: Annotated[Duration, lasting("1s", "1h")] = 30.0
+    """How long the first ejection lasts. Then the replica gets one counted request at a time: a good answer ends the
+    trial, a failure ejects it again for twice as long."""
+    max_ejection_time: Annotated[Duration, lasting("1s", "24h")] = 300.0
+    """How long an ejection lasts at most."""
+    max_ejection_percent: Annotated[Percent, between("0%", "100%")] = 0.5
+    """Replicas that may be ejected at a time; one always may be while another is ready."""
+
+    @model_validator(mode="after")
+    def _longest_is_longer(self) -> Self:
+        if self.max_ejection_time < self.base_ejection_time:
+            raise ValueError(_LONGEST_IS_LONGER)
+        return self
+
+
 class PathRule(ResourceModel):
     """What requests to some paths cost."""
 
@@ -147,6 +181,12 @@ class Traffic(ResourceModel):
     """From the moment a replica is given the request; the wait in the queue does not count."""
     timeouts: Timeouts = Timeouts()
     """How long anything may stand still."""
+    load_balancing: Literal["FirstAvailable", "LeastRequest"] | None = None
+    """Which of several replicas with room gets a counted request. FirstAvailable: the one that was there first, so that
+    later ones idle and can leave. LeastRequest: the one with the fewest requests. Absent: FirstAvailable where
+    `containerConcurrency` is 1, else LeastRequest."""
+    health: Health = Health()
+    """Which replicas are not sent requests, though they are there."""
     max_body_bytes: Annotated[int, Field(ge=0)] | None = None
     """A longer request body is refused with 413. Absent: no limit, for bodies stream through and take no memory."""
     min_body_bytes_per_second: Annotated[int, Field(ge=0, le=1_000_000_000)] = 16_384

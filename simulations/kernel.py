@@ -46,6 +46,7 @@ from simulations.state import (
     REPLICAS,
     RUNNING,
     SEQUENCE,
+    SPREADS,
     STAYING,
     TAIL,
     TARGET,
@@ -116,16 +117,18 @@ def serve(s: State, replica: int) -> None:
 
 @compiled
 def free_replica(s: State) -> int:
-    """Give the first replica that is ready and has room, -1 if there is none; without a limit the least busy one."""
-    cap = s.limits[CONCURRENCY]
+    """Give the first replica that is ready and has room, or the least busy one of them; -1 if there is none."""
+    cap, spreads = s.limits[CONCURRENCY], s.limits[SPREADS]
     best = -1
     if cap > 0 and s.counts[QUEUED] > 0:
         return best
     for place in range(s.counts[ABLE]):
         replica = int(s.replicas.able[place])
-        if cap > 0 and s.replicas.serving[replica] < cap:
+        if cap > 0 and s.replicas.serving[replica] >= cap:
+            continue
+        if not spreads:
             return replica
-        if cap == 0 and (best < 0 or s.replicas.serving[replica] < s.replicas.serving[best]):
+        if best < 0 or s.replicas.serving[replica] < s.replicas.serving[best]:
             best = replica
     return best
 

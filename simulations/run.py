@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from autoscaler.deciding import decider
-from autoscaler.gateway.dispatch import Kind, Limits
+from autoscaler.gateway.dispatch import Kind, Limits, LoadBalancing
 from autoscaler.gateway.paths import PathRule, PathRules
 from autoscaler.loop import Service
 from autoscaler.policy import ScalingPolicy
@@ -250,6 +250,7 @@ def limits_of(policy: ScalingPolicy) -> Limits:
         queue_length=traffic.queue.max_length,
         queue_timeout_s=traffic.queue.timeout,
         spill_after_s=traffic.affinity.spill_after if traffic.affinity and spills else inf,
+        load_balancing=LoadBalancing(traffic.load_balancing) if traffic.load_balancing else None,
     )
 
 

@@ -18,7 +18,7 @@ CAME, HEAD, TAIL, QUEUED, RUNNING, EVENTS, SEQUENCE = range(7)
 REPLICAS, STAYING, ALIVE, LINE_QUEUED, LINE_INFLIGHT, THOUGHT, DUE, ABLE = range(7, 15)
 """Places in `State.counts`."""
 
-CONCURRENCY, QUEUE_LENGTH, LEAST, MOST, WAKES, IMMEDIATE, CLIENTS, EACH = range(8)
+CONCURRENCY, QUEUE_LENGTH, LEAST, MOST, WAKES, IMMEDIATE, CLIENTS, EACH, SPREADS = range(9)
 """Places in `State.limits`."""
 
 LINE_S, QUEUE_TIMEOUT_S, TARGET = range(3)
@@ -90,7 +90,10 @@ ROOM = 1024
 def new_state(setup: Setup, batch: Batch) -> State:
     """Give the state at 0: nothing has come, no replica was asked for."""
     queue, flags = setup.limits, (setup.wakes, setup.immediate)
-    limits = (queue.concurrency, queue.queue_length, setup.least, setup.most, *flags, batch.clients, batch.each)
+    limits = (
+        *(queue.concurrency, queue.queue_length, setup.least, setup.most, *flags, batch.clients, batch.each),
+        queue.takes_least,
+    )
     state = State(
         clock=np.zeros(8),
         counts=np.zeros(16, dtype=np.int64),

@@ -6,6 +6,7 @@ from enum import Enum
 
 from autoscaler.gateway.cors import Cors
 from autoscaler.gateway.dispatch import Limits
+from autoscaler.gateway.facts import FailureKind
 from autoscaler.gateway.paths import PathRule
 from autoscaler.user_agents import PROBES
 
@@ -63,6 +64,8 @@ class GatewayService:
     timeouts: Timeouts = field(default_factory=Timeouts)
     paths: tuple[PathRule, ...] = ()
     affinity: Affinity | None = None
+    failures: frozenset[FailureKind] = frozenset({FailureKind.RESET})
+    """What counts as a failure of a pod."""
     on_abort: OnAbort = OnAbort.WAIT_UPSTREAM
     interrupt_path: str = "/sdapi/v1/interrupt"
     cors: Cors | None = None

@@ -4,8 +4,11 @@ Rules:
 1. A pod never has more counted requests than `Limits.concurrency`, whatever comes and goes around it.
 2. Nobody is overtaken: a freed pod takes the one who arrived first among those it may serve, and a request that a pod
    refused goes back to the place of its arrival.
-3. The pod that was added first is taken first, so that the later ones idle and can leave.
-4. No pod idles while a request that it may serve waits.
+3. Of the pods with room a counted request goes to the one that was added first, so that the later ones idle and can
+   leave; or to the one with the fewest, as `Limits.load_balancing` says. A Pass request goes to the pod with the fewest
+   Pass requests and tunnels.
+4. No pod idles while a request that it may serve waits, but those that `health` leaves alone. Failures never take the
+   last pod away: while no other pod is ready, the ejected ones are.
 5. Every request ends exactly once: by `finish`, by `abandon`, in `Due.timed_out`, or refused on arrival.
 
 Nothing here reads a clock or awaits: `now_s` is a parameter, in seconds of any clock that never steps back.
@@ -15,14 +18,24 @@ import math
 from collections.abc import Hashable, Iterable
 from heapq import heapify, heappop, heappush
 
-from autoscaler.gateway.facts import Due, Grant, Granted, Held, Kind, Limits, Refusal, Refused
+from autoscaler.gateway.facts import Due, Grant, Granted, Held, Kind, Limits, LoadBalancing, Refusal, Refused
+from autoscaler.gateway.health import EjectionRules, Health
 from autoscaler.gateway.lines import Line
 
-__all__ = ["Dispatcher", "Due", "Grant", "Granted", "Held", "Kind", "Limits", "Refusal", "Refused"]
+__all__ = [
+    "Dispatcher",
+    "Due",
+    "EjectionRules",
+    "Grant",
+    "Granted",
+    "Held",
+    "Kind",
+    "Limits",
+    "LoadBalancing",
+    "Refusal",
+    "Refused",
+]
 
-_ASIDE_FIRST_S = 0.1
-_ASIDE_LONGEST_S = 5.0
-"""A pod that refused is left alone for 0.1 s, then twice as long each time, up to 5 s."""
 _TIMER_SLACK = 64
 _KINDS = _COUNT, _PASS = Kind.COUNT, Kind.PASS
 """By short names: looking a member up costs as much as a call."""
@@ -31,16 +44,30 @@ _KINDS = _COUNT, _PASS = Kind.COUNT, Kind.PASS
 class _Backend:
     """One pod. Kept alive by the requests it serves, so that a pod of the same name that follows owes nothing."""
 
-    __slots__ = ("aside_until_s", "draining", "held", "name", "number", "passing", "refusals", "running")
+    __slots__ = (
+        "aside_until_s",
+        "draining",
+        "ejected",
+        "health",
+        "held",
+        "name",
+        "number",
+        "passing",
+        "running",
+        "tunnels",
+    )
 
     def __init__(self, name: str, number: int) -> None:
         self.name = name
         self.number = number
         self.running = 0
         self.passing = 0
+        self.tunnels = 0
         self.draining = False
-        self.refusals = 0
+        self.health = Health()
         self.aside_until_s: float | None = None
+        self.ejected = False
+        """Whether it is aside for its failures, and not for a refused connection."""
         self.held: dict[Kind, Line[_Request]] = {kind: Line() for kind in _KINDS}
 
     @property
@@ -48,8 +75,8 @@ class _Backend:
         return not self.draining and self.aside_until_s is None
 
     @property
-    def busy(self) -> int:
-        return self.running + self.passing
+    def busy(self) -> bool:
+        return bool(self.running or self.passing)
 
 
 class _Request:
@@ -66,6 +93,7 @@ class _Request:
         "number",
         "pinned",
         "spill_s",
+        "tunnels",
         "wakes",
     )
 
@@ -75,6 +103,7 @@ class _Request:
         self.pinned = pinned
         self.max_per_pod = max_per_pod
         self.wakes = wakes
+        self.tunnels = False
         self.number = 0
         self.line: Line[_Request] | None = None
         self.backend: _Backend | None = None
@@ -92,6 +121,7 @@ class Dispatcher:
 
     `running` is the number of counted requests that pods serve. `passed_total` is how many Pass
     requests that may wake a pod ever came; `passing` those of them that are held or open, `holding_pass` those held.
+    `ejections_total` is how often a pod was left alone for its failures.
     """
 
     def __init__(self, limits: Limits, now_s: float = 0.0) -> None:
@@ -100,6 +130,7 @@ class Dispatcher:
         self.holding_pass = 0
         self.passing = 0
         self.passed_total = 0
+        self.ejections_total = 0
         self._area = 0.0
         self._area_until_s = now_s
         self._arrivals = 0
@@ -167,19 +198,40 @@ class Dispatcher:
         backend = entry.backend
         if backend is None:
             raise ValueError(f"request {request!r} has not been granted")
-        backend.refusals = 0
+        backend.health.connected()
         return self.abandon(request, now_s)
 
     def abandon(self, request: Hashable, now_s: float) -> list[Grant]:
         """End a request wherever it stands, because nobody wants its answer; raises KeyError for an unknown one."""
         self._advance(now_s)
         entry = self._requests.pop(request)
-        self._count_pass(entry, -1)
+        if not entry.tunnels:
+            self._count_pass(entry, -1)
         if entry.line is None:
             return self._serve(self._stop(entry))
         self._unhold(entry)
         # With caps that differ, the one who left may have stood before somebody whom a pod can take.
         return self._serve_all() if entry.kind is _PASS else []
+
+    def open_tunnel(self, request: Hashable, now_s: float) -> list[Grant]:
+        """Turn a granted Pass request into a tunnel: it keeps no pod any more, and weighs in the choice of one.
+
+        Raises:
+            KeyError: there is no such request.
+            ValueError: it has not been granted.
+        """
+        self._advance(now_s)
+        entry = self._requests[request]
+        backend = entry.backend
+        if backend is None:
+            raise ValueError(f"request {request!r} has not been granted")
+        self._count_pass(entry, -1)
+        entry.tunnels = True
+        backend.passing -= 1
+        backend.tunnels += 1
+        backend.health.connected()
+        self._forget_if_drained(backend)
+        return self._serve(backend)
 
     def put_back(self, request: Hashable, now_s: float) -> list[Grant]:
         """Take back a request that its pod refused: it waits at the place of its arrival, and the pod is left alone.
@@ -190,7 +242,9 @@ class Dispatcher:
         """
         self._advance(now_s)
         entry = self._requests[request]
-        self._set_aside(self._stop(entry), now_s)
+        backend = self._stop(entry)
+        if backend.ready:
+            self._set_aside(backend, now_s + backend.health.refused())
         entry.pinned = None
         self._hold(entry)
         return self._settle()
@@ -223,10 +277,8 @@ class Dispatcher:
             self._added += 1
             backend = self._backends[name] = _Backend(name, self._added)
         backend.draining = False
-        backend.aside_until_s = None
-        backend.refusals = 0
-        self._refresh(backend)
-        return self._serve(backend)
+        backend.health = Health()
+        return self._take_back(backend)
 
     def drain_backend(self, name: str, now_s: float) -> list[Grant]:
         """Send a pod nothing new; it is forgotten when the last of its requests has ended."""
@@ -237,6 +289,25 @@ class Dispatcher:
         backend.draining = True
         self._forget_if_drained(backend)
         self._release(backend)
+        return self._settle()
+
+    def answered(self, name: str, now_s: float, *, well: bool) -> list[Grant]:
+        """Note how a pod answered a request of any kind: one that fails too often in a row is ejected for a while."""
+        self._advance(now_s)
+        backend = self._backends.get(name)
+        if backend is None:
+            return []
+        if well:
+            return self._recover(backend)
+        rules = self.limits.ejection
+        if not backend.health.failed(rules) or not backend.ready:
+            return []
+        if not rules.allow(*self._ejected_ready_and_all()):
+            backend.health.on_trial = False
+            return self._refill(backend)
+        backend.ejected = True
+        self.ejections_total += 1
+        self._set_aside(backend, now_s + backend.health.eject(rules))
         return self._settle()
 
     def remove_backend(self, name: str, now_s: float) -> list[Grant]:
@@ -347,14 +418,13 @@ class Dispatcher:
     def _pick(self, entry: _Request) -> _Backend | None:
         """The pod for a request that may go to any."""
         if entry.kind is _COUNT:
-            return self._free.first() if self.limits.concurrency else self._least(self._free.unordered())
-        return self._least(
-            [
-                backend
-                for backend in self._backends.values()
-                if backend.ready and self._has_room(backend, entry) and not self._overtakes(entry, backend)
-            ]
+            return self._least(self._free.unordered()) if self.limits.takes_least else self._free.first()
+        able = (
+            backend
+            for backend in self._backends.values()
+            if backend.ready and self._has_room(backend, entry) and not self._overtakes(entry, backend)
         )
+        return min(able, key=lambda each: (each.passing + each.tunnels, each.running, each.number), default=None)
 
     @staticmethod
     def _overtakes(entry: _Request, backend: _Backend) -> bool:
@@ -364,12 +434,16 @@ class Dispatcher:
 
     @staticmethod
     def _least(backends: Iterable[_Backend]) -> _Backend | None:
-        return min(backends, key=lambda backend: (backend.busy, backend.number), default=None)
+        return min(backends, key=lambda each: (each.running, each.passing + each.tunnels, each.number), default=None)
 
     def _has_room(self, backend: _Backend, entry: _Request) -> bool:
         if entry.kind is _COUNT:
-            return not self.limits.concurrency or backend.running < self.limits.concurrency
+            return self._has_slot(backend)
         return not entry.max_per_pod or backend.passing < entry.max_per_pod
+
+    def _has_slot(self, backend: _Backend) -> bool:
+        cap = 1 if backend.health.on_trial else self.limits.concurrency
+        return not cap or backend.running < cap
 
     def _start(self, entry: _Request, backend: _Backend) -> Grant:
         self._unhold(entry)
@@ -391,6 +465,8 @@ class Dispatcher:
             self.running -= 1
             backend.running -= 1
             self._refresh(backend)
+        elif entry.tunnels:
+            backend.tunnels -= 1
         else:
             backend.passing -= 1
         self._forget_if_drained(backend)
@@ -438,36 +514,63 @@ class Dispatcher:
     # Pods that come and go.
 
     def _refresh(self, backend: _Backend) -> None:
-        cap = self.limits.concurrency
-        if backend.ready and (not cap or backend.running < cap):
+        if backend.ready and self._has_slot(backend):
             self._free.join(backend.number, backend)
         else:
             self._free.leave(backend.number)
+
+    def _refill(self, backend: _Backend) -> list[Grant]:
+        self._refresh(backend)
+        return self._serve(backend)
 
     def _release(self, backend: _Backend) -> None:
         """Let those who wait for a pod that takes nothing new go anywhere, each at the place of its arrival."""
         if backend.draining:
             backend.aside_until_s = None
+            backend.ejected = False
         self._refresh(backend)
         for kind, line in backend.held.items():
             for entry in line.members():
                 line.leave(entry.number)
                 entry.line = self._held[kind]
                 entry.line.join(entry.number, entry)
+        self._need_the_ejected()
 
-    def _set_aside(self, backend: _Backend, now_s: float) -> None:
-        if backend.ready:
-            backend.refusals += 1
-            backend.aside_until_s = now_s + min(_ASIDE_LONGEST_S, _ASIDE_FIRST_S * 2 ** (backend.refusals - 1))
-            self._set_timer(backend.aside_until_s, backend)
-            self._release(backend)
+    def _set_aside(self, backend: _Backend, until_s: float) -> None:
+        backend.aside_until_s = until_s
+        self._set_timer(until_s, backend)
+        self._release(backend)
 
     def _readmit(self, backend: _Backend, now_s: float) -> list[Grant]:
         if backend.aside_until_s is None or backend.aside_until_s > now_s:
             return []
+        backend.health.on_trial = backend.ejected
+        return self._take_back(backend)
+
+    def _take_back(self, backend: _Backend) -> list[Grant]:
         backend.aside_until_s = None
-        self._refresh(backend)
-        return self._serve(backend)
+        backend.ejected = False
+        return self._refill(backend)
+
+    def _recover(self, backend: _Backend) -> list[Grant]:
+        was_on_trial = backend.health.on_trial
+        backend.health.recovered()
+        return self._refill(backend) if was_on_trial else []
+
+    def _need_the_ejected(self) -> None:
+        """Take back those that failed, as if new, where no pod is left: whoever calls this settles who goes there."""
+        if any(backend.ready for backend in self._backends.values()):
+            return
+        for backend in self._backends.values():
+            if backend.ejected:
+                backend.health = Health()
+                backend.aside_until_s = None
+                backend.ejected = False
+                self._refresh(backend)
+
+    def _ejected_ready_and_all(self) -> tuple[int, int, int]:
+        stay = [backend for backend in self._backends.values() if not backend.draining]
+        return sum(each.ejected for each in stay), sum(each.ready for each in stay), len(stay)
 
     def _forget_if_drained(self, backend: _Backend) -> None:
         if backend.draining and not backend.busy and self._backends.get(backend.name) is backend:

@@ -87,6 +87,7 @@ class Exchange:
         self.on_over: Callable[[], object] | None = None
         self._waiter: asyncio.Future[None] | None = None
         pod.open.add(self)
+        connection.on_outcome = pod.on_outcome
         client.listener = self
 
     @property

@@ -5,6 +5,8 @@ from collections.abc import Hashable
 from enum import Enum
 from typing import NamedTuple
 
+from autoscaler.gateway.health import EjectionRules
+
 
 class Kind(Enum):
     """What a request costs."""
@@ -25,16 +27,44 @@ class Refusal(Enum):
     """There is no pod, and this request is not worth starting one."""
 
 
+class FailureKind(Enum):
+    """What may count as a failure of a pod."""
+
+    RESET = "Reset"
+    TIMEOUT = "Timeout"
+    SERVER_ERROR = "ServerError"
+
+
+class LoadBalancing(Enum):
+    """Which of several pods with room is given a counted request."""
+
+    FIRST_AVAILABLE = "FirstAvailable"
+    """The one that was added first, so that the later ones idle and can leave."""
+    LEAST_REQUEST = "LeastRequest"
+    """The one with the fewest requests."""
+
+
 class Limits(NamedTuple):
-    """What one service may take."""
+    """What one service may take, and how its pods share it."""
 
     concurrency: int = 1
-    """Counted requests per pod at a time; 0 is no limit, then the pod with the fewest is taken."""
+    """Counted requests per pod at a time; 0 is no limit."""
     queue_length: int = 100
     """Requests of one kind that may wait."""
     queue_timeout_s: float = 600.0
     spill_after_s: float = math.inf
     """How long a request waits for the busy pod it is pinned to before it takes any; for ever when infinite."""
+    load_balancing: LoadBalancing | None = None
+    """None is `FIRST_AVAILABLE` for one request at a time, else `LEAST_REQUEST`."""
+    ejection: EjectionRules = EjectionRules()
+    """When a pod that fails is left alone."""
+
+    @property
+    def takes_least(self) -> bool:
+        """Whether a counted request goes to the pod with the fewest."""
+        if self.load_balancing is None:
+            return self.concurrency != 1
+        return self.load_balancing is LoadBalancing.LEAST_REQUEST
 
 
 class Granted(NamedTuple):

@@ -106,6 +106,12 @@ _METRICS = (
         "Requests that reached a pod after their client had gone.",
         _one(lambda gate, _: gate.counts.abandoned_late),
     ),
+    _Metric(
+        "gateway_pod_ejections_total",
+        "counter",
+        "How often a pod was left alone for its failures.",
+        _one(lambda gate, _: gate.dispatcher.ejections_total),
+    ),
     _Metric("gateway_websocket_open", "gauge", "Upgraded connections.", _one(lambda gate, _: gate.counts.tunnels)),
     _Metric("gateway_pod_running_requests", "gauge", "Counted requests that a pod serves.", _by_pod),
 )

@@ -1,9 +1,11 @@
 """One service at run time: its dispatcher, its pods, and who waits for a grant."""
 
 import asyncio
+import logging
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import cast
 
 from autoscaler.gateway.affinity import AffinityCookie
@@ -11,13 +13,21 @@ from autoscaler.gateway.budget import Budget
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.counts import Counts, Ending
 from autoscaler.gateway.dispatch import Dispatcher, Grant, Granted, Held, Kind, Refused
+from autoscaler.gateway.facts import FailureKind
 from autoscaler.gateway.paths import PathRule, PathRules
 from autoscaler.gateway.probes import Probes
 from autoscaler.gateway.request_log import OnEnded
 from autoscaler.gateway.tunnel import Tunnel
 from autoscaler.gateway.upstream import Failure, Pod
 
+_log = logging.getLogger(__name__)
 _LONGEST_RETRY_AFTER_S = 120
+_FIRST_SERVER_ERROR = 500
+_FAILURES = {
+    Failure.RESET: FailureKind.RESET,
+    Failure.INVALID: FailureKind.RESET,
+    Failure.TIMEOUT: FailureKind.TIMEOUT,
+}
 
 
 class Waiter:
@@ -122,6 +132,10 @@ class ServiceGate:
             waiter.present = False
             self._deliver(self.dispatcher.finish(waiter, self._loop.time()))
 
+    def open_tunnel(self, waiter: Waiter) -> None:
+        """Let an uncounted request go on as a tunnel, which keeps no pod; `finish` or `abandon` ends it."""
+        self._deliver(self.dispatcher.open_tunnel(waiter, self._loop.time()))
+
     def abandon(self, waiter: Waiter) -> None:
         """End a request wherever it stands, if it has not ended yet."""
         if waiter.present:
@@ -155,13 +169,31 @@ class ServiceGate:
     def add(self, name: str, address: str) -> None:
         """Send requests to a pod from now on; a pod that has changed its address is another one."""
         known = self.pods.get(name)
-        if known is not None and known.address != address:
+        if known is not None and known.address == address:
+            return
+        if known is not None:
             self.remove(name)
-            known = None
-        if known is None:
-            self.pods[name] = Pod(name, address, self._loop)
-            self._pods_changed()
+        pod = self.pods[name] = Pod(name, address, self._loop)
+        pod.on_outcome = partial(self._came_to, pod)
+        self._pods_changed()
         self._deliver(self.dispatcher.add_backend(name, self._loop.time()))
+
+    def _came_to(self, pod: Pod, status: int, failure: Failure | None) -> None:
+        """Take note of what a pod made of a request; a failure that does not count says nothing for or against it."""
+        if self.pods.get(pod.name) is not pod:
+            return
+        if failure is None:
+            kind = FailureKind.SERVER_ERROR if status >= _FIRST_SERVER_ERROR else None
+            well = kind not in self.config.failures
+        elif _FAILURES[failure] in self.config.failures:
+            well = False
+        else:
+            return
+        ejections = self.dispatcher.ejections_total
+        self._deliver(self.dispatcher.answered(pod.name, self._loop.time(), well=well))
+        self._arm()
+        if self.dispatcher.ejections_total > ejections:
+            _log.warning("%s: pod %s failed too often in a row and is ejected for a while", self.config.name, pod.name)
 
     def drain(self, name: str) -> None:
         """Send a pod nothing new and let what it serves end."""

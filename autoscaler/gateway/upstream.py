@@ -9,6 +9,7 @@ Rules:
 
 import asyncio
 import socket
+from collections.abc import Callable
 from enum import Enum
 from typing import Protocol, cast
 
@@ -103,6 +104,8 @@ class PodConnection(asyncio.Protocol):
         self._spoiled = False
         self.deadline = Deadline(loop, self._overdue)
         """When the pod is given up."""
+        self.on_outcome: Callable[[int, Failure | None], None] | None = None
+        """Is given what the pod made of a request, just before the sink is: the status, or how it failed."""
         self.request_done = False
         """Whether the request has been written whole."""
         self.requests = 0
@@ -257,6 +260,7 @@ class PodConnection(asyncio.Protocol):
         if sink is None:
             return
         self._spoiled = self._spoiled or self._parser.until_eof or not self.request_done or not self._parser.keeps_alive
+        self._came_to(self._parser.status, None)
         sink.ended()
 
     # Endings.
@@ -265,8 +269,16 @@ class PodConnection(asyncio.Protocol):
         sink = self._sink
         self._spoiled = True
         self.close()
-        if sink is not None:
-            sink.failed(failure)
+        if sink is None:
+            return
+        # What a client has not sent in time, or an idle connection that closes, says nothing of the pod.
+        if failure is not Failure.STALE and (failure is not Failure.TIMEOUT or self.request_done):
+            self._came_to(0, failure)
+        sink.failed(failure)
+
+    def _came_to(self, status: int, failure: Failure | None) -> None:
+        if self.on_outcome is not None:
+            self.on_outcome(status, failure)
 
     def _overdue(self) -> None:
         self._fail(Failure.TIMEOUT)
@@ -275,6 +287,7 @@ class PodConnection(asyncio.Protocol):
         sink, self._sink = self._sink, None
         self.deadline.never()
         self._spoiled = True
+        self._came_to(head.status, None)
         if sink is not None:
             sink.switched(head, early)
 
@@ -292,6 +305,8 @@ class Pod:
         self._closed = False
         self.open: set[Sink] = set()
         """Who waits for a response of this pod."""
+        self.on_outcome: Callable[[int, Failure | None], None] | None = None
+        """Is given what becomes of each client's request."""
         self._sweep: asyncio.TimerHandle | None = None
 
     def take_idle(self) -> PodConnection | None:

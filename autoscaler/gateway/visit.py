@@ -316,7 +316,7 @@ class Visit:
     async def _tunnelled(self, exchange: Exchange, connection: PodConnection, head: ResponseHead, early: bytes) -> None:
         """Be a pipe; a Pass request stops to count as one, for an idle WebSocket keeps no pod."""
         if self._rule.kind is Kind.PASS:
-            self._release()
+            self._gate.open_tunnel(self._waiter)
         self._client.send(switching_bytes(head, exchange.added_lines))
         tunnel = Tunnel(self._client, connection, self._gate.config.timeouts.tunnel_idle_s)
         self._gate.tunnels.add(tunnel)

@@ -9,7 +9,8 @@ from autoscaler.app import controller, gateway_services, queries, services
 from autoscaler.clock import SystemClock
 from autoscaler.gateway.config import Affinity, GatewayService, OnAbort, Timeouts
 from autoscaler.gateway.cors import Cors
-from autoscaler.gateway.dispatch import Kind, Limits
+from autoscaler.gateway.dispatch import EjectionRules, Kind, Limits, LoadBalancing
+from autoscaler.gateway.facts import FailureKind
 from autoscaler.gateway.paths import PathRule
 from autoscaler.gateway.proxy import Gateway
 from autoscaler.policy import ScalingPolicy
@@ -116,6 +117,14 @@ def test_every_other_key_of_traffic_reaches_the_gateway_too():
         "cors": {"origins": ["https://App.example.com"], "methods": ["PUT"], "headers": ["X-A"], "maxAge": "11s"},
         "probes": ["monitor/"],
         "halfClose": "Allow",
+        "loadBalancing": "LeastRequest",
+        "health": {
+            "consecutiveFailures": 9,
+            "failures": ["ServerError"],
+            "baseEjectionTime": "10s",
+            "maxEjectionTime": "11s",
+            "maxEjectionPercent": "12%",
+        },
         "interruptPath": "/stop",
         "onAbort": "Close",
         "paths": [{"match": ["/*"], "class": "Count", "requestTimeout": "9s"}],
@@ -128,6 +137,8 @@ def test_every_other_key_of_traffic_reaches_the_gateway_too():
     assert told.probes == ("monitor/",)
     assert told.on_abort is OnAbort.CLOSE
     assert told.paths[0].request_timeout_s == 9
+    assert told.limits.load_balancing is LoadBalancing.LEAST_REQUEST
+    assert (told.limits.ejection, told.failures) == (EjectionRules(9, 10, 11, 0.12), {FailureKind.SERVER_ERROR})
 
 
 def test_a_policy_and_a_gateway_that_are_told_nothing_have_the_same_defaults():

@@ -70,6 +70,14 @@ EVERYTHING = document(
                 "streamIdle": "1h",
                 "tunnelIdle": "10m",
             },
+            "loadBalancing": "LeastRequest",
+            "health": {
+                "consecutiveFailures": 5,
+                "failures": ["Reset", "Timeout", "ServerError"],
+                "baseEjectionTime": "10s",
+                "maxEjectionTime": "2m",
+                "maxEjectionPercent": "34%",
+            },
             "maxBodyBytes": 67108864,
             "minBodyBytesPerSecond": 1024,
             "probes": ["kube-probe/", "our monitor"],
@@ -130,6 +138,9 @@ GOOD = {
     "a sum over several lines": prometheus(query="sum by (namespace,service) (\n  inflight_requests{a=~'b.*'}\n)\n"),
     "a query whose series is named": prometheus(query="max(a)", series="a"),
     "a series alone": prometheus(series="a"),
+    "pods that are never ejected": traffic(health={"failures": []}),
+    "an ejection that does not grow": traffic(health={"baseEjectionTime": "5m"}),
+    "the first of many": traffic(loadBalancing="FirstAvailable"),
     "an interrupt of one at a time": document({**TARGET, "traffic": INTERRUPTS}),
 }
 
@@ -178,6 +189,12 @@ BAD = {
     "an interrupt of no path": traffic(interruptPath="interrupt now"),
     "a body of less than nothing": traffic(maxBodyBytes=-1),
     "a connection that may take hours": traffic(timeouts={"connect": "1h"}),
+    "everything to one of many": document(
+        {**TARGET, "containerConcurrency": 0, "traffic": {**TRAFFIC, "loadBalancing": "FirstAvailable"}}
+    ),
+    "a failure that nobody knows": traffic(health={"failures": ["Refused"]}),
+    "no failure at all in a row": traffic(health={"consecutiveFailures": 0}),
+    "an ejection that shrinks": traffic(health={"baseEjectionTime": "6m"}),
     "an address without a port": document({"backends": ["web"]}),
     "addresses in place of a target": document({"backends": ["10.0.0.1:7860", "[fd00::1]:80", "web:80"]}),
 }

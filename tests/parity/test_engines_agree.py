@@ -13,7 +13,7 @@ from algorithms.distributions import Constant, Exponential, Uniform
 from algorithms.state import Stateless
 from algorithms.types import Wish
 from autoscaler.deciding import decider
-from autoscaler.gateway.dispatch import Limits
+from autoscaler.gateway.dispatch import Limits, LoadBalancing
 from autoscaler.loop import Service
 from autoscaler.policy import ScalingPolicy
 from simulations import compiled as compiled_engine
@@ -70,6 +70,7 @@ SETUPS = st.fixed_dictionaries(
             queue_length=st.sampled_from([0, 1, 5, 100]),
             queue_timeout_s=st.sampled_from([1.0, 4.0, 600.0, inf]),
             spill_after_s=st.just(inf),
+            load_balancing=st.none() | st.sampled_from(LoadBalancing),
         ),
         "pools": st.lists(
             st.builds(

@@ -5,7 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from autoscaler.gateway.dispatch import Dispatcher, Granted, Held, Kind, Limits, Refused
+from autoscaler.gateway.dispatch import Dispatcher, EjectionRules, Granted, Held, Kind, Limits, Refused
 
 PODS = st.sampled_from(["a", "b", "c", "d"])
 PICK = st.integers(min_value=0, max_value=10**6)
@@ -28,15 +28,18 @@ class Dispatching(RuleBasedStateMachine):
         concurrency=st.integers(0, 3),
         length=st.integers(0, 6),
         timeout=st.sampled_from([5, 60]),
+        failures=st.integers(1, 3),
         spill=st.sampled_from([0, 3, float("inf")]),
     )
-    def start(self, concurrency, length, timeout, spill):
+    def start(self, concurrency, length, timeout, spill, failures):
         self.now = 0
-        self.dispatcher = Dispatcher(Limits(concurrency, length, timeout, spill))
+        rules = EjectionRules(failures, base_s=2, longest_s=5)
+        self.dispatcher = Dispatcher(Limits(concurrency, length, timeout, spill, ejection=rules))
         self.present = {}
         self.came = 0
         self.ended = 0
         self.removed = set()
+        self.failed = set()
         self.sojourns = 0
 
     def take(self, grants):
@@ -112,7 +115,8 @@ class Dispatching(RuleBasedStateMachine):
                 book.pinned = None
 
     def free(self, pod):
-        cap = self.dispatcher.limits.concurrency
+        """Whether a pod must take one more; one that has failed may be on trial, and then takes one."""
+        cap = 1 if pod in self.failed else self.dispatcher.limits.concurrency
         return not cap or self.dispatcher.running_on(pod) < cap
 
     @rule(pick=PICK)
@@ -135,6 +139,14 @@ class Dispatching(RuleBasedStateMachine):
             book.backend, book.pinned = None, None
             self.removed.discard(request)
             self.take(self.dispatcher.put_back(request, self.now))
+
+    @rule(pod=PODS, well=st.booleans())
+    def pod_answers(self, pod, well):
+        grants = self.dispatcher.answered(pod, self.now, well=well)
+        self.failed = self.failed - {pod} if well else self.failed | {pod}
+        if pod not in self.dispatcher.ready:
+            self.binds_nobody(pod)
+        self.take(grants)
 
     @rule(pod=PODS)
     def pod_comes(self, pod):

@@ -1,0 +1,98 @@
+"""Behaviours 70 to 79 of docs/gateway.md: a sick pod is not fed."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from gateway_kit import NAME, answer_ok, service, until
+
+from autoscaler.gateway.counts import Ending
+from autoscaler.gateway.dispatch import Kind
+from autoscaler.gateway.facts import FailureKind
+from autoscaler.gateway.paths import PathRule
+
+pytestmark = pytest.mark.real_time
+
+SERVER_ERROR = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 18\r\n\r\nCUDA out of memory"
+
+
+async def break_off(request):
+    await request.body()
+    request.reset()
+
+
+async def fail(request):
+    await request.body()
+    request.send(SERVER_ERROR)
+
+
+def failing_on(*kinds, **options):
+    return replace(service(**options), failures=frozenset(kinds))
+
+
+async def statuses(kit, gateway, count):
+    """Send so many POSTs one after the other."""
+    return [(await (await kit.client(gateway)).post(f"/{n}").response()).status for n in range(count)]
+
+
+async def test_b70_a_pod_that_breaks_off_several_requests_in_a_row_is_ejected(kit):
+    sick, well = await kit.pod(break_off), await kit.pod(answer_ok)
+    gateway = await kit.gateway(pods=[sick, well])
+    assert await statuses(kit, gateway, 10) == [502] * 3 + [200] * 7
+    assert gateway.dispatcher(NAME).ready == ("p1",)
+    assert gateway.dispatcher(NAME).ejections_total == 1
+
+
+@pytest.mark.parametrize("sick_first", [True, False])
+async def test_b70_a_pod_that_answers_500_is_ejected_where_the_policy_says_so(kit, sick_first):
+    sick, well = await kit.pod(fail), await kit.pod()
+    pods = [sick, well] if sick_first else [well, sick]
+    gateway = await kit.gateway(failing_on(FailureKind.SERVER_ERROR), pods=pods)
+    clients = [(await kit.client(gateway)).post(f"/{n}") for n in range(20)]
+    answers = [asyncio.ensure_future(client.response()) for client in clients]
+    for _ in range(17):
+        job = await well.next()
+        await job.body()
+        job.reply()
+    assert sorted([(await answer).status for answer in answers]) == [200] * 17 + [500] * 3
+
+
+async def test_b70_a_pod_that_answers_500_is_used_where_the_policy_says_nothing(kit):
+    sick, well = await kit.pod(fail), await kit.pod(answer_ok)
+    gateway = await kit.gateway(pods=[sick, well])
+    assert await statuses(kit, gateway, 10) == [500] * 10
+
+
+async def test_b70_clients_that_go_eject_nobody(kit):
+    pod, other = await kit.pod(), await kit.pod()
+    gateway = await kit.gateway(service(paths=(PathRule(("/*",), Kind.PASS),)), pods=[pod, other])
+    for n in range(10):
+        client = (await kit.client(gateway)).post(f"/{n}")
+        job = await asyncio.wait_for(one_of(pod, other), 30)
+        client.reset()
+        await job.gone()
+        job.done()
+    await until(lambda: gateway.gates[NAME].counts.endings[Ending.ABANDONED_RUNNING] == 10)
+    assert gateway.dispatcher(NAME).ready == ("p0", "p1")
+
+
+async def one_of(*pods):
+    """Take the next request of any of these pods."""
+    waits = [asyncio.ensure_future(pod.next()) for pod in pods]
+    done, left = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for task in left:
+        task.cancel()
+    return done.pop().result()
+
+
+async def test_b71_tunnels_and_passing_requests_spread_over_the_pods(kit):
+    pods = [await kit.pod(), await kit.pod()]
+    gateway = await kit.gateway(service(paths=(PathRule(("/*",), Kind.PASS),)), pods=pods)
+    lines = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: " + "a" * 22)
+    for n in range(6):
+        client = (await kit.client(gateway)).get("/ws", *lines)
+        job = await one_of(*pods)
+        job.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        assert (await client.head()).status == 101
+        await until(lambda n=n: gateway.gates[NAME].counts.tunnels == n + 1)
+    assert [pod.seen for pod in pods] == [["/ws"] * 3] * 2
