@@ -1,17 +1,30 @@
 import re
 from pathlib import Path
 
+import pytest
+import yaml
+
 from autoscaler.app import gateway_services
+from autoscaler.policy import ScalingPolicy
 from autoscaler.validation import read_policies
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "gateway.md"
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+"""A whole policy first, then parts of policies."""
 
 
 def test_the_documented_example_is_a_configuration(tmp_path):
-    (example,) = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    example, *_ = EXAMPLES
     file = tmp_path / "gateway.yaml"
     file.write_text(example)
     (service,) = gateway_services(read_policies([file])).values()
     assert service.name == "default/web-ui"
     assert set(service.backends) == {"127.0.0.1:7860", "127.0.0.1:7861"}
     assert service.limits.concurrency == 1
+
+
+@pytest.mark.parametrize("part", EXAMPLES[1:])
+def test_each_documented_part_of_a_policy_is_legal_in_the_example(part):
+    whole, traffic = yaml.safe_load(EXAMPLES[0]), yaml.safe_load(part)["spec"]["traffic"]
+    whole["spec"]["traffic"] |= traffic
+    assert ScalingPolicy.model_validate(whole).spec.traffic is not None
