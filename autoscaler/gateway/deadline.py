@@ -8,22 +8,24 @@ from collections.abc import Callable
 class Deadline:
     """Calls when the time is up. Its timer is moved only when it fires: setting it anew costs next to nothing."""
 
-    __slots__ = ("_call", "_due_s", "_loop", "_timer")
+    __slots__ = ("_call", "_due_s", "_loop", "_timer", "_timer_s")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
         self._loop = loop
         self._call = call
         self._due_s = math.inf
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_s = math.inf
+        """When the timer fires. Kept here: the handle of uvloop has no time where that has come already."""
 
     def within(self, seconds: float) -> None:
         """Be due after so many seconds, whatever was set before."""
         self._due_s = self._loop.time() + seconds
-        if self._timer is not None and self._timer.when() > self._due_s:
+        if self._timer is not None and self._timer_s > self._due_s:
             self._timer.cancel()
             self._timer = None
         if self._timer is None:
-            self._timer = self._loop.call_later(seconds, self._check)
+            self._set(seconds)
 
     def never(self) -> None:
         """Be not due until it is set again."""
@@ -44,7 +46,11 @@ class Deadline:
             self.never()
             self._call()
         elif left_s < math.inf:
-            self._timer = self._loop.call_later(left_s, self._check)
+            self._set(left_s)
+
+    def _set(self, seconds: float) -> None:
+        self._timer_s = self._loop.time() + seconds
+        self._timer = self._loop.call_later(seconds, self._check)
 
 
 def _nothing() -> None:

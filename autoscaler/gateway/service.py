@@ -67,6 +67,7 @@ class ServiceGate:
         self._keys = keys
         self._rng = rng
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_s = math.inf
         self._holding: set[Waiter] = set()
         self.pods: dict[str, Pod] = {}
         self.tunnels: set[Tunnel] = set()
@@ -249,10 +250,12 @@ class ServiceGate:
 
     def _arm(self) -> None:
         deadline_s = self.dispatcher.next_deadline_s
-        if deadline_s is None or (self._timer is not None and self._timer.when() <= deadline_s):
+        if deadline_s is None or (self._timer is not None and self._timer_s <= deadline_s):
             return
         if self._timer is not None:
             self._timer.cancel()
+        # Kept beside the handle: uvloop's has no time where that has come already.
+        self._timer_s = deadline_s
         self._timer = self._loop.call_at(deadline_s, self._expire)
 
     def _expire(self) -> None:

@@ -7,9 +7,11 @@ import pytest
 from gateway_kit import NAME, answer_ok, service, until
 
 from autoscaler.gateway.counts import Ending
+from autoscaler.gateway.deadline import Deadline
 from autoscaler.gateway.dispatch import Kind
 from autoscaler.gateway.facts import FailureKind
 from autoscaler.gateway.paths import PathRule
+from autoscaler.gateway.service import Waiter
 
 pytestmark = pytest.mark.real_time
 
@@ -96,3 +98,18 @@ async def test_b71_tunnels_and_passing_requests_spread_over_the_pods(kit):
         assert (await client.head()).status == 101
         await until(lambda n=n: gateway.gates[NAME].counts.tunnels == n + 1)
     assert [pod.seen for pod in pods] == [["/ws"] * 3] * 2
+
+
+async def test_a_deadline_that_has_come_already_is_no_error_on_the_gateways_own_loop(kit):
+    gateway = await kit.gateway(service(queue_timeout_s=0.0))
+    gate = gateway.gates[NAME]
+    waiters = [Waiter(Kind.COUNT, gateway.loop_time()) for _ in range(3)]
+    for waiter in waiters:
+        assert gate.arrive(waiter, PathRule(("/*",)), None) is None
+    for waiter in waiters:
+        assert await waiter.grant is Ending.QUEUE_TIMEOUT
+    called = asyncio.Event()
+    deadline = Deadline(gateway.loop, called.set)
+    for seconds in (0.0, -1.0, 1e-9):
+        deadline.within(seconds)
+    await asyncio.wait_for(called.wait(), 30)
