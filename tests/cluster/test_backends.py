@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from cluster_kit import Cluster, until
+from cluster_kit import Cluster, is_ready, until, workload
 
 from autoscaler.kubernetes.backends import BackendWatch, Backing
 from autoscaler.kubernetes.client import connected
@@ -71,6 +71,43 @@ async def test_a_pod_that_is_marked_to_go_is_sent_nothing_until_the_mark_is_take
     await until(lambda: world.told.draining == {name})
     await world.ask("patch", f"{world.pods}/{name}", {"metadata": {"annotations": {cost: None}}})
     await until(lambda: set(world.told.serving) == {name})
+
+
+async def test_a_relabelled_pod_drains_at_once_and_its_replacement_serves(world):
+    await world.make(replicas=2)
+    world.watch.set_services({SERVICE: world.backing})
+    await until(lambda: len(world.told.serving) == 2)
+    first = min(world.told.serving)
+    await world.ask("patch", f"{world.pods}/{first}", {"metadata": {"labels": {"app": "quarantine"}}})
+    await until(lambda: world.told.draining == {first} and len(world.told.serving) == 2)
+    await world.ask("delete", f"{world.pods}/{first}")
+    await until(lambda: world.told.gone == {first})
+
+
+async def test_a_service_that_gets_another_target_has_that_ones_pods_alone(world):
+    await world.make("blue", replicas=1)
+    await world.make("green", replicas=1)
+    world.watch.set_services({SERVICE: world.backing._replace(name="blue")})
+    (blue,) = await until(lambda: set(world.told.serving))
+    world.watch.set_services({SERVICE: world.backing._replace(name="green")})
+    (green,) = await until(lambda: set(world.told.serving) - {blue})
+    assert (set(world.told.serving), world.told.draining) == ({green}, {blue})
+
+
+async def test_pods_of_a_canary_and_of_nobody_with_the_same_labels_serve_no_service(world):
+    canary = workload("canary", replicas=1)
+    canary["spec"]["selector"]["matchLabels"] = canary["spec"]["template"]["metadata"]["labels"] = {
+        "app": "web",
+        "track": "canary",
+    }
+    await world.ask("create", world.workloads(), canary)
+    alone = {"metadata": {"name": "nightly", "labels": {"app": "web"}}, "spec": canary["spec"]["template"]["spec"]}
+    await world.ask("create", world.pods, alone)
+    await world.wait_pods(lambda pods: len(pods) == 2 and all(map(is_ready, pods.values())))
+    await world.make(replicas=1)
+    world.watch.set_services({SERVICE: world.backing})
+    (name,) = await until(lambda: set(world.told.serving))
+    assert name.startswith("web-")
 
 
 async def test_a_service_that_comes_later_is_told_of_the_pods_that_are_there(world):

@@ -5,7 +5,7 @@ import random
 from contextlib import asynccontextmanager
 
 import pytest
-from cluster_kit import Cluster, is_going, until
+from cluster_kit import Cluster, is_going, is_ready, until, workload
 
 from autoscaler.kubernetes.client import connected
 from autoscaler.kubernetes.scales import Kind
@@ -25,6 +25,7 @@ class World(Cluster):
         self.now_s = 0.0
         self.running = {}
         self.rivals = []
+        self.troubles = []
         self.leads = True
         self.target = None
 
@@ -40,6 +41,7 @@ class World(Cluster):
                 leads=lambda: self.leads,
                 hold_s=hold_s,
                 on_rival=lambda service, what: self.rivals.append((service, what)),
+                on_trouble=lambda _service, trouble: self.troubles.append(trouble),
             ) as self.target,
         ):
             yield self
@@ -72,6 +74,9 @@ class World(Cluster):
     async def ready(self, number, service=SERVICE):
         fleet = await self.sees(lambda fleet: sum(r.ready for r in fleet.replicas) == number, service)
         return [replica.name for replica in fleet.replicas]
+
+    async def troubled(self, condition):
+        await self.sees(lambda _fleet: bool(self.troubles) and self.troubles[-1] and condition(self.troubles[-1]))
 
     async def order(self, replicas, service=SERVICE):
         fleet = await self.fleet(service)
@@ -165,6 +170,52 @@ async def test_a_pod_that_was_marked_and_stays_after_all_is_unmarked(world):
         await world.fleet()
         await asyncio.sleep(0.05)
     assert set(await waiting) == {first, _second}
+
+
+async def test_an_older_pod_of_somebody_else_is_not_counted_and_leaves_no_mark_on_ours(world):
+    spec = {"containers": [{"name": "job", "image": "none"}]}
+    await world.ask("create", world.pods, {"metadata": {"name": "nightly", "labels": {"app": "web"}}, "spec": spec})
+    await world.wait_pods(lambda pods: len(pods) == 1 and is_ready(pods["nightly"]))
+    await world.make(replicas=3)
+    await world.follow(sd=world.of())
+    names = await world.ready(3)
+    assert "nightly" not in names
+
+    assert await world.order(1) == ""
+    pods = await world.wait_pods(lambda pods: sum(map(is_going, pods.values())) == 2)
+    fleet = await world.sees(lambda fleet: len(fleet.replicas) == 1)
+    (left,) = {name for name, pod in pods.items() if not is_going(pod)} - {"nightly"}
+    assert [replica.name for replica in fleet.replicas] == [left]
+    assert DELETION_COST not in pods[left]["metadata"].get("annotations", {})
+    assert DELETION_COST not in pods["nightly"]["metadata"].get("annotations", {})
+
+
+async def test_a_node_that_is_not_there_and_a_full_quota_are_said_as_kubernetes_says_them(world):
+    lost = workload("lost", replicas=1)
+    lost["spec"]["template"]["spec"]["nodeSelector"] = {"disk": "none"}
+    await world.ask("create", world.workloads(), lost)
+    await world.follow(sd=world.of("lost"))
+    await world.troubled(lambda trouble: trouble.reason == "Unschedulable")
+
+    quotas = world.path("api/v1", "resourcequotas")
+    await world.ask("create", quotas, {"metadata": {"name": "small"}, "spec": {"hard": {"pods": "1"}}})
+    # The controller that would say so is not among ours.
+    full = {"hard": {"pods": "1"}, "used": {"pods": "1"}}
+    await world.ask("patch", f"{quotas}/small/status", {"status": full})
+    await world.make(replicas=3)
+    await world.follow(sd=world.of())
+    await world.troubled(lambda trouble: trouble.reason == "FailedCreate" and "exceeded quota" in trouble.message)
+
+
+async def test_a_replication_controller_of_the_core_group_is_scaled(world):
+    template = {"metadata": {"labels": {"app": "old"}}, "spec": {"containers": [{"name": "old", "image": "none"}]}}
+    old = {"metadata": {"name": "old"}, "spec": {"replicas": 1, "selector": {"app": "old"}, "template": template}}
+    controllers = world.path("api/v1", "replicationcontrollers")
+    await world.ask("create", controllers, old)
+    await world.follow(sd=world.of("old", kind="ReplicationController", api_version="v1"))
+    assert (await world.fleet()).asked == 1
+    assert await world.order(2) == ""
+    assert (await world.ask("get", f"{controllers}/old"))["spec"]["replicas"] == 2
 
 
 async def test_a_status_that_moves_is_no_other_writer(world):
