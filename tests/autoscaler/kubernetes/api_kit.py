@@ -24,7 +24,7 @@ class ApiServer:
         """Answers by path, for what is no collection."""
         self.refusals = {}
         """Errors by path, raised while they are here."""
-        self.asked = []
+        self.asked, self.created = [], []
 
     def put(self, collection, item):
         """Have an object, in the place of another of its name."""
@@ -68,13 +68,18 @@ class ApiServer:
 
     async def patch(self, path, body):
         self._ask("PATCH", path)
-        collection, _, name = path.removesuffix("/scale").rpartition("/")
+        collection, _, name = path.removesuffix("/scale").removesuffix("/status").rpartition("/")
         item = self._objects[collection][name]
-        if path.endswith("/scale"):
-            self.put(collection, {**item, "spec": {**item["spec"], **body["spec"]}})
-            return self._scale(self._objects[collection][name])
-        self.put(collection, {**item, "metadata": {**item["metadata"], **body["metadata"]}})
-        return self._objects[collection][name]
+        changed = {
+            part: {**(item.get(part) or {}), **body[part]} for part in ("metadata", "spec", "status") if part in body
+        }
+        self.put(collection, {**item, **changed})
+        stored = self._objects[collection][name]
+        return self._scale(stored) if path.endswith("/scale") else stored
+
+    async def create(self, path, body):
+        self._ask("POST", path)
+        self.created.append(body)
 
     def _ask(self, method, path):
         self.asked.append((method, path))

@@ -1,9 +1,11 @@
 """What is written about a policy, when, and by whom: in virtual time, to an API server that keeps what it is sent."""
 
 import asyncio
+import random
 from contextlib import asynccontextmanager
 
 import pytest
+from api_kit import NAMESPACE, ApiServer, workload
 
 from algorithms.types import Decision, Look, Reason, Wish
 from autoscaler.clock import SystemClock
@@ -12,7 +14,9 @@ from autoscaler.kubernetes.client import ApiError
 from autoscaler.kubernetes.objects import Trouble
 from autoscaler.kubernetes.policies import stored
 from autoscaler.kubernetes.reporting import Reporter
+from autoscaler.kubernetes.scales import Kind
 from autoscaler.ports import Outcome, Record
+from autoscaler.targets.kubernetes import KubernetesTarget, Target
 
 SD = "team/sd"
 START_S = 1_795_456_800.0
@@ -216,6 +220,48 @@ async def test_what_is_in_the_way_of_pods_is_a_condition_and_an_event_until_it_i
     await asyncio.sleep(2)
     conditions = {each["type"]: each for each in world.api.statuses[-1][1]["conditions"]}
     assert ("PodsReady" in conditions, conditions["Ready"]["status"]) == (False, "True")
+
+
+SERVERS = f"/apis/example.com/v1/namespaces/{NAMESPACE}/servers"
+POLICIES = f"/apis/inflight.dev/v1alpha1/namespaces/{NAMESPACE}/scalingpolicies"
+
+
+async def test_a_scale_that_may_not_be_read_is_told_as_the_api_server_said_it_until_it_is_read():
+    clock, api = SystemClock(START_S), ApiServer()
+    reporter = Reporter(api, "me", clock.now, lambda: True)
+    resources = [{"name": "servers", "kind": "Server"}, {"name": "servers/scale", "kind": "Scale"}]
+    api.discovered["/apis/example.com/v1"] = {"resources": resources}
+    api.put(SERVERS, workload("llm"))
+    api.refusals[f"{SERVERS}/llm/scale"] = ApiError(403, "Forbidden", 'cannot get resource "servers/scale"')
+    reference = {"apiVersion": "example.com/v1", "kind": "Server", "name": "llm"}
+    metadata = {**POLICY["metadata"], "namespace": NAMESPACE, "name": "llm"}
+    api.put(POLICIES, {"metadata": metadata, "spec": {"scaleTargetRef": reference}})
+    service = f"{NAMESPACE}/llm"
+    reporter.keep(service, stored(api.find(POLICIES, "llm")), "")
+
+    def able():
+        conditions = api.find(POLICIES, "llm").get("status", {}).get("conditions", ())
+        return next(((each["status"], each["message"]) for each in conditions if each["type"] == "AbleToScale"), None)
+
+    async with KubernetesTarget(
+        api,
+        clock.now,
+        random.Random(1),  # noqa: S311
+        running=lambda _service: {},
+        on_change=reporter.changed,
+    ) as target:
+        task = asyncio.create_task(reporter.run(target))
+        target.set_targets({service: Target(Kind(NAMESPACE, "example.com/v1", "Server"), "llm", 0.0)})
+        await asyncio.sleep(60)
+        why = f'the scale of Server {NAMESPACE}/llm cannot be read: cannot get resource "servers/scale"'
+        assert able() == ("False", why)
+        assert [(each["reason"], each["note"]) for each in api.created] == [("FailedGetScale", why)]
+        api.refusals.clear()
+        await asyncio.sleep(60)
+        assert able()[0] == "True"
+        assert (await target.observe([service]))[service].asked == 1
+        task.cancel()
+        await asyncio.wait([task])
 
 
 async def test_while_lists_are_read_no_status_says_that_nothing_is_known_yet(world):
