@@ -79,7 +79,7 @@ async def test_b44_no_first_byte_in_time_is_504(kit):
 
 async def test_b44_too_long_in_all_breaks_off_what_has_begun(kit):
     pod = await kit.pod()
-    gateway = await kit.gateway(service(timeouts=Timeouts(request_s=0.2, response_start_s=0.1)), pods=[pod])
+    gateway = await kit.gateway(service(timeouts=Timeouts(request_s=1)), pods=[pod])
     client = (await kit.client(gateway)).post()
     job = await pod.next()
     job.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
@@ -91,20 +91,20 @@ async def test_b44_too_long_in_all_breaks_off_what_has_begun(kit):
 async def test_b44_paths_may_have_their_own_timeout_and_the_queue_is_not_part_of_it(kit):
     pod = await kit.pod()
     paths = (PathRule(("/quick",), Kind.PASS, request_timeout_s=0.05),)
-    gateway = await kit.gateway(service(paths=paths, timeouts=Timeouts(request_s=1, response_start_s=1)), pods=[pod])
+    gateway = await kit.gateway(service(paths=paths, timeouts=Timeouts(request_s=3)), pods=[pod])
     first = (await kit.client(gateway)).post("/slow")
     job = await pod.next()
     held = (await kit.client(gateway)).post("/held")
     await until(lambda: gateway.dispatcher(NAME).queued == 1)
     assert (await (await kit.client(gateway)).get("/quick").response()).status == 504
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(1.6)
     await job.body()
     job.reply()
     assert (await first.response()).status == 200
     await pod.next()
     job = await pod.next()
     assert job.target == "/held"
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(1.6)
     await job.body()
     job.reply()
     assert (await held.response()).status == 200
@@ -122,7 +122,7 @@ async def test_b45_draining_finishes_what_came_and_tells_the_rest(kit):
     await tunnel.head()
     held = (await kit.client(gateway)).post("/held")
     await until(lambda: gateway.dispatcher(NAME).queued == 1)
-    draining = asyncio.ensure_future(gateway.drain(propagation_s=0.2, grace_s=0.2))
+    draining = asyncio.ensure_future(gateway.drain(propagation_s=1, grace_s=1))
     await until(lambda: gateway.draining)
     ready = (await (await kit.observe(gateway, "/readyz")).read()).decode()
     assert ready == "draining\n"

@@ -273,7 +273,7 @@ async def test_b07_waiting_too_long_is_504_and_exactly_one_outcome(kit):
 
 async def test_b07_a_grant_ends_the_timer(kit):
     pod = await kit.pod()
-    gateway = await kit.gateway(service(queue_timeout_s=0.05))
+    gateway = await kit.gateway(service(queue_timeout_s=60))
     client = (await kit.client(gateway)).post()
     await until(lambda: counts(gateway) == (1, 0))
     gateway.set_backends(NAME, {"p0": pod.address})

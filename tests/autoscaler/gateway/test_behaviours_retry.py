@@ -119,7 +119,7 @@ async def test_b24_a_pod_that_refuses_is_no_black_hole_though_the_other_is_busy(
 
 
 async def test_b24_a_request_that_every_pod_refuses_ends_when_its_wait_does(kit):
-    gateway = await kit.gateway(service(queue_timeout_s=0.3))
+    gateway = await kit.gateway(service(queue_timeout_s=1))
     gateway.set_backends(NAME, {"dead": f"127.0.0.1:{refused_port()}"})
     assert (await (await kit.client(gateway)).post().response()).status == 504
     assert gateway.gates[NAME].counts.retries >= 1

@@ -133,11 +133,11 @@ async def test_an_answer_that_came_before_the_body_ends_the_connection_and_is_no
 
 async def test_a_busy_connection_has_one_timer_and_an_idle_one_ends(kit):
     pod = await kit.pod(answer_ok)
-    gateway = await kit.gateway(pods=[pod], limits=EdgeLimits(keep_alive_s=0.2, head_timeout_s=0.1))
+    gateway = await kit.gateway(pods=[pod], limits=EdgeLimits(keep_alive_s=1, head_timeout_s=1))
     client = await kit.client(gateway)
     for _ in range(20):
         assert (await client.get().response()).body == b"ok"
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.06)
     assert await client.ended() == b""
 
 
