@@ -145,18 +145,19 @@ async def controller(
 
     for each in policies:
         begin(each)
-    wake_ups = WakeUps()
+    wake_ups, addresses = WakeUps(), frozenset(gateways)
+    access = Access(servers=[prometheus] if prometheus else [])
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
         StreamSource(session, clock.now, random.Random(), wake_ups.add) as streams,  # noqa: S311 - spreads reconnections
     ):
-        streams.set_gateways(gateways)
+        streams.set_gateways(addresses)
         control = Controller(
             followed,
             clock=clock,
             target=target,
             tick_s=tick_s,
-            metered=PrometheusSource(session, access=Access(servers=[prometheus] if prometheus else [])),
+            metered=PrometheusSource(session, access=access, gateways=lambda: addresses or None),
             queries=queries(policies, prometheus),
             streams=streams,
             wake_ups=wake_ups,

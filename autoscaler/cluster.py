@@ -43,6 +43,7 @@ from autoscaler.roster import Entry, Origins, Roster
 from autoscaler.run import Controller, WakeUps
 from autoscaler.runtime.bearer_tokens import BearerTokens
 from autoscaler.sources.access import Access
+from autoscaler.sources.known_gateways import KnownGateways
 from autoscaler.sources.prometheus import PrometheusSource
 from autoscaler.sources.stream import StreamSource
 from autoscaler.targets.kubernetes import KubernetesTarget, Target
@@ -99,6 +100,7 @@ class ClusterController:
         target: KubernetesTarget,
         reporter: Reporter,
         source: PastSource,
+        known_gateways: KnownGateways,
         now: Callable[[], float],
         failures: Failures,
     ) -> None:
@@ -109,6 +111,7 @@ class ClusterController:
         self._now = now
         self._election = election
         self._streams = streams
+        self._known_gateways = known_gateways
         self._target = target
         self._reporter = reporter
         self._failures = failures
@@ -208,8 +211,10 @@ class ClusterController:
         return None if stored is None else last_rescale(stored.status)
 
     def _gateways_changed(self) -> None:
-        found = {address for address in self.gateways.store.items().values() if address}
-        self._streams.set_gateways({*self._settings.gateways, *found})
+        pods = {key.rpartition("/")[2]: address for key, address in self.gateways.store.items().items() if address}
+        addresses = {*self._settings.gateways, *pods.values()}
+        self._known_gateways.set({*addresses, *pods})
+        self._streams.set_gateways(addresses)
 
     def _read_files(self, _files: Sequence[Path]) -> list[ScalingPolicy]:
         return read_policies(self._settings.files, read_grants(self._settings.host_claims))
@@ -316,7 +321,9 @@ async def cluster_controller(
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
         StreamSource(session, clock.now, rng, wake_ups.add, on_news=resting.disturb, tokens=settings.tokens) as streams,
     ):
-        source = PrometheusSource(session, access=access)
+        known_gateways = KnownGateways(clock.now)
+        is_known = bool(settings.gateways or settings.gateway_label)
+        source = PrometheusSource(session, access=access, gateways=known_gateways.names if is_known else lambda: None)
         election = Election(
             api_of_the_lease,
             settings.own_namespace,
@@ -358,6 +365,7 @@ async def cluster_controller(
                 target=target,
                 reporter=reporter,
                 source=source,
+                known_gateways=known_gateways,
                 now=clock.now,
                 failures=failures,
             )

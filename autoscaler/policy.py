@@ -28,6 +28,7 @@ from autoscaler.fields import (
 from autoscaler.hpa_settings import Bounds
 from autoscaler.knative import SettingError
 from autoscaler.prometheus_address import LONGEST, PATTERN, checked
+from autoscaler.promql import GATEWAYS_QUERY
 from autoscaler.traffic_settings import NAME_OR_ADDRESS, Traffic
 
 GROUP = "inflight.dev"
@@ -99,8 +100,9 @@ class Prometheus(ResourceModel):
     server_address: ServerAddress | None = None
     """Base address, such as `http://prometheus.monitoring.svc:9090`, of a server that the controller's
     `--prometheus-servers` or `--prometheus-credentials` names. Absent: the controller's `--prometheus`."""
-    query: Annotated[str, StringConstraints(max_length=4096)] = "sum by (namespace, service) (inflight_requests)"
-    """PromQL that gives one value for each pair of the labels `namespace` and `service`."""
+    query: Annotated[str, StringConstraints(max_length=4096)] = GATEWAYS_QUERY
+    """PromQL that gives one value for each pair of the labels `namespace` and `service`. Of the default only series of
+    gateways that the controller knows are counted; of another query whatever it finds."""
     series: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = None
     """The raw series behind the query, as a selector: its time stamps and number tell how far to trust the value. It
     can be left out where the query is `sum by (namespace, service) (SELECTOR)`."""

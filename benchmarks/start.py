@@ -30,6 +30,7 @@ from autoscaler.recorders import Latest, OnChange
 from autoscaler.resting import Resting
 from autoscaler.roster import Roster
 from autoscaler.run import Controller, WakeUps
+from autoscaler.sources.known_gateways import KnownGateways
 from autoscaler.sources.prometheus import PrometheusSource
 from autoscaler.sources.stream import StreamSource
 from autoscaler.targets.kubernetes import KubernetesTarget
@@ -205,6 +206,7 @@ async def measure(number: int, stages: Stages) -> None:
             target=target,
             reporter=reporter,
             source=source,
+            known_gateways=KnownGateways(clock.now),
             now=clock.now,
             failures=failures,
         )

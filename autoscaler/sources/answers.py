@@ -8,6 +8,7 @@ Rules:
 """
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from sys import intern
@@ -56,36 +57,31 @@ class Answer(NamedTuple):
     unlabelled: bool
     """Some element lacks the label `namespace` or `service`."""
     warning: str
+    twice: frozenset[ServiceName] = frozenset()
+    """Those of whose series there are two where there can be one."""
+    others: frozenset["Other"] = frozenset()
+    """Who has series of the gateways' name and is not among those that were asked about."""
+    apart: str = ""
+    """The labels by which two series of a kind differ, where that has been looked up."""
+
+
+class Other(NamedTuple):
+    """Whoever Prometheus has scraped, by two of its labels; empty is absent."""
+
+    instance: str
+    pod: str
+
+    def __str__(self) -> str:
+        """Give what may be shown: its labels are a stranger's words."""
+        named = [f"{label} {value}" for label, value in (("pod", self.pod), ("instance", self.instance)) if value]
+        return " at ".join(named) if all(map(_NAME.fullmatch, named)) and named else "one without a legal name"
+
+
+_NAME = re.compile(r"(pod|instance) [A-Za-z0-9.:_\[\]-]{1,253}")
 
 
 class Fault(Exception):  # noqa: N818 - not an error of ours: a peer's, as words for the user
     """Why there is no usable answer at all."""
-
-
-def short_query(expression: str, series: str, fresh_s: float) -> str:
-    """Give PromQL that brings value, oldest sample and number of sources of each service, told apart by the label `f`.
-
-    A source is a scraped instance: a gateway has one series for each state, and counts once. What is as usual is said
-    once, without labels: that no sample is older than `fresh_s`, and that there are as many sources as of any service.
-    Each text stands on lines of its own, so that a comment at its end does no harm.
-    """
-    sources = _sources(series)
-    return (
-        f'label_replace(\n{expression}\n, "f", "value", "", "")\n'
-        f'or label_replace({_oldest(series)} < time() - {fresh_s:g}, "f", "oldest", "", "")\n'
-        f'or label_replace({sources} != scalar(max({sources})), "f", "series", "", "")\n'
-        f'or label_replace((\n{expression}\n) unless on (namespace, service) (\n{series}\n), "f", "bare", "", "")\n'
-        f'or label_replace(min({_oldest(series)} >= time() - {fresh_s:g}), "f", "oldest", "", "")\n'
-        f'or label_replace(max({sources}), "f", "series", "", "")'
-    )
-
-
-def _oldest(series: str) -> str:
-    return f"min by (namespace, service) (timestamp(\n{series}\n))"
-
-
-def _sources(series: str) -> str:
-    return f"count by (namespace, service) (count by (namespace, service, instance) (\n{series}\n))"
 
 
 _LAST_S = 253402300799.0
@@ -98,6 +94,8 @@ class Labels(msgspec.Struct, gc=False):
     f: str
     namespace: str | None = None
     service: str | None = None
+    instance: str | None = None
+    pod: str | None = None
 
 
 class _Element(msgspec.Struct, gc=False):
@@ -186,14 +184,17 @@ def _kind_of_error(answer: _Envelope) -> str:
 
 def collected(result: msgspec.Raw, warning: str) -> Answer:
     """Read a vector; raises what `understood` understands."""
-    kinds: dict[str, dict[ServiceName, float]] = {"value": {}, "oldest": {}, "series": {}, "bare": {}}
+    kinds: dict[str, dict[ServiceName, float]] = {"value": {}, "oldest": {}, "series": {}, "bare": {}, "twice": {}}
     usual: dict[str, float] = {}
     evaluated_s = 0.0
-    repeated = set()
+    repeated, others = set(), set()
     unlabelled = False
     for element in _VECTOR.decode(result):
         labels = element.metric
         evaluated_s, text = element.value
+        if labels.f == "other":
+            others.add(Other(labels.instance or "", labels.pod or ""))
+            continue
         of_kind = kinds[labels.f]
         if labels.namespace is None or labels.service is None:
             unlabelled |= labels.f == "value"
@@ -203,17 +204,41 @@ def collected(result: msgspec.Raw, warning: str) -> Answer:
         if service in of_kind:
             repeated.add(service)
         of_kind[service] = float(text)
-    bare = frozenset(kinds.pop("bare"))
     return Answer(
         evaluated_s,
-        **kinds,
+        value=kinds["value"],
+        oldest=kinds["oldest"],
+        series=kinds["series"],
         zero=frozenset(service for service, value in kinds["value"].items() if value == 0),
         usual=usual,
         repeated=frozenset(repeated),
-        bare=bare,
+        bare=frozenset(kinds["bare"]),
         unlabelled=unlabelled,
         warning=warning,
+        twice=frozenset(kinds["twice"]),
+        others=frozenset(others),
     )
+
+
+class _Series(msgspec.Struct):
+    metric: dict[str, str]
+
+
+_ALL_SERIES = msgspec.json.Decoder(list[_Series])
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,62}")
+_MOST_LABELS = 3
+
+
+def labels_apart(body: bytes) -> str:
+    """Name the labels by which series of one gateway, service and state differ; raises Fault."""
+    first: dict[tuple[str | None, ...], dict[str, str]] = {}
+    found: set[str] = set()
+    with understood():
+        for each in _ALL_SERIES.decode(result_of(body, "vector")[0]):
+            other = first.setdefault(tuple(map(each.metric.get, ("instance", "pod", "state"))), each.metric)
+            labels = each.metric.keys() | other.keys()
+            found |= {name for name in labels if each.metric.get(name) != other.get(name) and _LABEL.fullmatch(name)}
+    return ", ".join(sorted(found)[:_MOST_LABELS])
 
 
 def readings(
@@ -222,7 +247,7 @@ def readings(
     """Say what an answer means for many services; of those that are at zero and as usual it is one reading."""
     if isinstance(answer, str):
         return dict.fromkeys(services, Reading(None, now_s, problem=answer))
-    special = {*answer.oldest, *answer.series, *answer.repeated, *answer.bare}
+    special = {*answer.oldest, *answer.series, *answer.repeated, *answer.bare, *answer.twice}
     wanted = frozenset(services)
     alike = next((service for service in answer.zero if service not in special), None)
     made = {} if alike is None else dict.fromkeys(wanted, reading(alike, asked, max_age_s, answer, now_s))
@@ -265,20 +290,42 @@ def believed(sample: Sample, max_age_s: float, warning: str, at_s: float) -> Rea
 
 def _absence(service: ServiceName, asked: Asked, answer: Answer) -> str:
     """Say why the three samples of a service are not all there, once each; empty if they are."""
-    namespace, _, name = service.partition("/")
     if service in answer.repeated:
         return f"several values for {service}; aggregate with sum by (namespace, service) (...)"
     if service not in answer.value and answer.unlabelled:
         return "the result lacks the labels namespace and service; aggregate with sum by (namespace, service) (...)"
     if service not in answer.value:
-        return (
-            f'no series for namespace="{namespace}", service="{name}" ({len(answer.value)} other services have one);'
-            " is its gateway running and scraped?"
-        )
+        return _no_series(service, answer)
+    if service in answer.twice:
+        return _two_series(service, answer)
     has_oldest, has_series = ("oldest" in answer.usual or service in answer.oldest), service in answer.series
     if service in answer.bare or not (has_oldest and (has_series or "series" in answer.usual)):
         return f"a value for {service} but no sample behind it; does {short(asked.series)!r} select the raw series?"
     return ""
+
+
+def _no_series(service: ServiceName, answer: Answer) -> str:
+    namespace, _, name = service.partition("/")
+    other = f"; {strangers(answer)}" if answer.others else ""
+    return (
+        f'no series for namespace="{namespace}", service="{name}" ({len(answer.value)} other services have one);'
+        f" is its gateway running and scraped?{other}"
+    )
+
+
+def strangers(answer: Answer) -> str:
+    """Name somebody who is no gateway and has series as gateways have."""
+    one, *more = sorted(answer.others)
+    return f"there are series from {one}{f' and {len(more)} more' if more else ''}, which is no gateway that is known"
+
+
+def _two_series(service: ServiceName, answer: Answer) -> str:
+    label = answer.apart or "LABEL"
+    apart = f", apart by {answer.apart}" if answer.apart else ""
+    return (
+        f"each series of {service} is there several times{apart}: is this a pair of Prometheus? Let it merge their "
+        f"series, or write the query as sum by (namespace, service) (max without ({label}) (SELECTOR))"
+    )
 
 
 def _distrust(sample: Sample, max_age_s: float) -> str:

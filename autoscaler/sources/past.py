@@ -39,6 +39,7 @@ class PastAnswer(NamedTuple):
     oldest: Mapping[ServiceName, Row]
     series: Mapping[ServiceName, Row]
     bare: Mapping[ServiceName, Row]
+    twice: Mapping[ServiceName, Row]
     usual: Mapping[str, Row]
     repeated: frozenset[ServiceName]
     warning: str
@@ -54,7 +55,7 @@ _MATRIX, _RANGE = msgspec.json.Decoder(list[msgspec.Raw]), msgspec.json.Decoder(
 
 def parse_past(body: bytes, grid: Grid, wanted: Container[ServiceName]) -> PastAnswer:
     """Read what `short_query` over a range was answered about the services that are wanted; raises Fault."""
-    kinds: dict[str, dict[ServiceName, Row]] = {"value": {}, "oldest": {}, "series": {}, "bare": {}}
+    kinds: dict[str, dict[ServiceName, Row]] = {"value": {}, "oldest": {}, "series": {}, "bare": {}, "twice": {}}
     usual: dict[str, Row] = {}
     repeated = set()
     with understood():
@@ -84,7 +85,7 @@ def pasts(
     """
     if isinstance(answer, str):
         return dict.fromkeys(services, Past((), answer))
-    special = {*answer.oldest, *answer.series, *answer.bare}
+    special = {*answer.oldest, *answer.series, *answer.bare, *answer.twice}
     of_values: dict[bytes, Past] = {}
     made = {}
     for service in services:
@@ -112,13 +113,15 @@ def _moments(
         answer.series.get(service, missing),
         answer.usual.get("series", missing),
         answer.bare.get(service, missing),
+        answer.twice.get(service, missing),
     )
     made = []
-    for step, (value, own_oldest, oldest, own_series, series, bare) in enumerate(zip(*rows, strict=True)):
+    for step, (value, own_oldest, oldest, own_series, series, bare, twice) in enumerate(zip(*rows, strict=True)):
         at_s = now_s - (grid.steps - step) * grid.step_ms / 1000
         oldest_s = oldest if math.isnan(own_oldest) else own_oldest
         sources = series if math.isnan(own_series) else own_series
-        if math.isnan(value) or math.isnan(oldest_s) or math.isnan(sources) or not math.isnan(bare):
+        is_missing = any(map(math.isnan, (value, oldest_s, sources)))
+        if is_missing or not (math.isnan(bare) and math.isnan(twice)):
             made.append(Moment(at_s, Reading(None, at_s, problem="there was no count")))
         else:
             age_s = (grid.start_ms + step * grid.step_ms) / 1000 - oldest_s

@@ -5,6 +5,7 @@ means `answers` knows.
 """
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -15,10 +16,20 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 import aiohttp
 
 from autoscaler.ports import Past, Query, Reading, ServiceName
-from autoscaler.prometheus_address import checked
+from autoscaler.prometheus_address import checked, public
 from autoscaler.sources.access import Access
-from autoscaler.sources.answers import Answer, Asked, Fault, kind_of_error, parse_clock, readings, short_query
+from autoscaler.sources.answers import (
+    Answer,
+    Asked,
+    Fault,
+    kind_of_error,
+    labels_apart,
+    parse_clock,
+    readings,
+    strangers,
+)
 from autoscaler.sources.past import Grid, PastAnswer, parse_past, pasts
+from autoscaler.sources.prometheus_query import REPLICA, is_of_gateways, query_of, query_without, series_of, short_query
 from autoscaler.sources.reader import Reader
 
 _REMEMBERED = 16
@@ -38,6 +49,7 @@ _PLACES = 2
 _STRANGERS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 """Answers to those who are not known, or not well enough."""
 
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 M = TypeVar("M")
 _Key: TypeAlias = tuple[str, str, str]
@@ -51,6 +63,7 @@ class PrometheusSource:
         session: how to get there.
         access: who we are to each server, and whom we trust; without one nobody, and the system's certificates.
         deadline_s: a query that is not answered and read whole by then is given up; Prometheus is told to do the same.
+        gateways: gives the names under which gateways may have series; None where it is not known which there are.
         max_answer_bytes: no answer may be larger, about how many services it may be.
     """
 
@@ -60,12 +73,17 @@ class PrometheusSource:
         deadline_s: float = DEADLINE_S,
         *,
         access: Access | None = None,
+        gateways: Callable[[], frozenset[str] | None] = lambda: None,
         max_answer_bytes: int = 64 * 2**20,
     ) -> None:
         self._session = session
         self._access = access or Access()
         self._deadline_s = deadline_s
         self._max_answer_bytes = max_answer_bytes
+        self._gateways = gateways
+        self._aliases: dict[str, dict[str, str]] = {}
+        """Of each server: under which other address it scrapes the pod of a gateway."""
+        self._warned: set[str] = set()
         self._places = asyncio.Semaphore(_PLACES)
         self._questions: dict[Query | None, _Questions] = {}
         """By their first query, the one that was asked last at the end."""
@@ -127,7 +145,40 @@ class PrometheusSource:
             return f"{asked}: {_unreachable(error)}"
 
     async def _now(self, asked: Asked, reader: Reader) -> Answer:
-        query = short_query(asked.expression, asked.series, asked.fresh_s)
+        names = self._gateways() if is_of_gateways(asked) else None
+        if names is None:
+            answer = await self._answer(asked, reader, short_query(asked))
+        else:
+            answer = await self._of_gateways(asked, reader, names)
+        twice = answer.twice & reader.services
+        return answer._replace(apart=await self._apart(asked, min(twice))) if twice else answer
+
+    async def _of_gateways(self, asked: Asked, reader: Reader, names: frozenset[str]) -> Answer:
+        """Ask for the series of known gateways; one may be scraped under another address, and is known by its pod."""
+        aliases = self._aliases.setdefault(asked.server, {})
+        for instance in [instance for instance, pod in aliases.items() if pod not in names]:
+            del aliases[instance]
+        answer = await self._answer(asked, reader, query_of({*names, *aliases}, asked.fresh_s))
+        found = {other.instance: other.pod for other in answer.others if other.pod in names}
+        if found:
+            aliases |= found
+            answer = await self._answer(asked, reader, query_of({*names, *aliases}, asked.fresh_s))
+        self._warn(asked, answer)
+        return answer
+
+    def _warn(self, asked: Asked, answer: Answer) -> None:
+        if not answer.others:
+            self._warned.discard(asked.server)
+        elif asked.server not in self._warned:
+            self._warned.add(asked.server)
+            _log.warning("Prometheus at %s: %s; they are not counted", public(asked.server), strangers(answer))
+
+    async def _apart(self, asked: Asked, service: ServiceName) -> str:
+        if not is_of_gateways(asked):
+            return REPLICA
+        return await self._fetch(asked, "query", labels_apart, MOST_BYTES, query=series_of(service))
+
+    async def _answer(self, asked: Asked, reader: Reader, query: str) -> Answer:
         most = MOST_BYTES + _BYTES_OF_A_SERVICE * len(reader.services)
         return await self._fetch(asked, "query", reader.read, most, query=query)
 
@@ -137,10 +188,18 @@ class PrometheusSource:
         grid = Grid(round(clock_s * 1000) - steps * step_ms, step_ms, steps)
         times = {"start": grid.start_ms, "end": grid.start_ms + steps * step_ms, "step": step_ms}
         form = {name: f"{time_ms / 1000:.3f}" for name, time_ms in times.items()}
-        query = short_query(asked.expression, asked.series, asked.fresh_s)
+        query = await self._query_of_the_past(asked, reader)
         most = MOST_BYTES + (_BYTES_OF_A_SERVICE + _BYTES_OF_A_MOMENT * (steps + 1)) * len(reader.services)
         read = partial(parse_past, grid=grid, wanted=reader.services)
         return await self._fetch(asked, "query_range", read, most, query=query, **form)
+
+    async def _query_of_the_past(self, asked: Asked, reader: Reader) -> str:
+        """Take in what gateways counted that are gone by now, and leave out who is none and still counts."""
+        names = self._gateways() if is_of_gateways(asked) else None
+        if names is None:
+            return short_query(asked)
+        answer = await self._of_gateways(asked, reader, names)
+        return query_without({other.instance for other in answer.others}, asked.fresh_s)
 
     async def _fetch(self, asked: Asked, what: str, read: Callable[[bytes], T], most: int, **form: str) -> T:
         url = f"{_checked(asked.server).rstrip('/')}/api/v1/{what}"

@@ -18,6 +18,8 @@ import msgspec
 from autoscaler.ports import ServiceName
 from autoscaler.sources.answers import Answer, Labels, collected, result_of, understood
 
+_OF_ONE = frozenset({"value", "other"})
+"""Kinds that are not said of all services."""
 _BEGIN = b'{"metric":'
 _VALUE = b'"value":['
 _MOMENT = re.compile(_VALUE[:-1] + rb"\[([0-9.e+]+),")
@@ -115,14 +117,14 @@ def _common(old: bytes, new: bytes) -> int:
 
 def _is_plain(answer: Answer, moments: int) -> bool:
     """Tell whether each element of an answer says something of its own, at the moment of all."""
-    told = (answer.value, answer.oldest, answer.series, answer.bare, answer.usual)
+    told = (answer.value, answer.oldest, answer.series, answer.bare, answer.usual, answer.twice, answer.others)
     return not answer.unlabelled and not answer.repeated and sum(map(len, told)) == moments
 
 
 def _apply(answer: Answer, new: frozenset[bytes], gone: frozenset[bytes]) -> Answer:
     value, usual = dict(answer.value), dict(answer.usual)
-    bare = dict.fromkeys(answer.bare, 0.0)
-    kinds = {"value": value, "oldest": dict(answer.oldest), "series": dict(answer.series), "bare": bare}
+    bare, twice = dict.fromkeys(answer.bare, 0.0), dict.fromkeys(answer.twice, 0.0)
+    kinds = {"value": value, "oldest": dict(answer.oldest), "series": dict(answer.series), "bare": bare, "twice": twice}
     changed = set()
     for kind, service, _ in _read(gone):
         del (kinds[kind] if service else usual)[service or kind]
@@ -130,7 +132,7 @@ def _apply(answer: Answer, new: frozenset[bytes], gone: frozenset[bytes]) -> Ans
     for kind, service, number in _read(new):
         of_kind = kinds[kind]
         table, key = (of_kind, service) if service else (usual, kind)
-        if key in table or (kind == "value" and not service):
+        if key in table or (kind in _OF_ONE and not service):
             raise _UnlikeError
         table[key] = number
         changed |= {service} if service else set()
@@ -138,7 +140,13 @@ def _apply(answer: Answer, new: frozenset[bytes], gone: frozenset[bytes]) -> Ans
     if changed:
         zero = (zero - changed) | {service for service in changed if value.get(service) == 0}
     return answer._replace(
-        value=value, oldest=kinds["oldest"], series=kinds["series"], bare=frozenset(bare), usual=usual, zero=zero
+        value=value,
+        oldest=kinds["oldest"],
+        series=kinds["series"],
+        bare=frozenset(bare),
+        usual=usual,
+        zero=zero,
+        twice=frozenset(twice),
     )
 
 

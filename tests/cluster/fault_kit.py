@@ -115,7 +115,10 @@ class Program:
 
 
 class Prometheus(Program):
-    """A real Prometheus at one address for life; each start is from an empty store."""
+    """A real Prometheus at one address for life; each start is from an empty store.
+
+    Targets are where it scrapes a gateway, with where the controllers know that gateway.
+    """
 
     def __init__(self, binary, folder, targets):
         folder.mkdir()
@@ -123,7 +126,14 @@ class Prometheus(Program):
         self._folder, self._lives = folder, itertools.count()
         config = {
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
-            "scrape_configs": [{"job_name": "gateways", "static_configs": [{"targets": list(targets)}]}],
+            "scrape_configs": [
+                {
+                    "job_name": "gateways",
+                    "static_configs": [
+                        {"targets": [scraped], "labels": {"instance": known}} for scraped, known in targets.items()
+                    ],
+                }
+            ],
         }
         (folder / "prometheus.yaml").write_text(yaml.safe_dump(config))
         super().__init__(folder / "log", f"{self.url}/-/ready", [binary])
@@ -152,6 +162,11 @@ class Gateway(Program):
             ],
             installation.environment,
         )
+
+    @property
+    def scraped(self):
+        """Where it is scraped, with where controllers know it."""
+        return {f"127.0.0.1:{self.metrics_port}": self.stream.address}
 
     async def serving(self, service):
         """Wait until its stream tells of a service."""

@@ -108,8 +108,7 @@ async def soak(control_plane, folder, prometheus_binary, *, seconds, seed):
     rng = random.Random(seed)  # noqa: S311
     with ApiServer(control_plane) as server:
         async with installed(control_plane, folder, SERVICES, ahead_s=1) as it:
-            metrics = f"127.0.0.1:{it.gateways[0].metrics_port}"
-            prometheus = Prometheus(prometheus_binary, folder / "prometheus", [metrics])
+            prometheus = Prometheus(prometheus_binary, folder / "prometheus", it.gateways[0].scraped)
             async with prometheus.started(), Proxy(prometheus.url).running() as liar:
                 run = Soak(it, liar.url, rng)
                 await run.run(Faults(it, prometheus, liar, server, rng), seconds)

@@ -24,7 +24,7 @@ async def story(control_plane, folder, binary):
             await stack.enter_async_context(controller.started())
             return controller
 
-        prometheus = Prometheus(binary, folder / "prometheus", [f"127.0.0.1:{it.gateways[0].metrics_port}"])
+        prometheus = Prometheus(binary, folder / "prometheus", it.gateways[0].scraped)
         await stack.enter_async_context(prometheus.started())
         await it.leads(first)
         second = await started(ahead_s=HOUR_S)

@@ -24,7 +24,7 @@ async def story(control_plane, folder, binary):
     """Give the ledgers, and for each fault how the replicas went from its beginning to its end."""
     async with installed(control_plane, folder, [COUNTED, UNCOUNTED]) as it:
         (gateway,), services = it.gateways, it.services.values()
-        prometheus = Prometheus(binary, folder / "prometheus", [f"127.0.0.1:{gateway.metrics_port}"])
+        prometheus = Prometheus(binary, folder / "prometheus", gateway.scraped)
         async with prometheus.started():
             await it[COUNTED].install(prometheus=prometheus.url)
             await it[UNCOUNTED].install()

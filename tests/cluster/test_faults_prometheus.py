@@ -86,10 +86,11 @@ def doubted(record):
 @asynccontextmanager
 async def prometheus_servers(it, folder, binary):
     """Run four of them, with a liar in front of one for each lie, and a proxy before a gateway that one scrapes."""
-    metrics = [f"127.0.0.1:{gateway.metrics_port}" for gateway in it.gateways]
+    one, other = (gateway.scraped for gateway in it.gateways)
     async with AsyncExitStack() as stack:
-        scraping = await stack.enter_async_context(Proxy(f"http://{metrics[0]}").running())
-        targets = {DOWN: metrics, RESTARTED: metrics, PARTIAL: [scraping.address, metrics[1]], "": metrics}
+        scraping = await stack.enter_async_context(Proxy(f"http://{next(iter(one))}").running())
+        both, through = one | other, {scraping.address: it.gateways[0].stream.address}
+        targets = {DOWN: both, RESTARTED: both, PARTIAL: through | other, "": both}
         servers = {}
         for number, (name, scraped) in enumerate(targets.items()):
             servers[name] = server = Prometheus(binary, folder / f"prometheus-{number}", scraped)

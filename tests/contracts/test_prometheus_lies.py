@@ -114,7 +114,7 @@ LIES = {
         http(json.dumps(vector(elements())).encode().replace(b"1000.0", b"1" * 400)),
         "JSON that is not Prometheus'",
     ),
-    "elements of another query": (http(vector(elements(f="other"))), "JSON that is not Prometheus'"),
+    "elements of another query": (http(vector(elements(f="else"))), "JSON that is not Prometheus'"),
     "an empty result": (http(vector([])), "no series for"),
     "another service": (http(vector(elements(service="b"))), "(1 other services have one)"),
     "everything twice": (http(vector(elements() + elements())), "several values for ns/a"),

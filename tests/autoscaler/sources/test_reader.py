@@ -43,7 +43,7 @@ def told(read, text):
     }
 
 
-kinds = st.sampled_from(["value", "value", "value", "oldest", "series", "bare", "other"])
+kinds = st.sampled_from(["value", "value", "value", "oldest", "series", "bare", "twice", "other", "none"])
 names = st.sampled_from(["", "ns/a", "ns/b", "ns/c", "ns/d", 'ns/",{"metric":', "ns/[1000.5,", "/"])
 numbers = st.sampled_from(["0", "0", "1", "2.5", "NaN", "-0", "x"])
 elements = st.tuples(kinds, names, numbers) | st.tuples(kinds, names, numbers, st.sampled_from([1000.5, 7.0]))
