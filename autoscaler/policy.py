@@ -28,7 +28,7 @@ from autoscaler.fields import (
 from autoscaler.hpa_settings import Bounds
 from autoscaler.knative import SettingError
 from autoscaler.prometheus_address import LONGEST, PATTERN, checked
-from autoscaler.promql import GATEWAYS_QUERY
+from autoscaler.promql import GATEWAYS_QUERY, SELECTOR, SUM_OF_A_SERIES
 from autoscaler.traffic_settings import NAME_OR_ADDRESS, Traffic
 
 GROUP = "inflight.dev"
@@ -46,13 +46,6 @@ ServerAddress = Annotated[
     str, AfterValidator(checked), WithJsonSchema({"type": "string", "pattern": PATTERN, "maxLength": LONGEST})
 ]
 """See `prometheus_address`."""
-
-_B = r"[ \t\r\n]*"
-_SUM_OF_A_SERIES = (
-    rf"^{_B}sum[ \t\r\n]+by{_B}\({_B}namespace{_B},{_B}service{_B}\){_B}"
-    rf"\({_B}([A-Za-z0-9_:]+(\{{[^{{}}]*\}})?){_B}\){_B}$"
-)
-"""Read alike by Python's `re.fullmatch` and by CEL's RE2."""
 
 
 def backend_address(backend: str) -> str:
@@ -85,10 +78,16 @@ class ScaleDown(ResourceModel):
     """Zero must be wished for so long before the last replica goes (Knative's pod retention, KEDA's cooldown)."""
 
 
-_SERIES_CEL = f"has(self.series) || !has(self.query) || self.query.matches(r'{_SUM_OF_A_SERIES}')"
+_SERIES_CEL = f"has(self.series) || !has(self.query) || self.query.matches(r'''{SUM_OF_A_SERIES}''')"
 _SERIES_NEEDED = (
     "query: needs `series` beside it, the raw series behind the query, such as inflight_requests; only from "
     "`sum by (namespace, service) (SELECTOR)` can it be read"
+)
+
+
+_A_SELECTOR = (
+    'a selector such as name or name{label="value"} with nothing around it: only of that does Prometheus tell how old '
+    "the samples are"
 )
 
 
@@ -103,21 +102,21 @@ class Prometheus(ResourceModel):
     query: Annotated[str, StringConstraints(max_length=4096)] = GATEWAYS_QUERY
     """PromQL that gives one value for each pair of the labels `namespace` and `service`. Of the default only series of
     gateways that the controller knows are counted; of another query whatever it finds."""
-    series: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = None
-    """The raw series behind the query, as a selector: its time stamps and number tell how far to trust the value. It
-    can be left out where the query is `sum by (namespace, service) (SELECTOR)`."""
+    series: Annotated[str, Shape(SELECTOR, _A_SELECTOR, 4096)] | None = None
+    """The raw series behind the query, as a selector such as `name{label="value"}`: its time stamps and number tell how
+    far to trust the value. It can be left out where the query is `sum by (namespace, service) (SELECTOR)`."""
     max_sample_age: Annotated[Duration, lasting("1s", "1h")] = 15.0
     """An older sample is unknown, never zero."""
 
     @model_validator(mode="after")
     def _series_is_known(self) -> Self:
-        if self.series is None and not re.fullmatch(_SUM_OF_A_SERIES, self.query):
+        if self.series is None and not re.fullmatch(SUM_OF_A_SERIES, self.query):
             raise ValueError(_SERIES_NEEDED)
         return self
 
     def raw_series(self) -> str:
         """Give the selector of the raw series, read from the query where it was left out."""
-        match = re.fullmatch(_SUM_OF_A_SERIES, self.query)
+        match = re.fullmatch(SUM_OF_A_SERIES, self.query)
         return self.series or (match.group(1) if match else self.query)
 
 

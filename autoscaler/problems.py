@@ -2,7 +2,7 @@
 
 import json
 import re
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from annotated_types import Ge, Le
 from pydantic import BaseModel, ValidationError
@@ -109,15 +109,21 @@ def _field_at(model: type[BaseModel], path: KeyPath) -> FieldInfo:
 
 
 def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel]:
-    """Give the model that stands at a key path; list indices do not lead into another one."""
-    for place, part in enumerate(path):
-        if isinstance(part, str):
-            model = _model_in(_field_at(model, path[place : place + 1]).annotation)
+    """Give the model that stands at a key path; list indices and the keys of a mapping do not lead into another one."""
+    is_key_of_mapping = False
+    for part in path:
+        if not isinstance(part, str) or is_key_of_mapping:
+            is_key_of_mapping = False
+            continue
+        annotation = _field_at(model, (part,)).annotation
+        is_key_of_mapping = get_origin(annotation) is dict
+        model = _model_in(annotation)
     return model
 
 
 def _model_in(annotation: Any) -> type[BaseModel]:
-    """Find the model in `X`, `X | None` or `tuple[X, ...]`."""
+    """Find the model in `X`, `X | None`, `tuple[X, ...]` or `dict[str, X]`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next(_model_in(item) for item in get_args(annotation) if item not in (type(None), ...))
+    items = [item for item in get_args(annotation) if item not in (type(None), ...)]
+    return _model_in(items[-1] if get_origin(annotation) is dict else items[0])

@@ -63,6 +63,29 @@ class TlsConfig(_Part):
         return self
 
 
+_KEPT = frozenset(
+    {"authorization", "connection", "content-encoding", "content-length", "content-type", "host", "transfer-encoding"}
+)
+_WORDS = r"^[!-~]([ -~]*[!-~])?$"
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", max_length=128)]
+HeaderValue = Annotated[str, StringConstraints(pattern=_WORDS, max_length=4096)]
+
+
+class Header(_Part):
+    """The values of one header, in this order; several are sent with commas between them."""
+
+    values: tuple[HeaderValue, ...] = ()
+    """Values that are no secrets."""
+    files: tuple[FilePath, ...] = ()
+    """What has further values, one in each."""
+
+    @model_validator(mode="after")
+    def _has_a_value(self) -> Self:
+        if not self.values and not self.files:
+            raise ValueError("values: needs at least one here, or in files")
+        return self
+
+
 class Server(_Part):
     """One server."""
 
@@ -74,6 +97,15 @@ class Server(_Part):
     """At most one of this and `authorization`."""
     tls_config: TlsConfig = TlsConfig()
     """For `https` addresses."""
+    http_headers: dict[HeaderName, Header] = Field(default_factory=dict)
+    """What else a request says, such as `X-Scope-OrgID` of Mimir, Cortex and Loki."""
+
+    @model_validator(mode="after")
+    def _says_no_header_of_ours(self) -> Self:
+        for name in self.http_headers:
+            if name.lower() in _KEPT:
+                raise ValueError(f"http_headers.{name}: is set by other keys or by the request itself")
+        return self
 
     @model_validator(mode="after")
     def _says_once_who_we_are(self) -> Self:

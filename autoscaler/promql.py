@@ -9,7 +9,7 @@ _STRING = "({})".format(
 )
 _MATCHER = rf"[a-zA-Z_][a-zA-Z0-9_]*{_SPACE}(=~|!~|!=|=){_SPACE}{_STRING}{_SPACE}"
 _MATCHERS = rf"{_MATCHER}(,{_SPACE}{_MATCHER})*(,{_SPACE})?"
-SELECTOR = rf"([a-zA-Z_:][a-zA-Z0-9_:]*{_SPACE}(\{{{_SPACE}({_MATCHERS})?\}})?|\{{{_SPACE}{_MATCHERS}\}})"
+SELECTOR = rf"([a-zA-Z_:][a-zA-Z0-9_:]*({_SPACE}\{{{_SPACE}({_MATCHERS})?\}})?|\{{{_SPACE}{_MATCHERS}\}})"
 """A name, matchers in braces, or both, and nothing around them: only of that does `timestamp()` give the samples' own
 time. Read alike by Python's `re` and by RE2."""
 SUM_OF_A_SERIES = (

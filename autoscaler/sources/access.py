@@ -100,7 +100,7 @@ def _read(server: Server, path: Path) -> _Known:
         return file
 
     means = Means(
-        headers=_headers(server, located),
+        headers={**_more_headers(server, located), **_headers(server, located)},
         trust=_trust(server.tls_config, located),
         server_name=server.tls_config.server_name,
         told=f"it was asked with what {path} says of it",
@@ -120,6 +120,15 @@ def _headers(server: Server, located: Located) -> dict[str, str]:
         pair = base64.b64encode(f"{server.basic_auth.username}:{secret}".encode()).decode()
         return {"Authorization": f"Basic {pair}"}
     return {}
+
+
+def _more_headers(server: Server, located: Located) -> dict[str, str]:
+    return {
+        name: ", ".join(
+            [*header.values, *(_secret(f"http_headers.{name}.files", located(file)) for file in header.files)]
+        )
+        for name, header in server.http_headers.items()
+    }
 
 
 def _secret(key: str, file: Path) -> str:

@@ -150,7 +150,10 @@ _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _KINDS_OF_ERRORS = {
     "bad_data": "bad_data: it does not accept the query; its own page says what is wrong with it",
     "canceled": "canceled: it gave the query up",
-    "execution": "execution: the query failed while it ran; its own page says why",
+    "execution": (
+        "execution: the query failed while it ran, as it does if series differ in their name alone (then `series` must "
+        "name one of them); its own page says why"
+    ),
     "internal": "internal: it has a fault of its own",
     "not_found": "not_found: it has no such API",
     "timeout": "timeout: the query takes too long",
@@ -336,8 +339,19 @@ def _distrust(sample: Sample, max_age_s: float) -> str:
     if not (1 <= series <= MOST_BELIEVED and age_s >= 0):
         return f"{series:g} series, the oldest sample {age_s:g} s old: this cannot be; is it a Prometheus?"
     if age_s > max_age_s:
-        return f"the oldest sample is {age_s:.1f} s old, more than maxSampleAge {max_age_s:g} s; is it still scraped?"
+        why = _why_old(age_s, max_age_s)
+        return f"the oldest sample is {age_s:.1f} s old, more than maxSampleAge {max_age_s:g} s; {why}"
     return ""
+
+
+_VICTORIA_S = 30.0
+"""As far back lie the answers of VictoriaMetrics, unless it is told otherwise."""
+
+
+def _why_old(age_s: float, max_age_s: float) -> str:
+    if abs(age_s - _VICTORIA_S) < 1 and max_age_s < _VICTORIA_S:
+        return "VictoriaMetrics answers for 30 s ago: set its -search.latencyOffset=1s, or maxSampleAge to 45s"
+    return f"is it still scraped, and more often than every {max_age_s:g} s?"
 
 
 def short(text: str) -> str:

@@ -164,6 +164,30 @@ def test_a_query_behind_which_no_series_can_be_seen_needs_it_named(query):
         Prometheus.model_validate({"query": query})
 
 
+@pytest.mark.parametrize(
+    "series",
+    [
+        'label_replace(vllm, "service", "$1", "model_name", "(.*)")',
+        *("(up)", "up + 0", "up or down", "up offset 5m", "up[5m]", "up @ 0", "-up", "sum(up)", "up # of all", "1", ""),
+        *(
+            "{}",
+            "up{",
+            "up{a}",
+            "up{a=b}",
+            'up{a="b" c="d"}',
+            "up}",
+            'up{a="\\."}',
+            "up{a='b\nc'}",
+            "up{,}",
+            "this is not",
+        ),
+    ],
+)
+def test_a_series_is_a_selector_and_nothing_else(series):
+    with pytest.raises(ValueError, match="must be a selector such as name"):
+        Prometheus.model_validate({"query": "max by (namespace, service) (a)", "series": series})
+
+
 def test_metrics_may_be_left_out():
     assert policy().spec.metrics == Metrics()
     assert policy().spec.metrics.prometheus is None

@@ -49,6 +49,7 @@ def test_the_example_of_the_docs_is_legal(tmp_path):
     assert list(read(tmp_path, example)) == [
         "https://@prometheus.monitoring.svc:9090",
         "https://@metrics.example.com:443/team-a",
+        "https://@mimir.example.com:443/prometheus",
     ]
 
 
@@ -83,6 +84,19 @@ def test_the_example_of_the_docs_is_legal(tmp_path):
         ),
         ("servers: [{address: http://a, tls_config: {insecure_skip_verify: 'yes'}}]", "must be a valid boolean"),
         ("servers: [{address: http://a:80}, {address: http://A/}]", "http://A/ twice"),
+        (
+            "servers: [{address: http://a, http_headers: {X-A: team}}]",
+            'X-A: "team": must be a mapping with keys such as: values, files',
+        ),
+        (
+            "servers: [{address: http://a, http_headers: {X-A: {value: [a]}}}]",
+            "value: unknown key; legal here: values, f",
+        ),
+        ("servers: [{address: http://a, http_headers: {X-A: {}}}]", "http_headers.X-A.values: needs at least one here"),
+        ("servers: [{address: http://a, http_headers: {X A: {values: [a]}}}]", "servers[0].http_headers"),
+        ('servers: [{address: http://a, http_headers: {A: {values: ["a\\nB: c"]}}}]', "http_headers.A.values[0]"),
+        ("servers: [{address: http://a, http_headers: {Host: {values: [b]}}}]", "Host: is set by other keys or by"),
+        ("servers: [{address: http://a, http_headers: {authorization: {values: [b]}}}]", "is set by other keys or by"),
         ("", "must have one document, and has 0"),
         ("servers: [", "servers.yaml:1: "),
     ],

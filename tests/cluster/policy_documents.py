@@ -141,6 +141,8 @@ GOOD = {
     "pods that are never ejected": traffic(health={"failures": []}),
     "an ejection that does not grow": traffic(health={"baseEjectionTime": "5m"}),
     "the first of many": traffic(loadBalancing="FirstAvailable"),
+    "a series with every kind of string": prometheus(series="a:b{c='it\\'s', d!=\"\\\\.\", e =~ `f\\.\n`, g!~'',}"),
+    "a series without a name": prometheus(series="{__name__=~'a|b'}"),
     "an interrupt of one at a time": document({**TARGET, "traffic": INTERRUPTS}),
 }
 
@@ -181,6 +183,10 @@ BAD = {
     "a query whose series is not known": prometheus(query="max(a)"),
     "an address with a query": prometheus(serverAddress="http://thanos:9092/?namespace=a"),
     "an address with a password": prometheus(serverAddress="http://me:secret@thanos:9092"),
+    "a series that is computed": prometheus(series="label_replace(a, 'service', '$1', 'model_name', '(.*)')"),
+    "a series of another time": prometheus(series="a offset 5m"),
+    "a series with an escape that is none": prometheus(series='a{b="c\\."}'),
+    "a series without anything": prometheus(series="{}"),
     "a sum over a sum": prometheus(query="sum by (namespace, service) (sum(a))"),
     "no host": traffic(hosts=[]),
     "a host that is null": traffic(hosts=[None]),

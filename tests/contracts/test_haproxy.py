@@ -1,4 +1,4 @@
-"""The recipes of docs/data-planes.md: what HAProxy and Envoy count, through a real Prometheus to our source."""
+"""The recipes of docs/data-planes.md: what HAProxy, Envoy and vLLM count, through a real Prometheus to our source."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from autoscaler.sources.prometheus import PrometheusSource
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "data-planes.md").read_text()
-((HAPROXY_CFG,), (HAPROXY_SCRAPE, HAPROXY_POLICY, ENVOY_SCRAPE, ENVOY_POLICY)) = (
+((HAPROXY_CFG,), (HAPROXY_SCRAPE, HAPROXY_POLICY, ENVOY_SCRAPE, ENVOY_POLICY, VLLM_SCRAPE, VLLM_POLICY)) = (
     re.findall(rf"```{language}\n(.*?)```", DOCUMENT, re.DOTALL) for language in ("haproxy", "yaml")
 )
 SERVICE = "default/web-ui"
@@ -27,6 +27,12 @@ envoy_cluster_upstream_rq_active{envoy_cluster_name="default_web-ui"} 2
 envoy_cluster_upstream_rq_pending_active{envoy_cluster_name="default_web-ui"} 3
 envoy_cluster_upstream_rq_active{envoy_cluster_name="xds"} 1
 envoy_cluster_upstream_rq_total{envoy_cluster_name="default_web-ui"} 70
+"""
+VLLM = """\
+vllm:num_requests_running{engine="0",model_name="web-ui"} 2.0
+vllm:num_requests_waiting{engine="0",model_name="web-ui"} 3.0
+vllm:num_requests_running{engine="0",model_name="other"} 1.0
+vllm:prompt_tokens_total{engine="0",model_name="web-ui"} 70.0
 """
 
 
@@ -134,6 +140,26 @@ async def test_what_haproxy_and_envoy_hold_and_run_reaches_the_controller_as_one
                 for reader, _ in clients:
                     assert (await reader.readline()).split()[1] == b"200"
                 await until(lambda: read(HAPROXY_POLICY), lambda told: told == (0, 1, ""))
+
+
+async def test_what_vllm_runs_and_has_waiting_reaches_the_controller_as_one_number(
+    prometheus_binary, tmp_path, session
+):
+    ports = {}
+    job = yaml.safe_load(at_ports(VLLM_SCRAPE, ports))["scrape_configs"][0] | {"scrape_interval": "500ms"}
+    peer = Prometheus(prometheus_binary, tmp_path, scrape_configs=[job])
+    source = PrometheusSource(session, deadline_s=10)
+
+    async def vllm(_request):
+        return web.Response(text=VLLM)
+
+    async def read():
+        found = await source.read({SERVICE: asked(VLLM_POLICY, peer.server)}, now_s=0.0)
+        return found[SERVICE].value, found[SERVICE].series, found[SERVICE].problem
+
+    async with served("/metrics", vllm, ports["8000"]):
+        with peer.running():
+            await until(read, lambda told: told == (5, 1, ""))
 
 
 @pytest.mark.parametrize("closes", [True, False])

@@ -168,6 +168,18 @@ def test_a_certificate_that_cannot_be_used_is_named(files, authority, certificat
     assert isinstance(access.of(ADDRESS).trust, ssl.SSLContext)
 
 
+def test_headers_are_sent_beside_credentials_and_their_files_are_read_again(files):
+    files.write("token", "secret")
+    files.write("tenant", "team-b\n")
+    access = files.access(f"{BEARER}, http_headers: {{X-Scope-OrgID: {{values: [team-a], files: [tenant]}}}}")
+    assert access.of(ADDRESS).headers == {"X-Scope-OrgID": "team-a, team-b", "Authorization": "Bearer secret"}
+    files.write("tenant", "team-c")
+    assert access.of(ADDRESS).headers["X-Scope-OrgID"] == "team-a, team-c"
+    files.write("tenant", "team-c\nX: y")
+    with pytest.raises(Fault, match=r"http_headers.X-Scope-OrgID.files .*tenant: must be one line"):
+        access.of(ADDRESS)
+
+
 # Who may be asked.
 
 
