@@ -1,0 +1,3 @@
+module inflight.dev/nethttp
+
+go 1.26
