@@ -14,7 +14,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from autoscaler.clock import SystemClock
 from autoscaler.gateway.budget import Budget
 from autoscaler.gateway.config import GatewayService
-from autoscaler.gateway.counts import ProcessMetric
+from autoscaler.gateway.counts import Ending, ProcessMetric
 from autoscaler.gateway.dispatch import Dispatcher
 from autoscaler.gateway.edge import ClientConnection, EdgeLimits, EdgeServer, answer_bytes
 from autoscaler.gateway.heads import BadRequestError, Forwarded, RequestHead, read_request
@@ -218,7 +218,12 @@ class Core:
         name = self._routes.find(head.host)
         if name is None:
             return self._of_nobody(client, request, head)
-        return Visit(self.gates[name], client, request, self._arrival(client, request, head))
+        gate = self.gates[name]
+        try:
+            return Visit(gate, client, request, self._arrival(client, request, head))
+        except Exception:
+            gate.counts.endings[Ending.ERROR] += 1
+            raise
 
     def _of_nobody(self, client: ClientConnection, request: IncomingRequest, head: RequestHead) -> bool:
         """Answer what is for no service: a load balancer that checks by address, or a stranger."""

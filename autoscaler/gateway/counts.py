@@ -24,6 +24,8 @@ class Ending(Enum):
     ABANDONED_RUNNING = "abandoned_running"
     PREFLIGHT = "preflight"
     """A browser's question, answered by the gateway for `traffic.cors`."""
+    ERROR = "error"
+    """The gateway failed; its log has the traceback."""
     UPSTREAM_RESET = "upstream_reset"
     UPSTREAM_TIMEOUT = "upstream_timeout"
     INVALID_RESPONSE = "invalid_response"

@@ -25,6 +25,7 @@ from autoscaler.gateway.incoming import (
 
 _log = logging.getLogger(__name__)
 
+GATEWAY_FAILED = "the gateway failed; its log says why"
 RESPONSE_BUFFER_BYTES = 1 << 20
 """What a slow client may leave in our memory, so that its pod is free for the next."""
 _STALL_CHECKS = 4
@@ -276,14 +277,21 @@ class ClientConnection(asyncio.Protocol):
             try:
                 behind = self._parser.feed(data[start:end])
             except BrokenRequestError as broken:
-                self._deaf = True
-                if not self._parser.break_body(broken.status):
-                    self._waiting.append(broken)
+                self._read_no_more(broken)
+                break
+            except Exception:  # noqa: BLE001 - one connection must not end the others
+                _log.exception("what a client sends could not be read")
+                self._read_no_more(BrokenRequestError(HTTPStatus.INTERNAL_SERVER_ERROR, GATEWAY_FAILED))
                 break
             if behind is not None:
                 self._behind = bytearray(behind + data[end:])
                 break
         return b""
+
+    def _read_no_more(self, broken: BrokenRequestError) -> None:
+        self._deaf = True
+        if not self._parser.break_body(broken.status):
+            self._waiting.append(broken)
 
     def _found(self, request: IncomingRequest) -> None:
         self._waiting.append(request)
@@ -308,6 +316,8 @@ class ClientConnection(asyncio.Protocol):
             goes_on = await self._edge.handler(self, request)
         except Exception:  # noqa: BLE001 - one request must not end the others
             _log.exception("a request ended with an error of ours")
+            if not self.answered:
+                self.send(answer_bytes(HTTPStatus.INTERNAL_SERVER_ERROR, GATEWAY_FAILED, keep_alive=False))
         finally:
             self._task = None
         if self.transport is None or self._tunnel is not None:

@@ -43,7 +43,6 @@ class Exchange:
         "_is_stream",
         "_loop",
         "_out",
-        "_pod",
         "_release",
         "_starts_first",
         "_stream_idle_s",
@@ -56,6 +55,7 @@ class Exchange:
         "keep_alive",
         "on_over",
         "over",
+        "pod",
         "status",
         "switch",
     )
@@ -64,7 +64,7 @@ class Exchange:
         self, client: ClientConnection, pod: Pod, connection: PodConnection, terms: Terms, release: Callable[[], None]
     ) -> None:
         self._client: ClientConnection | None = client
-        self._pod = pod
+        self.pod = pod
         self._connection = connection
         self._terms = terms
         self._release = release
@@ -183,7 +183,7 @@ class Exchange:
             self._out.append(b"0\r\n\r\n")
         self.flush()
         self._end(None)
-        self._pod.give_back(self._connection)
+        self.pod.give_back(self._connection)
 
     def failed(self, failure: Failure) -> None:
         """Free the pod; what has begun is cut."""
@@ -232,7 +232,7 @@ class Exchange:
         self.failure = failure
         if self._client is not None:
             self._client.listener = None
-        self._pod.open.discard(self)
+        self.pod.open.discard(self)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
         if self.on_over is not None:

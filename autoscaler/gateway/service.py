@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import cast
+from weakref import WeakSet
 
 from autoscaler.gateway.affinity import AffinityCookie
 from autoscaler.gateway.budget import Budget
@@ -70,6 +71,8 @@ class ServiceGate:
         self._timer_s = math.inf
         self._holding: set[Waiter] = set()
         self.pods: dict[str, Pod] = {}
+        self._draining: WeakSet[Pod] = WeakSet()
+        """Pods that are sent nothing new, for as long as something goes on there."""
         self.tunnels: set[Tunnel] = set()
         self.afterwork: set[asyncio.Task[None]] = set()
         """What is still to be done for requests whose client has gone."""
@@ -201,17 +204,18 @@ class ServiceGate:
         pod = self.pods.pop(name, None)
         if pod is not None:
             pod.close()
+            self._draining.add(pod)
             self._pods_changed()
             self._deliver(self.dispatcher.drain_backend(name, self._loop.time()))
 
     def remove(self, name: str) -> None:
-        """Forget a pod that is gone, and end what it served."""
-        pod = self.pods.pop(name, None)
+        """Forget a pod that is gone, and end what it served, though it was drained before."""
+        gone = [pod for pod in (*self.pods.values(), *self._draining) if pod.name == name]
+        self.pods.pop(name, None)
         self._pods_changed()
         self._deliver(self.dispatcher.remove_backend(name, self._loop.time()))
-        if pod is not None:
-            pod.close()
-            pod.fail_open(Failure.RESET)
+        for pod in gone:
+            pod.remove()
 
     def close(self) -> None:
         """Close what is idle."""

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 
 from autoscaler.gateway.edge import ClientConnection
-from autoscaler.gateway.upstream import PodConnection
+from autoscaler.gateway.upstream import Failure, PodConnection
 
 GOING_AWAY = b"\x88\x02\x03\xe9"
 _SHORT_LENGTH = 125
@@ -82,6 +82,10 @@ class Tunnel:
         if self._edge.between:
             self._client.send(GOING_AWAY)
         self.close()
+
+    def failed(self, _failure: Failure) -> None:
+        """Take note that the pod is gone, though its connection may not know it yet."""
+        self.go_away()
 
     def close(self) -> None:
         """Close both sides; what has been written is still sent."""

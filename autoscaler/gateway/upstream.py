@@ -8,6 +8,7 @@ Rules:
 """
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from enum import Enum
@@ -16,6 +17,8 @@ from typing import Protocol, cast
 from autoscaler.gateway.deadline import Deadline
 from autoscaler.gateway.heads import ResponseHead
 from autoscaler.gateway.response_parser import BrokenResponseError, ResponseParser
+
+_log = logging.getLogger(__name__)
 
 IDLE_LIMIT_S = 2.0
 IDLE_CONNECTIONS = 128
@@ -41,10 +44,19 @@ class Failure(Enum):
     RESET = "upstream_reset"
     INVALID = "invalid_response"
     TIMEOUT = "upstream_timeout"
+    ERROR = "error"
+    """The gateway could not pass it on; its log says why."""
 
 
 class PodRefusedError(Exception):
-    """No connection to a pod came about."""
+    """No connection to a pod came about, for whatever reason: nobody listens, it is gone, or its address is none."""
+
+
+class Open(Protocol):
+    """Whoever waits for something of a pod."""
+
+    def failed(self, failure: Failure) -> None:
+        """Take note that no more will come."""
 
 
 class Sink(Protocol):
@@ -205,6 +217,15 @@ class PodConnection(asyncio.Protocol):
             return
         self._answered = True
         try:
+            self._read(sink, data)
+        except Exception:  # noqa: BLE001 - one response must not end the others
+            _log.exception("a response could not be passed on")
+            self._spoiled = True
+            self.close()
+            sink.failed(Failure.ERROR)
+
+    def _read(self, sink: Sink, data: bytes) -> None:
+        try:
             switched = self._parser.feed(data)
         except BrokenResponseError:
             self._fail(Failure.INVALID)
@@ -298,13 +319,13 @@ class Pod:
     def __init__(self, name: str, address: str, loop: asyncio.AbstractEventLoop) -> None:
         self.name = name
         self.address = address
-        self._host, _, port = address.rpartition(":")
-        self._port = int(port)
         self._loop = loop
         self._idle: list[PodConnection] = []
         self._closed = False
-        self.open: set[Sink] = set()
-        """Who waits for a response of this pod."""
+        self.gone = False
+        """Whether whatever waits for it waits in vain."""
+        self.open: set[Open] = set()
+        """Who waits for a response of this pod, or is a tunnel to it."""
         self.on_outcome: Callable[[int, Failure | None], None] | None = None
         """Is given what becomes of each client's request."""
         self._sweep: asyncio.TimerHandle | None = None
@@ -320,14 +341,18 @@ class Pod:
 
     async def connect(self, timeout_s: float) -> PodConnection:
         """Open a connection; raises PodRefusedError."""
+        if self.gone:
+            raise PodRefusedError("it is gone")
+        host, _, port = self.address.rpartition(":")
         try:
             async with asyncio.timeout(timeout_s):
                 _, connection = await self._loop.create_connection(
-                    lambda: PodConnection(self._loop), self._host.strip("[]"), self._port
+                    lambda: PodConnection(self._loop), host.strip("[]"), int(port)
                 )
-        except OSError as error:
+        except (OSError, ValueError, OverflowError) as error:  # no name has two dots in a row, no port six digits
             raise PodRefusedError(str(error)) from error
-        if not connection.reusable:
+        if self.gone or not connection.reusable:
+            connection.close()
             raise PodRefusedError("closed at once")
         return connection
 
@@ -351,10 +376,12 @@ class Pod:
             connection.close()
         self._idle.clear()
 
-    def fail_open(self, failure: Failure) -> None:
-        """End all that waits for this pod."""
-        for sink in list(self.open):
-            sink.failed(failure)
+    def remove(self) -> None:
+        """Be gone: end all that waits for this pod, now and later."""
+        self.gone = True
+        self.close()
+        for each in list(self.open):
+            each.failed(Failure.RESET)
 
     def _close_old(self) -> None:
         self._sweep = None

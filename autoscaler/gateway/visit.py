@@ -7,6 +7,7 @@ Rules:
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import NamedTuple, cast
@@ -16,7 +17,7 @@ from autoscaler.gateway.config import OnAbort
 from autoscaler.gateway.cors import Cors, is_preflight, preflight_rule
 from autoscaler.gateway.counts import Ending
 from autoscaler.gateway.dispatch import Kind
-from autoscaler.gateway.edge import ClientConnection, answer_bytes
+from autoscaler.gateway.edge import GATEWAY_FAILED, ClientConnection, answer_bytes
 from autoscaler.gateway.exchange import Exchange, Terms
 from autoscaler.gateway.heads import Forwarded, RequestHead, ResponseHead, request_bytes, switching_bytes
 from autoscaler.gateway.incoming import BrokenBodyError, IncomingRequest
@@ -27,6 +28,7 @@ from autoscaler.gateway.service import ServiceGate, Waiter
 from autoscaler.gateway.tunnel import Tunnel
 from autoscaler.gateway.upstream import Failure, Pod, PodConnection, PodRefusedError
 
+_log = logging.getLogger(__name__)
 _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 """Requests that may be sent twice, and so over an idle connection that the pod may just have closed."""
 _MOST_TRIES = 20
@@ -36,6 +38,7 @@ _STATUS = {
     Ending.QUEUE_TIMEOUT: (HTTPStatus.GATEWAY_TIMEOUT, "no pod was free in time"),
     Ending.ASLEEP: (HTTPStatus.SERVICE_UNAVAILABLE, "the service is at rest, and this does not wake it"),
     Ending.DRAINED: (HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is going"),
+    Ending.ERROR: (HTTPStatus.INTERNAL_SERVER_ERROR, GATEWAY_FAILED),
     Ending.REFUSED: (HTTPStatus.BAD_GATEWAY, "no pod took the request"),
     Ending.UPSTREAM_RESET: (HTTPStatus.BAD_GATEWAY, "the pod broke off"),
     Ending.INVALID_RESPONSE: (HTTPStatus.BAD_GATEWAY, "the pod's answer is not HTTP"),
@@ -49,6 +52,10 @@ _BODY_ENDINGS: Mapping[type[Exception], Ending] = {
     BrokenBodyError: Ending.BAD_REQUEST,
     BodyLateError: Ending.BODY_LATE,
     BodyTooLargeError: Ending.BODY_TOO_LARGE,
+}
+_BROKEN_ENDINGS = {
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: Ending.FRAMING_TOO_LARGE,
+    HTTPStatus.INTERNAL_SERVER_ERROR: Ending.ERROR,
 }
 _BODY_ERRORS = tuple(_BODY_ENDINGS)
 _RETRY_LATER = frozenset({Ending.QUEUE_FULL, Ending.QUEUE_TIMEOUT, Ending.ASLEEP, Ending.DRAINED})
@@ -132,23 +139,40 @@ class Visit:
         """See the request through; when this returns the response has been written. False: the connection must end."""
         self._client.stall_s = self._gate.config.timeouts.stalled_client_s
         self._client.half_close = self._gate.config.half_close
+        ending = Ending.ERROR
         try:
-            goes_on, ending = await self._serve()
-        except TurnedAwayError as away:
-            goes_on, ending = self._turn_away(away.ending), away.ending
+            goes_on, ending = await self._served_or_turned_away()
         except asyncio.CancelledError:
-            self._ended(Ending.ABANDONED_QUEUED if self._granted_s is None else Ending.ABANDONED_RUNNING)
+            ending = Ending.ABANDONED_QUEUED if self._granted_s is None else Ending.ABANDONED_RUNNING
             raise
         finally:
-            self._client.half_close = False
+            self._ended(ending)
+            self._let_go()
+        return goes_on
+
+    def _let_go(self) -> None:
+        """Give back what is still held for it."""
+        self._client.half_close = False
+        try:
             self._body.close()
+        finally:
             if not self._left_at_pod:
                 self._gate.abandon(self._waiter)
-        self._ended(ending)
-        return goes_on
+
+    async def _served_or_turned_away(self) -> tuple[bool, Ending]:
+        try:
+            return await self._serve()
+        except TurnedAwayError as away:
+            return self._turn_away(away.ending), away.ending
 
     def _ended(self, ending: Ending) -> None:
         self._gate.counts.endings[ending] += 1
+        try:
+            self._write_down(ending)
+        except Exception:  # noqa: BLE001 - the request has ended, whatever becomes of its line
+            _log.exception("a request could not be written down")
+
+    def _write_down(self, ending: Ending) -> None:
         if self._gate.on_ended is None:
             return
         arrived_s, granted_s = self._waiter.arrived_s, self._granted_s
@@ -175,13 +199,13 @@ class Visit:
             return self._answer_preflight(self._gate.config.cors)
         pod = self._admitted() or await self._granted()
         while True:
+            terms = self._terms(pod)
             try:
                 connection = self._idle_at(pod) or await pod.connect(self._gate.config.timeouts.connect_s)
             except PodRefusedError:
                 pod = await self._elsewhere()
                 continue
-            exchange = Exchange(self._client, pod, connection, self._terms(pod), self._release)
-            self._limit(exchange)
+            exchange = Exchange(self._client, pod, connection, terms, self._release)
             failure = await self._exchanged(exchange, connection, pod)
             if failure is not Failure.STALE:
                 return await self._conclude(exchange, connection, failure)
@@ -257,6 +281,7 @@ class Visit:
 
     async def _exchanged(self, exchange: Exchange, connection: PodConnection, pod: Pod) -> Failure | None:
         try:
+            self._limit(exchange)
             if not self._sent(exchange, connection):
                 await self._body.stream(self._client, exchange, connection)
             return await exchange.outcome()
@@ -266,6 +291,9 @@ class Visit:
         except _BODY_ERRORS as error:
             exchange.failed(Failure.RESET)
             raise TurnedAwayError(_ending_of(error)) from error
+        except Exception:
+            exchange.failed(Failure.ERROR)
+            raise
 
     def _sent(self, exchange: Exchange, connection: PodConnection) -> bool:
         """Send what there is; False if that is not yet all."""
@@ -319,12 +347,14 @@ class Visit:
             self._gate.open_tunnel(self._waiter)
         self._client.send(switching_bytes(head, exchange.added_lines))
         tunnel = Tunnel(self._client, connection, self._gate.config.timeouts.tunnel_idle_s)
+        exchange.pod.open.add(tunnel)
         self._gate.tunnels.add(tunnel)
         self._gate.counts.tunnels += 1
         try:
             tunnel.open(early)
             await tunnel.closed
         finally:
+            exchange.pod.open.discard(tunnel)
             self._gate.tunnels.discard(tunnel)
             self._gate.counts.tunnels -= 1
             tunnel.close()
@@ -358,6 +388,5 @@ class Visit:
 
 def _ending_of(error: Exception) -> Ending:
     """Say how a request ends whose body cannot be passed on."""
-    if isinstance(error, BrokenBodyError) and error.status is HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
-        return Ending.FRAMING_TOO_LARGE
-    return _BODY_ENDINGS[type(error)]
+    ending = _BODY_ENDINGS[type(error)]
+    return _BROKEN_ENDINGS.get(error.status, ending) if isinstance(error, BrokenBodyError) else ending

@@ -52,7 +52,8 @@ async def test_b43_a_pod_that_dies_with_a_request_is_502_at_once(kit, end):
     assert endings(gateway) == {Ending.UPSTREAM_RESET: 1}
 
 
-async def test_b43_what_runs_on_a_lost_node_ends_when_its_pod_is_removed_and_the_kernel_asks_too(kit):
+@pytest.mark.parametrize("drained", [False, True])
+async def test_b43_what_runs_on_a_lost_node_ends_when_its_pod_is_removed_and_the_kernel_asks_too(kit, drained):
     pod = await kit.pod()
     gateway = await kit.gateway(pods=[pod])
     client = (await kit.client(gateway)).post()
@@ -61,6 +62,8 @@ async def test_b43_what_runs_on_a_lost_node_ends_when_its_pod_is_removed_and_the
     found = exchange._connection._transport.get_extra_info("socket")
     assert found.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
     assert found.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 25_000
+    if drained:
+        gateway.drain_backend(NAME, "p0")
     gateway.remove_backend(NAME, "p0")
     assert (await client.response()).status == 502
     await job.gone()

@@ -1,20 +1,31 @@
 """Behaviours 60 to 69 of docs/gateway.md: nobody holds a slot and does nothing for it, nobody walks around one."""
 
 import asyncio
+import inspect
 import random
 from dataclasses import replace
 
 import pytest
 from gateway_kit import HOST, NAME, answer_ok, service, until
+from test_behaviours_streaming import HANDSHAKE, SWITCH
 
 from autoscaler.gateway import pace
+from autoscaler.gateway.affinity import AffinityCookie
+from autoscaler.gateway.body import RequestBody
 from autoscaler.gateway.budget import Budget
-from autoscaler.gateway.config import OnAbort, Timeouts
+from autoscaler.gateway.config import Affinity, OnAbort, Timeouts
 from autoscaler.gateway.cors import Cors
-from autoscaler.gateway.counts import Ending
+from autoscaler.gateway.counts import Ending, Histogram
 from autoscaler.gateway.dispatch import Kind
+from autoscaler.gateway.exchange import Exchange
 from autoscaler.gateway.heads import STREAMS
-from autoscaler.gateway.paths import PathRule
+from autoscaler.gateway.incoming import IncomingBody, RequestParser
+from autoscaler.gateway.paths import PathRule, PathRules
+from autoscaler.gateway.probes import Probes
+from autoscaler.gateway.response_parser import ResponseParser
+from autoscaler.gateway.service import ServiceGate
+from autoscaler.gateway.tunnel import GOING_AWAY
+from autoscaler.gateway.upstream import Pod, PodConnection
 from autoscaler.user_agents import PROBES
 
 pytestmark = pytest.mark.real_time
@@ -427,3 +438,144 @@ async def test_b66_with_cors_for_any_origin_every_page_is_told_the_same(kit):
     assert (answer.status, answer.get(b"Access-Control-Allow-Origin")) == (204, b"*")
     assert (answer.get(b"Access-Control-Allow-Headers"), answer.get(b"Vary")) == (None, None)
     assert (await client.get("/count", "Origin: https://x").response()).get(b"Access-Control-Allow-Origin") == b"*"
+
+
+async def test_b64_what_a_drained_pod_serves_ends_at_once_when_the_pod_is_removed(kit):
+    pod = await kit.pod()
+    gateway = await kit.gateway(service(concurrency=3), pods=[pod])
+    running = (await kit.client(gateway)).post("/running")
+    await pod.next()
+    begun = (await kit.client(gateway)).get("/begun")
+    (await pod.next()).send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+    await begun.head()
+    socket = await kit.client(gateway)
+    socket.send(HANDSHAKE)
+    (await pod.next()).send(SWITCH)
+    await socket.head()
+    gateway.drain_backend(NAME, "p0")
+    gateway.remove_backend(NAME, "p0")
+    assert (await running.response()).status == 502
+    assert await begun.ended() == b"half"
+    assert await socket.ended() == GOING_AWAY
+    assert counts(gateway) == (0, 0)
+    assert gateway.gates[NAME].counts.tunnels == 0
+
+
+async def test_b64_who_was_granted_a_pod_in_the_moment_of_its_removal_goes_elsewhere(kit):
+    pod, other = await kit.pod(), await kit.pod()
+    gateway = await kit.gateway()
+    client = (await kit.client(gateway)).post("/held")
+    await until(lambda: counts(gateway) == (1, 0))
+    gateway.add_backend(NAME, "p0", pod.address)
+    gateway.remove_backend(NAME, "p0")
+    gateway.add_backend(NAME, "p1", other.address)
+    job = await other.next()
+    await job.body()
+    job.reply()
+    assert (await client.response()).status == 200
+    assert pod.connections == 0
+
+
+@pytest.mark.parametrize(
+    "address", ["a..b:80", f"{'x' * 64}.example:80", "127.0.0.1:99999", "127.0.0.1:none", "[::1", ""]
+)
+async def test_b67_a_pod_whose_address_is_none_is_a_pod_that_refuses(kit, address):
+    pod = await kit.pod(answer_ok)
+    gateway = await kit.gateway()
+    gateway.set_backends(NAME, {"none": address, "good": pod.address})
+    for _ in range(3):
+        assert (await (await kit.client(gateway)).post().response()).status == 200
+    assert endings(gateway) == {Ending.SERVED: 3}
+
+
+NO_REQUEST_OF_ANYBODY = {
+    *(
+        "set_backends",
+        "add",
+        "drain",
+        "remove",
+        "apply",
+        "set_keys",
+        "turn_away_all",
+        "know",
+    ),  # how pods and policies change
+    *("connection_made", "connection_lost", "data_received", "eof_received"),  # what asyncio calls
+}
+COLLABORATORS = (
+    *(RequestParser, IncomingBody, PathRules, Probes, AffinityCookie, ServiceGate, RequestBody),
+    *(Exchange, Pod, PodConnection, ResponseParser, Histogram),
+)
+FAULTS = [
+    pytest.param(each, name, id=f"{each.__name__}.{name}")
+    for each in COLLABORATORS
+    for name, member in vars(each).items()
+    if inspect.isfunction(member) and not name.startswith("_") and name not in NO_REQUEST_OF_ANYBODY
+]
+
+
+def fail(*_args, **_more):
+    raise RuntimeError("a fault of ours")
+
+
+async def ways_through(kit, gateway, pod):
+    """Send requests by every way that one can take, each by a client of its own; give what the clients were told."""
+
+    async def ask(*parts):
+        client = await kit.client(gateway)
+        answer = asyncio.ensure_future(client.response())
+        for part, may_go_on in parts:
+            client.send(part)
+            await until(lambda go_on=may_go_on: answer.done() or go_on())
+        return answer
+
+    held = await ask((head_of(2) + b"{}", lambda: counts(gateway) == (1, 0)))
+    gateway.add_backend(NAME, "p0", pod.address)
+    answers = [
+        held,
+        await ask((head_of(4) + b"ha", lambda: pod.open), (b"lf", bool)),
+        *[await ask((f"GET /pass HTTP/1.1\r\nHost: {HOST}\r\nCookie: a=b\r\n\r\n".encode(), bool)) for _ in range(2)],
+    ]
+    return [(await answer).status for answer in answers]
+
+
+@pytest.mark.parametrize(("owner", "name"), FAULTS)
+async def test_b67_an_error_of_ours_is_500_where_nothing_was_sent_and_frees_the_slot(
+    kit, owner, name, monkeypatch, caplog
+):
+    pod = await kit.pod(answer_ok)
+    gateway = await kit.gateway(service(paths=PASS_AND_COUNT, affinity=Affinity("sd", 60)))
+    monkeypatch.setattr(owner, name, fail)
+    statuses = await ways_through(kit, gateway, pod)
+    await until(lambda: not gateway.open)
+    assert set(statuses) <= {200, 500}
+    came_to = endings(gateway)
+    if owner is not RequestParser:  # whoever has no head belongs to no service
+        assert sum(came_to.values()) == len(statuses)
+        assert came_to.get(Ending.ERROR, 0) >= statuses.count(500)
+    assert caplog.text.count("RuntimeError: a fault of ours") >= statuses.count(500)
+    assert counts(gateway) == (0, 0)
+    assert not gateway.gates[NAME].pods["p0"].open
+    monkeypatch.undo()
+    assert (await (await kit.client(gateway)).post("/after").response()).status == 200
+
+
+async def test_b67_an_error_of_ours_in_the_middle_of_a_response_ends_it_where_it_is(kit, monkeypatch, caplog):
+    pod = await kit.pod()
+    gateway = await kit.gateway(pods=[pod])
+    client = (await kit.client(gateway)).get("/")
+    job = await pod.next()
+    job.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+    await client.head()
+    monkeypatch.setattr(Exchange, "received", fail)
+    job.send(b"more")
+    assert await client.ended() == b"half"
+    assert endings(gateway) == {Ending.ERROR: 1}
+    assert caplog.text.count("RuntimeError: a fault of ours") == 1
+
+
+async def test_b67_a_request_is_served_though_it_cannot_be_written_down(kit, caplog):
+    pod = await kit.pod(answer_ok)
+    gateway = await kit.gateway(pods=[pod], on_ended=fail)
+    client = await kit.client(gateway)
+    assert [(await client.get().response()).status for _ in range(2)] == [200, 200]
+    assert caplog.text.count("RuntimeError: a fault of ours") == 2

@@ -1,0 +1,107 @@
+"""Pods come, drain, return, change and are removed in any order: nobody waits for one that is gone."""
+
+import gc
+import random
+import weakref
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from autoscaler.gateway.budget import Budget
+from autoscaler.gateway.config import GatewayService
+from autoscaler.gateway.dispatch import Limits
+from autoscaler.gateway.service import ServiceGate
+from autoscaler.gateway.upstream import Failure
+from autoscaler.testing import VirtualTimeLoop
+
+NAMES = st.sampled_from(["a", "b", "c"])
+ADDRESSES = st.sampled_from(["10.0.0.1:80", "10.0.0.2:80"])
+PICK = st.integers(0, 10**6)
+
+
+class Waiting:
+    """Somebody who waits for something of a pod, as an exchange or a tunnel does."""
+
+    def __init__(self, pod):
+        self.pod = pod
+        self.failures = []
+        pod.open.add(self)
+
+    def failed(self, failure):
+        self.failures.append(failure)
+        self.pod.open.discard(self)
+
+
+class Pods(RuleBasedStateMachine):
+    @initialize()
+    def start(self):
+        self.loop = VirtualTimeLoop()
+        self.gate = ServiceGate(
+            GatewayService("default/sd", ("sd.example.com",), Limits(concurrency=1)),
+            self.loop,
+            keys=(b"k" * 32,),
+            rng=random.Random(0),  # noqa: S311
+            changed=lambda: None,
+            body_budget=Budget(0),
+        )
+        self.waiting = []
+        self.seen = weakref.WeakSet()
+
+    @rule(name=NAMES, address=ADDRESSES)
+    def add(self, name, address):
+        known = self.gate.pods.get(name)
+        self.gate.add(name, address)
+        self.seen.add(self.gate.pods[name])
+        if known is not None and known.address != address:
+            self.all_failed(known.name, but=self.gate.pods[name])
+
+    @rule(name=NAMES)
+    def drain(self, name):
+        before = [len(each.failures) for each in self.waiting]
+        self.gate.drain(name)
+        assert before == [len(each.failures) for each in self.waiting]
+
+    @rule(name=NAMES)
+    def remove(self, name):
+        self.gate.remove(name)
+        self.all_failed(name)
+
+    @rule(names=st.sets(NAMES), address=ADDRESSES)
+    def set_all(self, names, address):
+        self.gate.set_backends(dict.fromkeys(names, address))
+        assert self.gate.pods.keys() == names
+
+    @precondition(lambda self: self.gate.pods)
+    @rule(pick=PICK)
+    def somebody_waits(self, pick):
+        pods = list(self.gate.pods.values())
+        self.waiting.append(Waiting(pods[pick % len(pods)]))
+
+    @precondition(lambda self: self.waiting)
+    @rule(pick=PICK)
+    def somebody_is_done(self, pick):
+        done = self.waiting.pop(pick % len(self.waiting))
+        done.pod.open.discard(done)
+
+    def all_failed(self, name, but=None):
+        for each in self.waiting:
+            if each.pod.name == name and each.pod is not but:
+                assert each.failures == [Failure.RESET]
+
+    @invariant()
+    def who_waits_for_a_pod_that_is_not_gone_waits_on(self):
+        for each in self.waiting:
+            assert bool(each.failures) == each.pod.gone
+            assert (each in each.pod.open) != each.pod.gone
+
+    def teardown(self):
+        self.waiting.clear()
+        gc.collect()
+        assert set(self.seen) <= set(self.gate.pods.values()), "pods are remembered for which nobody waits"
+        self.gate.close()
+        self.loop.close()
+
+
+TestPods = Pods.TestCase
+TestPods.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
