@@ -367,8 +367,9 @@ class Pod:
             self._sweep = self._loop.call_later(IDLE_LIMIT_S, self._close_old)
 
     def close(self) -> None:
-        """Close what is idle, now and later."""
+        """Close what is idle, now and later; nobody wants to know any more what becomes of requests."""
         self._closed = True
+        self.on_outcome = None
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None

@@ -54,14 +54,18 @@ class World:
         return set(self.gateway.gates[NAME].pods)
 
     async def runs_at(self, name):
-        """Send requests until one runs at this pod; give it with its client."""
+        """Send requests until one runs at this pod; give it with its client, when no other runs."""
+        others = []
         for _ in self.pods:
             client = (await self.kit.client(self.gateway)).get()
             await until(lambda: any(not each.requests.empty() for each in self.pods.values()))
             at = next(name for name, each in self.pods.items() if not each.requests.empty())
             request = await self.pods[at].next()
             if at == name:
+                for other in others:
+                    other.reply()
                 return client, request
+            others.append(request)
         raise AssertionError(f"no request reached {name}")
 
     async def answers(self, name):
