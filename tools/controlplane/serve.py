@@ -28,6 +28,7 @@ from typing import Any
 
 from build import HERE, control_plane_programs, say
 
+ROOM = {"cpu": "64", "memory": "512Gi", "ephemeral-storage": "512Gi", "pods": "250", "nvidia.com/gpu": "64"}
 DEADLINE_S = 60.0
 CONTROLLERS = (
     "clusterrole-aggregation-controller",
@@ -48,8 +49,8 @@ NODE: dict[str, Any] = {
     "spec": {"podCIDR": "127.1.0.0/24"},
     "status": {
         "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
-        "allocatable": (room := {"cpu": "64", "memory": "512Gi", "pods": "250", "nvidia.com/gpu": "64"}),
-        "capacity": room,
+        "allocatable": ROOM,
+        "capacity": ROOM,
     },
 }
 
