@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from autoscaler.documents import Document, KeyPath, dotted
 from autoscaler.fields import metadata_of
-from autoscaler.prometheus_address import public
+from autoscaler.prometheus_address import CredentialsError, public
 
 LONGEST_VALUE = 60
 """Characters of a value that are shown."""
@@ -55,8 +55,13 @@ def _told(document: Document, model: type[BaseModel], details: Details) -> str:
         case "invalid_key":
             return f"{where}unknown key; keys are strings"
     value = document.value_at(path)
-    shown = "" if value is None or isinstance(value, dict) else f"{_shown(value)}: "
+    is_shown = value is not None and not isinstance(value, dict) and not _has_credentials(details)
+    shown = f"{_shown(value)}: " if is_shown else ""
     return f"{where}{shown}{_legal(model, details)}"
+
+
+def _has_credentials(details: Details) -> bool:
+    return isinstance(details.get("ctx", {}).get("error"), CredentialsError)
 
 
 def _shown(value: Any) -> str:

@@ -19,11 +19,15 @@ NO_CREDENTIALS = "must not have a user name or a password in it: put these into 
 _PORTS = {"http": 80, "https": 443}
 
 
+class CredentialsError(ValueError):
+    """A value that must not be shown: there are credentials in it."""
+
+
 def checked(address: str) -> str:
     """Give a legal address back; raises ValueError, whose message never repeats the address, on any other."""
     if len(address) <= LONGEST and re.fullmatch(PATTERN, address):
         return address
-    raise ValueError(NO_CREDENTIALS if "@" in address else LEGAL)
+    raise CredentialsError(NO_CREDENTIALS) if "@" in address else ValueError(LEGAL)
 
 
 def place_of(address: str) -> str:

@@ -61,6 +61,8 @@ class Facts(NamedTuple):
     """The last decision; None before the first."""
     changed: tuple[Record, float] | None = None
     """The last one that changed the number, or would have, and when: what was decided since must not hide it."""
+    is_gap: bool = False
+    """Whether the count is unknown, and was known a moment ago."""
     trouble: Trouble | None = None
     """Why fewer pods are ready than were asked for, where Kubernetes says it."""
     bounds: tuple[int, int] | None = None
@@ -122,6 +124,8 @@ def _active(facts: Facts) -> Condition:
             return Condition("ScalingActive", holds=False, reason=reason, message=rules[rule])
     if facts.dry_run:
         return Condition("ScalingActive", holds=False, reason="DryRun", message="decided and recorded, never written")
+    if facts.is_gap:
+        return Condition("ScalingActive", holds=True, reason="ValidMetricFound", message=f"held: {record.look.problem}")
     if record.look.inflight is None:
         return Condition("ScalingActive", holds=False, reason="FailedGetExternalMetric", message=record.look.problem)
     return Condition("ScalingActive", holds=True, reason="ValidMetricFound", message=record.decision.wish.why)
@@ -153,7 +157,7 @@ def status(facts: Facts, before: Status, now_s: float) -> dict[str, Any]:
     if facts.bounds is not None:
         made["minReplicas"], made["maxReplicas"] = facts.bounds
     if facts.record is not None:
-        made.update(_counted(facts.record))
+        made.update(_counted(facts.record, is_gap=facts.is_gap))
     if facts.changed is not None:
         made.update(_decided(*facts.changed, before))
     return made
@@ -172,14 +176,13 @@ def _written(condition: Condition, before: Status | None, facts: Facts, now_s: f
     }
 
 
-def _counted(record: Record) -> dict[str, Any]:
+def _counted(record: Record, *, is_gap: bool) -> dict[str, Any]:
     inflight = record.look.inflight
-    return {
-        "desiredReplicas": record.decision.desired,
-        "readyReplicas": record.look.ready,
-        # Absent is unknown; null takes it away in a merge patch.
-        "inflight": None if inflight is None else ceil(max(inflight, record.look.latest)),
-    }
+    made = {"desiredReplicas": record.decision.desired, "readyReplicas": record.look.ready}
+    if is_gap:
+        return made
+    # Absent is unknown; null takes it away in a merge patch.
+    return {**made, "inflight": None if inflight is None else ceil(max(inflight, record.look.latest))}
 
 
 def _decided(record: Record, at_s: float, before: Status) -> dict[str, Any]:

@@ -8,7 +8,8 @@ Rules:
 5. The first status of a policy tells of its first decision, and is written as soon as that is taken: `kubectl get` has
    nothing to show before. Only where no decision comes soon it says so: a start of ten thousand is not held up by
    writing of each that nothing is known yet.
-6. What goes wrong with one service's status keeps no other one from being written.
+6. A count that is unknown for a moment, such as between two scrapes that are far apart, is not told of as a failure.
+7. What goes wrong with one service's status keeps no other one from being written.
 """
 
 import asyncio
@@ -36,6 +37,9 @@ _LATER_S = 15.0
 """After this a count alone is written, or what could not be."""
 _FIRST_S = 15.0
 """How long the first decision on a policy is waited for before its status says that there is none."""
+_GAP_S = 20.0
+"""A count may be unknown for so long: with the default maxSampleAge of 15 s the gap between scrapes every 30 s is as
+long as that, and a tick."""
 _GIVES_WAY_S = 1.0
 """The longest time that a few statuses, or an event, wait for orders."""
 _AT_ONCE = 4
@@ -91,6 +95,10 @@ class Reporter:
         """The last records that changed a number, and when they came."""
         self._written: dict[ServiceName, dict[str, Any]] = {}
         self._written_s: dict[ServiceName, float] = {}
+        self._counted_s: dict[ServiceName, float] = {}
+        """When a count was last known."""
+        self._gaps: set[ServiceName] = set()
+        """Services whose count is unknown, and was known a moment ago."""
         self._due: dict[ServiceName, float] = {}
         """When to see whether a status has to be written."""
         self._first = asyncio.Event()
@@ -136,9 +144,10 @@ class Reporter:
             self._problems,
             self._troubles,
             self._unseen,
-            self._due,
+            self._counted_s,
         ):
             known.pop(service, None)
+        self._gaps.discard(service)
         self._unsure.discard(service)
 
     def record(self, record: Record) -> None:
@@ -149,7 +158,7 @@ class Reporter:
         self._records[record.service] = record
         if record.decision.desired != record.look.replicas and self._leads():
             self._changes[record.service] = record, self._now()
-        if before is None or _signature(before) != _signature(record):
+        if self._begins_or_ends_gap(record) or before is None or _signature(before) != _signature(record):
             self._due[record.service] = min(self._now(), self._due.get(record.service, inf))
         if before is None:
             self._first.set()
@@ -159,6 +168,14 @@ class Reporter:
             self._tell(record.service, Event("FailedUpdateScale", record.outcome.error, warning=True))
         else:
             self._tell(record.service, Event("SuccessfulRescale", explained(record)))
+
+    def _begins_or_ends_gap(self, record: Record) -> bool:
+        if record.look.inflight is not None:
+            self._counted_s[record.service] = self._now()
+        was = record.service in self._gaps
+        is_gap = record.look.inflight is None and self._now() - self._counted_s.get(record.service, -inf) <= _GAP_S
+        (self._gaps.add if is_gap else self._gaps.discard)(record.service)
+        return is_gap != was
 
     def set_host_conflicts(self, conflicts: Mapping[ServiceName, tuple[Conflict, ...]]) -> None:
         """Take in which policies cannot have hosts that they name; all others can."""
@@ -315,6 +332,7 @@ class Reporter:
             record=self._records.get(service),
             changed=self._changes.get(service),
             trouble=self._troubles.get(service),
+            is_gap=service in self._gaps,
             bounds=None if resource.policy is None else _bounds(resource.policy),
         )
 

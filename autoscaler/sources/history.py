@@ -15,6 +15,8 @@ from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
 from requests.exceptions import RequestException
 
+from autoscaler.prometheus_address import public
+
 MOST_POINTS = 11_000
 """Prometheus' own limit."""
 AGE_STEPS = 2
@@ -51,6 +53,7 @@ class Prometheus:
     """
 
     def __init__(self, server: str, progress: Progress | None = None) -> None:
+        self._shown = public(server)
         self._client = PrometheusConnect(server, timeout=DEADLINE_S, method="POST")
         self._progress = progress or (lambda _done, _total: None)
 
@@ -89,9 +92,9 @@ class Prometheus:
         try:
             return ask()
         except (RequestException, PrometheusApiClientException) as error:
-            raise HistoryError(f"{self._client.url}: {error}") from error
+            raise HistoryError(f"{self._shown}: {public(str(error))}") from error
         except (LookupError, TypeError, ValueError) as error:
-            raise HistoryError(f"{self._client.url}: this is no answer of Prometheus: {error!r}") from error
+            raise HistoryError(f"{self._shown}: this is no answer of Prometheus: {public(repr(error))}") from error
 
 
 def _labels(metric: Mapping[str, str]) -> str:

@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from autoscaler.documents import DocumentError
@@ -170,7 +172,7 @@ def problems(tmp_path, monkeypatch):
         ),
         (
             "  metrics: {prometheus: {serverAddress: 'http://me:secret@thanos:9092'}}",
-            f'metrics.prometheus.serverAddress: "http://thanos:9092": {NO_CREDENTIALS}',
+            f"metrics.prometheus.serverAddress: {NO_CREDENTIALS}",
         ),
         # What must be there.
         ("  traffic: {}", "traffic.hosts: is required"),
@@ -477,3 +479,40 @@ def test_a_backend_belongs_to_one_service_and_is_there_once(problems, one, other
 def test_alternatives_may_have_one_host(tmp_path):
     (tmp_path / "1.yaml").write_text(hosted("p", "a", "x") + "---\n" + hosted("q", "a", "x"))
     assert [policy.metadata.name for policy in read_alternatives([tmp_path / "1.yaml"])] == ["p", "q"]
+
+
+# Credentials.
+
+PLANTED = "PLANTED"
+addresses = st.builds(
+    "{}{}{}@{}".format,
+    st.sampled_from(["http://me:", "https://", "HTTP://a:b:", "ftp://me:", "http://me/", "http:///"]),
+    st.text(alphabet="/ :@?#\\'\n\t", max_size=4),
+    st.sampled_from([PLANTED, f"{PLANTED}/", f"{PLANTED}?x", f"{PLANTED} x"]),
+    st.sampled_from(["prometheus:9090", "h/p", "", "[::1]", "h?a#b", "h h"]),
+)
+
+
+@given(addresses | st.sampled_from([f"me:{PLANTED}@h", f"{PLANTED}@h:9090"]), st.booleans())
+def test_a_password_in_an_address_is_in_no_problem_whatever_else_is_wrong_with_it(tmp_path_factory, address, as_list):
+    spec = {"scaleTargetRef": {"name": "a"}, "metrics": {"prometheus": {"serverAddress": address}}}
+    if as_list and "//" in address:
+        spec["metrics"]["prometheus"]["serverAddress"] = [address]
+    document = {"apiVersion": "inflight.dev/v1alpha1", "kind": "ScalingPolicy", "metadata": {"name": "a"}, "spec": spec}
+    path = tmp_path_factory.getbasetemp() / "policy.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(DocumentError) as caught:
+        read_policies([path])
+    assert "serverAddress" in str(caught.value)
+    assert PLANTED not in str(caught.value)
+
+
+@given(addresses, st.sampled_from(["query", "series", "maxSampleAge"]))
+def test_a_password_in_an_address_that_stands_in_the_wrong_place_is_not_shown_either(tmp_path_factory, address, key):
+    spec = {"scaleTargetRef": {"name": "a"}, "metrics": {"prometheus": {key: address}}}
+    document = {"apiVersion": "inflight.dev/v1alpha1", "kind": "ScalingPolicy", "metadata": {"name": "a"}, "spec": spec}
+    path = tmp_path_factory.getbasetemp() / "policy.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(DocumentError) as caught:
+        read_policies([path])
+    assert PLANTED not in str(caught.value)

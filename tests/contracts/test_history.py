@@ -57,3 +57,12 @@ async def test_what_is_no_answer_of_prometheus_is_told_in_a_line(body):
         with pytest.raises(HistoryError, match=r"this is no answer of Prometheus|Expecting value") as raised:
             await asyncio.to_thread(Prometheus(f"http://{address}").read, "up", Grid(0, 15, 2))
     assert str(raised.value).startswith(f"http://{address}: ")
+
+
+@pytest.mark.parametrize(
+    "address", ["http://me:secret@127.0.0.1:1", "http://me:secret@127.0.0.1:99999", "http://me:secret@"]
+)
+async def test_a_password_in_an_address_is_not_shown(address):
+    with pytest.raises(HistoryError) as raised:
+        await asyncio.to_thread(Prometheus(address).read, "up", Grid(0, 15, 2))
+    assert "secret" not in str(raised.value)

@@ -146,6 +146,37 @@ async def test_a_policy_that_may_be_followed_after_all_says_so_though_it_is_the_
     assert reasons == ["InvalidPolicy", "NotDecidedYet"]
 
 
+async def reasons_told(world, counts):
+    """Decide every two seconds; give when the status became another, and the reason of Ready then."""
+    world.decides(1, inflight=2.0)
+    await asyncio.sleep(20)
+    for count in counts:
+        world.decides(1, inflight=count)
+        await asyncio.sleep(2)
+    return [(at_s - 20, status["conditions"][0]["reason"]) for at_s, status in world.api.statuses if at_s > 25]
+
+
+async def test_scrapes_that_are_farther_apart_than_samples_may_be_old_leave_the_status_as_it_is(world):
+    """Of each 30 s a count is known for 14: that scales rightly, and nothing is wrong with it."""
+    assert await reasons_told(world, ([2.0] * 7 + [None] * 8) * 10) == []
+    assert world.api.statuses[-1][1]["inflight"] == 2
+
+
+async def test_a_count_that_stays_away_is_told_of_after_the_gap_and_so_is_its_return(world):
+    told = await reasons_told(world, [2.0] * 5 + [None] * 30 + [2.0] * 5)
+    assert told == [
+        (pytest.approx(30, abs=2), "FailedGetExternalMetric"),
+        (pytest.approx(70, abs=2), "ScalingActive"),
+    ]
+
+
+async def test_a_count_that_was_never_known_is_told_of_at_once(world):
+    world.decides(0, inflight=None)
+    await asyncio.sleep(10)
+    ((at_s, status),) = world.api.statuses
+    assert (at_s <= 1, status["conditions"][0]["reason"]) == (True, "FailedGetExternalMetric")
+
+
 async def test_a_count_alone_is_written_rarely(world):
     for count in range(60):
         world.decides(0, inflight=float(count))
