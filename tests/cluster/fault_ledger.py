@@ -78,6 +78,10 @@ class Ledger:
         running = (run.pod for runs in self.runs.values() for run in runs if not (run.ended or run.cut))
         return next(running, None)
 
+    def runs_at(self, pod):
+        """Count the requests that a pod has been given until now, by its address."""
+        return sum(run.pod == pod for runs in self.runs.values() for run in runs)
+
     def is_told(self):
         """Tell whether the decision behind the last change has been recorded, which comes after it.
 

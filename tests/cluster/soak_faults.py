@@ -3,8 +3,9 @@
 import asyncio
 import os
 import signal
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
+from control_plane import RefusedError
 from fault_processes import found
 from fault_proxy import Answers, Drips, Garbled, Halves, Hangs, Refuses, Silent, samples
 
@@ -53,6 +54,7 @@ class Faults:
             "a clock steps": self._clock_steps,
             "a pod is deleted": lambda: self._pod_goes(killed=False),
             "a pod is killed": lambda: self._pod_goes(killed=True),
+            "a pod is relabelled": self._pod_relabelled,
             "the API server is killed": self._api_server_killed,
             "etcd stands still": self._etcd_paused,
         }
@@ -133,6 +135,21 @@ class Faults:
             body = {"gracePeriodSeconds": 0} if killed else {}
             await service.ask("request", "DELETE", f"{service.pods}/{pod['metadata']['name']}", body)
         yield
+
+    @asynccontextmanager
+    async def _pod_relabelled(self):
+        """Take one out for a look, and throw it away afterwards."""
+        service = self._rng.choice(sorted(self._it.services.values(), key=lambda each: each.name))
+        taken = [
+            f"{service.pods}/{pod['metadata']['name']}" for pod in (await service.ask("get", service.pods))["items"]
+        ]
+        for pod in taken[:1]:
+            await service.ask("patch", pod, {"metadata": {"labels": {"app": "quarantine"}}})
+        yield
+        for pod in taken[:1]:
+            # It may have been one that was leaving.
+            with suppress(RefusedError):
+                await service.ask("delete", pod)
 
     @asynccontextmanager
     async def _api_server_killed(self):

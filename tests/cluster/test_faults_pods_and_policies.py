@@ -1,5 +1,5 @@
-"""Pods that never become Ready, are deleted and die while they serve, a node that goes; policies that are edited,
-broken and deleted: each for a service under load of its own, all at the same time.
+"""Pods that never become Ready, are deleted, relabelled and die while they serve, a node that goes; policies that are
+edited, broken and deleted: each for a service under load of its own, all at the same time.
 """
 
 import asyncio
@@ -38,6 +38,22 @@ async def pods_deleted(service):
             name = next(iter(await service.wait_pods(lambda all_: all_)))
             await service.ask("delete", f"{service.pods}/{name}")
             await service.answered(2 * CLIENTS)
+    await service.replicas_are(0)
+
+
+async def pods_relabelled(service):
+    """One after another is taken out for a look; what it serves ends well, and it gets nothing more."""
+    await service.install()
+    async with service.load(CLIENTS):
+        await service.serves(CLIENTS)
+        for _ in range(2):
+            name, pod = next(iter((await service.wait_pods(lambda all_: all_)).items()))
+            taken_out = {"metadata": {"labels": {"app": "quarantine"}}}
+            await service.ask("patch", f"{service.pods}/{name}", taken_out)
+            await service.answered(CLIENTS)
+            runs = service.ledger.runs_at(pod["status"]["podIP"])
+            await service.answered(2 * CLIENTS)
+            assert service.ledger.runs_at(pod["status"]["podIP"]) == runs
     await service.replicas_are(0)
 
 
@@ -123,6 +139,7 @@ async def policy_deleted(service):
 FAULTS = {
     never_ready: [(504, "no pod was free in time")],
     pods_deleted: [],
+    pods_relabelled: [],
     pods_killed: [(502, "the pod broke off")],
     node_gone: [(502, "pod")],
     policy_edited: [],
@@ -169,7 +186,7 @@ def test_only_the_requests_that_a_dying_pod_served_are_lost_with_it_and_no_other
     assert not [ledger.runs[name] for name in broken - cut if name in ledger.runs], "they had reached no pod"
 
 
-@pytest.mark.parametrize("fault", [pods_deleted, pods_killed, node_gone, policy_broken])
+@pytest.mark.parametrize("fault", [pods_deleted, pods_relabelled, pods_killed, node_gone, policy_broken])
 def test_the_number_stays_while_the_load_does(ledger):
     assert ledger.replicas[:2] in ([0, CLIENTS], [0, 1])
     rising = ledger.replicas[: ledger.replicas.index(CLIENTS) + 1]

@@ -158,3 +158,17 @@ async def test_a_watch_on_which_nothing_is_heard_is_made_anew_and_silence_is_no_
     assert "did not answer in time" not in caplog.text
     await world.put("a")
     await until(lambda: "a" in world.known())
+
+
+async def test_of_what_is_only_asked_for_its_metadata_nothing_else_is_sent(world):
+    async with connected() as api:
+        informer = Informer(api, world.maps, dict, random.Random(1), metadata_only=True)  # noqa: S311
+        task = asyncio.create_task(informer.run())
+        await world.put("listed", "large")
+        await until(lambda: len(informer.store.items()) == 1)
+        await world.put("watched", "large")
+        found = await until(lambda: len(informer.store.items()) == 2 and informer.store.items())
+        assert [set(item) & {"data", "kind"} for item in found.values()] in ([{"kind"}, {"kind"}], [set(), {"kind"}])
+        assert {item["metadata"]["labels"]["owner"] for item in found.values()} == {"mine"}
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
