@@ -17,11 +17,10 @@ FIELD_MANAGER = "inflight"
 """What managedFields call us."""
 MERGE_PATCH = "application/merge-patch+json"
 _JSON = "application/json"
-METADATA = (
-    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,"
-    "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
-)
-"""What to accept of lists and watches of which nothing but the metadata is read: the rest is not sent then."""
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+"""What to accept of a list, and of a watch, of which only metadata is read: no more is sent then. A watch that accepts
+what is for a list is silent, and a list that accepts what is for a watch is refused."""
 _QUOTED_CHARS = 300
 _IDLE_S = 80.0
 """The API server closes a connection after 90 s; a write that finds one open is spared a handshake."""

@@ -15,7 +15,7 @@ from contextlib import aclosing, contextmanager
 from typing import Any, Generic, TypeVar
 
 from autoscaler.backoff import Backoff
-from autoscaler.kubernetes.client import METADATA, Api, ApiError
+from autoscaler.kubernetes.client import METADATA, METADATA_LIST, Api, ApiError
 from autoscaler.kubernetes.store import Change, Item, Store
 
 T = TypeVar("T")
@@ -59,7 +59,8 @@ class Informer(Generic[T]):
         self._api = api
         self._path = path
         self._selector = {"labelSelector": selector} if selector else {}
-        self._accept: dict[str, Any] = {"accept": METADATA} if metadata_only else {}
+        self._accept_list: dict[str, Any] = {"accept": METADATA_LIST} if metadata_only else {}
+        self._accept_watch: dict[str, Any] = {"accept": METADATA} if metadata_only else {}
         self._rng = rng
         self._on_change = on_change
         self._backoff = Backoff(rng, first_s=first_pause_s, longest_s=30.0)
@@ -88,7 +89,7 @@ class Informer(Generic[T]):
         kept: list[Item[T]] = []
         query = {"limit": str(PAGE), **self._selector}
         while True:
-            page = await self._api.get(self._path, query, deadline_s=PAGE_S, **self._accept)
+            page = await self._api.get(self._path, query, deadline_s=PAGE_S, **self._accept_list)
             with _understood():
                 # A page at a time: whole, ten thousand objects take a hundred times the memory of what is kept.
                 kept += map(self.store.item, page["items"])
@@ -108,7 +109,7 @@ class Informer(Generic[T]):
             "timeoutSeconds": str(self._rng.randint(_SHORTEST_WATCH_S, _LONGEST_WATCH_S)),
             **self._selector,
         }
-        async with aclosing(self._api.lines(self._path, query, silence_s=SILENCE_S, **self._accept)) as lines:
+        async with aclosing(self._api.lines(self._path, query, silence_s=SILENCE_S, **self._accept_watch)) as lines:
             async for line in lines:
                 self.problem = ""
                 if not line:

@@ -73,6 +73,15 @@ async def test_a_pod_that_is_marked_to_go_is_sent_nothing_until_the_mark_is_take
     await until(lambda: set(world.told.serving) == {name})
 
 
+async def test_the_pods_of_a_new_revision_come_and_those_of_the_old_one_go(world):
+    world.watch.set_services({SERVICE: world.backing})
+    await world.make(replicas=1)
+    (old,) = await until(lambda: set(world.told.serving))
+    template = {"metadata": {"annotations": {"revision": "2"}}}
+    await world.ask("patch", f"{world.workloads()}/web", {"spec": {"template": template}})
+    await until(lambda: world.told.gone == {old} and len(world.told.serving) == 1)
+
+
 async def test_a_relabelled_pod_drains_at_once_and_its_replacement_serves(world):
     await world.make(replicas=2)
     world.watch.set_services({SERVICE: world.backing})

@@ -54,8 +54,10 @@ class ApiServer:
 
     # What is asked.
 
-    async def get(self, path, _query=None, **_options):
+    async def get(self, path, _query=None, *, accept="", **_options):
         self._ask("GET", path)
+        if "as=PartialObjectMetadata;" in accept:
+            raise ApiError(406, "NotAcceptable", "the requested object is a list")
         collection, _, name = path.removesuffix("/scale").rpartition("/")
         if path in self.discovered:
             return self.discovered[path]
@@ -93,9 +95,12 @@ class ApiServer:
         metadata = {key: item["metadata"][key] for key in ("name", "uid", "resourceVersion")}
         return {"metadata": metadata, "spec": {"replicas": item["spec"]["replicas"]}, "status": {"selector": selector}}
 
-    async def lines(self, path, _query, **_options):
+    async def lines(self, path, _query, *, accept="", **_options):
         self._ask("WATCH", path)
         told = asyncio.Queue()
+        if "as=PartialObjectMetadataList;" in accept:
+            # A real one says nothing then either.
+            await told.get()
         self._watchers[path].append(told)
         try:
             while True:
