@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -44,8 +45,7 @@ def flag(text: str) -> bool:
 
 def memory(text: str) -> int:
     """Read an amount of memory as bytes, in the units of Kubernetes: 512Mi; argparse names it in its message."""
-    number = text.rstrip("KMGTi")
-    size = int(number) * _SIZES[text[len(number) :]] if text[len(number) :] in _SIZES else 0
-    if size <= 0:
+    found = re.fullmatch(r"([1-9][0-9]{0,14})(Ki|Mi|Gi|Ti)?", text)
+    if found is None:
         raise ValueError(f"{text!r} is no amount of memory such as 512Mi or 1Gi")
-    return size
+    return int(found[1]) * _SIZES[found[2] or ""]

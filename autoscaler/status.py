@@ -1,6 +1,6 @@
 """The controller's own HTTP port: `/status` with the newest decision of every service, `/metrics`, and probes."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -8,24 +8,25 @@ from aiohttp import web
 from autoscaler.exposition import respond
 from autoscaler.recorders import Latest
 from autoscaler.runtime.bearer_tokens import BearerTokens, authenticated
+from autoscaler.runtime.listeners import listeners
 
 
 @asynccontextmanager
 async def serve_status(
     latest: Latest,
     port: int,
-    host: str = "127.0.0.1",
+    hosts: Sequence[str] = ("127.0.0.1",),
     *,
     unready: Callable[[], str] = lambda: "",
     metrics: Callable[[], Iterable[bytes]] = tuple,
     tokens: BearerTokens | None = None,
 ) -> AsyncIterator[str]:
-    """Serve while the block runs, and give the base address.
+    """Serve while the block runs, and give the base address for programs of this machine.
 
     Args:
         latest: what `/status` shows.
         port: 0 takes a free one.
-        host: address to listen on.
+        hosts: names or addresses to listen on; none is all of IPv4 and IPv6.
         unready: says why this controller cannot do its work yet; empty if it can.
         metrics: gives what `/metrics` shows, in pieces; between two of them the loop goes on.
         tokens: asked for by `/status` and `/metrics`; without them both are open.
@@ -54,8 +55,8 @@ async def serve_status(
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port)
-        await site.start()
-        yield site.name if port else f"http://{host}:{runner.addresses[0][1]}"
+        for listener in listeners(hosts, port):
+            await web.SockSite(runner, listener).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()

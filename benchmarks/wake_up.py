@@ -69,7 +69,7 @@ async def measure(folder: Path) -> list[float]:
     asked = Asked()
     async with AsyncExitStack() as stack:
         gateway = Gateway(gateway_services([POLICY]))
-        await gateway.start(port=0, metrics_port=0, host=HOST)
+        await gateway.start(port=0, metrics_port=0, hosts=[HOST])
         stack.push_async_callback(gateway.stop)
         router = Router(
             running=lambda service, replica: gateway.dispatcher(service).running_on(replica),

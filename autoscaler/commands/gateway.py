@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from typing import NotRequired, TypedDict
 
 import uvloop
 
@@ -23,22 +24,29 @@ from autoscaler.app import gateway_services
 from autoscaler.cluster_gateway import cluster_services, file_services, need_pods
 from autoscaler.documents import DocumentError
 from autoscaler.gateway.affinity import read_keys
+from autoscaler.gateway.budget import Budget
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.counts import ProcessMetric
 from autoscaler.gateway.edge import EdgeLimits
 from autoscaler.gateway.framing import HeadLimits
+from autoscaler.gateway.overload import Overload
 from autoscaler.gateway.proxy import Gateway
 from autoscaler.gateway.request_log import RequestLog
 from autoscaler.gateway.serve import Build, Farewell, serve
 from autoscaler.host_claims_file import read_grants
 from autoscaler.kubernetes.client import ApiError
 from autoscaler.logs import log_to_stderr
-from autoscaler.options import adder, duration
+from autoscaler.options import adder, duration, memory
 from autoscaler.policy import ScalingPolicy
 from autoscaler.runtime.background_writer import BackgroundWriter
 from autoscaler.runtime.bearer_tokens import BearerTokens
+from autoscaler.runtime.descriptors import for_clients, raise_limit
+from autoscaler.runtime.memory import limit_bytes
 from autoscaler.runtime.signals import ignore_hangups
 from autoscaler.validation import read_policies
+
+_BODIES_PART, _BACKLOGS_PART = 4, 16
+"""Parts of the memory limit: a fourth for bodies of held requests, a sixteenth for what clients have not read."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,12 +86,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="which namespaces may claim which hosts (what is free; below a wildcard, by leave of its namespace)",
     )
+    add("--metrics-host", action="append", metavar="ADDRESS", help="as --host, for the metrics port (as --host)")
+    add(
+        "--keep-alive",
+        type=duration,
+        default=EdgeLimits().keep_alive_s,
+        metavar="DURATION",
+        help="how long an idle connection of a client stays; longer than a load balancer in front keeps its own (620s)",
+    )
+    add(
+        "--memory-limit",
+        type=memory,
+        default=limit_bytes(),
+        metavar="AMOUNT",
+        help="what it may use, such as 1Gi; at 80%% of it new requests are refused (the container's limit)",
+    )
     add(
         "--token-file",
         type=Path,
         metavar="FILE",
         help="bearer tokens, one a line: the metrics port asks for one of them (it asks nobody)",
     )
+    add("--host", action="append", metavar="ADDRESS", help="where clients are listened to; repeatable (all addresses)")
     add("--port", type=int, required=True, metavar="N", help="for clients")
     add("--metrics-port", type=int, required=True, metavar="N", help="for /metrics and /v1/inflight")
     add("--request-log", type=Path, metavar="FILE", help="append each request, as JSON lines, to it")
@@ -101,7 +125,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         with _request_log(arguments.request_log) as request_log:
             keys = read_keys(arguments.cookie_key) if arguments.cookie_key else ()
-            limits = EdgeLimits(HeadLimits(underscores=arguments.underscores == "pass"))
+            limits = _limits(arguments, raise_limit())
 
             def build(services: Mapping[str, GatewayService]) -> Gateway:
                 gateway = Gateway(
@@ -110,6 +134,7 @@ def run(arguments: argparse.Namespace) -> int:
                     limits=limits,
                     trusted_proxies=arguments.trusted_proxies,
                     on_ended=request_log,
+                    **_memory(arguments.memory_limit),
                 )
                 gateway.process_metrics += _lost_lines(log, request_log)
                 return gateway
@@ -119,6 +144,32 @@ def run(arguments: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 2
     return 0
+
+
+def _limits(arguments: argparse.Namespace, descriptors: int) -> EdgeLimits:
+    return EdgeLimits(
+        HeadLimits(underscores=arguments.underscores == "pass"),
+        keep_alive_s=arguments.keep_alive,
+        connections=min(EdgeLimits().connections, for_clients(descriptors)),
+    )
+
+
+class _Memory(TypedDict):
+    """What becomes of a limit."""
+
+    overload: Overload
+    body_budget: NotRequired[Budget]
+    backlogs: NotRequired[Budget]
+
+
+def _memory(limit: int | None) -> _Memory:
+    if limit is None:
+        return _Memory(overload=Overload())
+    return _Memory(
+        overload=Overload(limit),
+        body_budget=Budget(limit // _BODIES_PART),
+        backlogs=Budget(limit // _BACKLOGS_PART),
+    )
 
 
 @contextmanager
@@ -155,6 +206,8 @@ async def _serve(arguments: argparse.Namespace, build: Build, reopen: Sequence[C
         metrics_port=arguments.metrics_port,
         build=build,
         farewell=Farewell(grace_s=arguments.grace),
+        hosts=arguments.host,
+        metrics_hosts=arguments.metrics_host or None,
         cookie_keys=arguments.cookie_key,
         tokens=BearerTokens(arguments.token_file) if arguments.token_file else None,
         reopen=reopen,

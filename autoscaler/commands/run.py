@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--own-namespace", default=_own_namespace(), help="of the Lease and the gateways (that of this pod)")
     add("--identity", default=_identity(), help="name among the controllers (pod name and a random part)")
     add("--port", type=int, default=8080, metavar="N", help="for /status, /metrics, /healthz and /readyz (8080)")
-    add("--host", default="0.0.0.0", help="address to listen on (0.0.0.0)")  # noqa: S104 - probes come from outside
+    add("--host", action="append", metavar="ADDRESS", help="where it is listened to; repeatable (all addresses)")
     add("--decisions", type=Path, metavar="FILE", help="write every decision there, as lines of JSON for replay")
 
 

@@ -60,7 +60,7 @@ async def staged(plan: Plan, folder: Path, port: int) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as stack:
         ended: list[Ended] = []
         gateway = Gateway(gateway_services([plan.policy]), on_ended=ended.append)
-        await gateway.start(port=port, metrics_port=0, host=HOST)
+        await gateway.start(port=port, metrics_port=0, hosts=[HOST])
         metrics = f"{HOST}:{gateway.metrics_port}"
         stack.push_async_callback(gateway.stop)
         target = await stack.enter_async_context(_replicas(plan, folder, gateway))

@@ -19,6 +19,7 @@ from autoscaler.gateway.dispatch import Dispatcher
 from autoscaler.gateway.edge import ClientConnection, EdgeLimits, EdgeServer, answer_bytes
 from autoscaler.gateway.heads import BadRequestError, Forwarded, RequestHead, read_request
 from autoscaler.gateway.incoming import IncomingRequest
+from autoscaler.gateway.overload import Overload
 from autoscaler.gateway.request_log import OnEnded, client_address
 from autoscaler.gateway.service import ServiceGate
 from autoscaler.gateway.visit import Arrival, Visit
@@ -68,6 +69,8 @@ class Core:
         rng: random.Random | None = None,
         on_ended: OnEnded | None = None,
         body_budget: Budget | None = None,
+        backlogs: Budget | None = None,
+        overload: Overload | None = None,
     ) -> None:
         """Build a gateway.
 
@@ -80,6 +83,8 @@ class Core:
             rng: spreads `Retry-After`.
             on_ended: is given every request as it ends.
             body_budget: what the bodies of all held requests may take; 64 MiB unless it is given.
+            backlogs: what all clients may leave lying of their responses; 64 MiB unless it is given.
+            overload: says whether new work is refused; somebody else has it look at the memory.
         """
         self.loop = asyncio.get_running_loop()
         self._keys = tuple(keys) or (secrets.token_bytes(32),)
@@ -90,16 +95,11 @@ class Core:
         self._forwarded = lru_cache(maxsize=1024)(self._forwarded_by)
         self._on_ended = on_ended
         self.body_budget = body_budget or Budget(_HELD_BODIES_BYTES)
+        self.overload = overload or Overload()
         self._rng = rng or random.Random()  # noqa: S311
         self._uid_bytes = self.uid.encode()
         self._loop_name = b"inflight-" + self._uid_bytes
         self._requests = 0
-        self.process_metrics = [
-            ProcessMetric(
-                "gateway_start_time_seconds", "gauge", "When the gateway started, as Unix time.", lambda: self.started_s
-            )
-        ]
-        """What is shown of the process beside its services; others add to it."""
         self.open = 0
         """Requests of any kind that have not ended, upgraded connections among them."""
         self.quiet = asyncio.Event()
@@ -108,7 +108,9 @@ class Core:
         self.watchers: set[Callable[[str], None]] = set()
         """Told of each service whose counts change."""
         self._routes = Routes({})
-        self.edge = EdgeServer(self._handle, limits or EdgeLimits())
+        self.edge = EdgeServer(self._handle, limits or EdgeLimits(), backlogs)
+        self.process_metrics = process_metrics(self)
+        """What is shown of the process beside its services; others add to it."""
         self.reload(services)
 
     def now_s(self) -> float:
@@ -155,6 +157,7 @@ class Core:
                     rng=self._rng,
                     changed=partial(self._changed, name),
                     body_budget=self.body_budget,
+                    overload=self.overload,
                     on_ended=self._on_ended,
                 )
                 gate.set_backends(service.backends or {})
@@ -267,6 +270,44 @@ class Core:
     def _forwarded_by(self, peer: str) -> Forwarded:
         trusted = bool(self._trusted_proxies) and any(ip_address(peer) in net for net in self._trusted_proxies)
         return Forwarded(peer.encode(), trusted, self._loop_name)
+
+
+def process_metrics(core: Core) -> list[ProcessMetric]:
+    """Give the numbers that belong to no service."""
+    overload, edge = core.overload, core.edge
+    return [
+        ProcessMetric(
+            "gateway_start_time_seconds", "gauge", "When the gateway started, as Unix time.", lambda: core.started_s
+        ),
+        ProcessMetric("gateway_memory_bytes", "gauge", "Memory in use.", lambda: overload.used_bytes),
+        ProcessMetric(
+            "gateway_memory_limit_bytes",
+            "gauge",
+            "What it may be; 0 is any.",
+            lambda: overload.limit_bytes or 0,
+        ),
+        ProcessMetric("gateway_overloaded", "gauge", "1 while new requests are refused.", lambda: overload.active),
+        ProcessMetric("gateway_client_connections", "gauge", "Clients' connections.", lambda: len(edge.connections)),
+        ProcessMetric("gateway_client_connections_limit", "gauge", "How many may be.", lambda: edge.limits.connections),
+        ProcessMetric(
+            "gateway_shed_connections_total", "counter", "Idle ones that were closed to make room.", lambda: edge.shed
+        ),
+        ProcessMetric(
+            "gateway_stalled_clients_total", "counter", "Clients that took nothing for too long.", lambda: edge.stalled
+        ),
+        ProcessMetric(
+            "gateway_response_backlog_bytes",
+            "gauge",
+            "Taken of the budget for what clients have not read yet.",
+            lambda: edge.backlogs.taken_bytes,
+        ),
+        ProcessMetric(
+            "gateway_held_body_bytes",
+            "gauge",
+            "Taken of the budget for bodies of held requests.",
+            lambda: core.body_budget.taken_bytes,
+        ),
+    ]
 
 
 def _answer(client: ClientConnection, status: int, text: str, *, keep_alive: bool, without_body: bool = False) -> bool:

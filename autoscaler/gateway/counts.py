@@ -15,6 +15,8 @@ class Ending(Enum):
     SERVED = "served"
     QUEUE_FULL = "queue_full"
     QUEUE_TIMEOUT = "queue_timeout"
+    OVERLOADED = "overloaded"
+    """The gateway had no memory for new work."""
     ASLEEP = "asleep"
     DRAINED = "drained"
     """Still held when the gateway had to go."""

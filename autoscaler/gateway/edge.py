@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import NamedTuple, Protocol, cast
 
+from autoscaler.gateway.backlog import OWN_BYTES, Backlog
+from autoscaler.gateway.budget import Budget
 from autoscaler.gateway.deadline import Deadline
 from autoscaler.gateway.framing import HeadLimits
 from autoscaler.gateway.incoming import (
@@ -26,8 +28,8 @@ from autoscaler.gateway.incoming import (
 _log = logging.getLogger(__name__)
 
 GATEWAY_FAILED = "the gateway failed; its log says why"
-RESPONSE_BUFFER_BYTES = 1 << 20
-"""What a slow client may leave in our memory, so that its pod is free for the next."""
+BACKLOGS_BYTES = 64 << 20
+"""What all slow clients together may leave in our memory unless the gateway is given another budget."""
 _STALL_CHECKS = 4
 _MOST_PIPELINED = 64
 """Requests that may wait behind the one that is served; then nothing more is parsed, and nothing read."""
@@ -42,7 +44,8 @@ class EdgeLimits(NamedTuple):
     head: HeadLimits = HeadLimits()
     head_timeout_s: float = 10.0
     """For a request's head, from its first byte, or from the connection."""
-    keep_alive_s: float = 75.0
+    keep_alive_s: float = 620.0
+    """For an idle connection: longer than load balancers keep theirs, of which the longest is 600 s."""
     lingering_s: float = 2.0
     """How long the rest of an unwanted body is read, so that the answer is not lost in a reset."""
     connections: int = 20_000
@@ -79,6 +82,8 @@ class ClientConnection(asyncio.Protocol):
     """One client's connection."""
 
     __slots__ = (
+        "_backlog",
+        "_backs_up",
         "_behind",
         "_deadline",
         "_deaf",
@@ -115,6 +120,9 @@ class ClientConnection(asyncio.Protocol):
         """What came behind more requests than may wait."""
         self._held_back = False
         """Whether nothing is read because of those that wait."""
+        self._backlog = Backlog(edge.backlogs)
+        self._backs_up = False
+        """Whether the client has left more lying than the transport takes without a word."""
         self._deaf = False
         """Whether nothing that comes matters any more."""
         self._deadline = Deadline(self._loop, self.break_off)
@@ -140,6 +148,11 @@ class ClientConnection(asyncio.Protocol):
         """Whether the connection is to end with the response that is under way."""
         return self.at_eof or self._edge.draining
 
+    @property
+    def owes_nothing(self) -> bool:
+        """Whether the client has been sent all of its responses."""
+        return self.transport is None or not self.transport.get_write_buffer_size()
+
     # What is written.
 
     def send(self, data: bytes) -> None:
@@ -151,6 +164,8 @@ class ClientConnection(asyncio.Protocol):
         """Write what is no final response yet."""
         if self.transport is not None:
             self.transport.write(data)
+            if self._backs_up:
+                self._grew()
             if self.status is None and data:
                 self.status = _final_status(data)
             self.sent_bytes += len(data)
@@ -203,19 +218,18 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a head, unless there are too many connections."""
         self.transport = cast("asyncio.Transport", transport)
-        self.transport.set_write_buffer_limits(RESPONSE_BUFFER_BYTES, RESPONSE_BUFFER_BYTES // 4)
+        self.transport.set_write_buffer_limits(OWN_BYTES, OWN_BYTES // 2)
         self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         peer = self.transport.get_extra_info("peername")
         self.peername = peer[0] if isinstance(peer, tuple) else "unknown"
-        self._edge.connections.add(self)
-        if len(self._edge.connections) > self._edge.limits.connections:
-            self.transport.close()
+        self._edge.came(self)
         self._deadline.within(self._edge.limits.head_timeout_s)
 
     def connection_lost(self, _exc: BaseException | None) -> None:
         """End: whoever serves the client is cancelled."""
         self.transport = None
-        self._edge.connections.discard(self)
+        self._backlog.drained()
+        self._edge.went(self)
         self._deadline.close()
         if self._stall_timer is not None:
             self._stall_timer.cancel()
@@ -245,15 +259,23 @@ class ClientConnection(asyncio.Protocol):
         return self.listener.client_eof() if self.listener is not None else self.half_close
 
     def pause_writing(self) -> None:
-        """Pass on that the client does not keep up."""
+        """Take note that the client does not keep up."""
+        self._backs_up = True
         self.watch_stall()
-        if self.listener is not None:
-            self.listener.client_paused()
+        self._grew()
 
     def resume_writing(self) -> None:
-        """Pass on that it does again."""
-        if self.listener is not None:
+        """Pass on that it does again, if it was told."""
+        self._backs_up = False
+        if self._backlog.drained() and self.listener is not None:
             self.listener.client_resumed()
+
+    def _grew(self) -> None:
+        """Pass on that the client does not keep up, once there is no room for what it leaves lying."""
+        if self.transport is None or not self._backlog.grew(self.transport.get_write_buffer_size()):
+            return
+        if self.listener is not None:
+            self.listener.client_paused()
 
     # Requests.
 
@@ -306,6 +328,7 @@ class ClientConnection(asyncio.Protocol):
             self._end(whole=False)
             return
         self._deadline.never()
+        self._edge.busy(self)
         self.answered = False
         self._task = self._loop.create_task(self._serve(request))
 
@@ -342,6 +365,7 @@ class ClientConnection(asyncio.Protocol):
             self.resume_reading()
         self._go_on()
         if self._task is None:
+            self._edge.spare(self)
             self._deadline.within(limits.head_timeout_s if self._parser.in_head else limits.keep_alive_s)
 
     def _end(self, *, whole: bool) -> None:
@@ -355,6 +379,7 @@ class ClientConnection(asyncio.Protocol):
             return
         self.send_eof()
         self.resume_reading()
+        self._edge.spare(self)
         self._deadline.within(self._edge.limits.lingering_s)
 
     def retire(self) -> None:
@@ -393,11 +418,17 @@ class ClientConnection(asyncio.Protocol):
 class EdgeServer:
     """Makes the protocol of each new connection; made inside the event loop that it belongs to."""
 
-    def __init__(self, handler: Handler, limits: EdgeLimits) -> None:
+    def __init__(self, handler: Handler, limits: EdgeLimits, backlogs: Budget | None = None) -> None:
         self.handler = handler
         self.limits = limits
+        self.backlogs = backlogs or Budget(BACKLOGS_BYTES)
+        """For what clients leave lying of their responses."""
         self.loop = asyncio.get_running_loop()
         self.connections: set[ClientConnection] = set()
+        self._spare: dict[ClientConnection, None] = {}
+        """Those that serve nobody, the one that has done so for longest first."""
+        self.shed = 0
+        """Connections that were closed to make room for others."""
         self.stalled = 0
         """Clients that took nothing of their response for too long."""
         self.draining = False
@@ -406,6 +437,32 @@ class EdgeServer:
     def __call__(self) -> ClientConnection:
         """Make the protocol of a new connection."""
         return ClientConnection(self)
+
+    # Which connections there may be: one that serves a request is never closed for another.
+
+    def came(self, connection: ClientConnection) -> None:
+        """Take a connection in; if there are too many now, close the one that has served nobody for longest."""
+        self.connections.add(connection)
+        self.spare(connection)
+        while len(self.connections) > self.limits.connections and self._spare:
+            oldest = next((each for each in self._spare if each.owes_nothing), connection)
+            self.went(oldest)
+            self.shed += 1
+            oldest.break_off()
+
+    def spare(self, connection: ClientConnection) -> None:
+        """Take note that a connection serves nobody from now on."""
+        self._spare.pop(connection, None)
+        self._spare[connection] = None
+
+    def busy(self, connection: ClientConnection) -> None:
+        """Take note that a connection serves a request from now on."""
+        self._spare.pop(connection, None)
+
+    def went(self, connection: ClientConnection) -> None:
+        """Take note that a connection is there no more."""
+        self.connections.discard(connection)
+        self._spare.pop(connection, None)
 
     async def shutdown(self, patience_s: float) -> None:
         """Close all connections; those that are served may take so long for their end."""

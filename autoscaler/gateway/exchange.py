@@ -3,7 +3,7 @@
 Rules:
 1. The pod's slot is given back once the pod has said its last byte, whether or not the client has taken it.
 2. Nothing is added to a response that has begun: if the pod breaks off, the client's connection is cut.
-3. Reading from the pod pauses while a client leaves more than `RESPONSE_BUFFER_BYTES` lying.
+3. Reading from the pod pauses while a client leaves more lying than it may: see `backlog`.
 """
 
 import asyncio

@@ -125,7 +125,7 @@ def text(gateway: Core) -> Iterator[bytes]:
     for name, kind, meaning, samples in _METRICS:
         yield from family(name, kind, meaning, _of_all(gateway, gates, samples))
     for metric in gateway.process_metrics:
-        yield from family(metric.name, metric.kind, metric.meaning, [("", metric.read())])
+        yield from family(metric.name, metric.kind, metric.meaning, [("", float(metric.read()))])
 
 
 def _of_all(gateway: Core, gates: Iterable[tuple[str, ServiceGate]], samples: Samples) -> Iterator[Sample]:

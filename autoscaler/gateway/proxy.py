@@ -1,14 +1,19 @@
 """One gateway process: the port for clients, the port for those who observe, and how it goes."""
 
 import asyncio
+from collections.abc import Sequence
+from functools import partial
+from typing import cast
 
 from aiohttp import web
 
 from autoscaler.gateway.core import Core
 from autoscaler.gateway.observe import observer
 from autoscaler.runtime.bearer_tokens import BearerTokens
+from autoscaler.runtime.listeners import listeners
 
-_EVERYWHERE = "0.0.0.0"  # noqa: S104
+OBSERVERS = 32
+"""Connections of the metrics port; the newest takes the place of the oldest, for probes must get through."""
 _LAST_WORDS_S = 0.1
 """For the answers to those who are turned away at the end."""
 
@@ -16,9 +21,11 @@ _LAST_WORDS_S = 0.1
 class Gateway(Core):
     """A gateway that listens. `start` and `stop` belong to the event loop that it is made in."""
 
-    _listener: asyncio.Server | None = None
     _port: int | None = None
+    _metrics_port: int | None = None
     _observer: web.AppRunner | None = None
+    _listeners: Sequence[asyncio.Server] = ()
+    _observed: Sequence[asyncio.Server] = ()
 
     @property
     def port(self) -> int:
@@ -30,28 +37,45 @@ class Gateway(Core):
     @property
     def metrics_port(self) -> int:
         """Where those who observe are listened to; raises RuntimeError before `start`."""
-        if self._observer is None:
+        if self._metrics_port is None:
             raise RuntimeError("the gateway does not listen")
-        return int(self._observer.addresses[0][1])
+        return self._metrics_port
 
     async def start(
-        self, port: int, metrics_port: int, host: str = _EVERYWHERE, *, tokens: BearerTokens | None = None
+        self,
+        port: int,
+        metrics_port: int,
+        hosts: Sequence[str] = (),
+        *,
+        metrics_hosts: Sequence[str] | None = None,
+        tokens: BearerTokens | None = None,
     ) -> None:
-        """Listen on both ports; port 0 takes a free one. With tokens, the metrics port asks for one.
+        """Listen on both ports.
+
+        Args:
+            port: for clients; 0 takes a free one.
+            metrics_port: for those who observe; 0 takes a free one.
+            hosts: names or addresses to listen on; none is all of IPv4 and IPv6.
+            metrics_hosts: those of the metrics port; the same, unless they are given.
+            tokens: what the metrics port asks for; without them it is open.
 
         Raises:
             OSError: a port is taken; then neither is listened to.
         """
+        observed = listeners(hosts if metrics_hosts is None else metrics_hosts, metrics_port)
+        try:
+            found = listeners(hosts, port)
+        except OSError:
+            for each in observed:
+                each.close()
+            raise
         runner = web.AppRunner(observer(self, tokens), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()
-        try:
-            await web.TCPSite(runner, host, metrics_port).start()
-            self._listener = await self.loop.create_server(self.edge, host, port, backlog=1024)
-        except OSError:
-            await runner.cleanup()
-            raise
-        self._port = self._listener.sockets[0].getsockname()[1]
         self._observer = runner
+        self._port, self._metrics_port = found[0].getsockname()[1], observed[0].getsockname()[1]
+        create = self.loop.create_server
+        self._observed = [await create(partial(_newest, runner), sock=each) for each in observed]
+        self._listeners = [await create(self.edge, sock=each, backlog=1024) for each in found]
 
     async def drain(self, propagation_s: float, grace_s: float) -> None:
         """Go without breaking anything off, if it can be done in time; `stop` is still to be called.
@@ -63,8 +87,8 @@ class Gateway(Core):
         """
         self.edge.draining = True
         await asyncio.sleep(propagation_s)
-        if self._listener is not None:
-            self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         try:
             async with asyncio.timeout(grace_s):
                 while self.open:
@@ -79,12 +103,22 @@ class Gateway(Core):
     async def stop(self) -> None:
         """Stop at once: who is held is turned away, who is served is cut."""
         self.edge.draining = True
-        if self._listener is not None:
-            self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         for gate in self.gates.values():
             gate.turn_away_all()
         await self.edge.shutdown(_LAST_WORDS_S)
         for gate in self.gates.values():
             gate.close()
+        for listener in self._observed:
+            listener.close()
         if self._observer is not None:
             await self._observer.cleanup()
+
+
+def _newest(runner: web.AppRunner) -> asyncio.Protocol:
+    """Make the protocol of a new connection to the metrics port; the oldest ends if there are too many."""
+    server = cast("web.Server", runner.server)
+    for connection in server.connections[: max(0, len(server.connections) - OBSERVERS + 1)]:
+        connection.force_close()
+    return server()

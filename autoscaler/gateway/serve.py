@@ -5,6 +5,7 @@ import logging
 import signal
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +15,11 @@ from autoscaler.gateway.affinity import read_keys
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.proxy import Gateway
 from autoscaler.runtime.bearer_tokens import BearerTokens
+from autoscaler.runtime.memory import resident_bytes, trim
 from autoscaler.runtime.signals import follow_hangups
 
+_LOOK_AT_MEMORY_EVERY_S = 0.25
+_LOOKS_BETWEEN_TRIMS = 20
 _log = logging.getLogger(__name__)
 
 Load = Callable[[], Mapping[str, GatewayService]]
@@ -46,6 +50,8 @@ async def serve(
     farewell: Farewell | None = None,
     tokens: BearerTokens | None = None,
     cookie_keys: Path | None = None,
+    hosts: Sequence[str] = (),
+    metrics_hosts: Sequence[str] | None = None,
     look_again: Callable[[], None] | None = None,
     reopen: Sequence[Callable[[], None]] = (),
 ) -> None:
@@ -63,6 +69,8 @@ async def serve(
         farewell: how long draining may take.
         tokens: what the metrics port asks for; without them it is open.
         cookie_keys: the file of the keys that `build` was given, to look at for changes.
+        hosts: names or addresses to listen on; none is all of IPv4 and IPv6.
+        metrics_hosts: those of the metrics port; the same, unless they are given.
         look_again: has what `follow` follows read again; `config` needs none.
         reopen: open logs anew.
 
@@ -78,17 +86,19 @@ async def serve(
     gateway = build(services)
     told = _told_to_go()
     follow_hangups(reopen, look_again)
-    await gateway.start(port, metrics_port, tokens=tokens)
-    _log.info("clients at port %d, metrics at port %d, services: %d", port, metrics_port, len(services))
+    await gateway.start(port, metrics_port, hosts, metrics_hosts=metrics_hosts, tokens=tokens)
+    _log.info(
+        "clients at port %d, at most %d connections; metrics at port %d; services: %d",
+        *(gateway.port, gateway.edge.limits.connections, gateway.metrics_port, len(services)),
+    )
     collect_seldom()
-    followed = [each for each in (follow, cookie_keys and partial(watch_keys, file=cookie_keys)) if each]
-    watching = asyncio.gather(*(each(gateway) for each in followed)) if followed else None
+    keys = cookie_keys and partial(watch_keys, file=cookie_keys)
+    watching = asyncio.gather(*(each(gateway) for each in (watch_memory, follow, keys) if each))
     try:
         await _told_or_failed(told, watching)
         await _until_told_again(told, gateway.drain(*(farewell or Farewell())))
     finally:
-        if watching is not None:
-            watching.cancel()
+        watching.cancel()
         await gateway.stop()
 
 
@@ -100,10 +110,10 @@ def _told_to_go() -> asyncio.Queue[int]:
     return told
 
 
-async def _told_or_failed(told: asyncio.Queue[int], watching: asyncio.Future[Any] | None) -> None:
+async def _told_or_failed(told: asyncio.Queue[int], watching: asyncio.Future[Any]) -> None:
     telling = asyncio.ensure_future(told.get())
-    await asyncio.wait({telling} | ({watching} if watching else set()), return_when=asyncio.FIRST_COMPLETED)
-    if watching is not None and watching.done():
+    await asyncio.wait({telling, watching}, return_when=asyncio.FIRST_COMPLETED)
+    if watching.done():
         telling.cancel()
         watching.result()
 
@@ -115,6 +125,19 @@ async def _until_told_again(told: asyncio.Queue[int], draining: Coroutine[None, 
         task.cancel()
     for task in done:
         task.result()
+
+
+async def watch_memory(gateway: Gateway) -> None:
+    """Refuse new work while memory is short, for ever; the allocator gives back what it can meanwhile."""
+    overload = gateway.overload
+    for looks in count():
+        if overload.look(resident_bytes()):
+            say = _log.error if overload.active else _log.warning
+            what = "new requests are refused with 503" if overload.active else "new requests are taken again"
+            say("%d MiB of %s MiB in use: %s", overload.used_bytes >> 20, (overload.limit_bytes or 0) >> 20, what)
+        if overload.active and looks % _LOOKS_BETWEEN_TRIMS == 0:
+            trim()
+        await asyncio.sleep(_LOOK_AT_MEMORY_EVERY_S)
 
 
 async def watch_keys(gateway: Gateway, file: Path) -> None:

@@ -15,6 +15,7 @@ from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.counts import Counts, Ending
 from autoscaler.gateway.dispatch import Dispatcher, Grant, Granted, Held, Kind, Refused
 from autoscaler.gateway.facts import FailureKind
+from autoscaler.gateway.overload import Overload
 from autoscaler.gateway.paths import PathRule, PathRules
 from autoscaler.gateway.probes import Probes
 from autoscaler.gateway.request_log import OnEnded
@@ -57,10 +58,12 @@ class ServiceGate:
         rng: random.Random,
         changed: Callable[[], None],
         body_budget: Budget,
+        overload: Overload,
         on_ended: OnEnded | None = None,
     ) -> None:
         self._loop = loop
         self.body_budget = body_budget
+        self._overload = overload
         """What the bodies of those who are held may take, together with those of the gateway's other services."""
         self.on_ended = on_ended
         """Is given every request of the service as it ends."""
@@ -107,6 +110,9 @@ class ServiceGate:
 
     def arrive(self, waiter: Waiter, rule: PathRule, pinned: str | None) -> Pod | Ending | None:
         """Take a request in: the pod it may go to, why it is turned away, or None when it is held."""
+        if self._overload.active:
+            self.counts.arrived += rule.kind is Kind.COUNT
+            return Ending.OVERLOADED
         answer = self.dispatcher.arrive(
             waiter, waiter.arrived_s, rule.kind, pinned, max_per_pod=rule.max_per_pod, wakes=rule.wake
         )

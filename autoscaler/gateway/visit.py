@@ -35,6 +35,7 @@ _MOST_TRIES = 20
 
 _STATUS = {
     Ending.QUEUE_FULL: (HTTPStatus.SERVICE_UNAVAILABLE, "the queue is full"),
+    Ending.OVERLOADED: (HTTPStatus.SERVICE_UNAVAILABLE, "the gateway has no memory for more requests"),
     Ending.QUEUE_TIMEOUT: (HTTPStatus.GATEWAY_TIMEOUT, "no pod was free in time"),
     Ending.ASLEEP: (HTTPStatus.SERVICE_UNAVAILABLE, "the service is at rest, and this does not wake it"),
     Ending.DRAINED: (HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is going"),
@@ -58,7 +59,7 @@ _BROKEN_ENDINGS = {
     HTTPStatus.INTERNAL_SERVER_ERROR: Ending.ERROR,
 }
 _BODY_ERRORS = tuple(_BODY_ENDINGS)
-_RETRY_LATER = frozenset({Ending.QUEUE_FULL, Ending.QUEUE_TIMEOUT, Ending.ASLEEP, Ending.DRAINED})
+_RETRY_LATER = frozenset({Ending.QUEUE_FULL, Ending.OVERLOADED, Ending.QUEUE_TIMEOUT, Ending.ASLEEP, Ending.DRAINED})
 
 
 class Arrival(NamedTuple):

@@ -163,7 +163,7 @@ async def test_a_request_that_meets_zero_replicas_is_answered_by_an_order_long_b
     woken = policy(traffic=TRAFFIC)
     clock, before = SystemClock(), asyncio.all_tasks()
     gateway = Gateway(gateway_services([woken]))
-    await gateway.start(port=0, metrics_port=0, host="127.0.0.1")
+    await gateway.start(port=0, metrics_port=0, hosts=["127.0.0.1"])
     target = FakeScaleTarget([woken.service], clock.now)
     written = asyncio.Queue()
     async with controller(

@@ -65,7 +65,7 @@ async def pod():
 async def gateway(backend, metrics_port=0, on_ended=None):
     service = GatewayService(SERVICE, (HOST,), Limits(), backends={backend: backend})
     started = Gateway({SERVICE: service}, on_ended=on_ended)
-    await started.start(0, metrics_port, host="127.0.0.1")
+    await started.start(0, metrics_port, ["127.0.0.1"])
     try:
         yield started
     finally:

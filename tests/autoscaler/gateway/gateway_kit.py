@@ -240,7 +240,7 @@ class Kit:
         """A gateway of one service, unless there are more, that knows these pods as p0, p1, ..."""
         services = services or (service(),)
         gateway = Gateway({each.name: each for each in services}, **options)
-        await gateway.start(0, 0, host="127.0.0.1", tokens=tokens)
+        await gateway.start(0, 0, ["127.0.0.1"], tokens=tokens)
         self._gateways.append(gateway)
         if pods:
             gateway.set_backends(services[0].name, {f"p{n}": pod.address for n, pod in enumerate(pods)})

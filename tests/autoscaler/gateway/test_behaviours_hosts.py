@@ -42,7 +42,7 @@ async def test_b91_backends_that_a_policy_names_no_more_are_sent_nothing_new(kit
     gateway = await kit.gateway(service(backends={old.address: old.address}))
     running = (await kit.client(gateway)).post("/running")
     job = await old.next()
-    assert reload(gateway, lambda: {NAME: service()})
+    assert await reload(gateway, lambda: {NAME: service()})
     held = (await kit.client(gateway)).post("/held")
     await until(lambda: gateway.dispatcher(NAME).queued == 1)
     gateway.add_backend(NAME, "new", new.address)

@@ -397,11 +397,31 @@ async def test_b35_a_body_that_falls_silent_is_408_and_frees_the_pod(kit):
     assert gateway.dispatcher(NAME).running == 0
 
 
-async def test_b35_more_connections_than_there_may_be_are_closed(kit):
-    _, gateway, client = await one(kit, limits=EdgeLimits(connections=1), answers=answer_ok)
-    assert (await client.get().response()).status == 200
-    assert await (await kit.client(gateway)).ended() == b""
-    assert (await client.get().response()).status == 200
+async def test_b35_of_more_connections_than_there_may_be_the_one_that_is_idle_for_longest_is_closed(kit):
+    _, gateway, oldest = await one(kit, limits=EdgeLimits(connections=3), answers=answer_ok)
+    clients = [oldest, await kit.client(gateway), await kit.client(gateway)]
+    for client in clients:
+        assert (await client.get().response()).status == 200
+    assert (await oldest.get().response()).status == 200
+    newest = await kit.client(gateway)
+    assert await clients[1].ended() == b""
+    for client in (oldest, clients[2], newest):
+        assert (await client.get().response()).status == 200
+    assert (len(gateway.edge.connections), gateway.edge.shed) == (3, 1)
+
+
+async def test_b35_a_connection_that_is_served_is_closed_for_no_other(kit):
+    pod, gateway, client = await one(kit, limits=EdgeLimits(connections=2))
+    running = client.get("/running")
+    job = await pod.next()
+    held = (await kit.client(gateway)).get("/held")
+    await until(lambda: gateway.dispatcher(NAME).queued == 1)
+    for _ in range(3):
+        assert await (await kit.client(gateway)).ended() == b""
+    for client in (running, held):
+        job.reply()
+        assert (await client.response()).status == 200
+        job = await pod.next() if client is running else None
 
 
 async def test_b35_without_file_descriptors_the_gateway_goes_on_with_those_it_has(kit):

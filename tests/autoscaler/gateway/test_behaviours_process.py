@@ -1,12 +1,19 @@
 """Behaviours 80 to 89 of docs/gateway.md: the gateway as a process: its logs, signals, limits and names."""
 
+import asyncio
 import json
 import os
+import resource
 import signal
+import socket
 
 import pytest
-from gateway_kit import answer_ok, in_time
+from gateway_kit import NAME, answer_ok, in_time, refused_port, service, until
 from gateway_program import document
+
+from autoscaler.gateway.budget import Budget
+from autoscaler.gateway.counts import Ending
+from autoscaler.gateway.overload import Overload
 
 pytestmark = pytest.mark.real_time
 
@@ -64,3 +71,194 @@ async def test_b81_a_hangup_ends_nothing_reads_files_again_and_leaves_a_log_that
     assert await gateway.ended() == 0
     paths = [json.loads(file.read_text())["path"] for file in (old, tmp_path / "requests.2")]
     assert paths == ["/1", "/2"]
+
+
+def descriptors(soft, hard):
+    """Have a program start with these limits."""
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def held(kit, gateway, number):
+    """Connect so many clients that wait for a pod."""
+    clients = [await kit.connect(gateway.port) for _ in range(number)]
+    for client in clients:
+        client.get()
+    return clients
+
+
+async def test_b82_the_limit_of_descriptors_is_raised_so_that_more_clients_can_wait_than_select_could_serve(
+    kit, programs
+):
+    nobody = f"127.0.0.1:{refused_port()}"
+    config = document(traffic={"queue": {"maxLength": 2000}}, backends=[nobody])
+    gateway = await programs.start(config, before=descriptors(1024, 4096))
+    (await gateway.connected(kit)).close()
+    await held(kit, gateway, 1100)
+    async with asyncio.timeout(60):
+        while 'state="queued"} 1100' not in (await gateway.observe("/metrics"))[1]:
+            pass
+    assert await gateway.observe("/healthz") == (200, "ok\n")
+
+
+async def test_b82_clients_that_take_all_descriptors_leave_those_of_pods_probes_and_metrics(kit, programs):
+    pod = await kit.pod()
+    config = document(traffic={"queue": {"maxLength": 2000}}, backends=[pod.address])
+    gateway = await programs.start(config, before=descriptors(64, 256))
+    first = (await gateway.connected(kit)).get()
+    job = await pod.next()
+    most = int(await gateway.metric("gateway_client_connections_limit"))
+    clients = await held(kit, gateway, most - 1)
+    async with asyncio.timeout(60):
+        while f'state="queued"}} {most - 1}' not in (await gateway.observe("/metrics"))[1]:
+            pass
+    for _ in range(300 - most):
+        assert await (await kit.connect(gateway.port)).ended() == b""
+    assert await gateway.observe("/healthz") == (200, "ok\n")
+    # Observers that keep their connections cannot lock out the next one either.
+    streams = [await asyncio.open_connection("127.0.0.1", gateway.metrics_port) for _ in range(100)]
+    assert await gateway.observe("/readyz") == (200, "ok\n")
+    for _, writer in streams:
+        writer.close()
+    for client in (first, *clients):
+        job.reply()
+        assert (await client.response()).status == 200
+        client.close()
+        job = await pod.next() if client is not clients[-1] else None
+
+
+async def test_b83_new_requests_are_refused_while_memory_is_short_and_those_that_are_held_stay(kit):
+    overload = Overload(1000)
+    pod = await kit.pod()
+    gateway = await kit.gateway(pods=[pod], overload=overload)
+    running = (await kit.client(gateway)).get("/running")
+    job = await pod.next()
+    held = (await kit.client(gateway)).get("/held")
+    await until(lambda: gateway.dispatcher(NAME).queued == 1)
+    overload.look(800)
+    refused = await (await kit.client(gateway)).get().response()
+    assert (refused.status, refused.body) == (503, b"the gateway has no memory for more requests\n")
+    assert int(refused.get(b"retry-after")) >= 1
+    assert gateway.gates[NAME].counts.endings[Ending.OVERLOADED] == 1
+    for path, status in (("/healthz", b"200"), ("/metrics", b"200")):
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.metrics_port)
+        writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        assert status in await in_time(reader.readline())
+        writer.close()
+    for client in (running, held):
+        job.reply()
+        assert (await client.response()).status == 200
+        job = await pod.next() if client is running else None
+    overload.look(749)
+    again = (await kit.client(gateway)).get()
+    (await pod.next()).reply()
+    assert (await again.response()).status == 200
+
+
+async def test_b83_bodies_that_fill_the_memory_end_in_503_and_not_in_the_end_of_the_gateway(kit, programs):
+    gateway = await programs.start(document(backends=[f"127.0.0.1:{refused_port()}"]))
+    (await gateway.connected(kit)).close()
+    used = await gateway.metric("gateway_memory_bytes")
+    gateway.process.send_signal(signal.SIGTERM)
+    # Bodies may take a fourth of it, which is more than what lies between now and the level.
+    limit_mib = int(used / (1 << 20) / 0.65)
+    gateway = await programs.start(document(backends=[f"127.0.0.1:{refused_port()}"]), f"--memory-limit={limit_mib}Mi")
+    (await gateway.connected(kit)).close()
+    uploads = []
+    while not await gateway.metric("gateway_overloaded"):
+        uploads.append(client := await kit.connect(gateway.port))
+        client.post("/", bytes(1 << 20))
+        assert len(uploads) < limit_mib
+    refused = await (await kit.connect(gateway.port)).get().response()
+    assert refused.status == 503
+    assert await gateway.observe("/healthz") == (200, "ok\n")
+    for client in uploads:
+        client.reset()
+    async with asyncio.timeout(60):
+        while await gateway.metric("gateway_overloaded"):
+            pass
+
+
+@pytest.fixture
+def slow_client():
+    """Connects clients whose kernel takes next to nothing for them."""
+    made = []
+
+    async def connect(gateway):
+        connection = socket.socket()
+        made.append(connection)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(0)
+        await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", gateway.port))
+        return connection
+
+    yield connect
+    for connection in made:
+        connection.close()
+
+
+async def test_b84_slow_readers_take_no_more_memory_than_their_budget_and_are_given_all_in_the_end(kit, slow_client):
+    size, number = 6 << 20, 12
+    body = os.urandom(size)
+
+    async def large(request):
+        request.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + body)
+        await request.writer.drain()
+
+    budget = Budget(3 << 20)
+    gateway = await kit.gateway(service(concurrency=number), pods=[await kit.pod(large)], backlogs=budget)
+    loop = asyncio.get_running_loop()
+    clients = [await slow_client(gateway) for _ in range(number)]
+    for client in clients:
+        await loop.sock_sendall(client, b"GET / HTTP/1.1\r\nHost: sd.example.com\r\nConnection: close\r\n\r\n")
+    most = 0
+
+    def lies():
+        return sum(each.transport.get_write_buffer_size() for each in gateway.edge.connections if each.transport)
+
+    async with asyncio.timeout(30):
+        while not all(each._backlog.full for each in gateway.edge.connections):
+            await asyncio.sleep(0)
+            most = max(most, lies())
+    assert budget.taken_bytes > budget.limit_bytes // 2
+    # What one read brings comes on top before reading pauses.
+    assert most < budget.limit_bytes + number * (32 + 256) * 1024
+    clients[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    got = b""
+    while data := await in_time(loop.sock_recv(clients[0], 1 << 20)):
+        got += data
+    assert got.endswith(body)
+    for client in clients:
+        client.close()
+    await until(lambda: not gateway.edge.connections)
+    assert budget.taken_bytes == 0
+
+
+async def test_b84_the_slot_of_a_slow_reader_is_free_while_the_budget_has_room(kit, slow_client):
+    pod = await kit.pod()
+    gateway = await kit.gateway(pods=[pod])
+    client = await slow_client(gateway)
+    await asyncio.get_running_loop().sock_sendall(client, b"GET / HTTP/1.1\r\nHost: sd.example.com\r\n\r\n")
+    job = await pod.next()
+    job.reply(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (1 << 19) + bytes(1 << 19))
+    await until(lambda: gateway.dispatcher(NAME).running == 0)
+    client.close()
+
+
+@pytest.mark.parametrize("options", [(), ("--host=::1",), ("--host=127.0.0.1", "--metrics-host=::1")])
+async def test_b85_it_listens_where_it_is_told_and_everywhere_in_ipv4_and_ipv6_unless_it_is(kit, programs, options):
+    gateway = await programs.start(document(backends=[f"127.0.0.1:{refused_port()}"]), *options)
+    await gateway.said("clients at port")
+    clients = {"--host=::1": ["::1"], "--host=127.0.0.1": ["127.0.0.1"]}.get(options[0] if options else "")
+    observers = ["::1"] if options else ["127.0.0.1", "::1"]
+    for host in ("127.0.0.1", "::1"):
+        if clients is None or host in clients:
+            client = (await kit.connect(gateway.port, host)).get(host="unknown")
+            assert (await client.response()).status == 404
+        else:
+            with pytest.raises(ConnectionRefusedError):
+                await kit.connect(gateway.port, host)
+        if host in observers:
+            assert await gateway.observe("/healthz", host) == (200, "ok\n")
+        else:
+            with pytest.raises(ConnectionRefusedError):
+                await gateway.observe("/healthz", host)

@@ -144,7 +144,7 @@ async def test_a_storm_loses_nothing_runs_nothing_twice_and_leaves_nothing_behin
     rng = random.Random(20_000)  # noqa: S311
     config = replace(service(concurrency=CONCURRENCY, queue_length=AT_ONCE), on_abort=OnAbort.WAIT_UPSTREAM)
     gateway = Gateway({NAME: config})
-    await gateway.start(0, 0, host="127.0.0.1")
+    await gateway.start(0, 0, ["127.0.0.1"])
     pods = [StormyPod(f"p{n}", rng) for n in range(PODS)]
     for pod in pods:
         await pod.start()
