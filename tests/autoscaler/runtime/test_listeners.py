@@ -8,6 +8,8 @@ import pytest
 from autoscaler.runtime import listeners as module
 from autoscaler.runtime.listeners import listeners
 
+pytestmark = pytest.mark.real_time
+
 
 @pytest.fixture
 def bound():
