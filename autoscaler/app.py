@@ -59,6 +59,8 @@ def _gateway_service(policy: ScalingPolicy, traffic: Traffic) -> GatewayService:
             for rule in traffic.paths
         ),
         affinity=None if affinity is None else Affinity(affinity.cookie.name, affinity.cookie.timeout),
+        ready_path=traffic.health.ready_path,
+        ready_timeout_s=traffic.health.ready_timeout,
         failures=frozenset(map(FailureKind, traffic.health.failures)),
         on_abort=OnAbort(traffic.on_abort),
         interrupt_path=traffic.interrupt_path,

@@ -118,6 +118,12 @@ class Health(ResourceModel):
 
     model_config = ConfigDict(json_schema_extra={RULES: [rule(_LONGEST_IS_LONGER_CEL, _LONGEST_IS_LONGER)]})
 
+    ready_path: Path | None = None
+    """What a replica must answer with 200 to 399 before its first request; it is asked twice a second until then. With
+    it, a 503 with Retry-After before its first other answer means that the replica is not ready: the request waits on.
+    Absent: a replica is used as soon as it is there."""
+    ready_timeout: Annotated[Duration, lasting("100ms", "1m")] = 2.0
+    """How long the answer to `readyPath` may take."""
     consecutive_failures: Annotated[int, Field(ge=1, le=1000)] = 3
     """A replica that fails so often in a row is ejected: it gets no requests for a while, if another one is ready."""
     failures: Annotated[tuple[Literal["Reset", "Timeout", "ServerError"], ...], Field(max_length=3)] = ("Reset",)

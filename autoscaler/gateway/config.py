@@ -64,6 +64,9 @@ class GatewayService:
     timeouts: Timeouts = field(default_factory=Timeouts)
     paths: tuple[PathRule, ...] = ()
     affinity: Affinity | None = None
+    ready_path: str | None = None
+    """What a pod must answer with 200 to 399 before it is sent its first request; None asks nothing."""
+    ready_timeout_s: float = 2.0
     failures: frozenset[FailureKind] = frozenset({FailureKind.RESET})
     """What counts as a failure of a pod."""
     on_abort: OnAbort = OnAbort.WAIT_UPSTREAM

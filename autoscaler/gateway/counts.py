@@ -20,8 +20,6 @@ class Ending(Enum):
     ASLEEP = "asleep"
     DRAINED = "drained"
     """Still held when the gateway had to go."""
-    REFUSED = "refused"
-    """Pods refused it too often."""
     ABANDONED_QUEUED = "abandoned_queued"
     ABANDONED_RUNNING = "abandoned_running"
     PREFLIGHT = "preflight"

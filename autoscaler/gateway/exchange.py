@@ -51,6 +51,7 @@ class Exchange:
         "_until_s",
         "_waiter",
         "began",
+        "can_be_repeated",
         "failure",
         "keep_alive",
         "on_over",
@@ -79,6 +80,8 @@ class Exchange:
         self._drained: asyncio.Future[None] | None = None
         self.began = False
         """Whether the client has been sent any of the response."""
+        self.can_be_repeated = False
+        """Whether all of the request is at hand, so that it can be sent again."""
         self.keep_alive = terms.keep_alive
         self.status = 0
         self.switch: tuple[ResponseHead, bytes] | None = None
@@ -132,6 +135,11 @@ class Exchange:
 
     def responded(self, head: ResponseHead) -> None:
         """Write the response's head."""
+        self._pod.answers = True
+        if self._pod.may_be_unready and self.can_be_repeated and head.asks_to_come_later:
+            self.failed(Failure.UNREADY)
+            return
+        self._pod.may_be_unready = False
         self._go_on_until(head)
         self.status = head.status
         terms = self._terms
@@ -187,8 +195,9 @@ class Exchange:
 
     def failed(self, failure: Failure) -> None:
         """Free the pod; what has begun is cut."""
-        if failure is Failure.STALE:
+        if failure in {Failure.STALE, Failure.UNREADY}:
             self._stop(failure)
+            self._connection.close()
             return
         self._end(failure)
         self._connection.close()

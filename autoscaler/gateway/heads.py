@@ -41,7 +41,9 @@ STREAMS = frozenset(
     }
 )
 """Types of responses that come part by part for as long as it takes: events, lines of JSON, pictures of a camera."""
-_READ_IN_RESPONSES = frozenset({b"connection", b"content-length", b"content-type", b"transfer-encoding"})
+_READ_IN_RESPONSES = frozenset(
+    {b"connection", b"content-length", b"content-type", b"retry-after", b"transfer-encoding"}
+)
 _OURS_IN_REQUESTS = frozenset(
     {b"expect", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-request-id", b"cookie"}
 )
@@ -50,6 +52,7 @@ _APART = _HOP_BY_HOP | _OURS_IN_REQUESTS
 _KNOWN = _APART | {b"cdn-loop", b"host", b"content-length", b"user-agent", b"origin", b"access-control-request-method"}
 _NEVER_NAMED = frozenset({b"", b"host", b"content-length", b"close", b"keep-alive", b"upgrade"})
 """What `Connection` cannot take off, whatever it says."""
+_UNAVAILABLE = 503
 _LONGEST_REQUEST_ID = 128
 _HTTP = (b"http",)
 _FORWARDED_LINES = (
@@ -129,6 +132,8 @@ class ResponseHead(NamedTuple):
     """Whether the pod says that the connection ends with this."""
     is_stream: bool
     """Whether its type says that it comes part by part, and that there is no end to wait for."""
+    asks_to_come_later: bool
+    """Whether it is a 503 with Retry-After."""
 
 
 class Forwarded(NamedTuple):
@@ -266,6 +271,7 @@ def read_response(status: int, reason: bytes, headers: Headers, *, has_body: boo
         b"transfer-encoding" in known,
         b"close" in connection.lower(),
         known.get(b"content-type", b"").partition(b";")[0].strip().lower() in STREAMS,
+        status == _UNAVAILABLE and b"retry-after" in known,
     )
 
 

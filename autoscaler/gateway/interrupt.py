@@ -1,37 +1,15 @@
 """Asks a pod to break off the work of a client that has gone."""
 
 import asyncio
+import contextlib
 
-from autoscaler.gateway.heads import RequestHead, ResponseHead
+from autoscaler.gateway.heads import RequestHead
+from autoscaler.gateway.pod_probe import NoAnswerError, ask
 from autoscaler.gateway.service import ServiceGate
-from autoscaler.gateway.upstream import Failure, Pod, PodConnection, PodRefusedError
+from autoscaler.gateway.upstream import Pod
 
 _ANSWER_S = 10.0
 """A pod that works answers at once; one that does not in this time is left to its work."""
-
-
-class _Deaf:
-    """Takes a response that nobody reads."""
-
-    def __init__(self) -> None:
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def responded(self, head: ResponseHead) -> None: ...
-
-    def received(self, data: bytes) -> None: ...
-
-    def flush(self) -> None: ...
-
-    def writable(self) -> None: ...
-
-    def switched(self, _head: ResponseHead, _early: bytes) -> None:
-        self.done.set_result(None)
-
-    def ended(self) -> None:
-        self.done.set_result(None)
-
-    def failed(self, _failure: Failure) -> None:
-        self.done.set_result(None)
 
 
 def interrupt(gate: ServiceGate, pod: Pod, head: RequestHead) -> asyncio.Task[None]:
@@ -43,18 +21,7 @@ def interrupt(gate: ServiceGate, pod: Pod, head: RequestHead) -> asyncio.Task[No
 
 
 async def _call(gate: ServiceGate, pod: Pod, head: RequestHead) -> None:
-    timeouts = gate.config.timeouts
-    connection: PodConnection | None = None
-    try:
-        connection = await pod.connect(timeouts.connect_s)
-        deaf = _Deaf()
-        request = f"POST {gate.config.interrupt_path} HTTP/1.1\r\nHost: {head.host}\r\nContent-Length: 0\r\n\r\n"
-        connection.begin(deaf, request.encode("latin-1"), bodiless=False, complete=True)
-        async with asyncio.timeout(_ANSWER_S):
-            await deaf.done
-    except (PodRefusedError, TimeoutError):
-        # A pod that cannot be interrupted goes on; its slot is free when it ends.
-        return
-    finally:
-        if connection is not None:
-            connection.close()
+    # A pod that cannot be interrupted goes on; its slot is free when it ends.
+    with contextlib.suppress(NoAnswerError):
+        call, connect_s = f"POST {gate.config.interrupt_path}", gate.config.timeouts.connect_s
+        await ask(pod, call, head.host, connect_s=connect_s, answer_s=_ANSWER_S)

@@ -18,6 +18,7 @@ from autoscaler.gateway.facts import FailureKind
 from autoscaler.gateway.overload import Overload
 from autoscaler.gateway.paths import PathRule, PathRules
 from autoscaler.gateway.probes import Probes
+from autoscaler.gateway.readiness import until_ready
 from autoscaler.gateway.request_log import OnEnded
 from autoscaler.gateway.tunnel import Tunnel
 from autoscaler.gateway.upstream import Failure, Pod
@@ -76,6 +77,8 @@ class ServiceGate:
         self.pods: dict[str, Pod] = {}
         self._draining: WeakSet[Pod] = WeakSet()
         """Pods that are sent nothing new, for as long as something goes on there."""
+        self._beside: dict[Pod, asyncio.Task[None]] = {}
+        """What is asked of pods beside requests."""
         self.tunnels: set[Tunnel] = set()
         self.afterwork: set[asyncio.Task[None]] = set()
         """What is still to be done for requests whose client has gone."""
@@ -186,7 +189,25 @@ class ServiceGate:
         pod = self.pods[name] = Pod(name, address, self._loop)
         pod.on_outcome = partial(self._came_to, pod)
         self._pods_changed()
-        self._deliver(self.dispatcher.add_backend(name, self._loop.time()))
+        if self.config.ready_path is None:
+            self._admit(pod)
+        else:
+            pod.may_be_unready = True
+            self._beside[pod] = self._loop.create_task(self._admit_when_ready(pod, self.config.ready_path))
+
+    async def _admit_when_ready(self, pod: Pod, path: str) -> None:
+        connect_s = self.config.timeouts.connect_s
+        await until_ready(pod, path, connect_s=connect_s, answer_s=self.config.ready_timeout_s)
+        self._admit(pod)
+
+    def _admit(self, pod: Pod) -> None:
+        self._deliver(self.dispatcher.add_backend(pod.name, self._loop.time()))
+
+    def _leave_alone(self, pod: Pod) -> None:
+        """Ask a pod nothing more."""
+        pod.close()
+        if pod in self._beside:
+            self._beside.pop(pod).cancel()
 
     def _came_to(self, pod: Pod, status: int, failure: Failure | None) -> None:
         """Take note of what a pod made of a request; a failure that does not count says nothing for or against it."""
@@ -195,7 +216,7 @@ class ServiceGate:
         if failure is None:
             kind = FailureKind.SERVER_ERROR if status >= _FIRST_SERVER_ERROR else None
             well = kind not in self.config.failures
-        elif _FAILURES[failure] in self.config.failures:
+        elif _FAILURES.get(failure) in self.config.failures:
             well = False
         else:
             return
@@ -209,7 +230,7 @@ class ServiceGate:
         """Send a pod nothing new and let what it serves end."""
         pod = self.pods.pop(name, None)
         if pod is not None:
-            pod.close()
+            self._leave_alone(pod)
             self._draining.add(pod)
             self._pods_changed()
             self._deliver(self.dispatcher.drain_backend(name, self._loop.time()))
@@ -221,6 +242,7 @@ class ServiceGate:
         self._pods_changed()
         self._deliver(self.dispatcher.remove_backend(name, self._loop.time()))
         for pod in gone:
+            self._leave_alone(pod)
             pod.remove()
 
     def close(self) -> None:
@@ -228,7 +250,7 @@ class ServiceGate:
         if self._timer is not None:
             self._timer.cancel()
         for pod in self.pods.values():
-            pod.close()
+            self._leave_alone(pod)
         for task in self.afterwork:
             task.cancel()
 

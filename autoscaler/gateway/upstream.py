@@ -9,6 +9,7 @@ Rules:
 
 import asyncio
 import logging
+import math
 import socket
 from collections.abc import Callable
 from enum import Enum
@@ -23,6 +24,8 @@ _log = logging.getLogger(__name__)
 IDLE_LIMIT_S = 2.0
 IDLE_CONNECTIONS = 128
 """Idle connections kept for one pod."""
+_WATCH_S, _LONGER_WATCH_S = 0.05, 0.5
+"""How long a connection is watched before a pod that has never answered is sent anything; longer, if one was closed."""
 _REQUEST_BUFFER_BYTES = 64 * 1024
 _NOTICE_A_LOST_NODE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -37,8 +40,8 @@ _NOTICE_A_LOST_NODE = (
 class Failure(Enum):
     """Why a pod gave no whole response."""
 
-    REFUSED = "refused"
-    """No connection: the pod has seen nothing of the request."""
+    UNREADY = "unready"
+    """The pod says that it does not serve yet, and has done nothing for the request."""
     STALE = "stale"
     """An idle connection was closed by the pod as the request was written to it; no byte of a response came."""
     RESET = "upstream_reset"
@@ -123,8 +126,15 @@ class PodConnection(asyncio.Protocol):
         self.requests = 0
         self.idle_since_s = 0.0
         self.writing_paused = False
+        self._watched: asyncio.Future[None] | None = None
 
     # The side of the request.
+
+    async def stays_open(self, seconds: float) -> bool:
+        """Watch for so long, before anything is sent, whether the pod closes the connection or speaks unasked."""
+        self._watched = self._loop.create_future()
+        await asyncio.wait((self._watched,), timeout=seconds)
+        return self.reusable
 
     def begin(self, sink: Sink, head: bytes, *, bodiless: bool, complete: bool) -> None:
         """Send the head of a request; `bodiless` tells of HEAD, `complete` that no body follows."""
@@ -245,6 +255,8 @@ class PodConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the sink, if one is left."""
         self._transport = None
+        if self._watched is not None and not self._watched.done():
+            self._watched.set_result(None)
         self.deadline.close()
         self._lost(exc)
         self._parser.close()
@@ -328,6 +340,11 @@ class Pod:
         """Who waits for a response of this pod, or is a tunnel to it."""
         self.on_outcome: Callable[[int, Failure | None], None] | None = None
         """Is given what becomes of each client's request."""
+        self.answers = False
+        """Whether it has ever answered anything."""
+        self.may_be_unready = False
+        """Whether a 503 with Retry-After means that it does not serve yet, and not that it is full."""
+        self._watch_s = _WATCH_S
         self._sweep: asyncio.TimerHandle | None = None
 
     def take_idle(self) -> PodConnection | None:
@@ -339,8 +356,16 @@ class Pod:
             connection.close()
         return None
 
-    async def connect(self, timeout_s: float) -> PodConnection:
-        """Open a connection; raises PodRefusedError."""
+    async def connect(self, timeout_s: float, answer_s: float = math.inf) -> PodConnection:
+        """Open a connection for a request that has to be answered within `answer_s`.
+
+        A port may be open before its server is: of a proxy, a forwarder, a sidecar. It closes the connection then. So
+        the first connections of a pod are watched for a moment, a tenth of `answer_s` at most. While nothing is
+        written, nobody has read anything, and the request can be sent again whatever it is.
+
+        Raises:
+            PodRefusedError: there is no connection, or it was closed before anything was sent.
+        """
         if self.gone:
             raise PodRefusedError("it is gone")
         host, _, port = self.address.rpartition(":")
@@ -354,7 +379,20 @@ class Pod:
         if self.gone or not connection.reusable:
             connection.close()
             raise PodRefusedError("closed at once")
+        if not self.answers:
+            await self._watch(connection, min(self._watch_s, answer_s / 10))
         return connection
+
+    async def _watch(self, connection: PodConnection, seconds: float) -> None:
+        try:
+            stays = await connection.stays_open(seconds)
+        except asyncio.CancelledError:
+            connection.close()
+            raise
+        if self.gone or not stays:
+            connection.close()
+            self._watch_s = _LONGER_WATCH_S
+            raise PodRefusedError("closed before anything was sent")
 
     def give_back(self, connection: PodConnection) -> None:
         """Keep a connection whose response is complete, if it can be used again."""

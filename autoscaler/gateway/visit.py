@@ -31,7 +31,6 @@ from autoscaler.gateway.upstream import Failure, Pod, PodConnection, PodRefusedE
 _log = logging.getLogger(__name__)
 _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 """Requests that may be sent twice, and so over an idle connection that the pod may just have closed."""
-_MOST_TRIES = 20
 
 _STATUS = {
     Ending.QUEUE_FULL: (HTTPStatus.SERVICE_UNAVAILABLE, "the queue is full"),
@@ -40,7 +39,6 @@ _STATUS = {
     Ending.ASLEEP: (HTTPStatus.SERVICE_UNAVAILABLE, "the service is at rest, and this does not wake it"),
     Ending.DRAINED: (HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is going"),
     Ending.ERROR: (HTTPStatus.INTERNAL_SERVER_ERROR, GATEWAY_FAILED),
-    Ending.REFUSED: (HTTPStatus.BAD_GATEWAY, "no pod took the request"),
     Ending.UPSTREAM_RESET: (HTTPStatus.BAD_GATEWAY, "the pod broke off"),
     Ending.INVALID_RESPONSE: (HTTPStatus.BAD_GATEWAY, "the pod's answer is not HTTP"),
     Ending.UPSTREAM_TIMEOUT: (HTTPStatus.GATEWAY_TIMEOUT, "the pod did not answer in time"),
@@ -102,7 +100,7 @@ class Visit:
         "_loop",
         "_pinned",
         "_rule",
-        "_tries",
+        "_sent_whole",
         "_waiter",
     )
 
@@ -119,7 +117,7 @@ class Visit:
         self._rule = self._rule_of_path()
         self._waiter = Waiter(self._rule.kind, self._loop.time())
         self._granted_s: float | None = None
-        self._tries = 0
+        self._sent_whole: bytes | None = None
         self._cookies = self._head.cookies
         self._pinned: str | None = None
         self._left_at_pod = False
@@ -202,13 +200,15 @@ class Visit:
         while True:
             terms = self._terms(pod)
             try:
-                connection = self._idle_at(pod) or await pod.connect(self._gate.config.timeouts.connect_s)
+                connection = self._idle_at(pod) or await self._connected(pod)
             except PodRefusedError:
                 pod = await self._elsewhere()
                 continue
             exchange = Exchange(self._client, pod, connection, terms, self._release)
             failure = await self._exchanged(exchange, connection, pod)
-            if failure is not Failure.STALE:
+            if failure is Failure.UNREADY:
+                pod = await self._elsewhere()
+            elif failure is not Failure.STALE:
                 return await self._conclude(exchange, connection, failure)
 
     # To a pod.
@@ -246,11 +246,12 @@ class Visit:
                 grant.set_result(_ending_of(error))
 
     async def _elsewhere(self) -> Pod:
-        self._tries += 1
-        if self._tries >= _MOST_TRIES:
-            raise TurnedAwayError(Ending.REFUSED)
         self._gate.put_back(self._waiter)
         return await self._granted()
+
+    async def _connected(self, pod: Pod) -> PodConnection:
+        start_s, _ = self._times()
+        return await pod.connect(self._gate.config.timeouts.connect_s, start_s)
 
     def _idle_at(self, pod: Pod) -> PodConnection | None:
         return pod.take_idle() if self._body.is_empty and self._head.method in _SAFE else None
@@ -273,17 +274,21 @@ class Visit:
             self._interrupting.add_done_callback(lambda _: self._gate.finish(self._waiter))
 
     def _limit(self, exchange: Exchange) -> None:
+        granted_s = self._waiter.arrived_s if self._granted_s is None else self._granted_s
+        exchange.limit(granted_s, *self._times(), self._gate.config.timeouts.stream_idle_s)
+
+    def _times(self) -> tuple[float, float]:
+        """How long a pod may take until its first byte, and for all."""
         timeouts = self._gate.config.timeouts
         total_s = self._rule.request_timeout_s or timeouts.request_s
-        granted_s = self._waiter.arrived_s if self._granted_s is None else self._granted_s
-        exchange.limit(granted_s, timeouts.response_start_s or total_s, total_s, timeouts.stream_idle_s)
+        return timeouts.response_start_s or total_s, total_s
 
     # At the pod.
 
     async def _exchanged(self, exchange: Exchange, connection: PodConnection, pod: Pod) -> Failure | None:
         try:
             self._limit(exchange)
-            if not self._sent(exchange, connection):
+            if not self._sent(exchange, connection, pod):
                 await self._body.stream(self._client, exchange, connection)
             return await exchange.outcome()
         except asyncio.CancelledError:
@@ -296,10 +301,12 @@ class Visit:
             exchange.failed(Failure.ERROR)
             raise
 
-    def _sent(self, exchange: Exchange, connection: PodConnection) -> bool:
+    def _sent(self, exchange: Exchange, connection: PodConnection, pod: Pod) -> bool:
         """Send what there is; False if that is not yet all."""
         head = request_bytes(self._head, self._cookies, self._arrival.forwarded, self._arrival.request_id)
-        whole = self._body.whole()
+        whole = self._body.whole() if self._sent_whole is None else self._sent_whole
+        self._sent_whole = whole if pod.may_be_unready else None
+        exchange.can_be_repeated = whole is not None
         bodiless = self._head.method == b"HEAD"
         connection.begin(
             exchange, head if whole is None else head + whole, bodiless=bodiless, complete=whole is not None

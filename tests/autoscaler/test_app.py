@@ -119,6 +119,8 @@ def test_every_other_key_of_traffic_reaches_the_gateway_too():
         "halfClose": "Allow",
         "loadBalancing": "LeastRequest",
         "health": {
+            "readyPath": "/ready",
+            "readyTimeout": "13s",
             "consecutiveFailures": 9,
             "failures": ["ServerError"],
             "baseEjectionTime": "10s",
@@ -138,6 +140,7 @@ def test_every_other_key_of_traffic_reaches_the_gateway_too():
     assert told.on_abort is OnAbort.CLOSE
     assert told.paths[0].request_timeout_s == 9
     assert told.limits.load_balancing is LoadBalancing.LEAST_REQUEST
+    assert (told.ready_path, told.ready_timeout_s) == ("/ready", 13)
     assert (told.limits.ejection, told.failures) == (EjectionRules(9, 10, 11, 0.12), {FailureKind.SERVER_ERROR})
 
 

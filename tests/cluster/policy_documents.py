@@ -72,6 +72,8 @@ EVERYTHING = document(
             },
             "loadBalancing": "LeastRequest",
             "health": {
+                "readyPath": "/health",
+                "readyTimeout": "500ms",
                 "consecutiveFailures": 5,
                 "failures": ["Reset", "Timeout", "ServerError"],
                 "baseEjectionTime": "10s",

@@ -4,8 +4,9 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from gateway_kit import NAME, answer_ok, service, until
+from gateway_kit import NAME, answer_ok, refused_port, reset, service, until
 
+from autoscaler.gateway import health, readiness
 from autoscaler.gateway.counts import Ending
 from autoscaler.gateway.deadline import Deadline
 from autoscaler.gateway.dispatch import Kind
@@ -113,3 +114,146 @@ async def test_a_deadline_that_has_come_already_is_no_error_on_the_gateways_own_
     for seconds in (0.0, -1.0, 1e-9):
         deadline.within(seconds)
     await asyncio.wait_for(called.wait(), 30)
+
+
+# A port that is open before its server is.
+
+
+class EarlyPort:
+    """A port that is open before its server: it takes connections and closes them, as forwarders and sidecars do."""
+
+    def __init__(self, close):
+        self.taken = 0
+        self._close = close
+        self._server = None
+
+    async def start(self):
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def _serve(self, _reader, writer):
+        self.taken += 1
+        self._close(writer)
+
+    async def stop(self):
+        self._server.close()
+        await self._server.wait_closed()
+
+
+def close(writer):
+    writer.close()
+
+
+@pytest.mark.parametrize("how", [close, reset])
+@pytest.mark.parametrize("concurrency", [1, 0])
+async def test_b72_a_port_that_is_open_before_its_server_loses_no_request(kit, how, concurrency):
+    early = await EarlyPort(how).start()
+    gateway = await kit.gateway(service(concurrency=concurrency))
+    gateway.set_backends(NAME, {"pod": f"127.0.0.1:{early.port}"})
+    clients = [await kit.client(gateway) for _ in range(10)]
+    for n, client in enumerate(clients):
+        client.get(f"/{n}") if n % 2 else client.post(f"/{n}", b"x" * 100_000)
+    await until(lambda: early.taken > 3)
+    await early.stop()
+    pod = await kit.pod(answer_ok, port=early.port)
+    assert [(await client.response()).status for client in clients] == [200] * 10
+    assert sorted(pod.seen) == sorted(f"/{n}" for n in range(10))
+    assert gateway.gates[NAME].counts.endings[Ending.SERVED] == 10
+
+
+async def test_b72_a_request_that_was_written_is_not_sent_again(kit):
+    pod, other = await kit.pod(break_off), await kit.pod(answer_ok)
+    gateway = await kit.gateway(pods=[pod, other])
+    assert (await (await kit.client(gateway)).post("/once").response()).status == 502
+    assert (pod.seen, other.seen) == (["/once"], [])
+
+
+async def test_b72_a_pod_that_refuses_for_long_loses_nobody(kit, monkeypatch):
+    monkeypatch.setattr(health, "REFUSED_LONGEST_S", 0.1)
+    port = refused_port()
+    gateway = await kit.gateway()
+    gateway.set_backends(NAME, {"pod": f"127.0.0.1:{port}"})
+    client = (await kit.client(gateway)).post("/patient")
+    await until(lambda: gateway.gates[NAME].counts.retries > 30)
+    await kit.pod(answer_ok, port=port)
+    assert (await client.response()).status == 200
+
+
+# A ready path.
+
+
+def with_ready_path(path="/health", **options):
+    return replace(service(**options), ready_path=path)
+
+
+LOADING = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 7\r\n\r\nloading"
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"],
+        [b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", b"nonsense\r\n\r\n"],
+    ],
+)
+async def test_b73_a_pod_is_sent_nothing_before_its_ready_path_says_so(kit, monkeypatch, answers):
+    monkeypatch.setattr(readiness, "_EVERY_S", 0.01)
+    pod = await kit.pod()
+    gateway = await kit.gateway(with_ready_path(), pods=[pod])
+    client = (await kit.client(gateway)).post("/txt2img")
+    for answer in answers:
+        asked = await pod.next()
+        assert asked.start == b"GET /health HTTP/1.1"
+        assert gateway.dispatcher(NAME).ready == ()
+        asked.send(answer)
+        asked.close()
+    asked = await pod.next()
+    asked.reply(b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n")
+    job = await pod.next()
+    assert job.target == "/txt2img"
+    await job.body()
+    job.reply()
+    assert (await client.response()).status == 200
+
+
+async def test_b73_a_pod_that_leaves_is_not_asked_any_more(kit):
+    pod = await kit.pod()
+    gateway = await kit.gateway(with_ready_path(), pods=[pod])
+    asked = await pod.next()
+    gateway.drain_backend(NAME, "p0")
+    await asked.gone()
+    asked.done()
+    assert gateway.dispatcher(NAME).backends == ()
+
+
+async def test_b73_a_503_with_retry_after_is_not_ready_until_the_pod_has_served(kit):
+    pod = await kit.pod()
+    gateway = await kit.gateway(with_ready_path(), pods=[pod])
+    client = (await kit.client(gateway)).post("/txt2img", b"the whole body")
+    (await pod.next()).reply()
+    for _ in range(3):
+        job = await pod.next()
+        await job.body()
+        job.send(LOADING)
+        await job.gone()
+        job.done()
+    job = await pod.next()
+    assert await job.body() == b"the whole body"
+    job.reply()
+    assert (await client.response()).status == 200
+    client.post("/txt2img")
+    job = await pod.next()
+    await job.body()
+    job.reply(LOADING)
+    assert (await client.response()).status == 503
+
+
+async def test_b73_without_a_ready_path_a_503_is_the_pods_answer(kit):
+    pod = await kit.pod()
+    gateway = await kit.gateway(pods=[pod])
+    client = (await kit.client(gateway)).post("/txt2img")
+    job = await pod.next()
+    await job.body()
+    job.reply(LOADING)
+    assert (await client.response()).status == 503

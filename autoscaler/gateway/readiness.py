@@ -1,0 +1,30 @@
+"""Waits until a pod says that it is ready, before it is sent its first request."""
+
+import asyncio
+import logging
+
+from autoscaler.gateway.pod_probe import NoAnswerError, ask
+from autoscaler.gateway.upstream import Pod
+
+_log = logging.getLogger(__name__)
+_EVERY_S = 0.5
+_READY = range(200, 400)
+"""As for Kubernetes' own probes."""
+
+
+async def until_ready(pod: Pod, path: str, *, connect_s: float, answer_s: float) -> None:
+    """Ask a pod every half a second, until it answers with a status from 200 to 399."""
+    logged = ""
+    while why := await _why_not(pod, path, connect_s, answer_s):
+        if why != logged:
+            logged = why
+            _log.info("pod %s at %s is not ready: GET %s: %s", pod.name, pod.address, path, why)
+        await asyncio.sleep(_EVERY_S)
+
+
+async def _why_not(pod: Pod, path: str, connect_s: float, answer_s: float) -> str:
+    try:
+        answer = await ask(pod, f"GET {path}", pod.address, connect_s=connect_s, answer_s=answer_s)
+    except NoAnswerError as error:
+        return str(error)
+    return "" if answer.status in _READY else f"status {answer.status}"
