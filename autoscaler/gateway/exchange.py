@@ -135,11 +135,11 @@ class Exchange:
 
     def responded(self, head: ResponseHead) -> None:
         """Write the response's head."""
-        self._pod.answers = True
-        if self._pod.may_be_unready and self.can_be_repeated and head.asks_to_come_later:
+        self.pod.answers = True
+        if self.pod.may_be_unready and self.can_be_repeated and head.asks_to_come_later:
             self.failed(Failure.UNREADY)
             return
-        self._pod.may_be_unready = False
+        self.pod.may_be_unready = False
         self._go_on_until(head)
         self.status = head.status
         terms = self._terms
