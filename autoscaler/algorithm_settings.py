@@ -15,9 +15,9 @@ from autoscaler.fields import (
     lasting,
 )
 from autoscaler.hpa_settings import Hpa, Keda
-from autoscaler.kpa_settings import Kpa
+from autoscaler.kpa_settings import MAX_RATE, Kpa
 
-Rate = Annotated[float, Field(gt=1)]
+Rate = Annotated[float, Field(gt=1, le=MAX_RATE)]
 
 
 ALGORITHMS = ("concurrency", "kpa", "mpa", "hpa", "keda")

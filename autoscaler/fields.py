@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
+from math import isclose
 from typing import Annotated, Any, TypeGuard, TypeVar, get_args
 
 from pydantic import (
@@ -31,6 +32,9 @@ PERCENT_PATTERN = r"^[0-9]+(\.[0-9]+)?%$"
 
 DIGITS = 10
 """Significant digits of a number that is written: enough for what people write, few enough to hide rounding."""
+
+_ROUNDING = 1e-14
+"""How far rounding takes a number from the one that was written, as a ratio."""
 
 LONGEST_TEXT = 32
 """Characters of a duration or a percentage: the API server wants to know how long a rule can take."""
@@ -58,7 +62,7 @@ def format_duration(seconds: float) -> str:
     for unit in ("h", "m"):
         if seconds and seconds % _UNIT_S[unit] == 0:
             return f"{seconds / _UNIT_S[unit]:.0f}{unit}"
-    return f"{_number(seconds)}s"
+    return f"{_number(round(seconds, 9))}s"
 
 
 def parse_percent(text: object) -> float:
@@ -73,9 +77,19 @@ def format_percent(ratio: float) -> str:
     return f"{_number(ratio * 100)}%"
 
 
+def format_quantity(value: float) -> str:
+    """Write a Kubernetes quantity without a unit."""
+    return _number(value)
+
+
 def _number(value: float) -> str:
-    """Write a number down to billionths, without an exponent, which the patterns do not know."""
-    return f"{Decimal(f'{value:.{DIGITS}g}'):.9f}".rstrip("0").rstrip(".")
+    """Write a number down to billionths, without an exponent, which the patterns do not know.
+
+    It has few digits where more are what is left of rounding, and all where somebody has written them.
+    """
+    short = f"{value:.{DIGITS}g}"
+    text = short if isclose(float(short), value, rel_tol=_ROUNDING) else repr(value)
+    return f"{Decimal(text):.9f}".rstrip("0").rstrip(".")
 
 
 def rule(cel: str, message: str) -> Any:

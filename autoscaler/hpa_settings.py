@@ -13,9 +13,9 @@ from algorithms.hpa_behavior import Behavior, Policy, PolicyType, ScalingRules, 
 from algorithms.hpa_metrics import Metric, MetricKind, TargetType
 from algorithms.hpa_reconcile import HpaOptions
 from algorithms.keda import Fallback, FallbackBehavior, KedaOptions, switches_of
-from autoscaler.fields import LONGEST_TEXT, Duration, ResourceModel, lasting
+from autoscaler.fields import LONGEST_TEXT, Duration, ResourceModel, format_quantity, lasting
 
-QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]+)?m?$"
+QUANTITY_PATTERN = r"^([0-9]{1,9}(\.[0-9]{1,9})?|[0-9]{1,9}(\.[0-9]{1,6})?m)$"
 
 MAX_COUNT = 2**31 - 1
 """What Kubernetes can count."""
@@ -35,7 +35,7 @@ def _parse_quantity(text: object) -> float:
 Quantity = Annotated[
     float,
     BeforeValidator(_parse_quantity),
-    PlainSerializer(lambda value: f"{value:.10g}", return_type=str),
+    PlainSerializer(format_quantity, return_type=str),
     WithJsonSchema({"type": "string", "pattern": QUANTITY_PATTERN, "maxLength": LONGEST_TEXT}),
 ]
 """A Kubernetes quantity without a unit."""
@@ -68,7 +68,7 @@ class Rules(ResourceModel):
     """The number follows the most cautious wish of so long. Absent: 0 upward; downward the controller manager's 300."""
     select_policy: Literal["Max", "Min", "Disabled"] = "Max"
     """Which of several policies holds: the one that allows most, or least; Disabled allows no change this way."""
-    policies: Annotated[tuple[RatePolicy, ...], Field(min_length=1)] | None = None
+    policies: Annotated[tuple[RatePolicy, ...], Field(min_length=1, max_length=64)] | None = None
     """Absent: upward 4 pods or 100 % in 15 s, downward 100 % in 15 s."""
     tolerance: Quantity | None = None
     """How far the count may be off its target, as a ratio, before anything changes. Absent: that of the flags."""
@@ -146,7 +146,7 @@ class FallbackSettings(ResourceModel):
     failure_threshold: Annotated[int, Field(ge=0, le=MAX_COUNT)]
     """Failed reads in a row before it is in force."""
     replicas: Annotated[int, Field(ge=0, le=MAX_COUNT)]
-    """What is then asked for."""
+    """What is then asked for, up to the policy's maxReplicas."""
     behavior: Literal["static", "currentReplicas", "currentReplicasIfHigher", "currentReplicasIfLower"] = "static"
     """Whether `replicas` itself is asked for, or what runs, or the higher or the lower of both."""
 
@@ -160,7 +160,7 @@ class Keda(ResourceModel):
     """How long after it was last active the last replica goes."""
     initial_cooldown_period: Annotated[Duration, lasting("0s", "24h")] = 0.0
     """For so long after its creation a service is not scaled to zero."""
-    activation_threshold: Annotated[float, Field(ge=0)] = 0.0
+    activation_threshold: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
     """Active above this number of requests in flight."""
     idle_replica_count: Annotated[int, Field(ge=0, le=MAX_COUNT)] | None = None
     """Replicas while the service is not active, below minReplicas. Absent: minReplicas, or zero where that is 0."""

@@ -14,12 +14,16 @@ from autoscaler.fields import RULES, Duration, ResourceModel, Rule, WholeSeconds
 from autoscaler.knative import PREFIX, PROGRESS_DEADLINE, resolve
 
 MAX_SCALE = 2**31 - 1
+MAX_LOAD = 1_000_000
+"""The most requests that a setting can speak of."""
+MAX_RATE = 1_000_000
+"""The fastest change that a setting can allow: more replicas at once than any policy can have."""
 Scale = Annotated[int, Field(ge=0, le=MAX_SCALE)]
 
 _BURST = Rule(
-    lambda value: value >= 0 or value == ALWAYS_PROXIED,
-    "self >= 0.0 || self == -1.0",
-    "must be at least 0, or exactly -1",
+    lambda value: 0 <= value <= MAX_LOAD or value == ALWAYS_PROXIED,
+    f"(self >= 0.0 && self <= {MAX_LOAD}.0) || self == -1.0",
+    f"must be 0 to {MAX_LOAD}, or exactly -1",
 )
 _ZERO_CEL = "self.?initialScale.orValue(1) > 0 || self.?allowZeroInitialScale.orValue(false)"
 
@@ -39,7 +43,7 @@ class Kpa(ResourceModel):
         json_schema_extra={RULES: [rule(_ZERO_CEL, "initialScale: 0 needs allowZeroInitialScale")]}
     )
 
-    target: Annotated[float, Field(ge=0.01)] | None = None
+    target: Annotated[float, Field(ge=0.01, le=MAX_LOAD)] | None = None
     """Requests in flight per replica before utilisation. Absent: containerConcurrency, or 100 without a limit."""
     target_utilization_percentage: Annotated[float, Field(ge=1, le=100)] | None = None
     """Absent: the policy's targetUtilization."""
@@ -52,11 +56,11 @@ class Kpa(ResourceModel):
     panic_threshold_percentage: Annotated[float, Field(ge=110, le=1000)] | None = None
     """Of what the ready replicas can take: a burst above it is panic."""
     min_scale: Scale | None = None
-    """Absent: the policy's minReplicas."""
+    """At most the policy's maxReplicas. Absent: the policy's minReplicas."""
     max_scale: Scale | None = None
-    """0 is no limit. Absent: the policy's maxReplicas."""
+    """0 is no limit of its own; the policy's maxReplicas holds in any case. Absent: maxReplicas."""
     initial_scale: Scale | None = None
-    """Replicas that a revision begins with; 0 needs allowZeroInitialScale."""
+    """Replicas that a revision begins with, up to the policy's maxReplicas; 0 needs allowZeroInitialScale."""
     activation_scale: Annotated[int, Field(ge=2, le=MAX_SCALE)] | None = None
     """Replicas that a service gets when it leaves zero, within its bounds."""
     scale_down_delay: Annotated[WholeSeconds, lasting("0s", "1h")] | None = None
@@ -65,9 +69,9 @@ class Kpa(ResourceModel):
     """How long the last replica stays after zero was decided."""
     metric_aggregation_algorithm: Literal["linear", "weighted-exponential"] | None = None
     """How the seconds of a window weigh: all the same, or the newer the more."""
-    max_scale_up_rate: Annotated[float, Field(gt=1)] | None = None
+    max_scale_up_rate: Annotated[float, Field(gt=1, le=MAX_RATE)] | None = None
     """At most so many times the ready replicas are asked for in one decision."""
-    max_scale_down_rate: Annotated[float, Field(gt=1)] | None = None
+    max_scale_down_rate: Annotated[float, Field(gt=1, le=MAX_RATE)] | None = None
     """At least the ready replicas divided by this stay in one decision."""
     enable_scale_to_zero: bool | None = None
     """Whether the last replica may go."""

@@ -131,6 +131,7 @@ _MIN, _MAX = "self.?minReplicas.orValue(0)", "self.?maxReplicas.orValue(10)"
 _KPA, _KEDA = "self.?algorithm.?kpa", "self.?algorithm.?keda"
 _MIN_SCALE, _MAX_SCALE = f"{_KPA}.?minScale.orValue({_MIN})", f"{_KPA}.?maxScale.orValue({_MAX})"
 _ACTIVATION = f"{_KPA}.?activationScale.orValue({_MIN_SCALE})"
+_BELOW_THE_MOST = "must be at most maxReplicas"
 _IDLE_BELOW = "must be below minReplicas"
 _ONE_AT_A_TIME = "Interrupt needs containerConcurrency 1, for the call ends whatever the replica runs"
 _NEVER_ALL_TO_ONE = "FirstAvailable needs a limit in containerConcurrency, else one replica gets everything"
@@ -148,6 +149,10 @@ _SPEC_RULES = [
     rule(
         f"!{_KPA}.hasValue() || {_MAX_SCALE} == 0 || {_MIN_SCALE} <= {_MAX_SCALE}",
         "algorithm.kpa.minScale: must be at most maxScale; minReplicas and maxReplicas stand for what is absent",
+    ),
+    rule(
+        f"!{_KPA}.hasValue() || {_MIN_SCALE} <= {_MAX}",
+        f"algorithm.kpa.minScale: {_BELOW_THE_MOST}, which is 10 where it is absent",
     ),
     rule(f"!{_KPA}.hasValue() || ({_WITHIN})", "algorithm.kpa.activationScale: must be within minScale and maxScale"),
     rule(
@@ -220,10 +225,12 @@ class PolicySpec(ResourceModel):
 
     def _is_legal_in_knative(self) -> None:
         try:
-            self.kpa_options()
+            options = self.kpa_options()
         except SettingError as error:
             key = to_camel(error.key.rpartition("/")[2].replace("-", "_"))
             raise ValueError(f"algorithm.kpa.{key}: must be {error.legal}") from error
+        if options is not None and options.min_scale > self.max_replicas:
+            raise ValueError(f"algorithm.kpa.minScale: {_BELOW_THE_MOST}, which is {self.max_replicas}")
 
     def kpa_options(self) -> ScaleOptions | None:
         """Resolve the settings of `kpa`, where that is chosen; raises ValueError on what Knative refuses."""

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any, get_args, get_origin
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
@@ -74,7 +74,7 @@ def _legal(model: type[BaseModel], details: Details) -> str:
     """Say what is legal; where pydantic has words of Python for it, in those of YAML."""
     if details["type"] == "model_type":
         return f"must be a mapping with keys such as: {_keys(_model_at(model, details['loc']))}"
-    if details["type"] in {"greater_than_equal", "less_than_equal"}:
+    if details["type"] in {"greater_than", "greater_than_equal", "less_than_equal"}:
         return _range(_field_at(model, details["loc"])) or _said(details)
     return _IN_YAML[details["type"]].format(**details.get("ctx", {})) if details["type"] in _IN_YAML else _said(details)
 
@@ -99,7 +99,10 @@ def _range(field: FieldInfo) -> str:
     limits = list(metadata_of(field))
     low = next((limit.ge for limit in limits if isinstance(limit, Ge)), None)
     high = next((limit.le for limit in limits if isinstance(limit, Le)), None)
-    return "" if low is None or high is None else f"must be {low} to {high}"
+    above = next((limit.gt for limit in limits if isinstance(limit, Gt)), None)
+    if high is None or (low is None and above is None):
+        return ""
+    return f"must be {low} to {high}" if above is None else f"must be above {above} up to {high}"
 
 
 def _keys(model: type[BaseModel]) -> str:

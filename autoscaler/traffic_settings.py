@@ -193,7 +193,7 @@ class Traffic(ResourceModel):
     `containerConcurrency` is 1, else LeastRequest."""
     health: Health = Health()
     """Which replicas are not sent requests, though they are there."""
-    max_body_bytes: Annotated[int, Field(ge=0)] | None = None
+    max_body_bytes: Annotated[int, Field(ge=0, le=2**53)] | None = None
     """A longer request body is refused with 413. Absent: no limit, for bodies stream through and take no memory."""
     min_body_bytes_per_second: Annotated[int, Field(ge=0, le=1_000_000_000)] = 16_384
     """How fast a request's body has to come while a replica has the request, over 10 s; a slower one is ended with 408,

@@ -10,7 +10,16 @@ import yaml
 from pydantic import BaseModel, Field, TypeAdapter
 
 from autoscaler.commands import schema as command
-from autoscaler.fields import RULES, Duration, Percent, WholeSeconds, between, lasting
+from autoscaler.fields import (
+    DURATION_PATTERN,
+    PERCENT_PATTERN,
+    RULES,
+    Duration,
+    Percent,
+    WholeSeconds,
+    between,
+    lasting,
+)
 from autoscaler.policy import GROUP, PolicySpec, ScalingPolicy
 from autoscaler.reference import reference
 from autoscaler.schema import custom_resource_definition, json_schema, structural, structural_model
@@ -177,3 +186,25 @@ def test_the_reference_lists_every_rule_across_fields():
     (version,) = custom_resource_definition()["spec"]["versions"]
     for each in version["schema"]["openAPIV3Schema"]["properties"]["spec"][RULES]:
         assert each["rule"] in reference()
+
+
+def _numbers(schema, path="spec"):
+    """Give each number of a schema, durations and percentages included, with where it stands."""
+    if schema.get("type") in {"integer", "number"} or schema.get("pattern") in {DURATION_PATTERN, PERCENT_PATTERN}:
+        yield path, schema
+    for key, inner in schema.get("properties", {}).items():
+        yield from _numbers(inner, f"{path}.{key}")
+    if "items" in schema:
+        yield from _numbers(schema["items"], f"{path}[]")
+
+
+def test_every_number_of_a_policy_has_a_finite_least_and_most():
+    found = dict(_numbers(structural_model(PolicySpec)))
+    assert {"spec.maxReplicas", "spec.algorithm.kpa.maxScaleUpRate", "spec.scaleDown.delay"} <= found.keys()
+    endless = {
+        path
+        for path, schema in found.items()
+        if not {"minimum", "maximum"} <= schema.keys()
+        and not any(">=" in each["rule"] and "<=" in each["rule"] for each in schema.get(RULES, ()))
+    }
+    assert endless == set()

@@ -119,7 +119,11 @@ def problems(tmp_path, monkeypatch):
         ),
         (
             "  algorithm: {concurrency: {maxScaleUpRate: 1}}",
-            "algorithm.concurrency.maxScaleUpRate: 1: must be greater than 1",
+            "algorithm.concurrency.maxScaleUpRate: 1: must be above 1 up to 1000000",
+        ),
+        (
+            "  algorithm: {concurrency: {maxScaleUpRate: 1.0e+308}}",
+            "algorithm.concurrency.maxScaleUpRate: 1e+308: must be above 1 up to 1000000",
         ),
         (
             "  algorithm: {concurrency: {maxScaleUpRate: .inf}}",
@@ -194,6 +198,10 @@ def problems(tmp_path, monkeypatch):
                 "inflight_requests; only from `sum by (namespace, service) (SELECTOR)` can it be read"
             ),
         ),
+        (
+            "  algorithm: {kpa: {minScale: 11, maxScale: 0}}",
+            "algorithm.kpa.minScale: 11: must be at most maxReplicas, which is 10",
+        ),
         # What Knative refuses.
         (
             "  algorithm: {kpa: {window: 5s}}",
@@ -211,10 +219,13 @@ def problems(tmp_path, monkeypatch):
             "  algorithm: {kpa: {initialScale: 0}}",
             "algorithm.kpa.initialScale: 0: must be at least 1 unless the cluster allows zero",
         ),
-        ("  algorithm: {kpa: {maxScaleDownRate: 1}}", "algorithm.kpa.maxScaleDownRate: 1: must be greater than 1"),
+        (
+            "  algorithm: {kpa: {maxScaleDownRate: 1}}",
+            "algorithm.kpa.maxScaleDownRate: 1: must be above 1 up to 1000000",
+        ),
         (
             "  algorithm: {kpa: {targetBurstCapacity: -0.5}}",
-            "algorithm.kpa.targetBurstCapacity: -0.5: must be at least 0, or exactly -1",
+            "algorithm.kpa.targetBurstCapacity: -0.5: must be 0 to 1000000, or exactly -1",
         ),
         (
             "  algorithm: {kpa: {scaleDownDelay: 2h}}",
@@ -224,7 +235,7 @@ def problems(tmp_path, monkeypatch):
             "  algorithm: {kpa: {progressDeadline: 0s}}",
             'algorithm.kpa.progressDeadline: "0s": must be 1ms to 24h',
         ),
-        ("  algorithm: {kpa: {target: 0}}", "algorithm.kpa.target: 0: must be greater than or equal to 0.01"),
+        ("  algorithm: {kpa: {target: 0}}", "algorithm.kpa.target: 0: must be 0.01 to 1000000"),
         # What the HPA and KEDA refuse.
         (
             "  algorithm: {hpa: {behavior: {scaleUp: {policies: []}}}}",

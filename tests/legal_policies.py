@@ -1,0 +1,207 @@
+"""Any legal policy, and anything that may be observed of a service: for whoever promises something of all of them.
+
+`legal_policies()` is drawn from the schema of the document itself, so that a new field is drawn as soon as it exists:
+each number at its ends and between them, each choice, each text that its pattern allows, present or left out.
+"""
+
+import re
+
+from hypothesis import assume
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from algorithms.types import Look
+from autoscaler.algorithm_settings import ALGORITHMS
+from autoscaler.fields import DURATION_PATTERN, PERCENT_PATTERN, RULES, format_duration, parse_duration
+from autoscaler.hpa_settings import QUANTITY_PATTERN
+from autoscaler.policy import API_VERSION, PolicySpec, ScalingPolicy
+from autoscaler.prometheus_address import PATTERN as SERVER_PATTERN
+from autoscaler.schema import structural_model
+
+_SPEC = structural_model(PolicySpec)
+_TEXTS = {
+    SERVER_PATTERN: st.sampled_from(["http://prometheus:9090", "https://p.example.com/a"]),
+    QUANTITY_PATTERN: st.sampled_from(
+        ["0", "0.05", "50m", "999999999.999999999", "999999999.999999m", "0.000001m", "3"]
+    ),
+}
+_ANNOTATIONS = st.dictionaries(
+    st.sampled_from([f"autoscaling.keda.sh/{name}" for name in ("paused", "paused-replicas", "force-activation")]),
+    st.sampled_from(["true", "false", "", "7", "99999", "9" * 5000, "٣", "-1"]),
+    max_size=2,
+)
+
+
+def legal_policies(algorithm=None, *, least_fields=False):
+    """Draw any policy that can be written.
+
+    Args:
+        algorithm: the name of the algorithm; None is any.
+        least_fields: leave traffic and metrics out, for what is not concerned by them.
+    """
+    schema = _SPEC
+    if algorithm is not None:
+        choices = _SPEC["properties"]["algorithm"]
+        only = {**choices, "properties": {algorithm: choices["properties"][algorithm]}}
+        schema = {"properties": {**_SPEC["properties"], "algorithm": only}, "required": ["algorithm"]}
+    left_out = {"backends", "scaleTargetRef", *(("traffic", "metrics") if least_fields else ())}
+    properties = {key: inner for key, inner in schema["properties"].items() if key not in left_out}
+    return st.builds(_policy, _objects({**schema, "properties": properties}), _ANNOTATIONS)
+
+
+def _policy(spec, annotations):
+    """Make a policy of it; what contradicts itself across fields is mended where that is easy, and else not drawn."""
+    spec = {"scaleTargetRef": {"name": "web"}, **spec}
+    low, high = spec.get("minReplicas", 0), spec.get("maxReplicas", 10)
+    spec |= {"minReplicas": min(low, high), "maxReplicas": max(low, high)} if low > high else {}
+    _mend_knative(spec.get("algorithm", {}).get("kpa"), spec)
+    keda = spec.get("algorithm", {}).get("keda", {})
+    if keda.get("idleReplicaCount", -1) >= spec.get("minReplicas", 0):
+        del keda["idleReplicaCount"]
+    document = {
+        "apiVersion": API_VERSION,
+        "kind": "ScalingPolicy",
+        "metadata": {"name": "web", "annotations": annotations},
+        "spec": spec,
+    }
+    try:
+        return ScalingPolicy.model_validate(document)
+    except ValidationError as error:
+        assume(_contradicts(error))
+        raise
+
+
+def _contradicts(error):
+    """Tell whether a document was refused for a rule across fields, which no draw of single ones can keep."""
+    assert all(each["type"] == "value_error" for each in error.errors()), error
+    return False
+
+
+def _mend_knative(kpa, spec):
+    if kpa is None:
+        return
+    high = spec.get("maxReplicas", 10)
+    low = kpa["minScale"] = min(kpa.get("minScale", spec.get("minReplicas", 0)), high)
+    if 0 < kpa.get("maxScale", high) < low:
+        kpa["maxScale"] = low
+    if "activationScale" in kpa:
+        most = kpa.get("maxScale", high) or 2**31 - 1
+        kpa["activationScale"] = max(min(kpa["activationScale"], most), low)
+        if kpa["activationScale"] < 2:
+            del kpa["activationScale"]
+    if kpa.get("initialScale") == 0:
+        kpa["allowZeroInitialScale"] = True
+
+
+def _values(schema):
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    return _KINDS[schema["type"]](schema)
+
+
+def _lists(schema):
+    least = schema.get("minItems", 0)
+    return st.lists(_values(schema["items"]), min_size=least, max_size=min(least + 2, schema.get("maxItems", 9)))
+
+
+def _ends(schema):
+    """Give the least and the most that a number may be."""
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is None:  # said in a rule: 0 to so much, or exactly -1
+        (high,) = re.findall(r"<= ([0-9.]+)", schema[RULES][0]["rule"])
+        low, high = 0, float(high)
+    assert high is not None, f"a number without an end: {schema}"
+    if schema.get("exclusiveMinimum"):
+        low += 1e-9
+    return [low, high]
+
+
+def _between(schema, numbers):
+    low, high = _ends(schema)
+    return st.sampled_from([low, high]) | numbers(low, min(low + 20, high)) | numbers(low, high)
+
+
+def _texts(schema):
+    pattern = schema.get("pattern")
+    if pattern == DURATION_PATTERN:
+        return _durations(schema)
+    if pattern == PERCENT_PATTERN:
+        low, high = (float(each) for each in re.findall(r"[<>]= ([0-9.]+)", schema[RULES][0]["rule"]))
+        return st.builds("{:g}%".format, st.sampled_from([low, high]) | st.floats(low, high).map(lambda x: round(x, 3)))
+    if pattern in _TEXTS:
+        return _TEXTS[pattern]
+    if pattern is None:
+        return st.text("abc(){}_ ", min_size=schema.get("minLength", 0), max_size=20)
+    return st.from_regex(re.compile(pattern, re.ASCII), fullmatch=True).filter(lambda text: len(text) <= 20)
+
+
+def _durations(schema):
+    rules = " && ".join(each["rule"] for each in schema[RULES])
+    low_s, high_s = map(parse_duration, re.findall(r"duration\('([^']*)'\)", rules)[:2])
+    inner = st.floats(low_s, high_s).map(lambda number: round(number, 3))
+    if "getSeconds" in rules:
+        inner = st.integers(int(low_s), int(high_s)).map(float)
+    return (st.sampled_from([low_s, high_s]) | inner).map(format_duration)
+
+
+def _objects(schema):
+    fields = {key: _values(inner) for key, inner in schema.get("properties", {}).items()}
+    if "mpa" in fields or (fields.keys() <= set(ALGORITHMS) and fields):  # exactly one of them
+        return st.one_of([value.map(lambda chosen, key=key: {key: chosen}) for key, value in fields.items()])
+    required = {key: fields.pop(key) for key in schema.get("required", ()) if key in fields}
+    return st.fixed_dictionaries(required, optional=fields)
+
+
+_KINDS = {
+    "array": _lists,
+    "boolean": lambda _: st.booleans(),
+    "integer": lambda schema: _between(schema, st.integers),
+    "number": lambda schema: _between(schema, st.floats),
+    "object": _objects,
+    "string": _texts,
+}
+
+NUMBERS = [
+    0.0,
+    0.4,
+    1.0,
+    7.0,
+    1e4,
+    2.0**53,
+    1e16,
+    2.0**63,
+    1e303,
+    1e308,
+    1.7e308,
+    float("inf"),
+    float("nan"),
+    -1.0,
+    -1e308,
+]
+"""Counts that somebody may tell us."""
+REPLICAS = [0, 1, 3, 10_000, 2**31 - 1, 2**31, 2**63]
+_COUNTS = st.none() | st.sampled_from(NUMBERS) | st.floats(0, 50)
+_GAPS_S = st.sampled_from([2.0, 2.0, 2.0, 0.0, 0.1, 15.0, 90.0, 3600.0, 86_400.0, 1e9, -1.0, -3600.0, -1e9])
+
+
+@st.composite
+def observations(draw, *, longest=12):
+    """Draw looks at one service in the order in which they are taken, by a clock that may jump to and fro."""
+    now_s, looks = draw(st.sampled_from([0.0, 1.7e9, 4e9])), []
+    for _ in range(draw(st.integers(1, longest))):
+        gap_s = draw(_GAPS_S)
+        since_s, now_s = draw(st.sampled_from([now_s, now_s, now_s - 1e9, now_s + 5.0])), now_s + gap_s
+        asked = draw(st.sampled_from(REPLICAS))
+        looks.append(
+            Look(
+                now_s,
+                since_s,
+                draw(_COUNTS),
+                asked,
+                draw(st.sampled_from([0, asked, asked // 2, 2**31])),
+                draw(_COUNTS.map(lambda count: count or 0.0)),
+                draw(st.sampled_from([0, 0, 1, 2**40, -3])),
+                draw(st.sampled_from(["", "", "Prometheus has series of 1 of 2 gateways"])),
+            )
+        )
+    return looks
