@@ -15,7 +15,7 @@ from algorithms.hpa_reconcile import HpaOptions
 from algorithms.keda import Fallback, FallbackBehavior, KedaOptions, switches_of
 from autoscaler.fields import LONGEST_TEXT, Duration, ResourceModel, format_quantity, lasting
 
-QUANTITY_PATTERN = r"^([0-9]{1,9}(\.[0-9]{1,9})?|[0-9]{1,9}(\.[0-9]{1,6})?m)$"
+QUANTITY_PATTERN = r"^([0-9]{1,3}(\.[0-9]{1,9})?|[0-9]{1,6}(\.[0-9]{1,6})?m)$"
 
 MAX_COUNT = 2**31 - 1
 """What Kubernetes can count."""
