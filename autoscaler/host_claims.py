@@ -109,8 +109,10 @@ class HostGrants(NamedTuple):
 
 def normal(host: str) -> str:
     """Write a host in the one way in which two that mean the same are the same: no capitals, port or last dot."""
-    match = _HOST_AND_PORT.fullmatch(host)
-    return (match[1] if match else host).lower().removesuffix(".")
+    if ":" in host:
+        match = _HOST_AND_PORT.fullmatch(host)
+        host = match[1] if match else host
+    return host.lower().removesuffix(".")
 
 
 def patterns(host: str) -> Iterator[str]:
@@ -135,12 +137,16 @@ def settle(claims: Iterable[Claim], leave: Leave | None = None) -> Ownership:
     """Give each host to the oldest policy that claims it and may have it."""
     leave = NamespaceLeave() if leave is None else leave
     owners: dict[str, ServiceName] = {}
+    wildcards: set[str] = set()
     conflicts: dict[ServiceName, list[Conflict]] = {}
     for claim in sorted(claims, key=_age):
         for host in dict.fromkeys(map(normal, claim.hosts)):
-            conflict = _conflict(claim.service, host, owners, leave)
+            found = _holder(host, owners, wildcards)
+            conflict = _conflict(claim.service, host, found, owners, leave)
             if conflict is None:
                 owners[host] = claim.service
+                if host.startswith(ANY):
+                    wildcards.add(host)
             else:
                 conflicts.setdefault(claim.service, []).append(conflict)
     return Ownership(owners, {service: tuple(found) for service, found in conflicts.items()})
@@ -150,11 +156,20 @@ def _age(claim: Claim) -> tuple[float, ServiceName]:
     return claim.created_s, claim.service
 
 
-def _conflict(service: ServiceName, host: str, owners: Mapping[str, ServiceName], leave: Leave) -> Conflict | None:
+def _holder(host: str, owners: Mapping[str, ServiceName], wildcards: set[str]) -> str | None:
+    """Give the pattern under which a host is served until now."""
+    if host in owners:
+        return host
+    # Of ten thousand policies few have wildcards: mostly there is nothing to look for above a host.
+    return next(filter(wildcards.__contains__, patterns(host)), None) if wildcards else None
+
+
+def _conflict(
+    service: ServiceName, host: str, found: str | None, owners: Mapping[str, ServiceName], leave: Leave
+) -> Conflict | None:
     namespace = _namespace(service)
     if refusal := leave.refusal(namespace, host):
         return Conflict(host, None, f"{host}: {refusal}")
-    found = next((pattern for pattern in patterns(host) if pattern in owners), None)
     if found is None:
         return None
     owner = owners[found]

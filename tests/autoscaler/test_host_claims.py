@@ -191,6 +191,14 @@ def test_a_grant_gives_leave_below_a_wildcard_only_if_it_is_itself_below_it():
         assert (not settle([owner, other], grants).conflicts) == is_leave, grant
 
 
+@given(st.lists(st.text(max_size=9) | st.text("*.[]:a", max_size=9), max_size=9), leaves)
+def test_whatever_a_policy_that_is_not_legal_claims_has_an_owner_or_a_reason(claimed, leave):
+    ownership = settle([Claim("n1/p", tuple(claimed)), Claim("n2/q", tuple(claimed))], leave)
+    assert ownership.owners.keys() | {each.host for each in ownership.conflicts.get("n1/p", ())} == set(
+        map(normal, claimed)
+    )
+
+
 def test_ten_thousand_policies_have_one_owner_for_each_of_their_hosts():
     claims = [Claim(f"n{n % 7}/p{n}", (f"s{n}.example.com",), float(n)) for n in range(10_000)]
     assert len(settle(claims).owners) == 10_000

@@ -55,6 +55,7 @@ class Faults:
             "a pod is deleted": lambda: self._pod_goes(killed=False),
             "a pod is killed": lambda: self._pod_goes(killed=True),
             "a pod is relabelled": self._pod_relabelled,
+            "a host is claimed by another namespace": self._host_claimed,
             "the API server is killed": self._api_server_killed,
             "etcd stands still": self._etcd_paused,
         }
@@ -150,6 +151,16 @@ class Faults:
             # It may have been one that was leaving.
             with suppress(RefusedError):
                 await service.ask("delete", pod)
+
+    @asynccontextmanager
+    async def _host_claimed(self):
+        victim, thief = self._rng.sample(sorted(self._it.services.values(), key=lambda each: each.name), 2)
+        traffic = {"hosts": [victim.host, f"*.{victim.host}"], "port": self._it.pod_port}
+        await thief.apply("thief", traffic=traffic)
+        try:
+            yield
+        finally:
+            await thief.ask("delete", f"{thief.policies}/thief")
 
     @asynccontextmanager
     async def _api_server_killed(self):
