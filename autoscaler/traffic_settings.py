@@ -178,8 +178,8 @@ class Traffic(ResourceModel):
     )
 
     hosts: Annotated[tuple[Host, ...], Field(min_length=1, max_length=64)]
-    """Values of the Host header, without port; `*.` matches any labels in front, `*` alone any host. Each has one owner:
-    in a cluster the oldest policy that names it, in files the only one."""
+    """Values of the Host header, without port; `*.` matches any labels in front, `*` alone any host. Each has one
+    owner: in a cluster the oldest policy that names it, in files the only one."""
     port: Annotated[int, Field(ge=1, le=65535)] = 80
     """The port on which a pod serves."""
     queue: Queue = Queue()
