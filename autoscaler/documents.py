@@ -1,15 +1,24 @@
 """YAML documents with the line of every key, so that an error can point at what the user wrote.
 
-Plain scalars mean what YAML 1.2's core schema says: `on` and `no` are strings, `10:30` is no number and `010` is ten.
+Plain scalars mean what YAML 1.2's core schema says: `on` and `no` are strings, `10:30` is no number. A number that is
+written as `010` is refused, for it is ten there and eight to kubectl. Merge keys (`<<`) are applied, and JSON may have
+tabs, as for kubectl. What aliases come to, and how deep values are nested, has a limit.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
+
+MOST_BYTES = 16 << 20
+"""Of a file: a ConfigMap has one of them."""
+MOST_ALIASED = 100_000
+"""Values that aliases and merge keys may add to those that are written."""
+DEEPEST = 100
+"""Levels of values in values."""
 
 KeyPath = tuple[str | int, ...]
 """Where a value stands in a document: keys and list indices, like pydantic's `loc`."""
@@ -38,6 +47,14 @@ class Document:
             path = path[:-1]
         return self.lines.get(path, 1)
 
+    def parts(self, key: str) -> list["Document"]:
+        """Give the items of a list, each as a document of its own with the lines on which it stands."""
+        lines: list[dict[KeyPath, int]] = [{} for _ in self.value[key]]
+        for path, line in self.lines.items():
+            if len(path) > 1 and path[0] == key and isinstance(path[1], int):
+                lines[path[1]][path[2:]] = line
+        return [Document(self.source, value, stands) for value, stands in zip(self.value[key], lines, strict=True)]
+
     def value_at(self, path: KeyPath) -> Any:
         """Give the value at a key path; None where there is none."""
         value = self.value
@@ -61,6 +78,10 @@ _SCALARS = {
     f"{_TAG}float": re.compile(rf"({_FLOAT})\Z"),
     f"{_TAG}null": re.compile(r"(~|null|Null|NULL|)\Z"),
 }
+_TWO_MEANINGS = re.compile(r"[-+]?0[0-9]+\Z")
+_OCTAL = "is octal to kubectl and decimal in YAML 1.2: leave the zero out, write 0o for octal, or put it in quotes"
+_TABS = re.compile(r'"(?:\\.|[^"\\])*"|\t')
+"""A text in quotes as a whole, or a tab between texts."""
 _OTHER_TAGS = {f"{_TAG}{name}" for name in ("str", "seq", "map")}
 
 
@@ -85,23 +106,39 @@ def read_file(path: Path) -> list[Document]:
         DocumentError: the file cannot be read, is no YAML, or says a key twice.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        text = content.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DocumentError([f"{path}: cannot be read: {error}"]) from error
+    if len(content) > MOST_BYTES:
+        raise DocumentError([f"{path}: has more than {MOST_BYTES >> 20} MiB, which is the most that is read"])
     return read_text(text, str(path))
 
 
 def read_text(text: str, source: str) -> list[Document]:
     """Read every document of a YAML text; as `read_file`."""
+    line = 0
     try:
-        return list(_documents(_CoreSchemaLoader(text), source))
+        loader = _CoreSchemaLoader(_without_tabs(text))
+        try:
+            return list(_documents(loader, source))
+        finally:
+            line = loader.line + 1
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise DocumentError([f"{source}:{line}: this is no YAML: {error.problem or error.context}"]) from error
     except yaml.YAMLError as error:
         raise DocumentError([f"{source}: this is no YAML: {error}"]) from error
     except RecursionError as error:
-        raise DocumentError([f"{source}: is nested too deeply, or refers to itself"]) from error
+        raise DocumentError([f"{source}:{line}: {_TOO_DEEP}"]) from error
+
+
+def _without_tabs(text: str) -> str:
+    """Write JSON with spaces in place of tabs, which YAML does not take between its words."""
+    if not text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
+        return text
+    return _TABS.sub(lambda found: " " if found[0] == "\t" else found[0], text)
 
 
 def _documents(loader: _CoreSchemaLoader, source: str) -> Iterator[Document]:
@@ -109,6 +146,7 @@ def _documents(loader: _CoreSchemaLoader, source: str) -> Iterator[Document]:
         node = loader.get_node()
         if node is None:
             continue
+        _Expansion(source).check(node)
         lines: dict[KeyPath, int] = {}
         problems: list[str] = []
         _walk(node, (), lines, problems)
@@ -119,11 +157,99 @@ def _documents(loader: _CoreSchemaLoader, source: str) -> Iterator[Document]:
             yield Document(source, value, lines)
 
 
+class _Extent(NamedTuple):
+    """How many values a node comes to, and on how many levels."""
+
+    size: int
+    height: int
+
+
+_TOO_DEEP = f"is nested too deeply: at most {DEEPEST} levels are read"
+
+
+class _Expansion:
+    """Applies a document's merge keys, and learns what it comes to when each alias stands for its value."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._extents: dict[int, _Extent] = {}
+        self._under_way: set[int] = set()
+        self._merged = 0
+
+    def check(self, root: yaml.Node) -> None:
+        """Refuse a document that comes to too much.
+
+        Raises:
+            DocumentError: it has a line where a value contains itself, or a merge key without a mapping, or where the
+                document begins that is too large or too deep.
+        """
+        extent = self._extent(root)
+        if extent.height > DEEPEST:
+            raise self._error(root, _TOO_DEEP)
+        self._limit(root, extent.size - len(self._extents))
+
+    def _extent(self, node: yaml.Node) -> _Extent:
+        known = self._extents.get(id(node))
+        if known is not None:
+            return known
+        if id(node) in self._under_way:
+            raise self._error(node, "the value refers to itself")
+        self._under_way.add(id(node))
+        inner = [self._extent(each) for each in self._inner(node)]
+        self._under_way.discard(id(node))
+        found = _Extent(1 + sum(each.size for each in inner), 1 + max((each.height for each in inner), default=0))
+        self._extents[id(node)] = found
+        return found
+
+    def _inner(self, node: yaml.Node) -> list[yaml.Node]:
+        if isinstance(node, yaml.SequenceNode):
+            return list(node.value)
+        if isinstance(node, yaml.MappingNode):
+            self._merge(node)
+            return [value for _, value in node.value]
+        return []
+
+    def _merge(self, node: yaml.MappingNode) -> None:
+        """Put in what merge keys name: a key that is written wins, then the mapping that is named first."""
+        merges = [value for key, value in node.value if _is_merge(key)]
+        if not merges:
+            return
+        own = [(key, value) for key, value in node.value if not _is_merge(key)]
+        known, pairs = {str(key.value) for key, _ in own}, []
+        for mapping in self._mappings(merges):
+            self._extent(mapping)  # which applies its own merge keys
+            self._merged += len(mapping.value)
+            self._limit(node, self._merged)
+            pairs += [pair for pair in mapping.value if str(pair[0].value) not in known]
+            known.update(str(key.value) for key, _ in mapping.value)
+        node.value = pairs + own
+
+    def _mappings(self, merges: list[yaml.Node]) -> Iterator[yaml.MappingNode]:
+        for merge in merges:
+            for mapping in merge.value if isinstance(merge, yaml.SequenceNode) else [merge]:
+                if not isinstance(mapping, yaml.MappingNode):
+                    raise self._error(mapping, "<<: merges mappings only")
+                yield mapping
+
+    def _limit(self, node: yaml.Node, aliased: int) -> None:
+        if aliased > MOST_ALIASED:
+            raise self._error(node, f"excessive aliasing: aliases would add more than {MOST_ALIASED:,} values")
+
+    def _error(self, node: yaml.Node, why: str) -> DocumentError:
+        return DocumentError([f"{self._source}:{node.start_mark.line + 1}: {why}"])
+
+
+def _is_merge(key: yaml.Node) -> bool:
+    return isinstance(key, yaml.ScalarNode) and key.value == "<<" and key.style is None
+
+
 def _walk(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], problems: list[str]) -> None:
     line = node.start_mark.line + 1
     lines.setdefault(path, line)
     if not _fits(node):
         problems.append(f"{line}: {dotted(path) or 'document'}: is no {node.tag.replace(_TAG, '!!')}")
+    if _has_two_meanings(node):
+        problems.append(f"{line}: {dotted(path) or 'document'}: {node.value} {_OCTAL}")
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             _walk(item, (*path, index), lines, problems)
@@ -135,6 +261,10 @@ def _walk(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], problems: l
                 problems.append(f"{line}: {dotted(inner)}: said twice, first on line {lines[inner]}")
             lines[inner] = line
             _walk(item, inner, lines, problems)
+
+
+def _has_two_meanings(node: yaml.Node) -> bool:
+    return node.tag == f"{_TAG}int" and isinstance(node.value, str) and _TWO_MEANINGS.match(node.value) is not None
 
 
 def _fits(node: yaml.Node) -> bool:

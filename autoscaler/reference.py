@@ -20,6 +20,8 @@ one.
 - A duration is a number with a unit, or several: `90s`, `1h30m`, `250ms`. A percentage has its sign: `70%`. In JSON
   both are in quotes.
 - `null` is the same as absent. A default stands in the model alone: the API shows what was written, and no more.
+- A file may hold documents of other kinds, which are left out, and a `List` as `kubectl get -o yaml` writes it. Merge
+  keys (`<<`) are applied. A number like `010` is refused, because YAML 1.2 and kubectl read it differently.
 - Unknown keys are refused in files, and by kubectl (`--validate=strict`, its default). Other clients let the API server
   **drop them with a warning**: a key that is spelled wrong is then a key that is absent. Ask the API server for
   `fieldValidation=Strict`.

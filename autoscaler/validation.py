@@ -1,8 +1,10 @@
 """From files to policies: every problem is told with file, line, key, value and what is legal."""
 
+import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -10,6 +12,13 @@ from autoscaler.documents import Document, DocumentError, read_file
 from autoscaler.host_claims import Claim, HostGrants, normal, settle_ageless
 from autoscaler.policy import ScalingPolicy, backend_address
 from autoscaler.problems import problems_of
+
+_GROUP = "inflight.dev"
+_KEPT_BY_THE_SERVER = {
+    *("creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "finalizers", "generation"),
+    *("managedFields", "ownerReferences", "resourceVersion", "selfLink", "uid"),
+}
+_log = logging.getLogger(__name__)
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -23,6 +32,54 @@ class _Read(NamedTuple):
     def where(self, *path: str | int) -> str:
         """Give file and line of a key."""
         return f"{self.document.source}:{self.document.line(path)}"
+
+
+def policy_documents(path: Path) -> tuple[list[Document], list[str]]:
+    """Read a file's documents that are policies, or should be; a List, as kubectl writes it, is looked into.
+
+    Returns:
+        These documents, and a note on each of another kind, which is left out: files hold Deployments too.
+
+    Raises:
+        DocumentError: as `read_file`.
+    """
+    ours, notes = [], []
+    for document in _unlisted(read_file(path)):
+        if _is_foreign(document.value):
+            where = f"{document.source}:{document.line(('kind',))}"
+            notes.append(f"{where}: a {document.value['kind']} is no ScalingPolicy and is left out")
+        else:
+            ours.append(replace(document, value=_written(document.value)))
+    return ours, notes
+
+
+def _unlisted(documents: Iterable[Document]) -> Iterator[Document]:
+    for document in documents:
+        kind, items = document.value_at(("kind",)), document.value_at(("items",))
+        if isinstance(kind, str) and kind.endswith("List") and isinstance(items, list):
+            yield from _unlisted(document.parts("items"))
+        else:
+            yield document
+
+
+def _written(value: Any) -> Any:
+    """Leave out what the API server adds to a policy, and `kubectl get -o yaml` prints."""
+    if not isinstance(value, dict):
+        return value
+    written = {key: inner for key, inner in value.items() if key != "status"}
+    if isinstance(metadata := written.get("metadata"), dict):
+        written["metadata"] = {key: inner for key, inner in metadata.items() if key not in _KEPT_BY_THE_SERVER}
+    return written
+
+
+def _is_foreign(value: object) -> bool:
+    """Tell whether a document says in full that it is of another kind, which no slip of the pen does."""
+    if not isinstance(value, dict):
+        return False
+    version, kind = value.get("apiVersion"), value.get("kind")
+    if not (isinstance(version, str) and isinstance(kind, str) and version and kind):
+        return False
+    return version.partition("/")[0] != _GROUP and kind != "ScalingPolicy"
 
 
 def read_policies(paths: Iterable[Path], grants: HostGrants | None = None) -> list[ScalingPolicy]:
@@ -52,11 +109,13 @@ def _read_all(paths: Iterable[Path]) -> dict[str, _Read]:
     problems: list[str] = []
     for path in paths:
         try:
-            documents = read_file(path)
+            documents, notes = policy_documents(path)
         except DocumentError as error:
             problems += error.problems
             continue
-        problems += [] if documents else [f"{path}: has no document"]
+        for note in notes:
+            _log.info("%s", note)
+        problems += [] if documents else [f"{path}: has no {'ScalingPolicy' if notes else 'document'}"]
         for document in documents:
             problems += _add(document, policies)
     if problems:

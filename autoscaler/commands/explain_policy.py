@@ -7,10 +7,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from autoscaler.documents import DocumentError, read_file
+from autoscaler.documents import DocumentError
 from autoscaler.explain import explained, to_yaml
 from autoscaler.policy import ScalingPolicy
-from autoscaler.validation import validated
+from autoscaler.validation import policy_documents, validated
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print each policy; 2 where one is not legal."""
     try:
-        documents = read_file(arguments.file)
+        documents, _ = policy_documents(arguments.file)
         told = [to_yaml(explained(document, validated(document, ScalingPolicy))) for document in documents]
     except DocumentError as error:
         print(error, file=sys.stderr)

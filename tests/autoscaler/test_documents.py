@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autoscaler import documents
 from autoscaler.documents import DocumentError, dotted, read_file, read_text
 
 
@@ -30,7 +31,6 @@ def problems(text):
         ("true", True),
         ("FALSE", False),
         ("10:30", "10:30"),
-        ("010", 10),
         ("-7", -7),
         ("0o17", 15),
         ("0x1F", 31),
@@ -117,8 +117,8 @@ def test_an_anchor_stands_for_its_value():
         ("a: *x\n", "a.yaml:1: this is no YAML: found undefined alias 'x'"),
         ("? [a]\n: b\n", "a.yaml:1: this is no YAML: found unhashable key"),
         (f"\na: {'9' * 5000}\n", "a.yaml:2: this is no YAML: a number of too many digits"),
-        ("a: &x {b: *x}\n", "a.yaml: is nested too deeply, or refers to itself"),
-        ("[" * 5000, "a.yaml: is nested too deeply, or refers to itself"),
+        ("\na: &x {b: *x}\n", "a.yaml:2: the value refers to itself"),
+        ("[" * 5000, "a.yaml:1: is nested too deeply: at most 100 levels are read"),
         ("a:\n  b: !!int five\n", "a.yaml:2: a.b: is no !!int"),
         ("a: !!float [1]\n", "a.yaml:1: a: is no !!float"),
         ("!!bool maybe\n", "a.yaml:1: document: is no !!bool"),
@@ -157,7 +157,84 @@ def lines_or_refusals(text):
         return [problem.startswith("a.yaml:") for problem in error.problems]
 
 
+@pytest.mark.parametrize("number", ["010", "-010", "+07", "00", "0888"])
+def test_a_number_that_kubectl_reads_as_another_one_is_refused(number):
+    (problem,) = problems(f"a:\n  b: {number}\n")
+    assert problem.startswith(
+        f"a.yaml:2: a.b: {number} is octal to kubectl and decimal in YAML 1.2: leave the zero out"
+    )
+    assert only(f'a: "{number}"\n').value == {"a": number}
+
+
+# What stands there once and counts often: aliases and merge keys.
+
+
+def bomb(levels, width):
+    lines = ["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * width)}]" for n in range(1, levels))]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(("levels", "width"), [(7, 10), (9, 9), (20, 2), (90, 2), (3, 400)])
+def test_aliases_that_multiply_are_refused_at_once(levels, width):
+    (problem,) = problems("\n" + bomb(levels, width))
+    assert problem == "a.yaml:2: excessive aliasing: aliases would add more than 100,000 values"
+
+
+def test_merge_keys_that_multiply_are_refused_too():
+    large = "a: &a {" + ", ".join(f"k{n}: 1" for n in range(2000)) + "}\n"
+    (problem,) = problems(large + "".join(f"b{n}: {{<<: *a}}\n" for n in range(2000)))
+    assert problem.endswith(": excessive aliasing: aliases would add more than 100,000 values")
+
+
+def test_values_that_aliases_nest_too_deeply_are_refused():
+    deep = "a0: &a0 x\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 150))
+    assert problems(deep) == ["a.yaml:1: is nested too deeply: at most 100 levels are read"]
+
+
+def test_what_people_share_by_aliases_is_read():
+    shared = "- &x {" + ", ".join(f"k{n}: {n}" for n in range(50)) + "}\n"
+    (document,) = read_text(shared + "- *x\n" * 1000, "a.yaml")
+    assert document.value[1000] == document.value[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\n", {"x": 1, "y": 3}),
+        ("a: &a {x: 1, y: 2}\nb: {y: 3, <<: *a}\n", {"x": 1, "y": 3}),
+        ("a: &a {x: 1}\nc: &c {x: 2, z: 3}\nb: {<<: [*a, *c]}\n", {"x": 1, "z": 3}),
+        ("a: &a {x: 1}\nc: &c {<<: *a, z: 3}\nb: {<<: *c}\n", {"x": 1, "z": 3}),
+        ("b: {<<: {x: 1}}\n", {"x": 1}),
+        ('a: 1\nb: {"<<": {x: 1}}\n', {"<<": {"x": 1}}),
+    ],
+)
+def test_a_merge_key_gives_what_is_not_written(text, value):
+    assert only(text).value["b"] == value
+
+
+def test_what_is_merged_stands_where_it_is_written():
+    document = only("a: &a\n  x: 1\nb:\n  <<: *a\n  y: 2\n")
+    assert (document.line(("b", "x")), document.line(("b", "y"))) == (2, 5)
+
+
+@pytest.mark.parametrize("merged", ["5", "[5]", "text"])
+def test_only_mappings_can_be_merged(merged):
+    assert problems(f"a:\n  <<: {merged}\n") == ["a.yaml:2: <<: merges mappings only"]
+
+
+def test_json_may_have_tabs_between_its_words_and_keeps_those_in_its_texts():
+    assert only('{\n\t"a":\t[1,\n\t\t"b \\" \\t\tc"]\n}\n').value == {"a": [1, 'b " \t\tc']}
+
+
 # Files.
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_read_as_yaml(tmp_path, monkeypatch):
+    monkeypatch.setattr(documents, "MOST_BYTES", 1 << 20)
+    path = tmp_path / "large.yaml"
+    path.write_text("a: " + "x" * (1 << 20))
+    with pytest.raises(DocumentError, match=r"large\.yaml: has more than 1 MiB, which is the most that is read"):
+        read_file(path)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", bytes(range(128, 200))])

@@ -310,8 +310,8 @@ def test_a_malformed_spec_is_told_in_one_line(problems, line, problem):
             'policy.yaml:5: metadata.annotations: ["a"]: must be a mapping',
         ),
         (
-            HEAD.replace("  name: sd\n", "  name: sd\n  uid: 3\n"),
-            "policy.yaml:5: metadata.uid: unknown key; legal here: name, namespace, annotations, labels",
+            HEAD.replace("  name: sd\n", "  name: sd\n  uuid: 3\n"),
+            "policy.yaml:5: metadata.uuid: unknown key; legal here: name, namespace, annotations, labels",
         ),
         (HEAD + "  1: {}\n", "policy.yaml:5: spec[1]: unknown key; keys are strings"),
         (
@@ -376,6 +376,69 @@ def test_policies_of_several_documents_and_files_come_in_their_order(tmp_path):
     (tmp_path / "2.yaml").write_text(named[2])
     policies = read_policies([tmp_path / "1.yaml", tmp_path / "2.yaml"])
     assert [policy.service for policy in policies] == ["default/c", "default/a", "default/b"]
+
+
+DEPLOYMENT = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: sd}\nspec: {replicas: 1}\n"
+
+
+def test_documents_of_other_kinds_in_the_file_are_left_out_and_said(tmp_path, caplog):
+    caplog.set_level("INFO")
+    path = tmp_path / "all.yaml"
+    path.write_text(f"{DEPLOYMENT}---\n{HEAD}---\napiVersion: v1\nkind: Service\n")
+    assert [policy.service for policy in read_policies([path])] == ["default/sd"]
+    assert caplog.messages == [
+        f"{path}:2: a Deployment is no ScalingPolicy and is left out",
+        f"{path}:14: a Service is no ScalingPolicy and is left out",
+    ]
+
+
+def test_a_file_without_a_policy_is_refused(problems):
+    assert problems(a=DEPLOYMENT) == ["a.yaml: has no ScalingPolicy"]
+
+
+@pytest.mark.parametrize(
+    ("head", "key"),
+    [
+        ("apiVersion: inflight.dev/v1alpha1\nkind: ScalingPolcy\n", "kind"),
+        ("apiVersion: inflight.dve/v1alpha1\nkind: ScalingPolicy\n", "apiVersion"),
+        ("kind: Deployment\n", "kind"),
+        ("apiVersion: apps/v1\n", "apiVersion"),
+        ("apiVersion: apps/v1\nkind: [Deployment]\n", "apiVersion"),
+    ],
+)
+def test_a_slip_of_the_pen_is_no_other_kind(problems, head, key):
+    text = HEAD.replace("apiVersion: inflight.dev/v1alpha1\nkind: ScalingPolicy\n", head)
+    assert any(f": {key}: " in problem for problem in problems(a=text))
+
+
+def indented(text, by):
+    return "".join(f"{by}{line}\n" for line in text.splitlines())
+
+
+@pytest.mark.parametrize("kind", ["List", "ScalingPolicyList"])
+def test_a_list_is_looked_into_and_each_problem_stands_where_it_is(problems, tmp_path, kind):
+    items = [HEAD, DEPLOYMENT, HEAD.replace("name: sd\n", "name: other\n", 1) + "  maxReplicas: many\n"]
+    text = f"apiVersion: v1\nkind: {kind}\nitems:\n" + "".join(f"-\n{indented(item, '  ')}" for item in items)
+    (problem,) = problems(a=text)
+    assert problem.startswith("a.yaml:23: spec.maxReplicas: ")
+    (tmp_path / "a.yaml").write_text(text.replace("many", "3"))
+    assert [policy.service for policy in read_policies([tmp_path / "a.yaml"])] == ["default/sd", "default/other"]
+
+
+def test_what_kubectl_prints_of_a_policy_is_one(tmp_path):
+    kept = """\
+  creationTimestamp: "2026-11-30T10:00:00Z"
+  generation: 2
+  resourceVersion: "314"
+  uid: 0f0e5f4e-6f0a-4a0e-9d8d-000000000000
+  managedFields: [{manager: kubectl}]
+  ownerReferences: []
+  finalizers: [a/b]
+  selfLink: /x
+"""
+    text = HEAD.replace("  name: sd\n", f"  name: sd\n{kept}", 1) + "status: {conditions: []}\n"
+    (tmp_path / "a.yaml").write_text(text)
+    assert [policy.service for policy in read_policies([tmp_path / "a.yaml"])] == ["default/sd"]
 
 
 def test_the_same_name_in_two_namespaces_is_two_policies(tmp_path):

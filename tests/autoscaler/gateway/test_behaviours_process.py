@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import socket
+import threading
 
 import pytest
 from gateway_kit import NAME, answer_ok, in_time, refused_port, service, until
@@ -14,6 +15,7 @@ from gateway_program import document
 from autoscaler.gateway.budget import Budget
 from autoscaler.gateway.counts import Ending
 from autoscaler.gateway.overload import Overload
+from autoscaler.gateway.serve import reload
 
 pytestmark = pytest.mark.real_time
 
@@ -262,3 +264,33 @@ async def test_b85_it_listens_where_it_is_told_and_everywhere_in_ipv4_and_ipv6_u
         else:
             with pytest.raises(ConnectionRefusedError):
                 await gateway.observe("/healthz", host)
+
+
+async def test_b88_a_file_that_takes_long_to_read_holds_up_no_client(kit):
+    gateway = await kit.gateway(pods=[await kit.pod(answer_ok)])
+    begun, go_on = threading.Event(), threading.Event()
+
+    def load():
+        begun.set()
+        assert go_on.wait(60)
+        return {NAME: service(queue_length=7)}
+
+    loading = asyncio.ensure_future(reload(gateway, load))
+    await until(begun.is_set)
+    assert (await (await kit.client(gateway)).get().response()).status == 200
+    go_on.set()
+    assert await loading
+    assert gateway.dispatcher(NAME).limits.queue_length == 7
+
+
+async def test_b88_aliases_that_multiply_are_refused_and_the_next_reload_is_taken(kit, programs):
+    pods = [await kit.pod(answer_ok), await kit.pod(answer_ok)]
+    gateway = await programs.start(document(backends=[pods[0].address]))
+    client = await gateway.connected(kit)
+    gateway.config.write_text("a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1},' * 10}]\n" for n in range(1, 10)))
+    assert "services.yaml:1: excessive aliasing" in await gateway.said("not reloaded")
+    assert (await client.get().response()).status == 200
+    gateway.config.write_text(document(backends=[pods[1].address]))
+    await gateway.said("configuration reloaded")
+    assert (await client.get().response()).status == 200
+    assert [len(pod.seen) for pod in pods] == [1, 1]
