@@ -244,6 +244,14 @@ class PolicySpec(ResourceModel):
         )
 
     @property
+    def replica_range(self) -> tuple[int, int]:
+        """The least and the most replicas that are in force, defaults and `kpa`'s own bounds included."""
+        least, most = self.min_replicas, self.max_replicas
+        if (kpa := self.kpa_options()) is not None:
+            least, most = kpa.min_scale, min(kpa.max_scale or most, most)
+        return min(least, most), most
+
+    @property
     def bounds(self) -> Bounds:
         """What every algorithm takes from here."""
         return Bounds(self.target, self.min_replicas, self.max_replicas)

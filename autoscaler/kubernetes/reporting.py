@@ -27,7 +27,7 @@ from autoscaler.kubernetes.conditions import Facts, host_problem, matters, statu
 from autoscaler.kubernetes.events import Event, EventLimit, body
 from autoscaler.kubernetes.objects import Resource, Trouble
 from autoscaler.kubernetes.policies import POLICIES, Stored
-from autoscaler.policy import API_VERSION, ScalingPolicy
+from autoscaler.policy import API_VERSION
 from autoscaler.ports import Record, ServiceName
 from autoscaler.records import explained
 
@@ -333,13 +333,8 @@ class Reporter:
             changed=self._changes.get(service),
             trouble=self._troubles.get(service),
             is_gap=service in self._gaps,
-            bounds=None if resource.policy is None else _bounds(resource.policy),
+            bounds=None if resource.policy is None else resource.policy.spec.replica_range,
         )
-
-
-def _bounds(policy: ScalingPolicy) -> tuple[int, int]:
-    """Give the least and the most replicas, with the defaults that the policy leaves to us."""
-    return policy.spec.min_replicas, policy.spec.max_replicas
 
 
 async def _give_way(targets: Targets) -> None:

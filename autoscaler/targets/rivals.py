@@ -16,7 +16,7 @@ async def rival(api: Api, namespace: str, kind: str, name: str) -> str:
     """Name an autoscaler whose scaleTargetRef is this object; empty if none is found, or none may be looked for."""
     for autoscaler, resource in _KINDS:
         for item in await _listed(api, resource, namespace):
-            if _points_at(item["spec"].get("scaleTargetRef") or {}, kind, name):
+            if _points_at((item.get("spec") or {}).get("scaleTargetRef") or {}, kind, name):
                 return f"{autoscaler} {namespace}/{item['metadata']['name']}"
     return ""
 

@@ -293,3 +293,18 @@ def test_a_policy_survives_being_written_and_read_again(spec):
     text = yaml.safe_dump(dumped(once))
     (read,) = read_text(text, "a.yaml")
     assert validated(read, ScalingPolicy) == once
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({}, (0, 10)),
+        ({"minReplicas": 2, "maxReplicas": 4}, (2, 4)),
+        ({"algorithm": {"kpa": {}}}, (0, 10)),
+        ({"algorithm": {"kpa": {"minScale": 1, "maxScale": 3}}}, (1, 3)),
+        ({"algorithm": {"kpa": {"maxScale": 0}}, "maxReplicas": 5}, (0, 5)),
+        ({"algorithm": {"kpa": {"maxScale": 20}}}, (0, 10)),
+    ],
+)
+def test_the_range_in_force_has_the_defaults_and_is_never_wider_than_the_policys_maximum(spec, expected):
+    assert policy(**spec).spec.replica_range == expected
