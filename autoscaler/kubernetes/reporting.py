@@ -205,11 +205,14 @@ class Reporter:
 
     def trouble(self, service: ServiceName, trouble: Trouble | None) -> None:
         """Take in why pods of a service are missing; None is that nothing is in their way any more."""
-        if trouble is None:
-            self._troubles.pop(service, None)
-        else:
+        if service not in self._stored:
+            return
+        before = self._troubles.pop(service, None)
+        if trouble is not None:
             self._troubles[service] = trouble
-            self._tell(service, Event(trouble.reason, trouble.message, warning=True))
+            # The message names a pod and numbers, which change more often than what is wrong.
+            if before is None or before.reason != trouble.reason:
+                self._tell(service, Event(trouble.reason, trouble.message, warning=True))
         self._due[service] = min(self._now(), self._due.get(service, inf))
 
     def changed(self, service: ServiceName) -> None:

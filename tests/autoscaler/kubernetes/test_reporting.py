@@ -247,6 +247,10 @@ async def test_what_is_in_the_way_of_pods_is_a_condition_and_an_event_until_it_i
     conditions = {each["type"]: each for each in world.api.statuses[-1][1]["conditions"]}
     assert (conditions["PodsReady"]["status"], conditions["Ready"]["reason"]) == ("False", "Unschedulable")
     assert world.api.events[-1][1:] == ("Unschedulable", "0 of 2 replicas are ready; pod sd-1: no node has room")
+    for number in range(20):
+        world.reporter.trouble(SD, Trouble("Unschedulable", f"{number} of 20 replicas are ready"))
+        await asyncio.sleep(30)
+    assert len(world.api.events) == 2, "one of the decision, one of the trouble"
     world.reporter.trouble(SD, None)
     await asyncio.sleep(2)
     conditions = {each["type"]: each for each in world.api.statuses[-1][1]["conditions"]}
