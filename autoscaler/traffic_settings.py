@@ -37,7 +37,7 @@ Origin = Annotated[
 Method = Annotated[str, Shape(r"\*|[A-Z]{1,32}", "a method such as POST, or * for any", 32)]
 HeaderName = Annotated[str, Shape(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "the name of a header, or * for any", 128)]
 UserAgent = Annotated[str, Shape(r"[ -~]{3,256}", "3 to 256 printable characters of ASCII", 256)]
-CookieName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
+CookieName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", max_length=128)]
 
 
 class Queue(ResourceModel):

@@ -145,6 +145,10 @@ GOOD = {
     "the first of many": traffic(loadBalancing="FirstAvailable"),
     "a series with every kind of string": prometheus(series="a:b{c='it\\'s', d!=\"\\\\.\", e =~ `f\\.\n`, g!~'',}"),
     "a series without a name": prometheus(series="{__name__=~'a|b'}"),
+    "any host, names of Docker's and an address": traffic(
+        hosts=["*", "*.a_b.c", "sd_webui.local", "[::1]", "10.0.0.1"]
+    ),
+    "as many patterns as there may be": traffic(paths=[{"match": ["/********"] * 64, "class": "Count"}] * 4),
     "an interrupt of one at a time": document({**TARGET, "traffic": INTERRUPTS}),
 }
 
@@ -198,6 +202,18 @@ BAD = {
     "a series without anything": prometheus(series="{}"),
     "a sum over a sum": prometheus(query="sum by (namespace, service) (sum(a))"),
     "no host": traffic(hosts=[]),
+    "a host with an empty label": traffic(hosts=["a..b"]),
+    "a host with a port": traffic(hosts=["a:80"]),
+    "a label of 64 characters": traffic(hosts=["x" * 64]),
+    "65 hosts": traffic(hosts=[f"h{n}" for n in range(65)]),
+    "nine stars": traffic(paths=[{"match": ["/*********"], "class": "Count"}]),
+    "a pattern of 257 characters": traffic(paths=[{"match": ["/" + "x" * 256], "class": "Count"}]),
+    "65 rules": traffic(paths=[{"match": ["/"], "class": "Count"}] * 65),
+    "65 patterns of a rule": traffic(paths=[{"match": ["/"] * 65, "class": "Count"}]),
+    "257 patterns in all": traffic(
+        paths=[{"match": ["/"] * 64, "class": "Count"}] * 4 + [{"match": ["/"], "class": "Count"}]
+    ),
+    "a cookie with a name of 129 characters": traffic(affinity={"cookie": {"name": "x" * 129}}),
     "a host that is null": traffic(hosts=[None]),
     "a path that is none": traffic(paths=[{"match": ["txt2img"], "class": "Count"}]),
     "an interrupt of one of two": document({**TARGET, "containerConcurrency": 2, "traffic": INTERRUPTS}),
