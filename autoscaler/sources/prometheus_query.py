@@ -28,7 +28,12 @@ def is_of_gateways(asked: Asked) -> bool:
 
 def short_query(asked: Asked) -> str:
     """Give what is asked of a query as it is."""
-    return _all_of(asked.expression, asked.series, asked.fresh_s, copies=_copies(asked))
+    if is_of_gateways(asked):
+        return _gateways_query(asked.series, asked.fresh_s)
+    parts = _all_of(asked.expression, asked.series, asked.fresh_s)
+    without = f"(\n{asked.expression}\n) unless on (namespace, service) (\n{asked.series}\n)"
+    copies = "" if REPLICA in asked.expression else _labelled(_copies_of_instances(asked.series), "twice")
+    return "\nor ".join([*parts, _labelled(without, "bare"), *([copies] if copies else [])])
 
 
 def query_of(instances: Collection[str], fresh_s: float) -> str:
@@ -56,36 +61,30 @@ def _selector(operator: str, instances: Collection[str]) -> str:
 
 
 def _gateways_query(series: str, fresh_s: float) -> str:
-    return _all_of(f"sum by (namespace, service) ({series})", series, fresh_s, copies=_copies_of_gateways(series))
+    """Ask of gateways: a value is the sum of its series, and so is never without any."""
+    copies = f"count by (namespace, service) (count by (namespace, service, instance, pod, state) ({series}) > 1)"
+    return "\nor ".join(
+        [*_all_of(f"sum by (namespace, service) ({series})", series, fresh_s), _labelled(copies, "twice")]
+    )
 
 
-def _all_of(expression: str, series: str, fresh_s: float, *, copies: str) -> str:
+def _all_of(expression: str, series: str, fresh_s: float) -> list[str]:
     oldest = f"min by (namespace, service) (timestamp(\n{series}\n))"
     sources = f"count by (namespace, service) (count by (namespace, service, instance) (\n{series}\n))"
-    parts = [
+    return [
         _labelled(f"\n{expression}\n", "value"),
         _labelled(f"{oldest} < time() - {fresh_s:g}", "oldest"),
         _labelled(f"{sources} != scalar(max({sources}))", "series"),
-        _labelled(f"(\n{expression}\n) unless on (namespace, service) (\n{series}\n)", "bare"),
         _labelled(f"min({oldest} >= time() - {fresh_s:g})", "oldest"),
         _labelled(f"max({sources})", "series"),
     ]
-    return "\nor ".join([*parts, _labelled(copies, "twice")] if copies else parts)
 
 
 def _labelled(vector: str, kind: str) -> str:
     return f'label_replace({vector}, "f", "{kind}", "", "")'
 
 
-def _copies_of_gateways(series: str) -> str:
-    """Count what cannot be: two series of one gateway, service and state."""
-    return f"count by (namespace, service) (count by (namespace, service, instance, pod, state) ({series}) > 1)"
-
-
-def _copies(asked: Asked) -> str:
-    if is_of_gateways(asked):
-        return _copies_of_gateways(asked.series)
-    if REPLICA in asked.expression:
-        return ""
-    replicas = f"count by (namespace, service, instance, {REPLICA}) (\n{asked.series}\n)"
+def _copies_of_instances(series: str) -> str:
+    """Count what two Prometheus of a pair have both scraped; of what each scrapes for itself nothing is there twice."""
+    replicas = f"count by (namespace, service, instance, {REPLICA}) (\n{series}\n)"
     return f"count by (namespace, service) (count by (namespace, service, instance) ({replicas}) > 1)"

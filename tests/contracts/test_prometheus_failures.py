@@ -258,7 +258,9 @@ async def test_a_time_in_which_nothing_was_scraped_is_unknown_in_the_past_and_ne
     exporters[0].broken = False
     await until_read(known, source, service, prometheus.server)
     values = [moment.reading.value for moment in (await past(source, service, prometheus.server)).moments]
-    assert [value for value, _ in itertools.groupby(values)][-3:] == [5, None, 5]
+    seen = [value for value, _ in itertools.groupby(values)]
+    # A busy machine may have missed another scrape since.
+    assert (5, None, 5) in zip(seen, seen[1:], seen[2:], strict=False)
     assert 0 not in values
 
 
