@@ -7,7 +7,7 @@ means `answers` knows.
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from http import HTTPStatus
@@ -85,6 +85,8 @@ class PrometheusSource:
         """Of each server: under which other address it scrapes the pod of a gateway."""
         self._warned: set[str] = set()
         self._places = asyncio.Semaphore(_PLACES)
+        self._places_of_gateways = asyncio.Semaphore(_PLACES)
+        """Large answers to what policies ask hold up each other, and not the query that most services share."""
         self._questions: dict[Query | None, _Questions] = {}
         """By their first query, the one that was asked last at the end."""
 
@@ -216,24 +218,27 @@ class PrometheusSource:
                 allow_redirects=False,
             ) as response,
         ):
-            body = await self._bounded(response, min(most, self._max_answer_bytes), place)
+            places = self._places_of_gateways if is_of_gateways(asked) else self._places
+            take_place = partial(place.enter_async_context, places)
+            body = await _bounded(response, min(most, self._max_answer_bytes), take_place)
             if not response.ok or response.status >= 300:  # noqa: PLR2004 - `ok` lets redirects pass
                 raise Fault(_refusal(response.status, body, means.told))
             if response.content_type != "application/json":
                 raise Fault(f"answered with {_kind_of(response)}, not with JSON; is this a Prometheus?")
             return await asyncio.to_thread(read, body) if len(body) > _LARGE_BYTES else read(body)
 
-    async def _bounded(self, response: aiohttp.ClientResponse, most: int, place: AsyncExitStack) -> bytes:
-        """Read an answer whole; one that turns out large goes on when it has a place."""
-        pieces, size = [], 0
-        async for piece in response.content.iter_any():
-            if size <= _LARGE_BYTES < size + len(piece):
-                await place.enter_async_context(self._places)
-            pieces.append(piece)
-            size += len(piece)
-            if size > most:
-                raise Fault(f"the answer is larger than {most} bytes; aggregate the query further")
-        return b"".join(pieces)
+
+async def _bounded(response: aiohttp.ClientResponse, most: int, take_place: Callable[[], Awaitable[None]]) -> bytes:
+    """Read an answer whole; one that turns out large goes on when it has a place."""
+    pieces, size = [], 0
+    async for piece in response.content.iter_any():
+        if size <= _LARGE_BYTES < size + len(piece):
+            await take_place()
+        pieces.append(piece)
+        size += len(piece)
+        if size > most:
+            raise Fault(f"the answer is larger than {most} bytes; aggregate the query further")
+    return b"".join(pieces)
 
 
 class _Questions(NamedTuple):

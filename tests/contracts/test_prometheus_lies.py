@@ -15,7 +15,7 @@ from autoscaler.sources.reader import Reader
 
 pytestmark = pytest.mark.real_time
 
-A = "ns/a"
+A, B = "ns/a", "ns/b"
 MOST_BYTES = 100_000
 EVALUATED_S = 1000.0
 
@@ -301,7 +301,7 @@ async def test_a_large_answer_is_taken_for_many_services_and_not_for_one(session
 
 
 async def test_of_many_large_answers_few_are_held_at_a_time(session):
-    """Servers that never end their large answers hold up each other, and not one whose answer is small."""
+    """Servers that never end their large answers hold up each other, neither a small one nor that of the gateways."""
 
     async def large(reader, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
@@ -313,13 +313,18 @@ async def test_of_many_large_answers_few_are_held_at_a_time(session):
     async def small(_, writer):
         writer.write(http(vector(elements())))
 
+    async def of_gateways(_, writer):
+        writer.write(http(vector(elements(service="b"), padding="x" * MOST_BYTES)))
+
     async with AsyncExitStack() as stack:
         addresses = [await stack.enter_async_context(replying(large)) for _ in range(20)]
         quick = await stack.enter_async_context(replying(small))
+        shared = await stack.enter_async_context(replying(of_gateways))
         queries = {f"ns/s{n}": address for n, address in enumerate(addresses)} | {A: quick}
-        source = PrometheusSource(session, 1)
-        asked = {name: Query(f"http://{address}", EXPRESSION, SERIES, 5) for name, address in queries.items()}
-        found = await source.read(asked, 50)
-    assert found.pop(A).value == 5
+        asked = {name: Query(f"http://{address}", "max(x)", "x", 5) for name, address in queries.items()}
+        found = await PrometheusSource(session, 2).read(
+            asked | {B: Query(f"http://{shared}", EXPRESSION, SERIES, 5)}, 50
+        )
+    assert (found.pop(A).value, found.pop(B).value) == (5, 5)
     assert {reading.value for reading in found.values()} == {None}
     assert all("larger than" in reading.problem or "no answer within" in reading.problem for reading in found.values())
