@@ -177,7 +177,7 @@ class PolicySpec(ResourceModel):
     """In a file, in place of `scaleTargetRef`: where the service runs, as host:port, each address once and for one
     service. A resource in the cluster has none: who writes one could have the gateway connect to any address."""
     min_replicas: Annotated[int, Field(ge=0, le=10_000)] = 0
-    """Never fewer; 0 lets the service sleep."""
+    """Never fewer; 0 lets the service sleep. For a floor by time of day a CronJob patches it."""
     max_replicas: Annotated[int, Field(ge=1, le=10_000)] = 10
     """Never more."""
     container_concurrency: Annotated[int, Field(ge=0, le=1000)] = 1

@@ -165,7 +165,8 @@ class PrometheusSource:
         if found:
             aliases |= found
             answer = await self._answer(asked, reader, query_of({*names, *aliases}, asked.fresh_s))
-        self._warn(asked, answer)
+        # At a start no gateway is listed yet, and they would all be strangers.
+        self._warn(asked, answer if names else answer._replace(others=frozenset()))
         return answer
 
     def _warn(self, asked: Asked, answer: Answer) -> None:

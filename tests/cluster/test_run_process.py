@@ -66,3 +66,50 @@ async def test_what_cannot_be_used_from_the_start_is_said_and_ends_it(cluster, t
     log = (tmp_path / "run.log").read_text()
     assert said in log
     assert "secret" not in log
+
+
+PLANTED = "planted-secret"
+ECHOES = [
+    b"HTTP/1.1 401 %s\r\nContent-Type: text/plain\r\nContent-Length: 14\r\n\r\n%s",
+    b"HTTP/1.1 302 Found\r\nLocation: http://h/%s?%s\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Type: a/%s\r\nContent-Length: 14\r\n\r\n%s",
+    b'HTTP/1.1 400 No\r\nContent-Type: application/json\r\n\r\n{"status": "error", "errorType": "%s", "error": "%s"}',
+    b"HTTP/1.1 200 OK\r\nX: \x00%s\r\n%s",
+]
+"""Answers that repeat what they were asked with, wherever they can."""
+
+
+async def test_no_secret_and_no_word_of_an_answer_is_in_anything_that_is_said(cluster, tmp_path):
+    answered = []
+
+    async def echo(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(ECHOES[len(answered) % len(ECHOES)] % (PLANTED.encode(), PLANTED.encode()))
+        answered.append(True)
+        writer.close()
+
+    await cluster.make()
+    async with await asyncio.start_server(echo, "127.0.0.1", 0) as server:
+        address = "http://127.0.0.1:{1}".format(*server.sockets[0].getsockname())
+        (tmp_path / "token").write_text(PLANTED)
+        known = {"address": address, "authorization": {"credentials_file": "token"}}
+        known |= {"http_headers": {"X-Scope-OrgID": {"files": ["token"]}}}
+        (tmp_path / "servers.yaml").write_text(json.dumps({"servers": [known]}))
+        await cluster.apply(metrics={"prometheus": {"serverAddress": address}})
+        options = (
+            f"--prometheus-credentials={tmp_path / 'servers.yaml'}",
+            f"--decisions={tmp_path / 'decisions.jsonl'}",
+        )
+        async with running(cluster, tmp_path, *options) as controller:
+            status = await cluster.policy_is(
+                lambda status: "Prometheus at" in json.dumps(status), deadline_s=PATIENCE_S
+            )
+            async with asyncio.timeout(PATIENCE_S):
+                while len(answered) < 2 * len(ECHOES):  # noqa: ASYNC110 - another program's state
+                    await asyncio.sleep(0.1)
+            said = [json.dumps(status), *[(await controller.get(path))[1] for path in ("/status", "/metrics")]]
+            policy = await cluster.ask("get", f"{cluster.policies}/web")
+            events = [f"{reason} {note}" for reason, note in await cluster.events()]
+    said += [json.dumps(policy), *events, *[(tmp_path / name).read_text() for name in ("run.log", "decisions.jsonl")]]
+    assert "Prometheus at" in said[-1]
+    assert not [text for text in said if PLANTED in text]

@@ -152,11 +152,12 @@ async def test_a_gateway_that_is_scraped_under_another_address_is_known_by_its_p
     assert (await scraped.read()).value == 3
 
 
-async def test_where_no_gateway_is_known_because_none_is_there_nothing_counts(scraped):
+async def test_where_no_gateway_is_known_because_none_is_there_nothing_counts(scraped, caplog):
     scraped.known.set([])
     scraped.lines(scraped.stranger, 9999, instance="", pod="")
     reading = await scraped.reads(lambda reading: "there are series from" in reading.problem)
     assert reading.value is None
+    assert "not counted" not in caplog.text, "at a start that is said of every gateway"
 
 
 async def test_a_query_of_ones_own_counts_whatever_it_finds(scraped):
