@@ -148,7 +148,7 @@ async def controller(
     for each in policies:
         begin(each)
     wake_ups, addresses = WakeUps(), frozenset(gateways)
-    access = Access(servers=[prometheus] if prometheus else [])
+    access, known = Access(servers=[prometheus] if prometheus else []), {address: address for address in addresses}
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
         StreamSource(session, clock.now, random.Random(), wake_ups.add) as streams,  # noqa: S311 - spreads reconnections
@@ -159,7 +159,7 @@ async def controller(
             clock=clock,
             target=target,
             tick_s=tick_s,
-            metered=PrometheusSource(session, access=access, gateways=lambda: addresses or None),
+            metered=PrometheusSource(session, access=access, gateways=lambda: known or None),
             queries=queries(policies, prometheus),
             streams=streams,
             wake_ups=wake_ups,

@@ -212,9 +212,8 @@ class ClusterController:
 
     def _gateways_changed(self) -> None:
         pods = {key.rpartition("/")[2]: address for key, address in self.gateways.store.items().items() if address}
-        addresses = {*self._settings.gateways, *pods.values()}
-        self._known_gateways.set({*addresses, *pods})
-        self._streams.set_gateways(addresses)
+        self._known_gateways.set(self._settings.gateways, pods)
+        self._streams.set_gateways({*self._settings.gateways, *pods.values()})
 
     def _read_files(self, _files: Sequence[Path]) -> list[ScalingPolicy]:
         return read_policies(self._settings.files, read_grants(self._settings.host_claims))

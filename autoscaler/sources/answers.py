@@ -234,11 +234,11 @@ _MOST_LABELS = 3
 
 def labels_apart(body: bytes) -> str:
     """Name the labels by which series of one gateway, service and state differ; raises Fault."""
-    first: dict[tuple[str | None, ...], dict[str, str]] = {}
+    first: dict[tuple[str | None, str | None], dict[str, str]] = {}
     found: set[str] = set()
     with understood():
         for each in _ALL_SERIES.decode(result_of(body, "vector")[0]):
-            other = first.setdefault(tuple(map(each.metric.get, ("instance", "pod", "state"))), each.metric)
+            other = first.setdefault((each.metric.get("instance"), each.metric.get("state")), each.metric)
             labels = each.metric.keys() | other.keys()
             found |= {name for name in labels if each.metric.get(name) != other.get(name) and _LABEL.fullmatch(name)}
     return ", ".join(sorted(found)[:_MOST_LABELS])

@@ -22,14 +22,25 @@ from autoscaler.sources.answers import (
     Answer,
     Asked,
     Fault,
+    Other,
     kind_of_error,
     labels_apart,
+    parse,
     parse_clock,
     readings,
     strangers,
 )
+from autoscaler.sources.known_gateways import claims_believed
 from autoscaler.sources.past import Grid, PastAnswer, parse_past, pasts
-from autoscaler.sources.prometheus_query import REPLICA, is_of_gateways, query_of, query_without, series_of, short_query
+from autoscaler.sources.prometheus_query import (
+    REPLICA,
+    is_of_gateways,
+    query_of,
+    query_who,
+    query_without,
+    series_of,
+    short_query,
+)
 from autoscaler.sources.reader import Reader
 
 _REMEMBERED = 16
@@ -63,7 +74,8 @@ class PrometheusSource:
         session: how to get there.
         access: who we are to each server, and whom we trust; without one nobody, and the system's certificates.
         deadline_s: a query that is not answered and read whole by then is given up; Prometheus is told to do the same.
-        gateways: gives the names under which gateways may have series; None where it is not known which there are.
+        gateways: gives the names under which gateways may have series, each with its address; None where it is not
+            known which there are.
         max_answer_bytes: no answer may be larger, about how many services it may be.
     """
 
@@ -73,7 +85,7 @@ class PrometheusSource:
         deadline_s: float = DEADLINE_S,
         *,
         access: Access | None = None,
-        gateways: Callable[[], frozenset[str] | None] = lambda: None,
+        gateways: Callable[[], Mapping[str, str] | None] = lambda: None,
         max_answer_bytes: int = 64 * 2**20,
     ) -> None:
         self._session = session
@@ -81,8 +93,8 @@ class PrometheusSource:
         self._deadline_s = deadline_s
         self._max_answer_bytes = max_answer_bytes
         self._gateways = gateways
-        self._aliases: dict[str, dict[str, str]] = {}
-        """Of each server: under which other address it scrapes the pod of a gateway."""
+        self._aliases: dict[str, frozenset[Other]] = {}
+        """Of each server: under which other addresses it scrapes the pods of gateways."""
         self._warned: set[str] = set()
         self._places = asyncio.Semaphore(_PLACES)
         self._places_of_gateways = asyncio.Semaphore(_PLACES)
@@ -155,19 +167,27 @@ class PrometheusSource:
         twice = answer.twice & reader.services
         return answer._replace(apart=await self._apart(asked, min(twice))) if twice else answer
 
-    async def _of_gateways(self, asked: Asked, reader: Reader, names: frozenset[str]) -> Answer:
+    async def _of_gateways(self, asked: Asked, reader: Reader, names: Mapping[str, str]) -> Answer:
         """Ask for the series of known gateways; one may be scraped under another address, and is known by its pod."""
-        aliases = self._aliases.setdefault(asked.server, {})
-        for instance in [instance for instance, pod in aliases.items() if pod not in names]:
-            del aliases[instance]
-        answer = await self._answer(asked, reader, query_of({*names, *aliases}, asked.fresh_s))
-        found = {other.instance: other.pod for other in answer.others if other.pod in names}
-        if found:
-            aliases |= found
-            answer = await self._answer(asked, reader, query_of({*names, *aliases}, asked.fresh_s))
+        aliases = self._aliases.get(asked.server, frozenset())
+        answer = await self._of_instances(asked, reader, names, aliases)
+        claims = {other for other in answer.others | aliases if other.pod in names}
+        if claims or aliases:
+            found = await self._fetch(asked, "query", parse, MOST_BYTES, query=query_who(names))
+            believed = claims_believed(claims, found.others, names)
+            if believed != aliases:
+                self._aliases[asked.server] = believed
+                answer = await self._of_instances(asked, reader, names, believed)
         # At a start no gateway is listed yet, and they would all be strangers.
         self._warn(asked, answer if names else answer._replace(others=frozenset()))
         return answer
+
+    async def _of_instances(
+        self, asked: Asked, reader: Reader, names: Mapping[str, str], aliases: frozenset[Other]
+    ) -> Answer:
+        return await self._answer(
+            asked, reader, query_of({*names, *(alias.instance for alias in aliases)}, asked.fresh_s)
+        )
 
     def _warn(self, asked: Asked, answer: Answer) -> None:
         if not answer.others:

@@ -29,7 +29,7 @@ def is_of_gateways(asked: Asked) -> bool:
 def short_query(asked: Asked) -> str:
     """Give what is asked of a query as it is."""
     if is_of_gateways(asked):
-        return _gateways_query(asked.series, asked.fresh_s)
+        return _gateways_query(asked.series, asked.fresh_s, _copies(asked.series, "instance, pod, state"))
     parts = _all_of(asked.expression, asked.series, asked.fresh_s)
     without = f"(\n{asked.expression}\n) unless on (namespace, service) (\n{asked.series}\n)"
     copies = "" if REPLICA in asked.expression else _labelled(_copies_of_instances(asked.series), "twice")
@@ -38,14 +38,24 @@ def short_query(asked: Asked) -> str:
 
 def query_of(instances: Collection[str], fresh_s: float) -> str:
     """Give what is asked of gateways by their label `instance`; also, who else has such series."""
-    ours, others = _selector("=~", instances), _selector("!~", instances)
-    by_instance = f"topk({_MOST_OTHERS}, count by (instance, pod) ({others}))"
-    return f"{_gateways_query(ours, fresh_s)}\nor {_labelled(by_instance, 'other')}"
+    series = _selector("=~", instances)
+    others = _scraped(_selector("!~", instances))
+    return f"{_gateways_query(series, fresh_s, _copies(series, 'instance, state'))}\nor {others}"
 
 
 def query_without(instances: Collection[str], fresh_s: float) -> str:
     """Give what is asked of all but these: of the past, which gateways that are long gone have counted too."""
-    return _gateways_query(_selector("!~", instances), fresh_s)
+    series = _selector("!~", instances)
+    return _gateways_query(series, fresh_s, _copies(series, "instance, state"))
+
+
+def query_who(instances: Collection[str]) -> str:
+    """Ask which of these have series at all."""
+    return _scraped(_selector("=~", instances))
+
+
+def _scraped(series: str) -> str:
+    return _labelled(f"topk({_MOST_OTHERS}, count by (instance, pod) ({series}))", "other")
 
 
 def series_of(service: ServiceName) -> str:
@@ -60,12 +70,14 @@ def _selector(operator: str, instances: Collection[str]) -> str:
     return f"{GATEWAYS_SERIES}{{instance{operator}{quoted(pattern)}}}"
 
 
-def _gateways_query(series: str, fresh_s: float) -> str:
+def _gateways_query(series: str, fresh_s: float, copies: str) -> str:
     """Ask of gateways: a value is the sum of its series, and so is never without any."""
-    copies = f"count by (namespace, service) (count by (namespace, service, instance, pod, state) ({series}) > 1)"
-    return "\nor ".join(
-        [*_all_of(f"sum by (namespace, service) ({series})", series, fresh_s), _labelled(copies, "twice")]
-    )
+    return "\nor ".join([*_all_of(f"sum by (namespace, service) ({series})", series, fresh_s), copies])
+
+
+def _copies(series: str, labels: str) -> str:
+    """Count what cannot be: two series of a service that are alike in these labels."""
+    return _labelled(f"count by (namespace, service) (count by (namespace, service, {labels}) ({series}) > 1)", "twice")
 
 
 def _all_of(expression: str, series: str, fresh_s: float) -> list[str]:

@@ -142,14 +142,35 @@ async def test_what_gateways_that_are_gone_counted_is_in_the_past_of_one_that_st
 
 
 async def test_a_gateway_that_is_scraped_under_another_address_is_known_by_its_pod(scraped):
-    scraped.known.set(["10.0.0.1:9090", "10.0.0.2:9090", "gateway-a", "gateway-b"])
+    scraped.known.set([], {"gateway-a": "10.0.0.1:9090", "gateway-b": "10.0.0.2:9090"})
     scraped.lines(scraped.gateways[0], 2)
     scraped.lines(scraped.gateways[1], 3)
     reading = await scraped.reads(lambda reading: reading.value == 5)
     assert (reading.series, reading.problem) == (2, "")
-    scraped.known.set(["10.0.0.2:9090", "gateway-b"])
+    scraped.known.set([], {"gateway-b": "10.0.0.2:9090"})
     scraped.now_s += LOOK_BACK_S + 1
     assert (await scraped.read()).value == 3
+
+
+async def test_who_says_that_he_is_the_pod_of_a_gateway_counts_no_more_than_anybody_else(scraped):
+    scraped.known.set([], {"gateway-a": scraped.addresses[0], "gateway-b": scraped.addresses[1]})
+    scraped.lines(scraped.gateways[0], 2)
+    scraped.lines(scraped.gateways[1], 3)
+    scraped.lines(scraped.stranger, 9999, pod="gateway-a")
+    scraped.lines(scraped.stranger, 7777, pod="gateway-b", instance=STRANGER)
+    seen = [await scraped.reads(lambda reading: reading.value == 5)]
+    seen += [await scraped.read() for _ in range(5)]
+    assert {(reading.value, reading.problem) for reading in seen} == {(5, "")}
+
+
+async def test_who_says_that_he_has_the_address_of_a_gateway_makes_no_count_larger(scraped):
+    scraped.known.set(scraped.addresses[:2])
+    scraped.lines(scraped.gateways[0], 2)
+    await scraped.reads(lambda reading: reading.value == 2)
+    scraped.lines(scraped.stranger, 9999, instance=scraped.addresses[0], pod="stranger")
+    reading = await scraped.reads(lambda reading: reading.value != 2)
+    assert reading.value is None
+    assert "several times, apart by pod" in reading.problem
 
 
 async def test_where_no_gateway_is_known_because_none_is_there_nothing_counts(scraped, caplog):

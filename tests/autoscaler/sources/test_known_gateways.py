@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.sources.known_gateways import LOOK_BACK_S, KnownGateways
+from autoscaler.sources.answers import Other
+from autoscaler.sources.known_gateways import LOOK_BACK_S, KnownGateways, claims_believed
 
 updates = st.tuples(st.floats(0, 2 * LOOK_BACK_S), st.sets(st.sampled_from("abc")))
 
@@ -19,4 +20,35 @@ def test_those_are_known_that_were_here_within_the_look_back(history, later_s):
         known.set(names)
     now_s += later_s
     lately = {name for name, at_s in last_here_s.items() if at_s >= now_s - LOOK_BACK_S}
-    assert known.names() == here | lately
+    assert known.names() == {name: name for name in here | lately}
+
+
+def test_a_pod_has_the_address_of_its_gateway_and_both_go_together():
+    now_s = 0.0
+    known = KnownGateways(lambda: now_s)
+    known.set(["outside:9090"], {"gateway-a": "10.0.0.1:9090"})
+    here = {"outside:9090": "outside:9090", "gateway-a": "10.0.0.1:9090", "10.0.0.1:9090": "10.0.0.1:9090"}
+    assert known.names() == here
+    known.set([])
+    assert known.names() == here
+    now_s = LOOK_BACK_S + 1
+    assert known.names() == {}
+
+
+NAMES = {"gateway-a": "10.0.0.1:9090", "10.0.0.1:9090": "10.0.0.1:9090", "gateway-b": "10.0.0.2:9090"}
+ELSEWHERE, THIEF = Other("localhost:1", "gateway-a"), Other("thief:9090", "gateway-a")
+
+
+def test_one_alone_is_believed_to_be_a_pod_that_is_not_scraped_under_its_own_address():
+    assert claims_believed({ELSEWHERE}, (), NAMES) == {ELSEWHERE}
+    assert claims_believed({ELSEWHERE}, {Other("gateway-b", "")}, NAMES) == {ELSEWHERE}
+
+
+def test_nobody_is_believed_to_be_a_pod_that_is_scraped_under_its_own_address_or_name():
+    for at_home in (Other("10.0.0.1:9090", "gateway-a"), Other("10.0.0.1:9090", ""), Other("gateway-a", "")):
+        assert claims_believed({THIEF}, {at_home}, NAMES) == frozenset()
+
+
+def test_of_two_who_say_that_they_are_the_same_pod_neither_is_believed():
+    other = Other("localhost:2", "gateway-b")
+    assert claims_believed({ELSEWHERE, THIEF, other}, (), NAMES) == {other}

@@ -61,7 +61,7 @@ class Replies:
 @given(st.lists(replies, min_size=1, max_size=5), st.sampled_from([OURS, OWN]), st.sets(names, max_size=2) | st.none())
 def test_every_service_gets_a_reading_and_a_past_that_can_be(answers, query, gateways):
     async def asked():
-        known = None if gateways is None else frozenset(gateways)
+        known = None if gateways is None else dict.fromkeys(gateways, "10.0.0.1:9090")
         source = PrometheusSource(Replies(answers), gateways=lambda: known)
         first = await source.read({A: query, B: query}, 50.0)
         again = await source.read({A: query, B: query}, 52.0)
