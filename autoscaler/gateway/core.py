@@ -19,6 +19,7 @@ from autoscaler.gateway.dispatch import Dispatcher
 from autoscaler.gateway.edge import ClientConnection, EdgeLimits, EdgeServer, answer_bytes
 from autoscaler.gateway.heads import BadRequestError, Forwarded, RequestHead, read_request
 from autoscaler.gateway.incoming import IncomingRequest
+from autoscaler.gateway.names import Names
 from autoscaler.gateway.overload import Overload
 from autoscaler.gateway.request_log import OnEnded, client_address
 from autoscaler.gateway.service import ServiceGate
@@ -71,6 +72,7 @@ class Core:
         body_budget: Budget | None = None,
         backlogs: Budget | None = None,
         overload: Overload | None = None,
+        names: Names | None = None,
     ) -> None:
         """Build a gateway.
 
@@ -84,6 +86,7 @@ class Core:
             on_ended: is given every request as it ends.
             body_budget: what the bodies of all held requests may take; 64 MiB unless it is given.
             backlogs: what all clients may leave lying of their responses; 64 MiB unless it is given.
+            names: looks up the names of pods.
             overload: says whether new work is refused; somebody else has it look at the memory.
         """
         self.loop = asyncio.get_running_loop()
@@ -96,6 +99,7 @@ class Core:
         self._on_ended = on_ended
         self.body_budget = body_budget or Budget(_HELD_BODIES_BYTES)
         self.overload = overload or Overload()
+        self._names = names or Names()
         self._rng = rng or random.Random()  # noqa: S311
         self._uid_bytes = self.uid.encode()
         self._loop_name = b"inflight-" + self._uid_bytes
@@ -158,6 +162,7 @@ class Core:
                     changed=partial(self._changed, name),
                     body_budget=self.body_budget,
                     overload=self.overload,
+                    names=self._names,
                     on_ended=self._on_ended,
                 )
                 gate.set_backends(service.backends or {})

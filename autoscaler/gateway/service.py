@@ -15,6 +15,7 @@ from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.counts import Counts, Ending
 from autoscaler.gateway.dispatch import Dispatcher, Grant, Granted, Held, Kind, Refused
 from autoscaler.gateway.facts import FailureKind
+from autoscaler.gateway.names import Names
 from autoscaler.gateway.overload import Overload
 from autoscaler.gateway.paths import PathRule, PathRules
 from autoscaler.gateway.probes import Probes
@@ -60,11 +61,13 @@ class ServiceGate:
         changed: Callable[[], None],
         body_budget: Budget,
         overload: Overload,
+        names: Names,
         on_ended: OnEnded | None = None,
     ) -> None:
         self._loop = loop
         self.body_budget = body_budget
         self._overload = overload
+        self._names = names
         """What the bodies of those who are held may take, together with those of the gateway's other services."""
         self.on_ended = on_ended
         """Is given every request of the service as it ends."""
@@ -186,7 +189,7 @@ class ServiceGate:
             return
         if known is not None:
             self.remove(name)
-        pod = self.pods[name] = Pod(name, address, self._loop)
+        pod = self.pods[name] = Pod(name, address, self._loop, self._names)
         pod.on_outcome = partial(self._came_to, pod)
         self._pods_changed()
         if self.config.ready_path is None:

@@ -8,19 +8,23 @@ Rules:
 """
 
 import asyncio
+import errno
 import logging
 import math
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Protocol, cast
 
 from autoscaler.gateway.deadline import Deadline
 from autoscaler.gateway.heads import ResponseHead
+from autoscaler.gateway.names import Names
 from autoscaler.gateway.response_parser import BrokenResponseError, ResponseParser
 
 _log = logging.getLogger(__name__)
 
+_NO_DESCRIPTOR = {errno.EMFILE, errno.ENFILE}
+_DESCRIPTOR_WAIT_S = 0.05
 IDLE_LIMIT_S = 2.0
 IDLE_CONNECTIONS = 128
 """Idle connections kept for one pod."""
@@ -328,9 +332,10 @@ class PodConnection(asyncio.Protocol):
 class Pod:
     """One pod's address and its idle connections; a pod that follows at the same address shares none of them."""
 
-    def __init__(self, name: str, address: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, name: str, address: str, loop: asyncio.AbstractEventLoop, names: Names) -> None:
         self.name = name
         self.address = address
+        self._names = names
         self._loop = loop
         self._idle: list[PodConnection] = []
         self._closed = False
@@ -369,12 +374,12 @@ class Pod:
         if self.gone:
             raise PodRefusedError("it is gone")
         host, _, port = self.address.rpartition(":")
+        host = host.strip("[]")
         try:
             async with asyncio.timeout(timeout_s):
-                _, connection = await self._loop.create_connection(
-                    lambda: PodConnection(self._loop), host.strip("[]"), int(port)
-                )
-        except (OSError, ValueError, OverflowError) as error:  # no name has two dots in a row, no port six digits
+                connection = await self._connected(host, int(port))
+        except (OSError, ValueError, OverflowError) as error:  # no port has six digits
+            self._names.forget(host)
             raise PodRefusedError(str(error)) from error
         if self.gone or not connection.reusable:
             connection.close()
@@ -382,6 +387,40 @@ class Pod:
         if not self.answers:
             await self._watch(connection, min(self._watch_s, answer_s / 10))
         return connection
+
+    async def _connected(self, host: str, port: int) -> PodConnection:
+        """Connect to one of a name's addresses; if all of them refuse, the name may have moved."""
+        addresses = await self._names.addresses(host)
+        try:
+            return await self._connected_to(addresses, port)
+        except OSError:
+            self._names.forget(host)
+            others = await self._names.addresses(host)
+            if others == addresses:
+                raise
+            return await self._connected_to(others, port)
+
+    async def _connected_to(self, addresses: Sequence[str], port: int) -> PodConnection:
+        refused: OSError | None = None
+        for address in addresses:
+            try:
+                return await self._connected_at(address, port)
+            except OSError as error:
+                refused = error
+        raise refused or OSError("there is no address")
+
+    async def _connected_at(self, address: str, port: int) -> PodConnection:
+        """Connect; without a descriptor wait for one, for that is no fault of the pod."""
+        while True:
+            try:
+                _, connection = await self._loop.create_connection(lambda: PodConnection(self._loop), address, port)
+            except OSError as error:
+                if error.errno not in _NO_DESCRIPTOR:
+                    raise
+                self._close_idle()
+                await asyncio.sleep(_DESCRIPTOR_WAIT_S)
+            else:
+                return connection
 
     async def _watch(self, connection: PodConnection, seconds: float) -> None:
         try:
@@ -411,6 +450,9 @@ class Pod:
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
+        self._close_idle()
+
+    def _close_idle(self) -> None:
         for connection in self._idle:
             connection.close()
         self._idle.clear()

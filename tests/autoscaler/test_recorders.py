@@ -95,6 +95,21 @@ def test_after_decisions_that_could_not_be_written_a_service_begins_anew_with_wh
     assert [line.get("state") or line["desired"] for line in lines] == [{"of": "the start"}, 1, {"of": "later"}, 4]
 
 
+def test_in_a_file_that_is_opened_anew_each_service_begins_with_what_it_knows_by_then():
+    file = io.StringIO()
+    log = DecisionLog(file)
+    for service in (SD, LLM):
+        log.begin(service, {"kind": "ScalingPolicy"}, lambda service=service: {"of": service})
+        log(record(1, service=service))
+    file.seek(0)
+    file.truncate()
+    log.begin_anew()
+    for service in (SD, LLM, SD):
+        log(record(2, service=service))
+    lines = [json.loads(line) for line in file.getvalue().splitlines()]
+    assert [line.get("state") or line["desired"] for line in lines] == [{"of": SD}, {"of": LLM}, 2]
+
+
 # A recorder that fails.
 
 

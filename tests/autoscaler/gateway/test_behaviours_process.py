@@ -1,5 +1,6 @@
 """Behaviours 80 to 89 of docs/gateway.md: the gateway as a process: its logs, signals, limits and names."""
 
+import argparse
 import asyncio
 import json
 import os
@@ -12,8 +13,10 @@ import pytest
 from gateway_kit import NAME, answer_ok, in_time, refused_port, service, until
 from gateway_program import document
 
+from autoscaler.commands import gateway as command
 from autoscaler.gateway.budget import Budget
 from autoscaler.gateway.counts import Ending
+from autoscaler.gateway.names import Names
 from autoscaler.gateway.overload import Overload
 from autoscaler.gateway.serve import reload
 
@@ -294,3 +297,69 @@ async def test_b88_aliases_that_multiply_are_refused_and_the_next_reload_is_take
     await gateway.said("configuration reloaded")
     assert (await client.get().response()).status == 200
     assert [len(pod.seen) for pod in pods] == [1, 1]
+
+
+class Resolver:
+    """Knows the addresses that the test says; names that begin with `slow` wait until the test lets them go."""
+
+    def __init__(self):
+        self.addresses = {}
+        self.go_on = threading.Event()
+
+    def __call__(self, host, _port, *, type):  # noqa: A002
+        if host.startswith("slow"):
+            self.go_on.wait(60)
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return [(socket.AF_INET, type, 6, "", (address, 0)) for address in self.addresses[host]]
+
+
+@pytest.fixture
+def resolver():
+    made = Resolver()
+    yield made
+    made.go_on.set()
+
+
+async def test_b86_a_name_that_hangs_delays_no_other(kit, resolver):
+    pod = await kit.pod(answer_ok)
+    resolver.addresses["pod.test"] = ["127.0.0.1"]
+    slow = [service(name=f"default/slow{n}", hosts=(f"slow{n}",), backends={"s": f"slow{n}.test:80"}) for n in range(8)]
+    gateway = await kit.gateway(
+        *slow, service(backends={"pod": f"pod.test:{pod.port}"}), pods=(), names=Names(resolver)
+    )
+    for n in range(8):
+        for _ in range(4):
+            (await kit.client(gateway)).get(host=f"slow{n}")
+    await until(lambda: gateway.open == 32)
+    assert (await (await kit.client(gateway)).get().response()).status == 200
+
+
+async def test_b86_a_name_that_moves_is_followed_when_its_old_address_refuses(kit, resolver):
+    old = await kit.pod(answer_ok)
+    new = await kit.pod(answer_ok, port=old.port, host="127.0.0.2")
+    resolver.addresses["pod.test"] = ["127.0.0.1"]
+    gateway = await kit.gateway(service(backends={"pod": f"pod.test:{old.port}"}), names=Names(resolver))
+    for _ in range(2):
+        assert (await (await kit.client(gateway)).post().response()).status == 200
+    resolver.addresses["pod.test"] = ["127.0.0.2"]
+    await old.stop()
+    for _ in range(2):
+        assert (await (await kit.client(gateway)).post().response()).status == 200
+    assert (len(old.seen), len(new.seen)) == (2, 2)
+    assert gateway.gates[NAME].counts.retries == 0
+
+
+async def test_b86_a_name_with_an_address_that_refuses_is_reached_at_its_next(kit, resolver):
+    pod = await kit.pod(answer_ok)
+    resolver.addresses["pod.test"] = ["127.0.0.3", "127.0.0.1"]
+    gateway = await kit.gateway(service(backends={"pod": f"pod.test:{pod.port}"}), names=Names(resolver))
+    assert (await (await kit.client(gateway)).get().response()).status == 200
+    assert gateway.gates[NAME].counts.retries == 0
+
+
+@pytest.mark.parametrize(("options", "keep_alive_s"), [((), 620.0), (("--keep-alive=5m",), 300.0)])
+def test_b87_idle_connections_stay_longer_than_load_balancers_keep_theirs_or_as_long_as_is_said(options, keep_alive_s):
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    limits = command._limits(parser.parse_args(["--port=1", "--metrics-port=2", *options]), descriptors=1 << 20)
+    assert (limits.keep_alive_s, limits.connections) == (keep_alive_s, 20_000)
