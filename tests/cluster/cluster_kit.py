@@ -78,7 +78,7 @@ def is_going(pod):
     return "deletionTimestamp" in pod["metadata"]
 
 
-async def until(condition, deadline_s=20):
+async def until(condition, deadline_s=60):
     """Wait for what no event tells: the state of our own objects."""
     async with asyncio.timeout(deadline_s):
         while not (answer := condition()):  # noqa: ASYNC110
@@ -124,14 +124,14 @@ class PolicyCluster(Cluster):
     async def change(self, name="web", **patch):
         await self.ask("patch", f"{self.policies}/{name}", patch)
 
-    async def policy_is(self, condition, name="web", deadline_s=20):
+    async def policy_is(self, condition, name="web", deadline_s=60):
         """Wait for a policy's status to be so, and give it."""
         found = await self.ask(
             "wait", self.policies, lambda all_: condition(_status(all_.get(name))), deadline_s=deadline_s
         )
         return _status(found[name])
 
-    async def replicas_are(self, number, name="web", deadline_s=30):
+    async def replicas_are(self, number, name="web", deadline_s=60):
         await self.ask(
             "wait", self.workloads(), lambda all_: all_[name]["spec"]["replicas"] == number, deadline_s=deadline_s
         )

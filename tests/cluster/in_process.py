@@ -13,7 +13,7 @@ from autoscaler.demo.webui import Pods, application
 from autoscaler.gateway.proxy import Gateway
 from autoscaler.kubernetes.lease import Times
 
-QUICK_LEASE = Times(lease_s=3, renew_s=2, retry_s=0.3)
+QUICK_LEASE = Times(lease_s=6, renew_s=4, retry_s=0.3)
 
 
 class Installation(PolicyCluster):
