@@ -41,7 +41,7 @@ class Installation(PolicyCluster):
         """Run a gateway of the own namespace, or of another; empty is all."""
         async with cluster_services(self.namespace if namespace is None else namespace) as services:
             gateway = Gateway(services.load())
-            await gateway.start(0, 0, "127.0.0.1")
+            await gateway.start(0, 0, ["127.0.0.1"])
             task = asyncio.create_task(services.follow(gateway))
             try:
                 yield gateway

@@ -37,7 +37,7 @@ class Pod:
 @contextlib.asynccontextmanager
 async def running(gateway_port=0):
     gateway = Gateway({A: SERVICE})
-    await gateway.start(0, gateway_port, "127.0.0.1")
+    await gateway.start(0, gateway_port, ["127.0.0.1"])
     try:
         yield gateway
     finally:
