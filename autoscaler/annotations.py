@@ -4,7 +4,8 @@
     inflight.dev/replicas: "5"                             have so many, whatever is wished for
     inflight.dev/replicas-until: "2026-11-23T18:00:00Z"    until then
 
-GitOps does not take annotations back that it did not set, and an expiry does not forget itself.
+GitOps does not take annotations back that it did not set, and an expiry does not forget itself. Any other key below
+`inflight.dev/` is refused as an unknown field of the document is: who writes `inflight.dev/paused` means a pause.
 """
 
 from collections.abc import Mapping
@@ -16,15 +17,29 @@ from autoscaler.ports import StandingOrder
 PAUSED_UNTIL = f"{GROUP}/paused-until"
 REPLICAS = f"{GROUP}/replicas"
 REPLICAS_UNTIL = f"{GROUP}/replicas-until"
+_KEYS = (PAUSED_UNTIL, REPLICAS, REPLICAS_UNTIL)
 _MOST = 10_000
+_LONGEST_VALUE = 60
+"""Characters of a value that are shown."""
+
+
+class AnnotationError(ValueError):
+    """An annotation of ours that cannot be followed; the message names its key, its value and what is legal."""
+
+    def __init__(self, key: str, problem: str) -> None:
+        super().__init__(f"metadata.annotations.{key}: {problem}")
+        self.key = key
 
 
 def standing_orders(annotations: Mapping[str, str]) -> tuple[StandingOrder, ...]:
     """Read the orders that annotations give; the manual override wins.
 
     Raises:
-        ValueError: one of ours cannot be read; the message names it, its value and what is legal.
+        AnnotationError: one of ours cannot be read, or there is no such one.
     """
+    for key in annotations:
+        if key.startswith(f"{GROUP}/") and key not in _KEYS:
+            raise AnnotationError(key, f"unknown key; legal here: {', '.join(_KEYS)}")
     orders: list[StandingOrder] = []
     if PAUSED_UNTIL in annotations:
         until = annotations[PAUSED_UNTIL]
@@ -37,7 +52,7 @@ def standing_orders(annotations: Mapping[str, str]) -> tuple[StandingOrder, ...]
 def _override(annotations: Mapping[str, str]) -> StandingOrder:
     for key, other in ((REPLICAS, REPLICAS_UNTIL), (REPLICAS_UNTIL, REPLICAS)):
         if key not in annotations:
-            raise ValueError(f"metadata.annotations.{key}: is required beside {other}")
+            raise AnnotationError(key, f"is required beside {other}")
     until = annotations[REPLICAS_UNTIL]
     replicas = _number(REPLICAS, annotations[REPLICAS])
     until_s = _unix_s(REPLICAS_UNTIL, until)
@@ -45,9 +60,12 @@ def _override(annotations: Mapping[str, str]) -> StandingOrder:
 
 
 def _number(key: str, text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text) <= _MOST):
-        raise ValueError(f"metadata.annotations.{key}: {text!r}: must be a whole number of 0 to {_MOST}")
-    return int(text)
+    digits = text.lstrip("0") or text[:1]
+    # Python reads no number of thousands of digits.
+    is_number = text.isascii() and text.isdecimal() and len(digits) <= len(str(_MOST))
+    if not (is_number and int(digits) <= _MOST):
+        raise AnnotationError(key, f"{_shown(text)}: must be a whole number of 0 to {_MOST}")
+    return int(digits)
 
 
 def _unix_s(key: str, text: str) -> float:
@@ -56,5 +74,9 @@ def _unix_s(key: str, text: str) -> float:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise ValueError(f"metadata.annotations.{key}: {text!r}: must be a time such as 2026-11-23T18:00:00Z")
+        raise AnnotationError(key, f"{_shown(text)}: must be a time such as 2026-11-23T18:00:00Z")
     return moment.timestamp()
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}...")

@@ -117,7 +117,7 @@ class Roster:
         before, known = self.entries.get(policy.service), self.services.get(policy.service)
         if before is None or known is None:
             return None
-        if before.policy.spec == policy.spec:
+        if before.policy.spec == policy.spec and not _switched(before.policy, policy):
             return known.decider
         # Knative's own delay window is restored with its old length, so a changed `kpa` starts afresh.
         if before.policy.spec.algorithm.kpa != policy.spec.algorithm.kpa:
@@ -163,6 +163,11 @@ class Roster:
 
     def _writes(self, policy: ScalingPolicy) -> bool:
         return self._writing and policy.spec.mode == "Active"
+
+
+def _switched(before: ScalingPolicy, policy: ScalingPolicy) -> bool:
+    """Tell whether annotations that a decider heeds have changed: KEDA's own."""
+    return policy.spec.algorithm.keda is not None and before.metadata.annotations != policy.metadata.annotations
 
 
 def _continued(policy: ScalingPolicy, old: Decider) -> Decider | None:

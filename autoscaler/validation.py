@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from autoscaler.annotations import AnnotationError, standing_orders
 from autoscaler.documents import Document, DocumentError, read_file
 from autoscaler.host_claims import Claim, HostGrants, normal, settle_ageless
 from autoscaler.policy import ScalingPolicy, backend_address
@@ -130,6 +131,10 @@ def _add(document: Document, policies: dict[str, _Read]) -> list[str]:
     except DocumentError as error:
         return error.problems
     read = _Read(policy, document)
+    try:
+        standing_orders(policy.metadata.annotations)
+    except AnnotationError as error:
+        return [f"{read.where('metadata', 'annotations', error.key)}: {error}"]
     if policy.service in policies:
         where, first = (each.where("metadata", "name") for each in (read, policies[policy.service]))
         return [f"{where}: metadata.name: the policy {policy.service} is there already, at {first}"]

@@ -5,18 +5,22 @@
 2. Who leads renews; who could not for `renew_s` leads no more, well before `lease_s` lets another one take over.
 3. Every request has a deadline that is shorter than the difference of the two, so that none arrives too late.
 4. Who goes gives the lease back, and the next one need not wait.
+5. A Lease without a spec, as one that was made ahead, or without a holder is free. One with a holder that does not say
+   for how long, or says it in no number, lasts as long as our own. No Lease and no answer ends the election.
 """
 
 import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from autoscaler.kubernetes.client import Api, ApiError
 from autoscaler.kubernetes.objects import Resource, timestamp
 
 _LEASES = Resource("coordination.k8s.io/v1", "leases")
+_MOST = 2**31 - 1
+"""The largest number of the Lease's schema."""
 _log = logging.getLogger(__name__)
 
 
@@ -81,7 +85,13 @@ class Election:
     @property
     def leader(self) -> str:
         """Who holds the lease, as last seen; empty if nobody does."""
-        return str(self._lease.get("spec", {}).get("holderIdentity") or "")
+        return str(self._spec_seen.get("holderIdentity") or "")
+
+    @property
+    def _spec_seen(self) -> Mapping[str, Any]:
+        """The spec as last seen; what is no mapping is as if it were not there."""
+        spec = self._lease.get("spec")
+        return spec if isinstance(spec, Mapping) else {}
 
     async def run(self) -> None:
         """Stand for election, lead and stand again, until cancelled."""
@@ -106,7 +116,7 @@ class Election:
         # A renewal that was broken off may have reached the server.
         self._lease = await self._read() or self._lease
         if self.leader == self.identity:
-            spec = {**self._lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
+            spec = {**self._spec_seen, "holderIdentity": "", "leaseDurationSeconds": 1}
             await self._write({**self._lease, "spec": spec})
 
     def _tell(self) -> None:
@@ -126,6 +136,10 @@ class Election:
             self._outdated = True
             if not error.is_conflict:
                 _log.warning("lease %s: %s", self._name, error)
+        except Exception as error:  # noqa: BLE001 - no Lease may end the election
+            # What is not understood renews nothing: we lead no more when our time is over, and try again.
+            self._outdated = True
+            _log.exception("lease %s: %s", self._name, error)
         else:
             self._leads_until_s = started_s + self._times.renew_s if taken else float("-inf")
 
@@ -133,7 +147,7 @@ class Election:
         if self._outdated or not self.leads():
             found = await self._read()
             if found is None:
-                self._observe(await self._api.create(self._collection, self._new()))
+                self._observe(_as_object(await self._api.create(self._collection, self._new())))
                 return True
             self._observe(found)
             if not self._is_free():
@@ -148,32 +162,33 @@ class Election:
         self._lease = lease
 
     def _is_free(self) -> bool:
-        spec = self._lease["spec"]
-        lasts_s = spec.get("leaseDurationSeconds") or 0
+        lasts_s = self._spec_seen.get("leaseDurationSeconds")
+        if not _is_number(lasts_s):
+            lasts_s = self._times.lease_s
         return self.leader in {"", self.identity} or self._now() >= self._observed_s + lasts_s
 
     async def _read(self) -> Mapping[str, Any] | None:
         try:
-            lease: Mapping[str, Any] = await self._api.get(f"{self._collection}/{self._name}")
+            lease = await self._api.get(f"{self._collection}/{self._name}")
         except ApiError as error:
             if error.is_not_found:
                 return None
             raise
-        return lease
+        return _as_object(lease)
 
     async def _write(self, lease: Mapping[str, Any]) -> Mapping[str, Any]:
-        written: Mapping[str, Any] = await self._api.replace(f"{self._collection}/{self._name}", lease)
-        return written
+        return _as_object(await self._api.replace(f"{self._collection}/{self._name}", lease))
 
     def _new(self) -> dict[str, Any]:
         return {"metadata": {"name": self._name}, "spec": self._spec(transitions=0)}
 
     def _renewed(self) -> dict[str, Any]:
-        spec = self._lease["spec"]
+        spec = self._spec_seen
         if self.leader == self.identity:
             renewed = {**spec, "renewTime": timestamp(self._now(), micro=True)}
             return {**self._lease, "spec": renewed}
-        return {**self._lease, "spec": self._spec(transitions=(spec.get("leaseTransitions") or 0) + 1)}
+        transitions = spec.get("leaseTransitions")
+        return {**self._lease, "spec": self._spec(transitions=int(transitions) + 1 if _is_number(transitions) else 0)}
 
     def _spec(self, *, transitions: int) -> dict[str, Any]:
         now = timestamp(self._now(), micro=True)
@@ -184,3 +199,15 @@ class Election:
             "renewTime": now,
             "leaseTransitions": transitions,
         }
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    """Tell whether a value is a number that can be waited for or counted on from."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MOST
+
+
+def _as_object(answer: Any) -> Mapping[str, Any]:
+    """Give an answer that is an object; raises ApiError for anything else."""
+    if not isinstance(answer, Mapping):
+        raise ApiError(0, "NotKubernetes", f"this is no Lease: {str(answer)[:60]!r}")
+    return answer

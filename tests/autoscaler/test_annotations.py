@@ -6,6 +6,8 @@ from autoscaler.ports import StandingOrder
 UNTIL = "2026-11-23T18:00:00Z"
 UNTIL_S = 1795456800.0
 
+LEGAL = "inflight.dev/paused-until, inflight.dev/replicas, inflight.dev/replicas-until"
+
 
 def orders(**annotations):
     return standing_orders({f"inflight.dev/{name.replace('_', '-')}": value for name, value in annotations.items()})
@@ -37,8 +39,20 @@ def test_an_override_sets_the_number_and_wins_over_a_pause():
         ({"replicas": "-1", "replicas_until": UNTIL}, "replicas: '-1': must be a whole number of 0 to 10000"),
         ({"replicas": "10001", "replicas_until": UNTIL}, "must be a whole number"),
         ({"replicas": "two", "replicas_until": UNTIL}, "must be a whole number"),
+        ({"replicas": "٣", "replicas_until": UNTIL}, "must be a whole number"),
+        ({"replicas": "", "replicas_until": UNTIL}, "replicas: '': must be a whole number"),
+        ({"replicas": "9" * 5000, "replicas_until": UNTIL}, r"^.*replicas: '9{60}\.\.\.': must be a whole number"),
+        ({"replicas": "5", "replicas_until": "9" * 5000}, r"'9{60}\.\.\.': must be a time"),
+        ({"paused": "true"}, f"^metadata.annotations.inflight.dev/paused: unknown key; legal here: {LEGAL}$"),
+        ({"pause_until": UNTIL}, "pause-until: unknown key; legal here"),
+        ({"Replicas": "5"}, "Replicas: unknown key; legal here"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_what_is_legal(annotations, message):
     with pytest.raises(ValueError, match=message):
         orders(**annotations)
+
+
+@pytest.mark.parametrize(("text", "number"), [("0", 0), ("10000", 10_000), ("007", 7), ("000", 0)])
+def test_a_number_may_begin_with_zeros(text, number):
+    assert orders(replicas=text, replicas_until=UNTIL)[0].replicas == number

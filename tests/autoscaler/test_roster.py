@@ -54,6 +54,16 @@ def test_a_policy_that_only_gets_another_annotation_keeps_its_decider(roster):
     assert [order.rule for order in roster.services["default/sd"].orders] == ["paused"]
 
 
+def test_an_annotation_of_kedas_is_heeded_when_it_comes_and_when_it_goes():
+    roster, keda = Roster(), {"keda": {}}
+    roster.put(Entry(policy(algorithm=keda)))
+    assert looked(roster, 9.0, replicas=2, now_s=1) == 4
+    roster.put(Entry(policy(annotations={"autoscaling.keda.sh/paused-replicas": "1"}, algorithm=keda)))
+    assert looked(roster, 9.0, replicas=2, now_s=31) == 1
+    roster.put(Entry(policy(algorithm=keda)))
+    assert looked(roster, 9.0, replicas=2, now_s=61) == 4
+
+
 def test_a_policy_that_cannot_be_followed_leaves_all_as_it_was(roster):
     before = roster.services["default/sd"]
     with pytest.raises(ValueError, match="paused-until"):

@@ -590,3 +590,11 @@ def test_a_password_in_an_address_that_stands_in_the_wrong_place_is_not_shown_ei
     with pytest.raises(DocumentError) as caught:
         read_policies([path])
     assert PLANTED not in str(caught.value)
+
+
+def test_an_annotation_of_ours_that_is_none_is_told_with_its_line_and_the_legal_ones(problems):
+    annotated = HEAD.replace("  name: sd\n", '  name: sd\n  annotations:\n    a: b\n    inflight.dev/paused: "true"\n')
+    legal = "inflight.dev/paused-until, inflight.dev/replicas, inflight.dev/replicas-until"
+    assert problems(policy=annotated) == [
+        f"policy.yaml:7: metadata.annotations.inflight.dev/paused: unknown key; legal here: {legal}"
+    ]
