@@ -88,28 +88,34 @@ class ClusterServices:
     def take(self, changes: Sequence[Change[Stored]]) -> None:
         """Follow what has changed of the custom resources."""
         for service, before, after in changes:
-            if after is None:
-                self.read.forget(service)
-                self._services.pop(service, None)
-                self._backings.pop(service, None)
-                self._claims.pop(service, None)
-            elif before is not None and before.resource == after.resource:
+            if before is not None and after is not None and before.resource == after.resource:
                 # The controller has written a status.
                 continue
-            elif after.resource.policy is not None:
-                self._put(after.resource.policy, after.resource.created_s)
-            else:
-                # One that has become illegal stays in force as it was; the controller says so in its status. One that
-                # was never legal keeps its hosts from others too, so that nothing changes hands while it is mended.
-                self._claims.setdefault(service, Claim(service, after.resource.hosts, after.resource.created_s))
+            try:
+                self._take_one(service, after)
+            except Exception as error:  # noqa: BLE001 - one policy's, which stays in force as it was
+                _log.error("%s: its policy cannot be followed: %s", service, error, exc_info=error)
             self._changed.set()
 
+    def _take_one(self, service: ServiceName, after: Stored | None) -> None:
+        if after is None:
+            self.read.forget(service)
+            self._services.pop(service, None)
+            self._backings.pop(service, None)
+            self._claims.pop(service, None)
+        elif after.resource.policy is not None:
+            self._put(after.resource.policy, after.resource.created_s)
+        else:
+            # One that has become illegal stays in force as it was; the controller says so in its status. One that was
+            # never legal keeps its hosts from others too, so that nothing changes hands while it is mended.
+            self._claims.setdefault(service, Claim(service, after.resource.hosts, after.resource.created_s))
+
     def _put(self, policy: ScalingPolicy, created_s: float) -> None:
-        service, backing = policy.service, _backing(policy)
+        service, backing, built = policy.service, _backing(policy), gateway_services([policy])
         self._claims[service] = host_claim(policy, created_s)
         if policy.spec.traffic is None:
             self._services.pop(service, None)
-        self._services.update(gateway_services([policy]))
+        self._services.update(built)
         if backing is None:
             self._backings.pop(service, None)
         else:

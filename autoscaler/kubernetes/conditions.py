@@ -210,7 +210,8 @@ def last_rescale(status: Status) -> Rescale | None:
         at_s = unix_s(status["lastScaleTime"])
     except (LookupError, TypeError, ValueError):
         return None
-    last = status.get("lastDecision") or {}
+    last = status.get("lastDecision")
+    last = last if isinstance(last, Mapping) else {}
     is_it = last.get("written") and last.get("time") == status["lastScaleTime"]
     return Rescale(at_s, last.get("before") if is_it else None)
 

@@ -4,19 +4,23 @@ Rules:
 1. A watch that ends goes on where it ended; only after 410 everything is listed again.
 2. Attempts are spread and grow apart; the first event brings the shortest pause back.
 3. A watch on which nothing is heard, not even a bookmark, is made anew; only if that fails something is wrong.
+4. An object that cannot be read keeps no other from being followed. Where a list has one, it is asked for once more, as
+   an answer may be garbled; what is the same again is left out, and said in the log.
+5. Whatever is raised, the informer goes on: it lists everything again.
 """
 
 import asyncio
 import json
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from typing import Any, Generic, TypeVar
 
 from autoscaler.backoff import Backoff
 from autoscaler.kubernetes.client import METADATA, METADATA_LIST, Api, ApiError
-from autoscaler.kubernetes.store import Change, Item, Store
+from autoscaler.kubernetes.store import Change, Item, Store, UnreadableError
+from autoscaler.loop import described
 
 T = TypeVar("T")
 
@@ -69,6 +73,8 @@ class Informer(Generic[T]):
         """Set when the first list has been read whole."""
         self.problem = ""
         """Why nothing is heard at the moment; empty if all is well."""
+        self._odd: set[tuple[str, int]] = set()
+        """Objects that could not be read, by key and version: they are no garbled answer."""
 
     async def run(self) -> None:
         """List and watch until cancelled."""
@@ -84,22 +90,51 @@ class Informer(Generic[T]):
             if error.is_expired or error.reason == _NOT_OURS:
                 self.store.version = ""
             await asyncio.sleep(self._backoff.pause_s())
+        except Exception as error:  # noqa: BLE001 - it is ours, and the others that are followed here must not end by it
+            self.problem = f"{self._path}: {described(error)}"
+            _log.error("not watching %s", self.problem, exc_info=error)
+            self.store.version = ""
+            await asyncio.sleep(self._backoff.pause_s())
 
     async def _list(self) -> None:
         kept: list[Item[T]] = []
+        odd: list[UnreadableError] = []
         query = {"limit": str(PAGE), **self._selector}
         while True:
             page = await self._api.get(self._path, query, deadline_s=PAGE_S, **self._accept_list)
             with _understood():
                 # A page at a time: whole, ten thousand objects take a hundred times the memory of what is kept.
-                kept += map(self.store.item, page["items"])
+                kept += self._readable(page["items"], odd)
                 version, more = page["metadata"]["resourceVersion"], page["metadata"].get("continue")
             if not more:
                 break
             query["continue"] = more
-        self._on_change(self.store.replace(kept, version))
+        self._ask_once_more(odd)
+        changes = self.store.replace(kept, version)
+        for each in odd:
+            self._leave_out(each)
+        self._on_change(changes)
         self.problem = ""
         self.synced.set()
+
+    def _readable(self, items: Iterable[Mapping[str, Any]], odd: list[UnreadableError]) -> Iterator[Item[T]]:
+        for item in items:
+            try:
+                yield self.store.item(item)
+            except UnreadableError as error:
+                odd.append(error)
+
+    def _ask_once_more(self, odd: Sequence[UnreadableError]) -> None:
+        """Take what was not seen to be odd before for a garbled answer; raises ApiError."""
+        before, self._odd = self._odd, {(each.key, each.version) for each in odd}
+        if self._odd - before:
+            (why, *_) = (described(each.__cause__ or each) for each in odd if (each.key, each.version) not in before)
+            raise ApiError(0, _NOT_OURS, f"this is no answer of Kubernetes ({why})") from odd[0]
+
+    def _leave_out(self, odd: UnreadableError) -> Sequence[Change[T]]:
+        error = odd.__cause__ or odd
+        _log.error("%s: %s is left out, it cannot be read: %s", self._path, odd.key, described(error), exc_info=error)
+        return self.store.leave_out(odd.key, described(error))
 
     async def _watch(self) -> None:
         query = {
@@ -114,13 +149,19 @@ class Informer(Generic[T]):
                 self.problem = ""
                 if not line:
                     continue
-                with _understood():
-                    changes = self.store.apply(_event(line))
+                changes = self._changes(line)
                 self._backoff.reset()
                 if changes:
                     self._on_change(changes)
         # The server ends every watch after a while; one that ends all at once must not become a busy loop.
         await asyncio.sleep(self._backoff.pause_s())
+
+    def _changes(self, line: bytes) -> Sequence[Change[T]]:
+        with _understood():
+            try:
+                return self.store.apply(_event(line))
+            except UnreadableError as error:
+                return self._leave_out(error)
 
 
 @contextmanager

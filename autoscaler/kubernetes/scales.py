@@ -100,7 +100,8 @@ class ScaleWatch:
         if watched is None or not watched.synced.is_set():
             return self.trouble
         if watched.store.get(f"{self._kind.namespace}/{name}") is None:
-            return f"{whole} does not exist"
+            unreadable = watched.store.unreadable.get(f"{self._kind.namespace}/{name}")
+            return f"{whole} cannot be read: {unreadable}" if unreadable else f"{whole} does not exist"
         if name in self._unread:
             return f"the scale of {whole} cannot be read: {self._unread[name].problem}"
         return f"the scale of {whole} has not been read yet" if name in self._never_read else self.trouble

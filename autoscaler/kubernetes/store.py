@@ -4,6 +4,8 @@ Rules, for events come twice, late, and after a cut:
 1. The newest resource version of an object wins; a late or repeated event changes nothing.
 2. A list replaces everything: what is not in it is gone, though nobody told of its deletion.
 3. Users hear of changes of what is kept of an object, and of nothing else.
+4. An object of which nothing can be kept, because it lacks a field or has another type in it, is left out as if it were
+   not there; `unreadable` says why. All others are kept.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -40,6 +42,15 @@ def key_of(item: Mapping[str, Any]) -> str:
     return intern(f"{metadata.get('namespace', '')}/{metadata['name']}")
 
 
+class UnreadableError(Exception):
+    """An object that is one, of which nothing can be kept; its cause says why."""
+
+    def __init__(self, key: str, version: int) -> None:
+        super().__init__(key)
+        self.key = key
+        self.version = version
+
+
 class Store(Generic[T]):
     """The objects of one watch.
 
@@ -52,6 +63,8 @@ class Store(Generic[T]):
         self._kept: dict[str, Item[T]] = {}
         self.version = ""
         """From where a watch can go on; empty when only a list can tell."""
+        self.unreadable: dict[str, str] = {}
+        """Objects that are left out, with why."""
 
     def get(self, key: str) -> T | None:
         """Give what is kept of one object."""
@@ -63,12 +76,26 @@ class Store(Generic[T]):
         return {key: kept.value for key, kept in self._kept.items()}
 
     def item(self, item: Mapping[str, Any]) -> Item[T]:
-        """Give what is kept of an object, without keeping it."""
-        return Item(key_of(item), int(item["metadata"]["resourceVersion"]), self._keep(item))
+        """Give what is kept of an object, without keeping it.
+
+        Raises:
+            UnreadableError: it is one, and nothing can be kept of it.
+        """
+        key, version = key_of(item), int(item["metadata"]["resourceVersion"])
+        try:
+            return Item(key, version, self._keep(item))
+        except Exception as error:
+            raise UnreadableError(key, version) from error
+
+    def leave_out(self, key: str, why: str) -> list[Change[T]]:
+        """Have nothing of an object, and say why; gives the change if it is one."""
+        self.unreadable[key] = why
+        known = self._kept.pop(key, None)
+        return [] if known is None else [Change(key, known.value, None)]
 
     def replace(self, items: Iterable[Item[T]], version: str) -> list[Change[T]]:
         """Take a whole list in, and give what has changed since."""
-        before, self._kept, self.version = self._kept, {}, version
+        before, self._kept, self.version, self.unreadable = self._kept, {}, version, {}
         changes = [change for item in items if (change := self._take(item, before.get(item.key)))]
         gone = [Change(key, kept.value, None) for key, kept in before.items() if key not in self._kept]
         return [*changes, *gone]
@@ -78,6 +105,7 @@ class Store(Generic[T]):
 
         Raises:
             ApiError: the event says that the watch is over.
+            UnreadableError: nothing can be kept of its object.
         """
         kind, item = event["type"], event["object"]
         if kind == "ERROR":
@@ -90,12 +118,14 @@ class Store(Generic[T]):
         if known is not None and int(self.version) < known.version:
             return []
         if kind == "DELETED":
+            self.unreadable.pop(key, None)
             return [] if self._kept.pop(key, None) is None or known is None else [Change(key, known.value, None)]
         change = self._take(self.item(item), known)
         return [change] if change else []
 
     def _take(self, item: Item[T], known: Item[T] | None) -> Change[T] | None:
         self._kept[item.key] = item
+        self.unreadable.pop(item.key, None)
         before = None if known is None else known.value
         return None if before == item.value else Change(item.key, before, item.value)
 

@@ -1,8 +1,15 @@
-"""Watches that are started when somebody needs them, and end when nobody does."""
+"""Watches that are started when somebody needs them, and end when nobody does; one that fails is started again."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Hashable, Iterable
 from typing import Generic, Protocol, TypeVar
+
+from autoscaler.loop import described
+
+AGAIN_S = 10.0
+"""How long after a watch has failed it is started again."""
+_log = logging.getLogger(__name__)
 
 
 class Running(Protocol):
@@ -44,4 +51,14 @@ class Watches(Generic[Key, W]):
             self._watches.pop(key)[1].cancel()
         for key in wanted - self._watches.keys():
             watch = self._make(key)
-            self._watches[key] = watch, tasks.create_task(watch.run())
+            self._watches[key] = watch, tasks.create_task(_again_and_again(key, watch))
+
+
+async def _again_and_again(key: Hashable, watch: Running) -> None:
+    """Run a watch until it is cancelled: an error of its own must not end the watches of others."""
+    while True:
+        try:
+            await watch.run()
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            _log.error("the watch of %s failed and is made anew: %s", key, described(error), exc_info=error)
+        await asyncio.sleep(AGAIN_S)

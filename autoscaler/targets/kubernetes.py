@@ -7,7 +7,7 @@ the scale is read again: the same number means that only the status has moved, a
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -198,8 +198,15 @@ class KubernetesTarget:
 
     def _seen(self, workload: Workload, scale: Scale | None) -> None:
         for service in self._scaling.get(workload, ()):
-            self._seen_by(service, self._services[service], scale)
-            self._on_change(service)
+            try:
+                self._seen_by(service, self._services[service], scale)
+                self._on_change(service)
+            except Exception as error:  # noqa: BLE001 - one service's
+                _log.exception("what was seen of %s could not be taken in: %s", service, error)
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        """Do something for one service beside all else; its error is said, and ends nothing else."""
+        self._tasks.create_task(_alone(work))
 
     def _seen_by(self, name: ServiceName, service: _Service, scale: Scale | None) -> None:
         service.scale = scale
@@ -208,7 +215,7 @@ class KubernetesTarget:
             self._say_trouble(name, service, None)
             return
         if service.ownership.seen(scale, self._now(), leading=self._leads() and not service.owner):
-            self._tasks.create_task(self._name_rival(name, service, scale.replicas))
+            self._start(self._name_rival(name, service, scale.replicas))
 
     async def _name_rival(self, name: ServiceName, service: _Service, replicas: int) -> None:
         kind = service.target.kind
@@ -223,7 +230,7 @@ class KubernetesTarget:
         for name in [each.name for each in staying if is_marked(each)]:
             if name not in service.unmarking:
                 service.unmarking |= {name}
-                self._tasks.create_task(self._unmark(service, name))
+                self._start(self._unmark(service, name))
 
     async def _unmark(self, service: _Service, pod: str) -> None:
         try:
@@ -348,3 +355,10 @@ def trouble(asked: int, scale: Scale | None, staying: Sequence[Pod]) -> Trouble 
     if scale is not None and scale.trouble is not None:
         return Trouble(scale.trouble.reason, f"{share}: {scale.trouble.message}")
     return None
+
+
+async def _alone(work: Coroutine[None, None, None]) -> None:
+    try:
+        await work
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        _log.error("what was begun for one service failed: %s", error, exc_info=error)
