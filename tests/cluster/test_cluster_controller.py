@@ -146,6 +146,27 @@ async def test_another_writer_is_told_of_once_and_is_left_alone(installation):
         assert await installation.replicas() == 0
 
 
+async def test_a_number_that_is_applied_under_load_is_raised_to_what_is_in_flight(installation):
+    await installation.make(annotations={"inflight.test/cold-start-s": "3600"})
+    port = free_port()
+    await installation.apply(traffic={"hosts": ["sd.example.com"], "port": port}, **QUICK)
+    async with installation.gateway() as gateway, aiohttp.ClientSession() as session:
+        address = f"127.0.0.1:{gateway.metrics_port}"
+        async with installation.controller(gateways=(address,)) as whole:
+            await until(whole.leads)
+            held = [asyncio.create_task(paint(session, gateway)) for _ in range(4)]
+            await installation.replicas_are(4)
+            for applied in (1, 0, 3):
+                await installation.scale(applied)
+                await until(lambda applied=applied: any(record.look.replicas == applied for record in whole.records))
+                await installation.replicas_are(4)
+            status = await installation.policy_is(lambda s: condition(s, "ScalingActive") == ("False", "ForeignWriter"))
+            assert (status["minReplicas"], status["maxReplicas"], status["desiredReplicas"]) == (0, 10, 4)
+            for request in held:
+                request.cancel()
+            await asyncio.gather(*held, return_exceptions=True)
+
+
 async def test_when_the_leader_goes_the_other_one_goes_on_with_all_that_it_knows(installation):
     await installation.make()
     await installation.apply(minReplicas=1)
