@@ -192,7 +192,7 @@ async def first_byte() -> list[Row]:
         writer.close()
 
     proxy = Gateway({"b/b": GatewayService("b/b", (HOST,), Limits())})
-    await proxy.start(0, 0, HOST)
+    await proxy.start(0, 0, [HOST])
     server = await asyncio.start_server(pod, HOST, port)
     for _ in range(100):
         asking = asyncio.ensure_future(get(proxy.port))

@@ -47,6 +47,12 @@ class ApiServer:
         """Give an object."""
         return self._objects[collection][name]
 
+    def forget_watches(self, collection):
+        """Tell nobody of this collection what happens from now on, and say that only a list can tell."""
+        status = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
+        for watcher in self._watchers.pop(collection, ()):
+            watcher.put_nowait(json.dumps({"type": "ERROR", "object": status}).encode())
+
     def _tell(self, collection, kind, item):
         line = json.dumps({"type": kind, "object": item}).encode()
         for watcher in self._watchers[collection]:
@@ -106,7 +112,8 @@ class ApiServer:
             while True:
                 yield await told.get()
         finally:
-            self._watchers[path].remove(told)
+            if told in self._watchers[path]:
+                self._watchers[path].remove(told)
 
 
 # What there is.
