@@ -64,7 +64,8 @@ class Affinity(ResourceModel):
     cookie: Cookie = Cookie()
     """What the client is known by."""
     when_busy: Literal["Wait", "Spill"] = "Wait"
-    """Whether a request waits for its own busy replica, or goes to another one after `spillAfter`."""
+    """Whether a request waits for its own busy replica, or goes to another one after `spillAfter`. With Wait, new
+    replicas take no request of a client that is bound to another: right where a session lives in its replica."""
     spill_after: Annotated[Duration, lasting("0s", "1h")] = 30.0
     """How long a request waits for its own replica where `whenBusy` is Spill."""
 
@@ -152,9 +153,10 @@ class PathRule(ResourceModel):
     class_: Annotated[Literal["Count", "Pass"], Field(alias="class")]
     """Count takes a slot of a replica and is scaled for; Pass does neither."""
     wake: bool = True
-    """Whether a Pass request that meets zero replicas is held and asks for one, or is refused with 503."""
+    """Whether a Pass request that meets zero replicas is held and asks for one, or is refused with 503, as it is where
+    every replica refuses connections."""
     max_per_pod: Annotated[int, Field(ge=1, le=10_000)] = 64
-    """Pass requests that one replica is given at a time."""
+    """Pass requests that one replica is given at a time, and WebSockets that may be open there beside them."""
     request_timeout: Annotated[Duration, lasting("1s", "24h")] | None = None
     """In place of the service's, for these paths."""
 

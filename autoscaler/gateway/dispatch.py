@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 _TIMER_SLACK = 64
-_KINDS = _COUNT, _PASS = Kind.COUNT, Kind.PASS
+_KINDS = _COUNT, _PASS, _TUNNEL = Kind.COUNT, Kind.PASS, Kind.TUNNEL
 """By short names: looking a member up costs as much as a call."""
 
 
@@ -52,6 +52,7 @@ class _Backend:
         "held",
         "name",
         "number",
+        "opening",
         "passing",
         "running",
         "tunnels",
@@ -63,6 +64,8 @@ class _Backend:
         self.running = 0
         self.passing = 0
         self.tunnels = 0
+        self.opening = 0
+        """Those of the tunnels that the pod has not agreed to yet."""
         self.draining = False
         self.health = Health()
         self.aside_until_s: float | None = None
@@ -76,7 +79,7 @@ class _Backend:
 
     @property
     def busy(self) -> bool:
-        return bool(self.running or self.passing)
+        return bool(self.running or self.passing or self.opening)
 
 
 class _Request:
@@ -91,9 +94,9 @@ class _Request:
         "line",
         "max_per_pod",
         "number",
+        "opened",
         "pinned",
         "spill_s",
-        "tunnels",
         "wakes",
     )
 
@@ -103,7 +106,7 @@ class _Request:
         self.pinned = pinned
         self.max_per_pod = max_per_pod
         self.wakes = wakes
-        self.tunnels = False
+        self.opened = False
         self.number = 0
         self.line: Line[_Request] | None = None
         self.backend: _Backend | None = None
@@ -162,7 +165,7 @@ class Dispatcher:
             now_s: the time.
             kind: whether it takes a slot.
             pinned: the pod it belongs to; a pod that is not there any more, or cannot be reached, binds nobody.
-            max_per_pod: for a Pass request, how many of them one pod may have open; 0 is no limit.
+            max_per_pod: for one without a slot, how many of its kind one pod may have open; 0 is no limit.
             wakes: whether it may be held at zero pods.
 
         Raises:
@@ -205,33 +208,31 @@ class Dispatcher:
         """End a request wherever it stands, because nobody wants its answer; raises KeyError for an unknown one."""
         self._advance(now_s)
         entry = self._requests.pop(request)
-        if not entry.tunnels:
+        if not entry.opened:
             self._count_pass(entry, -1)
         if entry.line is None:
             return self._serve(self._stop(entry))
         self._unhold(entry)
         # With caps that differ, the one who left may have stood before somebody whom a pod can take.
-        return self._serve_all() if entry.kind is _PASS else []
+        return self._serve_all() if entry.kind is not _COUNT else []
 
-    def open_tunnel(self, request: Hashable, now_s: float) -> list[Grant]:
-        """Turn a granted Pass request into a tunnel: it keeps no pod any more, and weighs in the choice of one.
+    def open_tunnel(self, request: Hashable, now_s: float) -> None:
+        """Take note that a pod agreed to a tunnel: it keeps no pod any more, and takes its place until it ends.
 
         Raises:
             KeyError: there is no such request.
-            ValueError: it has not been granted.
+            ValueError: it asked for no tunnel, or has not been granted.
         """
         self._advance(now_s)
         entry = self._requests[request]
         backend = entry.backend
-        if backend is None:
-            raise ValueError(f"request {request!r} has not been granted")
+        if backend is None or entry.kind is not _TUNNEL:
+            raise ValueError(f"request {request!r} has not been granted a tunnel")
         self._count_pass(entry, -1)
-        entry.tunnels = True
-        backend.passing -= 1
-        backend.tunnels += 1
+        entry.opened = True
+        backend.opening -= 1
         backend.health.connected()
         self._forget_if_drained(backend)
-        return self._serve(backend)
 
     def put_back(self, request: Hashable, now_s: float) -> list[Grant]:
         """Take back a request that its pod refused: it waits at the place of its arrival, and the pod is left alone.
@@ -346,6 +347,11 @@ class Dispatcher:
         return tuple(name for name, backend in self._backends.items() if backend.ready)
 
     @property
+    def reachable(self) -> bool:
+        """Whether there is a pod that has not just refused a connection."""
+        return any(backend.aside_until_s is None or backend.ejected for backend in self._backends.values())
+
+    @property
     def idle(self) -> tuple[str, ...]:
         """The pods that have no request at all."""
         return tuple(name for name, backend in self._backends.items() if not backend.busy)
@@ -375,7 +381,7 @@ class Dispatcher:
     # Waiting.
 
     def _refusal(self, entry: _Request) -> Refusal | None:
-        if not entry.wakes and not self._backends:
+        if not entry.wakes and not self.reachable:
             return Refusal.ASLEEP
         return Refusal.QUEUE_FULL if self._holding[entry.kind] >= self.limits.queue_length else None
 
@@ -387,14 +393,14 @@ class Dispatcher:
         if home is not None and entry.kind is _COUNT:
             self._set_timer(entry.spill_s, entry)
         self._holding[entry.kind] += 1
-        self.holding_pass += entry.kind is _PASS and entry.wakes
+        self.holding_pass += entry.kind is not _COUNT and entry.wakes
 
     def _unhold(self, entry: _Request) -> None:
         if entry.line is not None:
             entry.line.leave(entry.number)
             entry.line = None
             self._holding[entry.kind] -= 1
-            self.holding_pass -= entry.kind is _PASS and entry.wakes
+            self.holding_pass -= entry.kind is not _COUNT and entry.wakes
 
     # Serving.
 
@@ -439,7 +445,8 @@ class Dispatcher:
     def _has_room(self, backend: _Backend, entry: _Request) -> bool:
         if entry.kind is _COUNT:
             return self._has_slot(backend)
-        return not entry.max_per_pod or backend.passing < entry.max_per_pod
+        taken = backend.passing if entry.kind is _PASS else backend.tunnels
+        return not entry.max_per_pod or taken < entry.max_per_pod
 
     def _has_slot(self, backend: _Backend) -> bool:
         cap = 1 if backend.health.on_trial else self.limits.concurrency
@@ -452,8 +459,11 @@ class Dispatcher:
             self.running += 1
             backend.running += 1
             self._refresh(backend)
-        else:
+        elif entry.kind is _PASS:
             backend.passing += 1
+        else:
+            backend.tunnels += 1
+            backend.opening += 1
         return Grant(entry.id, backend.name)
 
     def _stop(self, entry: _Request) -> _Backend:
@@ -465,10 +475,11 @@ class Dispatcher:
             self.running -= 1
             backend.running -= 1
             self._refresh(backend)
-        elif entry.tunnels:
-            backend.tunnels -= 1
-        else:
+        elif entry.kind is _PASS:
             backend.passing -= 1
+        else:
+            backend.tunnels -= 1
+            backend.opening -= not entry.opened
         self._forget_if_drained(backend)
         return backend
 
@@ -478,11 +489,12 @@ class Dispatcher:
 
     def _unblocked(self, grants: list[Grant]) -> list[Grant]:
         """Add those before whom somebody stood who has been granted now: the caps of Pass requests may differ."""
-        return grants + self._serve_all() if grants and self._holding[_PASS] else grants
+        waits = self._holding[_PASS] or self._holding[_TUNNEL]
+        return grants + self._serve_all() if grants and waits else grants
 
     def _fill(self, backend: _Backend) -> list[Grant]:
         grants: list[Grant] = []
-        if not (self._holding[_COUNT] or self._holding[_PASS]):
+        if not (self._holding[_COUNT] or self._holding[_PASS] or self._holding[_TUNNEL]):
             return grants
         for kind in _KINDS:
             while (entry := self._next_for(backend, kind)) is not None:
@@ -584,7 +596,7 @@ class Dispatcher:
         self._area_until_s = now_s
 
     def _count_pass(self, entry: _Request, step: int) -> None:
-        if entry.kind is _PASS and entry.wakes:
+        if entry.kind is not _COUNT and entry.wakes:
             self.passing += step
             self.passed_total += step > 0
 

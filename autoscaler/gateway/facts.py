@@ -15,6 +15,8 @@ class Kind(Enum):
     """Takes a slot of a pod, and is what the service is scaled by."""
     PASS = "Pass"  # noqa: S105
     """Takes no slot: it is let through to a pod that is busy."""
+    TUNNEL = "Tunnel"
+    """A Pass request for another protocol. It waits only behind its like, for it may stay open for days."""
 
     __hash__ = object.__hash__  # by identity: Enum's own costs ten times as much, and each request asks for it often
 
@@ -24,7 +26,7 @@ class Refusal(Enum):
 
     QUEUE_FULL = "queue_full"
     ASLEEP = "asleep"
-    """There is no pod, and this request is not worth starting one."""
+    """There is no pod, or each refuses connections, and this request is not worth starting or awaiting one."""
 
 
 class FailureKind(Enum):

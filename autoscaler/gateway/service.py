@@ -120,7 +120,7 @@ class ServiceGate:
             self.counts.arrived += rule.kind is Kind.COUNT
             return Ending.OVERLOADED
         answer = self.dispatcher.arrive(
-            waiter, waiter.arrived_s, rule.kind, pinned, max_per_pod=rule.max_per_pod, wakes=rule.wake
+            waiter, waiter.arrived_s, waiter.kind, pinned, max_per_pod=rule.max_per_pod, wakes=rule.wake
         )
         self.counts.arrived += rule.kind is Kind.COUNT
         self._changed()
@@ -150,7 +150,8 @@ class ServiceGate:
 
     def open_tunnel(self, waiter: Waiter) -> None:
         """Let an uncounted request go on as a tunnel, which keeps no pod; `finish` or `abandon` ends it."""
-        self._deliver(self.dispatcher.open_tunnel(waiter, self._loop.time()))
+        self.dispatcher.open_tunnel(waiter, self._loop.time())
+        self._changed()
 
     def abandon(self, waiter: Waiter) -> None:
         """End a request wherever it stands, if it has not ended yet."""

@@ -417,7 +417,7 @@ class Pod:
             except OSError as error:
                 if error.errno not in _NO_DESCRIPTOR:
                     raise
-                self._close_idle()
+                self.drop_idle()
                 await asyncio.sleep(_DESCRIPTOR_WAIT_S)
             else:
                 return connection
@@ -450,9 +450,10 @@ class Pod:
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
-        self._close_idle()
+        self.drop_idle()
 
-    def _close_idle(self) -> None:
+    def drop_idle(self) -> None:
+        """Close the connections that nobody uses."""
         for connection in self._idle:
             connection.close()
         self._idle.clear()

@@ -115,7 +115,8 @@ class Visit:
         self._body = RequestBody(request.body, self._head, gate.config, expects=expects)
         self._is_preflight = self._body.is_empty and is_preflight(self._head)
         self._rule = self._rule_of_path()
-        self._waiter = Waiter(self._rule.kind, self._loop.time())
+        tunnels = self._rule.kind is Kind.PASS and bool(self._head.upgrade)
+        self._waiter = Waiter(Kind.TUNNEL if tunnels else self._rule.kind, self._loop.time())
         self._granted_s: float | None = None
         self._sent_whole: bytes | None = None
         self._cookies = self._head.cookies
@@ -247,10 +248,14 @@ class Visit:
 
     async def _elsewhere(self) -> Pod:
         self._gate.put_back(self._waiter)
+        if not (self._rule.wake or self._gate.dispatcher.reachable):
+            raise TurnedAwayError(Ending.ASLEEP)
         return await self._granted()
 
     async def _connected(self, pod: Pod) -> PodConnection:
         start_s, _ = self._times()
+        if self._gate.config.limits.concurrency == 1:
+            pod.drop_idle()  # a server that serves one connection at a time would first wait for these to end
         return await pod.connect(self._gate.config.timeouts.connect_s, start_s)
 
     def _idle_at(self, pod: Pod) -> PodConnection | None:
@@ -350,8 +355,8 @@ class Visit:
         return False, ending
 
     async def _tunnelled(self, exchange: Exchange, connection: PodConnection, head: ResponseHead, early: bytes) -> None:
-        """Be a pipe; a Pass request stops to count as one, for an idle WebSocket keeps no pod."""
-        if self._rule.kind is Kind.PASS:
+        """Be a pipe; an uncounted one keeps its place of `maxPerPod`, but not the last pod, for it may be idle."""
+        if self._waiter.kind is Kind.TUNNEL:
             self._gate.open_tunnel(self._waiter)
         self._client.send(switching_bytes(head, exchange.added_lines))
         tunnel = Tunnel(self._client, connection, self._gate.config.timeouts.tunnel_idle_s)

@@ -3,13 +3,15 @@
 import asyncio
 import inspect
 import random
+import threading
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from gateway_kit import HOST, NAME, answer_ok, service, until
+from gateway_kit import HOST, NAME, answer_ok, refused_port, service, until
 from test_behaviours_streaming import HANDSHAKE, SWITCH
 
-from autoscaler.gateway import pace
+from autoscaler.gateway import pace, upstream
 from autoscaler.gateway.affinity import AffinityCookie
 from autoscaler.gateway.body import RequestBody
 from autoscaler.gateway.budget import Budget
@@ -579,3 +581,87 @@ async def test_b67_a_request_is_served_though_it_cannot_be_written_down(kit, cap
     client = await kit.client(gateway)
     assert [(await client.get().response()).status for _ in range(2)] == [200, 200]
     assert caplog.text.count("RuntimeError: a fault of ours") == 2
+
+
+class OneAtATime(BaseHTTPRequestHandler):
+    """Python's own server serves one connection at a time, and keeps it until its client closes it."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_POST = do_GET  # noqa: N815
+
+    def log_message(self, *_args):
+        pass
+
+
+async def test_b68_a_pod_that_serves_one_connection_at_a_time_waits_for_no_idle_one(kit, monkeypatch):
+    monkeypatch.setattr(upstream, "IDLE_LIMIT_S", 3600)
+    gateway = await kit.gateway()
+    with HTTPServer(("127.0.0.1", 0), OneAtATime) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        gateway.set_backends(NAME, {"p0": f"127.0.0.1:{server.server_port}"})
+        client = await kit.client(gateway)
+        for send in (client.post, client.post, client.get, client.get, client.post, client.get):
+            send("/")
+            assert (await client.response()).status == 200
+        gateway.set_backends(NAME, {})
+        await asyncio.to_thread(server.shutdown)
+
+
+PASS_TWO = (PathRule(("/ws", "/page*"), Kind.PASS, max_per_pod=2),)
+
+
+async def open_socket(kit, gateway, pod):
+    client = await kit.client(gateway)
+    client.send(HANDSHAKE)
+    job = await pod.next()
+    job.send(SWITCH)
+    await client.head()
+    return client, job
+
+
+async def test_b69_no_more_websockets_are_open_at_a_pod_than_its_path_allows(kit):
+    pod = await kit.pod()
+    gateway = await kit.gateway(service(paths=PASS_TWO), pods=[pod])
+    dispatcher = gateway.dispatcher(NAME)
+    sockets = [await open_socket(kit, gateway, pod) for _ in range(2)]
+    waiting = await kit.client(gateway)
+    waiting.send(HANDSHAKE)
+    await until(lambda: dispatcher.holding_pass == 1)
+    page = (await kit.client(gateway)).get("/page")
+    job = await pod.next()
+    assert job.target == "/page"
+    job.reply()
+    assert (await page.response()).status == 200
+    sockets[0][0].reset()
+    (await pod.next()).send(SWITCH)
+    assert (await waiting.head()).status == 101
+    assert (dispatcher.holding_pass, dispatcher.passing) == (0, 0)
+
+
+async def test_b69_open_websockets_keep_neither_the_last_pod_nor_one_that_drains(kit):
+    pod = await kit.pod()
+    gateway = await kit.gateway(service(paths=PASS_TWO), pods=[pod])
+    await open_socket(kit, gateway, pod)
+    assert (gateway.dispatcher(NAME).passing, gateway.dispatcher(NAME).idle) == (0, ("p0",))
+    gateway.drain_backend(NAME, "p0")
+    assert gateway.dispatcher(NAME).backends == ()
+
+
+@pytest.mark.parametrize("agent", ["curl/8", "kube-probe/1.30"])
+async def test_b39_what_wakes_nobody_is_refused_at_once_where_every_pod_refuses(kit, agent):
+    paths = (PathRule(("/favicon.ico",), Kind.PASS, wake=agent == "kube-probe/1.30"),)
+    gateway = await kit.gateway(service(paths=paths))
+    gateway.set_backends(NAME, {"p0": f"127.0.0.1:{refused_port()}", "p1": f"127.0.0.1:{refused_port()}"})
+    client = await kit.client(gateway)
+    for _ in range(5):
+        assert (await client.get("/favicon.ico", f"User-Agent: {agent}").response()).status == 503
+    assert endings(gateway) == {Ending.ASLEEP: 5}
+    (await kit.client(gateway)).post("/work")
+    await until(lambda: counts(gateway) == (1, 0))

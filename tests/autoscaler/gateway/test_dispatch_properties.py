@@ -1,5 +1,7 @@
 """Whatever comes in whatever order, the dispatcher keeps its rules: a second, plain book is kept beside it."""
 
+from dataclasses import dataclass
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -11,16 +13,17 @@ PODS = st.sampled_from(["a", "b", "c", "d"])
 PICK = st.integers(min_value=0, max_value=10**6)
 
 
+@dataclass
 class Book:
     """What a bystander would write down of one request."""
 
-    def __init__(self, number, kind, pinned, arrived_s, max_per_pod):
-        self.number = number
-        self.kind = kind
-        self.pinned = pinned
-        self.arrived_s = arrived_s
-        self.max_per_pod = max_per_pod
-        self.backend = None
+    number: int
+    kind: Kind
+    pinned: str | None
+    arrived_s: float
+    max_per_pod: int
+    wakes: bool
+    backend: str | None = None
 
 
 class Dispatching(RuleBasedStateMachine):
@@ -39,6 +42,7 @@ class Dispatching(RuleBasedStateMachine):
         self.came = 0
         self.ended = 0
         self.removed = set()
+        self.opened = set()
         self.failed = set()
         self.sojourns = 0
 
@@ -60,6 +64,13 @@ class Dispatching(RuleBasedStateMachine):
         if cap and book.kind is Kind.COUNT:
             on_pod = [b for r, b in self.present.items() if b.backend == book.backend and r not in self.removed]
             assert len([b for b in on_pod if b.kind is Kind.COUNT]) <= max(cap, self.highest_cap(book.backend))
+        if book.kind is not Kind.COUNT:
+            assert len(self.of_kind(book.kind, book.backend)) <= book.max_per_pod
+
+    def of_kind(self, kind, pod):
+        """Those that a pod which is known serves; a pod of its name that comes later owes them nothing."""
+        there = [r for r, b in self.present.items() if b.kind is kind and b.backend == pod]
+        return [request for request in there if request not in self.removed]
 
     def highest_cap(self, backend):
         return self.dispatcher.running_on(backend) if self.lowered else 0
@@ -98,12 +109,12 @@ class Dispatching(RuleBasedStateMachine):
         binds = pinned if pinned in self.dispatcher.ready else None
         match self.dispatcher.arrive(request, self.now, kind, pinned, max_per_pod=max_per_pod, wakes=wakes):
             case Granted(backend):
-                self.present[request] = Book(self.came, kind, binds, self.now, max_per_pod)
+                self.present[request] = Book(self.came, kind, binds, self.now, max_per_pod, wakes)
                 self.granted(request, backend)
             case Held(deadline_s):
                 assert deadline_s == self.now + self.dispatcher.limits.queue_timeout_s
-                self.present[request] = Book(self.came, kind, binds, self.now, max_per_pod)
-                assert kind is Kind.PASS or pinned is not None or not free
+                self.present[request] = Book(self.came, kind, binds, self.now, max_per_pod, wakes)
+                assert kind is not Kind.COUNT or pinned is not None or not free
             case Refused():
                 self.ended += 1
                 assert len(waiting) >= self.dispatcher.limits.queue_length or not wakes
@@ -125,6 +136,13 @@ class Dispatching(RuleBasedStateMachine):
             self.end(request)
             self.take(self.dispatcher.finish(request, self.now))
 
+    @rule(pick=PICK)
+    def opens_a_tunnel(self, pick):
+        shut = [r for r, b in self.present.items() if b.kind is Kind.TUNNEL and b.backend and r not in self.opened]
+        if shut:
+            self.opened.add(shut[pick % len(shut)])
+            self.dispatcher.open_tunnel(shut[pick % len(shut)], self.now)
+
     @rule(pick=PICK, running=st.booleans())
     def abandons(self, pick, running):
         if request := self.chosen(pick, running):
@@ -133,7 +151,8 @@ class Dispatching(RuleBasedStateMachine):
 
     @rule(pick=PICK)
     def is_refused_by_its_pod(self, pick):
-        if request := self.chosen(pick, running=True):
+        request = self.chosen(pick, running=True)
+        if request is not None and request not in self.opened:
             book = self.present[request]
             self.binds_nobody(book.backend)
             book.backend, book.pinned = None, None
@@ -187,13 +206,23 @@ class Dispatching(RuleBasedStateMachine):
                 assert not [b for b in waiting if b.pinned in (None, pod)]
 
     @invariant()
-    def the_first_passing_waiter_waits_only_at_its_cap(self):
-        waiting = [b for b in self.present.values() if b.backend is None and b.kind is Kind.PASS]
-        for pod in self.dispatcher.ready:
-            first = min((b for b in waiting if b.pinned in (None, pod)), key=lambda b: b.number, default=None)
-            on_pod = [r for r, b in self.present.items() if b.backend == pod and r not in self.removed]
-            passing = [r for r in on_pod if self.present[r].kind is Kind.PASS]
-            assert first is None or len(passing) >= first.max_per_pod
+    def a_forgotten_pod_is_owed_nothing(self):
+        self.removed |= {r for r, b in self.present.items() if b.backend and b.backend not in self.dispatcher.backends}
+
+    @invariant()
+    def the_first_waiter_without_a_slot_waits_only_at_its_cap(self):
+        for kind in (Kind.PASS, Kind.TUNNEL):
+            waiting = [b for b in self.present.values() if b.backend is None and b.kind is kind]
+            for pod in self.dispatcher.ready:
+                first = min((b for b in waiting if b.pinned in (None, pod)), key=lambda b: b.number, default=None)
+                assert first is None or len(self.of_kind(kind, pod)) >= first.max_per_pod
+
+    @invariant()
+    def what_passes_is_held_or_open_and_no_tunnel_that_the_pod_agreed_to(self):
+        passing = [r for r, b in self.present.items() if b.kind is not Kind.COUNT and b.wakes and r not in self.opened]
+        assert self.dispatcher.passing == len(passing)
+        held = [r for r in passing if self.present[r].backend is None]
+        assert self.dispatcher.holding_pass == len(held)
 
     @invariant()
     def the_integral_is_the_sum_of_the_sojourns(self):

@@ -274,14 +274,14 @@ def test_passing_requests_and_tunnels_spread_over_the_pods():
     dispatcher = dispatcher_with("a", "b")
     given_to = []
     for n in range(6):
-        given_to.append(dispatcher.arrive(n, 0, Kind.PASS).backend)
+        given_to.append(dispatcher.arrive(n, 0, Kind.TUNNEL).backend)
         dispatcher.open_tunnel(n, 0)
     assert given_to == ["a", "b"] * 3
 
 
 def test_a_tunnel_keeps_no_pod_and_ends_once():
     dispatcher = dispatcher_with("a")
-    dispatcher.arrive("ws", 0, Kind.PASS, max_per_pod=1)
+    dispatcher.arrive("ws", 0, Kind.TUNNEL, max_per_pod=1)
     dispatcher.open_tunnel("ws", 1)
     assert (dispatcher.passing, dispatcher.passed_total, dispatcher.idle) == (0, 1, ("a",))
     dispatcher.finish("ws", 2)
@@ -292,6 +292,6 @@ def test_a_tunnel_keeps_no_pod_and_ends_once():
 
 def test_only_what_was_granted_can_become_a_tunnel():
     dispatcher = dispatcher_with()
-    dispatcher.arrive("ws", 0, Kind.PASS)
+    dispatcher.arrive("ws", 0, Kind.TUNNEL)
     with pytest.raises(ValueError, match="not been granted"):
         dispatcher.open_tunnel("ws", 1)
