@@ -1,22 +1,23 @@
 """Pods come, drain, return, change and are removed in any order: nobody waits for one that is gone."""
 
-import random
 import weakref
 
+from gateway_kit import service
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from autoscaler.gateway.budget import Budget
-from autoscaler.gateway.config import GatewayService
-from autoscaler.gateway.dispatch import Limits
-from autoscaler.gateway.service import ServiceGate
+from autoscaler.gateway.core import Core
 from autoscaler.gateway.upstream import Failure
 from autoscaler.testing import VirtualTimeLoop
 
 NAMES = st.sampled_from(["a", "b", "c"])
 ADDRESSES = st.sampled_from(["10.0.0.1:80", "10.0.0.2:80"])
 PICK = st.integers(0, 10**6)
+
+
+async def gate_of(config):
+    return Core({config.name: config}).gates[config.name]
 
 
 class Waiting:
@@ -36,14 +37,7 @@ class Pods(RuleBasedStateMachine):
     @initialize()
     def start(self):
         self.loop = VirtualTimeLoop()
-        self.gate = ServiceGate(
-            GatewayService("default/sd", ("sd.example.com",), Limits(concurrency=1)),
-            self.loop,
-            keys=(b"k" * 32,),
-            rng=random.Random(0),  # noqa: S311
-            changed=lambda: None,
-            body_budget=Budget(0),
-        )
+        self.gate = self.loop.run_until_complete(gate_of(service()))
         self.waiting = []
         self.seen = weakref.WeakSet()
 
