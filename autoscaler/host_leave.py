@@ -46,13 +46,16 @@ class HostLeave:
             await self._namespaces.run()
 
     async def known(self) -> None:
-        """Wait until it is known: until then a host with leave would be refused."""
+        """Wait until it is known: until then a host with leave would be refused.
+
+        Where the account may not list namespaces nobody has leave, and all else goes on; the log says so.
+        """
         if self._namespaces is not None:
-            await self._namespaces.synced.wait()
+            await self._namespaces.answered.wait()
 
     def unready(self) -> str:
         """Say why it is not known yet; empty if it is."""
-        if self._namespaces is None or self._namespaces.synced.is_set():
+        if self._namespaces is None or self._namespaces.answered.is_set():
             return ""
         return self._namespaces.problem or "the namespaces have not been listed yet"
 

@@ -15,6 +15,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
+from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 
 from autoscaler.backoff import Backoff
@@ -29,6 +30,7 @@ PAGE_S = 60.0
 """A page may take longer than a write, which must not come late: given up too soon, all pages are read again."""
 SILENCE_S = 90.0
 """The API server sends a bookmark about once a minute, but none before the first event since it started."""
+_NO_LIST = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 _NOT_OURS = "NotKubernetes"
 _SHORTEST_WATCH_S, _LONGEST_WATCH_S = 300, 600
 _log = logging.getLogger(__name__)
@@ -71,6 +73,8 @@ class Informer(Generic[T]):
         self.store: Store[T] = Store(keep)
         self.synced = asyncio.Event()
         """Set when the first list has been read whole."""
+        self.answered = asyncio.Event()
+        """Set when the first list has been read whole, or the server has said that we may not or that there is none."""
         self.problem = ""
         """Why nothing is heard at the moment; empty if all is well."""
         self._odd: set[tuple[str, int]] = set()
@@ -87,6 +91,8 @@ class Informer(Generic[T]):
         except ApiError as error:
             self.problem = f"{self._path}: {error}"
             _log.log(logging.DEBUG if error.is_expired else logging.WARNING, "not watching %s", self.problem)
+            if error.status in _NO_LIST:
+                self.answered.set()
             if error.is_expired or error.reason == _NOT_OURS:
                 self.store.version = ""
             await asyncio.sleep(self._backoff.pause_s())
@@ -116,6 +122,7 @@ class Informer(Generic[T]):
         self._on_change(changes)
         self.problem = ""
         self.synced.set()
+        self.answered.set()
 
     def _readable(self, items: Iterable[Mapping[str, Any]], odd: list[UnreadableError]) -> Iterator[Item[T]]:
         for item in items:
