@@ -20,6 +20,7 @@ from autoscaler.recorders import DecisionLog
 from autoscaler.roster import query
 from autoscaler.run import Controller, WakeUps
 from autoscaler.sources.access import Access
+from autoscaler.sources.known_gateways import KnownGateways
 from autoscaler.sources.prometheus import PrometheusSource
 from autoscaler.sources.stream import StreamSource
 from autoscaler.traffic_settings import Cors as CorsSettings
@@ -148,7 +149,8 @@ async def controller(
     for each in policies:
         begin(each)
     wake_ups, addresses = WakeUps(), frozenset(gateways)
-    access, known = Access(servers=[prometheus] if prometheus else []), {address: address for address in addresses}
+    access, known = Access(servers=[prometheus] if prometheus else []), KnownGateways(clock.now)
+    known.set(addresses)
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
         StreamSource(session, clock.now, random.Random(), wake_ups.add) as streams,  # noqa: S311 - spreads reconnections
@@ -159,7 +161,7 @@ async def controller(
             clock=clock,
             target=target,
             tick_s=tick_s,
-            metered=PrometheusSource(session, access=access, gateways=lambda: known or None),
+            metered=PrometheusSource(session, access=access, gateways=known.names if addresses else lambda: None),
             queries=queries(policies, prometheus),
             streams=streams,
             wake_ups=wake_ups,

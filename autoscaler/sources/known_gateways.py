@@ -27,6 +27,15 @@ def claims_believed(
     return frozenset(claim for claim in claims if said[claim.pod] == 1 and names[claim.pod] not in at_home)
 
 
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+
+
+def _spellings(address: str) -> Iterable[str]:
+    """Give the ways to write an address; this machine has several."""
+    host, _, port = address.rpartition(":")
+    return [f"{each}:{port}" for each in _LOOPBACK] if host in _LOOPBACK else [address]
+
+
 class KnownGateways:
     """The addresses and pods of gateways, as their series may name them.
 
@@ -44,7 +53,7 @@ class KnownGateways:
 
     def set(self, addresses: Iterable[str], pods: Mapping[str, str] = MappingProxyType({})) -> None:
         """Take these for all gateways from now on; of pods the address is told too."""
-        own = {address: address for address in (*addresses, *pods.values())}
+        own = {each: address for address in (*addresses, *pods.values()) for each in _spellings(address)}
         before, self._here = self._here, {**own, **pods}
         now_s = self._now()
         self._gone |= {name: (address, now_s) for name, address in before.items() if name not in self._here}

@@ -35,6 +35,12 @@ def test_a_pod_has_the_address_of_its_gateway_and_both_go_together():
     assert known.names() == {}
 
 
+def test_this_machine_is_the_same_however_it_is_called():
+    known = KnownGateways(lambda: 0.0)
+    known.set(["localhost:9090"])
+    assert known.names() == dict.fromkeys(["localhost:9090", "127.0.0.1:9090", "[::1]:9090"], "localhost:9090")
+
+
 NAMES = {"gateway-a": "10.0.0.1:9090", "10.0.0.1:9090": "10.0.0.1:9090", "gateway-b": "10.0.0.2:9090"}
 ELSEWHERE, THIEF = Other("localhost:1", "gateway-a"), Other("thief:9090", "gateway-a")
 
