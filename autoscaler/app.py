@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from autoscaler.deciding import decider
+from autoscaler.gateway.busy import BusyPoll
 from autoscaler.gateway.config import Affinity, GatewayService, OnAbort, Timeouts
 from autoscaler.gateway.cors import Cors
 from autoscaler.gateway.dispatch import EjectionRules, Kind, Limits, LoadBalancing
@@ -23,8 +24,8 @@ from autoscaler.sources.access import Access
 from autoscaler.sources.known_gateways import KnownGateways
 from autoscaler.sources.prometheus import PrometheusSource
 from autoscaler.sources.stream import StreamSource
+from autoscaler.traffic_settings import Busy, Traffic
 from autoscaler.traffic_settings import Cors as CorsSettings
-from autoscaler.traffic_settings import Traffic
 
 
 def services(policies: Iterable[ScalingPolicy]) -> dict[ServiceName, Service]:
@@ -60,6 +61,7 @@ def _gateway_service(policy: ScalingPolicy, traffic: Traffic) -> GatewayService:
             for rule in traffic.paths
         ),
         affinity=None if affinity is None else Affinity(affinity.cookie.name, affinity.cookie.timeout),
+        busy=_busy(traffic.busy),
         ready_path=traffic.health.ready_path,
         ready_timeout_s=traffic.health.ready_timeout,
         failures=frozenset(map(FailureKind, traffic.health.failures)),
@@ -96,6 +98,12 @@ def _limits(concurrency: int, traffic: Traffic) -> Limits:
             most=health.max_ejection_percent,
         ),
     )
+
+
+def _busy(given: Busy | None) -> BusyPoll | None:
+    if given is None:
+        return None
+    return BusyPoll(given.path, given.json_pointers or (), given.metrics or (), given.interval, given.timeout)
 
 
 def _timeouts(traffic: Traffic) -> Timeouts:

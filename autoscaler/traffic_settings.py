@@ -4,7 +4,19 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from autoscaler.fields import RULES, Duration, Percent, ResourceModel, Shape, WholeSeconds, between, lasting, rule
+from autoscaler.fields import (
+    RULES,
+    Duration,
+    Percent,
+    ResourceModel,
+    Shape,
+    WholeSeconds,
+    between,
+    exactly_one,
+    exactly_one_rule,
+    lasting,
+    rule,
+)
 from autoscaler.user_agents import PROBES
 
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -145,6 +157,41 @@ class Health(ResourceModel):
         return self
 
 
+JsonPointer = Annotated[
+    str,
+    Shape(r"(/([^/~]|~[01])*)*", "a JSON pointer (RFC 6901) such as /queue_running; empty is all of the answer", 256),
+]
+MetricName = Annotated[str, Shape(r"[A-Za-z_:][A-Za-z0-9_:]*", "the name of a metric", 256)]
+
+
+class Busy(ResourceModel):
+    """What replicas are asked for the number of jobs they work on, where a response comes before its work is done.
+
+    A job counts as a request in flight: it keeps its slot and its replica. It counts once, whether it is a request that
+    is open or one of the replica's own number. A replica gets no request before its first answer. While it does not
+    answer, its last number stands; a refused connection means that it has no jobs.
+    """
+
+    model_config = ConfigDict(json_schema_extra={RULES: [exactly_one_rule("json_pointers", "metrics")]})
+
+    path: Path
+    """What is asked for by GET; the answer has to be a 200 of at most 1 MiB."""
+    json_pointers: Annotated[tuple[JsonPointer, ...], Field(min_length=1, max_length=8)] | None = None
+    """The answer is JSON, and at these places stand numbers, or lists whose elements are jobs; they are added up.
+    Exactly one of this and `metrics`."""
+    metrics: Annotated[tuple[MetricName, ...], Field(min_length=1, max_length=8)] | None = None
+    """The answer is Prometheus' text format; all samples of these metrics are added up."""
+    interval: Annotated[Duration, lasting("200ms", "1m")] = 2.0
+    """How often a replica is asked; also soon after each response."""
+    timeout: Annotated[Duration, lasting("100ms", "1m")] = 1.0
+    """How long an answer may take."""
+
+    @model_validator(mode="after")
+    def _says_where(self) -> Self:
+        exactly_one(self, "json_pointers", "metrics")
+        return self
+
+
 class PathRule(ResourceModel):
     """What requests to some paths cost."""
 
@@ -196,6 +243,8 @@ class Traffic(ResourceModel):
     `containerConcurrency` is 1, else LeastRequest."""
     health: Health = Health()
     """Which replicas are not sent requests, though they are there."""
+    busy: Busy | None = None
+    """What replicas are asked for the number of their jobs. Absent: they work on requests alone."""
     max_body_bytes: Annotated[int, Field(ge=0, le=2**53)] | None = None
     """A longer request body is refused with 413. Absent: no limit, for bodies stream through and take no memory."""
     min_body_bytes_per_second: Annotated[int, Field(ge=0, le=1_000_000_000)] = 16_384

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from autoscaler.gateway.busy import BusyPoll
 from autoscaler.gateway.cors import Cors
 from autoscaler.gateway.dispatch import Limits
 from autoscaler.gateway.facts import FailureKind
@@ -67,6 +68,8 @@ class GatewayService:
     ready_path: str | None = None
     """What a pod must answer with 200 to 399 before it is sent its first request; None asks nothing."""
     ready_timeout_s: float = 2.0
+    busy: BusyPoll | None = None
+    """What pods are asked for the number of their jobs; None is that requests are all that they work on."""
     failures: frozenset[FailureKind] = frozenset({FailureKind.RESET})
     """What counts as a failure of a pod."""
     on_abort: OnAbort = OnAbort.WAIT_UPSTREAM

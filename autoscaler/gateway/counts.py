@@ -86,5 +86,6 @@ class Counts:
         self.retries = 0
         self.abandoned_late = 0
         """Requests that reached a pod though their client had gone while they waited."""
+        self.failed_busy_polls = 0
         self.tunnels = 0
         """Upgraded connections that are open."""

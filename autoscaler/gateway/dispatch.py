@@ -7,9 +7,10 @@ Rules:
 3. Of the pods with room a counted request goes to the one that was added first, so that the later ones idle and can
    leave; or to the one with the fewest, as `Limits.load_balancing` says. A Pass request goes to the pod with the fewest
    Pass requests and tunnels.
-4. No pod idles while a request that it may serve waits, but those that `health` leaves alone. Failures never take the
+4. The slots of a pod that tells how many jobs it works on (`busy_told`) are taken as `occupancy` says.
+5. No pod idles while a request that it may serve waits, but those that `health` leaves alone. Failures never take the
    last pod away: while no other pod is ready, the ejected ones are.
-5. Every request ends exactly once: by `finish`, by `abandon`, in `Due.timed_out`, or refused on arrival.
+6. Every request ends exactly once: by `finish`, by `abandon`, in `Due.timed_out`, or refused on arrival.
 
 Nothing here reads a clock or awaits: `now_s` is a parameter, in seconds of any clock that never steps back.
 """
@@ -21,6 +22,7 @@ from heapq import heapify, heappop, heappush
 from autoscaler.gateway.facts import Due, Grant, Granted, Held, Kind, Limits, LoadBalancing, Refusal, Refused
 from autoscaler.gateway.health import EjectionRules, Health
 from autoscaler.gateway.lines import Line
+from autoscaler.gateway.occupancy import Occupancy
 
 __all__ = [
     "Dispatcher",
@@ -48,20 +50,30 @@ class _Backend:
         "aside_until_s",
         "draining",
         "ejected",
+        "granted",
         "health",
         "held",
         "name",
         "number",
+        "occupancy",
         "opening",
         "passing",
         "running",
+        "taken",
         "tunnels",
     )
 
     def __init__(self, name: str, number: int) -> None:
         self.name = name
         self.number = number
+        self.granted = 0
+        """Counted requests that it was ever given."""
         self.running = 0
+        """Counted requests that are open."""
+        self.occupancy: Occupancy | None = None
+        """None for a pod that does not tell what it works on."""
+        self.taken = 0
+        """Slots: `running`, and what the pod works on besides."""
         self.passing = 0
         self.tunnels = 0
         self.opening = 0
@@ -79,7 +91,13 @@ class _Backend:
 
     @property
     def busy(self) -> bool:
-        return bool(self.running or self.passing or self.opening)
+        return bool(self.taken or self.passing or self.opening)
+
+    def count(self) -> int:
+        """Count the slots that are taken anew; gives the change."""
+        before = self.taken
+        self.taken = self.running if self.occupancy is None else self.occupancy.taken(self.running)
+        return self.taken - before
 
 
 class _Request:
@@ -96,6 +114,7 @@ class _Request:
         "number",
         "opened",
         "pinned",
+        "place",
         "spill_s",
         "wakes",
     )
@@ -107,6 +126,8 @@ class _Request:
         self.max_per_pod = max_per_pod
         self.wakes = wakes
         self.opened = False
+        self.place = 0
+        """Which of the requests it is that its pod was ever given."""
         self.number = 0
         self.line: Line[_Request] | None = None
         self.backend: _Backend | None = None
@@ -122,9 +143,9 @@ class _Request:
 class Dispatcher:
     """The queue and the slots of one service.
 
-    `running` is the number of counted requests that pods serve. `passed_total` is how many Pass
-    requests that may wake a pod ever came; `passing` those of them that are held or open, `holding_pass` those held.
-    `ejections_total` is how often a pod was left alone for its failures.
+    `running` is the number of slots that are taken: counted requests that pods serve, and jobs that they tell of.
+    `passed_total` is how many Pass requests that may wake a pod ever came; `passing` those of them that are held or
+    open, `holding_pass` those held. `ejections_total` is how often a pod was left alone for its failures.
     """
 
     def __init__(self, limits: Limits, now_s: float = 0.0) -> None:
@@ -243,7 +264,7 @@ class Dispatcher:
         """
         self._advance(now_s)
         entry = self._requests[request]
-        backend = self._stop(entry)
+        backend = self._stop(entry, was_seen=False)
         if backend.ready:
             self._set_aside(backend, now_s + backend.health.refused())
         entry.pinned = None
@@ -270,8 +291,14 @@ class Dispatcher:
 
     # Pods and limits.
 
-    def add_backend(self, name: str, now_s: float) -> list[Grant]:
-        """Send requests to a pod from now on; one that was draining, or put aside, is back."""
+    def add_backend(self, name: str, now_s: float, *, jobs: int | None = None) -> list[Grant]:
+        """Send requests to a pod from now on; one that was draining, or put aside, is back.
+
+        Args:
+            name: what it is called.
+            now_s: the time.
+            jobs: how many it works on already; None for one that does not tell.
+        """
         self._advance(now_s)
         backend = self._backends.get(name)
         if backend is None:
@@ -279,6 +306,7 @@ class Dispatcher:
             backend = self._backends[name] = _Backend(name, self._added)
         backend.draining = False
         backend.health = Health()
+        self._tell_jobs(backend, jobs, backend.granted)
         return self._take_back(backend)
 
     def drain_backend(self, name: str, now_s: float) -> list[Grant]:
@@ -318,8 +346,28 @@ class Dispatcher:
         if backend is None:
             return []
         backend.draining = True
+        backend.occupancy = None
+        self.running += backend.count()
         self._release(backend)
         return self._settle()
+
+    def granted_to(self, name: str) -> int:
+        """Give the number of the newest counted request of a pod, for `busy_told`; 0 for an unknown pod."""
+        found = self._backends.get(name)
+        return found.granted if found else 0
+
+    def busy_told(self, name: str, jobs: int | None, newest: int, now_s: float) -> list[Grant]:
+        """Note how many jobs a pod says it works on; it was asked when `newest` was its newest counted request.
+
+        None is that the pod will tell no more: its requests count alone.
+        """
+        self._advance(now_s)
+        backend = self._backends.get(name)
+        if backend is None:
+            return []
+        self._tell_jobs(backend, jobs, newest)
+        self._forget_if_drained(backend)
+        return self._refill(backend)
 
     def set_limits(self, limits: Limits, now_s: float) -> list[Grant]:
         """Change the limits: what runs goes on, and who waits keeps the deadline that was given on arrival."""
@@ -357,9 +405,9 @@ class Dispatcher:
         return tuple(name for name, backend in self._backends.items() if not backend.busy)
 
     def running_on(self, backend: str) -> int:
-        """Count the counted requests that a pod serves; 0 for an unknown one."""
+        """Count the slots of a pod that are taken; 0 for an unknown one."""
         found = self._backends.get(backend)
-        return found.running if found else 0
+        return found.taken if found else 0
 
     def seconds_total(self, now_s: float) -> float:
         """Integrate `queued + running` over time, from the start to now."""
@@ -430,7 +478,7 @@ class Dispatcher:
             for backend in self._backends.values()
             if backend.ready and self._has_room(backend, entry) and not self._overtakes(entry, backend)
         )
-        return min(able, key=lambda each: (each.passing + each.tunnels, each.running, each.number), default=None)
+        return min(able, key=lambda each: (each.passing + each.tunnels, each.taken, each.number), default=None)
 
     @staticmethod
     def _overtakes(entry: _Request, backend: _Backend) -> bool:
@@ -440,7 +488,7 @@ class Dispatcher:
 
     @staticmethod
     def _least(backends: Iterable[_Backend]) -> _Backend | None:
-        return min(backends, key=lambda each: (each.running, each.passing + each.tunnels, each.number), default=None)
+        return min(backends, key=lambda each: (each.taken, each.passing + each.tunnels, each.number), default=None)
 
     def _has_room(self, backend: _Backend, entry: _Request) -> bool:
         if entry.kind is _COUNT:
@@ -450,14 +498,18 @@ class Dispatcher:
 
     def _has_slot(self, backend: _Backend) -> bool:
         cap = 1 if backend.health.on_trial else self.limits.concurrency
-        return not cap or backend.running < cap
+        return not cap or backend.taken < cap
 
     def _start(self, entry: _Request, backend: _Backend) -> Grant:
         self._unhold(entry)
         entry.backend = backend
         if entry.kind is _COUNT:
-            self.running += 1
             backend.running += 1
+            backend.granted += 1
+            entry.place = backend.granted
+            if backend.occupancy is not None:
+                backend.occupancy.granted(entry.place)
+            self.running += backend.count()
             self._refresh(backend)
         elif entry.kind is _PASS:
             backend.passing += 1
@@ -466,14 +518,16 @@ class Dispatcher:
             backend.opening += 1
         return Grant(entry.id, backend.name)
 
-    def _stop(self, entry: _Request) -> _Backend:
+    def _stop(self, entry: _Request, *, was_seen: bool = True) -> _Backend:
         backend = entry.backend
         if backend is None:
             raise ValueError(f"request {entry.id!r} has not been granted")
         entry.backend = None
         if entry.kind is _COUNT:
-            self.running -= 1
             backend.running -= 1
+            if backend.occupancy is not None:
+                (backend.occupancy.ended if was_seen else backend.occupancy.refused)(entry.place)
+            self.running += backend.count()
             self._refresh(backend)
         elif entry.kind is _PASS:
             backend.passing -= 1
@@ -583,6 +637,14 @@ class Dispatcher:
     def _ejected_ready_and_all(self) -> tuple[int, int, int]:
         stay = [backend for backend in self._backends.values() if not backend.draining]
         return sum(each.ejected for each in stay), sum(each.ready for each in stay), len(stay)
+
+    def _tell_jobs(self, backend: _Backend, jobs: int | None, newest: int) -> None:
+        if jobs is None:
+            backend.occupancy = None
+        else:
+            backend.occupancy = backend.occupancy or Occupancy()
+            backend.occupancy.told(jobs, newest)
+        self.running += backend.count()
 
     def _forget_if_drained(self, backend: _Backend) -> None:
         if backend.draining and not backend.busy and self._backends.get(backend.name) is backend:

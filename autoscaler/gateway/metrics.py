@@ -112,6 +112,12 @@ _METRICS = (
         "How often a pod was left alone for its failures.",
         _one(lambda gate, _: gate.dispatcher.ejections_total),
     ),
+    _Metric(
+        "gateway_busy_poll_failures_total",
+        "counter",
+        "How often a pod did not say how many jobs it works on.",
+        _one(lambda gate, _: gate.counts.failed_busy_polls),
+    ),
     _Metric("gateway_websocket_open", "gauge", "Upgraded connections.", _one(lambda gate, _: gate.counts.tunnels)),
     _Metric("gateway_pod_running_requests", "gauge", "Counted requests that a pod serves.", _by_pod),
 )

@@ -11,6 +11,7 @@ from weakref import WeakSet
 
 from autoscaler.gateway.affinity import AffinityCookie
 from autoscaler.gateway.budget import Budget
+from autoscaler.gateway.busy_poll import Poller
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.counts import Counts, Ending
 from autoscaler.gateway.dispatch import Dispatcher, Grant, Granted, Held, Kind, Refused
@@ -27,6 +28,8 @@ from autoscaler.gateway.upstream import Failure, Pod
 _log = logging.getLogger(__name__)
 _LONGEST_RETRY_AFTER_S = 120
 _FIRST_SERVER_ERROR = 500
+_LAST_WORDS = 30
+"""So often in a row a pod that leaves may fail to say how busy it is, before it counts as idle."""
 _FAILURES = {
     Failure.RESET: FailureKind.RESET,
     Failure.INVALID: FailureKind.RESET,
@@ -82,6 +85,7 @@ class ServiceGate:
         """Pods that are sent nothing new, for as long as something goes on there."""
         self._beside: dict[Pod, asyncio.Task[None]] = {}
         """What is asked of pods beside requests."""
+        self._pollers: dict[Pod, Poller] = {}
         self.tunnels: set[Tunnel] = set()
         self.afterwork: set[asyncio.Task[None]] = set()
         """What is still to be done for requests whose client has gone."""
@@ -94,9 +98,11 @@ class ServiceGate:
 
         Pods that the configuration before named and this one does not drain; those that others tell of stay.
         """
-        named = self.config.backends
+        before, named = self.config, self.config.backends
         self._take_config(config)
         self._deliver(self.dispatcher.set_limits(config.limits, self._loop.time()))
+        if (config.busy, config.ready_path) != (before.busy, before.ready_path):
+            self._ask_anew()
         if config.backends is not None or named is not None:
             self.set_backends(config.backends or {})
 
@@ -193,28 +199,81 @@ class ServiceGate:
         pod = self.pods[name] = Pod(name, address, self._loop, self._names)
         pod.on_outcome = partial(self._came_to, pod)
         self._pods_changed()
-        if self.config.ready_path is None:
+        pod.may_be_unready = self.config.ready_path is not None
+        self._attend(pod)
+
+    def _admit(self, pod: Pod, jobs: int | None = None) -> None:
+        pod.admitted = True
+        self._deliver(self.dispatcher.add_backend(pod.name, self._loop.time(), jobs=jobs))
+
+    # What is asked of pods beside requests.
+
+    def _attend(self, pod: Pod) -> None:
+        """Ask a pod what the configuration says, and nothing else that was asked under its name."""
+        for other in [known for known in self._beside if known.name == pod.name]:
+            self._leave_alone(other)
+        if self.config.busy is None and (pod.admitted or self.config.ready_path is None):
+            if not pod.admitted:
+                self._admit(pod)
+            return
+        self._beside[pod] = self._loop.create_task(self._ask(pod, self.config))
+
+    async def _ask(self, pod: Pod, config: GatewayService) -> None:
+        connect_s = config.timeouts.connect_s
+        if config.ready_path is not None and not pod.admitted:
+            await until_ready(pod, config.ready_path, connect_s=connect_s, answer_s=config.ready_timeout_s)
+        if config.busy is None:
             self._admit(pod)
+            return
+        poller = self._pollers[pod] = Poller(
+            pod,
+            config.busy,
+            connect_s,
+            newest=partial(self.dispatcher.granted_to, pod.name),
+            told=partial(self._busy_told, pod),
+            failed=partial(self._busy_unknown, pod),
+        )
+        await poller.run()
+
+    def _busy_told(self, pod: Pod, jobs: int, newest: int) -> None:
+        if not pod.admitted:
+            self._admit(pod, jobs)
         else:
-            pod.may_be_unready = True
-            self._beside[pod] = self._loop.create_task(self._admit_when_ready(pod, self.config.ready_path))
+            self._deliver(self.dispatcher.busy_told(pod.name, jobs, newest, self._loop.time()))
+        self._leave_alone_if_forgotten(pod)
 
-    async def _admit_when_ready(self, pod: Pod, path: str) -> None:
-        connect_s = self.config.timeouts.connect_s
-        await until_ready(pod, path, connect_s=connect_s, answer_s=self.config.ready_timeout_s)
-        self._admit(pod)
+    def _busy_unknown(self, pod: Pod, times: int) -> None:
+        """Take note of a pod that does not say how busy it is; of one that leaves nobody waits for a word for ever."""
+        self.counts.failed_busy_polls += 1
+        if times >= _LAST_WORDS and self.pods.get(pod.name) is not pod:
+            self._deliver(self.dispatcher.busy_told(pod.name, None, 0, self._loop.time()))
+        self._leave_alone_if_forgotten(pod)
 
-    def _admit(self, pod: Pod) -> None:
-        self._deliver(self.dispatcher.add_backend(pod.name, self._loop.time()))
+    def _leave_alone_if_forgotten(self, pod: Pod) -> None:
+        if self.pods.get(pod.name) is not pod and pod.name not in self.dispatcher.backends:
+            self._leave_alone(pod)
+
+    @property
+    def asks(self) -> int:
+        """How many pods are asked something beside requests, or were since they came."""
+        return len(self._beside)
 
     def _leave_alone(self, pod: Pod) -> None:
-        """Ask a pod nothing more."""
-        pod.close()
+        self._pollers.pop(pod, None)
         if pod in self._beside:
             self._beside.pop(pod).cancel()
 
+    def _ask_anew(self) -> None:
+        """Begin again with what the configuration says."""
+        for pod in self.pods.values():
+            if self.config.busy is None and pod.admitted:
+                self._deliver(self.dispatcher.busy_told(pod.name, None, 0, self._loop.time()))
+            self._attend(pod)
+
     def _came_to(self, pod: Pod, status: int, failure: Failure | None) -> None:
         """Take note of what a pod made of a request; a failure that does not count says nothing for or against it."""
+        if pod in self._pollers:
+            self._pollers[pod].soon()
         if self.pods.get(pod.name) is not pod:
             return
         if failure is None:
@@ -234,10 +293,13 @@ class ServiceGate:
         """Send a pod nothing new and let what it serves end."""
         pod = self.pods.pop(name, None)
         if pod is not None:
-            self._leave_alone(pod)
+            pod.close()
             self._draining.add(pod)
+            if not pod.admitted:
+                self._leave_alone(pod)
             self._pods_changed()
             self._deliver(self.dispatcher.drain_backend(name, self._loop.time()))
+            self._leave_alone_if_forgotten(pod)
 
     def remove(self, name: str) -> None:
         """Forget a pod that is gone, and end what it served, though it was drained before."""
@@ -254,6 +316,8 @@ class ServiceGate:
         if self._timer is not None:
             self._timer.cancel()
         for pod in self.pods.values():
+            pod.close()
+        for pod in list(self._beside):
             self._leave_alone(pod)
         for task in self.afterwork:
             task.cancel()

@@ -4,7 +4,7 @@ A line is `{"gateway": uid, "started": t, "at": t, "services": {"ns/name": {...}
 by a clock of the gateway that never steps: two lines give the exact mean between them, however long they take. A
 service has
 
-* `queued` and `running`: counted requests that wait and that pods serve;
+* `queued` and `running`: counted requests that wait and that pods serve, jobs among them where pods tell of them;
 * `seconds_total`: the integral of their sum over time, from the gateway's start;
 * `pods`: running counted requests by pod, those that drain included;
 * `passing`: uncounted requests that may wake a pod and are held or open, `holding_pass` those of them that are held;

@@ -347,6 +347,8 @@ class Pod:
         """Is given what becomes of each client's request."""
         self.answers = False
         """Whether it has ever answered anything."""
+        self.admitted = False
+        """Whether it is sent requests; before, it may have to answer what is asked of it."""
         self.may_be_unready = False
         """Whether a 503 with Retry-After means that it does not serve yet, and not that it is full."""
         self._watch_s = _WATCH_S

@@ -71,6 +71,7 @@ EVERYTHING = document(
                 "tunnelIdle": "10m",
             },
             "loadBalancing": "LeastRequest",
+            "busy": {"path": "/queue", "jsonPointers": ["/a~1b", ""], "interval": "1s", "timeout": "500ms"},
             "health": {
                 "readyPath": "/health",
                 "readyTimeout": "500ms",
@@ -140,6 +141,7 @@ GOOD = {
     "a sum over several lines": prometheus(query="sum by (namespace,service) (\n  inflight_requests{a=~'b.*'}\n)\n"),
     "a query whose series is named": prometheus(query="max(a)", series="a"),
     "a series alone": prometheus(series="a"),
+    "jobs in metrics": traffic(busy={"path": "/metrics", "metrics": ["vllm:num_requests_running"]}),
     "pods that are never ejected": traffic(health={"failures": []}),
     "an ejection that does not grow": traffic(health={"baseEjectionTime": "5m"}),
     "the first of many": traffic(loadBalancing="FirstAvailable"),
@@ -223,6 +225,10 @@ BAD = {
     "everything to one of many": document(
         {**TARGET, "containerConcurrency": 0, "traffic": {**TRAFFIC, "loadBalancing": "FirstAvailable"}}
     ),
+    "jobs in two ways": traffic(busy={"path": "/", "jsonPointers": ["/a"], "metrics": ["a"]}),
+    "jobs in no way": traffic(busy={"path": "/"}),
+    "a pointer that points nowhere": traffic(busy={"path": "/", "jsonPointers": ["a"]}),
+    "a metric with a label": traffic(busy={"path": "/", "metrics": ["a{b='c'}"]}),
     "a failure that nobody knows": traffic(health={"failures": ["Refused"]}),
     "no failure at all in a row": traffic(health={"consecutiveFailures": 0}),
     "an ejection that shrinks": traffic(health={"baseEjectionTime": "6m"}),

@@ -1,0 +1,89 @@
+"""Asks a pod again and again how many jobs it works on."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from http import HTTPStatus
+
+from autoscaler.gateway.busy import BusyPoll, UnknownJobsError, jobs_in
+from autoscaler.gateway.pod_probe import NoAnswerError, ask
+from autoscaler.gateway.upstream import Pod
+
+_log = logging.getLogger(__name__)
+_PAUSE_S = 0.1
+"""Between two questions at least."""
+
+
+class Poller:
+    """Asks one pod.
+
+    Args:
+        pod: whom to ask.
+        poll: what to ask.
+        connect_s: for the connection.
+        newest: gives the number of the newest request that the pod has been granted.
+        told: is given each number of jobs that is known, with the newest request when the pod was asked.
+        failed: is given how often in a row there was no answer that says it.
+    """
+
+    def __init__(
+        self,
+        pod: Pod,
+        poll: BusyPoll,
+        connect_s: float,
+        *,
+        newest: Callable[[], int],
+        told: Callable[[int, int], None],
+        failed: Callable[[int], None],
+    ) -> None:
+        self._pod = pod
+        self._poll = poll
+        self._connect_s = connect_s
+        self._newest = newest
+        self._told = told
+        self._failed = failed
+        self._wanted = asyncio.Event()
+        self._problem = ""
+        self._failures = 0
+
+    def soon(self) -> None:
+        """Ask before the interval is over: something has changed at the pod."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Ask for ever."""
+        while True:
+            self._wanted.clear()
+            newest = self._newest()
+            try:
+                jobs = await self._jobs()
+            except UnknownJobsError as error:
+                self._unknown(str(error))
+            else:
+                self._problem, self._failures = "", 0
+                self._told(jobs, newest)
+            await asyncio.sleep(_PAUSE_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(self._poll.interval_s - _PAUSE_S, 0)):
+                    await self._wanted.wait()
+
+    async def _jobs(self) -> int:
+        pod, request, answer_s = self._pod, f"GET {self._poll.path}", self._poll.timeout_s
+        try:
+            answer = await ask(pod, request, pod.address, connect_s=self._connect_s, answer_s=answer_s)
+        except NoAnswerError as error:
+            if error.refused and pod.answers:
+                # Nobody listens there any more: a process that ended took its jobs with it.
+                return 0
+            raise UnknownJobsError(str(error)) from error
+        if answer.status != HTTPStatus.OK:
+            raise UnknownJobsError(f"status {answer.status}")
+        return jobs_in(answer.body, self._poll)
+
+    def _unknown(self, why: str) -> None:
+        self._failures += 1
+        if why != self._problem:
+            self._problem = why
+            _log.warning("pod %s does not say how busy it is: GET %s: %s", self._pod.name, self._poll.path, why)
+        self._failed(self._failures)
