@@ -67,3 +67,9 @@ def hey_binary():
 @pytest.fixture(scope="session")
 def haproxy_binary():
     return _program("haproxy")
+
+
+@pytest.fixture(scope="session")
+def chromium_binary():
+    needed = "this test needs Chromium: install Debian's package chromium, or name yours in CHROMIUM="
+    return programs.find("chromium") or pytest.fail(needed)
