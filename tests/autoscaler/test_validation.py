@@ -200,7 +200,7 @@ def problems(tmp_path, monkeypatch):
         ),
         (
             "  algorithm: {kpa: {minScale: 11, maxScale: 0}}",
-            "algorithm.kpa.minScale: 11: must be at most maxReplicas, which is 10",
+            "algorithm.kpa.minScale: 11: must not be above maxReplicas, which is 10",
         ),
         # What Knative refuses.
         (
