@@ -103,7 +103,8 @@ def _limits(concurrency: int, traffic: Traffic) -> Limits:
 def _busy(given: Busy | None) -> BusyPoll | None:
     if given is None:
         return None
-    return BusyPoll(given.path, given.json_pointers or (), given.metrics or (), given.interval, given.timeout)
+    where = given.json_pointers or (), given.metrics or ()
+    return BusyPoll(given.path, *where, given.interval, given.timeout, given.port)
 
 
 def _timeouts(traffic: Traffic) -> Timeouts:

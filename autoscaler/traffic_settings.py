@@ -176,6 +176,8 @@ class Busy(ResourceModel):
 
     path: Path
     """What is asked for by GET; the answer has to be a 200 of at most 1 MiB."""
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Where it is asked for. Absent: the port on which the replica serves."""
     json_pointers: Annotated[tuple[JsonPointer, ...], Field(min_length=1, max_length=8)] | None = None
     """The answer is JSON, and at these places stand numbers, or lists whose elements are jobs; they are added up.
     Exactly one of this and `metrics`."""

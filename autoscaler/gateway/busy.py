@@ -19,6 +19,8 @@ class BusyPoll(NamedTuple):
     """Names of metrics in Prometheus' text format; all their samples are added up."""
     interval_s: float = 2.0
     timeout_s: float = 1.0
+    port: int | None = None
+    """Where the pod is asked; None is where it serves."""
 
 
 class UnknownJobsError(ValueError):

@@ -226,7 +226,7 @@ class ServiceGate:
             self._admit(pod)
             return
         poller = self._pollers[pod] = Poller(
-            pod,
+            pod if config.busy.port is None else pod.at_port(config.busy.port),
             config.busy,
             connect_s,
             newest=partial(self.dispatcher.granted_to, pod.name),

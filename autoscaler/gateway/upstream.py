@@ -354,6 +354,10 @@ class Pod:
         self._watch_s = _WATCH_S
         self._sweep: asyncio.TimerHandle | None = None
 
+    def at_port(self, port: int) -> "Pod":
+        """Give what the same pod serves on another port."""
+        return Pod(self.name, f"{self.address.rpartition(':')[0]}:{port}", self._loop, self._names)
+
     def take_idle(self) -> PodConnection | None:
         """Give an idle connection that is fresh enough, the last one used first."""
         while self._idle:

@@ -119,7 +119,7 @@ def test_every_other_key_of_traffic_reaches_the_gateway_too():
         "probes": ["monitor/"],
         "halfClose": "Allow",
         "loadBalancing": "LeastRequest",
-        "busy": {"path": "/queue", "jsonPointers": ["/a", "/b"], "interval": "14s", "timeout": "15s"},
+        "busy": {"path": "/queue", "jsonPointers": ["/a", "/b"], "interval": "14s", "timeout": "15s", "port": 16},
         "health": {
             "readyPath": "/ready",
             "readyTimeout": "13s",
@@ -142,7 +142,7 @@ def test_every_other_key_of_traffic_reaches_the_gateway_too():
     assert told.on_abort is OnAbort.CLOSE
     assert told.paths[0].request_timeout_s == 9
     assert told.limits.load_balancing is LoadBalancing.LEAST_REQUEST
-    assert told.busy == BusyPoll("/queue", ("/a", "/b"), (), 14, 15)
+    assert told.busy == BusyPoll("/queue", ("/a", "/b"), (), 14, 15, 16)
     assert (told.ready_path, told.ready_timeout_s) == ("/ready", 13)
     assert (told.limits.ejection, told.failures) == (EjectionRules(9, 10, 11, 0.12), {FailureKind.SERVER_ERROR})
 

@@ -71,7 +71,13 @@ EVERYTHING = document(
                 "tunnelIdle": "10m",
             },
             "loadBalancing": "LeastRequest",
-            "busy": {"path": "/queue", "jsonPointers": ["/a~1b", ""], "interval": "1s", "timeout": "500ms"},
+            "busy": {
+                "path": "/queue",
+                "port": 8188,
+                "jsonPointers": ["/a~1b", ""],
+                "interval": "1s",
+                "timeout": "500ms",
+            },
             "health": {
                 "readyPath": "/health",
                 "readyTimeout": "500ms",

@@ -118,6 +118,15 @@ async def test_b74_a_request_that_is_open_and_counted_by_its_pod_counts_once(kit
     await until(lambda: gateway.dispatcher(NAME).running == 0)
 
 
+async def test_b74_a_pod_may_say_it_on_another_port(kit):
+    server = JobServer()
+    metrics, pod = await kit.pod(server), await kit.pod()
+    gateway = await kit.gateway(replace(service(), busy=COMFYUI._replace(port=metrics.port)), pods=[pod])
+    server.jobs = 1
+    await until(lambda: gateway.dispatcher(NAME).running == 1)
+    assert pod.connections == 0
+
+
 @pytest.mark.parametrize(
     "answer",
     [
