@@ -10,6 +10,9 @@ from algorithms.plausibility import plausible
 from algorithms.state import VERSION, check
 from algorithms.types import Algorithm, Decision, Look, Reason, Stabiliser, State, Wish
 
+FAILED = "deciderFailed"
+"""The rule under which a decision stands that was taken because deciding has failed."""
+
 
 class Decider:
     """Decides on one service; deterministic in the sequence of looks it is given.
@@ -79,7 +82,7 @@ class Decider:
             wish = self._last_resort.wish(look._replace(inflight=head(look)))
             needed = max(wish.replicas or 0, 1 if look.passing else 0)
             number = max(number, min(needed, self._max))
-        return Decision(number, wish, (Reason("deciderFailed", look.replicas, number, why),))
+        return Decision(number, wish, (Reason(FAILED, look.replicas, number, why),))
 
     def _stabilised(self, look: Look, wish: Wish, number: int) -> Decision:
         reasons: tuple[Reason, ...] = ()

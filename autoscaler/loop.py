@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import NamedTuple
 
-from algorithms.decider import Decider
+from algorithms.decider import FAILED, Decider
 from algorithms.plausibility import plausible
 from algorithms.types import Decision, Look, Reason, Wish
 from autoscaler.ports import Fleet, Order, ServiceName, StandingOrder
@@ -52,7 +52,7 @@ def _alone(name: ServiceName, service: Service, look: Look, fleet: Fleet) -> Ste
         return _decided(name, service, look, fleet)
     except Exception as error:  # noqa: BLE001 - whatever it is, the others must be decided on; the caller tells it
         why = described(error)
-        held = Decision(look.replicas, Wish(None, why), (Reason("deciderFailed", look.replicas, look.replicas, why),))
+        held = Decision(look.replicas, Wish(None, why), (Reason(FAILED, look.replicas, look.replicas, why),))
         return Step(name, look, held, None, error)
 
 

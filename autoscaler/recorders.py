@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from algorithms.decider import FAILED
 from algorithms.types import State
 from autoscaler.ports import Record, Recorder, ServiceName
 from autoscaler.records import explained, to_json
@@ -119,7 +120,8 @@ class LineFile(Protocol):
 class DecisionLog:
     """Writes every decision as one line of JSON; such a log is the input of replay.
 
-    After a decision that could not be written a service begins anew in the log, with what its decider knows by then.
+    After a decision that could not be written a service begins anew in the log, with what its decider knows by then. So
+    does one whose decider has failed.
     """
 
     def __init__(self, file: LineFile) -> None:
@@ -129,6 +131,8 @@ class DecisionLog:
         self._begins: dict[ServiceName, Mapping[str, Any]] = {}
         """Lines that stand before the next decision of their service."""
         self._lost: set[ServiceName] = set()
+        self._after_failure: dict[ServiceName, Mapping[str, Any]] = {}
+        """Lines that stand before the next decision of a service whose decider has failed, unless it fails again."""
 
     def begin(self, service: ServiceName, policy: Mapping[str, Any], knows: Callable[[], State]) -> None:
         """Take in by which policy a service is decided on from now on, and how to ask what its decider knows."""
@@ -142,7 +146,9 @@ class DecisionLog:
     def __call__(self, record: Record) -> None:
         """Write whole lines, so that a log that breaks off can be read up to there; raises OSError."""
         service = record.service
-        begins, line = self._begins.get(service), to_json(record)
+        failed = any(reason.rule == FAILED for reason in record.decision.reasons)
+        after_failure = self._after_failure.pop(service, None)
+        begins, line = self._begins.get(service) or (None if failed else after_failure), to_json(record)
         lines = [self._begun(service)] if service in self._lost else [begins, line] if begins else [line]
         try:
             self._write(lines)
@@ -152,12 +158,15 @@ class DecisionLog:
             raise
         self._begins.pop(service, None)
         self._lost.discard(service)
+        if failed and service in self._policies:
+            self._after_failure[service] = self._begun(service)
 
     def forget(self, service: ServiceName) -> None:
         """Take in that a service is gone."""
         self._policies.pop(service, None)
         self._begins.pop(service, None)
         self._lost.discard(service)
+        self._after_failure.pop(service, None)
 
     def _begun(self, service: ServiceName) -> Mapping[str, Any]:
         policy, knows = self._policies[service]

@@ -8,9 +8,10 @@ requests and ready replicas stay as recorded, the number asked for is what the o
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from algorithms.decider import Decider
+from algorithms.decider import FAILED, Decider
 from algorithms.types import Decision, Look, Reason
 from autoscaler.deciding import decider
+from autoscaler.loop import described
 from autoscaler.policy import ScalingPolicy
 from autoscaler.ports import Record, ServiceName
 from autoscaler.records import from_json
@@ -69,13 +70,25 @@ class Replay:
         service = record.service
         if service not in self._deciders:
             raise LookupError(f"the log names no policy of {service} before it decides on it; give one with --policy")
-        decision = self._deciders[service].decide(self._look(record))
+        decision = self._decision(record)
         for reason in record.decision.reasons:
             if reason.rule in STANDING:
                 again = Reason(reason.rule, decision.desired, reason.after, reason.why)
                 decision = decision._replace(desired=reason.after, reasons=(*decision.reasons, again))
         self._asked[service] = record.decision.desired, decision.desired
         return Replayed(record, decision)
+
+    def _decision(self, record: Record) -> Decision:
+        """Decide; what stands because a decider failed is taken over, as a log need not have what it failed by."""
+        rules = [reason.rule for reason in record.decision.reasons]
+        if FAILED in rules and record.service not in self._instead:
+            reason = record.decision.reasons[rules.index(FAILED)]
+            return Decision(reason.after, record.decision.wish, (reason,))
+        decides, look = self._deciders[record.service], self._look(record)
+        try:
+            return decides.decide(look)
+        except Exception as error:  # noqa: BLE001 - as the controller does
+            return decides.held(look, described(error))
 
     def _look(self, record: Record) -> Look:
         """Give the look as it would have been: asked for is what was decided here, unless somebody else wrote."""

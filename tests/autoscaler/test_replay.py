@@ -155,3 +155,23 @@ def test_a_log_that_breaks_off_is_read_up_to_there(live, replay):
 def test_what_is_no_log_is_refused_with_its_line(replay):
     assert replay(log="{}\nnonsense\n")[0] == 2
     assert "decisions.jsonl:1: this is no line of a decision log" in replay(log="nonsense\n")[1]
+
+
+def test_decisions_of_a_decider_that_failed_are_taken_over_and_those_after_it_are_as_they_were(monkeypatch):
+    live = Live(algorithm={"concurrency": {"stableWindow": "6s"}})
+    live.see(2, 2, 4)
+    with monkeypatch.context() as broken:
+        broken.setattr("algorithms.concurrency.Concurrency.wish", None)
+        live.see(9, 9)
+        live.roster.renew(SERVICE)
+        live.see(9)
+    live.see(5, 5, 0, 0, *[0] * 60)
+    replayed = list(Replay().lines(map(json.loads, live.file.getvalue().splitlines())))
+    assert [each.recorded.decision for each in replayed] == [each.decision for each in replayed]
+    failed = [
+        each for each in replayed if each.decision.reasons[:1] and each.decision.reasons[0].rule == "deciderFailed"
+    ]
+    assert len(failed) == 3
+    assert replayed[-1].decision.desired == 0
+    instead = list(Replay([policy()]).lines(map(json.loads, live.file.getvalue().splitlines())))
+    assert [each.decision.desired for each in instead][3:5] == [9, 9], "another policy does not fail"
