@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="bearer tokens, one a line: shown to gateways, asked for by --port (none)",
     )
-    add("--foreign-writer-hold", type=duration, default=300.0, help="hold so long after another writer (5m)")
+    add("--foreign-writer-hold", type=duration, default=300.0, help="lower nothing so long after another writer (5m)")
     add("--own-namespace", default=_own_namespace(), help="of the Lease and the gateways (that of this pod)")
     add("--identity", default=_identity(), help="name among the controllers (pod name and a random part)")
     add("--port", type=int, default=8080, metavar="N", help="for /status, /metrics, /healthz and /readyz (8080)")
