@@ -29,6 +29,7 @@ from autoscaler.prometheus_address import checked
 from autoscaler.recorders import DecisionLog, Latest, OnChange, log_changes
 from autoscaler.runtime.background_writer import BackgroundWriter
 from autoscaler.runtime.bearer_tokens import BearerTokens
+from autoscaler.runtime.descriptors import raise_limit
 from autoscaler.runtime.signals import follow_hangups, ignore_hangups
 from autoscaler.status import serve_status
 
@@ -92,6 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run until SIGTERM or Ctrl-C; 2 where it cannot start."""
     log_to_stderr()
     ignore_hangups()
+    raise_limit()
     problems: list[BaseException] = []
     try:
         asyncio.run(serve(arguments))

@@ -26,6 +26,8 @@ from autoscaler.gateway.service import ServiceGate
 from autoscaler.gateway.visit import Arrival, Visit
 from autoscaler.host_claims import LONGEST_HOST, normal, patterns
 
+_LONGEST_ADDRESS = 64
+"""Characters; more is none, and is not remembered."""
 _HELD_BODIES_BYTES = 64 << 20
 _REFUSED_METHODS = frozenset({b"CONNECT", b"TRACE"})
 _CHECKS = frozenset({b"GET", b"HEAD"})
@@ -263,6 +265,8 @@ class Core:
         return client_address(peer, head.known.get(b"x-forwarded-for", ()), self._is_trusted)
 
     def _is_trusted(self, address: str) -> bool:
+        if len(address) > _LONGEST_ADDRESS:
+            return False
         try:
             return self._forwarded(address).trusted
         except ValueError:

@@ -19,7 +19,6 @@ from autoscaler.gateway.budget import Budget
 from autoscaler.gateway.deadline import Deadline
 from autoscaler.gateway.framing import HeadLimits
 from autoscaler.gateway.incoming import (
-    BODY_BUFFER_BYTES,
     BrokenRequestError,
     IncomingRequest,
     RequestParser,
@@ -33,6 +32,10 @@ BACKLOGS_BYTES = 64 << 20
 _STALL_CHECKS = 4
 _MOST_PIPELINED = 64
 """Requests that may wait behind the one that is served; then nothing more is parsed, and nothing read."""
+_MOST_AHEAD_BYTES = 1 << 16
+"""What may have been parsed of them, beside the last piece: their heads can be large."""
+_EARLY_BYTES = 1 << 12
+"""What is kept of what follows an upgrade before it is answered, beside the last read; nobody has to send anything."""
 _PARSED_AT_A_TIME = 1 << 14
 """Bytes; one read may hold thousands of requests."""
 _NO_LINGER = struct.pack("ii", 1, 0)
@@ -82,6 +85,7 @@ class ClientConnection(asyncio.Protocol):
     """One client's connection."""
 
     __slots__ = (
+        "_ahead_bytes",
         "_backlog",
         "_backs_up",
         "_behind",
@@ -91,6 +95,7 @@ class ClientConnection(asyncio.Protocol):
         "_held_back",
         "_loop",
         "_parser",
+        "_reader_waits",
         "_stall_timer",
         "_task",
         "_tunnel",
@@ -118,8 +123,12 @@ class ClientConnection(asyncio.Protocol):
         """What came behind a request for a WebSocket that has not been answered yet."""
         self._unparsed = b""
         """What came behind more requests than may wait."""
+        self._ahead_bytes = 0
+        """What has been parsed while somebody waited."""
         self._held_back = False
         """Whether nothing is read because of those that wait."""
+        self._reader_waits = False
+        """Whether nothing is read because whoever takes what comes has enough."""
         self._backlog = Backlog(edge.backlogs)
         self._backs_up = False
         """Whether the client has left more lying than the transport takes without a word."""
@@ -197,12 +206,24 @@ class ClientConnection(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """Let the client wait."""
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.pause_reading()
+        self._reader_waits = True
+        self._read_or_not()
 
     def resume_reading(self) -> None:
         """Let the client go on."""
-        if self.transport is not None and not self.transport.is_closing():
+        self._reader_waits = False
+        self._read_or_not()
+
+    def _hold_back(self, *, held_back: bool) -> None:
+        self._held_back = held_back
+        self._read_or_not()
+
+    def _read_or_not(self) -> None:
+        if self.transport is None or self.transport.is_closing():
+            return
+        if self._reader_waits or self._held_back:
+            self.transport.pause_reading()
+        else:
             self.transport.resume_reading()
 
     def take_over(self, tunnel: ClientTunnel) -> None:
@@ -248,7 +269,7 @@ class ClientConnection(asyncio.Protocol):
             self._tunnel.from_client(data)
         elif self._behind is not None:
             self._behind += data
-            if len(self._behind) > BODY_BUFFER_BYTES:
+            if len(self._behind) > _EARLY_BYTES:
                 self.pause_reading()
         elif not self._deaf:
             self._parse(data)
@@ -282,9 +303,8 @@ class ClientConnection(asyncio.Protocol):
     def _parse(self, data: bytes) -> None:
         was_in_head = self._parser.in_head
         self._unparsed = self._parse_some(self._unparsed + data)
-        if self._unparsed or len(self._waiting) > _MOST_PIPELINED:
-            self._held_back = True
-            self.pause_reading()
+        if self._unparsed or self._is_ahead():
+            self._hold_back(held_back=True)
         if self._task is None:
             self._go_on()
             if self._parser.in_head and not was_in_head and self._task is None:
@@ -293,7 +313,7 @@ class ClientConnection(asyncio.Protocol):
     def _parse_some(self, data: bytes) -> bytes:
         """Parse as long as requests may wait, and give the rest."""
         for start in range(0, len(data), _PARSED_AT_A_TIME):
-            if len(self._waiting) > _MOST_PIPELINED:
+            if self._is_ahead():
                 return data[start:]
             end = start + _PARSED_AT_A_TIME
             try:
@@ -308,7 +328,20 @@ class ClientConnection(asyncio.Protocol):
             if behind is not None:
                 self._behind = bytearray(behind + data[end:])
                 break
+            if self._waiting:
+                self._ahead_bytes += min(_PARSED_AT_A_TIME, len(data) - start)
         return b""
+
+    def _is_ahead(self) -> bool:
+        """Tell whether enough has been parsed of what waits."""
+        return len(self._waiting) > _MOST_PIPELINED or self._ahead_bytes > _MOST_AHEAD_BYTES
+
+    def _read_on(self) -> None:
+        """Parse and read what was left for those that waited, as far as it may wait now."""
+        if self._unparsed and not self._is_ahead():
+            self._parse(b"")
+        if self._held_back and not self._unparsed and not self._is_ahead():
+            self._hold_back(held_back=False)
 
     def _read_no_more(self, broken: BrokenRequestError) -> None:
         self._deaf = True
@@ -331,6 +364,9 @@ class ClientConnection(asyncio.Protocol):
         self._edge.busy(self)
         self.answered = False
         self._task = self._loop.create_task(self._serve(request))
+        if not self._waiting:
+            self._ahead_bytes = 0
+        self._read_on()
 
     async def _serve(self, request: IncomingRequest) -> None:
         goes_on = False
@@ -358,11 +394,8 @@ class ClientConnection(asyncio.Protocol):
             self._parser.close()
             self._parser = RequestParser(self, limits.head, self._found)
             self._parse(bytes(behind))
-        elif self._unparsed and len(self._waiting) <= _MOST_PIPELINED:
-            self._parse(b"")
-        if (self._held_back or behind is not None) and not self._unparsed and len(self._waiting) <= _MOST_PIPELINED:
-            self._held_back = False
             self.resume_reading()
+        self._read_on()
         self._go_on()
         if self._task is None:
             self._edge.spare(self)
@@ -378,6 +411,7 @@ class ClientConnection(asyncio.Protocol):
             self.transport.close()
             return
         self.send_eof()
+        self._held_back, self._unparsed = False, b""
         self.resume_reading()
         self._edge.spare(self)
         self._deadline.within(self._edge.limits.lingering_s)

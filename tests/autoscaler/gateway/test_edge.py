@@ -183,3 +183,66 @@ def test_an_answer_of_ours_is_a_whole_response():
         b"Retry-After: 3\r\nConnection: close\r\n\r\nlater\n"
     )
     assert answer_bytes(404, "no", keep_alive=True, without_body=True).endswith(b"Content-Length: 3\r\n\r\n")
+
+
+def kept_of(connection):
+    """Bytes that a connection keeps of what its client has sent and nobody has taken."""
+    waiting = [each for each in connection._waiting if not isinstance(each, Exception)]
+    heads = sum(len(each.target) + sum(len(n) + len(v) for n, v in each.headers) for each in waiting)
+    bodies = sum(each.body.size for each in waiting if each.body is not None)
+    return heads + bodies + len(connection._unparsed) + len(connection._behind or b"")
+
+
+LARGE = b"".join(b"X-%d: %b\r\n" % (n, b"x" * 30_000) for n in range(4))
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        HEAD % 1 + LARGE + b"\r\n",
+        HEAD.replace(b"GET", b"POST") % 1 + b"Content-Length: 60000\r\n\r\n" + b"x" * 60_000,
+        HEAD % 1 + b"\r\n",
+    ],
+    ids=["heads", "bodies", "small"],
+)
+async def test_what_is_sent_behind_a_request_that_is_held_takes_little_memory(kit, flood):
+    gateway = await kit.gateway()
+    client = (await kit.client(gateway)).get()
+    await until(lambda: gateway.dispatcher(NAME).queued == 1)
+    for _ in range(60):
+        client.send(flood)
+    (connection,) = gateway.edge.connections
+    await until(lambda: connection._held_back or len(connection._waiting) == 60)
+    for _ in range(50):
+        await asyncio.sleep(0)
+        assert kept_of(connection) < 700_000, "two reads and what one request may have"
+
+
+async def test_whatever_is_sent_behind_each_other_each_is_answered_with_its_own_body(kit):
+    """Large heads, large bodies, small ones, in one go: reading stops and goes on at the right moments."""
+    bodies = []
+
+    async def echo(request):
+        bodies.append(await request.body())
+        request.send()
+
+    gateway = await kit.gateway(pods=[await kit.pod(echo)])
+    client = await kit.client(gateway)
+    sizes = [0, 300_000, 10, 70_000, 0, 1_000_000, 3] * 4
+    for n, size in enumerate(sizes):
+        client.send(HEAD.replace(b"GET", b"POST") % n + LARGE * (n % 3 == 0) + b"Content-Length: %d\r\n\r\n" % size)
+        client.send(b"%x" % (n % 16) * size)
+    for _ in sizes:
+        assert (await client.response()).status == 200
+    assert bodies == [b"%x" % (n % 16) * size for n, size in enumerate(sizes)]
+
+
+async def test_early_bytes_of_another_protocol_are_held_back(kit):
+    gateway = await kit.gateway()
+    client = await kit.client(gateway)
+    client.send(HEAD % 0 + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n" + b"x" * (4 << 20))
+    await until(lambda: gateway.edge.connections and next(iter(gateway.edge.connections))._reader_waits)
+    (connection,) = gateway.edge.connections
+    for _ in range(50):
+        await asyncio.sleep(0)
+        assert kept_of(connection) < 600_000
