@@ -15,7 +15,7 @@ def adder(parser: argparse.ArgumentParser) -> Callable[..., None]:
     """Give an `add_argument` whose default the environment overrides: `--keep-alive` is `INFLIGHT_KEEP_ALIVE`.
 
     The value goes through `type` as one on the command line does; commas part the values of an option that can be
-    repeated. An option that is required is not, if the environment has it.
+    repeated. A variable that is empty is not set. An option that is required is not, if the environment has it.
     """
 
     def add(name: str, *, default: Any = None, **options: Any) -> None:
@@ -23,7 +23,7 @@ def adder(parser: argparse.ArgumentParser) -> Callable[..., None]:
         if options.get("action") == "append":
             read = options.get("type", str)
             default = [read(value) for value in set_to.split(",")] if set_to else []
-        elif set_to is not None:
+        elif set_to:
             default = set_to
             options.pop("required", None)
         parser.add_argument(name, default=default, **options)

@@ -229,6 +229,23 @@ def test_a_service_that_is_not_as_usual_speaks_for_itself():
     assert "no series for" in found["ns/none"].problem
 
 
+@pytest.mark.parametrize(
+    ("oldest", "max_age_s", "hint"),
+    [
+        ("970", 15.0, "VictoriaMetrics answers for 30 s ago: set its -search.latencyOffset=1s, or maxSampleAge to 45s"),
+        ("969.5", 15.0, "VictoriaMetrics"),
+        ("980", 15.0, "is it still scraped, and more often than every 15 s?"),
+        ("950", 45.0, "is it still scraped, and more often than every 45 s?"),
+        ("970", 29.0, "VictoriaMetrics"),
+    ],
+)
+def test_a_sample_that_is_too_old_comes_with_what_may_make_it_so(oldest, max_age_s, hint):
+    answer = short_answer(("value", A, "5"), ("oldest", A, oldest), ("series", "", "2"))
+    found = readings([A], ASKED, max_age_s, answer, now_s=50.0)[A]
+    assert found.value is None
+    assert hint in found.problem
+
+
 def test_without_any_word_of_samples_no_value_is_believed():
     found = readings([A], ASKED, 5.0, short_answer(("value", A, "0"), ("series", "", "2")), now_s=50.0)
     assert found[A].value is None
