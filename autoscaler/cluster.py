@@ -18,7 +18,7 @@ import aiohttp
 from algorithms.decider import Decider
 from autoscaler.app import host_claim
 from autoscaler.clock import SystemClock
-from autoscaler.failures import Failures
+from autoscaler.failures import DECIDER, Failures
 from autoscaler.files import FileWatch
 from autoscaler.host_claims import Claim, Leave, NamespaceLeave, settle
 from autoscaler.host_claims_file import read_grants
@@ -51,6 +51,8 @@ from autoscaler.validation import read_policies
 
 LEASE = "inflight-controller"
 _CHANGES_WITHIN_S = 0.1
+_AGAIN_S = 10.0
+"""How long after an error that concerns all policies they are looked at again."""
 _log = logging.getLogger(__name__)
 
 
@@ -259,11 +261,19 @@ class ClusterController:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            targets = {name: _target(entry) for name, entry in self._roster.entries.items()}
-            self._target.set_targets({name: target for name, target in targets.items() if target is not None})
-            if not self.leave.unready():
-                self._reporter.set_host_conflicts(settle(self._claims(), self._leave).conflicts)
+            try:
+                self._tell_of_policies()
+            except Exception as error:  # noqa: BLE001 - what was known before holds; it is tried again
+                _log.error("what is to be scaled could not be taken in: %s", error, exc_info=error)
+                self._changed.set()
+                await asyncio.sleep(_AGAIN_S)
             await asyncio.sleep(_CHANGES_WITHIN_S)
+
+    def _tell_of_policies(self) -> None:
+        targets = {name: _target(entry) for name, entry in self._roster.entries.items()}
+        self._target.set_targets({name: target for name, target in targets.items() if target is not None})
+        if not self.leave.unready():
+            self._reporter.set_host_conflicts(settle(self._claims(), self._leave).conflicts)
 
     def _claims(self) -> Iterator[Claim]:
         """Give what policies claim; one that was never legal keeps its hosts from others too, as at the gateway."""
@@ -312,7 +322,18 @@ async def cluster_controller(
     wake_ups, resting = WakeUps(), Resting()
     named = [settings.prometheus] if settings.prometheus else []
     access = Access(settings.prometheus_credentials, (*named, *settings.prometheus_servers))
-    roster = Roster(settings.prometheus, recalls=True, refusal=access.refusal, **_logged(log))
+
+    def failing(service: ServiceName, part: str, why: str) -> None:
+        reporter.failing(service, part, why)
+
+    failures = Failures(failing)
+    roster = Roster(
+        settings.prometheus,
+        recalls=True,
+        refusal=access.refusal,
+        is_broken=lambda service: failures.is_failing(service, DECIDER),
+        **_logged(log),
+    )
     async with (
         connected(deadline_s=settings.lease.deadline_s) as api,
         # Connections of its own, so that no burst of writes stands before a renewal.
@@ -333,11 +354,6 @@ async def cluster_controller(
             on_change=roster.set_writing,
             times=settings.lease,
         )
-
-        def failing(service: ServiceName, part: str, why: str) -> None:
-            reporter.failing(service, part, why)
-
-        failures = Failures(failing)
         reporter = Reporter(api, settings.identity, clock.now, election.leads, failures)
 
         def target_changed(service: ServiceName) -> None:

@@ -2,7 +2,7 @@
 
 Rules:
 1. A failure of one service's part is that service's: whoever works for it catches the error and tells it here.
-2. The log has one line with the traceback, and another one when the error becomes another or is over.
+2. The log has one line with the traceback for each error that a part fails by, and one when it works again.
 3. Each failure counts. What is kept of a service goes with it.
 """
 
@@ -28,18 +28,18 @@ class Failures:
 
     def __init__(self, on_change: Callable[[ServiceName, str, str], None] = lambda _service, _part, _why: None) -> None:
         self._on_change = on_change
-        self._lasting: dict[tuple[ServiceName, str], tuple[object, int]] = {}
-        """What fails now: by which error, and how often in a row."""
+        self._lasting: dict[tuple[ServiceName, str], tuple[frozenset[object], int]] = {}
+        """What fails now: by which errors, and how often in a row."""
         self.counts: Counter[tuple[ServiceName, str]] = Counter()
         """How often each part of each service has failed."""
 
     def failed(self, service: ServiceName, part: str, error: BaseException) -> int:
         """Take in that a part failed; gives how often it did in a row."""
         key, signature = (service, part), _signature(error)
-        before, in_a_row = self._lasting.get(key, (None, 0))
-        self._lasting[key] = signature, in_a_row + 1
+        said, in_a_row = self._lasting.get(key, (frozenset[object](), 0))
+        self._lasting[key] = said | {signature}, in_a_row + 1
         self.counts[key] += 1
-        if signature != before:
+        if signature not in said:
             why = described(error)
             _log.error("%s: its %s fails; it holds and the others go on: %s", service, part, why, exc_info=error)
             self._on_change(service, part, why)
@@ -50,6 +50,10 @@ class Failures:
         if self._lasting and self._lasting.pop((service, part), None) is not None:
             _log.warning("%s: its %s works again", service, part)
             self._on_change(service, part, "")
+
+    def is_failing(self, service: ServiceName, part: str) -> bool:
+        """Tell whether a part failed the last time."""
+        return (service, part) in self._lasting
 
     def forget(self, service: ServiceName) -> None:
         """Take in that a service is gone."""

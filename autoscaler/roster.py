@@ -1,7 +1,7 @@
 """What is decided on at the moment: services by name, kept up with policies that come, change and go.
 
-A changed policy goes on with what the one before it had learned, where that fits it; where not, it starts afresh, and
-holds until it knows enough.
+A changed policy goes on with what the one before it had learned, where that fits it and its decider does not fail;
+where not, it starts afresh, and holds until it knows enough.
 """
 
 import logging
@@ -55,6 +55,7 @@ class Roster:
         refusal: says why a server may not be asked, nothing if it may; a policy that names it cannot be followed.
         on_policy: is told of a policy that begins to be followed, with its decider.
         on_gone: is told of a service that is decided on no more.
+        is_broken: tells whether a service's decider fails; a changed policy then goes on with nothing of it.
         recalls: whether newcomers will be told of their past (`remember`); until then they are not lowered.
     """
 
@@ -66,9 +67,11 @@ class Roster:
         *,
         recalls: bool = False,
         refusal: Callable[[str], str] = lambda _server: "",
+        is_broken: Callable[[ServiceName], bool] = lambda _service: False,
     ) -> None:
         self._prometheus = prometheus
         self._refusal = refusal
+        self._is_broken = is_broken
         self._on_policy = on_policy
         self._on_gone = on_gone
         self._recalls = recalls
@@ -115,7 +118,7 @@ class Roster:
     def _goes_on(self, policy: ScalingPolicy) -> Decider | None:
         """Give the decider that goes on with what it has learned; None where one must start afresh."""
         before, known = self.entries.get(policy.service), self.services.get(policy.service)
-        if before is None or known is None:
+        if before is None or known is None or (self._is_broken(policy.service) and before.policy != policy):
             return None
         if before.policy.spec == policy.spec and not _switched(before.policy, policy):
             return known.decider

@@ -27,6 +27,7 @@ from autoscaler.kubernetes.conditions import Facts, host_problem, matters, statu
 from autoscaler.kubernetes.events import Event, EventLimit, body
 from autoscaler.kubernetes.objects import Resource, Trouble
 from autoscaler.kubernetes.policies import POLICIES, Stored
+from autoscaler.loop import described
 from autoscaler.policy import API_VERSION
 from autoscaler.ports import Record, ServiceName
 from autoscaler.records import explained
@@ -286,12 +287,19 @@ class Reporter:
         unsure = self._stored.keys() if begins or was != self._trouble else self._unsure & self._stored.keys()
         self._unsure = set()
         for service in unsure:
-            problem = self._unseen.get(service) or targets.problem(service)
+            problem = self._unseen.get(service) or self._problem_of(service, targets)
             before, self._problems[service] = self._problems.get(service, ""), problem
             if begins or problem != before:
                 self._due[service] = min(self._soon(service), self._due.get(service, inf))
             if problem and problem != before and not self._is_shared(problem):
                 self._tell(service, Event("FailedGetScale", problem, warning=True))
+
+    def _problem_of(self, service: ServiceName, targets: Targets) -> str:
+        try:
+            return targets.problem(service)
+        except Exception as error:  # noqa: BLE001 - one service's; the others are told
+            self._failures.failed(service, OBSERVATION, error)
+            return f"it cannot be observed: {described(error)}"
 
     def _soon(self, service: ServiceName) -> float:
         """Say when a status is due: at once, or a while later where a decision may come any moment."""

@@ -318,3 +318,18 @@ def _names_in(*roots):
 
 _NOT_OURS = (type, ModuleType, FunctionType, CodeType, FrameType, asyncio.AbstractEventLoop, asyncio.Task)
 _NOT_OURS += (FakeScaleTarget, Source, Streams, World)
+
+
+def test_an_error_is_said_once_whatever_its_words_and_another_one_is_said_too(caplog):
+    failures = Failures()
+    for number in range(6):
+        for error in (ValueError(f"the value is {number}"), KeyError(number)):
+            try:
+                raise error
+            except (ValueError, KeyError) as raised:
+                failures.failed(BAD, "decider", raised)
+    assert len(caplog.records) == 2
+    assert failures.counts[BAD, "decider"] == 12
+    failures.works(BAD, "decider")
+    failures.works(GOOD, "decider")
+    assert [line.message for line in caplog.records[2:]] == ["team-b/bad: its decider works again"]

@@ -38,6 +38,20 @@ def test_a_policy_that_changes_goes_on_with_its_windows(roster):
     assert looked(roster, 0.0, replicas=9, now_s=101) == 5
 
 
+def test_a_policy_that_changes_while_its_decider_fails_starts_afresh():
+    broken = set()
+    roster = Roster(is_broken=broken.__contains__)
+    roster.put(Entry(policy()))
+    for now_s in range(1, 101):
+        looked(roster, 5.0, replicas=5, now_s=now_s)
+    broken.add("default/sd")
+    before = roster.services["default/sd"].decider
+    roster.put(Entry(policy()))
+    assert roster.services["default/sd"].decider is before, "nothing has changed"
+    roster.put(Entry(policy(maxReplicas=20)))
+    assert looked(roster, 0.0, replicas=9, now_s=101) == 9, "holds while its first window fills"
+
+
 def test_a_policy_of_another_algorithm_starts_afresh(roster):
     for now_s in range(1, 101):
         looked(roster, 5.0, replicas=5, now_s=now_s)
