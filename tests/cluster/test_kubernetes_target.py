@@ -266,9 +266,11 @@ async def test_another_writer_is_found_named_and_given_time(world):
 async def test_another_writer_is_found_by_its_value_also_where_it_was_first(world):
     await world.make()
     await world.follow(sd=world.of())
+    missed = []
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Ownership, "seen", lambda *_args, **_options: False)
+        patched.setattr(Ownership, "seen", lambda _, scale, *_args, **_options: missed.append(scale.replicas))
         await world.scale(4)
+        await until(lambda: 4 in missed)
 
     assert "has written 4" in await outcome(world, 2)
     assert await world.replicas() == 4
