@@ -306,12 +306,13 @@ class KubernetesTarget:
         for _ in range(_ATTEMPTS):
             if not self._leads():
                 return "another controller leads"
+            # Another writer's number may be heard of before the answer comes.
+            before = ownership.asked
             try:
                 ownership.wrote(await watch.write(workload.name, replicas, ownership.version))
             except ApiError as error:
                 if not error.is_conflict:
                     raise
-                before = ownership.asked
                 self._seen(workload, await watch.read(workload.name))
                 hold = ownership.hold(self._now())
                 if hold and ownership.asked != before:
