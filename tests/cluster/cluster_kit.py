@@ -23,6 +23,28 @@ def workload(name="web", *, kind="Deployment", replicas=0, annotations=None):
     return {"metadata": {"name": name}, "spec": spec}
 
 
+def toy_kind(group):
+    """Define a kind of a group of its own whose number stands at a place of its own."""
+    replicas = {"type": "object", "properties": {"size": {"type": "integer"}}}
+    status = {"type": "object", "properties": {"size": {"type": "integer"}, "selector": {"type": "string"}}}
+    schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": replicas, "status": status}}}
+    scale = {
+        "specReplicasPath": ".spec.size",
+        "statusReplicasPath": ".status.size",
+        "labelSelectorPath": ".status.selector",
+    }
+    version = {"name": "v1", "served": True, "storage": True, "schema": schema}
+    return {
+        "metadata": {"name": f"toys.{group}"},
+        "spec": {
+            "group": group,
+            "names": {"kind": "Toy", "plural": "toys"},
+            "scope": "Namespaced",
+            "versions": [{**version, "subresources": {"status": {}, "scale": scale}}],
+        },
+    }
+
+
 @contextmanager
 def new_namespace(control_plane):
     """Have a namespace in which pods can be made at once, and which goes with its content in the end."""

@@ -5,7 +5,7 @@ import random
 from contextlib import asynccontextmanager
 
 import pytest
-from cluster_kit import Cluster, is_going, is_ready, until, workload
+from cluster_kit import Cluster, is_going, is_ready, toy_kind, until, workload
 
 from autoscaler.kubernetes.client import connected
 from autoscaler.kubernetes.scales import Kind
@@ -327,27 +327,6 @@ async def test_a_target_that_is_followed_no_more_keeps_its_replicas(world):
     assert await world.target.observe([SERVICE]) == {}
     assert "no service" in await outcome(world, 0)
     assert await world.replicas() == 2
-
-
-def toy_kind(group):
-    replicas = {"type": "object", "properties": {"size": {"type": "integer"}}}
-    status = {"type": "object", "properties": {"size": {"type": "integer"}, "selector": {"type": "string"}}}
-    schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": replicas, "status": status}}}
-    scale = {
-        "specReplicasPath": ".spec.size",
-        "statusReplicasPath": ".status.size",
-        "labelSelectorPath": ".status.selector",
-    }
-    version = {"name": "v1", "served": True, "storage": True, "schema": schema}
-    return {
-        "metadata": {"name": f"toys.{group}"},
-        "spec": {
-            "group": group,
-            "names": {"kind": "Toy", "plural": "toys"},
-            "scope": "Namespaced",
-            "versions": [{**version, "subresources": {"status": {}, "scale": scale}}],
-        },
-    }
 
 
 async def test_any_kind_with_a_scale_subresource_is_scaled_also_one_that_comes_later(world):
