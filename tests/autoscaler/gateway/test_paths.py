@@ -1,8 +1,11 @@
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.gateway.dispatch import Kind
+from autoscaler.gateway.heads import read_request
 from autoscaler.gateway.paths import EVERYTHING_COUNTS, PathRule, PathRules
 
 REFERENCE = PathRules(
@@ -162,3 +165,24 @@ def test_whatever_is_done_to_the_spelling_of_a_counted_path_it_counts(data, segm
 def test_any_path_and_any_pattern_have_a_rule(path, patterns):
     rules = PathRules([PathRule(tuple(patterns), Kind.PASS)])
     assert rules.find(path).kind in Kind
+
+
+def test_nothing_is_kept_of_the_paths_and_hosts_that_strangers_ask_for():
+    rules = PathRules([PathRule(("/a*b", "/%41/*"), Kind.PASS), PathRule(("/*",), Kind.PASS)])
+
+    def ask(number):
+        path = f"/{number}/%41//;x" + "y" * 4000
+        rules.find(path)
+        host = f"h{number}.example.com".encode()
+        assert read_request(b"GET", path.encode(), [(b"Host", host)]).host == host.decode()
+
+    ask(-1)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(300):
+            ask(number)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 100_000
