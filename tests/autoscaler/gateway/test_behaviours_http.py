@@ -15,7 +15,7 @@ from autoscaler.gateway.config import Timeouts
 from autoscaler.gateway.core import Routes
 from autoscaler.gateway.dispatch import Kind
 from autoscaler.gateway.edge import EdgeLimits
-from autoscaler.gateway.incoming import HeadLimits
+from autoscaler.gateway.framing import HeadLimits
 from autoscaler.gateway.paths import PathRule
 
 pytestmark = pytest.mark.real_time

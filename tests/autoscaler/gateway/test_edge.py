@@ -3,12 +3,15 @@
 import asyncio
 import gc
 from http import HTTPStatus
+from types import SimpleNamespace
 
 import pytest
 from gateway_kit import HOST, NAME, answer_ok, service, until
 
 from autoscaler.gateway.edge import EdgeLimits, answer_bytes
-from autoscaler.gateway.incoming import BrokenRequestError, HeadLimits, RequestParser
+from autoscaler.gateway.framing import HeadLimits
+from autoscaler.gateway.incoming import BrokenRequestError, RequestParser
+from autoscaler.gateway.response_parser import ResponseParser
 
 pytestmark = pytest.mark.real_time
 
@@ -246,3 +249,16 @@ async def test_early_bytes_of_another_protocol_are_held_back(kit):
     for _ in range(50):
         await asyncio.sleep(0)
         assert kept_of(connection) < 600_000
+
+
+def test_an_error_of_ours_in_a_callback_of_a_parser_is_not_taken_for_an_error_of_the_peer():
+    def fail(_):
+        raise LookupError("ours")
+
+    with pytest.raises(LookupError, match="ours"):
+        RequestParser(Source(), HeadLimits(), fail).feed(HEAD % 0 + b"\r\n")
+    receiver = SimpleNamespace(responded=fail)
+    parser = ResponseParser(receiver)
+    parser.expect(bodiless=False)
+    with pytest.raises(LookupError, match="ours"):
+        parser.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
