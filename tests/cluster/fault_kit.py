@@ -148,9 +148,9 @@ class Prometheus(Program):
 
 
 class Gateway(Program):
-    """A gateway, and the way to its stream."""
+    """A gateway, the way to its stream, and what its request log goes to, if it has one."""
 
-    def __init__(self, installation, name):
+    def __init__(self, installation, name, log_pipe=None):
         self.port, self.metrics_port = free_port(), free_port()
         self.stream = Proxy(f"http://127.0.0.1:{self.metrics_port}")
         super().__init__(
@@ -159,6 +159,7 @@ class Gateway(Program):
             [
                 *(sys.executable, "-m", "autoscaler.cli", "gateway"),
                 *(f"--port={self.port}", f"--metrics-port={self.metrics_port}"),
+                *([f"--request-log={log_pipe.path}"] if log_pipe else []),
             ],
             installation.environment,
         )
@@ -184,7 +185,7 @@ class Controller(Program):
         self.name, self.port = name, free_port()
         self.lives = []
         self._folder, self._ahead_s = installation.folder, ahead_s
-        by_its_clock = (sys.executable, HERE / "fault_clock.py", ahead_s)
+        by_its_clock = (sys.executable, HERE / "fault_program.py", ahead_s, installation.broken_file)
         super().__init__(
             installation.folder / f"{name}.log",
             f"http://127.0.0.1:{self.port}/readyz",
@@ -217,6 +218,8 @@ class Installation:
         self.controllers = []
         self.services = {}
         self.servers_file = folder / "servers.yaml"
+        self.broken_file = folder / "broken"
+        """Names the services whose deciders fail, in controllers that run by a clock of their own."""
         self._servers = set()
         self.let_ask("http://nobody.invalid")
         self._names = itertools.count()
@@ -288,7 +291,7 @@ def _holder(leases):
 
 
 @asynccontextmanager
-async def installed(control_plane, folder, services, *, gateways=1, controllers=2, ahead_s=0):
+async def installed(control_plane, folder, services, *, gateways=1, controllers=2, ahead_s=0, log_pipe=None):
     """Run an installation while the block runs, with a namespace for each service; it is ready when it is given."""
     async with AsyncExitStack() as stack:
         enter, define = stack.enter_async_context, asyncio.to_thread(define_policies, control_plane)
@@ -301,7 +304,7 @@ async def installed(control_plane, folder, services, *, gateways=1, controllers=
         await enter(it.fleet.following(control_plane, {service.namespace for service in it.services.values()}))
         stack.push_async_callback(ended, asyncio.create_task(it.follow_replicas()))
         for number in range(gateways):
-            it.gateways.append(gateway := Gateway(it, f"gateway-{number}"))
+            it.gateways.append(gateway := Gateway(it, f"gateway-{number}", log_pipe))
             await enter(gateway.stream.running())
             await enter(gateway.started())
         for _ in range(controllers):

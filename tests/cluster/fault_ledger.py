@@ -141,7 +141,7 @@ class Ledger:
         assert not unseen, f"written, and never seen: {unseen}"
 
     def _settle_decision(self, record):
-        """What is not known lowers nothing, what is known in part neither; bounds are kept all the same."""
+        """What is unknown or known in part lowers nothing, nor does a decider that fails; bounds are kept."""
         if not _may_lower(record):
             assert record["desired"] >= record["look"]["replicas"], explained(from_json(record))
 
@@ -163,6 +163,8 @@ def at_s(record):
 
 def _may_lower(record):
     look = record["look"]
+    if any(reason["rule"] == "deciderFailed" for reason in record["reasons"]):
+        return False
     bounded = any(reason["rule"] == "maxReplicas" for reason in record["reasons"])
     return bounded or (look["inflight"] is not None and not look["problem"])
 

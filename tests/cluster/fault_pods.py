@@ -90,6 +90,8 @@ class Fleet:
         self._runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=1)
         self._sites = {}
         self._running = []
+        self.failing = set()
+        """Addresses of pods that answer 500 at once."""
         self._addresses = {}
 
     @asynccontextmanager
@@ -111,6 +113,7 @@ class Fleet:
             await asyncio.sleep(0.01)
             await site.stop()
         self._pods.pop(address, None)
+        self.failing.discard(address)
         for run in self._running:
             run.cut |= run.pod == address
         for connection in self._runner.server.connections:
@@ -137,6 +140,9 @@ class Fleet:
         name = (await request.json())["prompt"]
         ledger, run = self._book(name), Run(request.get_extra_info("sockname")[0])
         ledger.runs[name].append(run)
+        if run.pod in self.failing:
+            run.ended = True
+            return web.Response(status=500, text="CUDA out of memory")
         self._running.append(run)
         try:
             answer = await handler(request)

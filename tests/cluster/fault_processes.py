@@ -1,5 +1,6 @@
 """The programs of a control plane, to be killed, stopped and started again; serve.py has started them."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -20,6 +21,40 @@ def found(word):
         if word in command:
             return int(folder.name), command
     raise LookupError(word)
+
+
+class LogPipe:
+    """A pipe with a reader that can stand still; the pipe holds a dozen lines and no more."""
+
+    def __init__(self, folder):
+        self.path = folder / "request-log"
+        os.mkfifo(self.path)
+        self._copy = folder / "request-log.jsonl"
+
+    def __enter__(self):
+        # Open for both, so that there is an end only for us when a gateway that wrote to it has gone.
+        self._pipe = os.open(self.path, os.O_RDWR)
+        fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, 4096)
+        with self._copy.open("wb") as copy:
+            self._reader = subprocess.Popen(["cat"], stdin=self._pipe, stdout=copy)
+        return self
+
+    def __exit__(self, *error):
+        self._reader.kill()
+        self._reader.wait()
+        os.close(self._pipe)
+
+    def stand_still(self):
+        """Read no more for now."""
+        self._reader.send_signal(signal.SIGSTOP)
+
+    def go_on(self):
+        """Read again."""
+        self._reader.send_signal(signal.SIGCONT)
+
+    def lines(self):
+        """Give what came through it."""
+        return self._copy.read_text().splitlines()
 
 
 class ApiServer:

@@ -1,4 +1,4 @@
-"""Hurts an installation under load at random for a while, and closes the books: `soak.py [--seconds N] [--seed N]`.
+"""Hurts an installation under load at random for a while, and closes the books: `soak.py --help`.
 
 Faults, load and edits of policies are drawn from one seed. Each fault lasts some seconds and is healed before the next;
 load and edits go on meanwhile. In the end all is healed, and everything must have an explanation.
@@ -14,14 +14,14 @@ from pathlib import Path
 
 from control_plane import RefusedError, started
 from fault_kit import Prometheus, installed, together
-from fault_processes import ApiServer
+from fault_processes import ApiServer, LogPipe
 from fault_proxy import Proxy
 from soak_faults import Faults
 
 from autoscaler.programs import find
 
 SERVICES = ("a", "b", "c")
-REFUSALS = {0: "broken", 404: "no service has this host", 502: "pod", 503: "", 504: ""}
+REFUSALS = {0: "broken", 500: "CUDA out of memory", 404: "no service has this host", 502: "pod", 503: "", 504: ""}
 """What clients may be told when gateways and pods are killed, queues full, and policies gone; nothing else."""
 MOST_CLIENTS = 4
 
@@ -33,11 +33,12 @@ class Soak:
         it: the installation.
         address: of its Prometheus.
         rng: draws everything.
+        among: the names of the faults that are drawn; none are all of them.
     """
 
-    def __init__(self, it, address, rng):
+    def __init__(self, it, address, rng, among=()):
         self.it, self.faults, self.edits = it, Counter(), Counter()
-        self._address, self._rng, self._over = address, rng, asyncio.Event()
+        self._address, self._rng, self._among, self._over = address, rng, among, asyncio.Event()
 
     async def run(self, faults, seconds):
         """Hurt it for so many seconds, and leave it healed and at rest."""
@@ -58,7 +59,7 @@ class Soak:
     async def _hurt(self, faults, until_s):
         now = asyncio.get_running_loop().time
         while now() < until_s:
-            for name in faults.names:
+            for name in faults.names(self._among):
                 if now() < until_s:
                     self.faults[name] += 1
                     await faults.hurt(name, self._rng.uniform(1, 8))
@@ -103,15 +104,17 @@ class Soak:
         await service.apply_policy()
 
 
-async def soak(control_plane, folder, prometheus_binary, *, seconds, seed):
+async def soak(control_plane, folder, prometheus_binary, *, seconds, seed, among=()):
     """Run one, and give its report; fails where something has no explanation."""
     rng = random.Random(seed)  # noqa: S311
-    with ApiServer(control_plane) as server:
-        async with installed(control_plane, folder, SERVICES, ahead_s=1) as it:
+    with ApiServer(control_plane) as server, LogPipe(folder) as log_pipe:
+        async with installed(control_plane, folder, SERVICES, ahead_s=1, log_pipe=log_pipe) as it:
             prometheus = Prometheus(prometheus_binary, folder / "prometheus", it.gateways[0].scraped)
             async with prometheus.started(), Proxy(prometheus.url).running() as liar:
-                run = Soak(it, liar.url, rng)
-                await run.run(Faults(it, prometheus, liar, server, rng), seconds)
+                run = Soak(it, liar.url, rng, among)
+                await run.run(
+                    Faults(it, prometheus=prometheus, liar=liar, server=server, log_pipe=log_pipe, rng=rng), seconds
+                )
     ledgers = [service.ledger for service in it.services.values()]
     for ledger in ledgers:
         ledger.settle(*REFUSALS.items(), killed=True)
@@ -133,6 +136,7 @@ def report(run, ledgers, *, seconds, seed):
         f"  answered            {statuses[200]:7,}",
         f"  refused with reason {refused.total():7,}  {_listed(refused)}",
         f"  fell with a pod     {statuses[502]:7,}  502",
+        f"  failed by a pod     {statuses[500]:7,}  500",
         f"  fell with a gateway {statuses[0]:7,}  the connection broke",
         f"  lost                {sum(not request.ended_s for request in requests):7,}",
         f"  ran twice           {sum(len(runs) > 1 for ledger in ledgers for runs in ledger.runs.values()):7,}",
@@ -153,12 +157,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--faults", default="", metavar="NAME,...", help="only these")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="inflight-soak-"))
     print(f"logs: {folder}")
     (folder / "control-plane").mkdir()
     with started(folder / "control-plane", cold_start_s=1) as own:
-        print(asyncio.run(soak(own, folder, find("prometheus"), seconds=options.seconds, seed=options.seed)))
+        among = [name for name in options.faults.split(",") if name]
+        run = soak(own, folder, find("prometheus"), seconds=options.seconds, seed=options.seed, among=among)
+        print(asyncio.run(run))
 
 
 if __name__ == "__main__":

@@ -5,10 +5,13 @@ import os
 import signal
 from contextlib import asynccontextmanager, suppress
 
+from cluster_kit import condition
 from control_plane import RefusedError
 from fault_processes import found
 from fault_proxy import Answers, Drips, Garbled, Halves, Hangs, Refuses, Silent, samples
 
+TOLD_WITHIN_S = 3
+"""The API server tells the gateway of a label, on a machine that may be busy."""
 JSON = {"Content-Type": "application/json"}
 LIES = {
     "Prometheus refuses connections": Refuses(),
@@ -37,11 +40,13 @@ class Faults:
         prometheus: what counts its requests.
         liar: the way to that.
         server: its API server.
+        log_pipe: what the gateway's request log goes to.
         rng: chooses.
     """
 
-    def __init__(self, it, prometheus, liar, server, rng):
+    def __init__(self, it, *, prometheus, liar, server, log_pipe, rng):
         self._it, self._prometheus, self._liar, self._server, self._rng = it, prometheus, liar, server, rng
+        self._log_pipe = log_pipe
         self._all = {
             **{name: lambda act=act: self._proxied(liar, act) for name, act in LIES.items()},
             **{name: lambda act=act: self._proxied(it.gateways[0].stream, act) for name, act in STREAMS.items()},
@@ -54,16 +59,18 @@ class Faults:
             "a clock steps": self._clock_steps,
             "a pod is deleted": lambda: self._pod_goes(killed=False),
             "a pod is killed": lambda: self._pod_goes(killed=True),
+            "a pod fails fast": self._pod_fails_fast,
             "a pod is relabelled": self._pod_relabelled,
-            "a host is claimed by another namespace": self._host_claimed,
+            "a decider breaks": self._decider_breaks,
+            "a host thief": self._host_thief,
+            "the request log hangs": self._request_log_hangs,
             "the API server is killed": self._api_server_killed,
             "etcd stands still": self._etcd_paused,
         }
 
-    @property
-    def names(self):
-        """Give the names of all faults, in an order that chance has made."""
-        return self._rng.sample(sorted(self._all), len(self._all))
+    def names(self, among=()):
+        """Give the names of these faults, or of all, in an order that chance has made."""
+        return self._rng.sample(sorted(among or self._all), len(among or self._all))
 
     async def hurt(self, name, seconds):
         """Let a fault last so long."""
@@ -81,7 +88,7 @@ class Faults:
 
     @asynccontextmanager
     async def _of_one_service(self, act):
-        service = self._rng.choice(sorted(self._it.services.values(), key=lambda each: each.name))
+        service = self._service()
         self._it.api.does(act, lambda request: f"/namespaces/{service.namespace}/" in request.path)
         self._it.api.drop()
         try:
@@ -128,7 +135,7 @@ class Faults:
 
     @asynccontextmanager
     async def _pod_goes(self, *, killed):
-        service = self._rng.choice(sorted(self._it.services.values(), key=lambda each: each.name))
+        service = self._service()
         pods = (await service.ask("get", service.pods))["items"]
         for pod in pods[:1]:
             if killed:
@@ -138,29 +145,57 @@ class Faults:
         yield
 
     @asynccontextmanager
-    async def _pod_relabelled(self):
-        """Take one out for a look, and throw it away afterwards."""
-        service = self._rng.choice(sorted(self._it.services.values(), key=lambda each: each.name))
-        taken = [
-            f"{service.pods}/{pod['metadata']['name']}" for pod in (await service.ask("get", service.pods))["items"]
-        ]
-        for pod in taken[:1]:
-            await service.ask("patch", pod, {"metadata": {"labels": {"app": "quarantine"}}})
+    async def _pod_fails_fast(self):
+        service = self._service()
+        addresses = [pod["status"].get("podIP") for pod in (await service.ask("get", service.pods))["items"]]
+        failing = set(filter(None, addresses[:1]))
+        self._it.fleet.failing |= failing
         yield
-        for pod in taken[:1]:
-            # It may have been one that was leaving.
-            with suppress(RefusedError):
-                await service.ask("delete", pod)
+        self._it.fleet.failing -= failing
 
     @asynccontextmanager
-    async def _host_claimed(self):
+    async def _pod_relabelled(self):
+        """Somebody takes a pod aside to look at it: from then on nothing may be sent to it."""
+        service = self._service()
+        pods = (await service.ask("get", service.pods))["items"]
+        if not pods:
+            yield
+            return
+        path, address = f"{service.pods}/{pods[0]['metadata']['name']}", pods[0]["status"].get("podIP")
+        await service.ask("patch", path, {"metadata": {"labels": {"app": "quarantine"}}})
+        await asyncio.sleep(TOLD_WITHIN_S)
+        before = service.ledger.runs_at(address)
+        yield
+        assert service.ledger.runs_at(address) == before, "a pod in quarantine was sent a request"
+        with suppress(RefusedError):  # it may have been one that was leaving
+            await service.ask("request", "DELETE", path, {"gracePeriodSeconds": 0})
+
+    @asynccontextmanager
+    async def _decider_breaks(self):
+        self._it.broken_file.write_text(self._service().key)
+        yield
+        self._it.broken_file.unlink()
+
+    @asynccontextmanager
+    async def _host_thief(self):
+        """A younger policy in another namespace claims a service's host; the books show whose requests it gets."""
         victim, thief = self._rng.sample(sorted(self._it.services.values(), key=lambda each: each.name), 2)
-        traffic = {"hosts": [victim.host, f"*.{victim.host}"], "port": self._it.pod_port}
-        await thief.apply("thief", traffic=traffic)
+        await thief.apply("thief", traffic={"hosts": [victim.host], "port": self._it.pod_port})
+        yield
+        conflict = ("False", "HostConflict")
+        await thief.policy_is(lambda status: condition(status, "Ready") == conflict, "thief", deadline_s=60)
+        await thief.ask("delete", f"{thief.policies}/thief")
+
+    @asynccontextmanager
+    async def _request_log_hangs(self):
+        self._log_pipe.stand_still()
         try:
             yield
         finally:
-            await thief.ask("delete", f"{thief.policies}/thief")
+            self._log_pipe.go_on()
+
+    def _service(self):
+        return self._rng.choice(sorted(self._it.services.values(), key=lambda each: each.name))
 
     @asynccontextmanager
     async def _api_server_killed(self):
