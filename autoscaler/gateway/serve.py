@@ -93,13 +93,18 @@ async def serve(
     )
     collect_seldom()
     keys = cookie_keys and partial(watch_keys, file=cookie_keys)
-    watching = asyncio.gather(*(each(gateway) for each in (watch_memory, follow, keys) if each))
+    watching = asyncio.ensure_future(_all(gateway, [each for each in (watch_memory, follow, keys) if each]))
     try:
         await _told_or_failed(told, watching)
         await _until_told_again(told, gateway.drain(*(farewell or Farewell())))
     finally:
         watching.cancel()
         await gateway.stop()
+
+
+async def _all(gateway: Gateway, followed: Sequence[Follow]) -> None:
+    """Do all of these for ever; the first error comes out."""
+    await asyncio.gather(*(each(gateway) for each in followed))
 
 
 def _told_to_go() -> asyncio.Queue[int]:

@@ -73,6 +73,11 @@ class Program:
                 assert self.alive
                 await asyncio.sleep(0.05)
 
+    @property
+    def number(self):
+        """Its process id."""
+        return self._process.pid
+
     def kill(self):
         """End it as a crash does."""
         self._process.kill()
@@ -150,16 +155,17 @@ class Prometheus(Program):
 class Gateway(Program):
     """A gateway, the way to its stream, and what its request log goes to, if it has one."""
 
-    def __init__(self, installation, name, log_pipe=None):
+    def __init__(self, installation, name, *, log_pipe=None, prefix=(), options=()):
         self.port, self.metrics_port = free_port(), free_port()
         self.stream = Proxy(f"http://127.0.0.1:{self.metrics_port}")
         super().__init__(
             installation.folder / f"{name}.log",
             f"http://127.0.0.1:{self.metrics_port}/readyz",
             [
-                *(sys.executable, "-m", "autoscaler.cli", "gateway"),
+                *(*prefix, sys.executable, "-m", "autoscaler.cli", "gateway"),
                 *(f"--port={self.port}", f"--metrics-port={self.metrics_port}"),
                 *([f"--request-log={log_pipe.path}"] if log_pipe else []),
+                *options,
             ],
             installation.environment,
         )
@@ -291,7 +297,7 @@ def _holder(leases):
 
 
 @asynccontextmanager
-async def installed(control_plane, folder, services, *, gateways=1, controllers=2, ahead_s=0, log_pipe=None):
+async def installed(control_plane, folder, services, *, gateways=1, controllers=2, ahead_s=0, **of_gateways):
     """Run an installation while the block runs, with a namespace for each service; it is ready when it is given."""
     async with AsyncExitStack() as stack:
         enter, define = stack.enter_async_context, asyncio.to_thread(define_policies, control_plane)
@@ -304,7 +310,7 @@ async def installed(control_plane, folder, services, *, gateways=1, controllers=
         await enter(it.fleet.following(control_plane, {service.namespace for service in it.services.values()}))
         stack.push_async_callback(ended, asyncio.create_task(it.follow_replicas()))
         for number in range(gateways):
-            it.gateways.append(gateway := Gateway(it, f"gateway-{number}", log_pipe))
+            it.gateways.append(gateway := Gateway(it, f"gateway-{number}", **of_gateways))
             await enter(gateway.stream.running())
             await enter(gateway.started())
         for _ in range(controllers):
@@ -325,6 +331,8 @@ class Service(PolicyCluster):
         self.name = name
         self.key = f"{namespace}/web"
         self.host = f"{namespace}.test"
+        self.policy_stays = asyncio.Lock()
+        """Held while the policy must not be deleted."""
         self._numbers = itertools.count()
         self._clients = []
         self._marks = {}

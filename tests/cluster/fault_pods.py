@@ -72,6 +72,22 @@ async def ended(task):
         await task
 
 
+async def _large(request):
+    """Answer with more than anybody wants to keep."""
+    response = web.StreamResponse()
+    await response.prepare(request)
+    for _ in range(1024):
+        await response.write(bytes(64 << 10))
+    return response
+
+
+async def _upload(request):
+    """Take whatever comes."""
+    async for _ in request.content.iter_any():
+        pass
+    return web.Response()
+
+
 class Fleet:
     """All pods of an installation; a request says in its prompt who it is, and the books know whose.
 
@@ -87,6 +103,7 @@ class Fleet:
         self._pods = Pods(1, lambda: service_s)
         self._app = application(self._pods)
         self._app.middlewares.append(self._booked)
+        self._app.add_routes([web.get("/large", _large), web.post("/upload", _upload)])
         self._runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=1)
         self._sites = {}
         self._running = []
@@ -135,7 +152,7 @@ class Fleet:
     @web.middleware
     async def _booked(self, request, handler):
         """Enter a request into its books while it runs."""
-        if request.method != "POST":
+        if request.method != "POST" or request.path == "/upload":
             return await handler(request)
         name = (await request.json())["prompt"]
         ledger, run = self._book(name), Run(request.get_extra_info("sockname")[0])

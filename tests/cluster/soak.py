@@ -94,9 +94,10 @@ class Soak:
         await service.change(metadata={"annotations": {"inflight.dev/paused-until": until}})
 
     async def _delete(self, service, _rng):
-        await service.ask("delete", f"{service.policies}/web")
-        await asyncio.sleep(2)
-        await service.apply_policy()
+        async with service.policy_stays:
+            await service.ask("delete", f"{service.policies}/web")
+            await asyncio.sleep(2)
+            await service.apply_policy()
 
     async def _repair(self, service):
         with suppress(RefusedError):

@@ -157,11 +157,13 @@ class Faults:
     async def _pod_relabelled(self):
         """Somebody takes a pod aside to look at it: from then on nothing may be sent to it."""
         service = self._service()
-        pods = (await service.ask("get", service.pods))["items"]
+        found = (await service.ask("get", service.pods))["items"]
+        # Of one that is leaving already another pod may soon have the address.
+        pods = [pod for pod in found if "deletionTimestamp" not in pod["metadata"] and pod["status"].get("podIP")]
         if not pods:
             yield
             return
-        path, address = f"{service.pods}/{pods[0]['metadata']['name']}", pods[0]["status"].get("podIP")
+        path, address = f"{service.pods}/{pods[0]['metadata']['name']}", pods[0]["status"]["podIP"]
         await service.ask("patch", path, {"metadata": {"labels": {"app": "quarantine"}}})
         await asyncio.sleep(TOLD_WITHIN_S)
         before = service.ledger.runs_at(address)
@@ -180,11 +182,13 @@ class Faults:
     async def _host_thief(self):
         """A younger policy in another namespace claims a service's host; the books show whose requests it gets."""
         victim, thief = self._rng.sample(sorted(self._it.services.values(), key=lambda each: each.name), 2)
-        await thief.apply("thief", traffic={"hosts": [victim.host], "port": self._it.pod_port})
-        yield
-        conflict = ("False", "HostConflict")
-        await thief.policy_is(lambda status: condition(status, "Ready") == conflict, "thief", deadline_s=60)
-        await thief.ask("delete", f"{thief.policies}/thief")
+        # Made anew, the victim's policy would be the younger one, and the host not its own.
+        async with victim.policy_stays:
+            await thief.apply("thief", traffic={"hosts": [victim.host, f"*.{victim.host}"], "port": self._it.pod_port})
+            yield
+            conflict = ("False", "HostConflict")
+            await thief.policy_is(lambda status: condition(status, "Ready") == conflict, "thief", deadline_s=60)
+            await thief.ask("delete", f"{thief.policies}/thief")
 
     @asynccontextmanager
     async def _request_log_hangs(self):
