@@ -54,7 +54,9 @@ class Soak:
         await together(service.replicas_are(0, deadline_s=120) for service in services)
 
     async def _install(self, service):
-        await service.install(prometheus=self._address, traffic={"queue": {"maxLength": 3, "timeout": "20s"}})
+        health = {"failures": ["Reset", "ServerError"], "baseEjectionTime": "2s"}
+        traffic = {"queue": {"maxLength": 3, "timeout": "20s"}, "health": health}
+        await service.install(prometheus=self._address, traffic=traffic)
 
     async def _hurt(self, faults, until_s):
         now = asyncio.get_running_loop().time
