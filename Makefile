@@ -31,9 +31,10 @@ sbom: setup ## list what the image has of Python as CycloneDX: build/sbom.cdx.js
 audit: build/audit/made ## ask an advisory service about every locked package
 	@for lock in requirements/*.txt; do echo "audit: $$lock"; build/audit/bin/pip-audit --strict --require-hashes --disable-pip -r $$lock || exit 1; done
 
-build/audit/made: requirements/audit.txt | setup
-	@$(BIN)/python -m venv --clear build/audit
-	@build/audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/audit.txt
+build/%/made: requirements/%.txt | setup
+	@echo "installing $< into build/$*"
+	@$(BIN)/python -m venv --clear build/$*
+	@$(BIN)/uv pip install --quiet --python build/$*/bin/python --require-hashes -r $<
 	@touch $@
 
 lint: setup ## style, types and import rules
@@ -45,10 +46,10 @@ lint: setup ## style, types and import rules
 check: lint ## the quick inner loop: lint, and the tests that need no other program
 	$(BIN)/pytest -m "not program" $(ARGS)
 
-test: lint programs controlplane ## the whole suite
+test: lint programs controlplane build/gradio/made ## the whole suite
 	$(BIN)/pytest $(ARGS)
 
-test-busy: programs controlplane ## find tests that race: real_time ones three times, then all, beside two programs that take the CPU
+test-busy: programs controlplane build/gradio/made ## find tests that race: real_time ones three times, then all, beside two programs that take the CPU
 	@$(BIN)/python tools/busy.py $(ARGS)
 
 demo: setup ## the main job on this machine; ARGS="--speed 1" and others: ARGS=--help
@@ -66,11 +67,6 @@ $(BENCHES): bench-%: setup
 	@$(BIN)/python -m benchmarks.$* $(ARGS)
 
 bench-sim: build/peers/made
-build/peers/made: requirements/peers.txt | setup
-	@echo "bench-sim: installing requirements/peers.txt into build/peers"
-	@$(BIN)/python -m venv --clear build/peers
-	@build/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/peers.txt
-	@touch $@
 
 mutants: setup ## change the algorithms in small ways and list the changes that no test notices; ARGS="algorithms.kpa*"
 	$(BIN)/mutmut run $(ARGS)
