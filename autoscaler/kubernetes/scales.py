@@ -104,7 +104,7 @@ class ScaleWatch:
             return f"{whole} cannot be read: {unreadable}" if unreadable else f"{whole} does not exist"
         if name in self._unread:
             return f"the scale of {whole} cannot be read: {self._unread[name].problem}"
-        return f"the scale of {whole} has not been read yet" if name in self._never_read else self.trouble
+        return self._being_read if name in self._never_read else watched.problem
 
     @property
     def trouble(self) -> str:
@@ -112,7 +112,12 @@ class ScaleWatch:
         watched = self._informer
         if watched is None or not watched.synced.is_set():
             return (watched.problem if watched else "") or self._problem
-        return watched.problem
+        are_read = self._never_read <= self._unread.keys()
+        return watched.problem or ("" if are_read else self._being_read)
+
+    @property
+    def _being_read(self) -> str:
+        return f"the scales of {self._kind.kind}s of {self._kind.namespace} are being read"
 
     async def run(self) -> None:
         """Follow until cancelled."""

@@ -160,6 +160,27 @@ async def test_a_kind_of_the_core_group_is_found_where_that_is():
         assert (await world.watch.write("old", 1, "")).replicas == 1
 
 
+async def test_while_scales_are_read_for_the_first_time_that_is_nobodys_own_problem(world):
+    answered = asyncio.Event()
+    read = world.api.get
+
+    async def slow(path, *arguments, **options):
+        if path == SCALE:
+            await answered.wait()
+        return await read(path, *arguments, **options)
+
+    world.api.get = slow
+    world.api.put(SERVERS, workload("quick"))
+    async with world.running("llm", "quick"):
+        assert world.watch.problem("quick") == ""
+        assert (
+            world.watch.problem("llm") == world.watch.trouble == f"the scales of Servers of {NAMESPACE} are being read"
+        )
+        answered.set()
+        await heard()
+        assert world.watch.problem("llm") == world.watch.trouble == ""
+
+
 async def test_before_anything_is_known_no_health_is_invented(world):
     assert "have not been listed yet" in world.watch.problem("llm")
     world.api.refusals[SERVERS] = ApiError(403, "Forbidden", "servers is forbidden: cannot list")
