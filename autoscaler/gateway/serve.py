@@ -99,6 +99,7 @@ async def serve(
         await _until_told_again(told, gateway.drain(*(farewell or Farewell())))
     finally:
         watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
         await gateway.stop()
 
 
