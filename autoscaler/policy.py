@@ -270,7 +270,9 @@ class Metadata(ResourceModel):
     namespace: Namespace = "default"
     """Where the service runs."""
     annotations: dict[str, str] = Field(default_factory=dict)
-    """Those of the autoscaler are read, such as for a pause."""
+    """`inflight.dev/paused-until` holds the number until then, `inflight.dev/replicas` with
+    `inflight.dev/replicas-until` sets it until then. No other key may begin with `inflight.dev/`. With
+    `algorithm.keda`, KEDA's own are read too."""
     labels: dict[str, str] = Field(default_factory=dict)
     """Not read."""
 

@@ -191,14 +191,15 @@ class Reporter:
 
     def failing(self, service: ServiceName, part: str, why: str) -> None:
         """Take in that a part of a service fails, or works again where `why` is empty."""
-        if why:
-            self._tell(service, Event(f"{part.capitalize()}Failed", why, warning=True))
-        if part == OBSERVATION:
-            if why and service in self._stored:
-                self._unseen[service] = f"it cannot be observed: {why}"
-            else:
-                self._unseen.pop(service, None)
-            self.changed(service)
+        if part != OBSERVATION:
+            if why:
+                self._tell(service, Event(f"{part.capitalize()}Failed", why, warning=True))
+            return
+        if why and service in self._stored:
+            self._unseen[service] = f"it cannot be observed: {why}"
+        else:
+            self._unseen.pop(service, None)
+        self.changed(service)
 
     def rival(self, service: ServiceName, what: str) -> None:
         """Take in that another writer has shown."""

@@ -98,6 +98,28 @@ def test_nothing_is_asked_for_beyond_the_maximum():
 # Down again.
 
 
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        {"kpa": {"maxScale": 0}},
+        {"kpa": {"maxScale": 2**31 - 1, "initialScale": 2**31 - 1, "activationScale": 50}},
+        {"kpa": {"minScale": 3, "maxScale": 0, "initialScale": 7}},
+        {"hpa": {"scaleToZero": True}},
+        {"keda": {"fallback": {"failureThreshold": 0, "replicas": 2**31 - 1}}},
+        {"mpa": {}},
+        {"concurrency": {"safety": {"fromZero": False, "firstWindow": False, "goodTime": False}}},
+    ],
+)
+@pytest.mark.parametrize("counts", [[1e6], [2.0**53], [None], [5.0, None, 1e9]])
+@pytest.mark.parametrize("replicas", [0, 1, 3, 2**31 - 1])
+def test_whatever_an_algorithm_is_set_to_it_asks_for_no_more_than_the_policys_maximum(algorithm, counts, replicas):
+    story = Story(replicas, maxReplicas=3, algorithm=algorithm)
+    for count in counts * 60:
+        assert 0 <= story.look(count) <= 3
+        if story.decision.wish.replicas and story.decision.wish.replicas > 3:
+            assert story.decision.reasons[-1].rule == "maxReplicas"
+
+
 def test_after_the_load_the_number_falls_in_steps_and_the_last_replica_waits_for_its_delay():
     story = five_busy()
     numbers = story.for_s(120, 0.0)

@@ -49,11 +49,13 @@ def test_writes_are_counted_by_what_came_of_them():
     assert writes == {("default", "sd", "ok"): 2, ("default", "sd", "error"): 1}
 
 
-def test_a_service_that_is_gone_has_no_gauges():
+def test_a_service_that_is_gone_has_no_series():
     metrics = ControllerMetrics()
-    metrics(record())
-    metrics(record(LLM))
+    metrics(record(error="HTTP 403"))
+    metrics(record(LLM, error=""))
     assert {key[2] for key in shown(metrics, {LLM}) if len(key) > 1} == {"llm"}
+    metrics.forget(LLM)
+    assert {key for key in shown(metrics, {SD, LLM}) if len(key) > 1} == set()
 
 
 def test_what_is_decided_while_it_is_written_is_shown_the_next_time():

@@ -18,6 +18,7 @@ LIES = {
     "Prometheus answers HTML": Answers(200, b"<html>", **{"Content-Type": "text/html"}),
     "Prometheus answers 10 MB of nothing": Answers(200, b'{"status": "' + b"x" * 10**7, **JSON),
     "Prometheus answers NaN": samples("value", lambda _: "NaN"),
+    "Prometheus answers what no decider can calculate with": samples("value", lambda _: "1e308"),
     "Prometheus answers what is old": samples("oldest", lambda at: str(float(at) - 60)),
     "Prometheus answers a byte a second": Drips(),
 }

@@ -391,3 +391,55 @@ async def test_a_conflict_that_stays_is_told_once(world):
         world.reporter.set_host_conflicts({SD: (Conflict("x", "a/p", "taken"),), "other/p": ()})
         await asyncio.sleep(2)
     assert len(world.api.statuses) == len(world.api.events) == 1
+
+
+async def test_what_fails_for_one_service_is_an_event_and_what_keeps_it_from_being_observed_its_condition(world):
+    async with world.running():
+        world.decides(2)
+        await asyncio.sleep(3)
+        world.reporter.failing(SD, "decider", "ZeroDivisionError: division by zero")
+        world.reporter.failing(SD, "observation", "KeyError: 'spec'")
+        await asyncio.sleep(20)
+        assert [(reason, note) for _, reason, note in world.api.events[-2:]] == [
+            ("DeciderFailed", "ZeroDivisionError: division by zero"),
+            ("FailedGetScale", "it cannot be observed: KeyError: 'spec'"),
+        ]
+        ready = world.api.statuses[-1][1]["conditions"][0]
+        assert (ready["reason"], ready["message"]) == ("FailedGetScale", "it cannot be observed: KeyError: 'spec'")
+        world.reporter.failing(SD, "observation", "")
+        await asyncio.sleep(20)
+        assert world.api.statuses[-1][1]["conditions"][0]["reason"] == "ScalingActive"
+
+
+async def test_a_status_that_cannot_be_made_keeps_no_other_one_from_being_written(world, caplog):
+    odd = {**POLICY, "metadata": {**POLICY["metadata"], "name": "odd"}, "status": {"conditions": [{"type": "Ready"}]}}
+    async with world.running():
+        world.reporter.keep("team/odd", stored(odd), "it is not legal")
+        await asyncio.sleep(1)
+        world.decides(2)
+        await asyncio.sleep(60)
+        assert world.api.statuses[-1][1]["desiredReplicas"] == 2
+        assert [line.message for line in caplog.records if "status fails" in line.message] == [
+            "team/odd: its status fails; it holds and the others go on: KeyError: 'status'"
+        ]
+
+
+async def test_nothing_is_kept_of_policies_that_came_and_went(world):
+    async with world.running():
+        for number in range(20):
+            service = f"team/passing-{number}"
+            resource = {**POLICY, "metadata": {**POLICY["metadata"], "name": f"passing-{number}"}}
+            decided = Decision(2, Wish(2, "a wish"), ())
+            record = Record(service, Look(1.0, 0.0, 2.0, 0, 0), decided, None)
+            world.reporter.keep(service, stored(resource), "it is not legal" if number % 2 else "")
+            world.reporter.record(record)
+            world.reporter.failing(service, "observation", "KeyError: 'spec'")
+            world.reporter.changed(service)
+            world.reporter.forget(service)
+            # What was under way when it went comes after it.
+            world.reporter.record(record)
+            world.reporter.failing(service, "observation", "KeyError: 'spec'")
+            world.reporter.changed(service)
+        await asyncio.sleep(5)
+        kept = {key: value for key, value in vars(world.reporter).items() if "passing" in str(value)}
+        assert kept == {}
