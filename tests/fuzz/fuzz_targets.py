@@ -155,10 +155,29 @@ def response_parser(data: bytes) -> None:
         assert also_refused == refused
         if not refused:
             assert (taken.head, taken.body, taken.complete) == (whole.head, whole.body, whole.complete)
+    bounded_response(stream, seed, bodiless=bodiless)
     if whole.head is not None:
         assert 100 <= whole.head.status < 600
         assert whole.head.has_body or not whole.body
         written_alike(whole.head, bodiless=bodiless)
+
+
+def bounded_response(stream, seed, *, bodiless):
+    """Between two things that come out of it, a parser of a pod takes in no more than its limit and one piece."""
+    taken = Responses()
+    parser = ResponseParser(taken, SMALL)
+    parser.expect(bodiless=bodiless)
+    silent, before = 0, 0
+    for piece in pieces(stream, seed):
+        try:
+            if parser.feed(piece) is not None or taken.complete:
+                return
+        except BrokenResponseError:
+            return
+        done = (taken.head is not None) + len(taken.body)
+        silent = 0 if done != before else silent + len(piece)
+        before = done
+        assert silent <= SMALL.head_bytes + 300, "a parser takes in what it does not count"
 
 
 def written_alike(head, *, bodiless):

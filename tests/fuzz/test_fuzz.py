@@ -61,6 +61,7 @@ def test_a_target_holds_for_seeds_that_were_changed(target, data):
     ("target", "module", "name", "broken"),
     [
         ("request_parser", Overhead, "read", lambda _self, _size: True),
+        ("response_parser", Overhead, "read", lambda _self, _size: True),
         (
             "response_parser",
             fuzz_targets,

@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+from gateway_kit import answer_ok
 from gateway_program import document
 
 pytestmark = pytest.mark.real_time
@@ -39,3 +40,21 @@ async def test_a_file_that_takes_a_service_from_its_backends_changes_nothing(kit
         if not told:
             told = await gateway.said("not reloaded")
     assert "default/sd has no backends; to watch pods, start the gateway anew" in told
+
+
+@pytest.mark.parametrize(("options", "kept"), [((), []), (("--underscores=pass",), [b"1"])], ids=["drop", "pass"])
+async def test_headers_with_underscores_are_dropped_unless_an_option_passes_them(kit, programs, options, kept):
+    pod = await kit.pod()
+    gateway = await programs.start(document(backends=[pod.address]), *options)
+    client = await gateway.connected(kit)
+    client.post("/", b"{}", "X_A: 1")
+    assert (await pod.next()).all(b"x_a") == kept
+
+
+async def test_hosts_of_every_kind_are_served(kit, programs):
+    pod = await kit.pod(answer_ok)
+    hosts = ["*", "sd_webui.local", "[::1]", "*.a_b.example"]
+    gateway = await programs.start(document(backends=[pod.address], traffic={"hosts": hosts}))
+    client = await gateway.connected(kit)
+    for host in ["anything", "SD_webui.local:80", "[::1]:80", "x.a_b.example", "10.0.0.1"]:
+        assert (await client.get(host=host).response()).status == 200
