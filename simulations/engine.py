@@ -8,6 +8,7 @@ Rules:
 """
 
 from collections.abc import Callable, Hashable, Iterable
+from functools import lru_cache
 from heapq import heappop, heappush
 from math import inf
 from typing import Any, cast
@@ -66,7 +67,9 @@ class Engine:
         self._services = {setup.service: service}
         self._dispatcher = Dispatcher(setup.limits)
         self._lines, self._samples = Lines(setup, self._dispatcher), Samples(setup, luck)
-        self._rules, self._cookies = PathRules(setup.rules), Cookies(setup.cookie_s)
+        # A scenario has few paths and many requests; a gateway, where strangers choose the paths, remembers none.
+        self._rule_of = lru_cache(maxsize=1024)(PathRules(setup.rules).find)
+        self._cookies = Cookies(setup.cookie_s)
         self._fleet = SimulatedFleet(setup.pools, luck)
         self._heap: list[tuple[float, int, int, Happen, Any]] = []
         self._sequence = self._to_come = 0
@@ -161,7 +164,7 @@ class Engine:
         self._changed()
 
     def _rule(self, arrival: Arrival) -> PathRule:
-        return self._rules.find(arrival.path) if arrival.path else EVERYTHING_COUNTS
+        return self._rule_of(arrival.path) if arrival.path else EVERYTHING_COUNTS
 
     def _start(self, request: Request, backend: str) -> None:
         request.replica, request.start_s = self._fleet[backend], self._now_s
