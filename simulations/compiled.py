@@ -208,6 +208,8 @@ class CompiledEngine:
         seen = look(now_s, self._looked_s, fleet, metered=metered, live=self._live(now_s), gateways=1)
         self._looked_s = now_s
         (taken,) = step(self._services, {name: (seen, fleet)})
+        if taken.failure is not None:
+            raise taken.failure  # figures must not be those of a defect
         if taken.order is not None:
             self._scale(taken.order)
         self._recorder(Record(name, seen, taken.decision, Outcome(name) if taken.order else None))

@@ -315,6 +315,8 @@ class Engine:
         seen = look(now_s, self._looked_s, fleet, metered=metered, live=live, gateways=1)
         self._looked_s = now_s
         (taken,) = step(self._services, {name: (seen, fleet)})
+        if taken.failure is not None:
+            raise taken.failure  # figures must not be those of a defect
         if taken.order is not None:
             self._scale(taken.order)
         self._recorder(Record(name, seen, taken.decision, Outcome(name) if taken.order else None))

@@ -54,6 +54,8 @@ class Stepped:
         seen = look(now_s, self._looked_s, fleet, metered=self._metered(now_s, inflight), gateways=1)
         self._looked_s = now_s
         (taken,) = step(self._services, {self._name: (seen, fleet)})
+        if taken.failure is not None:
+            raise taken.failure  # figures must not be those of a defect
         order = taken.order
         if order is not None:
             self.engine.scale(now_s, order.replicas, [int(name[len(PREFIX) :]) for name in order.leaving])

@@ -1,8 +1,12 @@
 """Policies as custom resources: what is kept of them, and what is read again."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from autoscaler.kubernetes.policies import PolicyReader, stored
+from autoscaler.roster import Entry, Origins, Roster
 
 ITEM = {
     "metadata": {
@@ -74,3 +78,20 @@ def test_equal_conditions_of_statuses_are_one_object():
     first, second = (stored(changed(name=name) | {"status": status}).status for name in ("a", "b"))
     assert first == status
     assert first["conditions"][0] is second["conditions"][0]
+
+
+OLD = Path(__file__).parents[2] / "data" / "releases" / "0.1.0" / "policies"
+STORED = [document for file in sorted(OLD.iterdir()) for document in yaml.safe_load_all(file.read_text())]
+REFUSED = {"rate", "beyond-its-maximum", "misspelled-pause"}
+"""What is refused because of numbers and annotations; other rules refuse some more."""
+
+
+@pytest.mark.parametrize("document", STORED, ids=lambda document: document["metadata"]["name"])
+def test_a_policy_that_an_older_release_has_stored_is_followed_or_invalid_and_then_never_scaled(document):
+    resource = stored(document | {"metadata": ITEM["metadata"] | document["metadata"]}).resource
+    roster = Roster()
+    problem = resource.problem
+    if resource.policy is not None:
+        problem = Origins(roster, ("resources",)).put("resources", resource.policy.service, Entry(resource.policy))
+    assert bool(roster.services) != bool(problem), "one or the other, and an invalid one says why"
+    assert not (document["metadata"]["name"] in REFUSED and roster.services)
