@@ -4,6 +4,9 @@ import asyncio
 import math
 from collections.abc import Callable
 
+_TOO_EARLY_S = 1e-6
+"""A timer comes when its time is due by the resolution of the loop's clock, which may be a little before."""
+
 
 class Deadline:
     """Calls when the time is up. Its timer is moved only when it fires: setting it anew costs next to nothing."""
@@ -42,7 +45,7 @@ class Deadline:
     def _check(self) -> None:
         self._timer = None
         left_s = self._due_s - self._loop.time()
-        if left_s <= 0:
+        if left_s <= _TOO_EARLY_S:
             self.never()
             self._call()
         elif left_s < math.inf:
