@@ -196,7 +196,7 @@ class ServiceGate:
             return
         if known is not None:
             self.remove(name)
-        pod = self.pods[name] = Pod(name, address, self._loop, self._names)
+        pod = self.pods[name] = Pod(name, address, self._loop, self._names, ready=self.config.backends is None)
         pod.on_outcome = partial(self._came_to, pod)
         self._pods_changed()
         pod.may_be_unready = self.config.ready_path is not None

@@ -28,8 +28,9 @@ _DESCRIPTOR_WAIT_S = 0.05
 IDLE_LIMIT_S = 2.0
 IDLE_CONNECTIONS = 128
 """Idle connections kept for one pod."""
-_WATCH_S, _LONGER_WATCH_S = 0.05, 0.5
-"""How long a connection is watched before a pod that has never answered is sent anything; longer, if one was closed."""
+_SHORT_WATCH_S, _WATCH_S, _LONGER_WATCH_S = 0.005, 0.05, 0.5
+"""How long a connection is watched before a pod that has never answered is sent anything: one that somebody says is
+ready, one of which nothing is known, one that has closed a connection."""
 _REQUEST_BUFFER_BYTES = 64 * 1024
 _NOTICE_A_LOST_NODE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -332,7 +333,18 @@ class PodConnection(asyncio.Protocol):
 class Pod:
     """One pod's address and its idle connections; a pod that follows at the same address shares none of them."""
 
-    def __init__(self, name: str, address: str, loop: asyncio.AbstractEventLoop, names: Names) -> None:
+    def __init__(
+        self, name: str, address: str, loop: asyncio.AbstractEventLoop, names: Names, *, ready: bool = False
+    ) -> None:
+        """Take a pod in.
+
+        Args:
+            name: what it is called.
+            address: where it serves, as `host:port`.
+            loop: the loop of its connections.
+            names: looks up its host.
+            ready: whether somebody has seen that it serves.
+        """
         self.name = name
         self.address = address
         self._names = names
@@ -351,7 +363,7 @@ class Pod:
         """Whether it is sent requests; before, it may have to answer what is asked of it."""
         self.may_be_unready = False
         """Whether a 503 with Retry-After means that it does not serve yet, and not that it is full."""
-        self._watch_s = _WATCH_S
+        self._watch_s = _SHORT_WATCH_S if ready else _WATCH_S
         self._sweep: asyncio.TimerHandle | None = None
 
     def at_port(self, port: int) -> "Pod":

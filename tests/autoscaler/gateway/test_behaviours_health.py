@@ -149,8 +149,8 @@ def close(writer):
 @pytest.mark.parametrize("concurrency", [1, 0])
 async def test_b72_a_port_that_is_open_before_its_server_loses_no_request(kit, how, concurrency):
     early = await EarlyPort(how).start()
-    gateway = await kit.gateway(service(concurrency=concurrency))
-    gateway.set_backends(NAME, {"pod": f"127.0.0.1:{early.port}"})
+    listed = {"pod": f"127.0.0.1:{early.port}"}
+    gateway = await kit.gateway(service(concurrency=concurrency, backends=listed))
     clients = [await kit.client(gateway) for _ in range(10)]
     for n, client in enumerate(clients):
         client.get(f"/{n}") if n % 2 else client.post(f"/{n}", b"x" * 100_000)
