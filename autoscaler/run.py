@@ -242,7 +242,9 @@ class Controller:
         try:
             self._renew(name)
         except Exception as unfit:  # noqa: BLE001 - then it goes on with the one that it has
-            self.failures.failed(name, "policy", unfit)
+            self.failures.failed(name, "renewal", unfit)
+        else:
+            self.failures.works(name, "renewal")
 
     def _end_rest(self, name: ServiceName) -> None:
         """Show a service that has rested the time of its rest."""

@@ -213,7 +213,7 @@ async def test_a_broken_decider_is_told_once_and_counted_each_time_and_is_tried_
         assert (
             world.told
             == [
-                (BAD, "policy", "ZeroDivisionError: division by zero"),
+                (BAD, "renewal", "ZeroDivisionError: division by zero"),
                 (BAD, "decider", "ZeroDivisionError: division by zero"),
             ][::-1]
         )

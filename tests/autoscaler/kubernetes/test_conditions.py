@@ -67,6 +67,8 @@ def told(facts, kind):
             "Ready",
             (False, "ForeignWriter", "why foreignWriter"),
         ),
+        (Facts(1, record=record(2, "deciderFailed")), "Ready", (False, "DeciderFailed", "why deciderFailed")),
+        (Facts(1, record=record(2, "deciderFailed", "paused")), "Ready", (False, "Paused", "why paused")),
         (Facts(1, record=record(2, "secondPolicy")), "Ready", (False, "AmbiguousTarget", "why secondPolicy")),
         (Facts(1, conflicts=LOST, record=record()), "Ready", (False, "HostConflict", "x belongs to the policy a/p")),
         (Facts(1, conflicts=LOST, record=record()), "ScalingActive", (True, "ValidMetricFound", "2 are needed")),
