@@ -117,9 +117,9 @@ def _plain(path: str) -> str:
 
 
 def _plain_readings(path: str) -> set[str]:
-    """Give the plain forms of a path: servers differ in whether `#` ends it, and whether they look for `;` in `%2F`."""
-    whole = {path, path.partition("#")[0]}
-    return {_plain(reading) for each in whole for reading in (each, _PARAMETERS.sub("", each))}
+    """Give the plain forms of a path: servers differ in what `#` ends, what `;` hides, and which of them is first."""
+    cut, bare = path.partition("#")[0], _PARAMETERS.sub("", path)
+    return {_plain(reading) for reading in (path, cut, bare, bare.partition("#")[0], _PARAMETERS.sub("", cut))}
 
 
 def _decoded(found: re.Match[str]) -> str:

@@ -82,6 +82,8 @@ def test_without_rules_everything_counts():
         "/sdapi/..;a/../v1/txt2img",
         "/sdapi/x%2Fy/../v1/txt2img",
         "/x#/../sdapi/v1/txt2img",
+        "/sdapi;#/v1/txt2img#",
+        "/sdapi/;%2f../v1/txt2img",
         "/x\\..\\sdapi/v1/txt2img",
     ],
 )
