@@ -90,7 +90,8 @@ def as_process(container: Container) -> tuple[list[str], dict[str, str]]:
         **os.environ,
         "KUBECONFIG": str(container.account),
         "INFLIGHT_OWN_NAMESPACE": container.namespace,
-        "INFLIGHT_HOST": container.address,
+        # Two controllers have one port; a gateway is asked as a node forwards, at another address.
+        **({"INFLIGHT_HOST": container.address} if arguments[0] == "run" else {}),
         "INFLIGHT_TICK": "0.5s",
     }
     return [sys.executable, "-m", "autoscaler.cli", *arguments], environment
