@@ -69,7 +69,7 @@ def _listener(family: socket.AddressFamily, address: str, port: int) -> socket.s
         listener.settimeout(0)
     except OSError as error:
         listener.close()
-        why = os.strerror(error.errno) if error.errno else str(error)
+        why = os.strerror(error.errno).lower() if error.errno else str(error)
         raise OSError(error.errno, f"cannot listen on {address} port {port}: {why}") from error
     return listener
 

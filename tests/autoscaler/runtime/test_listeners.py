@@ -51,7 +51,7 @@ def test_a_port_that_is_taken_is_named_with_its_address(bound):
     ((_, port),) = bound(["127.0.0.1"])
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1 port {port}: Address already in use"):
+        with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1 port {port}: address already in use"):
             bound(["127.0.0.1"], port)
 
 
