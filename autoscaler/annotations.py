@@ -5,7 +5,7 @@
     inflight.dev/replicas-until: "2026-11-23T18:00:00Z"    until then
 
 GitOps does not take annotations back that it did not set, and an expiry does not forget itself. Any other key below
-`inflight.dev/` is refused as an unknown field of the document is: who writes `inflight.dev/paused` means a pause.
+`inflight.dev/` is refused, as an unknown field of the document is: `inflight.dev/paused` is a pause that would not be.
 """
 
 from collections.abc import Mapping

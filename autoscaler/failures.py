@@ -1,7 +1,7 @@
-"""What went wrong for single services: said once, counted, and kept as long as it lasts, so that nobody else suffers.
+"""Failures of single services: each is logged once, counted, and known as long as it lasts.
 
 Rules:
-1. A failure of one service's part is that service's: whoever works for it catches the error and tells it here.
+1. A failure of one service's part is that service's: the code that works for it catches the error and reports it here.
 2. The log has one line with the traceback for each error that a part fails by, and one when it works again.
 3. Each failure counts. What is kept of a service goes with it.
 """
@@ -23,7 +23,7 @@ class Failures:
     """Takes in what fails and what works again.
 
     Args:
-        on_change: is told of a service, its part and what is wrong with it; empty when it works again.
+        on_change: called with a service, its part and what is wrong with it; empty when it works again.
     """
 
     def __init__(self, on_change: Callable[[ServiceName, str, str], None] = lambda _service, _part, _why: None) -> None:

@@ -41,7 +41,7 @@ class Recall:
         tick_s: the shortest step of a past.
         gateways: gives how many gateways are known to live.
         rescale_of: gives when a service's number was changed last, where that is known.
-        failures: is told of each service whose past cannot be taken in.
+        failures: takes in the services whose past cannot be used.
     """
 
     def __init__(

@@ -54,7 +54,7 @@ class Roster:
         prometheus: the server of policies that name none.
         refusal: says why a server may not be asked, nothing if it may; a policy that names it cannot be followed.
         on_policy: is told of a policy that begins to be followed, with its decider.
-        on_gone: is told of a service that is decided on no more.
+        on_gone: called with a service that is decided on no more.
         is_broken: tells whether a service's decider fails; a changed policy then goes on with nothing of it.
         recalls: whether newcomers will be told of their past (`remember`); until then they are not lowered.
     """

@@ -7,8 +7,8 @@ Rules:
 4. A Prometheus that hangs delays nobody's tick: see `readings`.
 5. Nothing is decided on what was observed before a write that has begun since: it is observed anew.
 6. A tick over many services is cut into slices, between which wake-ups come first; who rests is left out of it.
-7. An error in what is done for one service is told by `failures`: that service holds, and is tried again at the next
-   tick. A decider that fails again and again is replaced by a fresh one, for what it remembers may be the cause.
+7. An error in the work for one service goes to `failures`. That service holds, and is tried again at the next tick; all
+   others go on. A decider that fails again and again is replaced by a fresh one: its memory may be the cause.
 8. Nothing is kept of a service that is gone.
 """
 
@@ -117,7 +117,7 @@ class Controller:
             resting: is told of every change by target and streams; without it every tick looks at every service.
             recorders: are given every decision, after it was written; one that fails stops nothing.
             on_looks: is shown what is decided on, before it is.
-            failures: is told of each service whose part fails; None keeps them here.
+            failures: takes in what fails for single services; None makes one.
             renew: gives a service a fresh decider.
         """
         self._services = services
@@ -219,7 +219,7 @@ class Controller:
         return busy
 
     async def _observe(self, names: Sequence[ServiceName]) -> Mapping[ServiceName, Fleet]:
-        """Observe services; where that fails each is observed alone, and who cannot be is left out."""
+        """Observe services; if that fails, each is observed alone, and one that fails is left out."""
         try:
             fleets = await self._target.observe(names)
         except Exception as error:  # noqa: BLE001 - no target may raise one, and then one service is the cause

@@ -72,7 +72,7 @@ class Reporter:
         identity: which controller we are.
         now: gives the controller's time.
         leads: tells whether we may write.
-        failures: is told of each service whose status cannot be made.
+        failures: takes in the services whose status cannot be made.
     """
 
     def __init__(
