@@ -28,7 +28,7 @@ _DESCRIPTOR_WAIT_S = 0.05
 IDLE_LIMIT_S = 2.0
 IDLE_CONNECTIONS = 128
 """Idle connections kept for one pod."""
-_SHORT_WATCH_S, _WATCH_S, _LONGER_WATCH_S = 0.005, 0.05, 0.5
+_SHORT_WATCH_S, _WATCH_S, _LONGER_WATCH_S = 0.002, 0.05, 0.5
 """How long a connection is watched before a pod that has never answered is sent anything: one that somebody says is
 ready, one of which nothing is known, one that has closed a connection."""
 _REQUEST_BUFFER_BYTES = 64 * 1024
