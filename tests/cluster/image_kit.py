@@ -79,7 +79,7 @@ class Image:
         environment = {
             "KUBERNETES_SERVICE_HOST": host,
             "KUBERNETES_SERVICE_PORT": port,
-            "INFLIGHT_HOST": container.address,
+            **({"INFLIGHT_HOST": container.address} if container.arguments[0] == "run" else {}),
             "INFLIGHT_TICK": "0.5s",
         }
         mounts = {ACCOUNT: given, **container.mounts}
