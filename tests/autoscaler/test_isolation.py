@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from types import CodeType, FrameType, FunctionType, ModuleType
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from autoscaler.clock import SystemClock
 from autoscaler.failures import Failures
@@ -19,7 +21,7 @@ from autoscaler.recorders import Latest, OnChange, log_changes
 from autoscaler.resting import Resting
 from autoscaler.roster import Entry, Origins, Roster
 from autoscaler.run import Controller, WakeUps
-from autoscaler.testing import FakeMetricsSource, FakeScaleTarget
+from autoscaler.testing import FakeMetricsSource, FakeScaleTarget, VirtualTimeLoop
 
 BAD, GOOD = "team-b/bad", "team-a/good"
 START_S, TICK_S = 1_700_000_000.0, 2.0
@@ -333,3 +335,36 @@ def test_an_error_is_said_once_whatever_its_words_and_another_one_is_said_too(ca
     failures.works(BAD, "decider")
     failures.works(GOOD, "decider")
     assert [line.message for line in caplog.records[2:]] == ["team-b/bad: its decider works again"]
+
+
+SEAMS = {
+    "observation": lambda world: world.target.blind,
+    "write": lambda world: world.target.stuck,
+    "streams": lambda world: world.streams.failing,
+    "source": lambda world: world.metered.failing,
+}
+HOUR = st.lists(
+    st.tuples(st.sampled_from([*SEAMS]), st.booleans(), st.sampled_from([0.0, 1.0, 7.0, 1e308, float("nan")])),
+    min_size=20,
+    max_size=20,
+)
+
+
+@given(HOUR, st.sampled_from(["mpa", "concurrency", "kpa", "hpa", "keda"]))
+@settings(max_examples=8)
+def test_an_hour_of_faults_of_one_service_changes_no_decision_on_the_other(hour, algorithm):
+    async def decisions(*, faults):
+        world = World(algorithm={algorithm: {}})
+        async with world.running():
+            for minute, (seam, fails, count) in enumerate(hour):
+                if faults:
+                    (SEAMS[seam](world).add if fails else SEAMS[seam](world).discard)(BAD)
+                    world.count(BAD, count)
+                world.count(GOOD, float(minute * 7 % 5))
+                await asyncio.sleep(180.0)
+        return [(record.look, record.decision) for record in world.decided(GOOD)]
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        alone = runner.run(decisions(faults=False))
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        assert runner.run(decisions(faults=True)) == alone
