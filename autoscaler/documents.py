@@ -1,12 +1,13 @@
 """YAML documents with the line of every key, so that an error can point at what the user wrote.
 
 Plain scalars mean what YAML 1.2's core schema says: `on` and `no` are strings, `10:30` is no number. A number that is
-written as `010` is refused, for it is ten there and eight to kubectl. Merge keys (`<<`) are applied, and JSON may have
-tabs, as for kubectl. What aliases come to, and how deep values are nested, has a limit.
+written as `010` is refused, for it is ten there and eight to kubectl. Merge keys (`<<`) are applied, tabs may stand
+between words, and JSON values may follow each other, as for kubectl. What aliases come to, and how deep values are
+nested, has a limit.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +33,14 @@ class DocumentError(ValueError):
         self.problems = problems
 
 
+class Flaw(NamedTuple):
+    """Something wrong with how a document is written, whatever it is about: a key said twice, `010`."""
+
+    path: KeyPath
+    line: int
+    why: str
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One YAML document: plain values, and the line on which each stands."""
@@ -40,6 +49,12 @@ class Document:
     """The file's name, as the user gave it."""
     value: Any
     lines: dict[KeyPath, int]
+    flaws: tuple[Flaw, ...] = ()
+    """What has to be mended before its value can be used."""
+
+    def told(self, flaws: Iterable[Flaw]) -> list[str]:
+        """Give one line for each of its flaws."""
+        return [f"{self.source}:{flaw.line}: {dotted(flaw.path) or 'document'}: {flaw.why}" for flaw in flaws]
 
     def line(self, path: KeyPath) -> int:
         """Give the line of a key path, or of the nearest key above it that exists."""
@@ -48,12 +63,22 @@ class Document:
         return self.lines.get(path, 1)
 
     def parts(self, key: str) -> list["Document"]:
-        """Give the items of a list, each as a document of its own with the lines on which it stands."""
+        """Give the items of a list, each as a document of its own with the lines on which it stands.
+
+        Raises:
+            DocumentError: something is wrong beside these items.
+        """
         lines: list[dict[KeyPath, int]] = [{} for _ in self.value[key]]
         for path, line in self.lines.items():
-            if len(path) > 1 and path[0] == key and isinstance(path[1], int):
-                lines[path[1]][path[2:]] = line
-        return [Document(self.source, value, stands) for value, stands in zip(self.value[key], lines, strict=True)]
+            if (number := _item_of(path, key)) is not None:
+                lines[number][path[2:]] = line
+        flaws: list[list[Flaw]] = [[] for _ in lines]
+        for flaw in self.flaws:
+            if (number := _item_of(flaw.path, key)) is None:
+                raise DocumentError(self.told([flaw]))
+            flaws[number].append(flaw._replace(path=flaw.path[2:]))
+        parts = zip(self.value[key], lines, flaws, strict=True)
+        return [Document(self.source, value, stands, tuple(wrong)) for value, stands, wrong in parts]
 
     def value_at(self, path: KeyPath) -> Any:
         """Give the value at a key path; None where there is none."""
@@ -66,8 +91,28 @@ class Document:
         return value
 
 
+def _item_of(path: KeyPath, key: str) -> int | None:
+    """Give the number of the list item in which a path lies."""
+    if len(path) > 1 and path[0] == key and isinstance(path[1], int):
+        return path[1]
+    return None
+
+
 class _CoreSchemaLoader(yaml.SafeLoader):
-    """PyYAML's safe loader with the plain scalars of YAML 1.2's core schema."""
+    """PyYAML's safe loader with the plain scalars of YAML 1.2's core schema, and what else kubectl reads."""
+
+    def scan_to_next_token(self) -> None:
+        """Go past tabs too, where no indentation is meant: the rule is that of libyaml, which kubectl's reader has."""
+        super().scan_to_next_token()
+        while self.peek() == "\t" and (self.flow_level or not self.allow_simple_key):
+            self.forward()
+            super().scan_to_next_token()
+
+    def parse_document_start(self) -> yaml.Event:
+        """Let JSON objects follow each other without anything between them."""
+        if self.check_token(yaml.FlowMappingStartToken):
+            return self.parse_implicit_document_start()  # type: ignore[no-any-return, no-untyped-call]
+        return super().parse_document_start()  # type: ignore[no-any-return, no-untyped-call]
 
 
 _TAG = "tag:yaml.org,2002:"
@@ -78,11 +123,16 @@ _SCALARS = {
     f"{_TAG}float": re.compile(rf"({_FLOAT})\Z"),
     f"{_TAG}null": re.compile(r"(~|null|Null|NULL|)\Z"),
 }
+_HALF = re.compile("[\ud800-\udfff]")
+"""What JSON can write and no text can have: half of a character above U+FFFF."""
 _TWO_MEANINGS = re.compile(r"[-+]?0[0-9]+\Z")
 _OCTAL = "is octal to kubectl and decimal in YAML 1.2: leave the zero out, write 0o for octal, or put it in quotes"
-_TABS = re.compile(r'"(?:\\.|[^"\\])*"|\t')
-"""A text in quotes as a whole, or a tab between texts."""
-_OTHER_TAGS = {f"{_TAG}{name}" for name in ("str", "seq", "map")}
+_PLAIN = {
+    yaml.ScalarNode: f"{_TAG}str",
+    yaml.SequenceNode: f"{_TAG}seq",
+    yaml.MappingNode: f"{_TAG}map",
+}
+"""The tag of each kind of node that any of them can be read by."""
 
 
 def _whole_number(_loader: _CoreSchemaLoader, node: yaml.ScalarNode) -> int:
@@ -93,18 +143,33 @@ def _whole_number(_loader: _CoreSchemaLoader, node: yaml.ScalarNode) -> int:
         raise yaml.constructor.ConstructorError(None, None, "a number of too many digits", node.start_mark) from error
 
 
+def _text(loader: _CoreSchemaLoader, node: yaml.ScalarNode) -> str:
+    """Give a text, in which JSON writes one character above U+FFFF as two."""
+    return _joined(loader.construct_scalar(node))
+
+
+def _joined(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+
+
 _CoreSchemaLoader.yaml_implicit_resolvers = {}
 for _tag, _pattern in _SCALARS.items():
     _CoreSchemaLoader.add_implicit_resolver(_tag, _pattern, None)
 _CoreSchemaLoader.add_constructor(f"{_TAG}int", _whole_number)
+_CoreSchemaLoader.add_constructor(f"{_TAG}str", _text)
 
 
 def read_file(path: Path) -> list[Document]:
     """Read every document of a YAML file; empty documents are left out.
 
     Raises:
-        DocumentError: the file cannot be read, is no YAML, or says a key twice.
+        DocumentError: the file cannot be read, is no YAML, or a document in it has flaws.
     """
+    return _flawless(read_mixed_file(path))
+
+
+def read_mixed_file(path: Path) -> list[Document]:
+    """Read a file whose documents are not all for us: as `read_file`, but flaws are left to whoever uses a document."""
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
@@ -113,14 +178,25 @@ def read_file(path: Path) -> list[Document]:
         raise DocumentError([f"{path}: cannot be read: {error}"]) from error
     if len(content) > MOST_BYTES:
         raise DocumentError([f"{path}: has more than {MOST_BYTES >> 20} MiB, which is the most that is read"])
-    return read_text(text, str(path))
+    return _read(text, str(path))
 
 
 def read_text(text: str, source: str) -> list[Document]:
     """Read every document of a YAML text; as `read_file`."""
+    return _flawless(_read(text, source))
+
+
+def _flawless(documents: list[Document]) -> list[Document]:
+    for document in documents:
+        if document.flaws:
+            raise DocumentError(document.told(document.flaws))
+    return documents
+
+
+def _read(text: str, source: str) -> list[Document]:
     line = 0
     try:
-        loader = _CoreSchemaLoader(_without_tabs(text))
+        loader = _CoreSchemaLoader(_not_indented(text))
         try:
             return list(_documents(loader, source))
         finally:
@@ -134,11 +210,10 @@ def read_text(text: str, source: str) -> list[Document]:
         raise DocumentError([f"{source}:{line}: {_TOO_DEEP}"]) from error
 
 
-def _without_tabs(text: str) -> str:
-    """Write JSON with spaces in place of tabs, which YAML does not take between its words."""
-    if not text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
-        return text
-    return _TABS.sub(lambda found: " " if found[0] == "\t" else found[0], text)
+def _not_indented(text: str) -> str:
+    """Write spaces for tabs before JSON, which has no indentation."""
+    rest = text.lstrip("\ufeff \t\r\n")
+    return text[: -len(rest)].replace("\t", " ") + rest if rest.startswith(("{", "[")) else text
 
 
 def _documents(loader: _CoreSchemaLoader, source: str) -> Iterator[Document]:
@@ -148,13 +223,11 @@ def _documents(loader: _CoreSchemaLoader, source: str) -> Iterator[Document]:
             continue
         _Expansion(source).check(node)
         lines: dict[KeyPath, int] = {}
-        problems: list[str] = []
-        _walk(node, (), lines, problems)
-        if problems:
-            raise DocumentError([f"{source}:{problem}" for problem in problems])
+        flaws: list[Flaw] = []
+        _walk(node, (), lines, flaws)
         value = loader.construct_document(node)
-        if value is not None:
-            yield Document(source, value, lines)
+        if value is not None or flaws:
+            yield Document(source, value, lines, tuple(flaws))
 
 
 class _Extent(NamedTuple):
@@ -243,24 +316,25 @@ def _is_merge(key: yaml.Node) -> bool:
     return isinstance(key, yaml.ScalarNode) and key.value == "<<" and key.style is None
 
 
-def _walk(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], problems: list[str]) -> None:
+def _walk(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], flaws: list[Flaw]) -> None:
     line = node.start_mark.line + 1
     lines.setdefault(path, line)
     if not _fits(node):
-        problems.append(f"{line}: {dotted(path) or 'document'}: is no {node.tag.replace(_TAG, '!!')}")
+        flaws.append(Flaw(path, line, f"is no {node.tag.replace(_TAG, '!!')}"))
+        node.tag = _PLAIN[type(node)]  # so that the rest of the document has a value
     if _has_two_meanings(node):
-        problems.append(f"{line}: {dotted(path) or 'document'}: {node.value} {_OCTAL}")
+        flaws.append(Flaw(path, line, f"{node.value} {_OCTAL}"))
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            _walk(item, (*path, index), lines, problems)
+            _walk(item, (*path, index), lines, flaws)
     elif isinstance(node, yaml.MappingNode):
         for key, item in node.value:
             inner = (*path, str(key.value))
             line = key.start_mark.line + 1
             if inner in lines:
-                problems.append(f"{line}: {dotted(inner)}: said twice, first on line {lines[inner]}")
+                flaws.append(Flaw(inner, line, f"said twice, first on line {lines[inner]}"))
             lines[inner] = line
-            _walk(item, inner, lines, problems)
+            _walk(item, inner, lines, flaws)
 
 
 def _has_two_meanings(node: yaml.Node) -> bool:
@@ -271,7 +345,9 @@ def _fits(node: yaml.Node) -> bool:
     """Tell whether a value can be read by its tag, which may have been written beside it: `!!int five`."""
     if node.tag in _SCALARS:
         return isinstance(node, yaml.ScalarNode) and _SCALARS[node.tag].match(node.value) is not None
-    return node.tag in _OTHER_TAGS
+    if node.tag == _PLAIN[yaml.ScalarNode]:
+        return isinstance(node, yaml.ScalarNode) and _HALF.search(_joined(node.value)) is None
+    return node.tag in _PLAIN.values()
 
 
 def dotted(path: KeyPath) -> str:

@@ -200,6 +200,13 @@ class Model(BaseModel):
         return {key: item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
 
 
+def _as_in_json(value: Any) -> Any:
+    """Give a list as a tuple, and 10.0 as 10: JSON has one kind of number, and kubectl sends no other."""
+    if isinstance(value, list):
+        return tuple(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class ResourceModel(Model):
     """A part of a custom resource: as strict about types as the API server, so that both take the same documents."""
 
@@ -207,10 +214,8 @@ class ResourceModel(Model):
 
     @model_validator(mode="before")
     @classmethod
-    def _list_is_tuple(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        return {key: tuple(item) if isinstance(item, list) else item for key, item in value.items()}
+    def _as_in_json(cls, value: Any) -> Any:
+        return {key: _as_in_json(item) for key, item in value.items()} if isinstance(value, dict) else value
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:

@@ -186,8 +186,8 @@ def settle_ageless(claims: Iterable[Claim], leave: Leave | None = None) -> Owner
 
     Of two policies with the same host the second by name is refused; below a wildcard, the narrower claim is.
     """
-    single = (Claim(claim.service, (host,), _narrowness(normal(host))) for claim in claims for host in claim.hosts)
-    return settle(single, leave)
+    each = ((claim.service, host) for claim in claims for host in dict.fromkeys(map(normal, claim.hosts)))
+    return settle((Claim(service, (host,), _narrowness(host)) for service, host in each), leave)
 
 
 def _narrowness(host: str) -> float:

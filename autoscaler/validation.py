@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from autoscaler.annotations import AnnotationError, standing_orders
-from autoscaler.documents import Document, DocumentError, read_file
+from autoscaler.documents import Document, DocumentError, read_mixed_file
 from autoscaler.host_claims import Claim, HostGrants, normal, settle_ageless
 from autoscaler.policy import ScalingPolicy, backend_address
 from autoscaler.problems import problems_of
@@ -17,11 +17,22 @@ from autoscaler.problems import problems_of
 _GROUP = "inflight.dev"
 _KEPT_BY_THE_SERVER = {
     *("creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "finalizers", "generation"),
-    *("managedFields", "ownerReferences", "resourceVersion", "selfLink", "uid"),
+    *("generateName", "managedFields", "ownerReferences", "resourceVersion", "selfLink", "uid"),
 }
 _log = logging.getLogger(__name__)
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class Contents(NamedTuple):
+    """What one file has."""
+
+    documents: list[Document]
+    """Those that are policies, or should be."""
+    notes: list[str]
+    """One on each document of another kind, which is left out: files hold Deployments too."""
+    problems: list[str]
+    """Why it cannot be read, or that no policy is in it."""
 
 
 class _Read(NamedTuple):
@@ -45,8 +56,8 @@ def policy_documents(path: Path) -> tuple[list[Document], list[str]]:
         DocumentError: as `read_file`.
     """
     ours, notes = [], []
-    for document in _unlisted(read_file(path)):
-        if _is_foreign(document.value):
+    for document in _unlisted(read_mixed_file(path)):
+        if _is_foreign(document):
             where = f"{document.source}:{document.line(('kind',))}"
             notes.append(f"{where}: a {document.value['kind']} is no ScalingPolicy and is left out")
         else:
@@ -73,9 +84,14 @@ def _written(value: Any) -> Any:
     return written
 
 
-def _is_foreign(value: object) -> bool:
-    """Tell whether a document says in full that it is of another kind, which no slip of the pen does."""
-    if not isinstance(value, dict):
+def _is_foreign(document: Document) -> bool:
+    """Tell whether a document says in full that it is of another kind, which no slip of the pen does.
+
+    One that says `kind` twice is none: its `---` may be missing. Flaws inside of it are for others to find: `0644` is
+    what people write there.
+    """
+    value = document.value
+    if not isinstance(value, dict) or any(len(flaw.path) < 2 for flaw in document.flaws):  # noqa: PLR2004 - a top key
         return False
     version, kind = value.get("apiVersion"), value.get("kind")
     if not (isinstance(version, str) and isinstance(kind, str) and version and kind):
@@ -94,30 +110,40 @@ def read_policies(paths: Iterable[Path], grants: HostGrants | None = None) -> li
         DocumentError: listing all problems of all files: what is no YAML, no ScalingPolicy, not legal, or there twice,
             and two policies with one host or one backend.
     """
-    found = _read_all(paths)
-    if problems := [*_host_problems(found, grants), *_backend_problems(found.values())]:
-        raise DocumentError(problems)
-    return [policy for policy, _ in found.values()]
+    return policies_of([contents(path) for path in paths], grants)
 
 
 def read_alternatives(paths: Iterable[Path]) -> list[ScalingPolicy]:
     """Read every policy of some files, of which one at a time is followed; as `read_policies`, but hosts may recur."""
-    return [policy for policy, _ in _read_all(paths).values()]
+    return [policy for policy, _ in _read_all(contents(path) for path in paths).values()]
 
 
-def _read_all(paths: Iterable[Path]) -> dict[str, _Read]:
+def contents(path: Path) -> Contents:
+    """Read a file, whatever is wrong with it."""
+    try:
+        documents, notes = policy_documents(path)
+    except DocumentError as error:
+        return Contents([], [], error.problems)
+    missing = [] if documents else [f"{path}: has no {'ScalingPolicy' if notes else 'document'}"]
+    return Contents(documents, notes, missing)
+
+
+def policies_of(files: Iterable[Contents], grants: HostGrants | None = None) -> list[ScalingPolicy]:
+    """Give the policies of some files; as `read_policies`."""
+    read = _read_all(files)
+    if problems := [*_host_problems(read, grants), *_backend_problems(read.values())]:
+        raise DocumentError(problems)
+    return [policy for policy, _ in read.values()]
+
+
+def _read_all(files: Iterable[Contents]) -> dict[str, _Read]:
     policies: dict[str, _Read] = {}
     problems: list[str] = []
-    for path in paths:
-        try:
-            documents, notes = policy_documents(path)
-        except DocumentError as error:
-            problems += error.problems
-            continue
-        for note in notes:
+    for file in files:
+        for note in file.notes:
             _log.info("%s", note)
-        problems += [] if documents else [f"{path}: has no {'ScalingPolicy' if notes else 'document'}"]
-        for document in documents:
+        problems += file.problems
+        for document in file.documents:
             problems += _add(document, policies)
     if problems:
         raise DocumentError(problems)
@@ -127,19 +153,29 @@ def _read_all(paths: Iterable[Path]) -> dict[str, _Read]:
 def _add(document: Document, policies: dict[str, _Read]) -> list[str]:
     """Add a document's policy, with where it stands; gives what is wrong with it."""
     try:
-        policy = validated(document, ScalingPolicy)
+        policy = policy_of(document)
     except DocumentError as error:
         return error.problems
     read = _Read(policy, document)
-    try:
-        standing_orders(policy.metadata.annotations)
-    except AnnotationError as error:
-        return [f"{read.where('metadata', 'annotations', error.key)}: {error}"]
     if policy.service in policies:
         where, first = (each.where("metadata", "name") for each in (read, policies[policy.service]))
         return [f"{where}: metadata.name: the policy {policy.service} is there already, at {first}"]
     policies[policy.service] = read
     return []
+
+
+def policy_of(document: Document) -> ScalingPolicy:
+    """Read a document as a policy, its annotations too.
+
+    Raises:
+        DocumentError: listing what is not legal in it.
+    """
+    read = _Read(validated(document, ScalingPolicy), document)
+    try:
+        standing_orders(read.policy.metadata.annotations)
+    except AnnotationError as error:
+        raise DocumentError([f"{read.where('metadata', 'annotations', error.key)}: {error}"]) from error
+    return read.policy
 
 
 def _host_problems(policies: dict[str, _Read], grants: HostGrants | None) -> Iterator[str]:
@@ -178,6 +214,8 @@ def _backend_problems(policies: Iterable[_Read]) -> Iterator[str]:
 
 def validated(document: Document, model: type[ModelT]) -> ModelT:
     """Read a document as a model; raises DocumentError with all its problems."""
+    if document.flaws:
+        raise DocumentError(document.told(document.flaws))
     try:
         return model.model_validate(document.value)
     except ValidationError as error:

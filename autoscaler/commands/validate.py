@@ -10,14 +10,12 @@ refuses is named too: stored in a cluster, such a policy is Invalid after an upg
 import argparse
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from autoscaler.documents import DocumentError
 from autoscaler.host_claims_file import read_grants
-from autoscaler.policy import ScalingPolicy
 from autoscaler.releases import RELEASES, took
-from autoscaler.validation import policy_documents, read_policies, validated
+from autoscaler.validation import Contents, contents, policies_of, policy_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,29 +27,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Validate all files and print each policy, or each problem."""
+    files = [contents(path) for path in arguments.files]  # once: one may be a pipe
     try:
-        policies = read_policies(arguments.files, read_grants(arguments.host_claims))
+        policies = policies_of(files, read_grants(arguments.host_claims))
     except DocumentError as error:
         print(error, file=sys.stderr)
         if arguments.against:
-            for refused in newly_refused(arguments.files, arguments.against):
+            for refused in newly_refused(files, arguments.against):
                 print(f"{refused}: {arguments.against} took it; see docs/upgrading.md", file=sys.stderr)
         return 2
     for policy in policies:
         print(f"{policy.service}: valid")
-    for path in arguments.files:
-        for note in policy_documents(path)[1]:
+    for file in files:
+        for note in file.notes:
             print(note)
     return 0
 
 
-def newly_refused(paths: Iterable[Path], release: str) -> Iterator[str]:
+def newly_refused(files: Iterable[Contents], release: str) -> Iterator[str]:
     """Name each document, by file and line, that a release took and that is refused now."""
-    for path in paths:
-        with suppress(DocumentError):  # no document was read, and that has been said
-            for document in policy_documents(path)[0]:
-                try:
-                    validated(document, ScalingPolicy)
-                except DocumentError as error:
-                    if took(release, document.value, error.problems):
-                        yield f"{document.source}:{document.line(('metadata', 'name'))}"
+    for document in (each for file in files for each in file.documents):
+        try:
+            policy_of(document)
+        except DocumentError as error:
+            if took(release, document.value, error.problems):
+                yield f"{document.source}:{document.line(('metadata', 'name'))}"

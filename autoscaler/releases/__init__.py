@@ -1,4 +1,7 @@
-"""What earlier releases took, a file each: the JSON Schema, and by key how the messages of the rules began."""
+"""What earlier releases took, a file each: the JSON Schema, and by key what the messages of the rules said.
+
+The key "" stands for any.
+"""
 
 import json
 import re
@@ -11,7 +14,7 @@ if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
 
 RELEASES = ("0.1.0",)
-_PROBLEM = re.compile(r".*?:\d+: (?P<key>[\w.\[\]]+): ")
+_PROBLEM = re.compile(r".*?:\d+: (?P<key>[\w./\[\]-]+): ")
 
 
 def took(release: str, document: Any, problems: list[str]) -> bool:
@@ -30,7 +33,7 @@ def _is_old(problem: str, rules: Mapping[str, list[str]]) -> bool:
     """Tell whether a problem is one of a rule that the release had already."""
     found = _PROBLEM.match(problem)
     key = re.sub(r"\[\d+\]", "[]", found["key"]) if found else ""
-    return any(rule in problem for rule in rules.get(key, ()))
+    return any(rule in problem for rule in (*rules.get(key, ()), *rules[""]))
 
 
 @cache

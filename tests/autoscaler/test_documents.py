@@ -226,6 +226,41 @@ def test_json_may_have_tabs_between_its_words_and_keeps_those_in_its_texts():
     assert only('{\n\t"a":\t[1,\n\t\t"b \\" \\t\tc"]\n}\n').value == {"a": [1, 'b " \t\tc']}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\n{%s}\n",
+        "# exported\n{%s}\n",
+        "\t{%s}\t\n",
+        "%%YAML 1.1\n---\n{%s}\n",
+        '{%s} # a comment with a "\n',
+    ],
+)
+def test_tabs_may_stand_in_json_wherever_it_begins(text):
+    assert only(text % '\n\t"a"\t:\t1\t,\n\t"b": "\t"\n\t').value == {"a": 1, "b": "\t"}
+
+
+def test_tabs_may_stand_where_no_indentation_is_meant():
+    assert only("a:\t1\t# one\nb: [x,\t\n\ty]\t\nc:\t{d:\t2}\n").value == {"a": 1, "b": ["x", "y"], "c": {"d": 2}}
+
+
+@pytest.mark.parametrize("between", ["", "\n", "\n\n", "\n---\n", "\n# another\n"])
+def test_json_objects_may_follow_each_other(between):
+    first, second = read_text(f'{{"a": 1}}{between}{{"a":\t2}}\n', "a.json")
+    assert (first.value, second.value) == ({"a": 1}, {"a": 2})
+    assert second.line(("a",)) == 1 + between.count("\n")
+
+
+@pytest.mark.parametrize("text", ["a: 1\n{b: 2}\n", "[1]\n[2]\n", "{a: 1}\nb: 2\n"])
+def test_nothing_else_may_follow_without_a_mark(text):
+    assert "this is no YAML" in problems(text)[0]
+
+
+def test_json_writes_a_character_in_two_halves_and_never_one_of_them():
+    assert only(r'{"a": "\ud83d\ude00", "b": "\u00e9"}').value == {"a": "\U0001f600", "b": "\u00e9"}
+    assert problems(r'{"a": "\ude00\ud83d"}') == ["a.yaml:1: a: is no !!str"]
+
+
 # Files.
 
 

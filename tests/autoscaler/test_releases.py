@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,47 @@ def test_what_an_earlier_release_refused_too_is_not_blamed_on_the_upgrade(spec, 
     said = capsys.readouterr().err
     assert "spec" in said
     assert "took it" not in said
+
+
+HEAD = """\
+apiVersion: inflight.dev/v1alpha1
+kind: ScalingPolicy
+metadata:
+  name: a
+  annotations: {%s}
+spec:
+  scaleTargetRef: {name: a}
+  maxReplicas: %s
+"""
+
+
+def told(text, tmp_path, capsys):
+    """Give what is said of a document that comes through a pipe, which can be read once."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as writer:
+        writer.submit(pipe.write_text, text)
+        assert validate.run(argparse.Namespace(files=[pipe], against="0.1.0", host_claims=None)) == 2
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("annotations", "most"),
+    [("inflight.dev/paused: yes", "3"), ("inflight.dev/pause-until: 2026-11-30T10:00:00Z", "3"), ("", "010")],
+)
+def test_a_document_is_named_for_its_annotations_and_numbers_too(annotations, most, tmp_path, capsys):
+    assert f"{tmp_path}/pipe:4: 0.1.0 took it" in told(HEAD % (annotations, most), tmp_path, capsys)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "most"),
+    [
+        ("inflight.dev/paused-until: soon", "3"),
+        ('inflight.dev/replicas: "3"', "3"),
+        ('inflight.dev/replicas: "x", inflight.dev/replicas-until: 2026-11-30T10:00:00Z', "3"),
+        ("", "3\n  maxReplicas: 3"),
+        ("", "!!int five"),
+    ],
+)
+def test_what_nobody_ever_took_is_not_named(annotations, most, tmp_path, capsys):
+    assert "took it" not in told(HEAD % (annotations, most), tmp_path, capsys)

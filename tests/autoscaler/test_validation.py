@@ -392,6 +392,58 @@ def test_documents_of_other_kinds_in_the_file_are_left_out_and_said(tmp_path, ca
     ]
 
 
+ODD = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: sd, name: other}
+spec: {defaultMode: 0644, key: !!binary aGVsbG8=, when: !!timestamp 2026-11-30, other: !mine [1], 1: 2}
+"""
+
+
+def test_what_is_odd_in_a_document_of_another_kind_is_for_others_to_find(tmp_path):
+    (tmp_path / "a.yaml").write_text(f"{ODD}---\n{HEAD}")
+    items = "".join(f"-\n{indented(item, '  ')}" for item in (ODD, HEAD))
+    (tmp_path / "list.yaml").write_text(f"apiVersion: v1\nkind: List\nitems:\n{items}")
+    for name in ("a.yaml", "list.yaml"):
+        assert [policy.service for policy in read_policies([tmp_path / name])] == ["default/sd"]
+
+
+def test_what_is_odd_in_a_policy_is_told_where_it_stands_in_a_list(problems):
+    items = "".join(f"-\n{indented(item, '  ')}" for item in (ODD, HEAD + "  maxReplicas: 010\n"))
+    (problem,) = problems(a=f"apiVersion: v1\nkind: List\nitems:\n{items}")
+    assert problem.startswith("a.yaml:16: spec.maxReplicas: 010 is octal to kubectl")
+
+
+@pytest.mark.parametrize("text", [HEAD + DEPLOYMENT, DEPLOYMENT + HEAD])
+def test_a_policy_without_a_mark_before_the_next_document_is_not_left_out(problems, text):
+    assert any(": kind: said twice, first on line 2" in problem for problem in problems(a=text))
+
+
+def test_a_list_that_says_its_items_twice_loses_none(problems):
+    items = f"items:\n-\n{indented(HEAD, '  ')}"
+    (problem,) = problems(a=f"apiVersion: v1\nkind: List\n{items}{items}")
+    assert problem.startswith("a.yaml:")
+    assert problem.endswith(": items: said twice, first on line 3")
+
+
+@pytest.mark.parametrize("number", ["10.0", "1e1", "10."])
+def test_a_whole_number_may_be_written_as_json_may_have_it(tmp_path, number):
+    (tmp_path / "a.yaml").write_text(HEAD + f"  maxReplicas: {number}\n")
+    (policy,) = read_policies([tmp_path / "a.yaml"])
+    assert policy.spec.max_replicas == 10
+
+
+@pytest.mark.parametrize("number", ["10.5", "1e400", "-.inf", ".nan", "true", '"10"', "1e308"])
+def test_what_is_no_whole_number_is_refused(problems, number):
+    (problem,) = problems(a=HEAD + f"  maxReplicas: {number}\n")
+    assert problem.startswith("a.yaml:7: spec.maxReplicas: ")
+
+
+def test_a_policy_may_name_a_host_twice(tmp_path):
+    (tmp_path / "a.yaml").write_text(HEAD + "  traffic: {hosts: [sd.example.com, SD.example.com]}\n")
+    assert [policy.service for policy in read_policies([tmp_path / "a.yaml"])] == ["default/sd"]
+
+
 def test_a_file_without_a_policy_is_refused(problems):
     assert problems(a=DEPLOYMENT) == ["a.yaml: has no ScalingPolicy"]
 
@@ -435,6 +487,7 @@ def test_what_kubectl_prints_of_a_policy_is_one(tmp_path):
   ownerReferences: []
   finalizers: [a/b]
   selfLink: /x
+  generateName: sd-
 """
     text = HEAD.replace("  name: sd\n", f"  name: sd\n{kept}", 1) + "status: {conditions: []}\n"
     (tmp_path / "a.yaml").write_text(text)
