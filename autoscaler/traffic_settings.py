@@ -98,7 +98,8 @@ class Timeouts(ResourceModel):
     types text/event-stream, application/x-ndjson, ndjson, jsonl, jsonlines, json-seq, stream+json and
     multipart/x-mixed-replace."""
     tunnel_idle: Annotated[Duration, lasting("1s", "24h")] = 3600.0
-    """Silence on both sides of a WebSocket, which `requestTimeout` does not end; then it is closed with 1001."""
+    """Silence on both sides of a WebSocket, which `requestTimeout` does not end; then it is closed with 1001. When one
+    side has ended, the other has `requestTimeout` to end too."""
 
 
 class Cors(ResourceModel):

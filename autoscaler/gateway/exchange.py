@@ -181,6 +181,9 @@ class Exchange:
         if not self._terms.upgrade:
             self.failed(Failure.INVALID)
             return
+        if self._client is None:
+            self.cancel()  # there is nobody left to talk to
+            return
         self.switch = (head, early)
         self.status = head.status
         self._stop(None)

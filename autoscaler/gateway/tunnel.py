@@ -1,5 +1,7 @@
 """A connection that has changed its protocol: bytes go through as they are, both ways, until both sides have ended.
 
+When one side has ended, the other has a limited time to end too, for a client that has gone looks the same.
+
 Frames are not parsed but for one thing: where one of the pod's ends, so that a WebSocket can be told at the end,
 between two frames, that the gateway is going away (1001).
 """
@@ -58,15 +60,25 @@ class FrameEdge:
 class Tunnel:
     """Both ends of an upgraded connection; `closed` is set when both have ended, or one is lost."""
 
-    def __init__(self, client: ClientConnection, connection: PodConnection, idle_s: float) -> None:
+    def __init__(self, client: ClientConnection, connection: PodConnection, idle_s: float, ending_s: float) -> None:
+        """Connect both sides.
+
+        Args:
+            client: the client's side.
+            connection: the pod's side.
+            idle_s: how long both sides may be silent.
+            ending_s: how long the second side may take to end after the first one.
+        """
         self._client = client
         self._connection = connection
         self._idle_s = idle_s
+        self._ending_s = ending_s
         self._loop = asyncio.get_running_loop()
         self._heard_s = self._loop.time()
         self._edge = FrameEdge()
         self._ended = {"client": False, "pod": False}
         self._timer = self._loop.call_later(idle_s, self._check_idle)
+        self._last_timer: asyncio.TimerHandle | None = None
         self.closed: asyncio.Future[None] = self._loop.create_future()
 
     def open(self, early: bytes) -> None:
@@ -79,7 +91,7 @@ class Tunnel:
 
     def go_away(self) -> None:
         """Tell a WebSocket that the gateway is going, if a frame of ours can be put in, and close."""
-        if self._edge.between:
+        if self._edge.between and not self._ended["pod"]:  # nothing can be written behind the end of the pod's side
             self._client.send(GOING_AWAY)
         self.close()
 
@@ -90,6 +102,8 @@ class Tunnel:
     def close(self) -> None:
         """Close both sides; what has been written is still sent."""
         self._timer.cancel()
+        if self._last_timer is not None:
+            self._last_timer.cancel()
         self._client.listener = None
         self._connection.hang_up()
         if self._client.transport is not None:
@@ -150,6 +164,7 @@ class Tunnel:
         if all(self._ended.values()):
             self.close()
         else:
+            self._last_timer = self._loop.call_later(self._ending_s, self.go_away)
             pass_on()
 
     def _check_idle(self) -> None:

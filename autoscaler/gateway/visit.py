@@ -359,7 +359,8 @@ class Visit:
         if self._waiter.kind is Kind.TUNNEL:
             self._gate.open_tunnel(self._waiter)
         self._client.send(switching_bytes(head, exchange.added_lines))
-        tunnel = Tunnel(self._client, connection, self._gate.config.timeouts.tunnel_idle_s)
+        _, total_s = self._times()
+        tunnel = Tunnel(self._client, connection, self._gate.config.timeouts.tunnel_idle_s, total_s)
         exchange.pod.open.add(tunnel)
         self._gate.tunnels.add(tunnel)
         self._gate.counts.tunnels += 1

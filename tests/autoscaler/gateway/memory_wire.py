@@ -29,7 +29,9 @@ class MemoryTransport(asyncio.Transport):
     # What is written.
 
     def write(self, data):
-        if not (self._closing or self._ends):
+        if self._ends:
+            raise RuntimeError("nothing can be written behind the end")  # as uvloop does
+        if not self._closing:
             self._buffer += data
             if len(self._buffer) > self._high and not self._full:
                 self._full = True

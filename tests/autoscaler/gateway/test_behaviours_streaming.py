@@ -1,11 +1,13 @@
 """Behaviours 40 to 42 of docs/gateway.md: streams of events, WebSockets, and what is not HTTP/1.1."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from gateway_kit import NAME, PASS_ALL, Client, answer_ok, service, until
 
-from autoscaler.gateway.config import Timeouts
+from autoscaler.gateway.config import OnAbort, Timeouts
+from autoscaler.gateway.counts import Ending
 from autoscaler.gateway.tunnel import GOING_AWAY, FrameEdge
 
 pytestmark = pytest.mark.real_time
@@ -175,6 +177,68 @@ async def test_b41_an_idle_websocket_is_told_and_closed(kit):
     await client.head()
     assert await client.ended() == PING + GOING_AWAY
     await job.gone()
+
+
+@pytest.mark.parametrize("on_abort", OnAbort)
+async def test_b41_a_client_that_goes_before_the_pod_switches_leaves_no_slot_taken(kit, on_abort):
+    pod = await kit.pod()
+    gateway = await kit.gateway(replace(service(), on_abort=on_abort), pods=[pod])
+    client = await kit.client(gateway)
+    client.send(HANDSHAKE)
+    job = await pod.next()
+    client.reset()
+    await until(lambda: gateway.gates[NAME].counts.endings[Ending.ABANDONED_RUNNING] == 1)
+    if on_abort is OnAbort.INTERRUPT:
+        (await pod.next()).reply()
+    job.send(SWITCH)
+    await job.gone()
+    await until(lambda: gateway.dispatcher(NAME).running == 0)
+
+
+async def test_b41_a_client_that_ends_leaves_the_slot_after_its_request_timeout_though_the_pod_does_not_end(kit):
+    pod = await kit.pod()
+    gateway = await kit.gateway(service(timeouts=Timeouts(request_s=0.05)), pods=[pod])
+    client = await kit.client(gateway)
+    client.send(HANDSHAKE)
+    job = await pod.next()
+    job.send(SWITCH)
+    await client.head()
+    client.writer.write_eof()
+    assert await client.ended() == GOING_AWAY
+    await job.gone()
+    await until(lambda: gateway.dispatcher(NAME).running == 0)
+
+
+@pytest.mark.parametrize("timeouts", [Timeouts(tunnel_idle_s=0.05), Timeouts(request_s=0.05)])
+async def test_b41_a_pod_that_ends_first_is_closed_though_the_client_does_not_end(kit, timeouts):
+    pod = await kit.pod()
+    gateway = await kit.gateway(service(timeouts=timeouts), pods=[pod])
+    client = await kit.client(gateway)
+    client.send(HANDSHAKE)
+    job = await pod.next()
+    job.send(SWITCH + PING)
+    await client.head()
+    job.writer.write_eof()
+    assert await client.ended() == PING
+    await job.gone()
+    await until(lambda: gateway.dispatcher(NAME).running == 0)
+
+
+async def test_b41_a_pod_that_ends_first_is_removed_with_all_that_it_serves(kit):
+    pod = await kit.pod()
+    gateway = await kit.gateway(service(concurrency=2), pods=[pod])
+    client = await kit.client(gateway)
+    client.send(HANDSHAKE)
+    job = await pod.next()
+    job.send(SWITCH)
+    await client.head()
+    job.writer.write_eof()
+    assert await client.ended() == b""
+    other = (await kit.client(gateway)).get("/work")
+    await pod.next()
+    gateway.remove_backend(NAME, "p0")
+    assert (await other.response()).status == 502
+    await until(lambda: gateway.dispatcher(NAME).running == 0)
 
 
 async def test_b41_large_streams_are_held_back_through_a_tunnel(kit):

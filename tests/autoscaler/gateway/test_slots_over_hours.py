@@ -20,6 +20,7 @@ LEAVES_WITHIN_S = 30
 INTERRUPT_S = 15
 """For the call that breaks off what a client left behind: to connect, and to be answered."""
 CLIENTS = 150
+UPGRADE = b"GET /socket HTTP/1.1\r\nHost: sd.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 
 
 class World:
@@ -60,6 +61,17 @@ class World:
     async def never(self, request):
         await request.reader.read()
 
+    async def socket(self, request):
+        """Switch to a WebSocket; be silent or not, end one side or not, and never mind what the client ends."""
+        request.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        ends, talks = self.rng.random() < 0.5, self.rng.random() < 0.5
+        if ends:
+            request.writer.write_eof()
+        while not request.writer.is_closing():
+            await asyncio.sleep(5)
+            if talks and not ends:
+                request.send(b"\x89\x00")
+
     async def breaks_off(self, request):
         request.writer.transport.abort()
 
@@ -71,14 +83,18 @@ class World:
         reader, writer = self.net.client(self.core)
         leaves_s = asyncio.get_running_loop().time() + self.rng.uniform(0, LEAVES_WITHIN_S)
         size = self.rng.choice((0, 10, 50_000, 3_000_000))
-        way = self.rng.choice(("well", "well", "much", "parts", "never", "breaks_off"))
-        writer.write(f"POST /{way} HTTP/1.1\r\nHost: sd.example.com\r\nContent-Length: {size}\r\n\r\n".encode())
+        way = self.rng.choice(("well", "well", "much", "parts", "never", "socket", "breaks_off"))
+        if way == "socket":
+            size = 0
+            writer.write(UPGRADE)
+        else:
+            writer.write(f"POST /{way} HTTP/1.1\r\nHost: sd.example.com\r\nContent-Length: {size}\r\n\r\n".encode())
         self.sent += 1
         sending = asyncio.ensure_future(self.sends(writer, size))
         reads = self.rng.random() < 0.7
         if not reads:
             reader._transport.pause_reading()
-        if self.rng.random() < 0.5 and (reads or way != "parts"):
+        if self.rng.random() < 0.5 and way != "socket" and (reads or way != "parts"):
             await self.reads(reader)
         else:
             await asyncio.sleep(leaves_s - asyncio.get_running_loop().time())
