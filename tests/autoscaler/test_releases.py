@@ -66,9 +66,14 @@ def test_a_document_that_an_earlier_release_took_is_legal_or_named_with_what_the
             "containerConcurrency": 2,
         },
         {"scaleTargetRef": {"name": "a"}, "algorithm": {"kpa": {"initialScale": 0}}},
+        {"scaleTargetRef": {"name": "a"}, "algorithm": {"kpa": {"activationScale": 11}}},
+        {"scaleTargetRef": {"name": "a"}, "algorithm": {"kpa": {"targetBurstCapacity": -0.5}}},
+        {"scaleTargetRef": {"name": "a"}, "algorithm": {"concurrency": {"maxScaleUpRate": 10**400}}},
+        {"scaleTargetRef": {"name": "a\n"}},
+        {"scaleTargetRef": {"name": "a"}, "scaleDown": {"delay": "1m\n"}},
         {},
     ],
-    ids=str,
+    ids=lambda spec: str(spec)[:100],
 )
 def test_what_an_earlier_release_refused_too_is_not_blamed_on_the_upgrade(spec, tmp_path, capsys):
     file = tmp_path / "policy.yaml"
@@ -118,6 +123,7 @@ def test_a_document_is_named_for_its_annotations_and_numbers_too(annotations, mo
         ('inflight.dev/replicas: "x", inflight.dev/replicas-until: 2026-11-30T10:00:00Z', "3"),
         ("", "3\n  maxReplicas: 3"),
         ("", "!!int five"),
+        ("", ".inf"),
     ],
 )
 def test_what_nobody_ever_took_is_not_named(annotations, most, tmp_path, capsys):
