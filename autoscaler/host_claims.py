@@ -10,6 +10,7 @@ Rules:
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import IPv6Address
 from typing import NamedTuple, Protocol
 
 ServiceName = str
@@ -108,11 +109,23 @@ class HostGrants(NamedTuple):
 
 
 def normal(host: str) -> str:
-    """Write a host in the one way in which two that mean the same are the same: no capitals, port or last dot."""
+    """Write a host in the one way in which two that mean the same are the same: no capitals, port or last dot.
+
+    An IPv6 address is as short as it can be.
+    """
     if ":" in host:
         match = _HOST_AND_PORT.fullmatch(host)
-        host = match[1] if match else host
+        host = _short(match[1]) if match else host
     return host.lower().removesuffix(".")
+
+
+def _short(host: str) -> str:
+    if not host.startswith("["):
+        return host
+    try:
+        return f"[{IPv6Address(host[1:-1])}]"
+    except ValueError:
+        return host
 
 
 def patterns(host: str) -> Iterator[str]:

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import NamedTuple
 
+from autoscaler.host_claims import normal
+
 Headers = Sequence[tuple[bytes, bytes]]
 
 _HOP_BY_HOP = frozenset(
@@ -217,7 +219,7 @@ def _host_name(host: bytes) -> str:
     name = found[1].decode("ascii").lower().rstrip(".") if found is not None else ""
     if found is None or len(name) > _LONGEST_NAME or int(found[2] or 0) > _LAST_PORT:
         raise BadRequestError("Host is no host")
-    return name
+    return normal(name) if name.startswith("[") else name
 
 
 def request_bytes(head: RequestHead, cookies: Sequence[bytes], forwarded: Forwarded, request_id: bytes) -> bytes:

@@ -136,6 +136,18 @@ def test_an_address_keeps_its_colons():
     assert [normal(host) for host in ("[FD00::1]", "[fd00::1]:80", "[::1]")] == ["[fd00::1]", "[fd00::1]", "[::1]"]
 
 
+@pytest.mark.parametrize("host", ["[0:0:0:0:0:0:0:1]", "[0000::0001]:80", "[::0.0.0.1]", "[0::1]"])
+def test_an_address_is_one_however_it_is_written(host):
+    assert normal(host) == "[::1]"
+    claims = [Claim("a/p", ("[::1]",), 1.0), Claim("b/p", (host,), 2.0)]
+    assert settle(claims).owners == {"[::1]": "a/p"}
+
+
+@pytest.mark.parametrize("host", ["[1:2]", "[:::]", "[1.2.3.4]", "[1:2:3:4:5:6:7:8:9]"])
+def test_what_is_no_address_stays_as_it_is(host):
+    assert normal(host) == host
+
+
 def test_a_policy_that_loses_one_host_keeps_its_others():
     ownership = settle([Claim("a/p", ("x",), 1.0), Claim("b/p", ("x", "y", "Y."), 2.0)])
     assert ownership.hosts() == {"a/p": ("x",), "b/p": ("y",)}

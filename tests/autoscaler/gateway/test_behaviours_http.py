@@ -586,6 +586,12 @@ async def test_b39_a_host_is_found_however_it_is_written(kit, host):
     assert (await client.get(host=host).response()).status == 200
 
 
+@pytest.mark.parametrize("host", ["[::1]", "[0:0:0:0:0:0:0:1]:8080", "[0::0001]"])
+async def test_b39_an_address_is_found_however_it_is_written(kit, host):
+    _, _, client = await one(kit, services=[service(hosts=("[0:0:0:0:0:0:0:1]",))], answers=answer_ok)
+    assert (await client.get(host=host).response()).status == 200
+
+
 def test_b39_the_exact_name_comes_before_the_longest_wildcard():
     routes = Routes(
         {
