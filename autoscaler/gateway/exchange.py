@@ -198,7 +198,7 @@ class Exchange:
 
     def failed(self, failure: Failure) -> None:
         """Free the pod; what has begun is cut."""
-        if failure in {Failure.STALE, Failure.UNREADY}:
+        if failure in {Failure.STALE, Failure.UNREADY} and self._client is not None:  # it is sent again
             self._stop(failure)
             self._connection.close()
             return

@@ -114,6 +114,36 @@ async def test_b02_wait_upstream_keeps_the_slot_until_the_pod_is_done(kit):
     assert pod.most == 1
 
 
+async def test_b02_a_pod_that_breaks_off_what_a_client_left_on_a_used_connection_is_free(kit):
+    pod = await kit.pod()
+    gateway = await kit.gateway(pods=[pod])
+    client = (await kit.client(gateway)).get("/first")
+    first = await pod.next()
+    first.reply()
+    assert (await client.response()).status == 200
+    client.get("/gone")
+    job = await pod.next()
+    assert job.writer is first.writer
+    client.reset()
+    await until(lambda: endings(gateway) == {Ending.SERVED: 1, Ending.ABANDONED_RUNNING: 1})
+    assert counts(gateway) == (0, 1)
+    job.close()
+    await until(lambda: counts(gateway) == (0, 0))
+
+
+async def test_b02_a_pod_that_says_come_later_to_a_client_that_left_is_free(kit):
+    pod = await kit.pod()
+    gateway = await kit.gateway(replace(service(), ready_path="/ready"), pods=[pod])
+    client = (await kit.client(gateway)).get("/gone")
+    (await pod.next()).reply()
+    job = await pod.next()
+    assert job.target == "/gone"
+    client.reset()
+    await until(lambda: endings(gateway) == {Ending.ABANDONED_RUNNING: 1})
+    job.reply(b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n")
+    await until(lambda: counts(gateway) == (0, 0))
+
+
 async def test_b02_interrupt_asks_the_pod_to_break_off(kit):
     pod = await kit.pod()
     gateway = await kit.gateway(replace(service(), on_abort=OnAbort.INTERRUPT), pods=[pod])
