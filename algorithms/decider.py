@@ -6,7 +6,7 @@ Every decision is within the bounds, whatever the algorithm asks for and whateve
 from collections.abc import Sequence
 
 from algorithms.feeder import GoodTime, head
-from algorithms.plausibility import plausible
+from algorithms.plausibility import is_time, plausible
 from algorithms.state import VERSION, check
 from algorithms.types import Algorithm, Decision, Look, Reason, Stabiliser, State, Wish
 
@@ -58,6 +58,8 @@ class Decider:
     def decide(self, look: Look) -> Decision:
         """Take one look in and say how many replicas should be asked for, and why."""
         look = plausible(look)
+        if not is_time(look.now_s):
+            return self._bounded(look.replicas, Wish(None, f"the clock says {look.now_s:g}, which is no time"), ())
         if self._good_time is not None:
             if look.inflight is None:
                 return self._bounded(look.replicas, Wish(None, look.problem), ())

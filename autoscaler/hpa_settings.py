@@ -29,7 +29,7 @@ TOLERANCE = 0.1
 def _parse_quantity(text: object) -> float:
     if not isinstance(text, str) or len(text) > LONGEST_TEXT or not re.fullmatch(QUANTITY_PATTERN, text):
         raise ValueError('must be a quantity in quotes, such as "0.05" or "50m"')
-    return float(text[:-1]) / 1000 if text.endswith("m") else float(text)
+    return round(float(text[:-1]) / 1000, 9) if text.endswith("m") else float(text)
 
 
 Quantity = Annotated[

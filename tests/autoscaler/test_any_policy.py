@@ -1,6 +1,7 @@
 """Whatever legal policy, whatever anybody tells: nothing raises, each number is within bounds, nobody else notices."""
 
 import json
+import math
 
 import pytest
 from hypothesis import given, settings
@@ -32,6 +33,29 @@ def test_no_decider_raises_and_each_decision_is_within_the_bounds(algorithm, dat
         assert is_decided(decides.decide(look), policy)
         held = decides.held(look, "why")
         assert look.replicas <= held.desired <= max(look.replicas, policy.spec.max_replicas)
+
+
+TIMES = st.one_of(st.floats(), st.sampled_from([0.0, 1.7e9, 1.7e9 + 2, 1e18, 1e308, -1e308]))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@given(data=st.data())
+def test_no_decider_raises_whatever_clock_it_is_shown(algorithm, data):
+    policy = data.draw(legal_policies(algorithm, least_fields=True))
+    decides = decider(policy)
+    for look in data.draw(observations()):
+        anyhow = look._replace(now_s=data.draw(TIMES), since_s=data.draw(TIMES))
+        assert is_decided(decides.decide(anyhow), policy)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@given(data=st.data())
+def test_a_look_at_no_time_is_as_if_it_had_not_been(algorithm, data):
+    policy = data.draw(legal_policies(algorithm, least_fields=True))
+    shown, spared = decider(policy), decider(policy)
+    for look in data.draw(observations()):
+        shown.decide(look._replace(now_s=data.draw(st.sampled_from([math.inf, -math.inf, math.nan, 1e18]))))
+        assert shown.decide(look) == spared.decide(look)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

@@ -214,7 +214,7 @@ RULES = st.fixed_dictionaries(
     optional={
         "stabilizationWindowSeconds": st.integers(0, 3600),
         "selectPolicy": st.sampled_from(["Max", "Min", "Disabled"]),
-        "tolerance": st.sampled_from(["0.05", "50m", "0"]),
+        "tolerance": st.sampled_from(["0.05", "50m", "0", "0.000001m", "123456.654321m", "999.999999999"]),
         "policies": st.lists(
             st.fixed_dictionaries(
                 {
