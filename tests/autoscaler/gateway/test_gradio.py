@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,21 +26,17 @@ def gradio_python():
     return PYTHON if PYTHON.exists() else pytest.fail("this test needs Gradio: run `make build/gradio/made`")
 
 
-async def python(program, script, *words):
-    pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
-    return await asyncio.create_subprocess_exec(program, HERE / script, *words, env=os.environ | ALONE, **pipes)
-
-
 @asynccontextmanager
-async def pages(program, ports):
-    """Run a page on each of these ports while the block runs."""
-    running = [await python(program, "gradio_page.py", str(port)) for port in ports]
+async def python(program, script, *words):
+    """Run a script while the block runs, and no longer, whatever it waits for."""
+    pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
+    process = await asyncio.create_subprocess_exec(program, HERE / script, *words, env=os.environ | ALONE, **pipes)
     try:
-        yield running
+        yield process
     finally:
-        for page in running:
-            page.kill()
-            await page.communicate()
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
 
 
 async def until(condition):
@@ -56,10 +52,14 @@ async def test_each_job_of_gradio_counts_for_as_long_as_it_runs(gradio_python):
     gateway = Gateway({documented.name: replace(documented, ready_path="/config", backends=backends)})
     await gateway.start(0, 0, ["127.0.0.1"])
     dispatcher = gateway.dispatcher(documented.name)
-    async with pages(gradio_python, ports) as running:
+    words = ["one", "two", "three", "four"]
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(gateway.stop)
+        pages = [python(gradio_python, "gradio_page.py", str(port)) for port in ports]
+        running = [await stack.enter_async_context(page) for page in pages]
         await until(lambda: len(dispatcher.ready) == len(ports))
-        words = ["one", "two", "three", "four"]
-        calls = await python(gradio_python, "gradio_calls.py", f"http://localhost:{gateway.port}", *words)
+        address = f"http://localhost:{gateway.port}"
+        calls = await stack.enter_async_context(python(gradio_python, "gradio_calls.py", address, *words))
         await until(lambda: dispatcher.running + dispatcher.queued == len(words))
         assert [dispatcher.running_on(pod) for pod in backends] == [1, 1]
         for page in running:
@@ -69,4 +69,3 @@ async def test_each_job_of_gradio_counts_for_as_long_as_it_runs(gradio_python):
         assert said.split() == [b"ONE", b"TWO", b"THREE", b"FOUR"]
         await until(lambda: dispatcher.running == 0)
         assert gateway.gates[documented.name].counts.arrived == len(words)
-    await gateway.stop()
