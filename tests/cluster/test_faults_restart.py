@@ -91,4 +91,4 @@ async def test_windows_are_there_delays_run_on_and_nothing_dips(installation, tm
             await installation.replicas_are(0)
         after_s = zero_since_s(recalled(fourth.records))
         assert after_s
-        assert after_s[-1] == pytest.approx(before_s, abs=3), "scrapes are a second apart, and ticks that fill the past"
+        assert after_s[-1] == pytest.approx(before_s, abs=5), "scrapes are a second apart, or late, and so are ticks"
