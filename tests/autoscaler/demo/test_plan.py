@@ -65,6 +65,8 @@ def policy(algorithm, **settings):
                     "affinity": {"cookie": {"timeout": "10m"}, "spillAfter": "10m"},
                     "paths": [{"match": ["/"], "class": "Count", "requestTimeout": "10m"}],
                     "timeouts": {"responseStart": "10m"},
+                    "cors": {"origins": ["*"], "maxAge": "10m"},
+                    "busy": {"path": "/queue", "jsonPointers": [""], "interval": "50s", "timeout": "50s"},
                 },
             },
         }
@@ -131,7 +133,7 @@ def test_every_duration_is_divided_once_and_nothing_else_changes(algorithm, spee
     for (path, timed, old), (_, _, new) in zip(before, after, strict=True):
         if not timed:
             assert new == old, path
-        elif isinstance(old, int) or path[-1] in {"stable_window", "window", "scale_down_delay"}:
+        elif isinstance(old, int) or path[-1] in {"stable_window", "window", "scale_down_delay", "max_age"}:
             assert abs(new - old / speed) <= 0.5, path
             assert new == int(new), path
         else:
