@@ -70,7 +70,14 @@ async def scraped(keeping_labels, session):
     async with AsyncExitStack() as stack:
         for exporter, port in zip(exporters, keeping_labels.ports, strict=True):
             await stack.enter_async_context(exporter.served(port))
+        # What the test before told of is there until the next scrape.
+        await until(lambda: all_series(keeping_labels, session), lambda series: not series)
         yield Scraped(keeping_labels, exporters, session)
+
+
+async def all_series(prometheus, session):
+    async with session.get(f"{prometheus.server}/api/v1/query", params={"query": "inflight_requests"}) as answer:
+        return (await answer.json())["data"]["result"]
 
 
 def test_the_query_of_the_gateways_is_the_default():
