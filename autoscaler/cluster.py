@@ -399,6 +399,8 @@ async def cluster_controller(
                 failures=failures,
                 renew=roster.renew,
             )
+            if log is not None:
+                log.is_writing = controller.is_writing
             try:
                 yield whole, controller
             finally:

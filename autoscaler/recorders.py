@@ -122,6 +122,10 @@ class DecisionLog:
 
     After a decision that could not be written a service begins anew in the log, with what its decider knows by then. So
     does one whose decider has failed.
+
+    Attributes:
+        is_writing: tells whether a decision on a service was taken and comes only when its number has been written: a
+            policy that begins meanwhile stands behind it.
     """
 
     def __init__(self, file: LineFile) -> None:
@@ -130,6 +134,9 @@ class DecisionLog:
         self._policies: dict[ServiceName, tuple[Mapping[str, Any], Callable[[], State]]] = {}
         self._begins: dict[ServiceName, Mapping[str, Any]] = {}
         """Lines that stand before the next decision of their service."""
+        self._behind_a_write: dict[ServiceName, Mapping[str, Any]] = {}
+        """Lines that stand before the next decision but one."""
+        self.is_writing: Callable[[ServiceName], bool] = lambda _service: False
         self._lost: set[ServiceName] = set()
         self._after_failure: dict[ServiceName, Mapping[str, Any]] = {}
         """Lines that stand before the next decision of a service whose decider has failed, unless it fails again."""
@@ -137,7 +144,8 @@ class DecisionLog:
     def begin(self, service: ServiceName, policy: Mapping[str, Any], knows: Callable[[], State]) -> None:
         """Take in by which policy a service is decided on from now on, and how to ask what its decider knows."""
         self._policies[service] = policy, knows
-        self._begins[service] = self._begun(service)
+        lines = self._behind_a_write if self.is_writing(service) else self._begins
+        lines[service] = self._begun(service)
 
     def begin_anew(self) -> None:
         """Begin each service anew, as after a loss: what is written from now on stands in another file."""
@@ -153,10 +161,13 @@ class DecisionLog:
         try:
             self._write(lines)
         except OSError:
+            self._behind_a_write.pop(service, None)
             if service in self._policies:
                 self._lost.add(service)
             raise
         self._begins.pop(service, None)
+        if service in self._behind_a_write:
+            self._begins[service] = self._behind_a_write.pop(service)
         self._lost.discard(service)
         if failed and service in self._policies:
             self._after_failure[service] = self._begun(service)
@@ -165,6 +176,7 @@ class DecisionLog:
         """Take in that a service is gone."""
         self._policies.pop(service, None)
         self._begins.pop(service, None)
+        self._behind_a_write.pop(service, None)
         self._lost.discard(service)
         self._after_failure.pop(service, None)
 

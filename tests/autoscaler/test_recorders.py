@@ -113,6 +113,26 @@ def test_in_a_file_that_is_opened_anew_each_service_begins_with_what_it_knows_by
 # A recorder that fails.
 
 
+def test_a_policy_that_begins_while_a_number_is_written_stands_behind_the_decision_on_that_number():
+    file, writing = io.StringIO(), {SD}
+    log = DecisionLog(file)
+    log.is_writing = writing.__contains__
+    log.begin(SD, {"policy": "second"}, dict)
+    log.begin(LLM, {"policy": "of another"}, dict)
+    log(record(2, error=""))
+    log(record(1, service=LLM))
+    writing.clear()
+    log(record(1))
+    lines = [json.loads(line) for line in file.getvalue().splitlines()]
+    assert [(line["service"], "policy" in line) for line in lines] == [
+        (SD, False),
+        (LLM, True),
+        (LLM, False),
+        (SD, True),
+        (SD, False),
+    ]
+
+
 def test_a_recorder_that_fails_keeps_no_other_from_recording_and_each_record_it_missed_counts(logged):
     file, passed = FullDisk(), []
     recording = Recording([DecisionLog(file), passed.append])
