@@ -104,7 +104,8 @@ def samples(kind, alter):
 
     def altered(body):
         answer = json.loads(body)
-        for element in answer["data"]["result"]:
+        # A scalar, such as the server's time, is no sample.
+        for element in answer["data"]["result"] if answer["data"]["resultType"] == "vector" else ():
             if element["metric"].get("f") == kind:
                 element["value"][1] = alter(element["value"][1])
         return json.dumps(answer).encode()
