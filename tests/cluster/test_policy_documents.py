@@ -85,9 +85,9 @@ def test_a_client_that_is_not_strict_loses_an_unknown_key_with_a_warning(control
     assert "replicas" not in stored["spec"]
 
 
-def test_a_whole_number_with_a_point_is_one_to_the_server_alone(control_plane, definition):
+def test_a_whole_number_with_a_point_is_one_to_both(control_plane, definition):
     body = document({"scaleTargetRef": {"name": "web"}, "containerConcurrency": 5.0})
-    assert refusal_of_the_model(body)
+    assert refusal_of_the_model(body) is None
     assert refusal_of_the_server(control_plane, body) is None
 
 
