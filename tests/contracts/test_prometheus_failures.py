@@ -303,4 +303,5 @@ async def test_one_service_whose_samples_are_old_does_not_age_the_others(prometh
 
     found = await until(look, lambda found: known(found[service]) and "more than maxSampleAge" in found[other].problem)
     assert (found[service].value, found[service].series, found[service].problem) == (5, 1, "")
-    assert found[service].sampled_s > began_s - 1
+    # The age is that of the evaluation, the moment that of the question, which may wait for seconds on a busy machine.
+    assert found[service].sampled_s > began_s - 30
