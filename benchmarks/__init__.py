@@ -1,1 +1,1 @@
-"""Figures for docs/performance.md; each benchmark prints a table and writes `build/bench/NAME.json`."""
+"""Figures for docs/evidence/performance.md; each benchmark prints a table and writes `build/bench/NAME.json`."""

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PROMISED = set(map(int, re.findall(r"(?m)^(\d+)\. ", (ROOT / "docs" / "security.md").read_text())))
+PROMISED = set(map(int, re.findall(r"(?m)^(\d+)\. ", (ROOT / "docs" / "explanation" / "security.md").read_text())))
 ROWS = {
     int(number): set(re.findall(r"`(test_\w+)`", tests))
     for number, tests in re.findall(

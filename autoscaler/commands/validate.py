@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         if arguments.against:
             for refused in newly_refused(files, arguments.against):
-                print(f"{refused}: {arguments.against} took it; see docs/upgrading.md", file=sys.stderr)
+                print(f"{refused}: {arguments.against} took it; see docs/how-to/upgrade.md", file=sys.stderr)
         return 2
     for policy in policies:
         print(f"{policy.service}: valid")

@@ -8,7 +8,7 @@ import pytest
 from autoscaler.documents import DocumentError
 from autoscaler.prometheus_servers import read_servers
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "prometheus.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "reference" / "prometheus.md"
 WHOLE = """
 servers:
   - address: https://prometheus.monitoring.svc:9090

@@ -26,7 +26,7 @@ def test_a_decision_log_of_an_earlier_release_replays_to_the_same_decisions(log)
 
 
 POLICIES = sorted(RELEASES.glob("*/policies/*.yaml"))
-UPGRADING = (Path(__file__).parents[2] / "docs" / "upgrading.md").read_text()
+UPGRADING = (Path(__file__).parents[2] / "docs" / "how-to" / "upgrade.md").read_text()
 
 
 def refused_now(file):
@@ -46,7 +46,7 @@ def test_a_document_that_an_earlier_release_took_is_legal_or_named_with_what_the
     said = capsys.readouterr().err
     for document, problems in refused_now(file):
         line = document.line(("metadata", "name"))
-        assert f"{file}:{line}: {release} took it; see docs/upgrading.md" in said
+        assert f"{file}:{line}: {release} took it; see docs/how-to/upgrade.md" in said
         for problem in problems:
             key = re.sub(r"\[\d+\]", "", problem.split(": ")[1])
             assert f"| `{key}` |" in UPGRADING

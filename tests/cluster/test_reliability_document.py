@@ -1,4 +1,4 @@
-"""docs/reliability.md names tests that there are, and each of its faults has a promise and a test."""
+"""docs/explanation/reliability.md names tests that there are, and each of its faults has a promise and a test."""
 
 import re
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-TEXT = (HERE.parents[1] / "docs" / "reliability.md").read_text()
+TEXT = (HERE.parents[1] / "docs" / "explanation" / "reliability.md").read_text()
 TESTS = re.compile(r"`(test_\w+(?:\[[^\]]*\])?)`")
 
 

@@ -1,4 +1,4 @@
-"""The recipes of docs/data-planes.md: what HAProxy, Envoy and vLLM count, through a real Prometheus to our source."""
+"""The recipes of docs/explanation/data-planes.md: what HAProxy, Envoy and vLLM count, through a real Prometheus."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from autoscaler.sources.prometheus import PrometheusSource
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
 
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "data-planes.md").read_text()
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "explanation" / "data-planes.md").read_text()
 ((HAPROXY_CFG,), (HAPROXY_SCRAPE, HAPROXY_POLICY, ENVOY_SCRAPE, ENVOY_POLICY, VLLM_SCRAPE, VLLM_POLICY)) = (
     re.findall(rf"```{language}\n(.*?)```", DOCUMENT, re.DOTALL) for language in ("haproxy", "yaml")
 )

@@ -1,4 +1,4 @@
-"""docs/simulator.md: its examples run, and together they have every key of a scenario."""
+"""docs/reference/scenario.md: its examples run, and together they have every key of a scenario."""
 
 import argparse
 import re
@@ -16,7 +16,7 @@ from simulations.figures import figures
 from simulations.scenario import Scenario
 
 ROOT = Path(command.__file__).parent.parent
-TEXT = (ROOT / "docs" / "simulator.md").read_text()
+TEXT = (ROOT / "docs" / "reference" / "scenario.md").read_text()
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", TEXT, flags=re.DOTALL)
 ELSEWHERE = (ScalingPolicy, Metadata)
 """Documented with the policy."""

@@ -1,4 +1,4 @@
-"""Behaviours 16 to 21 of docs/gateway.md: the cookie that brings a client back to its pod."""
+"""Behaviours 16 to 21 of docs/reference/gateway.md: the cookie that brings a client back to its pod."""
 
 import base64
 import time

@@ -1,4 +1,4 @@
-"""Each behaviour that docs/gateway.md names has a test, and each test of a behaviour stands there."""
+"""Each behaviour that docs/reference/gateway.md names has a test, and each test of a behaviour stands there."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ def test_each_of_the_first_fifty_behaviours_has_a_test():
 
 
 def test_the_documentation_names_every_test_and_no_other():
-    text = (HERE.parents[2] / "docs" / "gateway.md").read_text()
+    text = (HERE.parents[2] / "docs" / "reference" / "gateway.md").read_text()
     rows = dict(re.findall(r"^\| (\d+) \|.*\| (.*) \|$", text, re.MULTILINE))
     documented = {int(number): set(re.findall(r"`(test_b\w+)`", row)) for number, row in rows.items()}
     assert documented.pop(47) == set()

@@ -1,4 +1,4 @@
-"""Behaviours 74 to 76 of docs/gateway.md: work that goes on behind its answer counts, keeps its slot and its pod."""
+"""Behaviours 74 to 76 of docs/reference/gateway.md: work that goes on behind its answer keeps its slot and its pod."""
 
 import asyncio
 import json

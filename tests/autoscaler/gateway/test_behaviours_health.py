@@ -1,4 +1,4 @@
-"""Behaviours 70 to 79 of docs/gateway.md: a sick pod is not fed."""
+"""Behaviours 70 to 79 of docs/reference/gateway.md: a sick pod is not fed."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Behaviours 90 to 93 of docs/gateway.md: whose host it is, and whose backend."""
+"""Behaviours 90 to 93 of docs/reference/gateway.md: whose host it is, and whose backend."""
 
 import asyncio
 import json

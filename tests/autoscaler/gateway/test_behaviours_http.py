@@ -1,4 +1,4 @@
-"""Behaviours 27 to 39 of docs/gateway.md: HTTP/1.1 on raw sockets."""
+"""Behaviours 27 to 39 of docs/reference/gateway.md: HTTP/1.1 on raw sockets."""
 
 import asyncio
 import contextlib

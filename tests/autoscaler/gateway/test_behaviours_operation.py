@@ -1,4 +1,4 @@
-"""Behaviours 43 to 50 of docs/gateway.md: pods that die, timeouts, draining, metrics, reloading."""
+"""Behaviours 43 to 50 of docs/reference/gateway.md: pods that die, timeouts, draining, metrics, reloading."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Behaviours 80 to 89 of docs/gateway.md: the gateway as a process: its logs, signals, limits and names."""
+"""Behaviours 80 to 89 of docs/reference/gateway.md: the gateway as a process: its logs, signals, limits and names."""
 
 import argparse
 import asyncio

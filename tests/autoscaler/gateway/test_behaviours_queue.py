@@ -1,4 +1,4 @@
-"""Behaviours 1 to 15 of docs/gateway.md: the queue and the slots."""
+"""Behaviours 1 to 15 of docs/reference/gateway.md: the queue and the slots."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Behaviours 22 to 26 of docs/gateway.md: no request is run twice, and none is lost that could be saved."""
+"""Behaviours 22 to 26 of docs/reference/gateway.md: no request is run twice, and none is lost that could be saved."""
 
 import asyncio
 import contextlib

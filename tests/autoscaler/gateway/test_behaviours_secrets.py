@@ -1,4 +1,4 @@
-"""Behaviours 100 and 101 of docs/gateway.md: what the gateway asks of its own peers, and how its keys are replaced."""
+"""Behaviours 100 and 101 of docs/reference/gateway.md: what its peers must show, how its keys are replaced."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""Behaviours 60 to 69 of docs/gateway.md: nobody holds a slot and does nothing for it, nobody walks around one."""
+"""Behaviours 60 to 69 of docs/reference/gateway.md: nobody holds a slot for nothing or walks around one."""
 
 import asyncio
 import inspect

@@ -1,4 +1,4 @@
-"""Behaviours 40 to 42 of docs/gateway.md: streams of events, WebSockets, and what is not HTTP/1.1."""
+"""Behaviours 40 to 42 of docs/reference/gateway.md: streams of events, WebSockets, and what is not HTTP/1.1."""
 
 import asyncio
 from dataclasses import replace

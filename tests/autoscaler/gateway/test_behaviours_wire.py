@@ -1,4 +1,4 @@
-"""Behaviours 51 to 59 of docs/gateway.md: what strangers and pods may write, on raw sockets."""
+"""Behaviours 51 to 59 of docs/reference/gateway.md: what strangers and pods may write, on raw sockets."""
 
 import asyncio
 from ipaddress import ip_network

@@ -8,7 +8,7 @@ from autoscaler.app import gateway_services
 from autoscaler.policy import ScalingPolicy
 from autoscaler.validation import read_policies
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "gateway.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "gateway.md"
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
 """A whole policy first, then parts of policies."""
 

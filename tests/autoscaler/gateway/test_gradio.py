@@ -1,4 +1,4 @@
-"""Real Gradio pods behind a gateway with the paths of docs/gateway.md: its jobs are what counts."""
+"""Real Gradio pods behind a gateway with the paths of docs/reference/gateway.md: its jobs are what counts."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""docs/status.md names each reason that a condition can have, and each column."""
+"""docs/reference/status.md names each reason that a condition can have, and each column."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from autoscaler.kubernetes import conditions
 from autoscaler.schema import custom_resource_definition
 
-PAGE = (Path(__file__).parents[3] / "docs" / "status.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "status.md").read_text()
 TYPES = {"AbleToScale", "ScalingLimited", "PodsReady"}
 
 
