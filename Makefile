@@ -3,7 +3,7 @@ BIN := .venv/bin
 
 BENCHES := $(patsubst benchmarks/%.py,bench-%,$(shell grep -l __main__ benchmarks/*.py))
 
-.PHONY: help setup programs controlplane image lock-debian sbom audit lint check test test-busy demo soak fuzz bench
+.PHONY: help setup programs controlplane image lock-debian sbom audit lint check test test-busy demo picture soak fuzz bench
 .PHONY: $(BENCHES) mutants lock
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -54,6 +54,11 @@ test-busy: programs controlplane build/gradio/made ## find tests that race: real
 
 demo: setup ## the main job on this machine; ARGS="--speed 1" and others: ARGS=--help
 	@$(BIN)/autoscaler demo $(ARGS)
+
+picture: programs ## run the demo in real time, for six minutes, and draw it for the README: docs/images/zero-to-five.svg
+	@mkdir -p build
+	@$(BIN)/autoscaler demo --speed 1 --json build/demo.json
+	@$(BIN)/python tools/picture.py build/demo.json docs/images/zero-to-five.svg
 
 bench-gateway: programs
 soak: programs controlplane ## hurt an installation under load for 10 minutes, and close the books; ARGS="--seconds 60 --seed 2"
