@@ -3,7 +3,7 @@ BIN := .venv/bin
 
 BENCHES := $(patsubst benchmarks/%.py,bench-%,$(shell grep -l __main__ benchmarks/*.py))
 
-.PHONY: help setup programs controlplane image lock-debian sbom audit lint check test test-busy demo picture soak fuzz bench
+.PHONY: help setup programs controlplane image lock-debian sbom audit lint check test test-busy docs demo picture soak fuzz bench
 .PHONY: $(BENCHES) mutants lock
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -46,11 +46,14 @@ lint: setup ## style, types and import rules
 check: lint ## the quick inner loop: lint, and the tests that need no other program
 	$(BIN)/pytest -m "not program" $(ARGS)
 
-test: lint programs controlplane build/gradio/made ## the whole suite
+test: lint programs controlplane build/gradio/made build/docs/made ## the whole suite
 	$(BIN)/pytest $(ARGS)
 
-test-busy: programs controlplane build/gradio/made ## find tests that race: real_time ones three times, then all, beside two programs that take the CPU
+test-busy: programs controlplane build/gradio/made build/docs/made ## find tests that race: real_time ones three times, then all, beside two programs that take the CPU
 	@$(BIN)/python tools/busy.py $(ARGS)
+
+docs: build/docs/made ## build the documentation as a site: build/site/index.html; a warning is an error
+	@build/docs/bin/zensical build --strict --clean
 
 demo: setup ## the main job on this machine; ARGS="--speed 1" and others: ARGS=--help
 	@$(BIN)/autoscaler demo $(ARGS)
