@@ -25,7 +25,6 @@ from cluster_kit import free_port
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
 OWN = "inflight-system"
-PODS = {"inflight-controller": 2, "inflight-gateway": 1}
 PATIENCE_S = 90
 """Programs start side by side on a machine that may be busy."""
 
@@ -100,11 +99,16 @@ def as_process(container: Container) -> tuple[list[str], dict[str, str]]:
 class Containers:
     """The containers of controller and gateway, from `start` until the end of the block; each must then end well."""
 
-    def __init__(self, control_plane, namespace: str, folder: Path, launch: Launch = as_process) -> None:
+    def __init__(
+        self, control_plane, namespace: str, folder: Path, launch: Launch = as_process, *, controllers: int = 2
+    ) -> None:
         self._control_plane = control_plane
         self._namespace = namespace
         self._folder = folder
         self._launch = launch
+        self._pods_wanted = {"inflight-controller": controllers, "inflight-gateway": 1}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        """Those that run, by pod."""
         self._stack = ExitStack()
 
     def __enter__(self):
@@ -114,13 +118,20 @@ class Containers:
         self._stack.__exit__(*error)
 
     def start(self) -> None:
-        """Start all, and wait until each is alive and ready."""
-        containers = [self._container(pod) for pod in self._pods()]
+        """Start all that do not run, and wait until each is alive and ready."""
+        pods = [pod for pod in self._pods() if pod["metadata"]["name"] not in self._processes]
+        containers = [self._container(pod) for pod in pods]
         for container in containers:
             self._start(container)
         for container in containers:
             for kind in ("livenessProbe", "readinessProbe"):
                 _answers(container.probe(kind), self._folder / f"{container.pod}.log")
+
+    def kill(self, workload: str) -> None:
+        """Kill the processes of a workload's pods."""
+        for name in [each for each in self._processes if each.startswith(workload)]:
+            with self._processes.pop(name) as process:
+                process.kill()
 
     def start_model(self, port: int) -> None:
         """Start what answers for the pods of every service, whatever their address."""
@@ -135,10 +146,11 @@ class Containers:
     def _pods(self) -> list[dict[str, Any]]:
         def all_there(found):
             names = [each["metadata"]["labels"].get("app.kubernetes.io/name") for each in _addressed(found)]
-            return all(names.count(name) == number for name, number in PODS.items())
+            return all(names.count(name) == number for name, number in self._pods_wanted.items())
 
         pods = self._control_plane.wait(f"/api/v1/namespaces/{self._namespace}/pods", all_there, deadline_s=60)
-        return [pod for pod in _addressed(pods) if pod["metadata"]["labels"].get("app.kubernetes.io/name") in PODS]
+        wanted = self._pods_wanted
+        return [pod for pod in _addressed(pods) if pod["metadata"]["labels"].get("app.kubernetes.io/name") in wanted]
 
     def _container(self, pod: dict[str, Any]) -> Container:
         (spec,) = pod["spec"]["containers"]
@@ -170,8 +182,13 @@ class Containers:
         log = self._folder / f"{name}.log"
         output = self._stack.enter_context(log.open("wb"))
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
-        self._stack.callback(_end, process, log)
+        self._processes[name] = process
+        self._stack.callback(self._end, name, log)
         return log
+
+    def _end(self, name: str, log: Path) -> None:
+        if name in self._processes:
+            _end(self._processes.pop(name), log)
 
 
 def _addressed(pods: dict[str, Any]) -> list[dict[str, Any]]:

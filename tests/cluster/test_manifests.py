@@ -38,7 +38,7 @@ METADATA_SERVICES = ("169.254.169.254", "100.100.100.200", "fd00:ec2::254")
 
 @pytest.fixture(scope="module")
 def installed(control_plane):
-    """What the first lines of the README's chapter do, and the controller's account as kubectl's."""
+    """What the first lines of the install page do, and the controller's account as kubectl's."""
     apply(control_plane, MANIFESTS)
     kubectl(control_plane, "wait", "--for=condition=Established", "crd/scalingpolicies.inflight.dev", "--timeout=20s")
     control_plane.wait(f"/api/v1/namespaces/{OWN}/serviceaccounts", lambda found: "inflight-controller" in found)

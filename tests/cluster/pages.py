@@ -1,0 +1,76 @@
+"""Pages of the documentation as a reader types them: their blocks of `sh`, run by bash with real kubectl and curl.
+
+Blocks run in a folder that holds a copy of `manifests/`. Port numbers of containers are other ones, since all pods are
+on this machine; all else is as it stands on the page.
+"""
+
+import fcntl
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from installation import Ports
+
+from autoscaler.programs import cache_folder
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+_SECTIONS = re.compile(r"^## (.+)$", re.MULTILINE)
+_BLOCKS = re.compile(r"^( *)```(sh|text)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+
+
+class Page:
+    """A page of `docs/`, by its path there; the text before the first heading is the section "".
+
+    Args:
+        path: such as `start/first-service.md`.
+        ports: what stands in place of the page's port of a pod.
+    """
+
+    def __init__(self, path: str, ports: Ports) -> None:
+        text = re.sub(r"\b8000\b", str(ports.service), (DOCS / path).read_text())
+        first, *others = _SECTIONS.split(text)
+        self._sections = {"": first, **dict(zip(others[::2], others[1::2], strict=True))}
+
+    def commands(self, *sections: str) -> str:
+        """Give all blocks of commands of these sections, one after the other."""
+        return "".join(block for section in sections for block in self.blocks(section))
+
+    def blocks(self, section: str, language: str = "sh") -> list[str]:
+        """Give the blocks of a section, without the indentation that they have in a list."""
+        found = _BLOCKS.findall(self._sections[section])
+        return [re.sub(f"^{indent}", "", text, flags=re.MULTILINE) for indent, of, text in found if of == language]
+
+
+@contextmanager
+def typed(commands: str, plane, folder: Path) -> Iterator[str]:
+    """Run commands to their end and give what they printed; what they left in the background ends with the context."""
+    output = folder / "printed.txt"
+    with output.open("wb") as file:
+        command = ["bash", "-euo", "pipefail", "-c", commands]
+        environment = plane.environment()
+        shell = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=file, start_new_session=True)
+    try:
+        status = shell.wait(180)
+        assert status == 0, output.read_text()
+        yield output.read_text()
+    finally:
+        with suppress(ProcessLookupError):  # of commands that left nothing behind
+            os.killpg(shell.pid, signal.SIGTERM)
+
+
+def run(commands: str, plane, folder: Path) -> str:
+    """Run commands that leave nothing behind, and give what they printed."""
+    with typed(commands, plane, folder) as printed:
+        return printed
+
+
+@contextmanager
+def alone_with_their_port() -> Iterator[None]:
+    """Pages name a port of this machine, which others of these tests may want at the same time."""
+    with (cache_folder() / "pages.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

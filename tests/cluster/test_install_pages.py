@@ -1,0 +1,48 @@
+"""The pages on installing and uninstalling, typed word for word on a real control plane of their own."""
+
+import json
+
+import pytest
+from control_plane import started
+from installation import OWN, Containers, Ports, copied
+from pages import Page, alone_with_their_port, run, typed
+
+pytestmark = [pytest.mark.program, pytest.mark.real_time]
+
+DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
+
+
+def test_the_install_page_leads_to_a_scaled_service_and_the_uninstall_page_leaves_its_replicas_running(tmp_path):
+    ports = Ports()
+    copied(tmp_path, ports)
+    (tmp_path / "control-plane").mkdir()
+    install, uninstall = Page("how-to/install.md", ports), Page("how-to/uninstall.md", ports)
+    with (
+        alone_with_their_port(),
+        started(tmp_path / "control-plane", cold_start_s=1, forward_to=ports.gateway) as plane,
+        Containers(plane, OWN, tmp_path) as containers,
+    ):
+        run(install.commands("Apply it"), plane, tmp_path)
+        containers.start()
+        containers.start_model(ports.service)
+        with typed(install.commands("Try it"), plane, tmp_path) as printed:
+            assert json.loads((tmp_path / "pretty-dog.json").read_text())["images"]
+            assert scale(plane) == 1
+            (shown,) = install.blocks("Try it", "text")
+            header, row = printed.splitlines()[-2:]
+            promised_header, promised_row = shown.splitlines()
+            assert header.split() == promised_header.split()
+            assert row.split()[:5] == promised_row.split()[:5], "name, least, most, desired, ready; the rest moves"
+
+        stop, scale_up, save, remove = uninstall.blocks("")
+        run(stop + scale_up.replace("my-model", "knative-sd-demo").replace("=1", "=2") + save, plane, tmp_path)
+        assert "knative-sd-demo" in (tmp_path / "policies.yaml").read_text()
+        run(remove, plane, tmp_path)
+        left = {each["metadata"]["name"] for each in plane.get("/api/v1/namespaces")["items"]}
+        assert OWN not in left
+        assert "inflight.dev" not in {each["name"] for each in plane.get("/apis")["groups"]}
+        plane.wait(DEPLOYMENTS, lambda found: found["knative-sd-demo"]["status"].get("readyReplicas") == 2)
+
+
+def scale(plane):
+    return plane.get(f"{DEPLOYMENTS}/knative-sd-demo/scale")["spec"]["replicas"]
