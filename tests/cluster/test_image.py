@@ -84,7 +84,7 @@ def test_what_the_simulator_needs_is_said_and_not_there(ours):
     assert "simulate cannot be run here" in told.stderr
 
 
-def test_the_readme_tells_its_size(ours):
+def test_the_install_page_tells_its_size(ours):
     (stated,) = re.findall(r"(\d+) MB unpacked", (ROOT / "docs" / "how-to" / "install.md").read_text())
     counted = (
         "import os; print(sum(os.lstat(os.path.join(d, f)).st_size for t in {} for d, _, fs in os.walk(t) for f in fs))"

@@ -5,8 +5,10 @@ gateway run as processes under the shipped accounts; the page's model runs once 
 plays the kubelet, starts none.
 """
 
+import json
 import subprocess
 import sys
+import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,6 +27,7 @@ ROUTES = "/apis/gateway.networking.k8s.io/v1/namespaces/default/httproutes"
 INGRESSES = f"/apis/networking.k8s.io/v1/namespaces/{OWN}/ingresses"
 GATEWAY = {"name": "inflight-gateway", "port": 80}
 HOST = "my-model.example.com"
+CONTROLLER = "app.kubernetes.io/name=inflight-controller"
 PATIENCE_S = 60
 
 
@@ -56,6 +59,15 @@ class World:
         path = POLICIES.format(namespace)
         found = self.plane.wait(path, lambda all_: is_so(all_[name].get("status", {})), deadline_s=PATIENCE_S)
         return found[name]
+
+    def until_decided_on(self, is_so):
+        """Wait for a decision on such a number of requests; a policy's status tells of it 15 s later."""
+        pods = self.plane.get(f"/api/v1/namespaces/{OWN}/pods?labelSelector={CONTROLLER}")["items"]
+        url = f"http://{pods[0]['status']['podIP']}:{self.ports.controller}/status"
+        deadline = time.monotonic() + PATIENCE_S
+        while not is_so(json.loads(get(url))["default/my-model"]["look"]["inflight"]):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
     def wait_reason(self, reason, name="my-model", namespace="default"):
         """Wait for the reason of ScalingActive, such as `Paused`."""
@@ -132,7 +144,7 @@ def test_the_page_on_pauses_holds_a_number_and_sets_one_by_hand(my_model):
     my_model.run(pause + paused)
     with ThreadPoolExecutor() as client:
         answer = client.submit(my_model.ask)
-        my_model.wait_status(lambda status: status.get("inflight") == 1)
+        my_model.until_decided_on(lambda inflight: inflight)
         assert my_model.replicas() == 0
         my_model.run(resume)
         assert answer.result() == "a pretty dog\n"
@@ -164,7 +176,7 @@ def test_one_command_stops_deciding_everywhere_without_a_restart_and_one_goes_on
         my_model.wait_status(lambda status: status["observedGeneration"] == generation, "web", other)
         with ThreadPoolExecutor() as client:
             answer = client.submit(my_model.ask)
-            my_model.wait_status(lambda status: status.get("inflight") == 1)
+            my_model.until_decided_on(lambda inflight: inflight)
             assert (my_model.replicas("web", other), my_model.replicas()) == (2, 0)
 
             my_model.run(page.blocks("Go on")[0])
@@ -201,7 +213,7 @@ def test_without_the_gateway_one_command_sends_clients_to_the_pods_and_one_sends
         assert [through(entry(), my_model) for entry in (by_route, by_ingress)] == ["a pretty dog\n"] * 2
 
         my_model.containers.start()
-        my_model.wait_status(lambda status: status.get("inflight") == 0)
+        my_model.until_decided_on(lambda inflight: inflight == 0)
         assert my_model.replicas() == 3
         my_model.run("".join(back))
         assert [entry() for entry in (by_route, by_ingress)] == [(OWN, "inflight-gateway")] * 2
