@@ -30,7 +30,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True, slots=True)
+_SHOWN = {"served": "served", "wait_p95_s": "P95 of the wait (s)", "gpu_s": "GPU-seconds"}
+"""Figures in the representation of a result, and what they are called there."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Result:
     """What one policy came to in one scenario: numbers over all replications, tables and figures of the first."""
 
@@ -44,6 +48,13 @@ class Result:
     """The figures of each; see `simulations.figures`."""
     partial: bool = False
     """It was interrupted: there are fewer replications than were asked for, or the last one is cut off."""
+
+    def __repr__(self) -> str:
+        """Say in one line what was simulated, and the figures that people look at first."""
+        known = self.estimates
+        shown = (f"{label} {known[name].mean:.4g}" for name, label in _SHOWN.items() if name in known)
+        runs = f"{len(self.replications)} run{'s' * (len(self.replications) > 1)}{', partial' * self.partial}"
+        return f"<Result {self.scenario.metadata.name} by {self.name}: {', '.join([runs, *shown])}>"
 
     @property
     def estimates(self) -> dict[str, Estimate]:
@@ -86,7 +97,7 @@ Progress = Callable[[float, int], None]
 
 
 def simulate(
-    scenario: Scenario | Path,
+    scenario: Scenario | Path | str,
     policy: ScalingPolicy | None = None,
     *,
     replications: int = 1,
@@ -97,7 +108,7 @@ def simulate(
     """Simulate one policy in a scenario.
 
     Args:
-        scenario: the document, or its file.
+        scenario: the document, or the path of its file.
         policy: in place of the scenario's own, of which there must be one otherwise.
         replications: independent repetitions, for confidence intervals.
         workers: processes to use.
@@ -112,7 +123,7 @@ def simulate(
         BrokenInvariantError: the simulator is wrong.
         KeyboardInterrupt: there is nothing of it yet.
     """
-    scenario = read_scenario(scenario) if isinstance(scenario, Path) else scenario
+    scenario = scenario if isinstance(scenario, Scenario) else read_scenario(Path(scenario))
     candidates = [Candidate(policy.metadata.name, policy)] if policy else candidates_of(scenario)
     if len(candidates) > 1:
         raise DocumentError([f"{scenario.metadata.name}: spec.policies: has {len(candidates)}; use compare"])
@@ -125,7 +136,7 @@ def simulate(
 
 
 def compare(
-    scenario: Scenario | Path,
+    scenario: Scenario | Path | str,
     candidates: Sequence[Candidate] = (),
     *,
     replications: int = 1,
@@ -150,7 +161,7 @@ def compare(
         DocumentError: a document is not right.
         BrokenInvariantError: the simulator is wrong.
     """
-    scenario = read_scenario(scenario) if isinstance(scenario, Path) else scenario
+    scenario = scenario if isinstance(scenario, Scenario) else read_scenario(Path(scenario))
     candidates = candidates or candidates_of(scenario)
     if not candidates:
         raise DocumentError([f"{scenario.metadata.name}: spec.policies: has none"])
