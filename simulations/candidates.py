@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from autoscaler.documents import Document
 from autoscaler.policy import ScalingPolicy
 from autoscaler.validation import read_alternatives
-from simulations.scenario import Scenario
+from simulations.scenario import Scenario, scenario_of
 
 
 class Candidate(NamedTuple):
@@ -26,6 +27,11 @@ def candidates_of(scenario: Scenario) -> list[Candidate]:
         else:
             found += _in_file(Path(str(choice.file)), choice.name)
     return _told_apart(found)
+
+
+def check(document: Document) -> None:
+    """Read a Scenario and the files that it names, for `autoscaler validate`; raises DocumentError."""
+    candidates_of(scenario_of(document))
 
 
 def candidates_in(paths: Sequence[Path]) -> list[Candidate]:

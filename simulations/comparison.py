@@ -9,11 +9,11 @@ from simulations.study import Result
 ROWS = {
     "answered with 200": "served",
     "refused: the queue was full": "refused",
-    "gave up in the queue: timeout": "queue_timeouts",
-    "their replica took too long": "request_timeouts",
-    "client hung up": "hung_up",
-    "lost with their replica": "replica_died",
-    "still in at the end": "still_in",
+    "timed out in the queue": "queue_timeouts",
+    "timed out at a pod": "request_timeouts",
+    "client disconnected": "hung_up",
+    "lost when a pod died": "replica_died",
+    "not ended at the end of the run": "still_in",
     "within the objective": "slo_attainment",
     "wait, mean (s)": "wait_mean_s",
     "wait, P50 (s)": "wait_p50_s",
@@ -27,8 +27,8 @@ ROWS = {
     "latency, P95 (s)": "latency_p95_s",
     "uncounted requests, wait, P95 (s)": "passing_wait_p95_s",
     "cold starts": "cold_starts",
-    "replicas that failed to start": "start_failures",
-    "replicas that died": "replicas_died",
+    "pods that failed to start": "start_failures",
+    "pods that died": "replicas_died",
     "replicas, mean": "replicas_mean",
     "replicas, peak": "replicas_peak",
     "replica-seconds starting": "starting_replica_s",
@@ -38,8 +38,10 @@ ROWS = {
     "GPU-seconds": "gpu_s",
     "cost": "cost",
 }
-"""What is told of each figure, in order; those that are 0 everywhere are left out."""
+"""The name of each figure in a table, in order; rows of zeros are left out."""
 DIFFERENCES = ("wait, mean (s)", "wait, P95 (s)", "within the objective", "GPU-seconds", "cost")
+_ROUNDING = 1e-9
+"""Of a figure that is the same in each run, the share by which adding up may make it differ."""
 SHARES = ("slo_attainment", "cold_start_probability")
 
 
@@ -47,7 +49,7 @@ def figures_text(result: Result) -> str:
     """Give all figures of one policy by their names."""
     runs = len(result.replications)
     head = f"Figures of one run, seed {result.scenario.spec.seed}:" if runs == 1 else f"Figures of {runs} runs, mean:"
-    rows = [f"  {name:32} {_told(name, estimate)}" for name, estimate in result.estimates.items()]
+    rows = [f"  {name:32} {_written(name, estimate)}" for name, estimate in result.estimates.items()]
     return "\n".join([head, *rows, *_note([result])]) + "\n"
 
 
@@ -57,11 +59,12 @@ def comparison_text(results: Sequence[Result]) -> str:
     scenario = results[0].scenario
     several = f"{runs} runs" if runs > 1 else "one run"
     head = (
-        f"{scenario.metadata.name}: {len(results)} policies on the same luck, seed {scenario.spec.seed}, {several} each"
+        f"{scenario.metadata.name}: {len(results)} policies on the same random streams, seed {scenario.spec.seed}, "
+        f"{several} each"
     )
     known = [result.estimates for result in results]
     rows = [
-        [label, *(_told(name, each.get(name)) for each in known)]
+        [label, *(_written(name, each.get(name)) for each in known)]
         for label, name in ROWS.items()
         if any(name in each and each[name].mean for each in known)
     ]
@@ -70,7 +73,7 @@ def comparison_text(results: Sequence[Result]) -> str:
 
 
 def _differences(results: Sequence[Result], runs: int) -> list[str]:
-    """Tell what the others differ by; on the same luck that is known better than the figures themselves."""
+    """Give the differences, which are known better than the figures themselves: the random streams are the same."""
     first, *others = results
     paired = [
         estimates(
@@ -82,23 +85,26 @@ def _differences(results: Sequence[Result], runs: int) -> list[str]:
         for other in others
     ]
     rows = [
-        [label, *(_told(ROWS[label], each.get(ROWS[label]), sign="+") for each in paired)]
+        [label, *(_written(ROWS[label], each.get(ROWS[label]), sign="+") for each in paired)]
         for label in DIFFERENCES
         if any(ROWS[label] in each and each[ROWS[label]].mean for each in paired)
     ]
     if not rows:
         return ["No difference in waits, GPU-seconds or cost.", ""]
-    return [f"More or less than {first.name}, run by run:", *_table([["", *(each.name for each in others)], *rows]), ""]
+    return [f"Difference from {first.name}, run by run:", *_table([["", *(each.name for each in others)], *rows]), ""]
 
 
-def _told(name: str, estimate: Estimate | None, sign: str = "") -> str:
-    """Write a figure with the digits that mean something, and its half width where one is known."""
+def _written(name: str, estimate: Estimate | None, sign: str = "") -> str:
+    """Write a figure with its significant digits, and its half width if one is known."""
     if estimate is None:
         return "-"
     by, unit = (100, " %") if name in SHARES else (1, "")
     mean, half_width = estimate.mean * by, estimate.half_width * by
+    known = f"{mean:{sign}.{_decimals(mean, 4)}f}{unit}"
     if not isfinite(half_width):
-        return f"{mean:{sign}.{_decimals(mean, 4)}f}{unit}"
+        return known
+    if half_width <= _ROUNDING * abs(mean):
+        return f"{known} +- 0"
     decimals = _decimals(half_width or mean, 2)
     return f"{mean:{sign}.{decimals}f}{unit} +- {half_width:.{decimals}f}"
 

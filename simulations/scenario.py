@@ -180,8 +180,13 @@ def read_scenario(path: Path) -> Scenario:
     documents = read_file(path)
     if len(documents) != 1:
         raise DocumentError([f"{path}: must have one document, has {len(documents)}"])
-    scenario = _found_from(path.parent, validated(documents[0], Scenario))
-    problems = [problem for each in enumerate(scenario.spec.workloads) for problem in _problems(documents[0], *each)]
+    return scenario_of(documents[0])
+
+
+def scenario_of(document: Document) -> Scenario:
+    """Read a document as a Scenario; as `read_scenario`."""
+    scenario = _found_from(Path(document.source).parent, validated(document, Scenario))
+    problems = [problem for each in enumerate(scenario.spec.workloads) for problem in _problems(document, *each)]
     if problems:
         raise DocumentError(problems)
     return scenario

@@ -1,21 +1,25 @@
-"""Check ScalingPolicy files: every problem with file, line, key, value and what is legal.
+"""Check documents: every problem with file, line, key, value and what is legal.
 
-The files are checked together: no two policies may have one host or one backend. Documents of other kinds are left out
-and named; a List, as `kubectl get -o yaml` writes it, is looked into.
+The files are checked together: no two policies may have one host or one backend. A Scenario is checked with the files
+that it names. Documents of other kinds are left out and named. A List, as `kubectl get -o yaml` writes it, is read too.
 
-Exit status 0 when all are valid, 2 when not. With --against, each document that an earlier release took and this one
+Exit status 0 when all are valid, 2 when not. With --against, each policy that an earlier release took and this one
 refuses is named too: stored in a cluster, such a policy is Invalid after an upgrade, and its service is not scaled.
 """
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 
-from autoscaler.documents import DocumentError
+from autoscaler.documents import Document, DocumentError
 from autoscaler.host_claims_file import read_grants
 from autoscaler.releases import RELEASES, took
 from autoscaler.validation import Contents, contents, policies_of, policy_of
+
+KINDS = "autoscaler.kinds"
+"""The entry-point group of kinds from packages above this one: each checks a document and raises DocumentError."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,22 +30,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Validate all files and print each policy, or each problem."""
+    """Validate all files and print each document, or each problem."""
     files = [contents(path) for path in arguments.files]  # once: one may be a pipe
     try:
-        policies = policies_of(files, read_grants(arguments.host_claims))
+        valid = _valid(files, arguments.host_claims)
     except DocumentError as error:
         print(error, file=sys.stderr)
         if arguments.against:
             for refused in newly_refused(files, arguments.against):
                 print(f"{refused}: {arguments.against} took it; see docs/how-to/upgrade.md", file=sys.stderr)
         return 2
-    for policy in policies:
-        print(f"{policy.service}: valid")
+    for name in valid:
+        print(f"{name}: valid")
     for file in files:
         for note in file.notes:
             print(note)
     return 0
+
+
+def _valid(files: Sequence[Contents], host_claims: Path | None) -> list[str]:
+    """Give what each document of the files is called.
+
+    Raises:
+        DocumentError: listing all problems of all files.
+    """
+    checks = {entry.name: entry for entry in entry_points(group=KINDS)}
+    policies = [
+        file._replace(documents=[each for each in file.documents if _kind(each) not in checks]) for file in files
+    ]
+    names, problems = list[str](), list[str]()
+    try:
+        names += [policy.service for policy in policies_of(policies, read_grants(host_claims))]
+    except DocumentError as error:
+        problems += error.problems
+    for document in (each for file in files for each in file.documents if _kind(each) in checks):
+        try:
+            checks[_kind(document)].load()(document)
+            names.append(f"{_kind(document)} {document.value_at(('metadata', 'name'))}")
+        except DocumentError as error:
+            problems += error.problems
+    if problems:
+        raise DocumentError(problems)
+    return names
+
+
+def _kind(document: Document) -> str:
+    return str(document.value_at(("kind",)))
 
 
 def newly_refused(files: Iterable[Contents], release: str) -> Iterator[str]:

@@ -9,6 +9,17 @@ import pytest
 from autoscaler import cli
 from autoscaler.cli import main
 
+SCENARIO = """\
+apiVersion: inflight.dev/v1alpha1
+kind: Scenario
+metadata: {name: lunch}
+spec:
+  workloads:
+    - poisson: {rate: 0.1}
+  fleet:
+    pools: [{name: gpu}]
+  run: {duration: 30m}
+"""
 POLICY = """\
 apiVersion: inflight.dev/v1alpha1
 kind: ScalingPolicy
@@ -181,6 +192,29 @@ def test_validate_prints_every_problem_and_no_policy_where_there_is_one(tmp_path
     assert err.splitlines() == [
         "b.yaml:6: spec.maxReplicas: 0: must be 1 to 10000",
         "b.yaml:7: spec.mode: \"on\": must be 'Active' or 'DryRun'",
+        "none.yaml: cannot be read: [Errno 2] No such file or directory: 'none.yaml'",
+    ]
+
+
+def test_validate_checks_a_scenario_with_the_files_that_it_names(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    (tmp_path / "scenario.yaml").write_text(f"{SCENARIO}  policies: [{{file: policy.yaml}}]\n---\n{POLICY}")
+    assert main(["validate", "scenario.yaml"]) == 0
+    assert capsys.readouterr() == ("default/sd: valid\nScenario lunch: valid\n", "")
+
+
+def test_validate_prints_what_is_wrong_with_a_scenario_and_with_a_policy_beside_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "policy.yaml").write_text(POLICY + "  maxReplicas: 0\n")
+    (tmp_path / "typed.yaml").write_text(f"{SCENARIO}  polices: []\n")
+    (tmp_path / "broken.yaml").write_text(f"{SCENARIO}  policies: [{{file: none.yaml}}]\n")
+    assert main(["validate", "typed.yaml", "policy.yaml", "broken.yaml"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert [line.partition(": unknown key")[0] for line in err.splitlines()] == [
+        "policy.yaml:6: spec.maxReplicas: 0: must be 1 to 10000",
+        "typed.yaml:10: spec.polices",
         "none.yaml: cannot be read: [Errno 2] No such file or directory: 'none.yaml'",
     ]
 

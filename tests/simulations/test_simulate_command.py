@@ -169,7 +169,7 @@ def test_two_policies_of_one_service_are_compared_in_one_command(capsys, tmp_pat
     printed = capsys.readouterr().out
     assert code == 1, "the lean one does not reach the peak that the demo expects"
     assert "lean: the peak was 2 replicas, not 5" in printed
-    assert "2 policies on the same luck" in printed
+    assert "2 policies on the same random streams" in printed
     assert [each["name"] for each in json.loads(out.read_text())] == ["one", "lean"]
 
 
