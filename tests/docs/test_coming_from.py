@@ -1,0 +1,90 @@
+"""The tables of docs/how-to/coming-from-*.md name fields that exist, and leave out no setting that Inflight reads."""
+
+import re
+from dataclasses import fields as fields_of
+
+import pytest
+from documentation import DOCS
+from pydantic.alias_generators import to_camel
+
+from algorithms.keda import Switches, switches_of
+from autoscaler.hpa_settings import BehaviorSettings, ControllerManager, FallbackSettings, Hpa, Keda, Rules
+from autoscaler.knative import ANNOTATIONS, CONFIG_MAP, PROGRESS_DEADLINE
+from autoscaler.kpa_settings import Kpa
+from autoscaler.policy import PolicySpec, ScalingPolicy
+
+PAGES = ("coming-from-knative", "coming-from-keda", "coming-from-hpa")
+ROW = re.compile(r"(?m)^\| (.+?) \|\s(.*?)\s*\|$")
+CODE = re.compile(r"`([^`]+)`")
+FIELD = re.compile(rf"(?:{'|'.join(map(to_camel, PolicySpec.model_fields))})(?:\.[A-Za-z]+)*")
+SCHEMA = ScalingPolicy.model_json_schema()
+
+
+def text_of(page):
+    return (DOCS / "how-to" / f"{page}.md").read_text()
+
+
+def first_cells(page):
+    """What stands in the first column: the settings of the other product."""
+    return [cell for cell, _ in ROW.findall(text_of(page))]
+
+
+def fields_named(page):
+    """The fields of a policy that the columns after the first one name."""
+    code = [code for _, rest in ROW.findall(text_of(page)) for code in CODE.findall(rest)]
+    return sorted({found[0] for text in code if (found := FIELD.match(text))})
+
+
+def resolved(schema):
+    """Follow a reference, or the one that is beside null."""
+    while "$ref" in schema or "anyOf" in schema:
+        schema = schema["anyOf"][0] if "anyOf" in schema else SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]]
+    return schema
+
+
+@pytest.mark.parametrize(("page", "field"), [(page, field) for page in PAGES for field in fields_named(page)])
+def test_each_field_of_a_policy_that_a_table_names_exists(page, field):
+    schema = resolved(SCHEMA["properties"]["spec"])
+    for key in field.split("."):
+        assert key in schema.get("properties", {}), f"{page}: {field}: there is no {key}"
+        schema = resolved(schema["properties"][key])
+
+
+@pytest.mark.parametrize("setting", [*ANNOTATIONS, PROGRESS_DEADLINE])
+def test_each_annotation_of_knative_that_is_understood_has_a_row(setting):
+    assert f"`{setting}`" in first_cells("coming-from-knative")
+
+
+@pytest.mark.parametrize(("key", "default"), [(key, default) for key, (_, default) in CONFIG_MAP.items()])
+def test_each_key_of_knatives_config_map_that_is_understood_has_a_row_with_its_default(key, default):
+    assert f"`{key}` ({default})" in first_cells("coming-from-knative")
+
+
+SETTINGS = [
+    ("coming-from-knative", "algorithm.kpa", Kpa),
+    ("coming-from-keda", "algorithm.keda", Keda),
+    ("coming-from-keda", "algorithm.keda.fallback", FallbackSettings),
+    ("coming-from-keda", "algorithm.keda.controllerManager", ControllerManager),
+    ("coming-from-hpa", "algorithm.hpa", Hpa),
+    ("coming-from-hpa", "algorithm.hpa.behavior", BehaviorSettings),
+    ("coming-from-hpa", "algorithm.hpa.behavior.scaleUp", Rules),
+    ("coming-from-hpa", "algorithm.hpa.behavior.scaleDown", Rules),
+    ("coming-from-hpa", "algorithm.hpa.controllerManager", ControllerManager),
+]
+
+
+@pytest.mark.parametrize(
+    ("page", "field"),
+    [(page, f"{path}.{to_camel(name)}") for page, path, model in SETTINGS for name in model.model_fields],
+)
+def test_each_setting_of_an_algorithm_that_reproduces_another_product_is_named(page, field):
+    named = fields_named(page)
+    assert any(name == field or name.startswith(f"{field}.") for name in named)
+
+
+def test_each_annotation_of_keda_that_is_read_has_a_row_and_changes_something():
+    names = [f"autoscaling.keda.sh/{field.name.replace('_', '-')}" for field in fields_of(Switches)]
+    assert [cell for cell in first_cells("coming-from-keda") if "autoscaling.keda.sh/" in cell] == [
+        f"`{name}`" for name in names
+    ]
+    assert all(switches_of({name: "1"}) != switches_of({}) for name in names)
