@@ -5,11 +5,14 @@ import pytest
 import yaml
 
 from autoscaler.app import gateway_services
+from autoscaler.host_claims import HostGrants
+from autoscaler.host_claims_file import read_host_claims
 from autoscaler.policy import ScalingPolicy
 from autoscaler.validation import read_policies
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "gateway.md"
-EXAMPLES = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+BLOCKS = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+EXAMPLES = [block for block in BLOCKS if "spec:" in block]
 """A whole policy first, then parts of policies."""
 
 
@@ -23,12 +26,6 @@ def test_the_documented_example_is_a_configuration(tmp_path):
     assert service.limits.concurrency == 1
 
 
-def part_with(words):
-    """Find the one part that holds some words."""
-    (found,) = [part for part in EXAMPLES[1:] if words in part]
-    return found
-
-
 def in_the_example(part):
     """Put a part of a policy into the whole one."""
     whole = yaml.safe_load(EXAMPLES[0])
@@ -39,3 +36,12 @@ def in_the_example(part):
 @pytest.mark.parametrize("part", EXAMPLES[1:])
 def test_each_documented_part_of_a_policy_is_legal_in_the_example(part):
     assert in_the_example(part).spec.traffic is not None
+
+
+def test_the_documented_claims_are_legal(tmp_path):
+    (claims,) = [block for block in BLOCKS if block not in EXAMPLES]
+    file = tmp_path / "claims.yaml"
+    file.write_text(claims)
+    assert read_host_claims(file) == HostGrants(
+        {"shop": ("shop.example.com", "*.shop.example.com"), "payments": ("pay.shop.example.com",)}
+    )

@@ -1,24 +1,34 @@
-"""Real Gradio pods behind a gateway with the paths of docs/reference/gateway.md: its jobs are what counts."""
+"""Real Gradio pods behind a gateway with the policy of docs/how-to/fit-your-server.md: its jobs are what counts."""
 
 import asyncio
 import os
+import re
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from gateway_kit import refused_port
-from test_gateway_documentation import in_the_example, part_with
 
 from autoscaler.app import gateway_services
 from autoscaler.gateway.proxy import Gateway
+from autoscaler.policy import ScalingPolicy
 
 pytestmark = [pytest.mark.real_time, pytest.mark.program]
 
 HERE = Path(__file__).parent
 PYTHON = HERE.parents[2] / "build" / "gradio" / "bin" / "python"
 ALONE = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", "NO_PROXY": "*", "no_proxy": "*"}
+PAGE = (HERE.parents[2] / "docs" / "how-to" / "fit-your-server.md").read_text()
 PATIENCE_S = 120
+
+
+def documented():
+    """Give the gateway's service of the page's policy for Gradio."""
+    (block,) = [block for block in re.findall(r"(?s)```yaml\n(.*?)```", PAGE) if "gradio_api" in block]
+    (service,) = gateway_services([ScalingPolicy.model_validate(yaml.safe_load(block))]).values()
+    return service
 
 
 @pytest.fixture
@@ -46,12 +56,12 @@ async def until(condition):
 
 
 async def test_each_job_of_gradio_counts_for_as_long_as_it_runs(gradio_python):
-    (documented,) = gateway_services([in_the_example(part_with("gradio_api"))]).values()
+    service = documented()
     ports = [refused_port(), refused_port()]
     backends = {f"p{n}": f"127.0.0.1:{port}" for n, port in enumerate(ports)}
-    gateway = Gateway({documented.name: replace(documented, ready_path="/config", backends=backends)})
+    gateway = Gateway({service.name: replace(service, hosts=("localhost",), ready_path="/config", backends=backends)})
     await gateway.start(0, 0, ["127.0.0.1"])
-    dispatcher = gateway.dispatcher(documented.name)
+    dispatcher = gateway.dispatcher(service.name)
     words = ["one", "two", "three", "four"]
     async with AsyncExitStack() as stack:
         stack.push_async_callback(gateway.stop)
@@ -68,4 +78,4 @@ async def test_each_job_of_gradio_counts_for_as_long_as_it_runs(gradio_python):
             said, _ = await calls.communicate()
         assert said.split() == [b"ONE", b"TWO", b"THREE", b"FOUR"]
         await until(lambda: dispatcher.running == 0)
-        assert gateway.gates[documented.name].counts.arrived == len(words)
+        assert gateway.gates[service.name].counts.arrived == len(words)
