@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from aiohttp import ClientSession, CookieJar
 from gateway_kit import refused_port
 
 from autoscaler.app import gateway_services
@@ -55,27 +56,50 @@ async def until(condition):
             await asyncio.sleep(0.02)
 
 
-async def test_each_job_of_gradio_counts_for_as_long_as_it_runs(gradio_python):
+@asynccontextmanager
+async def two_pods_behind_a_gateway(gradio_python):
+    """Give the address, the dispatcher and the two processes, whose jobs end as lines are written to them."""
     service = documented()
     ports = [refused_port(), refused_port()]
     backends = {f"p{n}": f"127.0.0.1:{port}" for n, port in enumerate(ports)}
     gateway = Gateway({service.name: replace(service, hosts=("localhost",), ready_path="/config", backends=backends)})
     await gateway.start(0, 0, ["127.0.0.1"])
     dispatcher = gateway.dispatcher(service.name)
-    words = ["one", "two", "three", "four"]
     async with AsyncExitStack() as stack:
         stack.push_async_callback(gateway.stop)
         pages = [python(gradio_python, "gradio_page.py", str(port)) for port in ports]
         running = [await stack.enter_async_context(page) for page in pages]
         await until(lambda: len(dispatcher.ready) == len(ports))
-        address = f"http://localhost:{gateway.port}"
-        calls = await stack.enter_async_context(python(gradio_python, "gradio_calls.py", address, *words))
+        yield f"http://localhost:{gateway.port}", dispatcher, running
+
+
+async def test_each_job_of_gradio_counts_for_as_long_as_it_runs(gradio_python):
+    words = ["one", "two", "three", "four"]
+    async with (
+        two_pods_behind_a_gateway(gradio_python) as (address, dispatcher, pods),
+        python(gradio_python, "gradio_calls.py", address, *words) as calls,
+    ):
         await until(lambda: dispatcher.running + dispatcher.queued == len(words))
-        assert [dispatcher.running_on(pod) for pod in backends] == [1, 1]
-        for page in running:
-            page.stdin.write(b"\n" * len(words))
+        assert [dispatcher.running_on(f"p{n}") for n in range(len(pods))] == [1, 1]
+        for pod in pods:
+            pod.stdin.write(b"\n" * len(words))
         async with asyncio.timeout(PATIENCE_S):
             said, _ = await calls.communicate()
         assert said.split() == [b"ONE", b"TWO", b"THREE", b"FOUR"]
         await until(lambda: dispatcher.running == 0)
-        assert gateway.gates[service.name].counts.arrived == len(words)
+
+
+async def test_a_job_of_a_client_that_is_no_browser_counts_and_comes_from_the_pod_that_has_it(gradio_python):
+    async with (
+        two_pods_behind_a_gateway(gradio_python) as (address, dispatcher, pods),
+        ClientSession(address, cookie_jar=CookieJar()) as client,
+    ):
+        async with client.post("/gradio_api/call/shout", json={"data": ["word"]}) as joined:
+            job = (await joined.json())["event_id"]
+        assert dispatcher.running == 0
+        async with client.get(f"/gradio_api/call/shout/{job}") as stream:
+            await until(lambda: dispatcher.running == 1)
+            for pod in pods:
+                pod.stdin.write(b"\n")
+            assert b"WORD" in await stream.read()
+        await until(lambda: dispatcher.running == 0)
