@@ -5,11 +5,13 @@ is a module with a first docstring line, `add_arguments(parser)` and `run(argume
 """
 
 import argparse
+import re
 import sys
-from importlib.metadata import EntryPoint, entry_points, version
+from importlib.metadata import EntryPoint, entry_points, requires, version
 from typing import Any, Protocol, cast
 
 GROUP = "autoscaler.commands"
+PROJECT = "inflight-autoscaler"
 
 
 class Command(Protocol):
@@ -35,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
         return command.run(arguments)
     except ModuleNotFoundError as error:
         # Some commands load what is large only when they run, and a small image does not have it.
-        print(f"autoscaler: {words[0]} cannot be run here: {error}", file=sys.stderr)  # noqa: T201
+        print(f"autoscaler: {lacks(words[0], error)}", file=sys.stderr)  # noqa: T201
         return 2
     except KeyboardInterrupt:
         return 130
@@ -45,7 +47,7 @@ def _parser(found: dict[str, EntryPoint], words: list[str]) -> argparse.Argument
     parser = argparse.ArgumentParser(
         prog="autoscaler", description="Scales GPU services on Kubernetes by the number of requests in flight."
     )
-    parser.add_argument("--version", action="version", version=f"autoscaler {version('inflight-autoscaler')}")
+    parser.add_argument("--version", action="version", version=f"autoscaler {version(PROJECT)}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     # Only the command that was asked for is imported, so that each starts as fast as it can; help needs all of them.
     asked, *_ = [*words, "--help"]
@@ -63,14 +65,28 @@ def _add(subparsers: Any, name: str, entry: EntryPoint, asked_by: argparse.Argum
         command = cast("Command", entry.load())
     except ModuleNotFoundError as error:
         if asked_by is not None:
-            asked_by.error(f"{name} cannot be run here: {error}")
-        subparsers.add_parser(name, help=f"(cannot be run here: {error})")
+            asked_by.error(lacks(name, error))
+        subparsers.add_parser(name, help=f"({lacks(name, error)})")
         return
     summary = (command.__doc__ or "").partition("\n")[0]
     subparser = subparsers.add_parser(name, help=summary, description=command.__doc__)
     subparser.formatter_class = argparse.RawDescriptionHelpFormatter
     command.add_arguments(subparser)
     subparser.set_defaults(command=command)
+
+
+def lacks(command: str, error: ModuleNotFoundError) -> str:
+    """Say what a command lacks, and which extra brings it: its own where it has one."""
+    module = (error.name or "").partition(".")[0]
+    extras = [extra for name, extra in _optional() if name.replace("-", "_") == module]
+    best = command if command in extras else next(iter(extras), None)
+    install = f"; install it by: pip install '{PROJECT}[{best}]'" if best else ""
+    return f"{command} cannot be run here: {error}{install}"
+
+
+def _optional() -> list[tuple[str, str]]:
+    """Give each optional requirement by the name of its distribution, with its extra."""
+    return re.findall(r"""(?m)^([\w-]+).*; extra == ["'](\w+)["']$""", "\n".join(requires(PROJECT) or ()))
 
 
 if __name__ == "__main__":

@@ -85,6 +85,13 @@ def test_a_command_that_finds_out_late_what_it_lacks_says_so(installed, capsys):
     assert capsys.readouterr().err == "autoscaler: first cannot be run here: No module named 'numpy'\n"
 
 
+@pytest.mark.parametrize(("command", "extra"), [("first", "sim"), ("demo", "demo")])
+def test_a_command_names_the_extra_that_brings_what_it_lacks_its_own_if_it_has_one(installed, capsys, command, extra):
+    installed(**{command: {"run": raising(ModuleNotFoundError("No module named 'numpy'", name="numpy.random"))}})
+    assert main([command]) == 2
+    assert capsys.readouterr().err.endswith(f"; install it by: pip install 'inflight-autoscaler[{extra}]'\n")
+
+
 def test_only_the_command_that_is_asked_for_is_imported(installed):
     loaded = installed(first={}, second={})
     assert main(["second", "--loud"]) == 0
@@ -137,7 +144,7 @@ def test_a_command_whose_packages_are_not_installed_is_told_as_such_and_spoils_n
     assert "second cannot be run here: No module named 'numpy'" in capsys.readouterr().err
     assert exit_status("--help") == 0
     shown = capsys.readouterr().out
-    assert "(cannot be run here: No module named 'numpy')" in shown
+    assert "(second cannot be run here: No module named 'numpy')" in shown
     assert "Do first." in shown
 
 
