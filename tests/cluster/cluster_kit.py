@@ -117,9 +117,17 @@ QUICK = {
 
 
 def free_port(host="0.0.0.0"):  # noqa: S104
-    """Give a port that is free at every address: one server answers for all pods."""
-    with socket.create_server((host, 0)) as server:
-        return server.getsockname()[1]
+    """Give a port that is free at every address, as one server answers for all pods, and that no connection takes."""
+    while True:
+        try:
+            with socket.create_server((host, secrets.choice(NOT_FOR_CONNECTIONS))) as server:
+                return server.getsockname()[1]
+        except OSError:
+            continue
+
+
+NOT_FOR_CONNECTIONS = range(10_000, 32_768)
+"""Linux takes the port of an outgoing connection from those above."""
 
 
 def define_policies(control_plane):

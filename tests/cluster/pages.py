@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,6 +36,11 @@ class Page:
         first, *others = _SECTIONS.split(text)
         self._sections = {"": first, **dict(zip(others[::2], others[1::2], strict=True))}
 
+    @property
+    def sections(self) -> list[str]:
+        """The headings, in order."""
+        return list(self._sections)
+
     def commands(self, *sections: str) -> str:
         """Give all blocks of commands of these sections, one after the other."""
         return "".join(block for section in sections for block in self.blocks(section))
@@ -52,6 +58,7 @@ def typed(commands: str, plane, folder: Path) -> Iterator[str]:
     with output.open("wb") as file:
         command = ["bash", "-euo", "pipefail", "-c", commands]
         environment = plane.environment()
+        environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
         shell = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=file, start_new_session=True)
     try:
         status = shell.wait(180)

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.program, pytest.mark.real_time]
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 
 
-def test_the_install_page_leads_to_a_scaled_service_and_the_uninstall_page_leaves_its_replicas_running(tmp_path):
+def test_the_pages_install_upgrade_and_uninstall_and_the_replicas_go_on_running(tmp_path):
     ports = Ports()
     copied(tmp_path, ports)
     (tmp_path / "control-plane").mkdir()
@@ -33,6 +33,12 @@ def test_the_install_page_leads_to_a_scaled_service_and_the_uninstall_page_leave
             promised_header, promised_row = shown.splitlines()
             assert header.split() == promised_header.split()
             assert row.split()[:5] == promised_row.split()[:5], "name, least, most, desired, ready; the rest moves"
+
+        upgrade = Page("how-to/upgrade.md", ports)
+        _, check_those_of_the_cluster = upgrade.blocks("1. Check your policies")
+        told = run(check_those_of_the_cluster + upgrade.commands("3. Apply"), plane, tmp_path)
+        assert "default/knative-sd-demo: valid" in told
+        assert scale(plane) == 1
 
         stop, scale_up, save, remove = uninstall.blocks("")
         run(stop + scale_up.replace("my-model", "knative-sd-demo").replace("=1", "=2") + save, plane, tmp_path)

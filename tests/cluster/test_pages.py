@@ -27,7 +27,6 @@ ROUTES = "/apis/gateway.networking.k8s.io/v1/namespaces/default/httproutes"
 INGRESSES = f"/apis/networking.k8s.io/v1/namespaces/{OWN}/ingresses"
 GATEWAY = {"name": "inflight-gateway", "port": 80}
 HOST = "my-model.example.com"
-CONTROLLER = "app.kubernetes.io/name=inflight-controller"
 PATIENCE_S = 60
 
 
@@ -60,12 +59,20 @@ class World:
         found = self.plane.wait(path, lambda all_: is_so(all_[name].get("status", {})), deadline_s=PATIENCE_S)
         return found[name]
 
+    def address(self, workload):
+        """Give the address of a pod of controller or gateway."""
+        labels = f"labelSelector=app.kubernetes.io/name={workload}"
+        return self.plane.get(f"/api/v1/namespaces/{OWN}/pods?{labels}")["items"][0]["status"]["podIP"]
+
     def until_decided_on(self, is_so):
         """Wait for a decision on such a number of requests; a policy's status tells of it 15 s later."""
-        pods = self.plane.get(f"/api/v1/namespaces/{OWN}/pods?labelSelector={CONTROLLER}")["items"]
-        url = f"http://{pods[0]['status']['podIP']}:{self.ports.controller}/status"
+        url = f"http://{self.address('inflight-controller')}:{self.ports.controller}/status"
+        self.until(lambda: is_so(json.loads(get(url))["default/my-model"]["look"]["inflight"]))
+
+    def until(self, is_so):
+        """Wait for what no watch tells."""
         deadline = time.monotonic() + PATIENCE_S
-        while not is_so(json.loads(get(url))["default/my-model"]["look"]["inflight"]):
+        while not is_so():
             assert time.monotonic() < deadline
             time.sleep(0.1)
 
@@ -220,6 +227,28 @@ def test_without_the_gateway_one_command_sends_clients_to_the_pods_and_one_sends
         assert my_model.ask() == "a pretty dog\n"
     my_model.run(decide + "kubectl delete service/my-model\n")
     my_model.wait_reason("ValidMetricFound")
+
+
+def test_the_commands_of_troubleshooting_show_why_there_are_so_many_pods_and_who_else_has_written(my_model):
+    page = my_model.page("how-to/troubleshooting.md")
+    assert my_model.ask() == "a pretty dog\n"
+    (why,) = page.blocks("Why are there five pods?")
+    decision = json.loads(my_model.run(why))
+    assert (decision["before"], decision["desired"]) == (0, 1)
+    metrics = f"{my_model.address('inflight-gateway')}:{my_model.ports.metrics}"
+    (of_pods,) = page.blocks("Requests wait though pods are idle")
+    assert 'gateway_pod_running_requests{namespace="default"' in my_model.run(
+        of_pods.replace("127.0.0.1:9090", metrics)
+    )
+    (ended,) = page.blocks("Errors from the gateway")
+    assert my_model.run(ended.replace("127.0.0.1:9090", metrics)).count('reason="served"} 1') == 1
+
+    my_model.run("kubectl scale deployment/my-model --replicas=3")
+    my_model.wait_reason("ForeignWriter")
+    (events,) = page.blocks("ForeignWriter")
+    my_model.until(lambda: "has written 3 replicas" in my_model.run(events))
+    for section in page.sections:
+        my_model.run("".join(each for each in page.blocks(section) if "curl" not in each and "--watch" not in each))
 
 
 @contextmanager
