@@ -35,6 +35,8 @@ TYPED = [
     if program == "kubectl"
 ]
 NOBODY = ("--kubeconfig=/dev/null", "--server=http://127.0.0.1:9", "--request-timeout=1s")
+AN_OBJECT = "{apiVersion: v1, kind: ConfigMap, metadata: {name: any}}"
+"""For a command that reads one from its standard input."""
 ONLY_THE_SERVER_IS_MISSING = re.compile(r"connection refused|was refused|does not exist|no such file or directory")
 
 
@@ -57,9 +59,9 @@ def test_an_object_of_another_project_has_the_form_of_all_objects(document):
 
 
 @pytest.mark.parametrize("block", [pytest.param(block, id=str(block)) for block in KUSTOMIZATIONS])
-def test_a_kustomization_in_a_folder_of_manifests_can_be_rendered(control_plane, block, tmp_path):
+def test_a_kustomization_in_or_beside_the_manifests_can_be_rendered(control_plane, block, tmp_path):
     shutil.copytree(MANIFESTS, tmp_path / "manifests")
-    folder = tmp_path / "manifests" / "page"
+    folder = tmp_path / ("page" if "../manifests/" in block.content else "manifests/page")
     folder.mkdir()
     (folder / "kustomization.yaml").write_text(block.content)
     assert "kind: Deployment" in kubectl(control_plane, "kustomize", str(folder))
@@ -69,5 +71,6 @@ def test_a_kustomization_in_a_folder_of_manifests_can_be_rendered(control_plane,
 def test_kubectl_takes_a_command_line(control_plane, words, tmp_path):
     """It has no server to speak to here, so all that may fail is the way there."""
     program = control_plane.programs / "kubectl"
-    ran = subprocess.run([program, *NOBODY, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+    command = [program, *NOBODY, *words]
+    ran = subprocess.run(command, cwd=tmp_path, input=AN_OBJECT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0 or ONLY_THE_SERVER_IS_MISSING.search(ran.stderr), ran.stderr
