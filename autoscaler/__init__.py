@@ -1,5 +1,6 @@
-"""The live system: looks at the fleet, asks each policy, writes replicas, and records what it did and why.
+"""The live system: it observes each service, asks its policy, writes replicas, and records what it did and why.
 
-`loop` is one tick as a plain function and `run` its live driver; `ports` are the seams between them and the world;
-`sources` and `targets` stand behind those seams; `app` is the only place that builds concrete objects.
+`policy` is the document, `controller` decides by it, `sources` say how many requests are in flight and `targets` have
+replicas; `ports` are the seams between them. `gateway` holds requests and gives each pod no more than it can take.
+`app` puts the concrete objects together; `commands` are what a user types.
 """

@@ -5,7 +5,7 @@ import selectors
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from autoscaler.ports import Fleet, Moment, Order, Outcome, Past, Query, Reading, Replica, ServiceName
-from autoscaler.targets.surplus import surplus
+from autoscaler.removal_order import surplus
 
 HANGING_S = 20.0
 """Real seconds without anything to do, and no timer set, after which `VirtualTimeLoop` says that a test hangs."""

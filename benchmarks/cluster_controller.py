@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-from autoscaler.clock import SystemClock
 from autoscaler.commands import run
 from autoscaler.ports import Record, ServiceName
+from autoscaler.runtime.clock import SystemClock
 
 
 class Moments:

@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 
 from autoscaler.kubernetes.client import Api, connected
-from autoscaler.targets.replica import LEASH
+from autoscaler.targets.local_replica import LEASH
 from benchmarks.cluster_prometheus import StubPrometheus
 from tests.cluster.control_plane import ControlPlane, started
 

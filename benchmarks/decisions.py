@@ -1,9 +1,9 @@
 """CPU time of one decision, windows and reasons included, for each algorithm and number of services."""
 
 from algorithms.types import Look
-from autoscaler.app import services
-from autoscaler.loop import Service, step
-from autoscaler.policy import ScalingPolicy
+from autoscaler.app.local import services
+from autoscaler.controller.step import Service, step
+from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Fleet, Replica
 from benchmarks.figures import cpu_s, report
 

@@ -19,19 +19,19 @@ import numpy as np
 from numpy.random import Generator
 
 from algorithms.distributions import Samples
-from autoscaler.deciding import decider
+from autoscaler.controller.step import Service
 from autoscaler.demo.plan import Plan, faster
 from autoscaler.demo.report import Served
-from autoscaler.loop import Service
-from autoscaler.policy import ScalingPolicy
-from autoscaler.validation import read_policies
+from autoscaler.policy.decider_factory import decider
+from autoscaler.policy.loading import read_policies
+from autoscaler.policy.spec import ScalingPolicy
 from benchmarks.figures import report
-from simulations.demand import Workload
-from simulations.engine import Engine
-from simulations.luck import Luck
+from simulations.engines.reference import Engine
+from simulations.model.random_streams import Luck
+from simulations.model.setup import Pool, Setup
 from simulations.run import limits_of
-from simulations.setup import Pool, Setup
-from simulations.workloads import source_of
+from simulations.scenario.workload_spec import Workload
+from simulations.scenario.workloads import source_of
 
 RUNS = 5
 NUMBERS = range(1, RUNS + 1)

@@ -18,10 +18,10 @@ from typing import Any
 
 import uvloop
 
-from autoscaler import programs
 from autoscaler.gateway.config import GatewayService
-from autoscaler.gateway.dispatch import Limits
-from autoscaler.gateway.proxy import Gateway
+from autoscaler.gateway.dispatch.dispatcher import Limits
+from autoscaler.gateway.server import Gateway
+from autoscaler.runtime import programs
 from benchmarks.figures import report
 from benchmarks.proxies import HOST, OTHERS_CORE, Running, free_port, gateway, others, peers_binary, started
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from autoscaler import programs
+from autoscaler.runtime import programs
 
 PEERS = Path(__file__).parent / "peers"
 HOST = "127.0.0.1"

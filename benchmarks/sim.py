@@ -18,20 +18,20 @@ from typing import Any
 import numpy as np
 
 from algorithms.distributions import Constant, Exponential
-from autoscaler.deciding import decider
-from autoscaler.gateway.dispatch import Limits
-from autoscaler.loop import Service
-from autoscaler.policy import ScalingPolicy
+from autoscaler.controller.recorders import OnChange
+from autoscaler.controller.step import Service
+from autoscaler.gateway.dispatch.dispatcher import Limits
+from autoscaler.policy.decider_factory import decider
+from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Record
-from autoscaler.recorders import OnChange
 from benchmarks import sim_cases
 from benchmarks.figures import cpu_s, report
-from simulations import compiled, fifo
-from simulations.engine import Engine
-from simulations.law import Law, Stepped
-from simulations.luck import Luck
-from simulations.setup import Arrival, Batch, Chunk, Floats, Pool, Setup
-from simulations.streamed import Streamed
+from simulations.engines import compiled, fifo
+from simulations.engines.control_law import Law, Stepped
+from simulations.engines.reference import Engine
+from simulations.model.random_streams import Luck
+from simulations.model.setup import Arrival, Batch, Chunk, Floats, Pool, Setup
+from simulations.results.streaming_figures import Streamed
 
 PEERS = Path("build/peers/bin/python")
 COUNT = 2_000_000

@@ -19,20 +19,20 @@ from typing import Any, cast
 
 import aiohttp
 
-from autoscaler.clock import SystemClock
-from autoscaler.cluster import ClusterController, Settings
-from autoscaler.collecting import collect_seldom
-from autoscaler.failures import Failures
+from autoscaler.app.cluster_controller import ClusterController, Settings
+from autoscaler.controller.controller import Controller, WakeUps
+from autoscaler.controller.failures import Failures
+from autoscaler.controller.idle import Resting
+from autoscaler.controller.metrics import ControllerMetrics
+from autoscaler.controller.recorders import Latest, OnChange
+from autoscaler.controller.services import Roster
 from autoscaler.kubernetes.reporting import Reporter
-from autoscaler.metrics import ControllerMetrics
 from autoscaler.ports import Record, ServiceName
-from autoscaler.recorders import Latest, OnChange
-from autoscaler.resting import Resting
-from autoscaler.roster import Roster
-from autoscaler.run import Controller, WakeUps
+from autoscaler.runtime.clock import SystemClock
+from autoscaler.runtime.gc_tuning import collect_seldom
+from autoscaler.sources.gateway_stream import StreamSource
 from autoscaler.sources.known_gateways import KnownGateways
 from autoscaler.sources.prometheus import PrometheusSource
-from autoscaler.sources.stream import StreamSource
 from autoscaler.targets.kubernetes import KubernetesTarget
 from benchmarks.figures import report
 

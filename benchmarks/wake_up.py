@@ -6,11 +6,11 @@ import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from autoscaler.app import controller, gateway_services
-from autoscaler.clock import SystemClock
-from autoscaler.gateway.proxy import Gateway
-from autoscaler.policy import ScalingPolicy
+from autoscaler.app.local import controller, gateway_services
+from autoscaler.gateway.server import Gateway
+from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Record
+from autoscaler.runtime.clock import SystemClock
 from autoscaler.targets.local import LocalProcesses, Router
 from benchmarks.figures import report
 

@@ -9,11 +9,11 @@ from typing import Any
 __all__ = ["Candidate", "Result", "Scenario", "compare", "read_scenario", "simulate"]
 
 _WHERE = {
-    "Candidate": "candidates",
+    "Candidate": "scenario.candidates",
     "Result": "study",
-    "Scenario": "scenario",
+    "Scenario": "scenario.document",
     "compare": "study",
-    "read_scenario": "scenario",
+    "read_scenario": "scenario.document",
     "simulate": "study",
 }
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from autoscaler.demo.report import Expected
-    from simulations.scenario import Scenario
+    from simulations.scenario.document import Scenario
     from simulations.study import Result
 
 DEMO = "demo"
@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         0 if all went as the scenario expects, 1 if not, 2 if a document is not right, 130 after Ctrl-C.
     """
-    from autoscaler.documents import DocumentError  # noqa: PLC0415  # --help reads no YAML
+    from autoscaler.documents.document import DocumentError  # noqa: PLC0415  # --help reads no YAML
 
     try:
         scenario, results = _simulated(arguments)
@@ -109,9 +109,9 @@ def _share(arguments: argparse.Namespace, results: "list[Result]") -> str:
 
 
 def _simulated(arguments: argparse.Namespace) -> "tuple[Scenario, list[Result]]":
-    from autoscaler.documents import DocumentError  # noqa: PLC0415
-    from simulations.candidates import candidates_in, candidates_of  # noqa: PLC0415  # as above
-    from simulations.scenario import read_scenario, seeded  # noqa: PLC0415
+    from autoscaler.documents.document import DocumentError  # noqa: PLC0415
+    from simulations.scenario.candidates import candidates_in, candidates_of  # noqa: PLC0415  # as above
+    from simulations.scenario.document import read_scenario, seeded  # noqa: PLC0415
     from simulations.study import compare  # noqa: PLC0415
 
     path = HERE / "demo.yaml" if arguments.scenario == DEMO else Path(arguments.scenario)
@@ -157,7 +157,7 @@ def _told_all(scenario: "Scenario", results: "list[Result]") -> list[str]:
     """Print all results, several side by side, and give their problems."""
     from autoscaler.demo.report import verdict  # noqa: PLC0415  # as above
     from simulations.comparison import comparison_text  # noqa: PLC0415
-    from simulations.told import run_result  # noqa: PLC0415
+    from simulations.results.demo_report import run_result  # noqa: PLC0415
 
     if len(results) == 1:
         return _told(scenario, results[0])
@@ -176,7 +176,7 @@ def _told(scenario: "Scenario", result: "Result") -> list[str]:
     """Print one policy's result and give its problems."""
     from autoscaler.demo.report import render, verdict  # noqa: PLC0415  # as above
     from simulations.comparison import figures_text  # noqa: PLC0415
-    from simulations.told import run_result  # noqa: PLC0415
+    from simulations.results.demo_report import run_result  # noqa: PLC0415
 
     expected = _expected(scenario)
     sys.stdout.write(f"Policy {result.policy.service}\n\n")
@@ -194,7 +194,7 @@ def _write(arguments: argparse.Namespace, scenario: "Scenario", results: "list[R
     if arguments.json:
         arguments.json.write_text(json.dumps([_json(scenario, result) for result in results]), encoding="utf-8")
     if results and (arguments.records or arguments.ticks):
-        from simulations import tables  # noqa: PLC0415  # needs pyarrow
+        from simulations.results import tables  # noqa: PLC0415  # needs pyarrow
 
         if arguments.records:
             tables.write(tables.requests_arrow(results[0].history), arguments.records)
@@ -207,8 +207,8 @@ def _write(arguments: argparse.Namespace, scenario: "Scenario", results: "list[R
 
 def _log(result: "Result", to: TextIO) -> None:
     """Write a run's decisions as the live controller would have."""
-    from autoscaler.deciding import decider  # noqa: PLC0415  # as above
-    from autoscaler.recorders import DecisionLog  # noqa: PLC0415
+    from autoscaler.controller.recorders import DecisionLog  # noqa: PLC0415
+    from autoscaler.policy.decider_factory import decider  # noqa: PLC0415  # as above
 
     log, policy = DecisionLog(to), result.policy
     if not result.scenario.spec.controller.immediate:
@@ -219,7 +219,7 @@ def _log(result: "Result", to: TextIO) -> None:
 
 def _json(scenario: "Scenario", result: "Result") -> dict[str, Any]:
     from autoscaler.demo import report  # noqa: PLC0415  # as above
-    from simulations.told import run_result  # noqa: PLC0415
+    from simulations.results.demo_report import run_result  # noqa: PLC0415
 
     estimates = {name: estimate.mean for name, estimate in result.estimates.items()}
     known = len(result.replications) > 1

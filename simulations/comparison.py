@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import floor, isfinite, log10
 
-from simulations.figures import Estimate, estimates
+from simulations.results.figures import Estimate, estimates
 from simulations.study import Result
 
 ROWS = {

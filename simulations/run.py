@@ -7,22 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from autoscaler.deciding import decider
-from autoscaler.gateway.dispatch import Kind, Limits, LoadBalancing
-from autoscaler.gateway.paths import PathRule, PathRules
-from autoscaler.loop import Service
-from autoscaler.policy import ScalingPolicy
+from autoscaler.controller.recorders import OnChange
+from autoscaler.controller.step import Service
+from autoscaler.gateway.dispatch.dispatcher import Kind, Limits, LoadBalancing
+from autoscaler.gateway.dispatch.path_rules import PathRule, PathRules
+from autoscaler.policy.decider_factory import decider
+from autoscaler.policy.spec import ScalingPolicy
+from autoscaler.policy.traffic import Traffic
 from autoscaler.ports import Record, Recorder
-from autoscaler.recorders import OnChange
-from autoscaler.traffic_settings import Traffic
-from simulations import invariants
-from simulations.engine import Engine
-from simulations.history import History
-from simulations.immediate import immediate
-from simulations.luck import Luck
-from simulations.scenario import GpuPool, Scenario
-from simulations.setup import NO_TIME, Chunk, Floats, NotExactError, Pool, Setup, Source
-from simulations.workloads import source_of
+from simulations.engines.reference import Engine
+from simulations.engines.zero_delay import immediate
+from simulations.model import invariants
+from simulations.model.history import History
+from simulations.model.random_streams import Luck
+from simulations.model.setup import NO_TIME, Chunk, Floats, NotExactError, Pool, Setup, Source
+from simulations.scenario.document import GpuPool, Scenario
+from simulations.scenario.workloads import source_of
 
 WORTH_COMPILING = 20_000
 """Requests that the reference engine needs about as long for as it takes to load compiled code."""
@@ -104,7 +104,7 @@ def _quickest(task: _Task) -> History:
     needed, count = _needs_reference(task), _requests(task)
     if needed or count * task.of_runs < WORTH_COMPILING:
         return _reference(task, needed)
-    from simulations import compiled, fifo  # noqa: PLC0415  # small runs do not wait for a compiler
+    from simulations.engines import compiled, fifo  # noqa: PLC0415  # small runs do not wait for a compiler
 
     try:
         if count > TOO_MANY_TO_KEEP:
@@ -136,9 +136,9 @@ def _check_in_time(service: Floats, setup: Setup) -> bool:
 
 
 def _streamed(task: _Task) -> History:
-    from simulations import fifo  # noqa: PLC0415  # as above
-    from simulations.law import Stepped  # noqa: PLC0415
-    from simulations.streamed import Streamed  # noqa: PLC0415
+    from simulations.engines import fifo  # noqa: PLC0415  # as above
+    from simulations.engines.control_law import Stepped  # noqa: PLC0415
+    from simulations.results.streaming_figures import Streamed  # noqa: PLC0415
 
     luck, changes, spec = task.luck(), _Changes(), task.scenario.spec
     kept = Streamed(

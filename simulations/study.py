@@ -15,14 +15,14 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from autoscaler.documents import DocumentError
-from autoscaler.policy import ScalingPolicy
-from simulations import tables
-from simulations.candidates import Candidate, candidates_of
-from simulations.figures import Estimate, Figures, estimates, figures
-from simulations.history import History
+from autoscaler.documents.document import DocumentError
+from autoscaler.policy.spec import ScalingPolicy
+from simulations.model.history import History
+from simulations.results import tables
+from simulations.results.figures import Estimate, Figures, estimates, figures
 from simulations.run import run, setup_of
-from simulations.scenario import Scenario, read_scenario
+from simulations.scenario.candidates import Candidate, candidates_of
+from simulations.scenario.document import Scenario, read_scenario
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
@@ -45,7 +45,7 @@ class Result:
     history: History
     """The first replication, in full."""
     replications: tuple[Figures, ...]
-    """The figures of each; see `simulations.figures`."""
+    """The figures of each; see `simulations.results.figures`."""
     partial: bool = False
     """It was interrupted: there are fewer replications than were asked for, or the last one is cut off."""
 

@@ -7,7 +7,7 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
-from autoscaler import programs
+from autoscaler.runtime import programs
 from autoscaler.testing import VirtualTimeLoop
 
 # Whoever is started in the background ignores Ctrl-C, and so do its children; some tests send it to them.

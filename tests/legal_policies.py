@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from algorithms.types import Look
-from autoscaler.algorithm_settings import ALGORITHMS
-from autoscaler.fields import DURATION_PATTERN, PERCENT_PATTERN, RULES, format_duration, parse_duration
-from autoscaler.hpa_settings import QUANTITY_PATTERN
-from autoscaler.policy import API_VERSION, PolicySpec, ScalingPolicy
-from autoscaler.prometheus_address import PATTERN as SERVER_PATTERN
-from autoscaler.schema import structural_model
+from autoscaler.documents.fields import DURATION_PATTERN, PERCENT_PATTERN, RULES, format_duration, parse_duration
+from autoscaler.documents.prometheus_address import PATTERN as SERVER_PATTERN
+from autoscaler.policy.algorithm import ALGORITHMS
+from autoscaler.policy.hpa_keda import QUANTITY_PATTERN
+from autoscaler.policy.schema import structural_model
+from autoscaler.policy.spec import API_VERSION, PolicySpec, ScalingPolicy
 
 _SPEC = structural_model(PolicySpec)
 _TEXTS = {

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import image_base
 from programs import ROOT, UnavailableError, only_one
 
-from autoscaler.programs import cache_folder
+from autoscaler.runtime.programs import cache_folder
 
 NAME = f"inflight-autoscaler:{version('inflight-autoscaler')}"
 """As the manifests call it."""

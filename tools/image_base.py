@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 from programs import ROOT, UnavailableError
 
-from autoscaler.programs import cache_folder
+from autoscaler.runtime.programs import cache_folder
 
 SUITE = "bookworm"
 LIST = ROOT / "requirements" / "debian.list"

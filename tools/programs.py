@@ -1,9 +1,9 @@
 """Puts programs that the tests and the demo start into the user's cache folder: `python tools/programs.py hey`.
 
-A program that the user names, or that is on PATH, is used as it is (`autoscaler/programs.py` has the rule). Otherwise
-it comes from a Debian package, unpacked and not installed, or else is built from the Go module pinned in `tools/go`.
-No step needs root, nothing outside the cache folder is written, a program appears there whole or not at all, and of
-two processes that want the same one the second waits for the first. A new program is one line in RECIPES.
+A program that the user names, or that is on PATH, is used as it is (`autoscaler/runtime/programs.py` has the rule).
+Otherwise it comes from a Debian package, unpacked and not installed, or else is built from the Go module pinned in
+`tools/go`. No step needs root, and nothing outside the cache folder is written. A program appears there whole or not at
+all, and of two processes that want the same one the second waits for the first. A new program is one line in RECIPES.
 """
 
 import fcntl
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from autoscaler.programs import cache_folder, find
+from autoscaler.runtime.programs import cache_folder, find
 
 ROOT = Path(__file__).parent.parent
 GO_MODULE = ROOT / "tools" / "go"

@@ -20,8 +20,8 @@ from autoscaler.demo.load import LoadError
 from autoscaler.demo.plan import COLD_START, SERVICE_TIME, Plan, faster
 from autoscaler.demo.prometheus import PrometheusError
 from autoscaler.demo.report import Expected, RunResult, render, to_json, verdict
-from autoscaler.policy import PolicySpec, ScalingPolicy
-from autoscaler.validation import read_policies
+from autoscaler.policy.loading import read_policies
+from autoscaler.policy.spec import PolicySpec, ScalingPolicy
 
 POLICY = Path(__file__).parents[1] / "demo" / "policy.yaml"
 FASTEST = 100.0

@@ -7,10 +7,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from autoscaler.documents import DocumentError
-from autoscaler.explain import explained, to_yaml
-from autoscaler.policy import ScalingPolicy
-from autoscaler.validation import policy_documents, validated
+from autoscaler.documents.document import DocumentError
+from autoscaler.policy.explain import explained, to_yaml
+from autoscaler.policy.loading import policy_documents, validated
+from autoscaler.policy.spec import ScalingPolicy
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -20,30 +20,30 @@ from typing import NotRequired, TypedDict
 
 import uvloop
 
-from autoscaler.app import gateway_services
-from autoscaler.cluster_gateway import cluster_services, file_services, need_pods
-from autoscaler.documents import DocumentError
+from autoscaler.app.cluster_gateway import cluster_services, file_services, need_pods
+from autoscaler.app.local import gateway_services
+from autoscaler.commands.options import adder, duration, memory
+from autoscaler.documents.document import DocumentError
 from autoscaler.gateway.affinity import read_keys
-from autoscaler.gateway.budget import Budget
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.counts import ProcessMetric
-from autoscaler.gateway.edge import EdgeLimits
-from autoscaler.gateway.framing import HeadLimits
+from autoscaler.gateway.http.client_connection import EdgeLimits
+from autoscaler.gateway.http.framing import HeadLimits
+from autoscaler.gateway.http.memory_budget import Budget
+from autoscaler.gateway.lifecycle import Build, Farewell, serve
 from autoscaler.gateway.overload import Overload
-from autoscaler.gateway.proxy import Gateway
 from autoscaler.gateway.request_log import RequestLog
-from autoscaler.gateway.serve import Build, Farewell, serve
-from autoscaler.host_claims_file import read_grants
+from autoscaler.gateway.server import Gateway
 from autoscaler.kubernetes.client import ApiError
-from autoscaler.logs import log_to_stderr
-from autoscaler.options import adder, duration, memory
-from autoscaler.policy import ScalingPolicy
+from autoscaler.policy.host_claims_file import read_grants
+from autoscaler.policy.loading import read_policies
+from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.runtime.background_writer import BackgroundWriter
 from autoscaler.runtime.bearer_tokens import BearerTokens
 from autoscaler.runtime.descriptors import for_clients, raise_limit
+from autoscaler.runtime.logs import log_to_stderr
 from autoscaler.runtime.memory import limit_bytes
 from autoscaler.runtime.signals import ignore_hangups
-from autoscaler.validation import read_policies
 
 _BODIES_PART, _BACKLOGS_PART = 4, 16
 """Parts of the memory limit: a fourth for bodies of held requests, a sixteenth for what clients have not read."""

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from autoscaler.documents import DocumentError
-from autoscaler.replay import Replay, Replayed, Summary, summarised
-from autoscaler.validation import read_alternatives
+from autoscaler.controller.replay import Replay, Replayed, Summary, summarised
+from autoscaler.documents.document import DocumentError
+from autoscaler.policy.loading import read_alternatives
 
 _HEAD = ("time", "service", "in flight", "ready", "recorded", "now", "why")
 

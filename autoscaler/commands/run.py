@@ -16,22 +16,22 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from autoscaler.clock import SystemClock
-from autoscaler.cluster import Settings, cluster_controller
-from autoscaler.collecting import collect_seldom
-from autoscaler.documents import DocumentError
+from autoscaler.app.cluster_controller import Settings, cluster_controller
+from autoscaler.commands.options import adder, duration, flag
+from autoscaler.controller.metrics import ControllerMetrics
+from autoscaler.controller.recorders import DecisionLog, Latest, OnChange, log_changes
+from autoscaler.controller.status_http import serve_status
+from autoscaler.documents.document import DocumentError
+from autoscaler.documents.prometheus_address import checked
 from autoscaler.kubernetes.client import ApiError
-from autoscaler.logs import log_to_stderr
-from autoscaler.metrics import ControllerMetrics
-from autoscaler.options import adder, duration, flag
 from autoscaler.ports import Recorder
-from autoscaler.prometheus_address import checked
-from autoscaler.recorders import DecisionLog, Latest, OnChange, log_changes
 from autoscaler.runtime.background_writer import BackgroundWriter
 from autoscaler.runtime.bearer_tokens import BearerTokens
+from autoscaler.runtime.clock import SystemClock
 from autoscaler.runtime.descriptors import raise_limit
+from autoscaler.runtime.gc_tuning import collect_seldom
+from autoscaler.runtime.logs import log_to_stderr
 from autoscaler.runtime.signals import follow_hangups, ignore_hangups
-from autoscaler.status import serve_status
 
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 

@@ -7,8 +7,8 @@ An editor with the YAML language server takes the schema from a first line in th
 import argparse
 import json
 
-from autoscaler.documents import to_yaml
-from autoscaler.schema import custom_resource_definition, json_schema
+from autoscaler.documents.document import to_yaml
+from autoscaler.policy.schema import custom_resource_definition, json_schema
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from autoscaler.documents import Document, DocumentError
-from autoscaler.host_claims_file import read_grants
-from autoscaler.releases import RELEASES, took
-from autoscaler.validation import Contents, contents, policies_of, policy_of
+from autoscaler.documents.document import Document, DocumentError
+from autoscaler.policy.host_claims_file import read_grants
+from autoscaler.policy.loading import Contents, contents, policies_of, policy_of
+from autoscaler.policy.releases import RELEASES, took
 
 KINDS = "autoscaler.kinds"
 """The entry-point group of kinds from packages above this one: each checks a document and raises DocumentError."""

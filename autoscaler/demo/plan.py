@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from algorithms.distributions import Distribution, Uniform
-from autoscaler.fields import DURATION_PATTERN, WHOLE, Rule, format_duration, metadata_of
-from autoscaler.policy import ScalingPolicy
+from autoscaler.documents.fields import DURATION_PATTERN, WHOLE, Rule, format_duration, metadata_of
+from autoscaler.policy.spec import ScalingPolicy
 
 SERVICE_TIME = Uniform(10, 30)
 """Seconds that one picture takes: the reference run's fastest took 9.94 s, its median, with hardly a wait, 20.08 s."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import aiohttp
 
-from autoscaler.targets.replica import LEASH
+from autoscaler.targets.local_replica import LEASH
 
 CONFIGURATION = """\
 global:

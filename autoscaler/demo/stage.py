@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from autoscaler import programs
-from autoscaler.app import controller, gateway_services
-from autoscaler.clock import SystemClock
+from autoscaler.app.local import controller, gateway_services
+from autoscaler.controller.recorders import DecisionLog, Latest, log_changes
+from autoscaler.controller.status_http import serve_status
 from autoscaler.demo.plan import Plan
 from autoscaler.demo.prometheus import prometheus
 from autoscaler.demo.witness import LOOK_EVERY_S, Sight, Witness
-from autoscaler.gateway.proxy import Gateway
 from autoscaler.gateway.request_log import Ended
-from autoscaler.recorders import DecisionLog, Latest, log_changes
-from autoscaler.status import serve_status
+from autoscaler.gateway.server import Gateway
+from autoscaler.runtime import programs
+from autoscaler.runtime.clock import SystemClock
 from autoscaler.targets.local import LocalProcesses, Router
-from autoscaler.targets.replica import Lifetimes
+from autoscaler.targets.local_replica import Lifetimes
 
 HOST = "127.0.0.1"
 

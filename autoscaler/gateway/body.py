@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Callable
 
-from autoscaler.gateway.budget import Budget
 from autoscaler.gateway.config import GatewayService
-from autoscaler.gateway.edge import ClientConnection
-from autoscaler.gateway.exchange import Exchange
-from autoscaler.gateway.heads import RequestHead
-from autoscaler.gateway.incoming import BrokenBodyError, IncomingBody
-from autoscaler.gateway.pace import Pace
-from autoscaler.gateway.upstream import PodConnection
+from autoscaler.gateway.http.client_connection import ClientConnection
+from autoscaler.gateway.http.exchange import Exchange
+from autoscaler.gateway.http.headers import RequestHead
+from autoscaler.gateway.http.memory_budget import Budget
+from autoscaler.gateway.http.pace import Pace
+from autoscaler.gateway.http.pod_connection import PodConnection
+from autoscaler.gateway.http.request_parser import BrokenBodyError, IncomingBody
 
 READ_AHEAD_BYTES = 1 << 20
 """How much of a body is read while its request is held, so that no pod waits for it later."""

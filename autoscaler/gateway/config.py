@@ -6,10 +6,10 @@ from enum import Enum
 
 from autoscaler.gateway.busy import BusyPoll
 from autoscaler.gateway.cors import Cors
-from autoscaler.gateway.dispatch import Limits
-from autoscaler.gateway.facts import FailureKind
-from autoscaler.gateway.paths import PathRule
-from autoscaler.user_agents import PROBES
+from autoscaler.gateway.dispatch.dispatcher import Limits
+from autoscaler.gateway.dispatch.path_rules import PathRule
+from autoscaler.gateway.dispatch.types import FailureKind
+from autoscaler.runtime.user_agents import PROBES
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from autoscaler.gateway.dispatch import Kind
-from autoscaler.gateway.heads import RequestHead
-from autoscaler.gateway.paths import PathRule
+from autoscaler.gateway.dispatch.dispatcher import Kind
+from autoscaler.gateway.dispatch.path_rules import PathRule
+from autoscaler.gateway.http.headers import RequestHead
 
 _ASKS = b"access-control-request-method"
 _PREFLIGHTS_PER_POD = 64

@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 
-from autoscaler.gateway.heads import RequestHead
-from autoscaler.gateway.pod_probe import NoAnswerError, ask
+from autoscaler.gateway.http.headers import RequestHead
+from autoscaler.gateway.http.pod_connection import Pod
+from autoscaler.gateway.http.pod_probe import NoAnswerError, ask
 from autoscaler.gateway.service import ServiceGate
-from autoscaler.gateway.upstream import Pod
 
 _ANSWER_S = 10.0
 """A pod that works answers at once; one that does not in this time is left to its work."""

@@ -6,10 +6,10 @@ Every series of a service exists from its start, at 0, so that a query never mee
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from autoscaler.exposition import Sample, family, labels
-from autoscaler.gateway.core import Core
 from autoscaler.gateway.counts import Histogram
+from autoscaler.gateway.router import Core
 from autoscaler.gateway.service import ServiceGate
+from autoscaler.runtime.prometheus_text import Sample, family, labels
 
 Read = Callable[[ServiceGate, float], float]
 """Reads a number of a service at a time of the loop's clock."""

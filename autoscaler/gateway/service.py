@@ -10,20 +10,20 @@ from typing import cast
 from weakref import WeakSet
 
 from autoscaler.gateway.affinity import AffinityCookie
-from autoscaler.gateway.budget import Budget
 from autoscaler.gateway.busy_poll import Poller
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.counts import Counts, Ending
-from autoscaler.gateway.dispatch import Dispatcher, Grant, Granted, Held, Kind, Refused
-from autoscaler.gateway.facts import FailureKind
-from autoscaler.gateway.names import Names
+from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Grant, Granted, Held, Kind, Refused
+from autoscaler.gateway.dispatch.path_rules import PathRule, PathRules
+from autoscaler.gateway.dispatch.types import FailureKind
+from autoscaler.gateway.http.memory_budget import Budget
+from autoscaler.gateway.http.pod_connection import Failure, Pod
+from autoscaler.gateway.http.resolver import Names
+from autoscaler.gateway.http.tunnel import Tunnel
 from autoscaler.gateway.overload import Overload
-from autoscaler.gateway.paths import PathRule, PathRules
 from autoscaler.gateway.probes import Probes
 from autoscaler.gateway.readiness import until_ready
 from autoscaler.gateway.request_log import OnEnded
-from autoscaler.gateway.tunnel import Tunnel
-from autoscaler.gateway.upstream import Failure, Pod
 
 _log = logging.getLogger(__name__)
 _LONGEST_RETRY_AFTER_S = 120

@@ -18,10 +18,10 @@ from contextlib import aclosing, contextmanager
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 
-from autoscaler.backoff import Backoff
+from autoscaler.controller.step import described
 from autoscaler.kubernetes.client import METADATA, METADATA_LIST, Api, ApiError
 from autoscaler.kubernetes.store import Change, Item, Store, UnreadableError
-from autoscaler.loop import described
+from autoscaler.runtime.backoff import Backoff
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from autoscaler.host_claims import NamespaceLeave
 from autoscaler.kubernetes.objects import Resource
-from autoscaler.policy import GROUP
+from autoscaler.policy.spec import GROUP
 
 NAMESPACES = Resource("v1", "namespaces")
 HOST_CLAIMS_FROM = f"{GROUP}/host-claims-from"

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from autoscaler.documents import Document, DocumentError
-from autoscaler.fields import sharing_parts
+from autoscaler.documents.document import Document, DocumentError
+from autoscaler.documents.fields import sharing_parts
 from autoscaler.host_claims import LONGEST_HOST
 from autoscaler.kubernetes.objects import Resource, unix_s
 from autoscaler.kubernetes.store import key_of
-from autoscaler.policy import API_VERSION, NO_BACKENDS, ScalingPolicy
+from autoscaler.policy.loading import validated
+from autoscaler.policy.spec import API_VERSION, NO_BACKENDS, ScalingPolicy
 from autoscaler.ports import ServiceName
-from autoscaler.validation import validated
 
 POLICIES = Resource(API_VERSION, "scalingpolicies")
 _METADATA = ("name", "namespace", "annotations", "labels")

@@ -20,17 +20,17 @@ from contextlib import suppress
 from math import ceil, inf
 from typing import Any, Protocol
 
-from autoscaler.failures import OBSERVATION, Failures
+from autoscaler.controller.failures import OBSERVATION, Failures
+from autoscaler.controller.records import explained
+from autoscaler.controller.step import described
 from autoscaler.host_claims import Conflict
 from autoscaler.kubernetes.client import Api, ApiError
 from autoscaler.kubernetes.conditions import Facts, host_problem, matters, status
 from autoscaler.kubernetes.events import Event, EventLimit, body
 from autoscaler.kubernetes.objects import Resource, Trouble
 from autoscaler.kubernetes.policies import POLICIES, Stored
-from autoscaler.loop import described
-from autoscaler.policy import API_VERSION
+from autoscaler.policy.spec import API_VERSION
 from autoscaler.ports import Record, ServiceName
-from autoscaler.records import explained
 
 _EVENTS = Resource("events.k8s.io/v1", "events")
 _EVERY_S = 1.0

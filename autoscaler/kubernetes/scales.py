@@ -11,11 +11,11 @@ import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from autoscaler.backoff import Backoff
 from autoscaler.kubernetes.client import Api, ApiError
 from autoscaler.kubernetes.informer import Informer
 from autoscaler.kubernetes.objects import WORKLOADS, Resource, Scale, group_root, scale, workload, writer
 from autoscaler.kubernetes.store import Change
+from autoscaler.runtime.backoff import Backoff
 
 _AT_ONCE = 4
 """Scales read at the same time: an object whose webhook hangs delays few others."""

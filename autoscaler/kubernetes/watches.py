@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Coroutine, Hashable, Iterable
 from typing import Generic, Protocol, TypeVar
 
-from autoscaler.loop import described
+from autoscaler.controller.step import described
 
 AGAIN_S = 10.0
 """How long after a watch has failed it is started again."""

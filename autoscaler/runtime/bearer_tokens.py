@@ -15,8 +15,8 @@ from pathlib import Path
 
 from aiohttp import hdrs, web
 
-from autoscaler.documents import DocumentError
-from autoscaler.files import version_of
+from autoscaler.documents.document import DocumentError
+from autoscaler.runtime.files import version_of
 
 _log = logging.getLogger(__name__)
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,1024}=*")

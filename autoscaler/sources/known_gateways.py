@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 
-from autoscaler.sources.answers import Other
+from autoscaler.sources.prometheus_response import Other
 
 LOOK_BACK_S = 300.0
 """As long as Prometheus goes on giving the last sample of a series that nobody ended."""

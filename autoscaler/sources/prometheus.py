@@ -15,10 +15,22 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import aiohttp
 
+from autoscaler.documents.prometheus_address import checked, public
 from autoscaler.ports import Past, Query, Reading, ServiceName
-from autoscaler.prometheus_address import checked, public
-from autoscaler.sources.access import Access
-from autoscaler.sources.answers import (
+from autoscaler.sources.known_gateways import claims_believed
+from autoscaler.sources.prometheus_credentials import Access
+from autoscaler.sources.prometheus_incremental import Reader
+from autoscaler.sources.prometheus_query import (
+    REPLICA,
+    is_of_gateways,
+    query_of,
+    query_who,
+    query_without,
+    series_of,
+    short_query,
+)
+from autoscaler.sources.prometheus_range import Grid, PastAnswer, parse_past, pasts
+from autoscaler.sources.prometheus_response import (
     Answer,
     Asked,
     Fault,
@@ -30,18 +42,6 @@ from autoscaler.sources.answers import (
     readings,
     strangers,
 )
-from autoscaler.sources.known_gateways import claims_believed
-from autoscaler.sources.past import Grid, PastAnswer, parse_past, pasts
-from autoscaler.sources.prometheus_query import (
-    REPLICA,
-    is_of_gateways,
-    query_of,
-    query_who,
-    query_without,
-    series_of,
-    short_query,
-)
-from autoscaler.sources.reader import Reader
 
 _REMEMBERED = 16
 """Sets of services that are read apart, one for each query."""

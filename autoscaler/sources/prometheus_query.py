@@ -12,9 +12,9 @@ Rules:
 import re
 from collections.abc import Collection
 
+from autoscaler.documents.promql import GATEWAYS_QUERY, GATEWAYS_SERIES, quoted
 from autoscaler.ports import ServiceName
-from autoscaler.promql import GATEWAYS_QUERY, GATEWAYS_SERIES, quoted
-from autoscaler.sources.answers import Asked
+from autoscaler.sources.prometheus_response import Asked
 
 REPLICA = "prometheus_replica"
 """The label by which the two of a pair of Prometheus differ, unless somebody has named it otherwise."""

@@ -16,10 +16,10 @@ from autoscaler.kubernetes.objects import PODS, Pod, Scale, Trouble, is_marked
 from autoscaler.kubernetes.scales import Kind
 from autoscaler.kubernetes.workloads import Workload, Workloads
 from autoscaler.ports import Fleet, Order, Outcome, Replica, ServiceName, StandingOrder
-from autoscaler.targets.leaving import marks, patch
-from autoscaler.targets.ownership import Ownership
-from autoscaler.targets.rivals import rival
-from autoscaler.targets.surplus import surplus
+from autoscaler.removal_order import surplus
+from autoscaler.targets.kubernetes_deletion_cost import marks, patch
+from autoscaler.targets.kubernetes_foreign_writers import rival
+from autoscaler.targets.kubernetes_ownership import Ownership
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 16

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Self
 
 from autoscaler.ports import Fleet, Order, Outcome, Replica, ServiceName
-from autoscaler.targets.replica import Lifetimes, LocalReplica, Routing
-from autoscaler.targets.surplus import surplus
+from autoscaler.removal_order import surplus
+from autoscaler.targets.local_replica import Lifetimes, LocalReplica, Routing
 
 _log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from autoscaler.records import explained, from_json
-from autoscaler.replay import Replay
+from autoscaler.controller.records import explained, from_json
+from autoscaler.controller.replay import Replay
 
 
 @dataclass(slots=True)

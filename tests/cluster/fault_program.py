@@ -45,8 +45,8 @@ if __name__ == "__main__":
     signal.signal(signal.SIGUSR1, lambda *_: step(3600))
     signal.signal(signal.SIGUSR2, lambda *_: step(-7200))
 
-    from autoscaler import roster
     from autoscaler.cli import main
+    from autoscaler.controller import services as roster
 
     roster.decider = breakable(roster.decider)
     sys.exit(main(sys.argv[3:]))

@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from cluster_kit import PolicyCluster
 
-from autoscaler.clock import SystemClock
-from autoscaler.cluster import Settings, cluster_controller
-from autoscaler.cluster_gateway import cluster_services
+from autoscaler.app.cluster_controller import Settings, cluster_controller
+from autoscaler.app.cluster_gateway import cluster_services
 from autoscaler.demo.webui import Pods, application
-from autoscaler.gateway.proxy import Gateway
+from autoscaler.gateway.server import Gateway
 from autoscaler.kubernetes.lease import Times
+from autoscaler.runtime.clock import SystemClock
 
 QUICK_LEASE = Times(lease_s=6, renew_s=4, retry_s=0.3)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from installation import Ports
 
-from autoscaler.programs import cache_folder
+from autoscaler.runtime.programs import cache_folder
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 _SECTIONS = re.compile(r"^## (.+)$", re.MULTILINE)

@@ -4,11 +4,11 @@ import copy
 
 from hypothesis import strategies as st
 
-from autoscaler.fields import DURATION_PATTERN, PERCENT_PATTERN
-from autoscaler.hpa_settings import QUANTITY_PATTERN
-from autoscaler.policy import API_VERSION, PolicySpec
-from autoscaler.prometheus_address import PATTERN as SERVER_PATTERN
-from autoscaler.schema import structural_model
+from autoscaler.documents.fields import DURATION_PATTERN, PERCENT_PATTERN
+from autoscaler.documents.prometheus_address import PATTERN as SERVER_PATTERN
+from autoscaler.policy.hpa_keda import QUANTITY_PATTERN
+from autoscaler.policy.schema import structural_model
+from autoscaler.policy.spec import API_VERSION, PolicySpec
 
 TARGET = {"scaleTargetRef": {"name": "web"}}
 TRAFFIC = {"hosts": ["web.example.com"]}

@@ -18,7 +18,7 @@ from fault_processes import ApiServer, LogPipe
 from fault_proxy import Proxy
 from soak_faults import Faults
 
-from autoscaler.programs import find
+from autoscaler.runtime.programs import find
 
 SERVICES = ("a", "b", "c")
 REFUSALS = {0: "broken", 500: "CUDA out of memory", 404: "no service has this host", 502: "pod", 503: "", 504: ""}

@@ -11,9 +11,9 @@ import aiohttp
 import pytest
 from cluster_kit import QUICK, PolicyCluster, define_policies, free_port, is_ready
 
+from autoscaler.controller.replay import Replay
 from autoscaler.demo.load import Load, run_hey
 from autoscaler.demo.prometheus import prometheus
-from autoscaler.replay import Replay
 from benchmarks.fidelity import compared, of_cluster
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]

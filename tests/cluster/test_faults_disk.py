@@ -8,7 +8,7 @@ import pytest
 from cluster_kit import PolicyCluster, define_policies
 from run_process import running
 
-from autoscaler.replay import Replay, summarised
+from autoscaler.controller.replay import Replay, summarised
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
 

@@ -11,7 +11,7 @@ from autoscaler.kubernetes.client import connected
 from autoscaler.kubernetes.scales import Kind
 from autoscaler.ports import Fleet, Order, leaving_order
 from autoscaler.targets.kubernetes import KubernetesTarget, Target
-from autoscaler.targets.ownership import Ownership
+from autoscaler.targets.kubernetes_ownership import Ownership
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
 

@@ -16,8 +16,8 @@ from control_plane import RefusedError
 from kubectl import apply, kubectl, objects
 
 from autoscaler.commands import gateway
-from autoscaler.gateway.serve import Farewell
-from autoscaler.validation import read_policies
+from autoscaler.gateway.lifecycle import Farewell
+from autoscaler.policy.loading import read_policies
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
 

@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from policy_documents import BAD, GOOD, changed_documents, document
 from pydantic import ValidationError
 
-from autoscaler.policy import NO_BACKENDS, ScalingPolicy
-from autoscaler.schema import custom_resource_definition
+from autoscaler.policy.schema import custom_resource_definition
+from autoscaler.policy.spec import NO_BACKENDS, ScalingPolicy
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
 

@@ -17,7 +17,7 @@ from algorithms.knative_scale import (
     scale,
 )
 from algorithms.kpa import KpaCore, KpaDecider, KpaDecision, KpaOptions
-from autoscaler.knative import SettingError, resolve
+from autoscaler.policy.knative_settings import SettingError, resolve
 
 Resolved = Mapping[str, Any]
 

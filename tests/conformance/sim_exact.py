@@ -11,14 +11,15 @@ from algorithms.decider import Decider
 from algorithms.distributions import Constant
 from algorithms.state import Stateless
 from algorithms.types import Wish
-from autoscaler.gateway.dispatch import Limits
-from autoscaler.loop import Service
-from simulations import compiled, fixed, invariants
-from simulations.engine import Engine
-from simulations.history import History
-from simulations.immediate import immediate
-from simulations.luck import Luck
-from simulations.setup import Arrival, Batch, Pool, Setup
+from autoscaler.controller.step import Service
+from autoscaler.gateway.dispatch.dispatcher import Limits
+from simulations.engines import compiled, fixed_fleet
+from simulations.engines.reference import Engine
+from simulations.engines.zero_delay import immediate
+from simulations.model import invariants
+from simulations.model.history import History
+from simulations.model.random_streams import Luck
+from simulations.model.setup import Arrival, Batch, Pool, Setup
 
 Case = Mapping[str, Any]
 
@@ -74,7 +75,7 @@ def compare_trace(tally: Tally, case: Case) -> None:
     setup = Setup("x", Limits(1, 10**9, inf), (Pool("x", (Constant(0.0),)),), servers, servers, tick_s=inf, line_s=inf)
     keep = immediate(servers, servers)
     for history in (
-        fixed.run(source.batch(), servers),
+        fixed_fleet.run(source.batch(), servers),
         compiled.run(setup, source.batch(), keep, Luck(1)),
         Engine(setup, source, keep, Luck(1)).run(),
     ):

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from algorithms.distributions import Constant, Exponential, Gamma, Hyperexp2, Lognormal, Uniform
-from autoscaler.gateway.dispatch import Limits
-from simulations import compiled, fixed, invariants
-from simulations.history import HUNG_UP, REFUSED, SERVED, History
-from simulations.immediate import immediate
-from simulations.luck import Luck
-from simulations.setup import Batch, Pool, Setup
+from autoscaler.gateway.dispatch.dispatcher import Limits
+from simulations.engines import compiled, fixed_fleet
+from simulations.engines.zero_delay import immediate
+from simulations.model import invariants
+from simulations.model.history import HUNG_UP, REFUSED, SERVED, History
+from simulations.model.random_streams import Luck
+from simulations.model.setup import Batch, Pool, Setup
 
 Estimates = dict[str, float]
 
@@ -102,7 +103,7 @@ def waiting(window: Window, expect: Mapping[str, Any]) -> Estimates:
 
 def fixed_pool(interarrival, service, servers):
     def replicate(run: Run, expect) -> Estimates:
-        history = fixed.run(run.batch(interarrival, service), servers)
+        history = fixed_fleet.run(run.batch(interarrival, service), servers)
         invariants.check(history, concurrency=1)
         return waiting(Window(history, run.requests), expect)
 

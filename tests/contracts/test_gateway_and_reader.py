@@ -10,11 +10,11 @@ from aiohttp import web
 from metrics_peers import until
 
 from autoscaler.gateway.config import GatewayService
-from autoscaler.gateway.dispatch import Kind, Limits
-from autoscaler.gateway.paths import PathRule
-from autoscaler.gateway.proxy import Gateway
+from autoscaler.gateway.dispatch.dispatcher import Kind, Limits
+from autoscaler.gateway.dispatch.path_rules import PathRule
+from autoscaler.gateway.server import Gateway
 from autoscaler.ports import Query
-from autoscaler.sources.stream import StreamSource
+from autoscaler.sources.gateway_stream import StreamSource
 
 pytestmark = pytest.mark.real_time
 

@@ -8,9 +8,9 @@ import time
 import pytest
 from metrics_peers import Gateway, free_port, replying, until
 
-from autoscaler.backoff import Backoff
 from autoscaler.ports import Query
-from autoscaler.sources.stream import StreamSource
+from autoscaler.runtime.backoff import Backoff
+from autoscaler.sources.gateway_stream import StreamSource
 
 pytestmark = pytest.mark.real_time
 

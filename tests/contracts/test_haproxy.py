@@ -11,8 +11,8 @@ import yaml
 from aiohttp import web
 from metrics_peers import Prometheus, free_port, served, until
 
-from autoscaler.policy import Metrics
-from autoscaler.roster import query
+from autoscaler.controller.services import query
+from autoscaler.policy.spec import Metrics
 from autoscaler.sources.prometheus import PrometheusSource
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]

@@ -6,7 +6,7 @@ import time
 import pytest
 from metrics_peers import Exporter, replying, until
 
-from autoscaler.sources.history import MOST_POINTS, Grid, HistoryError, Prometheus
+from autoscaler.sources.prometheus_export import MOST_POINTS, Grid, HistoryError, Prometheus
 
 pytestmark = pytest.mark.real_time
 

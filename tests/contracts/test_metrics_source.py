@@ -10,8 +10,8 @@ import pytest
 from metrics_peers import EXPRESSION, SERIES, Exporter, Gateway, until
 
 from autoscaler.ports import Query, Reading
+from autoscaler.sources.gateway_stream import StreamSource
 from autoscaler.sources.prometheus import PrometheusSource
-from autoscaler.sources.stream import StreamSource
 from autoscaler.testing import FakeMetricsSource
 
 pytestmark = pytest.mark.real_time

@@ -12,8 +12,8 @@ from aiohttp import web
 from metrics_peers import EXPRESSION, SERIES, Exporter, Prometheus, until
 
 from autoscaler.ports import Query
-from autoscaler.sources.access import Access
 from autoscaler.sources.prometheus import PrometheusSource
+from autoscaler.sources.prometheus_credentials import Access
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
 

@@ -11,7 +11,7 @@ from metrics_peers import EXPRESSION, PATIENCE_S, SERIES, replying
 
 from autoscaler.ports import Query
 from autoscaler.sources.prometheus import PrometheusSource
-from autoscaler.sources.reader import Reader
+from autoscaler.sources.prometheus_incremental import Reader
 
 pytestmark = pytest.mark.real_time
 

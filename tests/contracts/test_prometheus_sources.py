@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 import pytest
 from metrics_peers import EXPRESSION, SERIES, Exporter, Prometheus, free_port, until
 
+from autoscaler.documents.promql import GATEWAYS_QUERY
 from autoscaler.ports import Query
-from autoscaler.promql import GATEWAYS_QUERY
 from autoscaler.sources.known_gateways import LOOK_BACK_S, KnownGateways
 from autoscaler.sources.prometheus import PrometheusSource
 

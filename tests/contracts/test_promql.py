@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoscaler.promql import SELECTOR
+from autoscaler.documents.promql import SELECTOR
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
 

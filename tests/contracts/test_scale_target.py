@@ -10,7 +10,7 @@ import pytest
 
 from autoscaler.ports import Fleet, Order
 from autoscaler.targets.local import LocalProcesses, Router
-from autoscaler.targets.replica import Lifetimes
+from autoscaler.targets.local_replica import Lifetimes
 from autoscaler.testing import FakeScaleTarget
 
 SERVICE, OTHER = "default/sd", "staging/other"

@@ -10,10 +10,10 @@ import yaml
 from documentation import ROOT, blocks, commands, documents, inline, kind_of, pages, script
 
 from autoscaler import cli
-from autoscaler.documents import DocumentError
-from autoscaler.host_claims_file import read_host_claims
-from autoscaler.prometheus_servers import read_servers
-from simulations.scenario import read_scenario
+from autoscaler.documents.document import DocumentError
+from autoscaler.policy.host_claims_file import read_host_claims
+from autoscaler.sources.prometheus_credentials_file import read_servers
+from simulations.scenario.document import read_scenario
 
 LANGUAGES = {"sh", "console", "yaml", "json", "promql", "text", "python", "haproxy", "cel"}
 RUN_ELSEWHERE = {

@@ -8,10 +8,10 @@ from documentation import DOCS
 from pydantic.alias_generators import to_camel
 
 from algorithms.keda import Switches, switches_of
-from autoscaler.hpa_settings import BehaviorSettings, ControllerManager, FallbackSettings, Hpa, Keda, Rules
-from autoscaler.knative import ANNOTATIONS, CONFIG_MAP, PROGRESS_DEADLINE
-from autoscaler.kpa_settings import Kpa
-from autoscaler.policy import PolicySpec, ScalingPolicy
+from autoscaler.policy.hpa_keda import BehaviorSettings, ControllerManager, FallbackSettings, Hpa, Keda, Rules
+from autoscaler.policy.knative_settings import ANNOTATIONS, CONFIG_MAP, PROGRESS_DEADLINE
+from autoscaler.policy.kpa import Kpa
+from autoscaler.policy.spec import PolicySpec, ScalingPolicy
 
 PAGES = ("coming-from-knative", "coming-from-keda", "coming-from-hpa")
 ROW = re.compile(r"(?m)^\| (.+?) \|\s(.*?)\s*\|$")

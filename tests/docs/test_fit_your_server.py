@@ -6,9 +6,9 @@ import pytest
 import yaml
 from documentation import DOCS
 
-from autoscaler.app import gateway_services
-from autoscaler.gateway.paths import PathRules
-from autoscaler.policy import ScalingPolicy
+from autoscaler.app.local import gateway_services
+from autoscaler.gateway.dispatch.path_rules import PathRules
+from autoscaler.policy.spec import ScalingPolicy
 
 PAGE = (DOCS / "how-to" / "fit-your-server.md").read_text()
 POLICIES = [ScalingPolicy.model_validate(yaml.safe_load(block)) for block in re.findall(r"(?s)```yaml\n(.*?)```", PAGE)]

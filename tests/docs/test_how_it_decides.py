@@ -8,7 +8,7 @@ from documentation import ROOT
 from typing_pages import blocks, typed
 
 from autoscaler.cli import main
-from autoscaler.records import explained, from_json
+from autoscaler.controller.records import explained, from_json
 
 PAGE = "explanation/how-it-decides.md"
 

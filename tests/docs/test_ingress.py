@@ -5,7 +5,7 @@ import re
 import yaml
 from documentation import DOCS, ROOT
 
-from autoscaler.validation import read_policies
+from autoscaler.policy.loading import read_policies
 
 EXAMPLES = ROOT / "manifests" / "examples"
 SHOWN = [

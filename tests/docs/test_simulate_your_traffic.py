@@ -7,8 +7,8 @@ import pytest
 from documentation import ROOT
 from typing_pages import typed
 
-from autoscaler import programs
 from autoscaler.demo.prometheus import prometheus
+from autoscaler.runtime import programs
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
 

@@ -19,7 +19,14 @@ import atheris
 
 HERE = Path(__file__).resolve().parent
 FOUND = HERE.parents[1] / "build" / "fuzz"
-GUIDES = ("framing", "globs", "heads", "incoming", "paths", "response_parser")
+GUIDES = (
+    "dispatch.globs",
+    "dispatch.path_rules",
+    "http.framing",
+    "http.headers",
+    "http.request_parser",
+    "http.response_parser",
+)
 """Modules of autoscaler.gateway whose branches guide the fuzzer."""
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 

@@ -8,13 +8,13 @@ import re
 from collections.abc import Callable
 from urllib.parse import unquote
 
-from autoscaler.gateway.dispatch import Kind
-from autoscaler.gateway.framing import HeadLimits
-from autoscaler.gateway.globs import Glob
-from autoscaler.gateway.heads import BadRequestError, Forwarded, read_request, request_bytes, response_bytes
-from autoscaler.gateway.incoming import BrokenRequestError, RequestParser
-from autoscaler.gateway.paths import PathRule, PathRules
-from autoscaler.gateway.response_parser import BrokenResponseError, ResponseParser
+from autoscaler.gateway.dispatch.dispatcher import Kind
+from autoscaler.gateway.dispatch.globs import Glob
+from autoscaler.gateway.dispatch.path_rules import PathRule, PathRules
+from autoscaler.gateway.http.framing import HeadLimits
+from autoscaler.gateway.http.headers import BadRequestError, Forwarded, read_request, request_bytes, response_bytes
+from autoscaler.gateway.http.request_parser import BrokenRequestError, RequestParser
+from autoscaler.gateway.http.response_parser import BrokenResponseError, ResponseParser
 
 SHORT = 200
 """Bytes that are read one by one; more would be slow."""

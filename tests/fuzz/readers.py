@@ -12,7 +12,7 @@ import h11
 from fuzz_targets import requests_of, response_of
 from programs import find_go, go_environment, only_one
 
-from autoscaler.programs import cache_folder
+from autoscaler.runtime.programs import cache_folder
 
 NET_HTTP = Path(__file__).parent / "nethttp"
 SHARED = ("-trimpath", "-buildvcs=false")

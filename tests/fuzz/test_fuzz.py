@@ -10,8 +10,8 @@ from fuzz_targets import TARGETS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.gateway import paths
-from autoscaler.gateway.framing import Overhead
+from autoscaler.gateway.dispatch import path_rules
+from autoscaler.gateway.http.framing import Overhead
 
 HERE = Path(__file__).parent
 SEEDS = {target: [file.read_bytes() for file in sorted((HERE / "corpus" / target).iterdir())] for target in TARGETS}
@@ -69,7 +69,7 @@ def test_a_target_holds_for_seeds_that_were_changed(target, data):
             lambda head, _added: b"HTTP/1.1 200 %b\r\n\r\n" % head.reason,
         ),
         ("heads", fuzz_targets, "request_bytes", lambda *_: b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"),
-        ("paths", paths, "_plain_readings", lambda _path: set()),
+        ("paths", path_rules, "_plain_readings", lambda _path: set()),
     ],
 )
 def test_a_target_notices_what_is_broken(monkeypatch, target, module, name, broken):

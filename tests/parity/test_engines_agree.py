@@ -12,19 +12,20 @@ from algorithms.decider import Decider
 from algorithms.distributions import Constant, Exponential, Uniform
 from algorithms.state import Stateless
 from algorithms.types import Wish
-from autoscaler.deciding import decider
-from autoscaler.gateway.dispatch import Limits, LoadBalancing
-from autoscaler.loop import Service
-from autoscaler.policy import ScalingPolicy
-from simulations import compiled as compiled_engine
-from simulations import fifo, invariants
-from simulations.demand import Workload
-from simulations.engine import Engine
-from simulations.history import QUEUE_TIMEOUT, REFUSED
-from simulations.immediate import immediate
-from simulations.luck import Luck
-from simulations.setup import NotExactError, Pool, Setup
-from simulations.workloads import source_of
+from autoscaler.controller.step import Service
+from autoscaler.gateway.dispatch.dispatcher import Limits, LoadBalancing
+from autoscaler.policy.decider_factory import decider
+from autoscaler.policy.spec import ScalingPolicy
+from simulations.engines import compiled as compiled_engine
+from simulations.engines import fifo
+from simulations.engines.reference import Engine
+from simulations.engines.zero_delay import immediate
+from simulations.model import invariants
+from simulations.model.history import QUEUE_TIMEOUT, REFUSED
+from simulations.model.random_streams import Luck
+from simulations.model.setup import NotExactError, Pool, Setup
+from simulations.scenario.workload_spec import Workload
+from simulations.scenario.workloads import source_of
 
 TIMES = st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0, 3.5])
 """A few values, so that things happen at the same instant."""

@@ -9,8 +9,8 @@ from math import inf
 
 import pytest
 
+from autoscaler.controller.replay import Replay
 from autoscaler.demo.report import Served
-from autoscaler.replay import Replay
 from benchmarks.fidelity import Change, _by_round, _off, compared, demo_run
 
 

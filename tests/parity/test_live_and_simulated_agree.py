@@ -17,27 +17,27 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from autoscaler.clock import SystemClock
-from autoscaler.deciding import decider
-from autoscaler.gateway.dispatch import Dispatcher, Granted, Held
-from autoscaler.gateway.paths import EVERYTHING_COUNTS
-from autoscaler.looks import Live
-from autoscaler.loop import Service
-from autoscaler.policy import ScalingPolicy
+from autoscaler.controller.controller import Controller, WakeUps
+from autoscaler.controller.observation import Live
+from autoscaler.controller.recorders import DecisionLog
+from autoscaler.controller.replay import Replay
+from autoscaler.controller.step import Service
+from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Granted, Held
+from autoscaler.gateway.dispatch.path_rules import EVERYTHING_COUNTS
+from autoscaler.policy.decider_factory import decider
+from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Outcome, Query, Reading
-from autoscaler.recorders import DecisionLog
-from autoscaler.replay import Replay
-from autoscaler.run import Controller, WakeUps
-from autoscaler.sources.tally import Tally
+from autoscaler.runtime.clock import SystemClock
+from autoscaler.sources.gateway_aggregate import Tally
 from simulations import command
-from simulations.engine import ARRIVES, ENDS, TELLS, Engine
-from simulations.fleet import SimulatedFleet
-from simulations.history import HUNG_UP, REFUSED, SERVED
-from simulations.luck import Luck
-from simulations.request import Request
+from simulations.engines.reference import ARRIVES, ENDS, TELLS, Engine
+from simulations.engines.reference_fleet import SimulatedFleet
+from simulations.engines.reference_request import Request
+from simulations.model.history import HUNG_UP, REFUSED, SERVED
+from simulations.model.random_streams import Luck
 from simulations.run import setup_of
-from simulations.scenario import read_scenario
-from simulations.workloads import source_of
+from simulations.scenario.document import read_scenario
+from simulations.scenario.workloads import source_of
 
 DEMO = Path(command.__file__).parent / "demo.yaml"
 GATEWAY = "gateway:9090"

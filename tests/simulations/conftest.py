@@ -8,11 +8,11 @@ from algorithms.decider import Decider
 from algorithms.distributions import Constant
 from algorithms.state import Stateless
 from algorithms.types import Wish
-from autoscaler.gateway.dispatch import Limits
-from autoscaler.loop import Service
-from simulations.engine import Engine
-from simulations.luck import Luck
-from simulations.setup import Arrival, Pool, Setup
+from autoscaler.controller.step import Service
+from autoscaler.gateway.dispatch.dispatcher import Limits
+from simulations.engines.reference import Engine
+from simulations.model.random_streams import Luck
+from simulations.model.setup import Arrival, Pool, Setup
 
 UNLIMITED = Limits(concurrency=1, queue_length=10**9, queue_timeout_s=inf)
 

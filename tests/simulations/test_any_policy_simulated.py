@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from legal_policies import legal_policies
 
-from autoscaler.policy import ScalingPolicy
+from autoscaler.policy.spec import ScalingPolicy
 from simulations import simulate
-from simulations.scenario import Scenario
+from simulations.scenario.document import Scenario
 
 SCENARIO = Scenario.model_validate(
     {

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from autoscaler.policy import ScalingPolicy
+from autoscaler.policy.spec import ScalingPolicy
 from simulations import compare, simulate
-from simulations.candidates import Candidate, candidates_in, candidates_of
 from simulations.comparison import comparison_text, figures_text
-from simulations.scenario import Scenario
+from simulations.scenario.candidates import Candidate, candidates_in, candidates_of
+from simulations.scenario.document import Scenario
 
 
 def policy(name="x", **spec):

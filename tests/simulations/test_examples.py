@@ -7,9 +7,9 @@ import pytest
 
 import simulations
 from simulations import compare
-from simulations.candidates import candidates_of
 from simulations.run import run
-from simulations.scenario import read_scenario
+from simulations.scenario.candidates import candidates_of
+from simulations.scenario.document import read_scenario
 
 EXAMPLES = Path(simulations.__file__).parent / "examples"
 PUBLISHED = {"total": 252.17, "mean": 23.97, 10: 10.47, 25: 14.82, 50: 20.08, 90: 50.70, 95: 61.50}

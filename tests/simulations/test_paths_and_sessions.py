@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 
 from algorithms.distributions import Constant, Uniform
-from autoscaler.gateway.dispatch import Kind, Limits
-from autoscaler.gateway.paths import PathRule
-from autoscaler.policy import ScalingPolicy
-from simulations import invariants, simulate
-from simulations.demand import Workload
-from simulations.figures import figures
-from simulations.history import HUNG_UP, REFUSED, REPLICA_DIED, REQUEST_TIMEOUT, SERVED
-from simulations.luck import Luck
-from simulations.scenario import Scenario
-from simulations.setup import Arrival, Pool
-from simulations.workloads import source_of
+from autoscaler.gateway.dispatch.dispatcher import Kind, Limits
+from autoscaler.gateway.dispatch.path_rules import PathRule
+from autoscaler.policy.spec import ScalingPolicy
+from simulations import simulate
+from simulations.model import invariants
+from simulations.model.history import HUNG_UP, REFUSED, REPLICA_DIED, REQUEST_TIMEOUT, SERVED
+from simulations.model.random_streams import Luck
+from simulations.model.setup import Arrival, Pool
+from simulations.results.figures import figures
+from simulations.scenario.document import Scenario
+from simulations.scenario.workload_spec import Workload
+from simulations.scenario.workloads import source_of
 
 FIXED = {"tick_s": inf, "line_s": inf}
 RULES = (

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from autoscaler.controller.replay import Replay
 from autoscaler.demo import plan
-from autoscaler.replay import Replay
 from simulations import command, study
-from simulations.scenario import read_scenario
+from simulations.scenario.document import read_scenario
 
 DEMO = Path(command.__file__).parent / "demo.yaml"
 POLICY = DEMO.parent.parent / "autoscaler" / "demo" / "policy.yaml"

@@ -9,11 +9,11 @@ from typing import get_args
 import pytest
 import yaml
 
-from autoscaler.fields import Model
-from autoscaler.policy import Metadata, ScalingPolicy
+from autoscaler.documents.fields import Model
+from autoscaler.policy.spec import Metadata, ScalingPolicy
 from simulations import command
-from simulations.figures import figures
-from simulations.scenario import Scenario
+from simulations.results.figures import figures
+from simulations.scenario.document import Scenario
 
 ROOT = Path(command.__file__).parent.parent
 TEXT = (ROOT / "docs" / "reference" / "scenario.md").read_text()

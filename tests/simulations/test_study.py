@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import simulations
-from autoscaler.documents import DocumentError
+from autoscaler.documents.document import DocumentError
 from simulations import compare, simulate
 
 DEMO = Path(simulations.__file__).parent / "demo.yaml"

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
-from autoscaler.programs import cache_folder
+from autoscaler.runtime.programs import cache_folder
 
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent))

@@ -8,7 +8,7 @@ import pytest
 from autoscaler.cli import main
 from autoscaler.commands import demo
 from autoscaler.demo.plan import Plan
-from autoscaler.policy import ScalingPolicy
+from autoscaler.policy.spec import ScalingPolicy
 
 POLICY = """\
 apiVersion: inflight.dev/v1alpha1

@@ -17,10 +17,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from algorithms.distributions import Constant
+from autoscaler.controller.replay import Replay
 from autoscaler.demo.plan import Plan
 from autoscaler.demo.stage import staged
-from autoscaler.policy import ScalingPolicy
-from autoscaler.replay import Replay
+from autoscaler.policy.spec import ScalingPolicy
 
 pytestmark = [pytest.mark.real_time, pytest.mark.program]
 

@@ -11,9 +11,9 @@ from pydantic import BaseModel
 from algorithms.distributions import Constant, parse
 from autoscaler.commands.demo import POLICY
 from autoscaler.demo.plan import Plan, faster
-from autoscaler.fields import DURATION_PATTERN, metadata_of
-from autoscaler.policy import ScalingPolicy
-from autoscaler.validation import read_policies
+from autoscaler.documents.fields import DURATION_PATTERN, metadata_of
+from autoscaler.policy.loading import read_policies
+from autoscaler.policy.spec import ScalingPolicy
 
 EXAMPLE = Path(__file__).parents[3] / "manifests" / "examples" / "stable-diffusion" / "policy.yaml"
 RULES = {

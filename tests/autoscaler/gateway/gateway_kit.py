@@ -6,9 +6,9 @@ import struct
 from typing import NamedTuple
 
 from autoscaler.gateway.config import GatewayService, Timeouts
-from autoscaler.gateway.dispatch import Kind, Limits
-from autoscaler.gateway.paths import PathRule
-from autoscaler.gateway.proxy import Gateway
+from autoscaler.gateway.dispatch.dispatcher import Kind, Limits
+from autoscaler.gateway.dispatch.path_rules import PathRule
+from autoscaler.gateway.server import Gateway
 
 HOST = "sd.example.com"
 NAME = "default/sd"

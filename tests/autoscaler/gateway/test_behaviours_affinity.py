@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from autoscaler.gateway.affinity import AffinityCookie
 from autoscaler.gateway.config import Affinity
-from autoscaler.gateway.dispatch import Kind
-from autoscaler.gateway.paths import PathRule
+from autoscaler.gateway.dispatch.dispatcher import Kind
+from autoscaler.gateway.dispatch.path_rules import PathRule
 
 SD = Affinity("sd", 1800)
 KEY = b"k" * 32

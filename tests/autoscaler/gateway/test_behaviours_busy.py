@@ -8,7 +8,7 @@ import pytest
 from gateway_kit import NAME, service, until
 
 from autoscaler.gateway.busy import BusyPoll
-from autoscaler.gateway.stream import state
+from autoscaler.gateway.inflight_stream import state
 
 pytestmark = pytest.mark.real_time
 

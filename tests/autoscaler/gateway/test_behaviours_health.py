@@ -6,12 +6,13 @@ from dataclasses import replace
 import pytest
 from gateway_kit import NAME, answer_ok, refused_port, reset, service, until
 
-from autoscaler.gateway import health, readiness
+from autoscaler.gateway import readiness
 from autoscaler.gateway.counts import Ending
-from autoscaler.gateway.deadline import Deadline
-from autoscaler.gateway.dispatch import Kind
-from autoscaler.gateway.facts import FailureKind
-from autoscaler.gateway.paths import PathRule
+from autoscaler.gateway.dispatch import pod_health
+from autoscaler.gateway.dispatch.dispatcher import Kind
+from autoscaler.gateway.dispatch.path_rules import PathRule
+from autoscaler.gateway.dispatch.types import FailureKind
+from autoscaler.gateway.http.deadline import Deadline
 from autoscaler.gateway.service import Waiter
 
 pytestmark = pytest.mark.real_time
@@ -170,7 +171,7 @@ async def test_b72_a_request_that_was_written_is_not_sent_again(kit):
 
 
 async def test_b72_a_pod_that_refuses_for_long_loses_nobody(kit, monkeypatch):
-    monkeypatch.setattr(health, "REFUSED_LONGEST_S", 0.1)
+    monkeypatch.setattr(pod_health, "REFUSED_LONGEST_S", 0.1)
     port = refused_port()
     gateway = await kit.gateway()
     gateway.set_backends(NAME, {"pod": f"127.0.0.1:{port}"})

@@ -12,13 +12,13 @@ from gateway_kit import HOST, NAME, PASS_ALL, answer_ok, refused_port, service, 
 from prometheus_client.parser import text_string_to_metric_families
 from test_behaviours_streaming import HANDSHAKE, SWITCH
 
-from autoscaler.files import FileWatch
 from autoscaler.gateway.config import Affinity, Timeouts
 from autoscaler.gateway.counts import Ending
-from autoscaler.gateway.dispatch import Kind
-from autoscaler.gateway.paths import PathRule
-from autoscaler.gateway.serve import reload, watch_config
-from autoscaler.gateway.tunnel import GOING_AWAY
+from autoscaler.gateway.dispatch.dispatcher import Kind
+from autoscaler.gateway.dispatch.path_rules import PathRule
+from autoscaler.gateway.http.tunnel import GOING_AWAY
+from autoscaler.gateway.lifecycle import reload, watch_config
+from autoscaler.runtime.files import FileWatch
 
 pytestmark = pytest.mark.real_time
 
@@ -163,7 +163,7 @@ SERVE = """
 import asyncio, sys
 sys.path.insert(0, {tests!r})
 from gateway_kit import service
-from autoscaler.gateway.serve import Farewell, serve
+from autoscaler.gateway.lifecycle import Farewell, serve
 config = {{"default/sd": service(backends={{"p0": sys.argv[1]}})}}
 asyncio.run(serve(lambda: config, port=int(sys.argv[2]), metrics_port=int(sys.argv[3]), farewell=Farewell(0.0, 60.0)))
 """

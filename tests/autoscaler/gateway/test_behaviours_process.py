@@ -14,11 +14,11 @@ from gateway_kit import NAME, answer_ok, in_time, refused_port, service, until
 from gateway_program import document
 
 from autoscaler.commands import gateway as command
-from autoscaler.gateway.budget import Budget
 from autoscaler.gateway.counts import Ending
-from autoscaler.gateway.names import Names
+from autoscaler.gateway.http.memory_budget import Budget
+from autoscaler.gateway.http.resolver import Names
+from autoscaler.gateway.lifecycle import reload
 from autoscaler.gateway.overload import Overload
-from autoscaler.gateway.serve import reload
 
 pytestmark = pytest.mark.real_time
 

@@ -9,9 +9,9 @@ from gateway_kit import NAME, answer_ok, service, until
 
 from autoscaler.gateway.affinity import AffinityCookie, read_keys
 from autoscaler.gateway.config import Affinity
-from autoscaler.gateway.serve import watch_keys
+from autoscaler.gateway.lifecycle import watch_keys
 from autoscaler.runtime.bearer_tokens import BearerTokens
-from autoscaler.sources.stream import StreamSource
+from autoscaler.sources.gateway_stream import StreamSource
 
 pytestmark = pytest.mark.real_time
 

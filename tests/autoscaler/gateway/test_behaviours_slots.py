@@ -11,24 +11,24 @@ import pytest
 from gateway_kit import HOST, NAME, answer_ok, refused_port, service, until
 from test_behaviours_streaming import HANDSHAKE, SWITCH
 
-from autoscaler.gateway import pace, upstream
 from autoscaler.gateway.affinity import AffinityCookie
 from autoscaler.gateway.body import RequestBody
-from autoscaler.gateway.budget import Budget
 from autoscaler.gateway.config import Affinity, OnAbort, Timeouts
 from autoscaler.gateway.cors import Cors
 from autoscaler.gateway.counts import Ending, Histogram
-from autoscaler.gateway.dispatch import Kind
-from autoscaler.gateway.exchange import Exchange
-from autoscaler.gateway.heads import STREAMS, read_response
-from autoscaler.gateway.incoming import IncomingBody, RequestParser
-from autoscaler.gateway.paths import PathRule, PathRules
+from autoscaler.gateway.dispatch.dispatcher import Kind
+from autoscaler.gateway.dispatch.path_rules import PathRule, PathRules
+from autoscaler.gateway.http import pace, pod_connection
+from autoscaler.gateway.http.exchange import Exchange
+from autoscaler.gateway.http.headers import STREAMS, read_response
+from autoscaler.gateway.http.memory_budget import Budget
+from autoscaler.gateway.http.pod_connection import Pod, PodConnection
+from autoscaler.gateway.http.request_parser import IncomingBody, RequestParser
+from autoscaler.gateway.http.response_parser import ResponseParser
+from autoscaler.gateway.http.tunnel import GOING_AWAY
 from autoscaler.gateway.probes import Probes
-from autoscaler.gateway.response_parser import ResponseParser
 from autoscaler.gateway.service import ServiceGate
-from autoscaler.gateway.tunnel import GOING_AWAY
-from autoscaler.gateway.upstream import Pod, PodConnection
-from autoscaler.user_agents import PROBES
+from autoscaler.runtime.user_agents import PROBES
 
 pytestmark = pytest.mark.real_time
 
@@ -611,7 +611,7 @@ class OneAtATime(BaseHTTPRequestHandler):
 
 
 async def test_b68_a_pod_that_serves_one_connection_at_a_time_waits_for_no_idle_one(kit, monkeypatch):
-    monkeypatch.setattr(upstream, "IDLE_LIMIT_S", 3600)
+    monkeypatch.setattr(pod_connection, "IDLE_LIMIT_S", 3600)
     gateway = await kit.gateway()
     with HTTPServer(("127.0.0.1", 0), OneAtATime) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -8,7 +8,7 @@ from gateway_kit import NAME, PASS_ALL, Client, answer_ok, service, until
 
 from autoscaler.gateway.config import OnAbort, Timeouts
 from autoscaler.gateway.counts import Ending
-from autoscaler.gateway.tunnel import GOING_AWAY, FrameEdge
+from autoscaler.gateway.http.tunnel import GOING_AWAY, FrameEdge
 
 pytestmark = pytest.mark.real_time
 

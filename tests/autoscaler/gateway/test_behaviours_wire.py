@@ -7,10 +7,10 @@ import pytest
 from gateway_kit import HOST, NAME, OK, answer_ok, service, until
 
 from autoscaler.gateway.config import Affinity
-from autoscaler.gateway.dispatch import Kind
-from autoscaler.gateway.edge import EdgeLimits
-from autoscaler.gateway.framing import HeadLimits
-from autoscaler.gateway.paths import PathRule
+from autoscaler.gateway.dispatch.dispatcher import Kind
+from autoscaler.gateway.dispatch.path_rules import PathRule
+from autoscaler.gateway.http.client_connection import EdgeLimits
+from autoscaler.gateway.http.framing import HeadLimits
 
 pytestmark = pytest.mark.real_time
 

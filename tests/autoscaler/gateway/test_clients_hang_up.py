@@ -6,10 +6,10 @@ import pytest
 from aiohttp import web
 from gateway_kit import until
 
-from autoscaler.app import gateway_services
+from autoscaler.app.local import gateway_services
 from autoscaler.commands.demo import POLICY
 from autoscaler.demo.webui import Pods, application
-from autoscaler.validation import read_policies
+from autoscaler.policy.loading import read_policies
 
 pytestmark = pytest.mark.real_time
 

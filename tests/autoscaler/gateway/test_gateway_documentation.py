@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from autoscaler.app import gateway_services
+from autoscaler.app.local import gateway_services
 from autoscaler.host_claims import HostGrants
-from autoscaler.host_claims_file import read_host_claims
-from autoscaler.policy import ScalingPolicy
-from autoscaler.validation import read_policies
+from autoscaler.policy.host_claims_file import read_host_claims
+from autoscaler.policy.loading import read_policies
+from autoscaler.policy.spec import ScalingPolicy
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "gateway.md"
 BLOCKS = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)

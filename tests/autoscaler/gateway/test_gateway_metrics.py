@@ -4,9 +4,9 @@ from gateway_kit import service
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from autoscaler.exposition import PIECE
-from autoscaler.gateway.core import Core
 from autoscaler.gateway.metrics import text
+from autoscaler.gateway.router import Core
+from autoscaler.runtime.prometheus_text import PIECE
 
 
 def gateway_of(*names):

@@ -12,9 +12,9 @@ import yaml
 from aiohttp import ClientSession, CookieJar
 from gateway_kit import refused_port
 
-from autoscaler.app import gateway_services
-from autoscaler.gateway.proxy import Gateway
-from autoscaler.policy import ScalingPolicy
+from autoscaler.app.local import gateway_services
+from autoscaler.gateway.server import Gateway
+from autoscaler.policy.spec import ScalingPolicy
 
 pytestmark = [pytest.mark.real_time, pytest.mark.program]
 

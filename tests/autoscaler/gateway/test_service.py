@@ -7,8 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from autoscaler.gateway.core import Core
-from autoscaler.gateway.upstream import Failure
+from autoscaler.gateway.http.pod_connection import Failure
+from autoscaler.gateway.router import Core
 from autoscaler.testing import VirtualTimeLoop
 
 NAMES = st.sampled_from(["a", "b", "c"])

@@ -14,7 +14,7 @@ from gateway_kit import HOST, NAME, Client, read_body, reset, service
 
 from autoscaler.gateway.config import OnAbort
 from autoscaler.gateway.counts import Ending
-from autoscaler.gateway.proxy import Gateway
+from autoscaler.gateway.server import Gateway
 
 pytestmark = pytest.mark.real_time
 

@@ -6,8 +6,8 @@ from algorithms.types import Decision, Look, Reason, Wish
 from autoscaler.host_claims import Conflict
 from autoscaler.kubernetes.conditions import Facts, conditions, last_rescale, matters, status
 from autoscaler.kubernetes.objects import Trouble
+from autoscaler.policy.status import PolicyStatus
 from autoscaler.ports import Outcome, Record
-from autoscaler.resource_status import PolicyStatus
 
 NOW_S = 1795456800.0
 NOW, LATER = "2026-11-23T18:00:00Z", "2026-11-23T18:01:00Z"

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from autoscaler.controller.services import Entry, Origins, Roster
 from autoscaler.kubernetes.policies import PolicyReader, stored
-from autoscaler.roster import Entry, Origins, Roster
 
 ITEM = {
     "metadata": {

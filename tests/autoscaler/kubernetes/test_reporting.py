@@ -8,7 +8,6 @@ import pytest
 from api_kit import NAMESPACE, ApiServer, workload
 
 from algorithms.types import Decision, Look, Reason, Wish
-from autoscaler.clock import SystemClock
 from autoscaler.host_claims import Conflict
 from autoscaler.kubernetes.client import ApiError
 from autoscaler.kubernetes.objects import Trouble
@@ -16,6 +15,7 @@ from autoscaler.kubernetes.policies import stored
 from autoscaler.kubernetes.reporting import Reporter
 from autoscaler.kubernetes.scales import Kind
 from autoscaler.ports import Outcome, Record
+from autoscaler.runtime.clock import SystemClock
 from autoscaler.targets.kubernetes import KubernetesTarget, Target
 
 SD = "team/sd"

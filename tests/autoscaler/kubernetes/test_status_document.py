@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from autoscaler.kubernetes import conditions
-from autoscaler.schema import custom_resource_definition
+from autoscaler.policy.schema import custom_resource_definition
 
 PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "status.md").read_text()
 TYPES = {"AbleToScale", "ScalingLimited", "PodsReady"}

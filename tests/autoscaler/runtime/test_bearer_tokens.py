@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.documents import DocumentError
+from autoscaler.documents.document import DocumentError
 from autoscaler.runtime.bearer_tokens import BearerTokens
 
 OLD, NEW = "old-token-0123456789", "new-token-0123456789"

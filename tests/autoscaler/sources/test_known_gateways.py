@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.sources.answers import Other
 from autoscaler.sources.known_gateways import LOOK_BACK_S, KnownGateways, claims_believed
+from autoscaler.sources.prometheus_response import Other
 
 updates = st.tuples(st.floats(0, 2 * LOOK_BACK_S), st.sets(st.sampled_from("abc")))
 

@@ -6,9 +6,9 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.promql import GATEWAYS_QUERY, GATEWAYS_SERIES
-from autoscaler.sources.answers import Asked
+from autoscaler.documents.promql import GATEWAYS_QUERY, GATEWAYS_SERIES
 from autoscaler.sources.prometheus_query import query_of, query_without, series_of, short_query
+from autoscaler.sources.prometheus_response import Asked
 
 names = st.sets(
     st.text(max_size=8) | st.sampled_from(["10.0.0.1:9090", "[fd00::1]:9090", "gateway-6b8-x2x"]), max_size=4

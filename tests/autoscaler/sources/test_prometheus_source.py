@@ -7,10 +7,10 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autoscaler.documents.promql import GATEWAYS_QUERY, GATEWAYS_SERIES
 from autoscaler.ports import Query
-from autoscaler.promql import GATEWAYS_QUERY, GATEWAYS_SERIES
-from autoscaler.sources.answers import MOST_BELIEVED
 from autoscaler.sources.prometheus import PrometheusSource
+from autoscaler.sources.prometheus_response import MOST_BELIEVED
 
 A, B = "ns/a", "ns/b"
 OURS = Query("http://p:9090", GATEWAYS_QUERY, GATEWAYS_SERIES, 15.0)

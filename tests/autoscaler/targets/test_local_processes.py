@@ -16,7 +16,7 @@ import pytest
 
 from autoscaler.ports import Order
 from autoscaler.targets.local import LocalProcesses, Router
-from autoscaler.targets.replica import Lifetimes
+from autoscaler.targets.local_replica import Lifetimes
 
 pytestmark = pytest.mark.real_time
 

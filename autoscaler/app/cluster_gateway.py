@@ -1,0 +1,205 @@
+"""The gateway in a cluster, put together: services are the policies with `traffic`, pods those of their targets."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from autoscaler.app.host_permissions import HostLeave
+from autoscaler.app.local import gateway_services, host_claim
+from autoscaler.app.policy_files import follow_files
+from autoscaler.gateway.config import GatewayService
+from autoscaler.gateway.server import Gateway
+from autoscaler.host_claims import Claim, Conflict, HostGrants, Leave, NamespaceLeave, settle
+from autoscaler.kubernetes.backends import BackendWatch, Backing
+from autoscaler.kubernetes.client import Api, connected
+from autoscaler.kubernetes.informer import Informer
+from autoscaler.kubernetes.policies import POLICIES, PolicyReader, Stored
+from autoscaler.kubernetes.scales import Kind
+from autoscaler.kubernetes.store import Change
+from autoscaler.policy.host_claims_file import read_grants
+from autoscaler.policy.loading import read_policies
+from autoscaler.policy.spec import ScalingPolicy
+from autoscaler.ports import ServiceName
+from autoscaler.runtime.files import FileWatch
+
+_CHANGES_WITHIN_S = 0.1
+_log = logging.getLogger(__name__)
+
+
+class ClusterServices:
+    """The policies as they are now, and the pods of a cluster; made by `cluster_services` and `file_services`."""
+
+    def __init__(self, api: Api, rng: random.Random) -> None:
+        self._api = api
+        self._rng = rng
+        self._services: dict[ServiceName, GatewayService] = {}
+        self._backings: dict[ServiceName, Backing] = {}
+        self._claims: dict[ServiceName, Claim] = {}
+        self._conflicts: Mapping[ServiceName, tuple[Conflict, ...]] = {}
+        self._changed = asyncio.Event()
+        self.reserved: Collection[str] = ()
+        """Hosts of policies that were never legal, when `load` was last called: nobody else gets their requests."""
+        self._leave: Leave = NamespaceLeave()
+        self.look_again: Callable[[], None] | None = None
+        """Has the file read again; resources need none."""
+        self.read = PolicyReader()
+        """Reads custom resources, whose statuses change often and whose policies seldom do."""
+
+    def load(self) -> Mapping[str, GatewayService]:
+        """Give the services as they are now, each with the hosts that it owns."""
+        ownership = settle(self._claims.values(), self._leave)
+        self._log_new(ownership.conflicts)
+        hosts = ownership.hosts()
+        self.reserved = {host for host, owner in ownership.owners.items() if owner not in self._services}
+        return {name: _with_hosts(service, hosts.get(name, ())) for name, service in self._services.items()}
+
+    def _log_new(self, conflicts: Mapping[ServiceName, tuple[Conflict, ...]]) -> None:
+        for service, found in conflicts.items():
+            if found != self._conflicts.get(service):
+                _log.warning("%s: not routed: %s", service, "; ".join(conflict.why for conflict in found))
+        self._conflicts = conflicts
+
+    def set_leave(self, leave: Leave) -> None:
+        """Let namespaces claim what this allows from now on."""
+        self._leave = leave
+        self._changed.set()
+
+    async def follow(self, gateway: Gateway) -> None:
+        """Keep a gateway at the services and pods of the cluster, for ever; not for each of many changes."""
+        async with BackendWatch(self._api, self._rng, gateway) as watch:
+            while True:
+                self._changed.clear()
+                gateway.reload(self.load(), self.reserved)
+                watch.set_services(self._backings)
+                await asyncio.sleep(_CHANGES_WITHIN_S)
+                await self._changed.wait()
+
+    def set(self, policies: Iterable[ScalingPolicy]) -> None:
+        """Follow exactly these from now on."""
+        self._services, self._backings, self._claims = {}, {}, {}
+        for policy in policies:
+            self._put(policy, 0.0)
+        self._changed.set()
+
+    def take(self, changes: Sequence[Change[Stored]]) -> None:
+        """Follow what has changed of the custom resources."""
+        for service, before, after in changes:
+            if before is not None and after is not None and before.resource == after.resource:
+                # The controller has written a status.
+                continue
+            try:
+                self._take_one(service, after)
+            except Exception as error:  # noqa: BLE001 - one policy's, which stays in force as it was
+                _log.error("%s: its policy cannot be followed: %s", service, error, exc_info=error)
+            self._changed.set()
+
+    def _take_one(self, service: ServiceName, after: Stored | None) -> None:
+        if after is None:
+            self.read.forget(service)
+            self._services.pop(service, None)
+            self._backings.pop(service, None)
+            self._claims.pop(service, None)
+        elif after.resource.policy is not None:
+            self._put(after.resource.policy, after.resource.created_s)
+        else:
+            # One that has become illegal stays in force as it was; the controller says so in its status. One that was
+            # never legal keeps its hosts from others too, so that nothing changes hands while it is mended.
+            self._claims.setdefault(service, Claim(service, after.resource.hosts, after.resource.created_s))
+
+    def _put(self, policy: ScalingPolicy, created_s: float) -> None:
+        service, backing, built = policy.service, _backing(policy), gateway_services([policy])
+        self._claims[service] = host_claim(policy, created_s)
+        if policy.spec.traffic is None:
+            self._services.pop(service, None)
+        self._services.update(built)
+        if backing is None:
+            self._backings.pop(service, None)
+        else:
+            self._backings[service] = backing
+
+
+def _with_hosts(service: GatewayService, hosts: tuple[str, ...]) -> GatewayService:
+    return service if service.hosts == hosts else replace(service, hosts=hosts)
+
+
+def _backing(policy: ScalingPolicy) -> Backing | None:
+    reference, traffic = policy.spec.scale_target_ref, policy.spec.traffic
+    if reference is None or traffic is None:
+        return None
+    kind = Kind(policy.metadata.namespace, reference.api_version, reference.kind)
+    return Backing(kind, reference.name, traffic.port)
+
+
+def need_pods(policies: Iterable[ScalingPolicy]) -> list[ServiceName]:
+    """Name the services whose pods have to be watched; those of all others are in the document."""
+    return [policy.service for policy in policies if _backing(policy) is not None]
+
+
+@asynccontextmanager
+async def cluster_services(namespace: str, host_claims: Path | None = None) -> AsyncIterator[ClusterServices]:
+    """Connect, and give the services of the custom resources when all have been read once.
+
+    Args:
+        namespace: where policies are read; empty is all.
+        host_claims: the file that says which namespaces may claim which hosts; None is their annotations.
+
+    Raises:
+        ApiError: there is no cluster to talk to.
+        DocumentError: the file cannot be used.
+    """
+    rng = random.Random()  # noqa: S311 - spreads attempts
+    async with connected() as api, AsyncExitStack() as stack:
+        services = ClusterServices(api, rng)
+        leave = HostLeave(api, rng, namespace=namespace, file=host_claims, on_change=services.set_leave)
+        path = POLICIES.collection(namespace)
+        policies: Informer[Stored] = Informer(api, path, services.read, rng, on_change=services.take)
+        for running in (policies.run(), leave.run()):
+            await stack.enter_async_context(_beside(running))
+        await policies.synced.wait()
+        await leave.known()
+        yield services
+
+
+@asynccontextmanager
+async def file_services(file: Path, host_claims: Path | None = None) -> AsyncIterator[ClusterServices]:
+    """Connect, and give the services of a file, which is read again when it changes, as is the one of the claims.
+
+    Raises:
+        DocumentError: a file cannot be used.
+        ApiError: there is no cluster to talk to.
+    """
+
+    def read(_files: Sequence[Path]) -> tuple[list[ScalingPolicy], HostGrants | None]:
+        grants = read_grants(host_claims)
+        return read_policies([file], grants), grants
+
+    def take(found: tuple[list[ScalingPolicy], HostGrants | None]) -> None:
+        policies, grants = found
+        services.set_leave(grants or NamespaceLeave())
+        services.set(policies)
+
+    async with connected() as api:
+        services = ClusterServices(api, random.Random())  # noqa: S311 - spreads attempts
+        watch = FileWatch([file, *([host_claims] if host_claims else [])])
+        services.look_again = watch.look_again
+        take(read(watch.files))
+        async with _beside(follow_files(watch, read, take)):
+            yield services
+
+
+@asynccontextmanager
+async def _beside(running: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run beside the block what has no end; of the two, the error of the one that fails comes out."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(running)
+            try:
+                yield
+            finally:
+                task.cancel()
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None

@@ -1,0 +1,69 @@
+"""Keeps what namespaces may claim: as the operator's file says if there is one, else as annotations say."""
+
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from autoscaler.app.policy_files import follow_files
+from autoscaler.host_claims import HostGrants, Leave, NamespaceLeave
+from autoscaler.kubernetes.client import Api
+from autoscaler.kubernetes.informer import Informer
+from autoscaler.kubernetes.namespaces import NAMESPACES, leave_given, leave_of
+from autoscaler.policy.host_claims_file import read_host_claims
+from autoscaler.runtime.files import FileWatch
+
+
+class HostLeave:
+    """What may be claimed; `run` it.
+
+    Args:
+        api: whom to ask for the annotations of namespaces.
+        rng: spreads attempts.
+        namespace: the only one that has policies, so that none needs leave; empty is all.
+        file: the operator's file, in place of annotations.
+        on_change: is given what may be claimed, at first and whenever it has changed.
+
+    Raises:
+        DocumentError: the file cannot be used.
+    """
+
+    def __init__(
+        self, api: Api, rng: random.Random, *, namespace: str, file: Path | None, on_change: Callable[[Leave], None]
+    ) -> None:
+        self._on_change = on_change
+        self._watch = None if file is None else FileWatch([file])
+        on_change(NamespaceLeave() if self._watch is None else _granted(self._watch.files))
+        self._namespaces: Informer[frozenset[str]] | None = None
+        if file is None and not namespace:
+            path = NAMESPACES.collection("")
+            self._namespaces = Informer(api, path, leave_given, rng, on_change=lambda _changes: self._listed())
+
+    async def run(self) -> None:
+        """Follow the file or the namespaces until cancelled."""
+        if self._watch is not None:
+            await follow_files(self._watch, _granted, self._on_change)
+        elif self._namespaces is not None:
+            await self._namespaces.run()
+
+    async def known(self) -> None:
+        """Wait until it is known: until then a host with leave would be refused.
+
+        Where the account may not list namespaces nobody has leave, and all else goes on; the log says so.
+        """
+        if self._namespaces is not None:
+            await self._namespaces.answered.wait()
+
+    def unready(self) -> str:
+        """Say why it is not known yet; empty if it is."""
+        if self._namespaces is None or self._namespaces.answered.is_set():
+            return ""
+        return self._namespaces.problem or "the namespaces have not been listed yet"
+
+    def _listed(self) -> None:
+        if self._namespaces is not None:
+            self._on_change(leave_of(self._namespaces.store.items()))
+
+
+def _granted(files: Sequence[Path]) -> HostGrants:
+    (file,) = files
+    return read_host_claims(file)

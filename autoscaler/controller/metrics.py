@@ -1,0 +1,93 @@
+"""What the controller says of itself to Prometheus, in its own names: numbers of each service's last decision."""
+
+from collections.abc import Callable, Container, Iterator, Mapping
+from operator import attrgetter
+
+from autoscaler.ports import Record, ServiceName
+from autoscaler.runtime.prometheus_text import family, labels
+
+_GAUGES: tuple[tuple[str, str, Callable[[Record], int]], ...] = (
+    ("inflight_desired_replicas", "Replicas that should be", attrgetter("decision.desired")),
+    ("inflight_replicas", "Replicas asked for", attrgetter("look.replicas")),
+    ("inflight_ready_replicas", "Replicas that can serve", attrgetter("look.ready")),
+    ("inflight_count_unknown", "1 while the count is not known", lambda record: int(record.look.inflight is None)),
+)
+
+
+class ControllerMetrics:
+    """A recorder that keeps what `/metrics` shows."""
+
+    def __init__(self) -> None:
+        self._records: dict[ServiceName, Record] = {}
+        self._writes: dict[tuple[ServiceName, str], int] = {}
+
+    def __call__(self, record: Record) -> None:
+        """Keep it."""
+        self._records[record.service] = record
+        if record.outcome is not None:
+            key = record.service, "error" if record.outcome.error else "ok"
+            self._writes[key] = self._writes.get(key, 0) + 1
+
+    def forget(self, service: ServiceName) -> None:
+        """Take in that a service is gone."""
+        self._records.pop(service, None)
+        self._writes = {key: number for key, number in self._writes.items() if key[0] != service}
+
+    def text(
+        self,
+        services: Container[ServiceName],
+        *,
+        leads: bool,
+        failures: Mapping[str, int],
+        of_services: Mapping[tuple[ServiceName, str], int] | None = None,
+    ) -> Iterator[bytes]:
+        """Give all of it as it is now, of those services that there still are, in pieces of Prometheus' text format.
+
+        What is decided between two of them is shown the next time.
+
+        Args:
+            services: those that there are.
+            leads: whether this controller writes.
+            failures: how many records each recorder could not take.
+            of_services: how often each part of each service failed.
+        """
+        self._records = {name: record for name, record in self._records.items() if name in services}
+        self._writes = {key: number for key, number in self._writes.items() if key[0] in services}
+        return _text(self._records.copy(), self._writes.copy(), dict(failures), dict(of_services or {}), leads=leads)
+
+
+def _text(
+    records: Mapping[ServiceName, Record],
+    writes: Mapping[tuple[ServiceName, str], int],
+    failures: Mapping[str, int],
+    of_services: Mapping[tuple[ServiceName, str], int],
+    *,
+    leads: bool,
+) -> Iterator[bytes]:
+    yield from family("inflight_controller_leader", "gauge", "1 while this controller writes", [("", int(leads))])
+    services = [f"{{{_labels(service)}}}" for service in records]
+    for name, meaning, number in _GAUGES:
+        yield from family(name, "gauge", meaning, zip(services, map(number, records.values()), strict=True))
+    yield from family(
+        "inflight_controller_writes_total",
+        "counter",
+        "Orders that were given",
+        ((f'{{{_labels(service)},result="{result}"}}', number) for (service, result), number in writes.items()),
+    )
+    yield from family(
+        "inflight_controller_recorder_failures_total",
+        "counter",
+        "Records that a recorder could not take",
+        ((f"{{{labels(recorder=recorder)}}}", number) for recorder, number in failures.items()),
+    )
+    yield from family(
+        "inflight_controller_service_failures_total",
+        "counter",
+        "Times that a part of the controller's work for one service failed",
+        ((f"{{{_labels(service)},{labels(part=part)}}}", number) for (service, part), number in of_services.items()),
+    )
+
+
+def _labels(service: ServiceName) -> str:
+    namespace, _, name = service.partition("/")
+    return labels(namespace=namespace, service=name)

@@ -1,0 +1,127 @@
+"""Decides again on a recorded log: by the policies that it names, or by another one. No I/O.
+
+A log has two kinds of lines: a policy that begins to be followed, with what its decider knew then, and a decision with
+the look that it was taken on. By the same policy a log gives the same decisions. By another one it answers "what if":
+requests and ready replicas stay as recorded, the number asked for is what the other policy made of it before.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from algorithms.decider import FAILED, Decider
+from algorithms.types import Decision, Look, Reason
+from autoscaler.controller.records import from_json
+from autoscaler.controller.services import RECALL
+from autoscaler.controller.step import described
+from autoscaler.policy.decider_factory import decider
+from autoscaler.policy.spec import ScalingPolicy
+from autoscaler.ports import Record, ServiceName
+
+STANDING = frozenset({"paused", "override", "foreignWriter", "secondPolicy", RECALL})
+"""Rules that a policy knows nothing of: they are taken over as recorded."""
+
+
+class Replayed(NamedTuple):
+    """One recorded decision, and what was decided on the same look now."""
+
+    recorded: Record
+    decision: Decision
+
+    @property
+    def differs(self) -> bool:
+        """Whether the number is another one."""
+        return self.recorded.decision.desired != self.decision.desired
+
+
+class Replay:
+    """Goes through one log.
+
+    Args:
+        instead: a policy for the services that it names, in the place of those in the log.
+    """
+
+    def __init__(self, instead: Iterable[ScalingPolicy] = ()) -> None:
+        self._instead = {policy.service: policy for policy in instead}
+        self._deciders: dict[ServiceName, Decider] = {name: decider(each) for name, each in self._instead.items()}
+        self._asked: dict[ServiceName, tuple[int, int]] = {}
+        """What was recorded last, and what was decided here."""
+
+    def lines(self, lines: Iterable[Mapping[str, Any]]) -> Iterator[Replayed]:
+        """Decide again on each recorded decision, in order.
+
+        Raises:
+            LookupError: a line is of another kind, or a service decided on without any policy.
+            TypeError: a line is of another kind.
+            ValueError: a policy is not legal any more, or knew what this code does not understand.
+        """
+        for line in lines:
+            if "policy" in line:
+                self._begin(line)
+            else:
+                yield self._again(from_json(dict(line)))
+
+    def _begin(self, line: Mapping[str, Any]) -> None:
+        if line["service"] not in self._instead:
+            fresh = decider(ScalingPolicy.model_validate(line["policy"]))
+            fresh.restore(line["state"])
+            self._deciders[line["service"]] = fresh
+
+    def _again(self, record: Record) -> Replayed:
+        service = record.service
+        if service not in self._deciders:
+            raise LookupError(f"the log names no policy of {service} before it decides on it; give one with --policy")
+        decision = self._decision(record)
+        for reason in record.decision.reasons:
+            if reason.rule in STANDING:
+                again = Reason(reason.rule, decision.desired, reason.after, reason.why)
+                decision = decision._replace(desired=reason.after, reasons=(*decision.reasons, again))
+        self._asked[service] = record.decision.desired, decision.desired
+        return Replayed(record, decision)
+
+    def _decision(self, record: Record) -> Decision:
+        """Decide; what stands because a decider failed is taken over, as a log need not have what it failed by."""
+        rules = [reason.rule for reason in record.decision.reasons]
+        if FAILED in rules and record.service not in self._instead:
+            reason = record.decision.reasons[rules.index(FAILED)]
+            return Decision(reason.after, record.decision.wish, (reason,))
+        decides, look = self._deciders[record.service], self._look(record)
+        try:
+            return decides.decide(look)
+        except Exception as error:  # noqa: BLE001 - as the controller does
+            return decides.held(look, described(error))
+
+    def _look(self, record: Record) -> Look:
+        """Give the look as it would have been: asked for is what was decided here, unless somebody else wrote."""
+        if record.service not in self._instead or record.service not in self._asked:
+            return record.look
+        recorded, decided = self._asked[record.service]
+        return record.look._replace(replicas=decided) if record.look.replicas == recorded else record.look
+
+
+class Summary(NamedTuple):
+    """What a replay came to."""
+
+    decisions: int
+    differing: int
+    recorded_replica_s: float
+    """Replicas asked for, times seconds, as recorded."""
+    decided_replica_s: float
+    """The same as decided here."""
+
+
+def summarised(replayed: Iterable[Replayed]) -> tuple[list[Replayed], Summary]:
+    """Give the moments at which a difference begins, changes or ends, and what it all comes to."""
+    turns: list[Replayed] = []
+    pairs: dict[ServiceName, tuple[int, int]] = {}
+    decisions = differing = 0
+    recorded_s = decided_s = 0.0
+    for each in replayed:
+        service, look = each.recorded.service, each.recorded.look
+        decisions, differing = decisions + 1, differing + each.differs
+        before = pairs.get(service, (0, 0))
+        recorded_s += before[0] * (look.now_s - look.since_s)
+        decided_s += before[1] * (look.now_s - look.since_s)
+        pair = pairs[service] = each.recorded.decision.desired, each.decision.desired
+        if pair != before and (each.differs or before[0] != before[1]):
+            turns.append(each)
+    return turns, Summary(decisions, differing, recorded_s, decided_s)

@@ -1,0 +1,62 @@
+"""The controller's own HTTP port: `/status` with the newest decision of every service, `/metrics`, and probes."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from autoscaler.controller.recorders import Latest
+from autoscaler.runtime.bearer_tokens import BearerTokens, authenticated
+from autoscaler.runtime.listeners import listeners
+from autoscaler.runtime.prometheus_text import respond
+
+
+@asynccontextmanager
+async def serve_status(
+    latest: Latest,
+    port: int,
+    hosts: Sequence[str] = ("127.0.0.1",),
+    *,
+    unready: Callable[[], str] = lambda: "",
+    metrics: Callable[[], Iterable[bytes]] = tuple,
+    tokens: BearerTokens | None = None,
+) -> AsyncIterator[str]:
+    """Serve while the block runs, and give the base address for programs of this machine.
+
+    Args:
+        latest: what `/status` shows.
+        port: 0 takes a free one.
+        hosts: names or addresses to listen on; none is all of IPv4 and IPv6.
+        unready: says why this controller cannot do its work yet; empty if it can.
+        metrics: gives what `/metrics` shows, in pieces; between two of them the loop goes on.
+        tokens: asked for by `/status` and `/metrics`; without them both are open.
+
+    Raises:
+        OSError: the port is in use.
+    """
+
+    async def status(_request: web.Request) -> web.Response:
+        return web.json_response(latest.to_json())
+
+    async def healthz(_request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(_request: web.Request) -> web.Response:
+        why = unready()
+        return web.Response(text=f"{why or 'ok'}\n", status=503 if why else 200)
+
+    async def show_metrics(request: web.Request) -> web.StreamResponse:
+        return await respond(request, metrics())
+
+    application = authenticated(tokens)
+    handlers = {"/status": status, "/healthz": healthz, "/readyz": readyz, "/metrics": show_metrics}
+    application.add_routes([web.get(path, handler) for path, handler in handlers.items()])
+    # Whoever still reads must not hold up the end, after which the Lease is given back.
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        for listener in listeners(hosts, port):
+            await web.SockSite(runner, listener).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,47 @@
+"""The port for those who observe: `/metrics`, `/v1/inflight`, `/healthz` and `/readyz`, never behind a held request."""
+
+from contextlib import aclosing
+
+from aiohttp import web
+
+from autoscaler.gateway.inflight_stream import lines
+from autoscaler.gateway.metrics import text
+from autoscaler.gateway.router import Core
+from autoscaler.runtime.bearer_tokens import BearerTokens, authenticated
+from autoscaler.runtime.prometheus_text import respond
+
+
+def observer(gateway: Core, tokens: BearerTokens | None = None) -> web.Application:
+    """Build the application of the metrics port; with tokens, all but the probes asks for one."""
+
+    async def exposition(request: web.Request) -> web.StreamResponse:
+        return await respond(request, text(gateway))
+
+    async def inflight(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
+        await response.prepare(request)
+        try:
+            async with aclosing(lines(gateway)) as state:
+                async for line in state:
+                    await response.write(line)
+        except ConnectionError:
+            # The reader has gone, and that is its right.
+            return response
+        return response
+
+    async def alive(_request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def ready(_request: web.Request) -> web.Response:
+        return web.Response(text="draining\n", status=503) if gateway.draining else web.Response(text="ok\n")
+
+    app = authenticated(tokens)
+    app.add_routes(
+        [
+            web.get("/metrics", exposition),
+            web.get("/v1/inflight", inflight),
+            web.get("/healthz", alive),
+            web.get("/readyz", ready),
+        ]
+    )
+    return app

@@ -1,0 +1,140 @@
+"""Path rules: which requests cost a slot, which are let through, and which may start a pod.
+
+Rules:
+1. The first rule that matches wins; a path that none matches counts, as a slot too many is safer than one too few.
+2. `*` stands for any characters, `/` included; nothing else is special.
+3. A pattern is matched against the path as it came, without query and fragment. An encoded letter, digit, `-`, `.`,
+   `_` or `~` is that character (RFC 3986, 6.2.2.2); `%2f` is `%2F`, which is not `/`.
+4. Servers read more than that into a path. So a path is also matched in its plain form: every character decoded, a
+   backslash as `/`, without `;parameters`, one slash for several, in lower case. The stricter of the two rules holds:
+   one that counts before one that does not, then the one with fewer requests per pod, then the one that starts no pod.
+5. Servers do not agree on dot segments, and clients resolve them before they send. So a path with dot segments counts
+   if it could count with any of its segments taken out.
+6. A slash at the end makes another path.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from string import ascii_letters, digits
+from typing import NamedTuple
+
+from autoscaler.gateway.dispatch.dispatcher import Kind
+from autoscaler.gateway.dispatch.globs import Glob
+
+
+class PathRule(NamedTuple):
+    """What holds for the paths that match one of the patterns."""
+
+    match: tuple[str, ...]
+    kind: Kind = Kind.COUNT
+    wake: bool = True
+    """Whether a request may be held at zero pods, and so start one."""
+    max_per_pod: int = 0
+    """Pass requests that one pod may have open at a time; 0 is no limit."""
+    request_timeout_s: float | None = None
+    """From the grant to the response's last byte, for these paths; None is the service's."""
+
+
+EVERYTHING_COUNTS = PathRule(("*",))
+THE_SERVER_ITSELF = PathRule(("*",), Kind.PASS, wake=False, max_per_pod=64)
+"""What holds for `OPTIONS *`, which asks a server whether it is there and costs it nothing."""
+
+_ALL_PATHS = frozenset({"*", "/*"})
+_UNRESERVED = frozenset(ascii_letters + digits + "-._~")
+_ENCODED = re.compile(r"%([0-9A-Fa-f]{2})")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_READ_IN_MANY_WAYS = re.compile(r"[%;\\#A-Z]|//|/\.")
+_DOT_SEGMENT = re.compile(r"/\.\.?(?:/|$)")
+_PARAMETERS = re.compile(r";[^/]*")
+_SLASHES = re.compile(r"//+")
+
+
+class PathRules:
+    """Finds the rule of a path; remembers nothing of what it was asked."""
+
+    def __init__(self, rules: Sequence[PathRule]) -> None:
+        used = [*rules, EVERYTHING_COUNTS]
+        last = next(number for number, rule in enumerate(used) if not _ALL_PATHS.isdisjoint(rule.match))
+        used = used[: last + 1]
+        self._as_it_came = _Table(used, _as_it_came)
+        self._plain = _Table(used, _plain)
+        self._with_dots = _Table((rule for rule in used if rule.kind is Kind.COUNT), _plain, loose=True)
+
+    def find(self, target: str) -> PathRule:
+        """Give the rule of a request target, with or without a query."""
+        if target == "*":
+            return THE_SERVER_ITSELF
+        path = target.partition("?")[0]
+        found = self._as_it_came.find(_as_it_came(path.partition("#")[0])) or EVERYTHING_COUNTS
+        if found.kind is Kind.COUNT or not _READ_IN_MANY_WAYS.search(path):
+            return found
+        others = (self._in_plain(reading) for reading in _plain_readings(path))
+        return max([found, *filter(None, others)], key=_strictness)
+
+    def _in_plain(self, path: str) -> PathRule | None:
+        return (self._with_dots if _DOT_SEGMENT.search(path) else self._plain).find(path)
+
+
+class _Table:
+    """Rules with their patterns in one form, to be asked about paths in the same form."""
+
+    def __init__(self, rules: Iterable[PathRule], form: Callable[[str], str], *, loose: bool = False) -> None:
+        self._rules = list(rules)
+        self._exact: dict[str, int] = {}
+        self._globs: list[tuple[int, Glob]] = []
+        for number, rule in enumerate(self._rules):
+            for pattern in rule.match:
+                parts = [form(_ascii(part)) for part in pattern.split("*")]
+                glob = Glob.of(_loose(parts) if loose else parts)
+                if glob.last is None:
+                    self._exact.setdefault(glob.first, number)
+                else:
+                    self._globs.append((number, glob))
+
+    def find(self, path: str) -> PathRule | None:
+        """Give the first rule that matches."""
+        exact = self._exact.get(path, len(self._rules))
+        for number, glob in self._globs:
+            if number >= exact:
+                break
+            if glob.matches(path):
+                return self._rules[number]
+        return self._rules[exact] if exact < len(self._rules) else None
+
+
+def _as_it_came(path: str) -> str:
+    return _ENCODED.sub(_if_unreserved, path) if "%" in path else path
+
+
+def _if_unreserved(found: re.Match[str]) -> str:
+    character = _decoded(found)
+    return character if character in _UNRESERVED else found[0].upper()
+
+
+def _plain(path: str) -> str:
+    path = _ENCODED.sub(_decoded, path).replace("\\", "/").lower()
+    return _SLASHES.sub("/", _PARAMETERS.sub("", path))
+
+
+def _plain_readings(path: str) -> set[str]:
+    """Give the plain forms of a path: servers differ in what `#` ends, what `;` hides, and which of them is first."""
+    cut, bare = path.partition("#")[0], _PARAMETERS.sub("", path)
+    return {_plain(reading) for reading in (path, cut, bare, bare.partition("#")[0], _PARAMETERS.sub("", cut))}
+
+
+def _decoded(found: re.Match[str]) -> str:
+    return chr(int(found[1], 16))
+
+
+def _ascii(pattern: str) -> str:
+    """Write what a URL cannot have as clients send it."""
+    return _NOT_ASCII.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), pattern)
+
+
+def _loose(parts: Sequence[str]) -> list[str]:
+    """Let other segments stand between those of a pattern, before and behind them."""
+    return ["", *(piece for part in parts for piece in re.split(r"(?=/)", part)), ""]
+
+
+def _strictness(rule: PathRule) -> tuple[bool, float, bool]:
+    return rule.kind is Kind.COUNT, -(rule.max_per_pod or float("inf")), not rule.wake

@@ -1,0 +1,101 @@
+"""What goes into the dispatcher and what comes out of it, as frozen values."""
+
+import math
+from collections.abc import Hashable
+from enum import Enum
+from typing import NamedTuple
+
+from autoscaler.gateway.dispatch.pod_health import EjectionRules
+
+
+class Kind(Enum):
+    """What a request costs."""
+
+    COUNT = "Count"
+    """Takes a slot of a pod, and is what the service is scaled by."""
+    PASS = "Pass"  # noqa: S105
+    """Takes no slot: it is let through to a pod that is busy."""
+    TUNNEL = "Tunnel"
+    """A Pass request for another protocol. It waits only behind its like, for it may stay open for days."""
+
+    __hash__ = object.__hash__  # by identity: Enum's own costs ten times as much, and each request asks for it often
+
+
+class Refusal(Enum):
+    """Why a request was not even held."""
+
+    QUEUE_FULL = "queue_full"
+    ASLEEP = "asleep"
+    """There is no pod, or each refuses connections, and this request is not worth starting or awaiting one."""
+
+
+class FailureKind(Enum):
+    """What may count as a failure of a pod."""
+
+    RESET = "Reset"
+    TIMEOUT = "Timeout"
+    SERVER_ERROR = "ServerError"
+
+
+class LoadBalancing(Enum):
+    """Which of several pods with room is given a counted request."""
+
+    FIRST_AVAILABLE = "FirstAvailable"
+    """The one that was added first, so that the later ones idle and can leave."""
+    LEAST_REQUEST = "LeastRequest"
+    """The one with the fewest requests."""
+
+
+class Limits(NamedTuple):
+    """What one service may take, and how its pods share it."""
+
+    concurrency: int = 1
+    """Counted requests per pod at a time; 0 is no limit."""
+    queue_length: int = 100
+    """Requests of one kind that may wait."""
+    queue_timeout_s: float = 600.0
+    spill_after_s: float = math.inf
+    """How long a request waits for the busy pod it is pinned to before it takes any; for ever when infinite."""
+    load_balancing: LoadBalancing | None = None
+    """None is `FIRST_AVAILABLE` for one request at a time, else `LEAST_REQUEST`."""
+    ejection: EjectionRules = EjectionRules()
+    """When a pod that fails is left alone."""
+
+    @property
+    def takes_least(self) -> bool:
+        """Whether a counted request goes to the pod with the fewest."""
+        if self.load_balancing is None:
+            return self.concurrency != 1
+        return self.load_balancing is LoadBalancing.LEAST_REQUEST
+
+
+class Granted(NamedTuple):
+    """The request may go to the pod now."""
+
+    backend: str
+
+
+class Held(NamedTuple):
+    """The request waits; a later call grants it, or it times out at `deadline_s`."""
+
+    deadline_s: float
+
+
+class Refused(NamedTuple):
+    """The request was not taken in."""
+
+    reason: Refusal
+
+
+class Grant(NamedTuple):
+    """A request that was held may go to a pod now."""
+
+    request: Hashable
+    backend: str
+
+
+class Due(NamedTuple):
+    """What the passing of time brought about."""
+
+    timed_out: list[Hashable]
+    grants: list[Grant]

@@ -1,0 +1,260 @@
+"""One request at one pod: the response goes to the client as it comes, and the slot is free when the pod is done.
+
+Rules:
+1. The pod's slot is given back once the pod has said its last byte, whether or not the client has taken it.
+2. Nothing is added to a response that has begun: if the pod breaks off, the client's connection is cut.
+3. Reading from the pod pauses while a client leaves more lying than it may: see `backlog`.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+from autoscaler.gateway.http.client_connection import ClientConnection
+from autoscaler.gateway.http.headers import ResponseHead, response_bytes
+from autoscaler.gateway.http.pod_connection import Failure, Pod, PodConnection
+
+_ALLOWED_ORIGIN = b"access-control-allow-origin"
+
+
+class Terms(NamedTuple):
+    """How a response is to be written to this client."""
+
+    http10: bool
+    bodiless: bool
+    keep_alive: bool
+    added: bytes
+    """Header lines of ours, such as a cookie."""
+    half_close: bool = False
+    upgrade: bool = False
+    """Whether the client asked for another protocol."""
+    cors: bytes = b""
+    """Header lines by which a page of another origin may read it, where the pod says nothing of that itself."""
+
+
+class Exchange:
+    """Takes a pod's response and passes it on; once it is `over`, `failure` tells why, None being well."""
+
+    __slots__ = (
+        "_chunked",
+        "_client",
+        "_connection",
+        "_drained",
+        "_is_stream",
+        "_loop",
+        "_out",
+        "_release",
+        "_starts_first",
+        "_stream_idle_s",
+        "_terms",
+        "_until_eof",
+        "_until_s",
+        "_waiter",
+        "began",
+        "can_be_repeated",
+        "failure",
+        "keep_alive",
+        "on_over",
+        "over",
+        "pod",
+        "status",
+        "switch",
+    )
+
+    def __init__(
+        self, client: ClientConnection, pod: Pod, connection: PodConnection, terms: Terms, release: Callable[[], None]
+    ) -> None:
+        self._client: ClientConnection | None = client
+        self.pod = pod
+        self._connection = connection
+        self._terms = terms
+        self._release = release
+        self._loop = asyncio.get_running_loop()
+        self._out: list[bytes] = []
+        self._chunked = False
+        self._until_eof = False
+        self._until_s = 0.0
+        self._starts_first = False
+        self._stream_idle_s = 0.0
+        self._is_stream = False
+        self._drained: asyncio.Future[None] | None = None
+        self.began = False
+        """Whether the client has been sent any of the response."""
+        self.can_be_repeated = False
+        """Whether all of the request is at hand, so that it can be sent again."""
+        self.keep_alive = terms.keep_alive
+        self.status = 0
+        self.switch: tuple[ResponseHead, bytes] | None = None
+        self.over = False
+        self.failure: Failure | None = None
+        self.on_over: Callable[[], object] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        pod.open.add(self)
+        connection.on_outcome = pod.on_outcome
+        client.listener = self
+
+    @property
+    def added_lines(self) -> list[bytes]:
+        """Our own header lines of the response."""
+        return [self._terms.added] if self._terms.added else []
+
+    def limit(self, granted_s: float, start_s: float, total_s: float, stream_idle_s: float) -> None:
+        """Give the pod so long from the grant for its first byte, so long for all; a stream, so long to be silent."""
+        self._until_s = granted_s + total_s
+        self._starts_first = start_s < total_s
+        self._stream_idle_s = stream_idle_s
+        self._connection.deadline.within(granted_s + min(start_s, total_s) - self._loop.time())
+
+    async def outcome(self) -> Failure | None:
+        """Wait until it is over; a cancelled wait leaves it as it is."""
+        if not self.over:
+            self._waiter = self._loop.create_future()
+            await self._waiter
+        return self.failure
+
+    async def until_writable(self) -> None:
+        """Wait until the pod takes more of the request's body."""
+        if self._connection.writing_paused and not self.over:
+            self._drained = self._loop.create_future()
+            await self._drained
+
+    def leave(self) -> None:
+        """Go on without the client: what the pod still says is thrown away; a stream has no longer than others have."""
+        self._client = None
+        self._connection.resume_reading()
+        if self._is_stream:
+            self._is_stream = False
+            self._connection.deadline.within(self._until_s - self._loop.time())
+
+    def cancel(self) -> None:
+        """Break off."""
+        self._end(Failure.RESET)
+        self._connection.close()
+
+    # Sink
+
+    def responded(self, head: ResponseHead) -> None:
+        """Write the response's head."""
+        self.pod.answers = True
+        if self.pod.may_be_unready and self.can_be_repeated and head.asks_to_come_later:
+            self.failed(Failure.UNREADY)
+            return
+        self.pod.may_be_unready = False
+        self._go_on_until(head)
+        self.status = head.status
+        terms = self._terms
+        added = self.added_lines
+        if terms.cors and not any(name.lower() == _ALLOWED_ORIGIN for name, _ in head.headers):
+            added.append(terms.cors)
+        if head.has_body and not head.has_length:
+            self._until_eof = terms.http10
+            self._chunked = not terms.http10
+            if self._chunked:
+                added.append(b"Transfer-Encoding: chunked\r\n")
+        going = self._client is None or self._client.going
+        self.keep_alive = self.keep_alive and self._connection.request_done and not (self._until_eof or going)
+        if not self.keep_alive:
+            added.append(b"Connection: close\r\n")
+        elif terms.http10:
+            added.append(b"Connection: keep-alive\r\n")
+        self._out.append(response_bytes(head, added))
+
+    def received(self, data: bytes) -> None:
+        """Write a part of the body."""
+        if self._is_stream:
+            self._connection.deadline.within(self._stream_idle_s)
+        if self._chunked:
+            self._out += (b"%x\r\n" % len(data), data, b"\r\n")
+        else:
+            self._out.append(data)
+
+    def flush(self) -> None:
+        """Send the client what has come in."""
+        if self._out:
+            if self._client is not None:
+                self._client.send(b"".join(self._out))
+                self.began = True
+            self._out.clear()
+
+    def switched(self, head: ResponseHead, early: bytes) -> None:
+        """Leave the connection to whoever asked for another protocol."""
+        if not self._terms.upgrade:
+            self.failed(Failure.INVALID)
+            return
+        if self._client is None:
+            self.cancel()  # there is nobody left to talk to
+            return
+        self.switch = (head, early)
+        self.status = head.status
+        self._stop(None)
+
+    def ended(self) -> None:
+        """Send the rest, and free the pod."""
+        if self._chunked:
+            self._out.append(b"0\r\n\r\n")
+        self.flush()
+        self._end(None)
+        self.pod.give_back(self._connection)
+
+    def failed(self, failure: Failure) -> None:
+        """Free the pod; what has begun is cut."""
+        if failure in {Failure.STALE, Failure.UNREADY} and self._client is not None:  # it is sent again
+            self._stop(failure)
+            self._connection.close()
+            return
+        self._end(failure)
+        self._connection.close()
+        if self.began and self._client is not None:
+            self.keep_alive = False
+            if self._until_eof:
+                self._client.reset()
+            else:
+                self._client.break_off()
+
+    def writable(self) -> None:
+        """Let the request's body go on."""
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    # ClientListener
+
+    def client_paused(self) -> None:
+        """Let the pod wait for the client."""
+        self._connection.pause_reading()
+
+    def client_resumed(self) -> None:
+        """Let the pod go on."""
+        self._connection.resume_reading()
+
+    def client_eof(self) -> bool:
+        """Take half a connection for none, unless the service's clients do that."""
+        self.keep_alive = False
+        return self._terms.half_close
+
+    # Endings.
+
+    def _end(self, failure: Failure | None) -> None:
+        if self._stop(failure):
+            self._release()
+
+    def _stop(self, failure: Failure | None) -> bool:
+        if self.over:
+            return False
+        self.over = True
+        self.failure = failure
+        if self._client is not None:
+            self._client.listener = None
+        self.pod.open.discard(self)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        if self.on_over is not None:
+            self.on_over()
+        return True
+
+    def _go_on_until(self, head: ResponseHead) -> None:
+        """Give the pod the time that it has from its first byte on."""
+        if head.is_stream and self._client is not None:
+            self._is_stream = True
+            self._connection.deadline.within(self._stream_idle_s)
+        elif self._starts_first:
+            self._connection.deadline.within(self._until_s - self._loop.time())

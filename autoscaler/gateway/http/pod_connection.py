@@ -1,0 +1,494 @@
+"""Connections to pods: one request at a time on each, its response handed over as it arrives.
+
+Rules:
+1. It is always known whether a byte of a request was written to the pod: a request is only sent again if not.
+2. An idle connection is used for at most two seconds, as uvicorn closes its own after five, and never for a request
+   that must not be sent twice.
+3. Whatever a pod says unasked, or against the rules of HTTP, ends the connection.
+"""
+
+import asyncio
+import errno
+import logging
+import math
+import socket
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Protocol, cast
+
+from autoscaler.gateway.http.deadline import Deadline
+from autoscaler.gateway.http.headers import ResponseHead
+from autoscaler.gateway.http.resolver import Names
+from autoscaler.gateway.http.response_parser import BrokenResponseError, ResponseParser
+
+_log = logging.getLogger(__name__)
+
+_NO_DESCRIPTOR = {errno.EMFILE, errno.ENFILE}
+_DESCRIPTOR_WAIT_S = 0.05
+IDLE_LIMIT_S = 2.0
+IDLE_CONNECTIONS = 128
+"""Idle connections kept for one pod."""
+_SHORT_WATCH_S, _WATCH_S, _LONGER_WATCH_S = 0.002, 0.05, 0.5
+"""How long a connection is watched before a pod that has never answered is sent anything: one that somebody says is
+ready, one of which nothing is known, one that has closed a connection."""
+_REQUEST_BUFFER_BYTES = 64 * 1024
+_NOTICE_A_LOST_NODE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 25_000),
+)
+"""Within 25 s, though nobody sends a reset."""
+
+
+class Failure(Enum):
+    """Why a pod gave no whole response."""
+
+    UNREADY = "unready"
+    """The pod says that it does not serve yet, and has done nothing for the request."""
+    STALE = "stale"
+    """An idle connection was closed by the pod as the request was written to it; no byte of a response came."""
+    RESET = "upstream_reset"
+    INVALID = "invalid_response"
+    TIMEOUT = "upstream_timeout"
+    ERROR = "error"
+    """The gateway could not pass it on; its log says why."""
+
+
+class PodRefusedError(Exception):
+    """No connection to a pod came about, for whatever reason: nobody listens, it is gone, or its address is none."""
+
+
+class Open(Protocol):
+    """Whoever waits for something of a pod."""
+
+    def failed(self, failure: Failure) -> None:
+        """Take note that no more will come."""
+
+
+class Sink(Protocol):
+    """Takes a response; `ended` or `failed` comes exactly once, and nothing after it."""
+
+    def responded(self, head: ResponseHead) -> None:
+        """Take the head of the final response."""
+
+    def received(self, data: bytes) -> None:
+        """Take a part of the body."""
+
+    def flush(self) -> None:
+        """Take note that all that has arrived by now was handed over."""
+
+    def switched(self, head: ResponseHead, early: bytes) -> None:
+        """Take the connection itself: the pod speaks another protocol from now on, and has already said `early`."""
+
+    def ended(self) -> None:
+        """Take note that the response is complete."""
+
+    def failed(self, failure: Failure) -> None:
+        """Take note that there will be no more of it."""
+
+    def writable(self) -> None:
+        """Take note that the pod takes data again after a pause."""
+
+
+class TunnelEnd(Protocol):
+    """Takes what a switched connection brings."""
+
+    def from_pod(self, data: bytes) -> None:
+        """Take bytes."""
+
+    def pod_eof(self) -> None:
+        """Take note that the pod will say no more."""
+
+    def pod_paused(self) -> None:
+        """Take note that the pod does not keep up."""
+
+    def pod_resumed(self) -> None:
+        """Take note that it does again."""
+
+    def pod_lost(self) -> None:
+        """Take note that the connection has ended."""
+
+
+class PodConnection(asyncio.Protocol):
+    """One connection; it has responses parsed, and knows whether it can be used again."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._parser = ResponseParser(self)
+        self._sink: Sink | None = None
+        self._tunnel: TunnelEnd | None = None
+        self._answered = False
+        self._spoiled = False
+        self.deadline = Deadline(loop, self._overdue)
+        """When the pod is given up."""
+        self.on_outcome: Callable[[int, Failure | None], None] | None = None
+        """Is given what the pod made of a request, just before the sink is: the status, or how it failed."""
+        self.request_done = False
+        """Whether the request has been written whole."""
+        self.requests = 0
+        self.idle_since_s = 0.0
+        self.writing_paused = False
+        self._watched: asyncio.Future[None] | None = None
+
+    # The side of the request.
+
+    async def stays_open(self, seconds: float) -> bool:
+        """Watch for so long, before anything is sent, whether the pod closes the connection or speaks unasked."""
+        self._watched = self._loop.create_future()
+        await asyncio.wait((self._watched,), timeout=seconds)
+        return self.reusable
+
+    def begin(self, sink: Sink, head: bytes, *, bodiless: bool, complete: bool) -> None:
+        """Send the head of a request; `bodiless` tells of HEAD, `complete` that no body follows."""
+        self._sink = sink
+        self._parser.expect(bodiless=bodiless)
+        self.request_done = complete
+        self._answered = False
+        self.requests += 1
+        self.write(head)
+
+    def write(self, data: bytes) -> None:
+        """Send a part of the body."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def complete(self) -> None:
+        """Take note that the body has been sent whole."""
+        self.request_done = True
+
+    def write_eof(self) -> None:
+        """Close the sending side of a switched connection."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write_eof()
+
+    def pause_reading(self) -> None:
+        """Let the pod wait."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Let the pod go on."""
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    def forward(self, tunnel: TunnelEnd) -> None:
+        """Hand over what a switched connection brings, byte for byte."""
+        self._tunnel = tunnel
+
+    def hang_up(self) -> None:
+        """End a switched connection when all that was written to it has been sent."""
+        self._tunnel = None
+        if self._transport is not None:
+            self._transport.close()
+
+    def close(self) -> None:
+        """End the connection without a word to the sink."""
+        self._sink = None
+        self._tunnel = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another request may be sent."""
+        spoiled = self._spoiled or self._parser.unasked
+        return not spoiled and self._transport is not None and not self._transport.is_closing()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(_REQUEST_BUFFER_BYTES)
+        found = self._transport.get_extra_info("socket")
+        for level, option, value in _NOTICE_A_LOST_NODE:
+            found.setsockopt(level, option, value)
+
+    def pause_writing(self) -> None:
+        """Take note that the pod does not keep up with the body."""
+        self.writing_paused = True
+        if self._tunnel is not None:
+            self._tunnel.pod_paused()
+
+    def resume_writing(self) -> None:
+        """Take note that it does again."""
+        self.writing_paused = False
+        if self._sink is not None:
+            self._sink.writable()
+        elif self._tunnel is not None:
+            self._tunnel.pod_resumed()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, or forward."""
+        if self._tunnel is not None:
+            self._tunnel.from_pod(data)
+            return
+        sink = self._sink
+        if sink is None:
+            self.close()
+            return
+        self._answered = True
+        try:
+            self._read(sink, data)
+        except Exception:  # noqa: BLE001 - one response must not end the others
+            _log.exception("a response could not be passed on")
+            self._spoiled = True
+            self.close()
+            sink.failed(Failure.ERROR)
+
+    def _read(self, sink: Sink, data: bytes) -> None:
+        try:
+            switched = self._parser.feed(data)
+        except BrokenResponseError:
+            self._fail(Failure.INVALID)
+            return
+        if switched is not None:
+            self._switch(*switched)
+        else:
+            sink.flush()
+
+    def eof_received(self) -> bool:
+        """Keep the other side open on a switched connection."""
+        if self._tunnel is None:
+            return False
+        self._tunnel.pod_eof()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the sink, if one is left."""
+        self._transport = None
+        if self._watched is not None and not self._watched.done():
+            self._watched.set_result(None)
+        self.deadline.close()
+        self._lost(exc)
+        self._parser.close()
+
+    def _lost(self, exc: Exception | None) -> None:
+        sink, tunnel = self._sink, self._tunnel
+        if tunnel is not None:
+            self._tunnel = None
+            tunnel.pod_lost()
+        if sink is None:
+            return
+        if self._parser.until_eof and exc is None:
+            self.ended()
+            sink.flush()
+        else:
+            self._fail(Failure.STALE if self.requests > 1 and not self._answered else Failure.RESET)
+
+    # Receiver
+
+    def responded(self, head: ResponseHead) -> None:
+        """Pass on the head of a final response."""
+        if self._sink is not None:
+            self._sink.responded(head)
+
+    def received(self, data: bytes) -> None:
+        """Pass on a part of the body."""
+        if self._sink is not None:
+            self._sink.received(data)
+
+    def ended(self) -> None:
+        """End a final response."""
+        sink, self._sink = self._sink, None
+        self.deadline.never()
+        if sink is None:
+            return
+        self._spoiled = self._spoiled or self._parser.until_eof or not self.request_done or not self._parser.keeps_alive
+        self._came_to(self._parser.status, None)
+        sink.ended()
+
+    # Endings.
+
+    def _fail(self, failure: Failure) -> None:
+        sink = self._sink
+        self._spoiled = True
+        self.close()
+        if sink is None:
+            return
+        # What a client has not sent in time, or an idle connection that closes, says nothing of the pod.
+        if failure is not Failure.STALE and (failure is not Failure.TIMEOUT or self.request_done):
+            self._came_to(0, failure)
+        sink.failed(failure)
+
+    def _came_to(self, status: int, failure: Failure | None) -> None:
+        if self.on_outcome is not None:
+            self.on_outcome(status, failure)
+
+    def _overdue(self) -> None:
+        self._fail(Failure.TIMEOUT)
+
+    def _switch(self, head: ResponseHead, early: bytes) -> None:
+        sink, self._sink = self._sink, None
+        self.deadline.never()
+        self._spoiled = True
+        self._came_to(head.status, None)
+        if sink is not None:
+            sink.switched(head, early)
+
+
+class Pod:
+    """One pod's address and its idle connections; a pod that follows at the same address shares none of them."""
+
+    def __init__(
+        self, name: str, address: str, loop: asyncio.AbstractEventLoop, names: Names, *, ready: bool = False
+    ) -> None:
+        """Take a pod in.
+
+        Args:
+            name: what it is called.
+            address: where it serves, as `host:port`.
+            loop: the loop of its connections.
+            names: looks up its host.
+            ready: whether somebody has seen that it serves.
+        """
+        self.name = name
+        self.address = address
+        self._names = names
+        self._loop = loop
+        self._idle: list[PodConnection] = []
+        self._closed = False
+        self.gone = False
+        """Whether whatever waits for it waits in vain."""
+        self.open: set[Open] = set()
+        """Who waits for a response of this pod, or is a tunnel to it."""
+        self.on_outcome: Callable[[int, Failure | None], None] | None = None
+        """Is given what becomes of each client's request."""
+        self.answers = False
+        """Whether it has ever answered anything."""
+        self.admitted = False
+        """Whether it is sent requests; before, it may have to answer what is asked of it."""
+        self.may_be_unready = False
+        """Whether a 503 with Retry-After means that it does not serve yet, and not that it is full."""
+        self._watch_s = _SHORT_WATCH_S if ready else _WATCH_S
+        self._sweep: asyncio.TimerHandle | None = None
+
+    def at_port(self, port: int) -> "Pod":
+        """Give what the same pod serves on another port."""
+        return Pod(self.name, f"{self.address.rpartition(':')[0]}:{port}", self._loop, self._names)
+
+    def take_idle(self) -> PodConnection | None:
+        """Give an idle connection that is fresh enough, the last one used first."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.reusable and self._loop.time() - connection.idle_since_s < IDLE_LIMIT_S:
+                return connection
+            connection.close()
+        return None
+
+    async def connect(self, timeout_s: float, answer_s: float = math.inf) -> PodConnection:
+        """Open a connection for a request that has to be answered within `answer_s`.
+
+        A port may be open before its server is: of a proxy, a forwarder, a sidecar. It closes the connection then. So
+        the first connections of a pod are watched for a moment, a tenth of `answer_s` at most. While nothing is
+        written, nobody has read anything, and the request can be sent again whatever it is.
+
+        Raises:
+            PodRefusedError: there is no connection, or it was closed before anything was sent.
+        """
+        if self.gone:
+            raise PodRefusedError("it is gone")
+        host, _, port = self.address.rpartition(":")
+        host = host.strip("[]")
+        try:
+            async with asyncio.timeout(timeout_s):
+                connection = await self._connected(host, int(port))
+        except (OSError, ValueError, OverflowError) as error:  # no port has six digits
+            self._names.forget(host)
+            raise PodRefusedError(str(error)) from error
+        if self.gone or not connection.reusable:
+            connection.close()
+            raise PodRefusedError("closed at once")
+        if not self.answers:
+            await self._watch(connection, min(self._watch_s, answer_s / 10))
+        return connection
+
+    async def _connected(self, host: str, port: int) -> PodConnection:
+        """Connect to one of a name's addresses; if all of them refuse, the name may have moved."""
+        addresses = await self._names.addresses(host)
+        try:
+            return await self._connected_to(addresses, port)
+        except OSError:
+            self._names.forget(host)
+            others = await self._names.addresses(host)
+            if others == addresses:
+                raise
+            return await self._connected_to(others, port)
+
+    async def _connected_to(self, addresses: Sequence[str], port: int) -> PodConnection:
+        refused: OSError | None = None
+        for address in addresses:
+            try:
+                return await self._connected_at(address, port)
+            except OSError as error:
+                refused = error
+        raise refused or OSError("there is no address")
+
+    async def _connected_at(self, address: str, port: int) -> PodConnection:
+        """Connect; without a descriptor wait for one, for that is no fault of the pod."""
+        while True:
+            try:
+                _, connection = await self._loop.create_connection(lambda: PodConnection(self._loop), address, port)
+            except OSError as error:
+                if error.errno not in _NO_DESCRIPTOR:
+                    raise
+                self.drop_idle()
+                await asyncio.sleep(_DESCRIPTOR_WAIT_S)
+            else:
+                return connection
+
+    async def _watch(self, connection: PodConnection, seconds: float) -> None:
+        try:
+            stays = await connection.stays_open(seconds)
+        except asyncio.CancelledError:
+            connection.close()
+            raise
+        if self.gone or not stays:
+            connection.close()
+            self._watch_s = _LONGER_WATCH_S
+            raise PodRefusedError("closed before anything was sent")
+
+    def give_back(self, connection: PodConnection) -> None:
+        """Keep a connection whose response is complete, if it can be used again."""
+        if self._closed or not connection.reusable or len(self._idle) >= IDLE_CONNECTIONS:
+            connection.close()
+            return
+        connection.idle_since_s = self._loop.time()
+        self._idle.append(connection)
+        if self._sweep is None:
+            self._sweep = self._loop.call_later(IDLE_LIMIT_S, self._close_old)
+
+    def close(self) -> None:
+        """Close what is idle, now and later; nobody wants to know any more what becomes of requests."""
+        self._closed = True
+        self.on_outcome = None
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        self.drop_idle()
+
+    def drop_idle(self) -> None:
+        """Close the connections that nobody uses."""
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
+
+    def remove(self) -> None:
+        """Be gone: end all that waits for this pod, now and later."""
+        self.gone = True
+        self.close()
+        for each in list(self.open):
+            each.failed(Failure.RESET)
+
+    def _close_old(self) -> None:
+        self._sweep = None
+        now_s = self._loop.time()
+        old = [c for c in self._idle if not c.reusable or now_s - c.idle_since_s >= IDLE_LIMIT_S]
+        self._idle = [connection for connection in self._idle if connection not in old]
+        for connection in old:
+            connection.close()
+        if self._idle:
+            self._sweep = self._loop.call_later(IDLE_LIMIT_S, self._close_old)

@@ -1,0 +1,99 @@
+"""Asks a pod something of the gateway's own, beside the requests of clients, and reads a short answer."""
+
+import asyncio
+from typing import NamedTuple
+
+from autoscaler.gateway.http.headers import ResponseHead
+from autoscaler.gateway.http.pod_connection import Failure, Pod, PodRefusedError
+
+_MOST_BYTES = 1 << 20
+"""A longer answer is none: it is read to be searched for a few numbers."""
+
+
+class PodAnswer(NamedTuple):
+    """What a pod said."""
+
+    status: int
+    body: bytes
+
+
+class NoAnswerError(Exception):
+    """There is no answer; the text says why."""
+
+    def __init__(self, why: str, *, refused: bool = False) -> None:
+        super().__init__(why)
+        self.refused = refused
+        """Whether nobody listens there: the connection was refused."""
+
+
+class _Answer:
+    """Collects a response."""
+
+    def __init__(self) -> None:
+        self.done: asyncio.Future[PodAnswer] = asyncio.get_running_loop().create_future()
+        self._status = 0
+        self._parts: list[bytes] = []
+        self._bytes = 0
+
+    def responded(self, head: ResponseHead) -> None:
+        self._status = head.status
+
+    def received(self, data: bytes) -> None:
+        self._bytes += len(data)
+        if self._bytes > _MOST_BYTES:
+            self._parts.clear()
+            self._end(NoAnswerError(f"the answer is longer than {_MOST_BYTES} bytes"))
+        else:
+            self._parts.append(data)
+
+    def flush(self) -> None: ...
+
+    def writable(self) -> None: ...
+
+    def switched(self, head: ResponseHead, _early: bytes) -> None:
+        self._end(PodAnswer(head.status, b""))
+
+    def ended(self) -> None:
+        self._end(PodAnswer(self._status, b"".join(self._parts)))
+
+    def failed(self, failure: Failure) -> None:
+        self._end(NoAnswerError(failure.value))
+
+    def _end(self, outcome: PodAnswer | NoAnswerError) -> None:
+        if self.done.done():
+            return
+        if isinstance(outcome, PodAnswer):
+            self.done.set_result(outcome)
+        else:
+            self.done.set_exception(outcome)
+
+
+async def ask(pod: Pod, request: str, host: str, *, connect_s: float, answer_s: float) -> PodAnswer:
+    """Send a request without a body, such as `GET /health`, over a connection of its own.
+
+    Args:
+        pod: whom to ask.
+        request: method and path.
+        host: what the request says as Host.
+        connect_s: for the connection.
+        answer_s: from then on, for the whole answer.
+
+    Raises:
+        NoAnswerError: no connection, no whole answer in time, or a longer one than 1 MiB.
+    """
+    try:
+        connection = await pod.connect(connect_s, answer_s)
+    except PodRefusedError as error:
+        raise NoAnswerError(str(error), refused=isinstance(error.__cause__, ConnectionRefusedError)) from error
+    try:
+        answer = _Answer()
+        head = f"{request} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        connection.begin(answer, head.encode("latin-1"), bodiless=False, complete=True)
+        async with asyncio.timeout(answer_s):
+            await answer.done
+    except TimeoutError as error:
+        raise NoAnswerError(f"no answer within {answer_s:g} s") from error
+    finally:
+        connection.close()
+    pod.answers = True
+    return answer.done.result()

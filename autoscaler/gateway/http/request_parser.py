@@ -1,0 +1,340 @@
+"""What a client sends: requests with their heads whole and their bodies as they come, read by llhttp.
+
+Rules:
+1. What two parsers could read in two ways is an error, and nothing behind it is read (llhttp's strict mode).
+2. A head has limits on each part and in all; a body has none here, it is held back while nobody reads it.
+3. What lies between the parts of a body and behind it counts as the head does, and has the head's limit.
+4. What follows a request for another protocol is kept apart until it is known who it is for.
+"""
+
+import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Protocol
+
+import httptools
+
+from autoscaler.gateway.http.framing import HTTP_VERSIONS, HeadLimits, Overhead, reason_of, refused_coding
+from autoscaler.gateway.http.memory_budget import Budget
+
+BODY_BUFFER_BYTES = 1 << 16
+"""Reading pauses when so much of a body, or of what follows an upgrade, has not been taken."""
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+_NO_HTTP = "this is not HTTP/1.1 as RFC 9112 has it"
+_TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+
+
+class BrokenRequestError(Exception):
+    """What the client sends is no request, or a part of it is too large."""
+
+    def __init__(self, status: HTTPStatus, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class BrokenBodyError(Exception):
+    """A request's body cannot be read to its end."""
+
+    def __init__(self, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
+        super().__init__()
+        self.status = status
+
+
+class Source(Protocol):
+    """Where a body comes from."""
+
+    def pause_reading(self) -> None:
+        """Read no more for now."""
+
+    def resume_reading(self) -> None:
+        """Read on."""
+
+
+class IncomingBody:
+    """A request's body: parts that have arrived and were not read yet."""
+
+    __slots__ = (
+        "_ahead_bytes",
+        "_borrowed",
+        "_budget",
+        "_data",
+        "_paused",
+        "_source",
+        "_waiter",
+        "broken",
+        "complete",
+        "on_broken",
+    )
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        # Not a list of parts: a part of one byte would take forty.
+        self._data = bytearray()
+        self._paused = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._budget: Budget | None = None
+        self._ahead_bytes = 0
+        self._borrowed = 0
+        """Bytes of the budget that what lies here has taken."""
+        self.broken: HTTPStatus | None = None
+        """Why its end cannot be found, as the status of an answer; None if it can."""
+        self.on_broken: Callable[[], object] | None = None
+        self.complete = False
+        """Whether all of it has arrived."""
+
+    def read_ahead(self, most_bytes: int, budget: Budget) -> None:
+        """Let more than the usual arrive while nobody reads, up to a limit and as long as the budget has room for all.
+
+        It holds until something is taken, or `close`.
+        """
+        self._budget, self._ahead_bytes = budget, most_bytes
+        self._hold_back()
+
+    def arrived(self, data: bytes) -> None:
+        """Take a part in."""
+        self._data += data
+        self._hold_back()
+        self._wake()
+
+    @property
+    def size(self) -> int:
+        """Bytes that have arrived and were not taken."""
+        return len(self._data)
+
+    def end(self, broken: HTTPStatus | None = None) -> None:
+        """Take note that no more will come."""
+        self.broken = broken
+        self.complete = broken is None
+        self._wake()
+        if broken is not None and self.on_broken is not None:
+            self.on_broken()
+
+    def take(self) -> bytes:
+        """Give all that has arrived."""
+        data = bytes(self._data)
+        self.close()
+        self._hold_back()
+        return data
+
+    async def read(self) -> bytes:
+        """Give what has arrived, or what comes next; nothing at the end.
+
+        Raises:
+            BrokenBodyError: the client sent what is no body.
+        """
+        if not (self._data or self.complete or self.broken):
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        if self.broken:
+            raise BrokenBodyError(self.broken)
+        return self.take()
+
+    def close(self) -> None:
+        """Drop what nobody has taken, and return what it took of the budget."""
+        self._data = bytearray()
+        if self._budget is not None:
+            self._budget.give_back(self._borrowed)
+            self._budget, self._borrowed = None, 0
+
+    def _hold_back(self) -> None:
+        """Read on as long as there is room."""
+        full = self.size > BODY_BUFFER_BYTES if self._budget is None else not self._borrows(self._budget)
+        if full == self._paused:
+            return
+        self._paused = full
+        if full:
+            self._source.pause_reading()
+        else:
+            self._source.resume_reading()
+
+    def _borrows(self, budget: Budget) -> bool:
+        if self.size > self._ahead_bytes or not budget.take(self.size - self._borrowed):
+            return False
+        self._borrowed = self.size
+        return True
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+
+class IncomingRequest:
+    """A request as it was sent."""
+
+    __slots__ = ("body", "complete", "headers", "http10", "keep_alive", "method", "target")
+
+    def __init__(
+        self, method: bytes, target: bytes, headers: list[tuple[bytes, bytes]], *, http10: bool, keep_alive: bool
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.http10 = http10
+        self.keep_alive = keep_alive
+        self.body: IncomingBody | None = None
+        """None for a request without one."""
+        self.complete = False
+        """Whether its last byte has arrived."""
+
+
+class RequestParser:
+    """Reads one client's requests and hands over each when its head is whole."""
+
+    __slots__ = (
+        "_codings",
+        "_fields",
+        "_found",
+        "_last",
+        "_limits",
+        "_overhead",
+        "_parser",
+        "_request",
+        "_resumed",
+        "_source",
+        "_target",
+        "in_head",
+    )
+
+    def __init__(self, source: Source, limits: HeadLimits, found: Callable[[IncomingRequest], None]) -> None:
+        self._source = source
+        self._limits = limits
+        self._found = found
+        self._parser = httptools.HttpRequestParser(self)
+        self._request: IncomingRequest | None = None
+        """The one whose body is coming in."""
+        self._last: IncomingRequest | None = None
+        self._resumed = False
+        self._target = b""
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._codings: list[bytes] = []
+        self._overhead = Overhead(limits.head_bytes)
+        self.in_head = False
+        """Whether a head has begun and is not whole."""
+
+    def feed(self, data: bytes) -> bytes | None:
+        """Read on; give what follows a request for a WebSocket, None if there was no such request.
+
+        Raises:
+            BrokenRequestError: it cannot be read, and nothing more must be fed. The body that was being read, if any,
+                is broken; otherwise the client is to be told.
+        """
+        try:
+            behind = self._parse(data)
+        except httptools.HttpParserError as error:
+            if self._last is not None and self._last.complete and not self._last.keep_alive:
+                return None  # what follows a request that was to be the last one does not matter
+            raise reason_of(error, BrokenRequestError(HTTPStatus.BAD_REQUEST, _NO_HTTP)) from error
+        if self._request is not None and self._request.body is None:
+            self._request.body = IncomingBody(self._source)
+        if not self._overhead.read(len(data)):
+            raise BrokenRequestError(_TOO_LARGE, "there is too much beside the body")
+        return behind
+
+    def _parse(self, data: bytes) -> bytes | None:
+        while data:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+                if self._last is None or is_websocket(self._last):
+                    return data
+                self._resume(self._last)
+            else:
+                break
+        return None
+
+    def _resume(self, request: IncomingRequest) -> None:
+        """Read the body of a request for a protocol that we do not know: httptools takes that for the protocol."""
+        self._request, self._resumed = request, True
+        request.complete = False
+        self._parser = httptools.HttpRequestParser(self)
+        head = [
+            b"POST / HTTP/1.1\r\n",
+            *(b"%b: %b\r\n" % field for field in request.headers if field[0].lower() in _FRAMING),
+        ]
+        self._parser.feed_data(b"".join([*head, b"\r\n"]))
+
+    def break_body(self, status: HTTPStatus) -> bool:
+        """Tell whoever reads the body that is coming in that it is broken; False if none is."""
+        if self._request is None:
+            return False
+        if self._request.body is None:
+            self._request.body = IncomingBody(self._source)
+        self._request.body.end(status)
+        return True
+
+    def close(self) -> None:
+        """Let go of whoever holds on to this: no request may wait for the collector of cycles."""
+        del self._parser, self._found, self._source
+
+    # httptools
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        self.in_head = True
+        self._target = b""
+        self._fields = []
+        self._codings = []
+
+    def on_url(self, part: bytes) -> None:
+        """Collect the target."""
+        self._target += part
+        if len(self._target) > self._limits.line_bytes:
+            raise BrokenRequestError(HTTPStatus.REQUEST_URI_TOO_LONG, "the request line is too long")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect a header; a trailer is dropped."""
+        if len(name) + len(value) > self._limits.field_bytes:
+            raise BrokenRequestError(_TOO_LARGE, "a header is too long")
+        if self.in_head and (self._limits.underscores or b"_" not in name):
+            self._fields.append((name, value.rstrip(b" \t")))
+            if len(self._fields) > self._limits.fields:
+                raise BrokenRequestError(_TOO_LARGE, "there are too many headers")
+            if name.lower() == b"transfer-encoding":
+                self._codings.append(value)
+
+    def on_headers_complete(self) -> None:
+        """Hand over the request; it has no body until one is seen, or missed at the end of what was fed."""
+        self.in_head = False
+        if self._resumed:
+            self._resumed = False
+            return
+        parser = self._parser
+        http10 = HTTP_VERSIONS.get(parser.get_http_version())
+        if http10 is None:
+            raise BrokenRequestError(HTTPStatus.BAD_REQUEST, "this is not HTTP/1.1")
+        if refused := refused_coding(self._codings, http10=http10):
+            raise BrokenRequestError(refused, "chunked is the only transfer coding here")
+        self._request = self._last = IncomingRequest(
+            parser.get_method(),
+            self._target,
+            self._fields,
+            http10=http10,
+            keep_alive=parser.should_keep_alive(),
+        )
+        self._found(self._request)
+
+    def on_body(self, data: bytes) -> None:
+        """Pass on a part of the body."""
+        request = self._request
+        self._overhead.body(len(data))
+        if request is not None:
+            if request.body is None:
+                request.body = IncomingBody(self._source)
+            request.body.arrived(data)
+
+    def on_message_complete(self) -> None:
+        """End the request."""
+        request, self._request = self._request, None
+        self._overhead.restart()
+        if request is not None:
+            request.complete = True
+            if request.body is not None:
+                request.body.end()
+
+
+def is_websocket(request: IncomingRequest) -> bool:
+    """Say whether a request asks for a WebSocket and has no body."""
+    fields = {name.lower(): value.lower() for name, value in request.headers}
+    return fields.get(b"upgrade") == b"websocket" and not fields.keys() & _FRAMING

@@ -1,0 +1,131 @@
+"""The gateway's count as JSON lines: the whole state first, then each change, and at least one line a second.
+
+A line is `{"gateway": uid, "started": t, "at": t, "services": {"ns/name": {...}}}`. `at` is the moment of its integrals
+by a clock of the gateway that never steps: two lines give the exact mean between them, however long they take. A
+service has
+
+* `queued` and `running`: counted requests that wait and that pods serve, jobs among them where pods tell of them;
+* `seconds_total`: the integral of their sum over time, from the gateway's start;
+* `pods`: running counted requests by pod, those that drain included;
+* `passing`: uncounted requests that may wake a pod and are held or open, `holding_pass` those of them that are held;
+* `passed_total`: how many of them ever came.
+
+Only the first line has every service; later ones have those that changed. The first change after a pause is told at
+once, and those within 20 ms of a line that told one share the next: all but the first held request of a service without
+a pod, which a pod has to be started for and which gathers nothing. A silent second brings a line with the services that
+have something in flight, as their integral grows while the counts stand still; of the others there is nothing to say,
+so that ten thousand services at rest cost nothing.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+from autoscaler.gateway.dispatch.dispatcher import Dispatcher
+from autoscaler.gateway.router import Core
+
+COALESCE_S = 0.02
+LONGEST_SILENCE_S = 1.0
+
+State = dict[str, Any]
+"""What a line says of one service."""
+
+
+def state(dispatcher: Dispatcher, now_s: float) -> State:
+    """Give what a line says of a service at a time of the gateway's event loop."""
+    return {
+        "queued": dispatcher.queued,
+        "running": dispatcher.running,
+        "seconds_total": dispatcher.seconds_total(now_s),
+        "pods": {pod: dispatcher.running_on(pod) for pod in dispatcher.backends},
+        "passing": dispatcher.passing,
+        "holding_pass": dispatcher.holding_pass,
+        "passed_total": dispatcher.passed_total,
+    }
+
+
+class _Changes:
+    """Services that have changed since a reader's last line; a change can be urgent."""
+
+    def __init__(self, is_urgent: Callable[[str], bool]) -> None:
+        self._is_urgent = is_urgent
+        self._names: set[str] = set()
+        self._any, self._urgent = asyncio.Event(), asyncio.Event()
+
+    def add(self, name: str) -> None:
+        self._names.add(name)
+        self._any.set()
+        if not self._urgent.is_set() and self._is_urgent(name):
+            self._urgent.set()
+
+    def take(self) -> set[str]:
+        names, self._names = self._names, set()
+        self._any.clear()
+        self._urgent.clear()
+        return names
+
+    async def gather(self, seconds: float) -> None:
+        """Let changes come together for so long, or until an urgent one."""
+        await _wait(self._urgent, seconds)
+
+    async def wait(self, seconds: float) -> None:
+        """Wait for a change, but not for longer than a reader may be left in silence."""
+        await _wait(self._any, seconds)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
+async def lines(gateway: Core) -> AsyncGenerator[bytes, None]:
+    """Give the lines of one reader, for ever; the first change after a pause is told at once."""
+    told: dict[str, State] = {}
+    growing: set[str] = set()
+    names = changed = set(gateway.gates)
+
+    def is_urgent(name: str) -> bool:
+        gate = gateway.gates.get(name)
+        return gate is not None and _lacks_a_pod(gate.dispatcher) and not _holds(told.get(name))
+
+    changes = _Changes(is_urgent)
+    gateway.watchers.add(changes.add)
+    try:
+        while True:
+            now_s = gateway.loop_time()
+            found = {name: state(gate.dispatcher, now_s) for name in names if (gate := gateway.gates.get(name))}
+            news = {name: each for name, each in found.items() if _is_news(each, told.get(name))}
+            told.update(news)
+            growing = growing - names | {name for name, each in found.items() if _grows(each)}
+            yield _line(gateway, now_s, news)
+            pause_s = COALESCE_S if changed else 0.0
+            await changes.gather(pause_s)
+            await changes.wait(LONGEST_SILENCE_S - pause_s)
+            changed = changes.take()
+            names = changed or set(growing)
+    finally:
+        gateway.watchers.discard(changes.add)
+
+
+def _lacks_a_pod(dispatcher: Dispatcher) -> bool:
+    return bool(dispatcher.queued or dispatcher.holding_pass) and not dispatcher.ready
+
+
+def _holds(state: State | None) -> bool:
+    return state is not None and bool(state["queued"] or state["holding_pass"])
+
+
+def _grows(state: State) -> bool:
+    return bool(state["queued"] or state["running"])
+
+
+def _is_news(state: State, before: State | None) -> bool:
+    return before is None or _grows(state) or any(state[key] != before[key] for key in state if key != "seconds_total")
+
+
+def _line(gateway: Core, now_s: float, services: dict[str, State]) -> bytes:
+    line = {"gateway": gateway.uid, "started": gateway.started_s, "at": now_s, "services": services}
+    return json.dumps(line, separators=(",", ":")).encode() + b"\n"

@@ -1,0 +1,179 @@
+"""Runs a gateway until it is told to go, and reloads what it serves when the file changes."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from autoscaler.gateway.affinity import read_keys
+from autoscaler.gateway.config import GatewayService
+from autoscaler.gateway.server import Gateway
+from autoscaler.runtime.bearer_tokens import BearerTokens
+from autoscaler.runtime.files import FileWatch
+from autoscaler.runtime.gc_tuning import collect_seldom
+from autoscaler.runtime.memory import resident_bytes, trim
+from autoscaler.runtime.signals import follow_hangups
+
+_LOOK_AT_MEMORY_EVERY_S = 0.25
+_LOOKS_BETWEEN_TRIMS = 20
+_log = logging.getLogger(__name__)
+
+Load = Callable[[], Mapping[str, GatewayService]]
+"""Reads the services anew; raises ValueError, or OSError, for a file that cannot be used."""
+
+Build = Callable[[Mapping[str, GatewayService]], Gateway]
+
+Follow = Callable[[Gateway], Coroutine[None, None, None]]
+
+
+class Farewell(NamedTuple):
+    """How a gateway goes that is told to."""
+
+    propagation_s: float = 5.0
+    """How long it still accepts clients while it says that it is not ready."""
+    grace_s: float = 20.0
+    """How long those who came may then take; with `propagation_s` a little less than the pod's termination grace."""
+
+
+async def serve(
+    load: Load,
+    *,
+    port: int,
+    metrics_port: int,
+    config: Path | None = None,
+    follow: Follow | None = None,
+    build: Build = Gateway,
+    farewell: Farewell | None = None,
+    tokens: BearerTokens | None = None,
+    cookie_keys: Path | None = None,
+    hosts: Sequence[str] = (),
+    metrics_hosts: Sequence[str] | None = None,
+    look_again: Callable[[], None] | None = None,
+    reopen: Sequence[Callable[[], None]] = (),
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain; a second one ends it at once.
+
+    SIGHUP has the services read again and logs opened anew, SIGUSR1 only the latter.
+
+    Args:
+        load: gives the services.
+        port: where clients are listened to.
+        metrics_port: where those who observe are listened to.
+        config: the file behind `load`, to look at for changes.
+        follow: keeps the gateway at its services and pods in another way, for ever; its error ends the gateway.
+        build: makes the gateway of them.
+        farewell: how long draining may take.
+        tokens: what the metrics port asks for; without them it is open.
+        cookie_keys: the file of the keys that `build` was given, to look at for changes.
+        hosts: names or addresses to listen on; none is all of IPv4 and IPv6.
+        metrics_hosts: those of the metrics port; the same, unless they are given.
+        look_again: has what `follow` follows read again; `config` needs none.
+        reopen: open logs anew.
+
+    Raises:
+        OSError: a port is taken.
+        ValueError: the services cannot be read.
+    """
+    if config is not None:
+        watch = FileWatch([config])
+        look_again = watch.look_again
+        follow = partial(watch_config, watch=watch, load=load)
+    services = load()
+    gateway = build(services)
+    told = _told_to_go()
+    follow_hangups(reopen, look_again)
+    await gateway.start(port, metrics_port, hosts, metrics_hosts=metrics_hosts, tokens=tokens)
+    _log.info(
+        "clients at port %d, at most %d connections; metrics at port %d; services: %d",
+        *(gateway.port, gateway.edge.limits.connections, gateway.metrics_port, len(services)),
+    )
+    collect_seldom()
+    keys = cookie_keys and partial(watch_keys, file=cookie_keys)
+    watching = asyncio.ensure_future(_all(gateway, [each for each in (watch_memory, follow, keys) if each]))
+    try:
+        await _told_or_failed(told, watching)
+        await _until_told_again(told, gateway.drain(*(farewell or Farewell())))
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        await gateway.stop()
+
+
+async def _all(gateway: Gateway, followed: Sequence[Follow]) -> None:
+    """Do all of these for ever; the first error comes out."""
+    await asyncio.gather(*(each(gateway) for each in followed))
+
+
+def _told_to_go() -> asyncio.Queue[int]:
+    told: asyncio.Queue[int] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.put_nowait, number)
+    return told
+
+
+async def _told_or_failed(told: asyncio.Queue[int], watching: asyncio.Future[Any]) -> None:
+    telling = asyncio.ensure_future(told.get())
+    await asyncio.wait({telling, watching}, return_when=asyncio.FIRST_COMPLETED)
+    if watching.done():
+        telling.cancel()
+        watching.result()
+
+
+async def _until_told_again(told: asyncio.Queue[int], draining: Coroutine[None, None, None]) -> None:
+    both = [asyncio.ensure_future(draining), asyncio.ensure_future(told.get())]
+    done, left = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    for task in left:
+        task.cancel()
+    for task in done:
+        task.result()
+
+
+async def watch_memory(gateway: Gateway) -> None:
+    """Refuse new work while memory is short, for ever; the allocator gives back what it can meanwhile."""
+    overload = gateway.overload
+    for looks in count():
+        if overload.look(resident_bytes()):
+            say = _log.error if overload.active else _log.warning
+            what = "new requests are refused with 503" if overload.active else "new requests are taken again"
+            say("%d MiB of %s MiB in use: %s", overload.used_bytes >> 20, (overload.limit_bytes or 0) >> 20, what)
+        if overload.active and looks % _LOOKS_BETWEEN_TRIMS == 0:
+            trim()
+        await asyncio.sleep(_LOOK_AT_MEMORY_EVERY_S)
+
+
+async def watch_keys(gateway: Gateway, file: Path) -> None:
+    """Take other cookie keys whenever their file changes, for ever; a file that cannot be used changes nothing."""
+    watch = FileWatch([file])
+    while True:
+        try:
+            gateway.set_cookie_keys(read_keys(file))
+        except (OSError, ValueError) as error:
+            _log.error("cookie keys not read again, those before stay in force: %s", error)
+        await watch.changed()
+
+
+async def watch_config(gateway: Gateway, watch: FileWatch, load: Load) -> None:
+    """Reload the gateway whenever the file changes, for ever; a file that cannot be used changes nothing."""
+    while True:
+        await watch.changed()
+        await reload(gateway, load)
+
+
+async def reload(gateway: Gateway, load: Load) -> bool:
+    """Serve what `load` gives, which may take its time: a thread does it, and clients are served meanwhile.
+
+    On an error go on as before, say so in the log, and return False.
+    """
+    try:
+        services = await asyncio.to_thread(load)
+    except (ValueError, OSError) as error:
+        _log.error("configuration not reloaded, the one before stays in force: %s", error)
+        return False
+    gateway.reload(services)
+    _log.info("configuration reloaded, services: %d", len(services))
+    return True

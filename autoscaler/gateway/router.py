@@ -1,0 +1,325 @@
+"""The heart of the gateway: finds the service of a request by its Host, and sees the request through.
+
+Who knows the pods tells it by `set_backends`, `drain_backend` and `remove_backend`; who wants to know the counts reads
+the stream or the metrics.
+"""
+
+import asyncio
+import random
+import secrets
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache, partial
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+from autoscaler.gateway.config import GatewayService
+from autoscaler.gateway.counts import Ending, ProcessMetric
+from autoscaler.gateway.dispatch.dispatcher import Dispatcher
+from autoscaler.gateway.http.client_connection import ClientConnection, EdgeLimits, EdgeServer, answer_bytes
+from autoscaler.gateway.http.headers import BadRequestError, Forwarded, RequestHead, read_request
+from autoscaler.gateway.http.memory_budget import Budget
+from autoscaler.gateway.http.request_parser import IncomingRequest
+from autoscaler.gateway.http.resolver import Names
+from autoscaler.gateway.overload import Overload
+from autoscaler.gateway.proxied_request import Arrival, Visit
+from autoscaler.gateway.request_log import OnEnded, client_address
+from autoscaler.gateway.service import ServiceGate
+from autoscaler.host_claims import LONGEST_HOST, normal, patterns
+from autoscaler.runtime.clock import SystemClock
+
+_LONGEST_ADDRESS = 64
+"""Characters; more is none, and is not remembered."""
+_HELD_BODIES_BYTES = 64 << 20
+_REFUSED_METHODS = frozenset({b"CONNECT", b"TRACE"})
+_CHECKS = frozenset({b"GET", b"HEAD"})
+_HEALTH = frozenset({b"/healthz", b"/readyz"})
+
+
+class Routes:
+    """Finds the service of a host: the exact name first, then the longest wildcard, then `*`.
+
+    Each host has one owner before it comes here. If two services still name one, the first by name has it, whatever
+    their order.
+
+    Args:
+        services: what is served, by `namespace/name`.
+        reserved: hosts that nobody is served, though a wildcard may be above them.
+    """
+
+    def __init__(self, services: Mapping[str, GatewayService], reserved: Collection[str] = ()) -> None:
+        self._owners: dict[str, str | None] = dict.fromkeys(reserved)
+        for name in sorted(services):
+            for host in services[name].hosts:
+                self._owners.setdefault(normal(host), name)
+
+    def find(self, host: str) -> str | None:
+        """Give the service's name, None for a host that nobody has."""
+        if host in self._owners or len(host) > LONGEST_HOST:
+            return self._owners.get(host)
+        return next((self._owners[each] for each in patterns(host) if each in self._owners), None)
+
+
+class Core:
+    """All services of one gateway, without a socket; made inside the event loop that it belongs to."""
+
+    def __init__(
+        self,
+        services: Mapping[str, GatewayService],
+        *,
+        keys: Sequence[bytes] = (),
+        uid: str | None = None,
+        limits: EdgeLimits | None = None,
+        trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = (),
+        rng: random.Random | None = None,
+        on_ended: OnEnded | None = None,
+        body_budget: Budget | None = None,
+        backlogs: Budget | None = None,
+        overload: Overload | None = None,
+        names: Names | None = None,
+    ) -> None:
+        """Build a gateway.
+
+        Args:
+            services: what it serves, by `namespace/name`.
+            keys: the first signs the cookies, each is read; without any, cookies end with the process.
+            uid: what the gateway is called in its stream.
+            limits: what any client may take.
+            trusted_proxies: whose X-Forwarded headers are believed.
+            rng: spreads `Retry-After`.
+            on_ended: is given every request as it ends.
+            body_budget: what the bodies of all held requests may take; 64 MiB unless it is given.
+            backlogs: what all clients may leave lying of their responses; 64 MiB unless it is given.
+            names: looks up the names of pods.
+            overload: says whether new work is refused; somebody else has it look at the memory.
+        """
+        self.loop = asyncio.get_running_loop()
+        self._keys = tuple(keys) or (secrets.token_bytes(32),)
+        self.uid = uid or secrets.token_hex(8)
+        self._clock = SystemClock()
+        self.started_s = self._clock.now()
+        self._trusted_proxies = trusted_proxies
+        self._forwarded = lru_cache(maxsize=1024)(self._forwarded_by)
+        self._on_ended = on_ended
+        self.body_budget = body_budget or Budget(_HELD_BODIES_BYTES)
+        self.overload = overload or Overload()
+        self._names = names or Names()
+        self._rng = rng or random.Random()  # noqa: S311
+        self._uid_bytes = self.uid.encode()
+        self._loop_name = b"inflight-" + self._uid_bytes
+        self._requests = 0
+        self.open = 0
+        """Requests of any kind that have not ended, upgraded connections among them."""
+        self.quiet = asyncio.Event()
+        """Set whenever the last one ends."""
+        self.gates: dict[str, ServiceGate] = {}
+        self.watchers: set[Callable[[str], None]] = set()
+        """Told of each service whose counts change."""
+        self._routes = Routes({})
+        self.edge = EdgeServer(self._handle, limits or EdgeLimits(), backlogs)
+        self.process_metrics = process_metrics(self)
+        """What is shown of the process beside its services; others add to it."""
+        self.reload(services)
+
+    def now_s(self) -> float:
+        """Unix time at start plus the time since, so that it never steps."""
+        return self._clock.now()
+
+    @property
+    def draining(self) -> bool:
+        """Whether the gateway is about to go."""
+        return self.edge.draining
+
+    def loop_time(self) -> float:
+        """The time by which requests are counted."""
+        return self.loop.time()
+
+    def _changed(self, service: str) -> None:
+        for watcher in self.watchers:
+            watcher(service)
+
+    def set_cookie_keys(self, keys: Sequence[bytes]) -> None:
+        """Sign with the first of these from now on, and read cookies of each."""
+        self._keys = tuple(keys)
+        for gate in self.gates.values():
+            gate.set_keys(self._keys)
+
+    # Services and pods.
+
+    def reload(self, services: Mapping[str, GatewayService], reserved: Collection[str] = ()) -> None:
+        """Serve these from now on; who is held in a service that stays keeps the place.
+
+        Args:
+            services: what is served, by `namespace/name`.
+            reserved: hosts that are 404 though a wildcard may be above them.
+        """
+        for name in self.gates.keys() - services.keys():
+            self._drop(name)
+        for name, service in services.items():
+            gate = self.gates.get(name)
+            if gate is None:
+                gate = self.gates[name] = ServiceGate(
+                    service,
+                    self.loop,
+                    keys=self._keys,
+                    rng=self._rng,
+                    changed=partial(self._changed, name),
+                    body_budget=self.body_budget,
+                    overload=self.overload,
+                    names=self._names,
+                    on_ended=self._on_ended,
+                )
+                gate.set_backends(service.backends or {})
+            elif gate.config is service or gate.config == service:
+                continue
+            else:
+                gate.apply(service)
+            self._changed(name)
+        self._routes = Routes(services, reserved)
+
+    def dispatcher(self, service: str) -> Dispatcher:
+        """Give a service's dispatcher; raises KeyError for an unknown one."""
+        return self.gates[service].dispatcher
+
+    def set_backends(self, service: str, backends: Mapping[str, str]) -> None:
+        """Have exactly these pods, by name with their `host:port`; the others drain."""
+        self.gates[service].set_backends(backends)
+
+    def add_backend(self, service: str, name: str, address: str) -> None:
+        """Send requests to a pod that is ready."""
+        self.gates[service].add(name, address)
+
+    def drain_backend(self, service: str, name: str) -> None:
+        """Send a pod nothing new, and let what it serves end."""
+        self.gates[service].drain(name)
+
+    def remove_backend(self, service: str, name: str) -> None:
+        """Forget a pod that is gone; what it served ends with 502 at once."""
+        self.gates[service].remove(name)
+
+    def _drop(self, name: str) -> None:
+        gate = self.gates.pop(name)
+        gate.turn_away_all()
+        gate.set_backends({})
+        gate.close()
+
+    # Requests.
+
+    async def _handle(self, client: ClientConnection, request: IncomingRequest) -> bool:
+        self.open += 1
+        try:
+            visit = self._received(client, request)
+            return visit if isinstance(visit, bool) else await visit.run()
+        finally:
+            self.open -= 1
+            if not self.open:
+                self.quiet.set()
+
+    def _received(self, client: ClientConnection, request: IncomingRequest) -> Visit | bool:
+        """Find a request's service; what has none is answered here."""
+        try:
+            head = read_request(request.method, request.target, request.headers, http10=request.http10)
+        except BadRequestError as error:
+            return _answer(client, 400, str(error), keep_alive=False)
+        if head.method in _REFUSED_METHODS:
+            return _answer(client, 405, f"{head.method.decode()} is not for a gateway", keep_alive=False)
+        if head.expect and head.expect != b"100-continue":
+            return _answer(client, 417, "only 100-continue can be expected", keep_alive=False)
+        if head.went_through(self._loop_name):
+            return _answer(client, 508, "a backend leads back to this gateway", keep_alive=False)
+        name = self._routes.find(head.host)
+        if name is None:
+            return self._of_nobody(client, request, head)
+        gate = self.gates[name]
+        try:
+            return Visit(gate, client, request, self._arrival(client, request, head))
+        except Exception:
+            gate.counts.endings[Ending.ERROR] += 1
+            raise
+
+    def _of_nobody(self, client: ClientConnection, request: IncomingRequest, head: RequestHead) -> bool:
+        """Answer what is for no service: a load balancer that checks by address, or a stranger."""
+        keep_alive = request.keep_alive and request.complete
+        if head.method not in _CHECKS or head.target.partition(b"?")[0] not in _HEALTH:
+            return _answer(client, 404, "no service has this host", keep_alive=keep_alive)
+        ready = not (self.draining and head.target.startswith(b"/readyz"))
+        return _answer(
+            client,
+            200 if ready else 503,
+            "ok" if ready else "draining",
+            keep_alive=keep_alive,
+            without_body=head.method == b"HEAD",
+        )
+
+    def _arrival(self, client: ClientConnection, request: IncomingRequest, head: RequestHead) -> Arrival:
+        forwarded = self._forwarded(client.peername)
+        return Arrival(
+            head=head,
+            forwarded=forwarded,
+            request_id=head.request_id or self._request_id(),
+            unix_s=self.now_s(),
+            secure=forwarded.trusted and head.came_by_https,
+            keep_alive=request.keep_alive,
+            client=self._client_of(client.peername, head) if self._on_ended is not None else "",
+        )
+
+    def _client_of(self, peer: str, head: RequestHead) -> str:
+        return client_address(peer, head.known.get(b"x-forwarded-for", ()), self._is_trusted)
+
+    def _is_trusted(self, address: str) -> bool:
+        if len(address) > _LONGEST_ADDRESS:
+            return False
+        try:
+            return self._forwarded(address).trusted
+        except ValueError:
+            return False  # what a proxy says need not be an address
+
+    def _request_id(self) -> bytes:
+        self._requests += 1
+        return b"%b-%x" % (self._uid_bytes, self._requests)
+
+    def _forwarded_by(self, peer: str) -> Forwarded:
+        trusted = bool(self._trusted_proxies) and any(ip_address(peer) in net for net in self._trusted_proxies)
+        return Forwarded(peer.encode(), trusted, self._loop_name)
+
+
+def process_metrics(core: Core) -> list[ProcessMetric]:
+    """Give the numbers that belong to no service."""
+    overload, edge = core.overload, core.edge
+    return [
+        ProcessMetric(
+            "gateway_start_time_seconds", "gauge", "When the gateway started, as Unix time.", lambda: core.started_s
+        ),
+        ProcessMetric("gateway_memory_bytes", "gauge", "Memory in use.", lambda: overload.used_bytes),
+        ProcessMetric(
+            "gateway_memory_limit_bytes",
+            "gauge",
+            "What it may be; 0 is any.",
+            lambda: overload.limit_bytes or 0,
+        ),
+        ProcessMetric("gateway_overloaded", "gauge", "1 while new requests are refused.", lambda: overload.active),
+        ProcessMetric("gateway_client_connections", "gauge", "Clients' connections.", lambda: len(edge.connections)),
+        ProcessMetric("gateway_client_connections_limit", "gauge", "How many may be.", lambda: edge.limits.connections),
+        ProcessMetric(
+            "gateway_shed_connections_total", "counter", "Idle ones that were closed to make room.", lambda: edge.shed
+        ),
+        ProcessMetric(
+            "gateway_stalled_clients_total", "counter", "Clients that took nothing for too long.", lambda: edge.stalled
+        ),
+        ProcessMetric(
+            "gateway_response_backlog_bytes",
+            "gauge",
+            "Taken of the budget for what clients have not read yet.",
+            lambda: edge.backlogs.taken_bytes,
+        ),
+        ProcessMetric(
+            "gateway_held_body_bytes",
+            "gauge",
+            "Taken of the budget for bodies of held requests.",
+            lambda: core.body_budget.taken_bytes,
+        ),
+    ]
+
+
+def _answer(client: ClientConnection, status: int, text: str, *, keep_alive: bool, without_body: bool = False) -> bool:
+    keep_alive = keep_alive and not client.going
+    client.send(answer_bytes(status, text, keep_alive=keep_alive, without_body=without_body))
+    return keep_alive

@@ -1,0 +1,124 @@
+"""One gateway process: the port for clients, the port for those who observe, and how it goes."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from typing import cast
+
+from aiohttp import web
+
+from autoscaler.gateway.admin_http import observer
+from autoscaler.gateway.router import Core
+from autoscaler.runtime.bearer_tokens import BearerTokens
+from autoscaler.runtime.listeners import listeners
+
+OBSERVERS = 32
+"""Connections of the metrics port; the newest takes the place of the oldest, for probes must get through."""
+_LAST_WORDS_S = 0.1
+"""For the answers to those who are turned away at the end."""
+
+
+class Gateway(Core):
+    """A gateway that listens. `start` and `stop` belong to the event loop that it is made in."""
+
+    _port: int | None = None
+    _metrics_port: int | None = None
+    _observer: web.AppRunner | None = None
+    _listeners: Sequence[asyncio.Server] = ()
+    _observed: Sequence[asyncio.Server] = ()
+
+    @property
+    def port(self) -> int:
+        """Where clients are listened to; raises RuntimeError before `start`."""
+        if self._port is None:
+            raise RuntimeError("the gateway does not listen")
+        return self._port
+
+    @property
+    def metrics_port(self) -> int:
+        """Where those who observe are listened to; raises RuntimeError before `start`."""
+        if self._metrics_port is None:
+            raise RuntimeError("the gateway does not listen")
+        return self._metrics_port
+
+    async def start(
+        self,
+        port: int,
+        metrics_port: int,
+        hosts: Sequence[str] = (),
+        *,
+        metrics_hosts: Sequence[str] | None = None,
+        tokens: BearerTokens | None = None,
+    ) -> None:
+        """Listen on both ports.
+
+        Args:
+            port: for clients; 0 takes a free one.
+            metrics_port: for those who observe; 0 takes a free one.
+            hosts: names or addresses to listen on; none is all of IPv4 and IPv6.
+            metrics_hosts: those of the metrics port; the same, unless they are given.
+            tokens: what the metrics port asks for; without them it is open.
+
+        Raises:
+            OSError: a port is taken; then neither is listened to.
+        """
+        observed = listeners(hosts if metrics_hosts is None else metrics_hosts, metrics_port)
+        try:
+            found = listeners(hosts, port)
+        except OSError:
+            for each in observed:
+                each.close()
+            raise
+        runner = web.AppRunner(observer(self, tokens), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+        await runner.setup()
+        self._observer = runner
+        self._port, self._metrics_port = found[0].getsockname()[1], observed[0].getsockname()[1]
+        create = self.loop.create_server
+        self._observed = [await create(partial(_newest, runner), sock=each) for each in observed]
+        self._listeners = [await create(self.edge, sock=each, backlog=1024) for each in found]
+
+    async def drain(self, propagation_s: float, grace_s: float) -> None:
+        """Go without breaking anything off, if it can be done in time; `stop` is still to be called.
+
+        Args:
+            propagation_s: how long clients are still accepted, for those who route to us must first notice.
+            grace_s: how long those who came may then take. Who is held after that is told to come again, an upgraded
+                connection is told that we go.
+        """
+        self.edge.draining = True
+        await asyncio.sleep(propagation_s)
+        for listener in self._listeners:
+            listener.close()
+        try:
+            async with asyncio.timeout(grace_s):
+                while self.open:
+                    self.quiet.clear()
+                    await self.quiet.wait()
+        except TimeoutError:
+            for gate in self.gates.values():
+                gate.turn_away_all()
+                for tunnel in list(gate.tunnels):
+                    tunnel.go_away()
+
+    async def stop(self) -> None:
+        """Stop at once: who is held is turned away, who is served is cut."""
+        self.edge.draining = True
+        for listener in self._listeners:
+            listener.close()
+        for gate in self.gates.values():
+            gate.turn_away_all()
+        await self.edge.shutdown(_LAST_WORDS_S)
+        for gate in self.gates.values():
+            gate.close()
+        for listener in self._observed:
+            listener.close()
+        if self._observer is not None:
+            await self._observer.cleanup()
+
+
+def _newest(runner: web.AppRunner) -> asyncio.Protocol:
+    """Make the protocol of a new connection to the metrics port; the oldest ends if there are too many."""
+    server = cast("web.Server", runner.server)
+    for connection in server.connections[: max(0, len(server.connections) - OBSERVERS + 1)]:
+        connection.force_close()
+    return server()

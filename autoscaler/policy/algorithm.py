@@ -1,0 +1,74 @@
+"""The choice `algorithm:` of a policy: one model for each algorithm, with defaults, ranges and meanings."""
+
+from typing import Annotated, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from autoscaler.documents.fields import (
+    RULES,
+    Percent,
+    ResourceModel,
+    WholeSeconds,
+    between,
+    exactly_one,
+    exactly_one_rule,
+    lasting,
+)
+from autoscaler.policy.hpa_keda import Hpa, Keda
+from autoscaler.policy.kpa import MAX_RATE, Kpa
+
+Rate = Annotated[float, Field(gt=1, le=MAX_RATE)]
+
+
+ALGORITHMS = ("concurrency", "kpa", "mpa", "hpa", "keda")
+
+
+class Safety(ResourceModel):
+    """The rules that `concurrency` adds to Knative's; with all of them off it decides exactly as `kpa` does."""
+
+    from_zero: bool = True
+    """While no replica is ready, what is held now is asked for at once, whatever the average says."""
+    good_time: bool = True
+    """Time in which the count is unknown did not pass: windows and delays stand still, and the number is held."""
+    partial_count: bool = True
+    """A count of which a part is missing may raise the number, never lower it."""
+    first_window: bool = True
+    """After a start nothing is lowered before one stable window is known, or scaleDown.delay where that is longer."""
+
+
+class Concurrency(ResourceModel):
+    """The default: Knative's concurrency target, fed by totals at any time, with rules that make it safe."""
+
+    stable_window: Annotated[WholeSeconds, lasting("6s", "1h")] = 60.0
+    """Over which the count is averaged."""
+    panic_window: Annotated[Percent, between("1%", "100%")] = 0.1
+    """Of the stable window: over which a burst is seen."""
+    panic_threshold: Annotated[Percent, between("110%", "1000%")] = 2.0
+    """Of what the ready replicas can take: a burst above it is panic, in which the number never falls."""
+    max_scale_up_rate: Rate = 1000.0
+    """At most so many times the ready replicas are asked for in one decision."""
+    max_scale_down_rate: Rate = 2.0
+    """At least the ready replicas divided by this stay in one decision."""
+    safety: Safety = Safety()
+    """Each of our own rules can be switched off."""
+
+
+class Mpa(ResourceModel):
+    """Replicas follow the requests in flight, without a window; no setting of its own."""
+
+
+class AlgorithmChoice(ResourceModel):
+    """Exactly one algorithm with its settings."""
+
+    model_config = ConfigDict(json_schema_extra={RULES: [exactly_one_rule(*ALGORITHMS)]})
+
+    concurrency: Concurrency | None = None
+    kpa: Kpa | None = None
+    mpa: Mpa | None = None
+    hpa: Hpa | None = None
+    keda: Keda | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        exactly_one(self, *ALGORITHMS)
+        return self

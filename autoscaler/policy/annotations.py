@@ -1,0 +1,82 @@
+"""Pause and manual override: annotations of a policy that end by themselves.
+
+    inflight.dev/paused-until: "2026-11-23T18:00:00Z"      hold what there is
+    inflight.dev/replicas: "5"                             have so many, whatever is wished for
+    inflight.dev/replicas-until: "2026-11-23T18:00:00Z"    until then
+
+GitOps does not take annotations back that it did not set, and an expiry does not forget itself. Any other key below
+`inflight.dev/` is refused, as an unknown field of the document is: `inflight.dev/paused` is a pause that would not be.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from autoscaler.policy.spec import GROUP
+from autoscaler.ports import StandingOrder
+
+PAUSED_UNTIL = f"{GROUP}/paused-until"
+REPLICAS = f"{GROUP}/replicas"
+REPLICAS_UNTIL = f"{GROUP}/replicas-until"
+_KEYS = (PAUSED_UNTIL, REPLICAS, REPLICAS_UNTIL)
+_MOST = 10_000
+_LONGEST_VALUE = 60
+"""Characters of a value that are shown."""
+
+
+class AnnotationError(ValueError):
+    """An annotation of ours that cannot be followed; the message names its key, its value and what is legal."""
+
+    def __init__(self, key: str, problem: str) -> None:
+        super().__init__(f"metadata.annotations.{key}: {problem}")
+        self.key = key
+
+
+def standing_orders(annotations: Mapping[str, str]) -> tuple[StandingOrder, ...]:
+    """Read the orders that annotations give; the manual override wins.
+
+    Raises:
+        AnnotationError: one of ours cannot be read, or there is no such one.
+    """
+    for key in annotations:
+        if key.startswith(f"{GROUP}/") and key not in _KEYS:
+            raise AnnotationError(key, f"unknown key; legal here: {', '.join(_KEYS)}")
+    orders: list[StandingOrder] = []
+    if PAUSED_UNTIL in annotations:
+        until = annotations[PAUSED_UNTIL]
+        orders.append(StandingOrder("paused", _unix_s(PAUSED_UNTIL, until), f"paused until {until}"))
+    if REPLICAS in annotations or REPLICAS_UNTIL in annotations:
+        orders.append(_override(annotations))
+    return tuple(orders)
+
+
+def _override(annotations: Mapping[str, str]) -> StandingOrder:
+    for key, other in ((REPLICAS, REPLICAS_UNTIL), (REPLICAS_UNTIL, REPLICAS)):
+        if key not in annotations:
+            raise AnnotationError(key, f"is required beside {other}")
+    until = annotations[REPLICAS_UNTIL]
+    replicas = _number(REPLICAS, annotations[REPLICAS])
+    until_s = _unix_s(REPLICAS_UNTIL, until)
+    return StandingOrder("override", until_s, f"{replicas} asked for by hand until {until}", replicas)
+
+
+def _number(key: str, text: str) -> int:
+    digits = text.lstrip("0") or text[:1]
+    # Python reads no number of thousands of digits.
+    is_number = text.isascii() and text.isdecimal() and len(digits) <= len(str(_MOST))
+    if not (is_number and int(digits) <= _MOST):
+        raise AnnotationError(key, f"{_shown(text)}: must be a whole number of 0 to {_MOST}")
+    return int(digits)
+
+
+def _unix_s(key: str, text: str) -> float:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise AnnotationError(key, f"{_shown(text)}: must be a time such as 2026-11-23T18:00:00Z")
+    return moment.timestamp()
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}...")

@@ -1,0 +1,122 @@
+"""The settings of `kpa`: Knative's annotations in camelCase, and the keys of `config-autoscaler` that have none.
+
+They are handed on to `knative.resolve` as Knative would be given them, so that ranges and defaults stand in one place.
+What is left out is Knative's default, but for what the policy around it says: bounds, concurrency and utilisation.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from algorithms.knative_scale import ScaleOptions
+from algorithms.kpa import ALWAYS_PROXIED
+from autoscaler.documents.fields import (
+    RULES,
+    Duration,
+    ResourceModel,
+    Rule,
+    WholeSeconds,
+    format_duration,
+    lasting,
+    rule,
+)
+from autoscaler.policy.knative_settings import PREFIX, PROGRESS_DEADLINE, resolve
+
+MAX_SCALE = 2**31 - 1
+MAX_LOAD = 1_000_000
+"""The most requests that a setting can speak of."""
+MAX_RATE = 1_000_000
+"""The fastest change that a setting can allow: more replicas at once than any policy can have."""
+Scale = Annotated[int, Field(ge=0, le=MAX_SCALE)]
+
+_BURST = Rule(
+    lambda value: 0 <= value <= MAX_LOAD or value == ALWAYS_PROXIED,
+    f"(self >= 0.0 && self <= {MAX_LOAD}.0) || self == -1.0",
+    f"must be 0 to {MAX_LOAD}, or exactly -1",
+)
+_ZERO_CEL = "self.?initialScale.orValue(1) > 0 || self.?allowZeroInitialScale.orValue(false)"
+
+_CONFIG_KEYS = {
+    "max_scale_up_rate",
+    "max_scale_down_rate",
+    "enable_scale_to_zero",
+    "scale_to_zero_grace_period",
+    "allow_zero_initial_scale",
+}
+
+
+class Kpa(ResourceModel):
+    """Knative's autoscaler, decision for decision, as if its activator were always in the path: our gateway is."""
+
+    model_config = ConfigDict(
+        json_schema_extra={RULES: [rule(_ZERO_CEL, "initialScale: 0 needs allowZeroInitialScale")]}
+    )
+
+    target: Annotated[float, Field(ge=0.01, le=MAX_LOAD)] | None = None
+    """Requests in flight per replica before utilisation. Absent: containerConcurrency, or 100 without a limit."""
+    target_utilization_percentage: Annotated[float, Field(ge=1, le=100)] | None = None
+    """Absent: the policy's targetUtilization."""
+    target_burst_capacity: Annotated[float, _BURST] | None = None
+    """What the activator holds back for a burst; -1 leaves it always in the path."""
+    window: Annotated[WholeSeconds, lasting("6s", "1h")] | None = None
+    """The stable window."""
+    panic_window_percentage: Annotated[float, Field(ge=1, le=100)] | None = None
+    """Of the stable window: over which a burst is seen."""
+    panic_threshold_percentage: Annotated[float, Field(ge=110, le=1000)] | None = None
+    """Of what the ready replicas can take: a burst above it is panic."""
+    min_scale: Scale | None = None
+    """At most the policy's maxReplicas. Absent: the policy's minReplicas."""
+    max_scale: Scale | None = None
+    """0 is no limit of its own; the policy's maxReplicas holds in any case. Absent: maxReplicas."""
+    initial_scale: Scale | None = None
+    """Replicas that a revision begins with, up to the policy's maxReplicas; 0 needs allowZeroInitialScale."""
+    activation_scale: Annotated[int, Field(ge=2, le=MAX_SCALE)] | None = None
+    """Replicas that a service gets when it leaves zero, within its bounds."""
+    scale_down_delay: Annotated[WholeSeconds, lasting("0s", "1h")] | None = None
+    """The number falls only to the highest wish of this time."""
+    scale_to_zero_pod_retention_period: Annotated[Duration, lasting("0s", "1h")] | None = None
+    """How long the last replica stays after zero was decided."""
+    metric_aggregation_algorithm: Literal["linear", "weighted-exponential"] | None = None
+    """How the seconds of a window weigh: all the same, or the newer the more."""
+    max_scale_up_rate: Annotated[float, Field(gt=1, le=MAX_RATE)] | None = None
+    """At most so many times the ready replicas are asked for in one decision."""
+    max_scale_down_rate: Annotated[float, Field(gt=1, le=MAX_RATE)] | None = None
+    """At least the ready replicas divided by this stay in one decision."""
+    enable_scale_to_zero: bool | None = None
+    """Whether the last replica may go."""
+    scale_to_zero_grace_period: Annotated[Duration, lasting("1ms", "24h")] | None = None
+    """The longest time that Knative waits for its activator to take over before the last replica goes."""
+    allow_zero_initial_scale: bool | None = None
+    """Whether initialScale may be 0."""
+    progress_deadline: Annotated[Duration, lasting("1ms", "24h")] | None = None
+    """How long a revision that begins may take to be ready before Knative gives it up."""
+
+    def options(
+        self, *, container_concurrency: int, utilisation: float, min_replicas: int, max_replicas: int
+    ) -> ScaleOptions:
+        """Resolve as Knative does; raises `knative.SettingError`, a ValueError, on what Knative refuses."""
+        given = {
+            "target_utilization_percentage": utilisation * 100,
+            "min_scale": min_replicas,
+            "max_scale": max_replicas,
+            **{name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None},
+        }
+        deadline = given.pop("progress_deadline", None)
+        config = {_kebab(name): self._text(name, value) for name, value in given.items() if name in _CONFIG_KEYS}
+        annotations = {
+            PREFIX + _kebab(name): self._text(name, value) for name, value in given.items() if name not in _CONFIG_KEYS
+        }
+        if deadline is not None:
+            annotations[PROGRESS_DEADLINE] = format_duration(deadline)
+        return resolve(config, annotations, container_concurrency=container_concurrency).options
+
+    def _text(self, name: str, value: Any) -> str:
+        """Write a value as Knative's settings are written."""
+        if isinstance(value, bool):
+            return str(value).lower()
+        is_time = name == "window" or name.endswith(("_delay", "_period"))
+        return format_duration(value) if is_time else str(value)
+
+
+def _kebab(name: str) -> str:
+    return name.replace("_", "-")

@@ -1,0 +1,222 @@
+"""From files to policies: every problem is told with file, line, key, value and what is legal."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from autoscaler.documents.document import Document, DocumentError, read_mixed_file
+from autoscaler.documents.problems import problems_of
+from autoscaler.host_claims import Claim, HostGrants, normal, settle_ageless
+from autoscaler.policy.annotations import AnnotationError, standing_orders
+from autoscaler.policy.spec import ScalingPolicy, backend_address
+
+_GROUP = "inflight.dev"
+_KEPT_BY_THE_SERVER = {
+    *("creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "finalizers", "generation"),
+    *("generateName", "managedFields", "ownerReferences", "resourceVersion", "selfLink", "uid"),
+}
+_log = logging.getLogger(__name__)
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class Contents(NamedTuple):
+    """What one file has."""
+
+    documents: list[Document]
+    """Those that are policies, or should be."""
+    notes: list[str]
+    """One on each document of another kind, which is left out: files hold Deployments too."""
+    problems: list[str]
+    """Why it cannot be read, or that no policy is in it."""
+
+
+class _Read(NamedTuple):
+    """A policy with the document in which it stands."""
+
+    policy: ScalingPolicy
+    document: Document
+
+    def where(self, *path: str | int) -> str:
+        """Give file and line of a key."""
+        return f"{self.document.source}:{self.document.line(path)}"
+
+
+def policy_documents(path: Path) -> tuple[list[Document], list[str]]:
+    """Read a file's documents that are policies, or should be; a List, as kubectl writes it, is looked into.
+
+    Returns:
+        These documents, and a note on each of another kind, which is left out: files hold Deployments too.
+
+    Raises:
+        DocumentError: as `read_file`.
+    """
+    ours, notes = [], []
+    for document in _unlisted(read_mixed_file(path)):
+        if _is_foreign(document):
+            where = f"{document.source}:{document.line(('kind',))}"
+            notes.append(f"{where}: a {document.value['kind']} is no ScalingPolicy and is left out")
+        else:
+            ours.append(replace(document, value=_written(document.value)))
+    return ours, notes
+
+
+def _unlisted(documents: Iterable[Document]) -> Iterator[Document]:
+    for document in documents:
+        kind, items = document.value_at(("kind",)), document.value_at(("items",))
+        if isinstance(kind, str) and kind.endswith("List") and isinstance(items, list):
+            yield from _unlisted(document.parts("items"))
+        else:
+            yield document
+
+
+def _written(value: Any) -> Any:
+    """Leave out what the API server adds to a policy, and `kubectl get -o yaml` prints."""
+    if not isinstance(value, dict):
+        return value
+    written = {key: inner for key, inner in value.items() if key != "status"}
+    if isinstance(metadata := written.get("metadata"), dict):
+        written["metadata"] = {key: inner for key, inner in metadata.items() if key not in _KEPT_BY_THE_SERVER}
+    return written
+
+
+def _is_foreign(document: Document) -> bool:
+    """Tell whether a document says in full that it is of another kind, which no slip of the pen does.
+
+    One that says `kind` twice is none: its `---` may be missing. Flaws inside of it are for others to find: `0644` is
+    what people write there.
+    """
+    value = document.value
+    if not isinstance(value, dict) or any(len(flaw.path) < 2 for flaw in document.flaws):  # noqa: PLR2004 - a top key
+        return False
+    version, kind = value.get("apiVersion"), value.get("kind")
+    if not (isinstance(version, str) and isinstance(kind, str) and version and kind):
+        return False
+    return version.partition("/")[0] != _GROUP and kind != "ScalingPolicy"
+
+
+def read_policies(paths: Iterable[Path], grants: HostGrants | None = None) -> list[ScalingPolicy]:
+    """Read every policy of some files, which are to run beside each other.
+
+    Args:
+        paths: the files.
+        grants: what namespaces may claim; None is whatever no other policy has.
+
+    Raises:
+        DocumentError: listing all problems of all files: what is no YAML, no ScalingPolicy, not legal, or there twice,
+            and two policies with one host or one backend.
+    """
+    return policies_of([contents(path) for path in paths], grants)
+
+
+def read_alternatives(paths: Iterable[Path]) -> list[ScalingPolicy]:
+    """Read every policy of some files, of which one at a time is followed; as `read_policies`, but hosts may recur."""
+    return [policy for policy, _ in _read_all(contents(path) for path in paths).values()]
+
+
+def contents(path: Path) -> Contents:
+    """Read a file, whatever is wrong with it."""
+    try:
+        documents, notes = policy_documents(path)
+    except DocumentError as error:
+        return Contents([], [], error.problems)
+    missing = [] if documents else [f"{path}: has no {'ScalingPolicy' if notes else 'document'}"]
+    return Contents(documents, notes, missing)
+
+
+def policies_of(files: Iterable[Contents], grants: HostGrants | None = None) -> list[ScalingPolicy]:
+    """Give the policies of some files; as `read_policies`."""
+    read = _read_all(files)
+    if problems := [*_host_problems(read, grants), *_backend_problems(read.values())]:
+        raise DocumentError(problems)
+    return [policy for policy, _ in read.values()]
+
+
+def _read_all(files: Iterable[Contents]) -> dict[str, _Read]:
+    policies: dict[str, _Read] = {}
+    problems: list[str] = []
+    for file in files:
+        for note in file.notes:
+            _log.info("%s", note)
+        problems += file.problems
+        for document in file.documents:
+            problems += _add(document, policies)
+    if problems:
+        raise DocumentError(problems)
+    return policies
+
+
+def _add(document: Document, policies: dict[str, _Read]) -> list[str]:
+    """Add a document's policy, with where it stands; gives what is wrong with it."""
+    try:
+        policy = policy_of(document)
+    except DocumentError as error:
+        return error.problems
+    read = _Read(policy, document)
+    if policy.service in policies:
+        where, first = (each.where("metadata", "name") for each in (read, policies[policy.service]))
+        return [f"{where}: metadata.name: the policy {policy.service} is there already, at {first}"]
+    policies[policy.service] = read
+    return []
+
+
+def policy_of(document: Document) -> ScalingPolicy:
+    """Read a document as a policy, its annotations too.
+
+    Raises:
+        DocumentError: listing what is not legal in it.
+    """
+    read = _Read(validated(document, ScalingPolicy), document)
+    try:
+        standing_orders(read.policy.metadata.annotations)
+    except AnnotationError as error:
+        raise DocumentError([f"{read.where('metadata', 'annotations', error.key)}: {error}"]) from error
+    return read.policy
+
+
+def _host_problems(policies: dict[str, _Read], grants: HostGrants | None) -> Iterator[str]:
+    claims = (Claim(service, _hosts(read.policy)) for service, read in policies.items())
+    for service, conflicts in settle_ageless(claims, grants).conflicts.items():
+        for conflict in conflicts:
+            where = _where_host(policies[service], conflict.host)
+            told = f"{where}: the policy {service} cannot have it: {conflict.why}"
+            owner = None if conflict.owner is None else policies[conflict.owner]
+            yield told if owner is None else f"{told} ({conflict.owner}: {owner.where('spec', 'traffic', 'hosts')})"
+
+
+def _where_host(read: _Read, host: str) -> str:
+    """Give file, line, key and value of a host that a policy names."""
+    number, value = next((n, each) for n, each in enumerate(_hosts(read.policy)) if normal(each) == host)
+    return f'{read.where("spec", "traffic", "hosts", number)}: spec.traffic.hosts[{number}]: "{value}"'
+
+
+def _hosts(policy: ScalingPolicy) -> tuple[str, ...]:
+    return policy.spec.traffic.hosts if policy.spec.traffic else ()
+
+
+def _backend_problems(policies: Iterable[_Read]) -> Iterator[str]:
+    """Find backends of two policies: each would send a pod as many requests as it can take."""
+    first: dict[str, tuple[str, str]] = {}
+    for read in policies:
+        for number, backend in enumerate(read.policy.spec.backends or ()):
+            where, service = read.where("spec", "backends", number), read.policy.service
+            owner, there = first.setdefault(backend_address(backend), (service, where))
+            if owner != service:
+                yield (
+                    f'{where}: spec.backends[{number}]: "{backend}": the policy {service} cannot have it: '
+                    f"it is a backend of the policy {owner}, at {there}"
+                )
+
+
+def validated(document: Document, model: type[ModelT]) -> ModelT:
+    """Read a document as a model; raises DocumentError with all its problems."""
+    if document.flaws:
+        raise DocumentError(document.told(document.flaws))
+    try:
+        return model.model_validate(document.value)
+    except ValidationError as error:
+        raise DocumentError(problems_of(document, model, error)) from error

@@ -1,0 +1,141 @@
+"""The reference of the document as Markdown, generated from the model: every field, its meaning, default and range."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from autoscaler.documents.fields import DURATION_PATTERN, PERCENT_PATTERN, RULES
+from autoscaler.policy.hpa_keda import QUANTITY_PATTERN
+from autoscaler.policy.schema import Schema, resolved
+from autoscaler.policy.spec import ScalingPolicy
+
+_HEAD = """\
+# The policy, field by field
+
+Generated from `autoscaler/policy/spec.py` by `tools/generated.py`; a test keeps it true. A `ScalingPolicy` is the same
+document as a custom resource, in a file, and in a scenario. `autoscaler validate FILE` checks one, `autoscaler
+explain-policy FILE` shows all values that are in force, `autoscaler schema` gives editors what they need to complete
+one.
+
+- A duration is a number with a unit, or several: `90s`, `1h30m`, `250ms`. A percentage has its sign: `70%`. In JSON
+  both are in quotes.
+- `null` is the same as absent. A default stands in the model alone: the API shows what was written, and no more.
+- A file may hold documents of other kinds, which are left out, and a `List` as `kubectl get -o yaml` writes it. Merge
+  keys (`<<`) are applied. A number like `010` is refused, because YAML 1.2 and kubectl read it differently.
+- Unknown keys are refused in files, and by kubectl (`--validate=strict`, its default). Other clients let the API server
+  **drop them with a warning**: a key that is spelled wrong is then a key that is absent. Ask the API server for
+  `fieldValidation=Strict`.
+"""
+_ONLY_IN_THE_MODEL = """\
+## What only the model checks
+
+- Two policies of one name in a set of files: a cluster cannot have them.
+- A whole number that is written `1.0` is refused in a file; to JSON Schema it is the whole number 1, and so it is to
+  the API server where no rule reads it.
+- What an annotation says: the API server takes any text.
+- What Kubernetes adds to the metadata (uid, resourceVersion, managedFields ...) is refused in a file.
+
+Knative's own settings are also read as Knative reads its annotations; what that refuses, the rules above refuse first.
+"""
+_FORMS = {
+    DURATION_PATTERN: "duration",
+    PERCENT_PATTERN: "percentage",
+    QUANTITY_PATTERN: 'quantity, such as `"0.05"` or `"50m"`',
+}
+
+
+def reference() -> str:
+    """Give the whole page."""
+    schema = ScalingPolicy.model_json_schema()
+    definitions = schema["$defs"]
+    sections = "\n".join(_section(path, each, definitions) for path, each in _objects("", schema, definitions))
+    rules = "\n".join(
+        f"- `{path or 'document'}`: {each['message']}\n\n  ```cel\n  {each['rule']}\n  ```"
+        for path, found in _objects("", schema, definitions)
+        for each in found.get(RULES, [])
+    )
+    across = "## Rules across fields\n\nThe definition has each of them in CEL, where `self` is the object named."
+    return f"{_HEAD}\n{sections}\n{across}\n\n{rules}\n\n{_ONLY_IN_THE_MODEL}"
+
+
+def _objects(path: str, schema: Schema, definitions: Schema) -> Iterator[tuple[str, Schema]]:
+    """Give every object of the document with the path at which it stands, from the outside inwards."""
+    schema = resolved(schema, definitions)
+    if schema.get("type") == "array":
+        yield from _objects(f"{path}[]", schema["items"], definitions)
+    if schema.get("type") != "object" or "properties" not in schema:
+        return
+    yield path, schema
+    for key, inner in schema["properties"].items():
+        yield from _objects(f"{path}.{key}".lstrip("."), inner, definitions)
+
+
+def _section(path: str, schema: Schema, definitions: Schema) -> str:
+    required = schema.get("required", [])
+    rows = [
+        _row(key, resolved(inner, definitions), definitions, needed=key in required)
+        for key, inner in schema["properties"].items()
+    ]
+    table = "\n".join(["| key | meaning | default | legal |", "|---|---|---|---|", *rows])
+    return f"## {f'`{path}`' if path else 'The document'}\n\n{schema['description']}\n" + (
+        f"\n{table}\n" if rows else ""
+    )
+
+
+def _row(key: str, schema: Schema, definitions: Schema, *, needed: bool) -> str:
+    default = "required" if needed else _default(schema)
+    cells = [f"`{key}`", schema.get("description", ""), default, _legal(schema, definitions)]
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _default(schema: Schema) -> str:
+    if "default" not in schema or schema.get("type") == "object":
+        return ""
+    return f"`{schema['default'] if isinstance(schema['default'], str) else json.dumps(schema['default'])}`"
+
+
+def _legal(schema: Schema, definitions: Schema) -> str:
+    match schema:
+        case {"enum": values}:
+            return ", ".join(f"`{value}`" for value in values)
+        case {"const": value}:
+            return f"`{value}`"
+        case {"type": "array", "items": items}:
+            return f"list{_length(schema)} of: {_legal(resolved(items, definitions), definitions)}"
+    return ", ".join([_kind(schema), *_ranges(schema)])
+
+
+def _kind(schema: Schema) -> str:
+    match schema:
+        case {"type": "object"}:
+            return "see below" if "properties" in schema else "texts by name"
+        case {"type": "boolean"}:
+            return "`true`, `false`"
+        case {"type": "string"}:
+            pattern = schema.get("pattern", "")
+            return _FORMS.get(pattern) or (f"`{pattern}`" if pattern else "text")
+    return _range(schema)
+
+
+def _length(schema: Schema) -> str:
+    return f" of at least {schema['minItems']}" if "minItems" in schema else ""
+
+
+def _ranges(schema: Schema) -> list[str]:
+    """Give the legal ranges that stand in rules; those of an object have a chapter of their own."""
+    if schema.get("type") == "object":
+        return []
+    return [each["message"].removeprefix("must be ") for each in schema.get(RULES, [])]
+
+
+def _range(schema: Schema) -> str:
+    kind = {"integer": "whole number"}.get(schema["type"], "number")
+    if "minimum" in schema and "maximum" in schema:
+        return f"{kind}, {_number(schema['minimum'])} to {_number(schema['maximum'])}"
+    if "minimum" in schema:
+        return f"{kind}, at least {_number(schema['minimum'])}"
+    return f"{kind}, above {_number(schema['exclusiveMinimum'])}" if "exclusiveMinimum" in schema else kind
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

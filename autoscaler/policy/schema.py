@@ -1,0 +1,147 @@
+"""What the document may say, for machines: a JSON Schema for editors, and the CustomResourceDefinition.
+
+Both are generated from the model. Defaults exist once, in the model: the definition has none, so that a policy in the
+API says what its author wrote, and a new version of the controller may have better ones.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from autoscaler.documents.fields import RULES
+from autoscaler.policy.spec import API_VERSION, GROUP, ScalingPolicy
+from autoscaler.policy.status import PolicyStatus
+
+Schema = dict[str, Any]
+
+PLURAL = "scalingpolicies"
+
+_SAID_ALIKE = {
+    *("type", "description", "format", "enum", "required", "pattern", "minLength", "maxLength"),
+    *("minimum", "maximum", "minItems", "maxItems"),
+    *(RULES, "x-kubernetes-list-type", "x-kubernetes-list-map-keys"),
+}
+_COLUMNS = (
+    ("Min", "integer", ".status.minReplicas"),
+    ("Max", "integer", ".status.maxReplicas"),
+    ("Desired", "integer", ".status.desiredReplicas"),
+    ("Ready", "integer", ".status.readyReplicas"),
+    ("Inflight", "number", ".status.inflight"),
+    ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason'),
+    ("Age", "date", ".metadata.creationTimestamp"),
+)
+
+
+def structural(schema: Schema, definitions: Schema) -> Schema:
+    """Say a JSON schema of pydantic's as a structural schema of Kubernetes.
+
+    Args:
+        schema: what is to be said.
+        definitions: what its references lead to.
+
+    Raises:
+        ValueError: a structural schema cannot say it.
+    """
+    said: Schema = {}
+    for key, value in resolved(schema, definitions).items():
+        match key, value:
+            case ("title" | "default" | "$defs", _) | ("additionalProperties", False):
+                pass
+            case "const", _:
+                said["enum"] = [value]
+            case (("exclusiveMinimum" | "exclusiveMaximum"), _):
+                said |= {key.removeprefix("exclusive").lower(): value, key: True}
+            case (("items" | "additionalProperties"), _):
+                said[key] = structural(value, definitions)
+            case "properties", _:
+                said |= {key: inner} if (inner := _each(value, definitions)) else {}  # the server drops an empty one
+            case _ if key in _SAID_ALIKE:
+                said[key] = value
+            case _:
+                raise ValueError(f"a structural schema cannot say {key}: {value!r}")
+    return said
+
+
+def _each(schemas: Schema, definitions: Schema) -> Schema:
+    return {name: structural(schema, definitions) for name, schema in schemas.items()}
+
+
+def resolved(schema: Schema, definitions: Schema) -> Schema:
+    """Put what a reference leads to in its place, and `X` in the place of `X | None`; raises ValueError on unions."""
+    return _optional(_inlined(schema, definitions), definitions)
+
+
+def _inlined(schema: Schema, definitions: Schema) -> Schema:
+    """Put what a reference leads to in its place; what stands beside the reference wins."""
+    if "$ref" not in schema:
+        return schema
+    name = schema["$ref"].removeprefix("#/$defs/")
+    return {**definitions[name], **{key: value for key, value in schema.items() if key != "$ref"}}
+
+
+def _optional(schema: Schema, definitions: Schema) -> Schema:
+    """Take `X | None` for X, because what is not required may be left out."""
+    if "anyOf" not in schema:
+        return schema
+    choices = [choice for choice in schema["anyOf"] if choice != {"type": "null"}]
+    if len(choices) != 1:
+        raise ValueError(f"a structural schema cannot say anyOf: {schema['anyOf']!r}")
+    return {**_inlined(choices[0], definitions), **{key: value for key, value in schema.items() if key != "anyOf"}}
+
+
+def structural_model(model: type[BaseModel]) -> Schema:
+    """Say a model as a structural schema; raises ValueError where that cannot be."""
+    schema = model.model_json_schema()
+    return structural(schema, schema.get("$defs", {}))
+
+
+def json_schema() -> Schema:
+    """Give the JSON Schema of the document, with defaults, for editors that complete and check while one writes."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "ScalingPolicy",
+        **_for_editors(ScalingPolicy.model_json_schema()),
+    }
+
+
+def _for_editors(value: Any) -> Any:
+    """Leave out generated titles, which editors show in place of the key, and the rules that only Kubernetes reads."""
+    if isinstance(value, list):
+        return [_for_editors(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    left_out = {RULES} | ({"title"} if isinstance(value.get("title"), str) else set())
+    return {key: _for_editors(item) for key, item in value.items() if key not in left_out}
+
+
+def custom_resource_definition() -> Schema:
+    """Give the CustomResourceDefinition `scalingpolicies`."""
+    columns = [{"name": name, "type": kind, "jsonPath": path} for name, kind, path in _COLUMNS]
+    version = {
+        "name": API_VERSION.removeprefix(f"{GROUP}/"),
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": _resource()},
+        "subresources": {"status": {}},
+        "additionalPrinterColumns": columns,
+    }
+    names = {
+        "kind": "ScalingPolicy",
+        "listKind": "ScalingPolicyList",
+        "plural": PLURAL,
+        "singular": "scalingpolicy",
+        "shortNames": ["spol"],
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        "spec": {"group": GROUP, "names": names, "scope": "Namespaced", "versions": [version]},
+    }
+
+
+def _resource() -> Schema:
+    """Leave the metadata to Kubernetes, whose own rules for names are those of the model."""
+    whole = structural_model(ScalingPolicy)
+    properties = whole["properties"] | {"metadata": {"type": "object"}, "status": structural_model(PolicyStatus)}
+    return {**whole, "properties": properties, "required": ["spec"]}

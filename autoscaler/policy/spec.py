@@ -1,0 +1,295 @@
+"""The document `ScalingPolicy`: every setting of one service with its default, its legal range and what it means.
+
+It is one document wherever it stands: applied as a custom resource, read from a file, handed to the simulator.
+"""
+
+import re
+from ipaddress import ip_address
+from sys import intern
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic.alias_generators import to_camel
+
+from algorithms.knative_scale import ScaleOptions
+from autoscaler.documents.fields import (
+    RULES,
+    Duration,
+    Percent,
+    ResourceModel,
+    Shape,
+    between,
+    exactly_one,
+    exactly_one_rule,
+    lasting,
+    rule,
+)
+from autoscaler.documents.prometheus_address import LONGEST, PATTERN, checked
+from autoscaler.documents.promql import GATEWAYS_QUERY, SELECTOR, SUM_OF_A_SERIES
+from autoscaler.policy.algorithm import AlgorithmChoice
+from autoscaler.policy.hpa_keda import Bounds
+from autoscaler.policy.knative_settings import SettingError
+from autoscaler.policy.traffic import NAME_OR_ADDRESS, Traffic
+
+GROUP = "inflight.dev"
+API_VERSION = "inflight.dev/v1alpha1"
+
+_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+Name = Annotated[str, StringConstraints(pattern=rf"^{_LABEL}(\.{_LABEL})*$", max_length=253)]
+Namespace = Annotated[str, StringConstraints(pattern=f"^{_LABEL}$", max_length=63)]
+_PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+Backend = Annotated[
+    str, Shape(rf"({NAME_OR_ADDRESS}):{_PORT}", "host:port, with a name or [IPv6] and a port of 1 to 65535", 259)
+]
+
+ServerAddress = Annotated[
+    str, AfterValidator(checked), WithJsonSchema({"type": "string", "pattern": PATTERN, "maxLength": LONGEST})
+]
+"""See `prometheus_address`."""
+
+
+def backend_address(backend: str) -> str:
+    """Write a backend in the one way in which two that mean the same are the same; a name is not looked up."""
+    host, _, port = backend.rpartition(":")
+    try:
+        host = str(ip_address(host.strip("[]")))
+    except ValueError:
+        host = host.lower().removesuffix(".")
+    return f"{host}:{int(port)}"
+
+
+class ScaleTargetRef(ResourceModel):
+    """What is scaled: anything with a scale subresource, named as in HPA and KEDA."""
+
+    api_version: Annotated[str, StringConstraints(pattern=r"^([a-z0-9.-]+/)?v[a-z0-9]+$", max_length=253)] = "apps/v1"
+    """Group and version of its kind."""
+    kind: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]*$", max_length=63)] = "Deployment"
+    """Its kind."""
+    name: Name
+    """Its name, in the policy's namespace."""
+
+
+class ScaleDown(ResourceModel):
+    """How the number falls; for every algorithm but kpa, hpa and keda, which have their own rules."""
+
+    delay: Annotated[Duration, lasting("0s", "1h")] = 0.0
+    """The number falls only to the highest wish of this time (Knative's scale-down-delay, HPA's stabilization)."""
+    to_zero_delay: Annotated[Duration, lasting("0s", "24h")] = 30.0
+    """Zero must be wished for so long before the last replica goes (Knative's pod retention, KEDA's cooldown)."""
+
+
+_SERIES_CEL = f"has(self.series) || !has(self.query) || self.query.matches(r'''{SUM_OF_A_SERIES}''')"
+_SERIES_NEEDED = (
+    "query: needs `series` beside it, the raw series behind the query, such as inflight_requests; only from "
+    "`sum by (namespace, service) (SELECTOR)` can it be read"
+)
+
+
+_A_SELECTOR = (
+    'a selector such as name or name{label="value"} with nothing around it: only of that does Prometheus tell how old '
+    "the samples are"
+)
+
+
+class Prometheus(ResourceModel):
+    """Where the requests in flight are read besides the gateway's own stream."""
+
+    model_config = ConfigDict(json_schema_extra={RULES: [rule(_SERIES_CEL, _SERIES_NEEDED)]})
+
+    server_address: ServerAddress | None = None
+    """Base address, such as `http://prometheus.monitoring.svc:9090`, of a server that the controller's
+    `--prometheus-servers` or `--prometheus-credentials` names. Absent: the controller's `--prometheus`."""
+    query: Annotated[str, StringConstraints(max_length=4096)] = GATEWAYS_QUERY
+    """PromQL that gives one value for each pair of the labels `namespace` and `service`. Of the default only series of
+    gateways that the controller knows are counted; of another query whatever it finds."""
+    series: Annotated[str, Shape(SELECTOR, _A_SELECTOR, 4096)] | None = None
+    """The raw series behind the query, as a selector such as `name{label="value"}`: its time stamps and number tell how
+    far to trust the value. It can be left out where the query is `sum by (namespace, service) (SELECTOR)`."""
+    max_sample_age: Annotated[Duration, lasting("1s", "1h")] = 15.0
+    """An older sample is unknown, never zero."""
+
+    @model_validator(mode="after")
+    def _series_is_known(self) -> Self:
+        if self.series is None and not re.fullmatch(SUM_OF_A_SERIES, self.query):
+            raise ValueError(_SERIES_NEEDED)
+        return self
+
+    def raw_series(self) -> str:
+        """Give the selector of the raw series, read from the query where it was left out."""
+        match = re.fullmatch(SUM_OF_A_SERIES, self.query)
+        return self.series or (match.group(1) if match else self.query)
+
+
+class Metrics(ResourceModel):
+    """Where requests in flight are read; the gateway's stream is read in any case."""
+
+    prometheus: Prometheus | None = None
+    """Absent: the stream alone, or the controller's `--prometheus` with the default query where that is set."""
+
+
+_MIN, _MAX = "self.?minReplicas.orValue(0)", "self.?maxReplicas.orValue(10)"
+_KPA, _KEDA = "self.?algorithm.?kpa", "self.?algorithm.?keda"
+_MIN_SCALE, _MAX_SCALE = f"{_KPA}.?minScale.orValue({_MIN})", f"{_KPA}.?maxScale.orValue({_MAX})"
+_ACTIVATION = f"{_KPA}.?activationScale.orValue({_MIN_SCALE})"
+_BELOW_THE_MOST = "must not be above maxReplicas"
+_IDLE_BELOW = "must be below minReplicas"
+_ONE_AT_A_TIME = "Interrupt needs containerConcurrency 1, for the call ends whatever the replica runs"
+_NEVER_ALL_TO_ONE = "FirstAvailable needs a limit in containerConcurrency, else one replica gets everything"
+_WITHIN = f"{_ACTIVATION} >= {_MIN_SCALE} && ({_MAX_SCALE} == 0 || {_ACTIVATION} <= {_MAX_SCALE})"
+NO_BACKENDS = "backends: can stand in a file only; a resource names what is scaled in scaleTargetRef"
+"""A rule of the definition alone; files may have them."""
+_SPEC_RULES = [
+    exactly_one_rule("scale_target_ref", "backends"),
+    rule("!has(self.backends)", NO_BACKENDS),
+    rule(f"{_MIN} <= {_MAX}", "minReplicas: must be at most maxReplicas, which is 10 where it is absent"),
+    rule(
+        f"!{_KEDA}.?idleReplicaCount.hasValue() || {_KEDA}.?idleReplicaCount.orValue(0) < {_MIN}",
+        f"algorithm.keda.idleReplicaCount: {_IDLE_BELOW}, which is 0 where it is absent",
+    ),
+    rule(
+        f"!{_KPA}.hasValue() || {_MAX_SCALE} == 0 || {_MIN_SCALE} <= {_MAX_SCALE}",
+        "algorithm.kpa.minScale: must be at most maxScale; minReplicas and maxReplicas stand for what is absent",
+    ),
+    rule(
+        f"!{_KPA}.hasValue() || {_MIN_SCALE} <= {_MAX}",
+        f"algorithm.kpa.minScale: {_BELOW_THE_MOST}, which is 10 where it is absent",
+    ),
+    rule(f"!{_KPA}.hasValue() || ({_WITHIN})", "algorithm.kpa.activationScale: must be within minScale and maxScale"),
+    rule(
+        "self.?traffic.?onAbort.orValue('') != 'Interrupt' || self.?containerConcurrency.orValue(1) == 1",
+        f"traffic.onAbort: {_ONE_AT_A_TIME}",
+    ),
+    rule(
+        "self.?traffic.?loadBalancing.orValue('') != 'FirstAvailable' || self.?containerConcurrency.orValue(1) > 0",
+        f"traffic.loadBalancing: {_NEVER_ALL_TO_ONE}",
+    ),
+]
+
+
+class PolicySpec(ResourceModel):
+    """How one service is scaled."""
+
+    model_config = ConfigDict(json_schema_extra={RULES: _SPEC_RULES})
+
+    scale_target_ref: ScaleTargetRef | None = None
+    """What is scaled; exactly one of this and `backends`."""
+    backends: Annotated[tuple[Backend, ...], Field(max_length=1000)] | None = None
+    """In a file, in place of `scaleTargetRef`: where the service runs, as host:port, each address once and for one
+    service. A resource in the cluster has none: who writes one could have the gateway connect to any address."""
+    min_replicas: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """Never fewer; 0 lets the service sleep. For a floor by time of day a CronJob patches it."""
+    max_replicas: Annotated[int, Field(ge=1, le=10_000)] = 10
+    """Never more."""
+    container_concurrency: Annotated[int, Field(ge=0, le=1000)] = 1
+    """Requests that a replica is given at a time, kept by the gateway; 0 is no limit."""
+    target_utilization: Annotated[Percent, between("1%", "100%")] = 1.0
+    """Replicas = in-flight / (containerConcurrency x this), rounded up."""
+    algorithm: AlgorithmChoice = AlgorithmChoice.model_validate({"concurrency": {}})
+    """How the number is found."""
+    scale_down: ScaleDown = ScaleDown()
+    """How the number falls."""
+    metrics: Metrics = Metrics()
+    """Where requests in flight are read."""
+    traffic: Traffic | None = None
+    """What the gateway does. Absent: another proxy routes."""
+    mode: Literal["Active", "DryRun"] = "Active"
+    """DryRun decides and records, and writes nothing."""
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        exactly_one(self, "scale_target_ref", "backends")
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(f"minReplicas: must be at most maxReplicas, which is {self.max_replicas}")
+        self._names_each_backend_once()
+        self._fits_its_concurrency()
+        self._idles_below_its_minimum()
+        self._is_legal_in_knative()
+        return self
+
+    def _names_each_backend_once(self) -> None:
+        known = [backend_address(backend) for backend in self.backends or ()]
+        for number, address in enumerate(known):
+            if address in known[:number]:
+                raise ValueError(f"backends: has {address} twice")
+
+    def _fits_its_concurrency(self) -> None:
+        if self.traffic and self.traffic.on_abort == "Interrupt" and self.container_concurrency != 1:
+            raise ValueError(f"traffic.onAbort: {_ONE_AT_A_TIME}")
+        if self.traffic and self.traffic.load_balancing == "FirstAvailable" and self.container_concurrency == 0:
+            raise ValueError(f"traffic.loadBalancing: {_NEVER_ALL_TO_ONE}")
+
+    def _idles_below_its_minimum(self) -> None:
+        idle = self.algorithm.keda.idle_replica_count if self.algorithm.keda else None
+        if idle is not None and idle >= self.min_replicas:
+            raise ValueError(f"algorithm.keda.idleReplicaCount: {_IDLE_BELOW}, which is {self.min_replicas}")
+
+    def _is_legal_in_knative(self) -> None:
+        try:
+            options = self.kpa_options()
+        except SettingError as error:
+            key = to_camel(error.key.rpartition("/")[2].replace("-", "_"))
+            raise ValueError(f"algorithm.kpa.{key}: must be {error.legal}") from error
+        if options is not None and options.min_scale > self.max_replicas:
+            raise ValueError(f"algorithm.kpa.minScale: {_BELOW_THE_MOST}, which is {self.max_replicas}")
+
+    def kpa_options(self) -> ScaleOptions | None:
+        """Resolve the settings of `kpa`, where that is chosen; raises ValueError on what Knative refuses."""
+        if self.algorithm.kpa is None:
+            return None
+        return self.algorithm.kpa.options(
+            container_concurrency=self.container_concurrency,
+            utilisation=self.target_utilization,
+            min_replicas=self.min_replicas,
+            max_replicas=self.max_replicas,
+        )
+
+    @property
+    def replica_range(self) -> tuple[int, int]:
+        """The least and the most replicas that are in force, defaults and `kpa`'s own bounds included."""
+        least, most = self.min_replicas, self.max_replicas
+        if (kpa := self.kpa_options()) is not None:
+            least, most = kpa.min_scale, min(kpa.max_scale or most, most)
+        return min(least, most), most
+
+    @property
+    def bounds(self) -> Bounds:
+        """What every algorithm takes from here."""
+        return Bounds(self.target, self.min_replicas, self.max_replicas)
+
+    @property
+    def target(self) -> float:
+        """Requests in flight that one replica should have; without a limit, Knative's default of 100 stands for it."""
+        return (self.container_concurrency or 100) * self.target_utilization
+
+
+class Metadata(ResourceModel):
+    """Name and namespace; of what else Kubernetes keeps there only annotations are read."""
+
+    name: Name
+    """The service's name."""
+    namespace: Namespace = "default"
+    """Where the service runs."""
+    annotations: dict[str, str] = Field(default_factory=dict)
+    """`inflight.dev/paused-until` holds the number until then, `inflight.dev/replicas` with
+    `inflight.dev/replicas-until` sets it until then. No other key may begin with `inflight.dev/`. With
+    `algorithm.keda`, KEDA's own are read too."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Not read."""
+
+
+class ScalingPolicy(ResourceModel):
+    """One service's policy."""
+
+    api_version: Literal["inflight.dev/v1alpha1"]
+    """The version of this document."""
+    kind: Literal["ScalingPolicy"]
+    """The kind of this document."""
+    metadata: Metadata
+    """Whose policy it is."""
+    spec: PolicySpec
+    """How it is scaled."""
+
+    @property
+    def service(self) -> str:
+        """The key of the service: `namespace/name`."""
+        return intern(f"{self.metadata.namespace}/{self.metadata.name}")

@@ -1,0 +1,271 @@
+"""The compiled engine: the same runs as the reference engine, between decisions in compiled code.
+
+It is exact for requests that are known before they come or come from one closed loop, and for replicas that do not die
+and find a GPU at once; for all else it says why not, and the reference engine takes the run.
+"""
+
+from collections.abc import Callable
+from itertools import islice
+from math import inf
+
+import numpy as np
+
+from autoscaler.controller.observation import NOTHING_HEARD, Live, look
+from autoscaler.controller.step import Service, step
+from autoscaler.ports import Fleet, Order, Outcome, Reading, Record, Replica
+from simulations.engines import compiled_kernel
+from simulations.engines.compiled_kernel import GROW, REACHED
+from simulations.engines.compiled_state import (
+    ABLE,
+    ALIVE,
+    AREA,
+    CAME,
+    CLIENTS,
+    DUE,
+    LINE_AREA,
+    LINE_AT,
+    LINE_INFLIGHT,
+    LOOKED_AREA,
+    MOVED,
+    NOW,
+    QUEUED,
+    REPLICAS,
+    RUNNING,
+    STAYING,
+    State,
+    grown,
+    new_state,
+)
+from simulations.engines.lazy_fleet import LazyFleet
+from simulations.engines.telemetry import Samples
+from simulations.model.history import Change, History, Replicas, Requests
+from simulations.model.random_streams import Luck
+from simulations.model.setup import Batch, Floats, NotExactError, Setup, next_on_grid
+
+STAGES = 100
+
+
+def run(
+    setup: Setup, batch: Batch | None, service: Service, luck: Luck, recorder: Callable[[Record], None] | None = None
+) -> History:
+    """Run all of a source's requests; raises NotExactError where the reference engine has to."""
+    if batch is None:
+        raise NotExactError("what clients send depends on other clients' answers")
+    if any(pool.lifetime is not None for pool in setup.pools):
+        raise NotExactError("replicas die")
+    if setup.immediate and setup.pools[0].stock < inf:
+        raise NotExactError("GPUs may be out of stock")
+    return CompiledEngine(setup, batch, service, luck, recorder).run()
+
+
+class CompiledEngine:
+    """One run; `run` may be called once."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        batch: Batch,
+        service: Service,
+        luck: Luck,
+        recorder: Callable[[Record], None] | None = None,
+    ) -> None:
+        """Set up a run, as that of the reference engine; `run` above says which can be."""
+        self._setup, self._luck = setup, luck
+        self._services = {setup.service: service}
+        self._records: list[Record] = []
+        self._recorder = recorder or self._records.append
+        self._samples = Samples(setup, luck)
+        self._pools: list[int] = []
+        self._changes = [Change(0.0, setup.initial)]
+        self._asked = setup.initial
+        self._looked_s = 0.0
+        self._total = len(batch.service)
+        self._state = new_state(setup, batch)
+        for client in range(batch.clients if batch.each else 0):
+            compiled_kernel.due_next(self._state, client, batch.start_s)
+
+    def run(self) -> History:
+        """Let it all happen; KeyboardInterrupt ends it early, with what has happened so far.
+
+        Raises:
+            NotExactError: a replica found no GPU.
+        """
+        for _ in range(self._setup.initial):
+            self._add(cold=False)
+        if self._setup.immediate:
+            self._start_cold()
+        partial = False
+        try:
+            self._go()
+        except KeyboardInterrupt:
+            partial = True
+        return self._history(partial=partial)
+
+    def _go(self) -> None:
+        until_s = self._setup.until_s
+        tick_s = 0.0 if self._setup.tick_s < inf else inf
+        scrape_s = 0.0 if self._setup.scrape_s < inf else inf
+        while (now_s := min(tick_s, scrape_s)) <= until_s and now_s < inf:
+            self._reach(now_s)
+            if now_s == scrape_s:
+                self._samples.take(float(self._inflight()), now_s)
+                scrape_s = self._again(now_s, self._setup.scrape_s)
+            if now_s == tick_s:
+                self._decide(self._samples.newest(now_s))
+                tick_s = self._again(now_s, self._setup.tick_s)
+        self._reach(until_s)
+
+    def _again(self, now_s: float, every_s: float) -> float:
+        return inf if self._is_at_rest() else next_on_grid(now_s, every_s)
+
+    def _reach(self, when_s: float) -> None:
+        """Let everything happen up to a time, wake-ups included."""
+        while (why := compiled_kernel.advance(self._state, when_s)) != REACHED:
+            if why == GROW:
+                self._state = grown(self._state)
+                if self._setup.immediate:
+                    self._start_cold()
+            else:
+                self._decide(None)
+        if when_s < inf:
+            self._state.clock[NOW] = when_s
+
+    def _inflight(self) -> int:
+        return int(self._state.counts[QUEUED] + self._state.counts[RUNNING])
+
+    def _is_at_rest(self) -> bool:
+        counts, clock = self._state.counts, self._state.clock
+        to_come = counts[DUE] if self._state.limits[CLIENTS] else self._total - counts[CAME]
+        alive = counts[ALIVE]
+        settled = not to_come and not self._inflight() and self._asked == alive <= self._setup.least
+        stuck = not to_come and clock[NOW] - clock[MOVED] >= self._setup.settle_s
+        return bool(self._setup.until_s == inf and (settled or stuck))
+
+    # Replicas.
+
+    def _add(self, *, cold: bool = True) -> None:
+        """Ask for one more replica."""
+        number = len(self._pools)
+        pool = self._pool_with_stock()
+        while number + compiled_kernel.ROOM > len(self._state.replicas):
+            self._state = grown(self._state)
+        self._state.replicas.cold[number] = self._cold_start_s(pool) if cold else 0.0
+        self._state.replicas.speed[number] = self._setup.pools[pool].speed
+        self._pools.append(pool)
+        compiled_kernel.add_replica(self._state)
+
+    def _pool_with_stock(self) -> int:
+        alive = np.isnan(self._state.replicas.gone[: len(self._pools)])
+        for number, pool in enumerate(self._setup.pools):
+            if pool.stock == inf or np.count_nonzero(alive & (np.array(self._pools) == number)) < pool.stock:
+                return number
+        raise NotExactError("a replica found no GPU")
+
+    def _cold_start_s(self, pool: int) -> float:
+        stages = enumerate(self._setup.pools[pool].cold_start, start=STAGES * pool)
+        return sum(self._luck.draw("cold start", stage, which) for which, stage in stages)
+
+    def _start_cold(self) -> None:
+        """Draw for all replicas there is place for: the zero-delay policy is followed in compiled code."""
+        table, pool, known = self._state.replicas, self._setup.pools[0], len(self._pools)
+        missing = len(table) - known
+        table.cold[known:] = sum(self._taken(stage, missing) for stage in range(len(pool.cold_start)))
+        table.speed[known:] = pool.speed
+        self._pools += [0] * missing
+
+    def _taken(self, stage: int, count: int) -> Floats:
+        """Take the next cold starts of the first pool, in the order in which they would be drawn one by one."""
+        stream = self._luck.stream("cold start", self._setup.pools[0].cold_start[stage], stage)
+        return np.fromiter(islice(stream, count), dtype=float, count=count)
+
+    # The controller.
+
+    def _live(self, now_s: float) -> Live:
+        if self._setup.line_s == inf:
+            return NOTHING_HEARD
+        clock, inflight = self._state.clock, int(self._state.counts[LINE_INFLIGHT])
+        seconds = float(clock[LINE_AREA]) + inflight * (now_s - float(clock[LINE_AT]))
+        spent = seconds - float(clock[LOOKED_AREA])
+        clock[LOOKED_AREA] = seconds
+        return Live(latest=inflight, mean=spent / (now_s - self._looked_s) if now_s > self._looked_s else None)
+
+    def leaving(self, now_s: float, staying: int) -> tuple[str, ...]:
+        """Name those that should go so that so many stay."""
+        return Fleet(self._asked, self.replicas(now_s)).leaving(staying)
+
+    def replicas(self, now_s: float) -> tuple[Replica, ...]:
+        """Give those that stay, as a target would see them."""
+        staying = self._state.replicas[self._state.replicas.staying[: self._state.counts[STAYING]]]
+        numbers = self._state.replicas.staying[: self._state.counts[STAYING]].tolist()
+        columns = (staying.ready >= 0, staying.serving, now_s - staying.asked)
+        rows = zip(numbers, *(column.tolist() for column in columns), strict=True)
+        return tuple(Replica(f"replica-{number}", ready, busy, age) for number, ready, busy, age in rows)
+
+    def _decide(self, metered: Reading | None) -> None:
+        name, now_s, counts = self._setup.service, float(self._state.clock[NOW]), self._state.counts
+        ready = int(counts[ABLE])
+        fleet = LazyFleet.of(self._asked, ready, self, now_s)
+        seen = look(now_s, self._looked_s, fleet, metered=metered, live=self._live(now_s), gateways=1)
+        self._looked_s = now_s
+        (taken,) = step(self._services, {name: (seen, fleet)})
+        if taken.failure is not None:
+            raise taken.failure  # figures must not be those of a defect
+        if taken.order is not None:
+            self._scale(taken.order)
+        self._recorder(Record(name, seen, taken.decision, Outcome(name) if taken.order else None))
+
+    def _scale(self, order: Order) -> None:
+        self._asked = order.replicas
+        self._changes.append(Change(float(self._state.clock[NOW]), self._asked))
+        for name in order.leaving:
+            compiled_kernel.drain(self._state, int(name.removeprefix("replica-")))
+        for _ in range(self._asked - int(self._state.counts[STAYING])):
+            self._add()
+
+    # Afterwards.
+
+    def _history(self, *, partial: bool) -> History:
+        state = self._state
+        ended_s = max(float(state.clock[MOVED]), self._looked_s)
+        end_s = ended_s if partial or self._setup.until_s == inf else self._setup.until_s
+        state.clock[NOW] = end_s
+        compiled_kernel.flow(state)
+        return History(
+            engine="compiled",
+            end_s=end_s,
+            requests=_requests(state),
+            replicas=self._replicas(),
+            changes=tuple(self._changes),
+            decisions=tuple(self._records),
+            inflight_s=float(state.clock[AREA]),
+            partial=partial,
+        )
+
+    def _replicas(self) -> Replicas:
+        state, count = self._state, int(self._state.counts[REPLICAS])
+        for number in np.flatnonzero(np.isnan(state.replicas.gone[:count])).tolist():
+            compiled_kernel.book(state, number)
+        return Replicas(
+            asked_s=state.replicas.asked[:count].copy(),
+            placed_s=state.replicas.asked[:count].copy(),
+            ready_s=state.replicas.ready[:count].copy(),
+            leaving_s=state.replicas.leaving[:count].copy(),
+            gone_s=state.replicas.gone[:count].copy(),
+            busy_s=state.replicas.busy[:count].copy(),
+            draining_s=state.replicas.draining[:count].copy(),
+            pool=np.array(self._pools[:count], dtype=np.int64),
+        )
+
+
+def _requests(state: State) -> Requests:
+    count = int(state.counts[CAME])
+    return Requests(
+        arrival_s=state.requests.arrival[:count].copy(),
+        start_s=state.requests.start[:count].copy(),
+        end_s=state.requests.end[:count].copy(),
+        status=state.requests.status[:count].copy(),
+        replica=state.requests.replica[:count].copy(),
+        client=state.requests.client[:count].copy(),
+        latency_s=state.requests.latency[:count].copy(),
+        service_s=state.requests.work[:count].copy(),
+    )

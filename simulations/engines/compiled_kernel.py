@@ -1,0 +1,395 @@
+"""The compiled engine's inner loop: a run as plain arrays, moved on by plain functions.
+
+Rules:
+1. They take the same steps as the reference engine, in the same order, ties included: an event is (time, sequence).
+2. `NUMBA_DISABLE_JIT=1` runs the same code as plain Python, with the same results.
+3. What they cannot do exactly they are not given; `compiled.py` knows what that is.
+"""
+
+from math import ceil, inf
+
+from simulations.engines.compiled_heap import pop, push
+from simulations.engines.compiled_state import (
+    ABLE,
+    ALIVE,
+    AREA,
+    AREA_UNTIL,
+    CAME,
+    CLIENTS,
+    CONCURRENCY,
+    DUE,
+    EACH,
+    EVENTS,
+    EXPIRE,
+    FINISH,
+    HANG_UP,
+    HEAD,
+    IMMEDIATE,
+    LEAST,
+    LINE_AREA,
+    LINE_AT,
+    LINE_DUE,
+    LINE_INFLIGHT,
+    LINE_QUEUED,
+    LINE_S,
+    LOOKED_AREA,
+    LOSE_PATIENCE,
+    MOST,
+    MOVED,
+    NOW,
+    QUEUE_LENGTH,
+    QUEUE_TIMEOUT_S,
+    QUEUED,
+    READY,
+    REPLICAS,
+    RUNNING,
+    SEQUENCE,
+    SPREADS,
+    STAYING,
+    TAIL,
+    TARGET,
+    THOUGHT,
+    WAKES,
+    State,
+    Table,
+)
+from simulations.engines.jit import compiled
+from simulations.model.history import HUNG_UP, QUEUE_TIMEOUT, REFUSED, SERVED, STILL_IN
+
+REACHED, WOKEN, GROW = range(3)
+"""Why `advance` came back: the time was reached, the controller was woken, an array is too short."""
+
+ROOM = 8
+"""More than one event adds to any array."""
+
+
+@compiled
+def schedule(s: State, at: float, kind: int, subject: int) -> None:
+    """Let something happen at a time; never, if that is infinite."""
+    if at < inf:
+        s.counts[SEQUENCE] += 1
+        push(s.events, s.counts[EVENTS], at, s.counts[SEQUENCE], kind + 8 * subject)
+        s.counts[EVENTS] += 1
+
+
+@compiled
+def book(s: State, replica: int) -> None:
+    """Account for a replica's time up to now."""
+    if s.replicas.serving[replica] > 0:
+        spent = s.clock[NOW] - s.replicas.changed[replica]
+        s.replicas.busy[replica] += spent
+        if s.replicas.leaving[replica] >= 0:
+            s.replicas.draining[replica] += spent
+    s.replicas.changed[replica] = s.clock[NOW]
+
+
+@compiled
+def flow(s: State) -> None:
+    """Integrate the requests in flight up to now."""
+    now = s.clock[NOW]
+    s.clock[AREA] += (s.counts[QUEUED] + s.counts[RUNNING]) * (now - s.clock[AREA_UNTIL])
+    s.clock[AREA_UNTIL] = now
+
+
+@compiled
+def begin(s: State, request: int, replica: int) -> None:
+    """Let a replica serve one more request."""
+    book(s, replica)
+    s.replicas.serving[replica] += 1
+    s.counts[RUNNING] += 1
+    s.requests.start[request] = s.clock[NOW]
+    s.requests.replica[request] = replica
+    schedule(s, s.clock[NOW] + s.requests.work[request] / s.replicas.speed[replica], FINISH, request)
+
+
+@compiled
+def serve(s: State, replica: int) -> None:
+    """Give a replica those who wait, first come first, as long as it has room."""
+    counts, cap = s.counts, s.limits[CONCURRENCY]
+    while counts[QUEUED] > 0 and (cap == 0 or s.replicas.serving[replica] < cap):
+        request = s.requests.queue[counts[HEAD]]
+        counts[HEAD] += 1
+        if s.requests.end[request] >= 0:
+            continue
+        counts[QUEUED] -= 1
+        begin(s, request, replica)
+
+
+@compiled
+def free_replica(s: State) -> int:
+    """Give the first replica that is ready and has room, or the least busy one of them; -1 if there is none."""
+    cap, spreads = s.limits[CONCURRENCY], s.limits[SPREADS]
+    best = -1
+    if cap > 0 and s.counts[QUEUED] > 0:
+        return best
+    for place in range(s.counts[ABLE]):
+        replica = int(s.replicas.able[place])
+        if cap > 0 and s.replicas.serving[replica] >= cap:
+            continue
+        if not spreads:
+            return replica
+        if best < 0 or s.replicas.serving[replica] < s.replicas.serving[best]:
+            best = replica
+    return best
+
+
+@compiled
+def answer(s: State, request: int, status: int) -> None:
+    """Let the client know; one of a closed loop thinks, and sends the next."""
+    if s.requests.status[request] != STILL_IN:
+        return
+    now, client = s.clock[NOW], s.requests.client[request]
+    s.requests.status[request] = status
+    s.requests.latency[request] = now - s.requests.arrival[request]
+    if s.limits[CLIENTS] > 0 and s.sent[client] < s.limits[EACH]:
+        think = s.requests.think[s.counts[THOUGHT]]
+        s.counts[THOUGHT] += 1
+        due_next(s, client, now + think)
+
+
+@compiled
+def due_next(s: State, client: int, at: float) -> None:
+    """Let a client send its next request at a time."""
+    s.counts[SEQUENCE] += 1
+    push(s.due, s.counts[DUE], at, s.counts[SEQUENCE], client)
+    s.counts[DUE] += 1
+
+
+@compiled
+def left(s: State, request: int, status: int) -> None:
+    """Let a request be no more."""
+    s.requests.end[request] = s.clock[NOW]
+    answer(s, request, status)
+
+
+@compiled
+def leave_queue(s: State, request: int, status: int) -> bool:
+    """Let a request go that has not been served; True if it was still waiting."""
+    if s.requests.end[request] >= 0 or s.requests.start[request] >= 0:
+        return False
+    flow(s)
+    s.counts[QUEUED] -= 1
+    left(s, request, status)
+    return True
+
+
+@compiled
+def expire(s: State) -> bool:
+    """Let everyone go who has waited for as long as is allowed; whether there was one."""
+    place, gone = s.counts[HEAD], False
+    while place < s.counts[TAIL]:
+        request = s.requests.queue[place]
+        if s.requests.arrival[request] + s.spans[QUEUE_TIMEOUT_S] > s.clock[NOW]:
+            break
+        gone = leave_queue(s, request, QUEUE_TIMEOUT) or gone
+        place += 1
+    return gone
+
+
+@compiled
+def arrive(s: State) -> None:
+    """Take the next request in."""
+    counts, now = s.counts, s.clock[NOW]
+    request = counts[CAME]
+    counts[CAME] += 1
+    number = request
+    if s.limits[CLIENTS] > 0:
+        client = pop(s.due, counts[DUE])
+        counts[DUE] -= 1
+        number = s.sent[client] * s.limits[CLIENTS] + client
+        s.requests.client[request] = client
+        s.requests.arrival[request] = now
+        s.requests.work[request] = s.requests.service[number]
+        s.sent[client] += 1
+    flow(s)
+    replica = free_replica(s)
+    if replica >= 0:
+        begin(s, request, replica)
+    elif counts[QUEUED] < s.limits[QUEUE_LENGTH]:
+        s.requests.queue[counts[TAIL]] = request
+        counts[TAIL] += 1
+        counts[QUEUED] += 1
+        schedule(s, now + s.spans[QUEUE_TIMEOUT_S], EXPIRE, request)
+        schedule(s, now + s.requests.patience[number], LOSE_PATIENCE, request)
+    else:
+        left(s, request, REFUSED)
+    schedule(s, now + s.requests.timeout[number], HANG_UP, request)
+
+
+@compiled
+def finish(s: State, request: int) -> None:
+    """Let a replica be done with a request, and take the next."""
+    replica = s.requests.replica[request]
+    flow(s)
+    book(s, replica)
+    s.replicas.serving[replica] -= 1
+    s.counts[RUNNING] -= 1
+    left(s, request, SERVED)
+    if s.replicas.leaving[replica] >= 0:
+        let_go(s, replica)
+    else:
+        serve(s, replica)
+
+
+@compiled
+def let_go(s: State, replica: int) -> None:
+    """Let a replica on its way out be gone when it serves nobody."""
+    if s.replicas.serving[replica] == 0:
+        s.replicas.gone[replica] = s.clock[NOW]
+        s.counts[ALIVE] -= 1
+
+
+@compiled
+def become_ready(s: State, replica: int) -> bool:
+    """Let a replica serve; False if it is gone already."""
+    if s.replicas.gone[replica] >= 0:
+        return False
+    flow(s)
+    s.replicas.ready[replica] = s.clock[NOW]
+    s.replicas.able[s.counts[ABLE]] = replica
+    s.counts[ABLE] += 1
+    serve(s, replica)
+    return True
+
+
+@compiled
+def add_replica(s: State) -> None:
+    """Ask for one more replica; its place in `cold` and `speed` is filled already."""
+    counts = s.counts
+    replica = counts[REPLICAS]
+    counts[REPLICAS] += 1
+    counts[ALIVE] += 1
+    s.replicas.asked[replica] = s.replicas.changed[replica] = s.clock[NOW]
+    s.replicas.staying[counts[STAYING]] = replica
+    counts[STAYING] += 1
+    schedule(s, s.clock[NOW] + s.replicas.cold[replica], READY, replica)
+
+
+@compiled
+def without(numbers: Table, count: int, one: int) -> int:
+    """Take one of the first `count` numbers out, and give how many are left; the others keep their order."""
+    place = 0
+    while numbers[place] != one:
+        place += 1
+    for moved in range(place, count - 1):
+        numbers[moved] = numbers[moved + 1]
+    return count - 1
+
+
+@compiled
+def drain(s: State, replica: int) -> None:
+    """Send a replica on its way out."""
+    counts = s.counts
+    book(s, replica)
+    s.replicas.leaving[replica] = s.clock[NOW]
+    counts[STAYING] = without(s.replicas.staying, counts[STAYING], replica)
+    if s.replicas.ready[replica] >= 0:
+        counts[ABLE] = without(s.replicas.able, counts[ABLE], replica)
+    let_go(s, replica)
+
+
+@compiled
+def first_to_leave(s: State) -> int:
+    """Give the replica that should go first, as `leaving_order` does."""
+    best = int(s.replicas.staying[0])
+    for place in range(1, s.counts[STAYING]):
+        other = int(s.replicas.staying[place])
+        ready, best_ready = s.replicas.ready[other] >= 0, s.replicas.ready[best] >= 0
+        if ready != best_ready:
+            better = best_ready
+        elif s.replicas.serving[other] != s.replicas.serving[best]:
+            better = s.replicas.serving[other] < s.replicas.serving[best]
+        else:
+            better = s.replicas.asked[other] > s.replicas.asked[best]
+        if better:
+            best = other
+    return best
+
+
+@compiled
+def follow(s: State) -> None:
+    """Decide without any delay: as many replicas as the requests in flight need."""
+    inflight = s.counts[QUEUED] + s.counts[RUNNING]
+    wanted = min(max(ceil(inflight / s.spans[TARGET]), s.limits[LEAST]), s.limits[MOST])
+    while s.counts[STAYING] > wanted:
+        drain(s, first_to_leave(s))
+    while s.counts[STAYING] < wanted:
+        add_replica(s)
+
+
+@compiled
+def happen(s: State) -> bool:
+    """Let the first event of the heap happen; whether it changed anything."""
+    code = pop(s.events, s.counts[EVENTS])
+    s.counts[EVENTS] -= 1
+    kind, subject = code & 7, code >> 3
+    if kind == FINISH:
+        finish(s, subject)
+        return True
+    if kind == READY:
+        return become_ready(s, subject)
+    if kind == EXPIRE:
+        return expire(s)
+    if kind == LOSE_PATIENCE:
+        return leave_queue(s, subject, HUNG_UP)
+    left_queue = leave_queue(s, subject, HUNG_UP)
+    answer(s, subject, HUNG_UP)
+    return left_queue
+
+
+@compiled
+def tell(s: State) -> bool:
+    """Let the gateway tell its state; whether that cannot wait for the next tick."""
+    clock, counts = s.clock, s.counts
+    flow(s)
+    queued, inflight = counts[QUEUED], counts[QUEUED] + counts[RUNNING]
+    urgent = bool(queued > counts[LINE_QUEUED] or counts[LINE_INFLIGHT] == 0 < inflight)
+    counts[LINE_QUEUED], counts[LINE_INFLIGHT] = queued, inflight
+    clock[LINE_AT], clock[LINE_AREA], clock[LINE_DUE] = clock[NOW], clock[AREA], inf
+    clock[LOOKED_AREA] = min(clock[LOOKED_AREA], clock[AREA])
+    return urgent
+
+
+@compiled
+def changed(s: State) -> None:
+    """Note that something has changed, for the gateway to tell or for the zero-delay policy to follow."""
+    clock, counts = s.clock, s.counts
+    clock[MOVED] = clock[NOW]
+    is_held_first = counts[QUEUED] > 0 and counts[LINE_QUEUED] == 0 and counts[ABLE] == 0
+    if s.limits[IMMEDIATE]:
+        follow(s)
+    elif is_held_first and s.spans[LINE_S] < inf:
+        clock[LINE_DUE] = clock[NOW]
+    elif clock[LINE_DUE] == inf:
+        clock[LINE_DUE] = max(clock[NOW], clock[LINE_AT] + s.spans[LINE_S])
+
+
+@compiled
+def next_arrival(s: State) -> float:
+    """Give when the next request comes."""
+    if s.limits[CLIENTS] > 0:
+        return s.due.when[0] if s.counts[DUE] > 0 else inf
+    return s.requests.arrival[s.counts[CAME]] if s.counts[CAME] < len(s.requests) else inf
+
+
+@compiled
+def advance(s: State, until: float) -> int:
+    """Let everything happen up to a time, that included; give why it came back."""
+    clock, counts = s.clock, s.counts
+    while True:
+        if counts[EVENTS] + ROOM > len(s.events) or counts[REPLICAS] + ROOM > len(s.replicas):
+            return GROW
+        event = s.events.when[0] if counts[EVENTS] > 0 else inf
+        coming = next_arrival(s)
+        at = min(event, coming, clock[LINE_DUE])
+        if at > until or at == inf:
+            return REACHED
+        clock[NOW] = at
+        if event == at:
+            if happen(s):
+                changed(s)
+        elif coming == at:
+            arrive(s)
+            changed(s)
+        elif tell(s) and s.limits[WAKES]:
+            return WOKEN

@@ -1,0 +1,68 @@
+"""Control laws of the engine without events, asked at each tick: any plain function, or the live controller."""
+
+from collections.abc import Sequence
+from math import inf
+from typing import Protocol
+
+from autoscaler.controller.observation import look
+from autoscaler.controller.step import Service, step
+from autoscaler.ports import Outcome, Reading, Record, Recorder
+from simulations.engines import lazy_fleet
+from simulations.engines.telemetry import NO_SAMPLE
+from simulations.model.setup import Setup
+
+PREFIX = "replica-"
+
+
+class Law(Protocol):
+    """How many replicas there should be, given what Prometheus shows: a control law at its plainest."""
+
+    def __call__(self, now_s: float, inflight: float | None, asked: int, ready: int, /) -> int:
+        """Say it; `inflight` is None before the first sample has arrived."""
+        ...
+
+
+class Engine(lazy_fleet.Engine, Protocol):
+    """Whose replicas follow a law."""
+
+    asked: int
+    """Replicas asked for now."""
+
+    def scale(self, now_s: float, replicas: int, leaving: Sequence[int] | None = None) -> None:
+        """Ask for a number of replicas, and have those go that are named by their numbers."""
+        ...
+
+
+class Stepped:
+    """The live controller as a law: looks, asks `step`, has the very replicas leave that it names, and records.
+
+    Attributes:
+        engine: whose replicas they are.
+    """
+
+    def __init__(self, setup: Setup, service: Service, recorder: Recorder) -> None:
+        self.engine: Engine
+        self._name = setup.service
+        self._services = {setup.service: service}
+        self._scraped = setup.scrape_s < inf
+        self._recorder = recorder
+        self._looked_s = 0.0
+
+    def __call__(self, now_s: float, inflight: float | None, asked: int, ready: int, /) -> int:
+        """Take one look, decide, and have the engine follow."""
+        fleet = lazy_fleet.LazyFleet.of(asked, ready, self.engine, now_s)
+        seen = look(now_s, self._looked_s, fleet, metered=self._metered(now_s, inflight), gateways=1)
+        self._looked_s = now_s
+        (taken,) = step(self._services, {self._name: (seen, fleet)})
+        if taken.failure is not None:
+            raise taken.failure  # figures must not be those of a defect
+        order = taken.order
+        if order is not None:
+            self.engine.scale(now_s, order.replicas, [int(name[len(PREFIX) :]) for name in order.leaving])
+        self._recorder(Record(self._name, seen, taken.decision, Outcome(self._name) if order else None))
+        return self.engine.asked
+
+    def _metered(self, now_s: float, inflight: float | None) -> Reading | None:
+        if inflight is not None:
+            return Reading(inflight, now_s, 1)
+        return Reading(None, now_s, problem=NO_SAMPLE) if self._scraped else None

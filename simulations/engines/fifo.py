@@ -1,0 +1,373 @@
+"""The fastest engine: a queue of requests that are known when they come, before replicas that take one at a time.
+
+It is exact where nothing happens between ticks but requests that come, start and end: no stream of the gateway, no
+client that gives up, one kind of GPU that is never out of stock. Requests are read a piece at a time and handed over
+when they have started, so that a run needs memory for its queue only.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from math import inf, nan
+from typing import Protocol
+
+import numpy as np
+
+from algorithms.distributions import Constant
+from autoscaler.controller.step import Service
+from autoscaler.ports import Recorder, Replica
+from simulations.engines import fifo_recursion
+from simulations.engines.control_law import PREFIX, Law, Stepped
+from simulations.engines.fifo_recursion import (
+    ARRIVAL,
+    ASKED,
+    BUSY,
+    CAME,
+    FILLED,
+    FREE,
+    GONE,
+    HEAD,
+    LEFT,
+    LONGEST,
+    LONGEST_QUEUE,
+    MOVED,
+    NUMBER,
+    READY,
+    REPLICA,
+    SERVICE,
+    SPEED,
+    SPENT,
+    START,
+)
+from simulations.engines.jit import at_once
+from simulations.model.history import SERVED, STILL_IN, Change, History, Replicas, Requests
+from simulations.model.random_streams import Luck
+from simulations.model.setup import Chunk, Floats, NotExactError, Setup
+
+PIECE = 65_536
+"""Requests at a time, where all are known: so many stay in a processor's cache."""
+
+ROOM = 64
+"""Places for replicas at the beginning, beside the initial ones; there are more when they are needed."""
+
+
+class Kept(Protocol):
+    """What becomes of requests that have started, or never will."""
+
+    def take(self, requests: Floats) -> None:
+        """Take some in, in order of arrival: the rows of `recursion.requests`, which are used again afterwards."""
+        ...
+
+
+def why_not(setup: Setup) -> str:
+    """Say why this engine cannot do a run exactly; empty if it can."""
+    reasons = {
+        "replicas follow every request": setup.immediate,
+        "the gateway's stream is read": setup.line_s < inf,
+        "a replica takes more than one request at a time": setup.limits.concurrency != 1,
+        "replicas die": any(pool.lifetime is not None for pool in setup.pools),
+        "GPUs may be out of stock": setup.pools[0].stock < inf,
+        "the lag of metrics varies": not isinstance(setup.metric_lag, Constant),
+    }
+    return next((reason for reason, holds in reasons.items() if holds), "")
+
+
+def in_pieces(arrival: Floats, service: Floats) -> Iterator[Chunk]:
+    """Cut requests that are all known into pieces."""
+    return ((arrival[at : at + PIECE], service[at : at + PIECE]) for at in range(0, len(arrival), PIECE))
+
+
+class Fifo:
+    """One run; `run` may be called once.
+
+    Attributes:
+        asked: replicas asked for now.
+    """
+
+    def __init__(self, setup: Setup, chunks: Iterator[Chunk], law: Law, luck: Luck, kept: Kept) -> None:
+        """Set up a run that begins at 0; `why_not` says which can be."""
+        self._setup, self._chunks, self._law, self._kept = setup, chunks, law, kept
+        self.asked = setup.initial
+        self._changes = [(0.0, setup.initial)]
+        """When how many were asked for."""
+        self._requests = np.zeros((5, PIECE))
+        self._places, self._departed = np.zeros((6, ROOM + setup.initial)), np.zeros((7, ROOM + setup.initial))
+        self._counts = np.zeros(8, dtype=np.int64)
+        self._sums = np.zeros(5)
+        self._sums[SPEED] = setup.pools[0].speed
+        arrays = self._places, self._counts, self._sums
+        self._reach = at_once(fifo_recursion.reach, self._requests, *arrays, 0.0)
+        self._append = at_once(fifo_recursion.add, *arrays[:2], 0, 0.0, 0.0)
+        self._shrink = at_once(fifo_recursion.shrink, *arrays, self._departed, 0)
+        self._known_s = -inf
+        """All requests that come before this time are in `_requests`."""
+        self._added = self._staying = 0
+        stages = enumerate(setup.pools[0].cold_start)
+        self._cold_starts = [luck.stream("cold start", stage, which) for which, stage in stages]
+        self._lag_s = setup.metric_lag.expected()
+        self._now_s = self._looked_s = 0.0
+
+    def run(self) -> History:
+        """Let it all happen; KeyboardInterrupt ends it early, with what has happened so far.
+
+        Raises:
+            NotExactError: a request waited for longer than it may, or met a full queue.
+        """
+        for _ in range(self._setup.initial):
+            self._add(0.0, 0.0)
+        partial = False
+        try:
+            self._go()
+        except KeyboardInterrupt:
+            partial = True
+        return self._history(partial=partial)
+
+    def _go(self) -> None:
+        setup, law, reach, until_s, lag_s = self._setup, self._law, self._reach, self._setup.until_s, self._lag_s
+        ends, ticks, scrapes, shown, seen = until_s < inf, 0, 0, 0, None
+        tick_s = 0.0 if setup.tick_s < inf else inf
+        scrape_s, due_s = (0.0, lag_s) if setup.scrape_s < inf else (inf, inf)
+        samples: deque[float] = deque()  # those that no query finds yet; the first of them is found from due_s on
+        while (now_s := tick_s if tick_s < scrape_s else scrape_s) <= until_s and now_s < inf:  # noqa: FURB136 - min costs a call
+            self._now_s = now_s
+            if self._known_s <= now_s:
+                self._read_until(now_s)
+            inflight, ready = reach(self._requests, self._places, self._counts, self._sums, now_s)
+            if now_s == scrape_s:
+                samples.append(inflight)
+                scrapes += 1
+                scrape_s = scrapes * setup.scrape_s if ends or not self._is_at_rest(now_s, inflight) else inf
+            while due_s <= now_s and samples:
+                seen = samples.popleft()
+                shown += 1
+                due_s = shown * setup.scrape_s + lag_s
+            if now_s == tick_s:
+                wanted = law(now_s, seen, self.asked, ready)
+                if wanted != self.asked:
+                    self.scale(now_s, wanted)
+                self._looked_s = now_s
+                ticks += 1
+                tick_s = ticks * setup.tick_s if ends or not self._is_at_rest(now_s, inflight) else inf
+        self._read_until(until_s)
+        reach(self._requests, self._places, self._counts, self._sums, until_s)
+
+    def _is_at_rest(self, now_s: float, inflight: float) -> bool:
+        """Say whether nothing will ever happen again."""
+        if self._known_s < inf or self._counts[CAME] < self._counts[FILLED]:
+            return False
+        if not inflight and self.asked <= self._setup.least:
+            return True
+        moved_s = fifo_recursion.last_change(self._requests, self._places, self._counts, self._sums, now_s)
+        return now_s - moved_s >= self._setup.settle_s
+
+    # Requests.
+
+    def _read_until(self, until_s: float) -> None:
+        """Read until all that comes up to a time is known."""
+        while self._known_s <= until_s and self._read():
+            pass
+
+    def _read(self) -> bool:
+        """Read one more piece, after what has started was handed over; whether there was one."""
+        if self._known_s > -inf:
+            self._reach(self._requests, self._places, self._counts, self._sums, self._known_s)
+            self._hand_over()
+        arrival, service = next(self._chunks, (None, None))
+        if arrival is None or service is None:
+            self._known_s = inf
+            return False
+        filled = int(self._counts[FILLED])
+        end = filled + len(arrival)
+        if end > self._requests.shape[1]:
+            self._requests = np.concatenate([self._requests, np.zeros((5, end))], axis=1)
+        self._requests[ARRIVAL, filled:end], self._requests[SERVICE, filled:end] = arrival, service
+        self._counts[FILLED] = end
+        self._known_s = float(arrival[-1]) if len(arrival) else self._known_s
+        return True
+
+    def _hand_over(self) -> None:
+        """Have what has started kept elsewhere, and begin anew with the queue."""
+        self._sums[MOVED] = fifo_recursion.last_change(
+            self._requests, self._places, self._counts, self._sums, self._known_s
+        )
+        head, filled = int(self._counts[HEAD]), int(self._counts[FILLED])
+        self._check()
+        self._kept.take(self._requests[:, :head])
+        self._requests[:, : filled - head] = self._requests[:, head:filled].copy()
+        self._counts[[HEAD, CAME, FILLED]] -= head
+
+    def _check(self) -> None:
+        """See whether all that came found room in the queue, and none waited for too long."""
+        head, came, room = int(self._counts[HEAD]), int(self._counts[CAME]), self._setup.limits.queue_length
+        arrival, start = self._requests[ARRIVAL], self._requests[START]
+        start[head:came] = inf
+        met_many = room < came and bool(np.any(start[: came - room] > arrival[room:came]))
+        if met_many or self._counts[LONGEST_QUEUE] > room:
+            raise NotExactError("the queue was full")
+        if self._sums[LONGEST] >= self._setup.limits.queue_timeout_s < inf:
+            raise NotExactError("a request waited for longer than it may")
+
+    # Replicas.
+
+    def scale(self, now_s: float, replicas: int, leaving: Sequence[int] | None = None) -> None:
+        """Ask for a number of replicas.
+
+        Args:
+            now_s: when.
+            replicas: how many.
+            leaving: the numbers of those that should go; None leaves it to the order of the live controller.
+        """
+        self.asked = replicas
+        self._changes.append((now_s, replicas))
+        if replicas > self._staying:
+            for _ in range(replicas - self._staying):
+                self._add(now_s, sum(map(next, self._cold_starts)))
+        else:
+            self._remove(replicas, leaving)
+
+    def _add(self, now_s: float, cold_s: float) -> None:
+        taken = self._append(self._places, self._counts, self._added, now_s, now_s + cold_s)
+        if taken == self._places.shape[1] - 1:  # one has to stay free for `recursion.remove`
+            self._places = doubled(self._places)
+        self._added += 1
+        if self._added == self._departed.shape[1]:
+            self._departed = doubled(self._departed)
+        self._staying += 1
+
+    def _remove(self, staying: int, leaving: Sequence[int] | None) -> None:
+        arrays = self._places, self._counts, self._sums, self._departed
+        if leaving is None:
+            self._shrink(*arrays, staying)
+        else:
+            for number in leaving:
+                fifo_recursion.remove(*arrays, number)
+        self._staying = staying
+
+    def leaving(self, now_s: float, staying: int) -> tuple[str, ...]:
+        """Name those that should go so that so many stay, first to go first."""
+        place, names = -1, []
+        for _ in range(self._staying - staying):
+            place = fifo_recursion.next_to_leave(self._places, self._counts, place, now_s)
+            names.append(f"{PREFIX}{int(self._places[NUMBER, place])}")
+        return tuple(names)
+
+    def replicas(self, now_s: float) -> tuple[Replica, ...]:
+        """Give those that stay, as a target would see them, by number."""
+        rows = self._places[:, : self._staying].tolist()
+        told = zip(rows[NUMBER], rows[READY], rows[FREE], rows[ASKED], strict=True)
+        return tuple(
+            Replica(f"{PREFIX}{int(number)}", ready_s <= now_s, int(ready_s <= now_s < free_s), now_s - asked_s)
+            for number, ready_s, free_s, asked_s in sorted(told)
+        )
+
+    # Afterwards.
+
+    def _history(self, *, partial: bool) -> History:
+        until_s = self._now_s if partial else self._setup.until_s
+        end_s = until_s
+        if partial or until_s == inf:
+            moved_s = fifo_recursion.last_change(self._requests, self._places, self._counts, self._sums, until_s)
+            end_s = max(moved_s, self._looked_s)
+        waiting = self._give_up(until_s)
+        departed = self._departed[:, : self._counts[GONE]]
+        columns = np.concatenate([self._places[:, : self._staying], departed[:LEFT]], axis=1)
+        serving = (columns[READY] <= end_s) & (columns[FREE] > end_s)
+        beyond = (columns[FREE] - end_s)[serving].sum()
+        return History(
+            engine="fifo",
+            end_s=end_s,
+            requests=Columns().requests(end_s, 1.0),
+            replicas=self._replicas(columns, departed[LEFT], end_s),
+            changes=tuple(map(Change._make, self._changes)),
+            decisions=(),
+            inflight_s=float(self._sums[SPENT] - beyond + (end_s - waiting).sum()),
+            partial=partial,
+        )
+
+    def _give_up(self, until_s: float) -> Floats:
+        """Hand over all there is, and give when those came that still wait."""
+        head, came = int(self._counts[HEAD]), int(self._counts[CAME])
+        arrival, start = self._requests[ARRIVAL, :came], self._requests[START, :came]
+        self._requests[REPLICA, head:came] = -1
+        if came > head:
+            self._sums[LONGEST] = max(self._sums[LONGEST], until_s - arrival[head])
+        self._check()
+        start[head:] = nan
+        self._kept.take(self._requests[:, :came])
+        return arrival[head:].copy()
+
+    def _replicas(self, columns: Floats, departed_s: Floats, end_s: float) -> Replicas:
+        left_s = np.concatenate([np.full(self._staying, nan), departed_s])
+        order = np.argsort(columns[NUMBER])
+        columns, left_s = columns[:, order], left_s[order]
+        free_s = columns[FREE]
+        ready = (columns[READY] <= end_s) & ~(columns[READY] > left_s)
+        gone_s = np.where(ready, np.fmax(free_s, left_s), left_s)
+        gone_s[np.isnan(left_s) | (gone_s > end_s)] = nan
+        return Replicas(
+            asked_s=columns[ASKED],
+            placed_s=columns[ASKED],
+            ready_s=np.where(ready, columns[READY], nan),
+            leaving_s=left_s,
+            gone_s=gone_s,
+            busy_s=columns[BUSY] - np.where(ready, np.maximum(free_s - end_s, 0.0), 0.0),
+            draining_s=np.where(ready, np.fmax(np.minimum(free_s, end_s) - left_s, 0.0), 0.0),
+            pool=np.zeros(len(free_s), dtype=np.int64),
+        )
+
+
+def doubled(columns: Floats) -> Floats:
+    """Give columns with place for twice as many."""
+    return np.concatenate([columns, np.zeros_like(columns)], axis=1)
+
+
+class Columns:
+    """Keeps every request."""
+
+    def __init__(self) -> None:
+        self._pieces: list[Floats] = [np.zeros((4, 0))]
+
+    def take(self, requests: Floats) -> None:
+        """Copy them."""
+        self._pieces.append(requests[:4].copy())
+
+    def requests(self, end_s: float, speed: float) -> Requests:
+        """Give them all, as of the end of the run."""
+        arrival, service, start, replica = np.concatenate(self._pieces, axis=1)
+        end = start + service / speed
+        end[end > end_s] = nan
+        return Requests(
+            arrival_s=arrival,
+            start_s=start,
+            end_s=end,
+            status=np.where(np.isnan(end), STILL_IN, SERVED),
+            replica=replica.astype(np.int64),
+            client=np.full(len(arrival), -1),
+            latency_s=end - arrival,
+            service_s=service,
+        )
+
+
+def follow(setup: Setup, chunks: Iterator[Chunk] | None, law: Law, luck: Luck, kept: Kept) -> History:
+    """Run a source's chunks by a law; what became of the requests is with `kept`, and not in the history.
+
+    Raises:
+        NotExactError: another engine has to.
+    """
+    if why := why_not(setup):
+        raise NotExactError(why)
+    if chunks is None:
+        raise NotExactError("a client may not wait")
+    engine = Fifo(setup, chunks, law, luck, kept)
+    if isinstance(law, Stepped):
+        law.engine = engine
+    return engine.run()
+
+
+def run(
+    setup: Setup, chunks: Iterator[Chunk] | None, service: Service, luck: Luck, recorder: Recorder = lambda _: None
+) -> History:
+    """Run all requests by the live controller's step, and keep them; raises as `follow`."""
+    kept = Columns()
+    history = follow(setup, chunks, Stepped(setup, service, recorder), luck, kept)
+    return replace(history, requests=kept.requests(history.end_s, setup.pools[0].speed))

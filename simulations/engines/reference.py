@@ -1,0 +1,332 @@
+"""The reference engine: one service, request by request, on a heap of what happens next.
+
+Rules:
+1. Events are (time, priority, sequence). At one instant what ends or becomes ready comes first, then what arrives, then
+   what the gateway tells, and the controller's tick last; equals come in the order in which they were scheduled.
+2. Requests are dispatched by the gateway's own `Dispatcher`; decisions are taken by the live controller's own `step`.
+3. A replica on its way out is given nothing new, and stays until what it serves has ended.
+"""
+
+from collections.abc import Callable, Hashable, Iterable
+from functools import lru_cache
+from heapq import heappop, heappush
+from math import inf
+from typing import Any, cast
+
+from autoscaler.controller.observation import look
+from autoscaler.controller.step import Service, step
+from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Grant, Granted, Held, Refused
+from autoscaler.gateway.dispatch.path_rules import EVERYTHING_COUNTS, PathRule, PathRules
+from autoscaler.ports import Order, Outcome, Reading, Record
+from simulations.engines.reference_fleet import SimulatedFleet, SimulatedReplica
+from simulations.engines.reference_request import Cookies, Request, request_columns
+from simulations.engines.telemetry import Lines, Samples
+from simulations.model.history import (
+    HUNG_UP,
+    QUEUE_TIMEOUT,
+    REFUSED,
+    REPLICA_DIED,
+    REQUEST_TIMEOUT,
+    SERVED,
+    STILL_IN,
+    Change,
+    History,
+)
+from simulations.model.random_streams import Luck
+from simulations.model.setup import Arrival, Setup, Source, next_on_grid
+
+ENDS, ARRIVES, TELLS, LOOKS = range(4)
+"""Priorities at one instant."""
+
+Happen = Callable[[Any], None]
+
+
+class Engine:
+    """One run; `run` may be called once."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        source: Source,
+        service: Service,
+        luck: Luck,
+        recorder: Callable[[Record], None] | None = None,
+    ) -> None:
+        """Set up a run that begins at 0.
+
+        Args:
+            setup: the service, its fleet, and how it is watched.
+            source: its requests.
+            service: how it is decided on; its state is used up by the run.
+            luck: where cold starts and lifetimes are drawn.
+            recorder: is given every decision; without one the history keeps them all.
+        """
+        self._setup, self._source = setup, source
+        self._arrivals = source.arrivals()
+        self._ahead = next(self._arrivals, None)
+        self._services = {setup.service: service}
+        self._dispatcher = Dispatcher(setup.limits)
+        self._lines, self._samples = Lines(setup, self._dispatcher), Samples(setup, luck)
+        # A scenario has few paths and many requests; a gateway, where strangers choose the paths, remembers none.
+        self._rule_of = lru_cache(maxsize=1024)(PathRules(setup.rules).find)
+        self._cookies = Cookies(setup.cookie_s)
+        self._fleet = SimulatedFleet(setup.pools, luck)
+        self._heap: list[tuple[float, int, int, Happen, Any]] = []
+        self._sequence = self._to_come = 0
+        self._now_s = self._moved_s = self._looked_s = 0.0
+        self._requests: list[Request] = []
+        self._asked = setup.initial
+        self._changes = [Change(0.0, setup.initial)]
+        self._records: list[Record] = []
+        self._recorder = recorder or self._records.append
+        self._line_due_s = inf
+
+    def run(self) -> History:
+        """Let it all happen; KeyboardInterrupt ends it early, with what has happened so far."""
+        partial = False
+        self._begin()
+        try:
+            while self._heap and self._heap[0][0] <= self._setup.until_s:
+                self._now_s, _, _, happen, subject = heappop(self._heap)
+                happen(subject)
+        except KeyboardInterrupt:
+            partial = True
+        return self._history(partial=partial)
+
+    def _begin(self) -> None:
+        for _ in range(self._setup.initial):
+            self._fleet.add(0.0)
+        for replica in list(self._fleet.placed(0.0)):
+            self._become_ready(replica)
+        self._pull(None)
+        if self._setup.scrape_s < inf:
+            self._at(0.0, TELLS, self._scrape, None)
+        if self._setup.tick_s < inf:
+            self._at(0.0, LOOKS, self._tick, None)
+
+    def _history(self, *, partial: bool) -> History:
+        end_s = max(self._moved_s, self._looked_s) if partial or self._setup.until_s == inf else self._setup.until_s
+        return History(
+            engine="reference",
+            end_s=end_s,
+            requests=request_columns([request for request in self._requests if request.counts]),
+            passing=request_columns([request for request in self._requests if not request.counts]),
+            replicas=self._fleet.columns(end_s),
+            changes=tuple(self._changes),
+            decisions=tuple(self._records),
+            inflight_s=self._dispatcher.seconds_total(end_s),
+            partial=partial,
+        )
+
+    def _at(self, t_s: float, priority: int, happen: Happen, subject: Any) -> None:
+        if t_s < inf:
+            self._sequence += 1
+            heappush(self._heap, (t_s, priority, self._sequence, happen, subject))
+
+    # Requests.
+
+    def _pull(self, _: None) -> None:
+        """Take the next of the requests that come whatever happens, and those that come together with it, but no more.
+
+        There may be no end of them.
+        """
+        if self._ahead is None:
+            return
+        t_s = self._ahead.t_s
+        while self._ahead is not None and self._ahead.t_s == t_s:
+            self._expect(self._ahead)
+            self._ahead = next(self._arrivals, None)
+        self._at(t_s, ARRIVES, self._pull, None)
+
+    def _expect(self, arrival: Arrival | None) -> None:
+        if arrival is not None:
+            self._to_come += 1
+            self._at(arrival.t_s, ARRIVES, self._arrive, arrival)
+
+    def _arrive(self, arrival: Arrival) -> None:
+        self._to_come -= 1
+        request = Request(len(self._requests), arrival, rule := self._rule(arrival))
+        self._requests.append(request)
+        request.pinned = self._cookies.read(arrival)
+        match self._dispatcher.arrive(
+            request.number, self._now_s, rule.kind, request.pinned, max_per_pod=rule.max_per_pod, wakes=rule.wake
+        ):
+            case Granted(name):
+                self._start(request, name)
+            case Held(deadline_s):
+                self._at(deadline_s, ENDS, self._expire, None)
+                if request.pinned:
+                    self._at(self._now_s + self._setup.limits.spill_after_s, ENDS, self._expire, None)
+                self._at(self._now_s + arrival.patience_s, ENDS, self._lose_patience, request)
+            case Refused():
+                self._left(request, REFUSED)
+        self._at(arrival.t_s + arrival.timeout_s, ENDS, self._hang_up, request)
+        self._changed()
+
+    def _rule(self, arrival: Arrival) -> PathRule:
+        return self._rule_of(arrival.path) if arrival.path else EVERYTHING_COUNTS
+
+    def _start(self, request: Request, backend: str) -> None:
+        request.replica, request.start_s = self._fleet[backend], self._now_s
+        request.replica.begin(request.number, self._now_s, counts=request.counts)
+        takes_s = self._fleet.service_s(request.replica, request.arrival.service_s)
+        self._at(self._now_s + takes_s, ENDS, self._finish, request)
+        if takes_s > (allowed_s := request.rule.request_timeout_s or self._setup.request_timeout_s):
+            self._at(self._now_s + allowed_s, ENDS, self._break_off, request)
+
+    def _request(self, called: Hashable) -> Request:
+        """Find a request by what the dispatcher calls it: its number."""
+        return self._requests[cast("int", called)]
+
+    def _start_all(self, grants: Iterable[Grant]) -> None:
+        for number, backend in grants:
+            self._start(self._request(number), backend)
+
+    def _finish(self, request: Request, status: int = SERVED) -> None:
+        if request.ended or request.replica is None:
+            return
+        request.replica.end(request.number, self._now_s)
+        if status == SERVED:
+            self._cookies.issue(request)
+        self._left(request, status)
+        self._start_all(self._dispatcher.finish(request.number, self._now_s))
+        self._let_go(request.replica)
+        self._changed()
+
+    def _break_off(self, request: Request) -> None:
+        self._finish(request, REQUEST_TIMEOUT)
+
+    def _left(self, request: Request, status: int) -> None:
+        request.end_s = self._now_s
+        self._answer(request, status)
+
+    def _answer(self, request: Request, status: int) -> None:
+        if request.status == STILL_IN:
+            request.status, request.latency_s = status, self._now_s - request.arrival.t_s
+            self._expect(self._source.after(request.arrival, status, self._now_s))
+
+    def _expire(self, _: None) -> None:
+        due = self._dispatcher.expire(self._now_s)
+        for number in due.timed_out:
+            self._left(self._request(number), QUEUE_TIMEOUT)
+        self._start_all(due.grants)
+        if due.timed_out or due.grants:
+            self._changed()
+
+    def _lose_patience(self, request: Request) -> None:
+        if not request.ended and request.replica is None:
+            self._start_all(self._dispatcher.abandon(request.number, self._now_s))
+            self._left(request, HUNG_UP)
+            self._changed()
+
+    def _hang_up(self, request: Request) -> None:
+        """A replica may go on with what it has begun; whoever is still in the queue leaves it."""
+        self._lose_patience(request)
+        if self._setup.breaks_off or not request.counts:
+            self._finish(request, HUNG_UP)
+        self._answer(request, HUNG_UP)
+
+    # Replicas.
+
+    def _fill(self) -> None:
+        for _ in range(self._asked - len(self._fleet.staying)):
+            self._fleet.add(self._now_s)
+        for replica in self._fleet.placed(self._now_s):
+            self._at(self._now_s + self._fleet.cold_start_s(replica), ENDS, self._become_ready, replica)
+
+    def _become_ready(self, replica: SimulatedReplica) -> None:
+        if replica.gone:
+            return
+        if self._fleet.fails_to_start(replica):
+            self._lose(replica)
+            return
+        replica.ready_s = self._now_s
+        self._start_all(self._dispatcher.add_backend(replica.name, self._now_s))
+        self._at(self._now_s + self._fleet.lifetime_s(replica), ENDS, self._die, replica)
+        self._changed()
+
+    def _let_go(self, replica: SimulatedReplica) -> None:
+        if replica.leaving and not replica.serving and not replica.passing:
+            self._fleet.remove(replica, self._now_s)
+            self._fill()
+
+    def _die(self, replica: SimulatedReplica) -> None:
+        """Lose a replica, unless the run is over and only its life is left."""
+        if not replica.gone and (self._setup.until_s < inf or not self._is_idle()):
+            self._lose(replica)
+
+    def _lose(self, replica: SimulatedReplica) -> None:
+        """Lose a replica and what it serves; as the number asked for stands, another one takes its place."""
+        self._start_all(self._dispatcher.remove_backend(replica.name, self._now_s))
+        for number in sorted(replica.serving | replica.passing):
+            replica.end(number, self._now_s)
+            self._left(self._requests[number], REPLICA_DIED)
+            self._start_all(self._dispatcher.abandon(number, self._now_s))
+        self._fleet.remove(replica, self._now_s)
+        self._fill()
+        self._changed()
+
+    # The controller.
+
+    def _changed(self) -> None:
+        """Have the gateway tell what has changed, with what else changes in a short while."""
+        self._moved_s = self._now_s
+        if self._setup.immediate:
+            self._lines.tell(self._now_s)
+            self._decide(None)
+        elif (due_s := self._lines.due_s(self._now_s)) < self._line_due_s:
+            self._line_due_s = due_s
+            self._at(due_s, TELLS, self._tell, due_s)
+
+    def _tell(self, due_s: float) -> None:
+        if due_s != self._line_due_s:  # told before
+            return
+        self._line_due_s = inf
+        if self._lines.tell(self._now_s) and self._setup.wakes:
+            self._decide(None)
+
+    def _scrape(self, _: None) -> None:
+        self._samples.take(float(self._dispatcher.queued + self._dispatcher.running), self._now_s)
+        self._again(self._setup.scrape_s, TELLS, self._scrape)
+
+    def _tick(self, _: None) -> None:
+        self._decide(self._samples.newest(self._now_s))
+        self._again(self._setup.tick_s, LOOKS, self._tick)
+
+    def _again(self, every_s: float, priority: int, happen: Happen) -> None:
+        """Do it at the next point of a fixed grid, as the live driver does, unless nothing will ever happen again."""
+        if not self._is_at_rest():
+            self._at(next_on_grid(self._now_s, every_s), priority, happen, None)
+
+    def _is_idle(self) -> bool:
+        gateway = self._dispatcher
+        return not (self._to_come or gateway.queued or gateway.running or gateway.passing)
+
+    def _is_at_rest(self) -> bool:
+        """Whether nothing will ever happen again; never, where the run has a length of its own."""
+        settled = self._is_idle() and self._asked == self._fleet.alive <= self._setup.least
+        stuck = not self._to_come and self._now_s - self._moved_s >= self._setup.settle_s
+        return self._setup.until_s == inf and (settled or stuck)
+
+    def _decide(self, metered: Reading | None) -> None:
+        name, now_s = self._setup.service, self._now_s
+        fleet = self._fleet.observe(self._asked, now_s)
+        live = self._lines.live(self._looked_s, now_s)
+        seen = look(now_s, self._looked_s, fleet, metered=metered, live=live, gateways=1)
+        self._looked_s = now_s
+        (taken,) = step(self._services, {name: (seen, fleet)})
+        if taken.failure is not None:
+            raise taken.failure  # figures must not be those of a defect
+        if taken.order is not None:
+            self._scale(taken.order)
+        self._recorder(Record(name, seen, taken.decision, Outcome(name) if taken.order else None))
+
+    def _scale(self, order: Order) -> None:
+        self._asked = order.replicas
+        self._changes.append(Change(self._now_s, self._asked))
+        for name in order.leaving:
+            replica = self._fleet[name]
+            self._fleet.leave(replica, self._now_s)
+            self._start_all(self._dispatcher.drain_backend(name, self._now_s))
+            self._let_go(replica)
+        self._fill()

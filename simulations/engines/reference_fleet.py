@@ -1,0 +1,177 @@
+"""The simulated replicas: where each finds its GPU, how long it starts, and what it has spent its time on.
+
+A replica that is asked for takes the first pool with stock left; where there is none it waits until another one goes.
+"""
+
+from collections.abc import Iterator, Sequence
+from math import nan
+
+import numpy as np
+
+from algorithms.distributions import Uniform
+from autoscaler.ports import Fleet, Replica
+from simulations.model.history import Replicas
+from simulations.model.random_streams import Luck
+from simulations.model.setup import Pool
+
+CHANCE = Uniform(0.0, 1.0)
+STAGES = 100
+"""More than any pool has: with it, number and stage of a pool become one number."""
+
+
+class SimulatedReplica:
+    """One replica from the moment it is asked for; a time that has not come is NaN, which compares as false."""
+
+    __slots__ = (
+        "asked_s",
+        "busy_s",
+        "changed_s",
+        "draining_s",
+        "gone_s",
+        "leaving_s",
+        "name",
+        "number",
+        "passing",
+        "placed_s",
+        "pool",
+        "ready_s",
+        "serving",
+    )
+
+    def __init__(self, number: int, asked_s: float) -> None:
+        self.number = number
+        self.name = f"replica-{number}"
+        self.asked_s = self.changed_s = asked_s
+        self.placed_s = self.ready_s = self.leaving_s = self.gone_s = nan
+        self.busy_s = self.draining_s = 0.0
+        self.pool: int | None = None
+        self.serving: set[int] = set()
+        self.passing: set[int] = set()
+        """Requests that take no slot."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can serve."""
+        return self.ready_s >= 0
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it is given nothing new."""
+        return self.leaving_s >= 0
+
+    @property
+    def gone(self) -> bool:
+        """Whether it is no more."""
+        return self.gone_s >= 0
+
+    def begin(self, request: int, now_s: float, *, counts: bool = True) -> None:
+        """Serve one more request; only those that count make it busy."""
+        self.book(now_s)
+        (self.serving if counts else self.passing).add(request)
+
+    def end(self, request: int, now_s: float) -> None:
+        """Serve one less."""
+        self.book(now_s)
+        self.serving.discard(request)
+        self.passing.discard(request)
+
+    def book(self, now_s: float) -> None:
+        """Account for the time up to now."""
+        if self.serving:
+            self.busy_s += now_s - self.changed_s
+            self.draining_s += now_s - self.changed_s if self.leaving else 0.0
+        self.changed_s = now_s
+
+
+class SimulatedFleet:
+    """All replicas of one service that ever were."""
+
+    def __init__(self, pools: Sequence[Pool], luck: Luck) -> None:
+        self._pools = pools
+        self._luck = luck
+        self._in_use = [0] * len(pools)
+        self._all: dict[str, SimulatedReplica] = {}
+        self._homeless: list[SimulatedReplica] = []
+        self.staying: dict[str, SimulatedReplica] = {}
+        """Those that are not on their way out, by name."""
+        self.alive = 0
+        """How many there are, whatever their state."""
+
+    def __getitem__(self, name: str) -> SimulatedReplica:
+        return self._all[name]
+
+    def observe(self, asked: int, now_s: float) -> Fleet:
+        """Give what a target sees of it."""
+        replicas = self.staying.values()
+        return Fleet(asked, tuple(Replica(r.name, r.ready, len(r.serving), now_s - r.asked_s) for r in replicas))
+
+    def add(self, now_s: float) -> SimulatedReplica:
+        """Ask for one more; it starts when `placed` gives it."""
+        replica = SimulatedReplica(len(self._all), now_s)
+        self._all[replica.name] = self.staying[replica.name] = replica
+        self._homeless.append(replica)
+        self.alive += 1
+        return replica
+
+    def placed(self, now_s: float) -> Iterator[SimulatedReplica]:
+        """Find GPUs for replicas without one, the oldest first, and give those that begin to start now."""
+        while self._homeless and (pool := self._pool_with_stock()) is not None:
+            replica = self._homeless.pop(0)
+            replica.pool, replica.placed_s = pool, now_s
+            self._in_use[pool] += 1
+            yield replica
+
+    def _pool_with_stock(self) -> int | None:
+        pools = enumerate(self._pools)
+        return next((number for number, pool in pools if self._in_use[number] < pool.stock), None)
+
+    def cold_start_s(self, replica: SimulatedReplica) -> float:
+        """Draw how long a replica takes from its GPU to being ready."""
+        number, pool = self._pool_of(replica)
+        stages = enumerate(pool.cold_start, start=STAGES * number)
+        return sum(self._luck.draw("cold start", stage, which) for which, stage in stages)
+
+    def lifetime_s(self, replica: SimulatedReplica) -> float:
+        """Draw how long a replica lives once it is ready."""
+        number, pool = self._pool_of(replica)
+        return float("inf") if pool.lifetime is None else self._luck.draw("lifetime", pool.lifetime, number)
+
+    def fails_to_start(self, replica: SimulatedReplica) -> bool:
+        """Draw whether a replica dies instead of becoming ready."""
+        number, pool = self._pool_of(replica)
+        return pool.start_failure > 0 and self._luck.draw("start failure", CHANCE, number) < pool.start_failure
+
+    def service_s(self, replica: SimulatedReplica, asked_s: float) -> float:
+        """Give how long a replica works on a request that takes so long on a replica of speed 1."""
+        number, pool = self._pool_of(replica)
+        return (asked_s if pool.service is None else self._luck.draw("pool service", pool.service, number)) / pool.speed
+
+    def _pool_of(self, replica: SimulatedReplica) -> tuple[int, Pool]:
+        number = replica.pool or 0
+        return number, self._pools[number]
+
+    def leave(self, replica: SimulatedReplica, now_s: float) -> None:
+        """Mark a replica as on its way out."""
+        replica.book(now_s)
+        replica.leaving_s = now_s
+        del self.staying[replica.name]
+
+    def remove(self, replica: SimulatedReplica, now_s: float) -> None:
+        """Let a replica be no more; its GPU is free."""
+        self.staying.pop(replica.name, None)
+        self.alive -= 1
+        replica.gone_s = now_s
+        if replica.pool is None:
+            self._homeless.remove(replica)
+        else:
+            self._in_use[replica.pool] -= 1
+
+    def columns(self, end_s: float) -> Replicas:
+        """Make columns of all replicas, with what those that are still there have done until the end."""
+        replicas = list(self._all.values())
+        for replica in replicas:
+            replica.book(end_s)
+        names = ("asked_s", "placed_s", "ready_s", "leaving_s", "gone_s", "busy_s", "draining_s")
+        times = {name: np.array([getattr(replica, name) for replica in replicas], dtype=float) for name in names}
+        pools = [-1 if replica.pool is None else replica.pool for replica in replicas]
+        return Replicas(**times, pool=np.array(pools, dtype=np.int64))

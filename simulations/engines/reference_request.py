@@ -1,0 +1,75 @@
+"""One request on its way through the reference engine, and the cookies that bring its client back."""
+
+from collections.abc import Sequence
+from math import nan
+
+import numpy as np
+
+from autoscaler.gateway.dispatch.dispatcher import Kind
+from autoscaler.gateway.dispatch.path_rules import PathRule
+from simulations.engines.reference_fleet import SimulatedReplica
+from simulations.model.history import STILL_IN, Requests
+from simulations.model.setup import Arrival
+
+
+class Request:
+    """One request on its way."""
+
+    __slots__ = ("arrival", "end_s", "latency_s", "number", "pinned", "replica", "rule", "start_s", "status")
+
+    def __init__(self, number: int, arrival: Arrival, rule: PathRule) -> None:
+        self.number = number
+        self.arrival = arrival
+        self.rule = rule
+        self.pinned: str | None = None
+        """The replica to which its cookie brings it back."""
+        self.replica: SimulatedReplica | None = None
+        self.start_s = self.end_s = self.latency_s = nan
+        self.status = STILL_IN
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has left."""
+        return self.end_s >= 0
+
+    @property
+    def counts(self) -> bool:
+        """Whether it takes a slot."""
+        return self.rule.kind is Kind.COUNT
+
+
+class Cookies:
+    """Which client is brought back to which replica.
+
+    As at the gateway: a client without a cookie for a replica that is there gets one with its answer, and it is valid
+    for a time that begins with the grant.
+    """
+
+    def __init__(self, lasting_s: float) -> None:
+        self._lasting_s = lasting_s
+        self._issued: dict[tuple[int, int], tuple[str, float]] = {}
+
+    def read(self, arrival: Arrival) -> str | None:
+        """Give the replica that a client is brought back to."""
+        name, issued_s = self._issued.get((arrival.source, arrival.session), ("", 0.0))
+        return name if name and arrival.t_s < issued_s + self._lasting_s else None
+
+    def issue(self, request: Request) -> None:
+        """Bind a client to the replica that has answered it."""
+        if request.arrival.session >= 0 and request.pinned is None and request.replica is not None:
+            self._issued[request.arrival.source, request.arrival.session] = request.replica.name, request.start_s
+
+
+def request_columns(requests: Sequence[Request]) -> Requests:
+    """Make columns of requests that are in order of arrival."""
+    arrivals = [request.arrival for request in requests]
+    return Requests(
+        arrival_s=np.array([arrival.t_s for arrival in arrivals], dtype=float),
+        start_s=np.array([request.start_s for request in requests], dtype=float),
+        end_s=np.array([request.end_s for request in requests], dtype=float),
+        status=np.array([request.status for request in requests], dtype=np.int64),
+        replica=np.array([-1 if r.replica is None else r.replica.number for r in requests], dtype=np.int64),
+        client=np.array([max(arrival.client, arrival.session) for arrival in arrivals], dtype=np.int64),
+        latency_s=np.array([request.latency_s for request in requests], dtype=float),
+        service_s=np.array([arrival.service_s for arrival in arrivals], dtype=float),
+    )

@@ -1,0 +1,98 @@
+"""What the controller gets to know of the gateway: the lines of its stream, and Prometheus' scrapes.
+
+Rules, as in the live system:
+1. The first change after a pause is told at once; those within a short while of a line share the next one, all but the
+   first held request while no replica is ready: it does not wait. Between lines a count is taken to stay what it was.
+2. A line with a queue that grew, with requests where there were none, or with the first uncounted one that waits for a
+   replica, cannot wait for the next tick.
+3. A query finds the newest sample that is old enough to have arrived.
+"""
+
+from math import inf
+from typing import NamedTuple
+
+from autoscaler.controller.observation import NOTHING_HEARD, Live
+from autoscaler.gateway.dispatch.dispatcher import Dispatcher
+from autoscaler.ports import Reading
+from simulations.model.random_streams import Luck
+from simulations.model.setup import Setup
+
+NO_SAMPLE = "Prometheus has no sample yet"
+
+
+class _Line(NamedTuple):
+    t_s: float
+    queued: int
+    inflight: int
+    seconds_total: float
+    held: int = 0
+    """Uncounted requests that wait for a replica."""
+    passed: int = 0
+    """All of these that ever came."""
+
+    def seconds_at(self, now_s: float) -> float:
+        return self.seconds_total + self.inflight * (now_s - self.t_s)
+
+
+class Lines:
+    """What the gateway's stream has told of one service."""
+
+    def __init__(self, setup: Setup, dispatcher: Dispatcher) -> None:
+        self._setup = setup
+        self._dispatcher = dispatcher
+        self._line = _Line(-setup.line_s if setup.line_s < inf else 0.0, 0, 0, 0.0)
+        self._looked_seconds = 0.0
+        self._looked_passed = 0
+
+    def due_s(self, now_s: float) -> float:
+        """Give when a change that happens now is told (rule 1)."""
+        gateway, told = self._dispatcher, self._line
+        holds = gateway.queued or gateway.holding_pass
+        if holds and not (told.queued or told.held or gateway.ready) and self._setup.line_s < inf:
+            return now_s
+        return max(now_s, told.t_s + self._setup.line_s)
+
+    def tell(self, now_s: float) -> bool:
+        """Tell the state; whether it cannot wait (rule 2)."""
+        before = self._line
+        gateway = self._dispatcher
+        queued, seconds = gateway.queued, gateway.seconds_total(now_s)
+        line = _Line(now_s, queued, queued + gateway.running, seconds, gateway.holding_pass, gateway.passed_total)
+        self._line = line
+        self._looked_seconds = min(self._looked_seconds, line.seconds_total)
+        first = before.inflight == 0 < line.inflight or before.held == 0 < line.held
+        return first or line.queued > before.queued
+
+    def live(self, since_s: float, now_s: float) -> Live:
+        """Give what the lines say, with the mean since the last look."""
+        if self._setup.line_s == inf and not self._setup.immediate:
+            return NOTHING_HEARD
+        seconds = self._line.seconds_at(now_s)
+        mean = (seconds - self._looked_seconds) / (now_s - since_s) if now_s > since_s else None
+        self._looked_seconds = seconds
+        passed, self._looked_passed = self._line.passed - self._looked_passed, self._line.passed
+        return Live(latest=self._line.inflight, mean=mean, passing=passed + self._line.held)
+
+
+class Samples:
+    """What Prometheus has scraped."""
+
+    def __init__(self, setup: Setup, luck: Luck) -> None:
+        self._setup = setup
+        self._luck = luck
+        self._samples: list[tuple[float, Reading]] = []
+
+    def take(self, inflight: float, now_s: float) -> None:
+        """Scrape the gauge."""
+        found_s = now_s + self._luck.draw("metric lag", self._setup.metric_lag)
+        self._samples.append((found_s, Reading(inflight, now_s, series=1)))
+
+    def newest(self, now_s: float) -> Reading | None:
+        """Give what a query finds (rule 3); None without Prometheus."""
+        if self._setup.scrape_s == inf:
+            return None
+        found = [place for place, (found_s, _) in enumerate(self._samples) if found_s <= now_s]
+        if not found:
+            return Reading(None, now_s, problem=NO_SAMPLE)
+        del self._samples[: found[-1]]
+        return self._samples[0][1]

@@ -1,0 +1,27 @@
+"""The zero-delay policy, for comparison with queueing theory: replicas are what is in flight, at every moment.
+
+A request that must wait starts a replica; one that ends frees its replica for the queue, and a replica too many goes at
+once (the setup models of Gandhi, Harchol-Balter and Adan, *Server farms with setup costs*, 2010).
+"""
+
+from algorithms.decider import Decider
+from algorithms.mpa import replicas_for
+from algorithms.state import Stateless
+from algorithms.types import Look, Wish
+from autoscaler.controller.step import Service
+
+
+class Immediate(Stateless):
+    """Wishes for what is in flight now, whatever was before."""
+
+    def __init__(self, target: float) -> None:
+        self._target = target
+
+    def wish(self, look: Look) -> Wish:
+        """Divide the newest count."""
+        return Wish(replicas_for(look.latest, self._target), f"{look.latest:g} in flight now")
+
+
+def immediate(least: int, most: int, target: float = 1.0) -> Service:
+    """Give a service that follows it."""
+    return Service(Decider(Immediate(target), min_replicas=least, max_replicas=most))

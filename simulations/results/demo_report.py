@@ -1,0 +1,101 @@
+"""A history as the report that the live demo prints of its own run."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from autoscaler.demo.answers import Answer, Result
+from autoscaler.demo.report import Decided, Moment, RunResult, Served
+from simulations.model.history import STILL_IN, History
+from simulations.model.setup import Floats, Integers
+
+
+def run_result(history: History) -> RunResult:
+    """Give one run as the live demo would have seen it; time counts from the first arrival."""
+    requests, replicas = history.requests, history.replicas
+    began_s = float(requests.arrival_s[0]) if len(requests) else 0.0
+    return RunResult(
+        source=f"simulated by the {history.engine} engine",
+        load=_load(history, began_s),
+        requests=tuple(_served(history, began_s)),
+        timeline=tuple(_timeline(history, began_s)),
+        decisions=tuple(Decided(r.look.now_s - began_s, r.decision.desired) for r in history.decisions),
+        cold_starts_s=tuple(cold_starts(history).tolist()),
+        gpu_s=float((_until(replicas.gone_s, history.end_s) - replicas.placed_s).sum()),
+        idle_s=float(idle(history).sum()),
+        overlaps=0,
+    )
+
+
+def _served(history: History, began_s: float) -> Iterator[Served]:
+    requests = history.requests
+    given = ~np.isnan(requests.start_s)
+    start_s, end_s = requests.start_s[given], _until(requests.end_s[given], history.end_s)
+    columns = (requests.arrival_s[given] - began_s, start_s - requests.arrival_s[given], end_s - start_s)
+    return map(Served, *(column.tolist() for column in columns))
+
+
+def _load(history: History, began_s: float) -> Result:
+    requests = history.requests
+    ended = np.flatnonzero(requests.status != STILL_IN)
+    answered_s = requests.arrival_s + requests.latency_s
+    in_order = ended[np.argsort(answered_s[ended], kind="stable")]
+    answers = tuple(
+        Answer(
+            latency_s, 0.0, 0.0, 0.0, latency_s, 0.0, int(requests.status[i]), float(requests.arrival_s[i]) - began_s
+        )
+        for i in in_order
+        for latency_s in [float(requests.latency_s[i])]
+    )
+    return Result(float(answered_s[in_order[-1]]) - began_s if len(in_order) else 0.0, answers, {})
+
+
+def _until(times_s: Floats, end_s: float) -> Floats:
+    filled: Floats = np.where(np.isnan(times_s), end_s, times_s)
+    return filled
+
+
+def cold_starts(history: History) -> Floats:
+    """Give how long each replica that became ready took, those left out that were there from the beginning."""
+    started = (history.replicas.ready_s > history.replicas.asked_s) | (history.replicas.asked_s > 0)
+    took: Floats = (history.replicas.ready_s - history.replicas.asked_s)[started]
+    return took[~np.isnan(took)]
+
+
+def idle(history: History) -> Floats:
+    """Give how long each replica was ready and had nothing to serve."""
+    replicas = history.replicas
+    ready_for = _until(replicas.gone_s, history.end_s) - replicas.ready_s
+    spare: Floats = np.where(np.isnan(ready_for), 0.0, ready_for - replicas.busy_s)
+    return spare
+
+
+def _timeline(history: History, began_s: float) -> Iterator[Moment]:
+    """Merge all that changes a number."""
+    times, changes = _steps(history)
+    order = np.argsort(times, kind="stable")
+    times, states = times[order], np.cumsum(changes[order], axis=0)
+    last = np.append(np.diff(times) > 0, [True])
+    for t_s, state in zip(times[last].tolist(), states[last].tolist(), strict=True):
+        yield Moment(t_s - began_s, *state)
+
+
+def _steps(history: History) -> tuple[Floats, Integers]:
+    """Give times, and by how much each changes the columns asked, ready, running and queued."""
+    requests, replicas = history.requests, history.replicas
+    asked = np.diff(np.array([change.asked for change in history.changes]), prepend=0)
+    went = np.where(np.isnan(replicas.ready_s), np.nan, np.fmin(replicas.leaving_s, replicas.gone_s))
+    finished = np.where(np.isnan(requests.start_s), np.nan, requests.end_s)
+    steps = [
+        (np.array([change.t_s for change in history.changes]), asked, 0),
+        (replicas.ready_s, np.ones(len(replicas)), 1),
+        (went, -np.ones(len(replicas)), 1),
+        (requests.start_s, np.ones(len(requests)), 2),
+        (finished, -np.ones(len(requests)), 2),
+        (requests.arrival_s, np.ones(len(requests)), 3),
+        (np.fmin(requests.start_s, requests.end_s), -np.ones(len(requests)), 3),
+    ]
+    times = np.concatenate([when for when, _, _ in steps])
+    changes = np.concatenate([np.outer(by, np.eye(4)[column]).astype(np.int64) for _, by, column in steps])
+    known = ~np.isnan(times)
+    return times[known], changes[known]

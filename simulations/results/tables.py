@@ -1,0 +1,153 @@
+"""A history as tables and figures for notebooks: pandas, Arrow, Parquet, matplotlib.
+
+The libraries are loaded when they are first needed.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from algorithms.types import Look
+from autoscaler.controller.records import explained
+from simulations.model.history import History
+from simulations.model.setup import Floats, Integers
+from simulations.results.demo_report import run_result
+from simulations.results.figures import states, waits
+
+if TYPE_CHECKING:
+    import pandas as pd  # type: ignore[import-untyped]
+    import pyarrow as pa  # type: ignore[import-untyped]
+    from matplotlib.figure import Figure
+
+
+def request_columns(history: History) -> dict[str, Any]:
+    """Give one row for each request, as columns; raises ValueError where they were too many to keep."""
+    if history.streamed is not None:
+        raise ValueError("the run has too many requests for a row each; shorten it, or do without their records")
+    requests = history.requests
+    started = np.flatnonzero(requests.replica >= 0)
+    split = waits(history, started)
+    cold, load = np.full(len(requests), np.nan), np.full(len(requests), np.nan)
+    cold[started], load[started] = split.cold_start, split.load
+    columns = {name: getattr(requests, name) for name in requests.__slots__}
+    return columns | {"wait_cold_start_s": cold, "wait_load_s": load}
+
+
+def replica_columns(history: History) -> dict[str, Any]:
+    """Give one row for each replica, as columns."""
+    columns = {name: getattr(history.replicas, name) for name in history.replicas.__slots__}
+    return columns | {f"{state}_replica_s": seconds for state, seconds in states(history).items()}
+
+
+def decision_columns(history: History) -> dict[str, Any]:
+    """Give one row for each decision, ticks and wake-ups alike, as columns.
+
+    Beside the look, which is what the controller knew, stand the requests that were really there.
+    """
+    records = history.decisions
+    looks = {name: [getattr(record.look, name) for record in records] for name in Look._fields}
+    return {
+        **looks,
+        **_really_there(history, np.array(looks["now_s"], dtype=float)),
+        "desired": [record.decision.desired for record in records],
+        "why": [explained(record) for record in records],
+    }
+
+
+def _really_there(history: History, times_s: Floats) -> dict[str, Integers]:
+    """Count the requests that wait and that are served at some times, after all that happened at each."""
+    requests = history.requests
+    started = ~np.isnan(requests.start_s)
+    came, began, ended, gave_up = (
+        np.searchsorted(np.sort(column), times_s, side="right")
+        for column in (
+            requests.arrival_s,
+            requests.start_s[started],
+            requests.end_s[started],
+            requests.end_s[~started],
+        )
+    )
+    return {"queued": came - began - gave_up, "running": began - ended}
+
+
+def requests_table(history: History) -> "pd.DataFrame":
+    """Give the requests as a pandas table."""
+    import pandas as pd  # noqa: PLC0415
+
+    return pd.DataFrame(request_columns(history))
+
+
+def replicas_table(history: History) -> "pd.DataFrame":
+    """Give the replicas as a pandas table."""
+    import pandas as pd  # noqa: PLC0415
+
+    return pd.DataFrame(replica_columns(history))
+
+
+def decisions_table(history: History) -> "pd.DataFrame":
+    """Give the decisions as a pandas table: count, ready and desired over time."""
+    import pandas as pd  # noqa: PLC0415
+
+    return pd.DataFrame(decision_columns(history))
+
+
+def timeline_table(history: History) -> "pd.DataFrame":
+    """Give asked, ready, running and queued after every change, as a pandas table."""
+    import pandas as pd  # noqa: PLC0415
+
+    return pd.DataFrame([moment._asdict() for moment in run_result(history).timeline])
+
+
+def requests_arrow(history: History) -> "pa.Table":
+    """Give the requests as an Arrow table."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    return pa.table(request_columns(history))
+
+
+def decisions_arrow(history: History) -> "pa.Table":
+    """Give the decisions as an Arrow table."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    return pa.table(decision_columns(history))
+
+
+def write(table: "pa.Table", path: Path) -> None:
+    """Write a table as CSV, JSON lines or Parquet, by the file's ending."""
+    if path.suffix == ".csv":
+        from pyarrow import csv  # noqa: PLC0415
+
+        csv.write_csv(table, path)
+    elif path.suffix == ".jsonl":
+        rows = ({name: _known(value) for name, value in row.items()} for row in table.to_pylist())
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    else:
+        from pyarrow import parquet  # noqa: PLC0415
+
+        parquet.write_table(table, path)
+
+
+def _known(value: Any) -> Any:
+    """Give None for NaN, which JSON does not know."""
+    return None if value != value else value  # noqa: PLR0124
+
+
+def figure(history: History) -> "Figure":
+    """Draw requests and replicas over time."""
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    drawn = Figure(figsize=(9, 5), layout="constrained")
+    upper, lower = drawn.subplots(2, 1, sharex=True)
+    timeline = run_result(history).timeline
+    times = [moment.t_s for moment in timeline]
+    for axes, names in ((upper, ("running", "queued")), (lower, ("asked", "ready"))):
+        for name, width in zip(names, (3.5, 1.5), strict=True):  # where both are the same, both are seen
+            numbers = [getattr(moment, name) for moment in timeline]
+            axes.step(times, numbers, where="post", label=name, linewidth=width)
+        axes.legend(loc="upper right")
+    upper.set_ylabel("requests")
+    lower.set_ylabel("replicas")
+    lower.set_xlabel("seconds since the first request")
+    return drawn

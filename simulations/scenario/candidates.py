@@ -1,0 +1,60 @@
+"""The policies that are compared, and what each is called there."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from autoscaler.documents.document import Document
+from autoscaler.policy.loading import read_alternatives
+from autoscaler.policy.spec import ScalingPolicy
+from simulations.scenario.document import Scenario, scenario_of
+
+
+class Candidate(NamedTuple):
+    """A policy that is compared with others, and what it is called there."""
+
+    name: str
+    policy: ScalingPolicy
+
+
+def candidates_of(scenario: Scenario) -> list[Candidate]:
+    """Give the policies of a scenario; raises DocumentError."""
+    found: list[_Named] = []
+    for choice in scenario.spec.policies:
+        if choice.policy:
+            found.append(_Named(choice.name, "", choice.policy))
+        else:
+            found += _in_file(Path(str(choice.file)), choice.name)
+    return _told_apart(found)
+
+
+def check(document: Document) -> None:
+    """Read a Scenario and the files that it names, for `autoscaler validate`; raises DocumentError."""
+    candidates_of(scenario_of(document))
+
+
+def candidates_in(paths: Sequence[Path]) -> list[Candidate]:
+    """Give all policies of some files, which may be of one service; raises DocumentError."""
+    return _told_apart([named for path in paths for named in _in_file(path, None)])
+
+
+class _Named(NamedTuple):
+    given: str | None
+    file: str
+    policy: ScalingPolicy
+
+
+def _in_file(path: Path, given: str | None) -> list[_Named]:
+    return [_Named(given, path.stem, policy) for policy in read_alternatives([path])]
+
+
+def _told_apart(found: Sequence[_Named]) -> list[Candidate]:
+    """Call each by the first of these that no other one has: its given name, its own, its file's, its number."""
+    choices = [
+        [each.given or each.policy.metadata.name for each in found],
+        [each.given or each.file or each.policy.metadata.name for each in found],
+        [f"{each.given or each.policy.metadata.name}-{number}" for number, each in enumerate(found, start=1)],
+    ]
+    names = next(names for names in choices if max(Counter(names).values(), default=1) == 1 or names is choices[-1])
+    return [Candidate(name, each.policy) for name, each in zip(names, found, strict=True)]

@@ -1,0 +1,189 @@
+"""Who rests is not looked at; whatever is heard of it ends its rest, and nothing is missed by it."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from autoscaler.controller.controller import Controller, WakeUps
+from autoscaler.controller.idle import LONGEST_S, Resting
+from autoscaler.controller.observation import Live
+from autoscaler.controller.step import Service
+from autoscaler.policy.decider_factory import decider
+from autoscaler.policy.spec import ScalingPolicy
+from autoscaler.ports import Order, Query, Reading
+from autoscaler.runtime.clock import SystemClock
+from autoscaler.testing import FakeMetricsSource, FakeScaleTarget
+
+START_S, TICK_S, NUMBER = 1_700_000_000.0, 2.0, 300
+NAMES = [f"default/s-{number}" for number in range(NUMBER)]
+FIRST = NAMES[0]
+QUERY = Query("http://prometheus:9090", "sum(x)", "x", max_age_s=1e9)
+
+
+def service(name, **spec):
+    document = {
+        "apiVersion": "inflight.dev/v1alpha1",
+        "kind": "ScalingPolicy",
+        "metadata": {"name": name.partition("/")[2]},
+        "spec": {"scaleTargetRef": {"name": "x"}, "scaleDown": {"toZeroDelay": "0s"}, **spec},
+    }
+    return Service(decider(ScalingPolicy.model_validate(document)))
+
+
+class Streams:
+    """One gateway that is heard, or is not, and has nothing in flight but what a test says."""
+
+    def __init__(self):
+        self.counts = {}
+        self.silent = False
+
+    def known(self):
+        return 1
+
+    def heard(self, _now_s):
+        return not self.silent
+
+    def live(self, name, _since_s, _now_s):
+        if self.silent:
+            return Live(None, None, problem="the gateway is silent")
+        return Live(self.counts.get(name, 0.0), self.counts.get(name, 0.0))
+
+
+class World:
+    def __init__(self, *, prometheus=True):
+        self.clock = SystemClock(START_S)
+        self.services = {name: service(name) for name in NAMES}
+        self.target = FakeScaleTarget(self.services, self.clock.now)
+        self.metered = FakeMetricsSource()
+        for name in NAMES:
+            self.prometheus_says(name, 0.0)
+        self.streams, self.wake_ups, self.resting = Streams(), WakeUps(), Resting()
+        self.records = []
+        self.controller = Controller(
+            self.services,
+            clock=self.clock,
+            target=self.target,
+            tick_s=TICK_S,
+            metered=self.metered if prometheus else None,
+            queries=dict.fromkeys(NAMES, QUERY) if prometheus else None,
+            streams=self.streams,
+            wake_ups=self.wake_ups,
+            resting=self.resting,
+            recorders=[self.records.append],
+        )
+
+    def prometheus_says(self, name, value, series=1):
+        self.metered.tell(name, Reading(value, self.clock.now(), series=series))
+
+    @asynccontextmanager
+    async def running(self):
+        task = asyncio.create_task(self.controller.run())
+        await asyncio.sleep(0.1)
+        try:
+            yield self
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def looked_at(self, ticks=1):
+        """Give who is looked at in the next ticks."""
+        self.records.clear()
+        await asyncio.sleep(ticks * TICK_S)
+        return {record.service for record in self.records}
+
+
+async def test_who_rests_is_not_looked_at():
+    async with World().running() as world:
+        assert await world.looked_at(ticks=5) == set()
+
+
+async def test_everyone_is_looked_at_once_in_a_while_and_not_all_at_once():
+    async with World().running() as world:
+        most = 0
+        seen = set()
+        for _ in range(int(LONGEST_S / TICK_S)):
+            now = await world.looked_at()
+            most, seen = max(most, len(now)), seen | now
+        assert seen == set(NAMES)
+        assert most <= NUMBER / 5
+
+
+@pytest.mark.parametrize("what", ["a count", "nothing known", "a part", "a word", "another policy"])
+async def test_whatever_is_new_about_it_ends_a_rest(what):
+    async with World().running() as world:
+        assert await world.looked_at() == set()
+        match what:
+            case "a count":
+                world.prometheus_says(FIRST, 2.0)
+            case "nothing known":
+                world.metered.forget(FIRST)
+            case "a part":
+                world.prometheus_says(FIRST, 0.0, series=0)
+            case "a word":
+                world.resting.disturb(FIRST)
+            case "another policy":
+                world.services[FIRST] = service(FIRST, minReplicas=1)
+        assert await world.looked_at() == {FIRST}
+
+
+async def test_who_goes_and_comes_back_is_looked_at_and_rests_again():
+    async with World().running() as world:
+        assert await world.looked_at() == set()
+        gone = world.services.pop(FIRST)
+        assert await world.looked_at(ticks=int(LONGEST_S / TICK_S)) == set(NAMES) - {FIRST}
+        world.services[FIRST] = gone
+        assert FIRST in await world.looked_at()
+        assert FIRST not in await world.looked_at()
+
+
+async def test_without_prometheus_a_silent_gateway_ends_every_rest():
+    async with World(prometheus=False).running() as world:
+        assert await world.looked_at() == set()
+        world.streams.silent = True
+        assert await world.looked_at() == set(NAMES)
+
+
+async def test_a_wake_up_finds_who_rests_and_the_time_of_rest_is_looked_at_first():
+    async with World().running() as world:
+        await asyncio.sleep(9 * TICK_S)
+        world.records.clear()
+        world.streams.counts[FIRST] = 3.0
+        world.wake_ups.add(FIRST)
+        await asyncio.sleep(0.1)
+        rest, woken = (record.look for record in world.records)
+        assert (rest.since_s, rest.now_s, rest.inflight) == (START_S, START_S + 9 * TICK_S, 0.0)
+        assert (woken.since_s, woken.latest) == (rest.now_s, 3.0)
+        assert (await world.target.observe([FIRST]))[FIRST].asked == 3
+
+
+async def test_one_that_runs_never_rests():
+    async with World().running() as world:
+        await world.target.scale([Order(FIRST, 1, ())])
+        world.resting.disturb(FIRST)
+        world.prometheus_says(FIRST, 1.0)
+        for _ in range(3):
+            assert await world.looked_at() == {FIRST}
+
+
+async def life(*, rests):
+    """Rest, work and rest again; give when which number was written."""
+    world = World()
+    if not rests:
+        world.controller._resting = None
+    async with world.running():
+        for value in (0.0, 4.0, 4.0, 1.0, 0.0, 0.0, 2.0):
+            await asyncio.sleep(10 * TICK_S)
+            world.prometheus_says(FIRST, value)
+        await asyncio.sleep(LONGEST_S)
+    return [
+        (round(record.look.now_s - START_S), record.decision.desired)
+        for record in world.records
+        if record.service == FIRST and record.outcome
+    ]
+
+
+async def test_decisions_are_the_same_with_and_without_rest():
+    written = await life(rests=True)
+    assert len({number for _, number in written}) >= 3
+    assert await life(rests=False) == written

@@ -1,0 +1,161 @@
+"""What the controller says of itself in Prometheus' text format, as prometheus_client reads and writes it."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.parser import text_string_to_metric_families
+
+from algorithms.types import Decision, Look, Wish
+from autoscaler.controller.metrics import ControllerMetrics
+from autoscaler.ports import Outcome, Record
+
+SD, LLM = "default/sd", "default/llm"
+
+
+def record(service=SD, *, inflight=3.0, error=None):
+    look = Look(1002.0, 1000.0, inflight, replicas=2, ready=1)
+    return Record(service, look, Decision(4, Wish(4, ""), ()), None if error is None else Outcome(service, error))
+
+
+def written(metrics, services=(SD, LLM), *, leads=True, failures=(), of_services=()):
+    states = {"leads": leads, "failures": dict(failures), "of_services": dict(of_services)}
+    return b"".join(metrics.text(services, **states)).decode()
+
+
+def shown(metrics, *services, **states):
+    text = written(metrics, *services, **states)
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return {(sample.name, *sample.labels.values()): sample.value for sample in samples}
+
+
+def test_each_service_has_what_was_decided_last():
+    metrics = ControllerMetrics()
+    metrics(record(inflight=None))
+    assert shown(metrics) == {
+        ("inflight_controller_leader",): 1,
+        ("inflight_desired_replicas", "default", "sd"): 4,
+        ("inflight_replicas", "default", "sd"): 2,
+        ("inflight_ready_replicas", "default", "sd"): 1,
+        ("inflight_count_unknown", "default", "sd"): 1,
+    }
+
+
+def test_writes_are_counted_by_what_came_of_them():
+    metrics = ControllerMetrics()
+    for error in ("", "", "HTTP 403"):
+        metrics(record(error=error))
+    writes = {key[1:]: value for key, value in shown(metrics).items() if key[0] == "inflight_controller_writes_total"}
+    assert writes == {("default", "sd", "ok"): 2, ("default", "sd", "error"): 1}
+
+
+def test_a_service_that_is_gone_has_no_series():
+    metrics = ControllerMetrics()
+    metrics(record(error="HTTP 403"))
+    metrics(record(LLM, error=""))
+    assert {key[2] for key in shown(metrics, {LLM}) if len(key) > 1} == {"llm"}
+    metrics.forget(LLM)
+    assert {key for key in shown(metrics, {SD, LLM}) if len(key) > 1} == set()
+
+
+def test_what_is_decided_while_it_is_written_is_shown_the_next_time():
+    metrics = ControllerMetrics()
+    metrics(record(error=""))
+    text = metrics.text({SD, LLM}, leads=True, failures={})
+    begun = next(text)
+    metrics(record(LLM, error=""))
+    assert b"llm" not in begun + b"".join(text)
+    assert {key[-1] for key in shown(metrics) if key[0] == "inflight_replicas"} == {"sd", "llm"}
+
+
+def test_no_piece_of_many_services_is_large():
+    metrics, services = ControllerMetrics(), [f"default/s-{index}" for index in range(2500)]
+    for service in services:
+        metrics(record(service))
+    pieces = list(metrics.text(set(services), leads=True, failures={}))
+    assert max(piece.count(b"\n") for piece in pieces) == 1000
+    assert sum(piece.count(b"inflight_ready_replicas{") for piece in pieces) == 2500
+
+
+def test_records_that_a_recorder_could_not_take_are_counted_from_zero_on():
+    found = shown(ControllerMetrics(), failures={"DecisionLog": 3, "Latest": 0}, leads=False)
+    assert found == {
+        ("inflight_controller_leader",): 0,
+        ("inflight_controller_recorder_failures_total", "DecisionLog"): 3,
+        ("inflight_controller_recorder_failures_total", "Latest"): 0,
+    }
+
+
+class _Library:
+    """The same numbers by way of prometheus_client."""
+
+    def __init__(self, records, failures, of_services):
+        self.records, self.failures, self.of_services = records, failures, of_services
+
+    def collect(self):
+        yield GaugeMetricFamily("inflight_controller_leader", "1 while this controller writes", value=0)
+        for name, meaning, number in (
+            ("inflight_desired_replicas", "Replicas that should be", lambda record: record.decision.desired),
+            ("inflight_replicas", "Replicas asked for", lambda record: record.look.replicas),
+            ("inflight_ready_replicas", "Replicas that can serve", lambda record: record.look.ready),
+            ("inflight_count_unknown", "1 while the count is not known", lambda record: record.look.inflight is None),
+        ):
+            gauge = GaugeMetricFamily(name, meaning, labels=("namespace", "service"))
+            for each in self.records:
+                gauge.add_metric(each.service.split("/", 1), number(each))
+            yield gauge
+        writes = CounterMetricFamily(
+            "inflight_controller_writes", "Orders that were given", labels=("namespace", "service", "result")
+        )
+        for each in self.records:
+            if each.outcome is not None:
+                writes.add_metric([*each.service.split("/", 1), "error" if each.outcome.error else "ok"], 1)
+        yield writes
+        failures = CounterMetricFamily(
+            "inflight_controller_recorder_failures", "Records that a recorder could not take", labels=("recorder",)
+        )
+        for recorder, number in self.failures.items():
+            failures.add_metric([recorder], number)
+        yield failures
+        of_services = CounterMetricFamily(
+            "inflight_controller_service_failures",
+            "Times that a part of the controller's work for one service failed",
+            labels=("namespace", "service", "part"),
+        )
+        for (service, part), number in self.of_services.items():
+            of_services.add_metric([*service.split("/", 1), part], number)
+        yield of_services
+
+
+_ANY = st.text(alphabet=st.sampled_from('ab\\"\n{},= é'), max_size=6)
+_COUNTS = st.integers(0, 2**31 - 1)
+_RECORDS = st.builds(
+    lambda namespace, name, inflight, numbers, error: Record(
+        f"{namespace}/{name}",
+        Look(2.0, 0.0, inflight, replicas=numbers[0], ready=numbers[1]),
+        Decision(numbers[2], Wish(None, ""), ()),
+        None if error is None else Outcome(f"{namespace}/{name}", error),
+    ),
+    *(_ANY, _ANY, st.none() | st.just(1.5), st.tuples(_COUNTS, _COUNTS, _COUNTS), st.sampled_from((None, "", "409"))),
+)
+
+
+_PARTS = st.dictionaries(st.tuples(st.builds("{}/{}".format, _ANY, _ANY), _ANY), _COUNTS, max_size=3)
+
+
+@given(
+    st.lists(_RECORDS, max_size=4, unique_by=lambda each: each.service),
+    st.dictionaries(_ANY, _COUNTS, max_size=3),
+    _PARTS,
+)
+def test_what_is_written_reads_as_what_the_library_writes(records, failures, of_services):
+    metrics, registry = ControllerMetrics(), CollectorRegistry()
+    registry.register(_Library(records, failures, of_services))
+    for each in records:
+        metrics(each)
+    ours = written(metrics, {each.service for each in records}, leads=False, failures=failures, of_services=of_services)
+    theirs = generate_latest(registry).decode()
+    assert list(text_string_to_metric_families(ours)) == list(text_string_to_metric_families(theirs))
+    assert [line for line in ours.splitlines() if line[0] == "#"] == [
+        line for line in theirs.splitlines() if line[0] == "#"
+    ]

@@ -1,0 +1,110 @@
+"""A decision's record: as JSON it comes back as it was, and in words it tells before, after and why."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from algorithms.types import Decision, Look, Reason, Wish
+from autoscaler.controller.records import explained, from_json, to_json
+from autoscaler.ports import Outcome, Record
+
+SECONDS = st.floats(0, 2e9)
+COUNTS = st.floats(0, 1e6)
+NUMBERS = st.integers(0, 10_000)
+LOOKS = st.builds(Look, SECONDS, SECONDS, st.none() | COUNTS, NUMBERS, NUMBERS, COUNTS, NUMBERS, st.text())
+REASONS = st.builds(Reason, st.text(), NUMBERS, NUMBERS, st.text())
+DECISIONS = st.builds(
+    Decision, NUMBERS, st.builds(Wish, st.none() | NUMBERS, st.text()), st.lists(REASONS, max_size=3).map(tuple)
+)
+
+WISH = Wish(3, "3 in flight / 1")
+
+
+@st.composite
+def records(draw):
+    service = draw(st.text())
+    outcome = draw(st.none() | st.builds(Outcome, st.just(service), st.text()))
+    return Record(service, draw(LOOKS), draw(DECISIONS), outcome)
+
+
+def record(outcome=None, *, reasons=(), desired=3, wish=WISH):
+    look = Look(1002.0, 1000.0, 3.0, 1, 1, latest=3.0, passing=2)
+    return Record("default/sd", look, Decision(desired, wish, tuple(reasons)), outcome)
+
+
+@given(records())
+def test_a_record_survives_being_written_and_read_again(made):
+    assert from_json(json.loads(json.dumps(to_json(made)))) == made
+
+
+def test_the_json_has_everything_by_name():
+    made = record(Outcome("default/sd", "HTTP 403"), reasons=[Reason("minReplicas", 3, 4, "at least 4")], desired=4)
+    assert to_json(made) == {
+        "service": "default/sd",
+        "look": {
+            "now_s": 1002.0,
+            "since_s": 1000.0,
+            "inflight": 3.0,
+            "replicas": 1,
+            "ready": 1,
+            "latest": 3.0,
+            "passing": 2,
+            "problem": "",
+        },
+        "wish": {"replicas": 3, "why": "3 in flight / 1"},
+        "reasons": [{"rule": "minReplicas", "before": 3, "after": 4, "why": "at least 4"}],
+        "desired": 4,
+        "written": False,
+        "error": "HTTP 403",
+    }
+
+
+@pytest.mark.parametrize(
+    ("outcome", "written"), [(None, None), (Outcome("default/sd"), True), (Outcome("default/sd", "gone"), False)]
+)
+def test_written_tells_apart_nothing_to_write_and_written_and_refused(outcome, written):
+    assert to_json(record(outcome))["written"] is written
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"look": None},
+        {"look": {"now_s": 1.0}},
+        {"look": {"unknown": 1}},
+        {"wish": {}},
+        {"reasons": [{}]},
+        {"reasons": None},
+        {"service": ...},
+        {"desired": ...},
+        {"written": ...},
+    ],
+)
+def test_what_is_no_record_is_refused(change):
+    line = {**to_json(record(Outcome("default/sd"))), **change}
+    line = {key: value for key, value in line.items() if value is not ...}
+    with pytest.raises((LookupError, TypeError)):
+        from_json(line)
+
+
+@pytest.mark.parametrize(
+    ("made", "text"),
+    [
+        (record(), "default/sd: 1 -> 3; 3 in flight / 1"),
+        (
+            record(reasons=[Reason("a", 3, 4, "because"), Reason("b", 4, 2, "but")], desired=2),
+            "default/sd: 1 -> 2; 3 in flight / 1; a: 3 -> 4, because; b: 4 -> 2, but",
+        ),
+        (record(Outcome("default/sd")), "default/sd: 1 -> 3; 3 in flight / 1"),
+        (
+            record(Outcome("default/sd", "HTTP 403")),
+            "default/sd: 1 -> 3 (not written: HTTP 403); 3 in flight / 1",
+        ),
+        (record(desired=1, wish=Wish(None, "no gateway is known")), "default/sd: 1 -> 1; no gateway is known"),
+        (record(wish=Wish(3, "")), "default/sd: 1 -> 3; "),
+    ],
+)
+def test_in_words_it_tells_before_and_after_and_why(made, text):
+    assert explained(made) == text

@@ -1,0 +1,177 @@
+"""A log decides again as it was decided, and answers what another policy would have done."""
+
+import io
+import json
+
+import pytest
+
+from algorithms.types import Look
+from autoscaler.commands import replay as command
+from autoscaler.controller.recorders import DecisionLog
+from autoscaler.controller.replay import Replay, summarised
+from autoscaler.controller.services import Entry, Roster
+from autoscaler.controller.step import step
+from autoscaler.policy.spec import ScalingPolicy
+from autoscaler.ports import Fleet, Outcome, Record, StandingOrder
+
+SERVICE = "default/sd"
+
+
+def policy(**spec):
+    return ScalingPolicy.model_validate(
+        {
+            "apiVersion": "inflight.dev/v1alpha1",
+            "kind": "ScalingPolicy",
+            "metadata": {"name": "sd"},
+            "spec": {"scaleTargetRef": {"name": "sd"}, "algorithm": {"mpa": {}}, **spec},
+        }
+    )
+
+
+class Live:
+    """One service that is scaled at once, second by second, and logged."""
+
+    def __init__(self, **spec):
+        self.file = io.StringIO()
+        self.log = DecisionLog(self.file)
+        self.roster = Roster(on_policy=self._begin)
+        self.roster.put(Entry(policy(**spec)))
+        self.replicas = 0
+        self.now_s = 1000.0
+
+    def _begin(self, policy, follows):
+        self.log.begin(policy.service, policy.model_dump(mode="json", exclude_unset=True), follows.export)
+
+    def see(self, *counts, hold=None):
+        for count in counts:
+            self.now_s += 1
+            look = Look(
+                self.now_s,
+                self.now_s - 1,
+                count,
+                self.replicas,
+                self.replicas,
+                problem="" if count is not None else "silence",
+            )
+            (taken,) = step(self.roster.services, {SERVICE: (look, Fleet(self.replicas, (), hold))})
+            outcome = Outcome(SERVICE) if taken.order else None
+            self.replicas = taken.decision.desired
+            self.log(Record(SERVICE, look, taken.decision, outcome))
+
+    def lines(self):
+        return [json.loads(line) for line in self.file.getvalue().splitlines()]
+
+
+@pytest.fixture
+def live():
+    return Live(scaleDown={"toZeroDelay": "3s"})
+
+
+def test_by_its_own_policies_a_log_gives_the_same_decisions(live):
+    live.see(0.0, 3.0, 5.0, None, 2.0, 0.0, 0.0)
+    live.roster.put(Entry(policy(scaleDown={"toZeroDelay": "1s"}, maxReplicas=4)))
+    live.see(0.0, 0.0, 6.0)
+
+    replayed = list(Replay().lines(live.lines()))
+    assert [each.decision for each in replayed] == [each.recorded.decision for each in replayed]
+    assert [each.decision.desired for each in replayed] == [0, 3, 5, 5, 2, 1, 1, 0, 0, 4]
+
+
+def test_a_log_that_begins_in_the_middle_has_what_was_known_then(live):
+    live.see(4.0, 0.0, 0.0)
+    continued = io.StringIO()
+    live.log, live.file = DecisionLog(continued), continued
+    live._begin(policy(scaleDown={"toZeroDelay": "3s"}), live.roster.services[SERVICE].decider)
+    live.see(0.0, 0.0)
+    assert not any(each.differs for each in Replay().lines(live.lines()))
+
+
+def test_what_stood_above_the_policy_stands_above_it_again(live):
+    live.see(3.0)
+    live.see(5.0, hold=StandingOrder("foreignWriter", 9999.0, "somebody"))
+    live.see(5.0)
+    replayed = list(Replay().lines(live.lines()))
+    assert [each.decision for each in replayed] == [each.recorded.decision for each in replayed]
+    assert [each.decision.desired for each in replayed] == [3, 3, 5]
+
+
+def test_another_policy_decides_on_the_same_requests_and_on_what_it_asked_for_itself(live):
+    live.see(5.0, 5.0, 0.0, 0.0, 0.0, 0.0)
+    turns, summary = summarised(Replay([policy(maxReplicas=2, scaleDown={"toZeroDelay": "0s"})]).lines(live.lines()))
+    pairs = [(each.recorded.decision.desired, each.decision.desired) for each in turns]
+    assert pairs == [(5, 2), (1, 0), (0, 0)]
+    assert summary == (6, 5, 5 + 5 + 1 + 1 + 1, 2 + 2)
+
+
+def test_a_service_without_any_policy_is_refused(live):
+    live.see(1.0)
+    with pytest.raises(LookupError, match="names no policy of default/sd"):
+        list(Replay().lines(live.lines()[1:]))
+
+
+@pytest.fixture
+def replay(live, tmp_path, capsys):
+    """Replay what was lived, by the command; gives exit status and output."""
+
+    def run(*policies, log=None):
+        file = tmp_path / "decisions.jsonl"
+        file.write_text(live.file.getvalue() if log is None else log)
+        status = command.run(type("Arguments", (), {"log": file, "policy": list(policies)})())
+        captured = capsys.readouterr()
+        return status, captured.out + captured.err
+
+    return run
+
+
+def test_the_command_says_that_nothing_differs(live, replay):
+    live.see(5.0, 0.0)
+    assert replay() == (0, "2 decisions, 0 of them differ; replica-seconds asked for: 5 recorded, 5 now\n")
+
+
+def test_the_command_shows_differences_as_a_table(live, replay, tmp_path):
+    live.see(5.0, 5.0)
+    other = tmp_path / "other.yaml"
+    other.write_text(json.dumps(policy(maxReplicas=2).model_dump(mode="json", exclude_unset=True)))
+    status, told = replay(other)
+    head, row, _summary = told.splitlines()
+    assert status == 0
+    assert head.split() == ["time", "service", "in", "flight", "ready", "recorded", "now", "why"]
+    assert row.split()[:6] == ["00:16:41.00", SERVICE, "5", "0", "5", "2"]
+    assert row.endswith("maxReplicas: at most 2")
+
+
+def test_a_difference_by_its_own_policies_is_a_failure(live, replay):
+    live.see(5.0)
+    status, told = replay(log=live.file.getvalue().replace('"desired":5', '"desired":4'))
+    assert status == 1
+    assert "1 of them differ" in told
+
+
+def test_a_log_that_breaks_off_is_read_up_to_there(live, replay):
+    live.see(5.0, 0.0)
+    assert replay(log=live.file.getvalue()[:-20])[1].startswith("1 decisions, 0")
+
+
+def test_what_is_no_log_is_refused_with_its_line(replay):
+    assert replay(log="{}\nnonsense\n")[0] == 2
+    assert "decisions.jsonl:1: this is no line of a decision log" in replay(log="nonsense\n")[1]
+
+
+def test_decisions_of_a_decider_that_failed_are_taken_over_and_those_after_it_are_as_they_were(monkeypatch):
+    live = Live(algorithm={"concurrency": {"stableWindow": "6s"}})
+    live.see(2, 2, 4)
+    with monkeypatch.context() as broken:
+        broken.setattr("algorithms.concurrency.Concurrency.wish", None)
+        live.see(9, 9)
+        live.roster.renew(SERVICE)
+        live.see(9)
+    live.see(5, 5, 0, 0, *[0] * 60)
+    replayed = list(Replay().lines(map(json.loads, live.file.getvalue().splitlines())))
+    assert [each.recorded.decision for each in replayed] == [each.decision for each in replayed]
+    failed = [
+        each for each in replayed if each.decision.reasons[:1] and each.decision.reasons[0].rule == "deciderFailed"
+    ]
+    assert len(failed) == 3
+    assert replayed[-1].decision.desired == 0
+    instead = list(Replay([policy()]).lines(map(json.loads, live.file.getvalue().splitlines())))
+    assert [each.decision.desired for each in instead][3:5] == [9, 9], "another policy does not fail"

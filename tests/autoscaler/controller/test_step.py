@@ -1,0 +1,281 @@
+"""One tick as a plain function: what is ordered, who leaves first, and which standing orders are above the decision."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from algorithms.decider import Decider
+from algorithms.mpa import Mpa
+from algorithms.types import Decision, Look, Reason, Wish
+from autoscaler.controller.step import Service, ordered, step
+from autoscaler.ports import Fleet, Order, Replica, StandingOrder, leaving_order
+
+SD, LLM = "default/sd", "default/llm"
+NOW_S = 1000.0
+
+
+def service(**options):
+    return Service(Decider(Mpa(target=1.0), min_replicas=0, max_replicas=10), **options)
+
+
+def looked(inflight, fleet):
+    ready = sum(replica.ready for replica in fleet.replicas)
+    return Look(NOW_S, NOW_S - 2, inflight, fleet.asked, ready), fleet
+
+
+def one(inflight, fleet, **options):
+    (taken,) = step({SD: service(**options)}, {SD: looked(inflight, fleet)})
+    return taken
+
+
+def fleet_of(*replicas, asked=None):
+    return Fleet(len(replicas) if asked is None else asked, replicas)
+
+
+A = Replica("a", ready=True, running=1, age_s=300.0)
+B = Replica("b", ready=True, running=0, age_s=200.0)
+C = Replica("c", ready=False, running=0, age_s=5.0)
+
+
+def test_what_differs_is_ordered():
+    assert one(3.0, Fleet(0, ())).order == Order(SD, 3, ())
+
+
+def test_what_is_as_asked_for_is_not_ordered_even_where_fewer_run():
+    assert one(3.0, fleet_of(A, asked=3)).order is None
+
+
+def test_in_dry_run_nothing_is_ordered_and_the_decision_is_the_same():
+    taken = one(3.0, Fleet(0, ()), writes=False)
+    assert (taken.order, taken.decision.desired) == (None, 3)
+
+
+def test_those_that_leave_are_named_first_to_go_first():
+    assert one(1.0, fleet_of(A, B, C)).order == Order(SD, 1, ("c", "b"))
+
+
+def test_replicas_that_do_not_run_yet_need_not_leave():
+    assert one(2.0, fleet_of(A, B, asked=5)).order == Order(SD, 2, ())
+
+
+def test_more_that_run_than_were_asked_for_leave_as_well():
+    assert one(1.0, fleet_of(A, B, C, asked=2)).order == Order(SD, 1, ("c", "b"))
+
+
+def test_each_service_is_decided_on_by_its_own_decider():
+    services = {SD: service(), LLM: Service(Decider(Mpa(target=2.0), min_replicas=1, max_replicas=10))}
+    taken = step(services, {SD: looked(4.0, Fleet(0, ())), LLM: looked(4.0, Fleet(0, ()))})
+    assert [(t.service, t.order.replicas) for t in taken] == [(SD, 4), (LLM, 2)]
+
+
+def test_a_service_that_was_not_looked_at_is_not_decided_on():
+    assert [t.service for t in step({SD: service(), LLM: service()}, {LLM: looked(1.0, Fleet(0, ()))})] == [LLM]
+
+
+# Who leaves first.
+
+
+def test_the_not_ready_go_first_then_the_idle_then_the_busy_and_the_youngest_of_each():
+    replicas = [
+        Replica("busy", ready=True, running=2, age_s=10.0),
+        Replica("less busy", ready=True, running=1, age_s=10.0),
+        Replica("idle, old", ready=True, running=0, age_s=900.0),
+        Replica("idle, young", ready=True, running=0, age_s=9.0),
+        Replica("starting", ready=False, running=0, age_s=5.0),
+        Replica("started just now", ready=False, running=0, age_s=1.0),
+    ]
+    assert leaving_order(replicas) == (
+        "started just now",
+        "starting",
+        "idle, young",
+        "idle, old",
+        "less busy",
+        "busy",
+    )
+
+
+REPLICAS = st.lists(st.tuples(st.booleans(), st.integers(0, 3), st.floats(0, 1000)), max_size=8).map(
+    lambda rows: [
+        Replica(f"sd-{n}", ready, running if ready else 0, age_s) for n, (ready, running, age_s) in enumerate(rows)
+    ]
+)
+
+
+@given(REPLICAS, st.randoms())
+def test_everybody_has_one_place_in_the_order_whatever_order_they_are_told_in(replicas, luck):
+    ranks = {replica.name: (replica.ready, replica.running, replica.age_s) for replica in replicas}
+    names = leaving_order(replicas)
+    assert sorted(names) == sorted(ranks)
+    assert [ranks[name] for name in names] == sorted(ranks.values())
+    told = list(replicas)
+    luck.shuffle(told)
+    assert [ranks[name] for name in leaving_order(told)] == sorted(ranks.values())
+
+
+@given(REPLICAS, st.floats(0, 12), st.integers(0, 10))
+def test_an_order_names_just_those_that_are_too_many_and_no_busy_one_before_an_idle_one(replicas, inflight, asked):
+    taken = one(inflight, Fleet(asked, tuple(replicas)))
+    if taken.order is None:
+        assert taken.decision.desired == asked
+        return
+    assert taken.order.replicas == taken.decision.desired != asked
+    leaving = set(taken.order.leaving)
+    assert len(leaving) == len(taken.order.leaving) == max(len(replicas) - taken.order.replicas, 0)
+    kept = [replica for replica in replicas if replica.name not in leaving]
+    gone = [replica for replica in replicas if replica.name in leaving]
+    assert max((r.running for r in gone), default=0) <= min((r.running for r in kept if r.ready), default=99)
+    assert all(not replica.ready for replica in gone) or all(replica.ready for replica in kept)
+
+
+# Standing orders.
+
+
+PAUSED = StandingOrder("paused", NOW_S + 60, "paused until noon")
+OVERRIDE = StandingOrder("override", NOW_S + 60, "5 asked for by hand until noon", 5)
+LOOK = Look(NOW_S, NOW_S - 2, 3.0, 2, 2)
+DECISION = Decision(3, Wish(3, "3 in flight / 1"), ())
+
+
+@pytest.mark.parametrize(
+    ("orders", "desired", "reasons"),
+    [
+        ((), 3, []),
+        ((PAUSED,), 2, [("paused", 3, 2)]),
+        ((OVERRIDE,), 5, [("override", 3, 5)]),
+        ((PAUSED, OVERRIDE), 5, [("paused", 3, 2), ("override", 2, 5)]),
+        ((OVERRIDE._replace(replicas=3),), 3, [("override", 3, 3)]),
+        ((OVERRIDE._replace(replicas=0),), 0, [("override", 3, 0)]),
+        ((PAUSED._replace(until_s=NOW_S),), 3, []),
+        ((PAUSED._replace(until_s=NOW_S - 1), OVERRIDE), 5, [("override", 3, 5)]),
+    ],
+)
+def test_a_standing_order_is_above_the_decision_while_it_lasts(orders, desired, reasons):
+    decided = ordered(DECISION, LOOK, orders)
+    assert decided.desired == desired
+    assert [(reason.rule, reason.before, reason.after) for reason in decided.reasons] == reasons
+    assert decided.wish == DECISION.wish
+
+
+def test_a_standing_order_comes_after_the_reasons_that_were_there():
+    limited = Decision(3, Wish(9, "9"), (Reason("maxReplicas", 9, 3, "at most 3"),))
+    assert [reason.rule for reason in ordered(limited, LOOK, [PAUSED]).reasons] == ["maxReplicas", "paused"]
+
+
+def test_a_paused_service_is_not_written_and_an_overridden_one_is():
+    assert one(3.0, fleet_of(A, B), orders=(PAUSED,)).order is None
+    assert one(3.0, fleet_of(A, B), orders=(OVERRIDE,)).order == Order(SD, 5, ())
+
+
+def test_what_the_target_holds_is_above_an_override():
+    held = Fleet(2, (A, B), StandingOrder("conflict", NOW_S + 60, "another autoscaler scales it"))
+    taken = one(3.0, held, orders=(OVERRIDE,))
+    assert (taken.order, taken.decision.reasons[-1].rule) == (None, "conflict")
+
+
+def test_the_decider_goes_on_while_its_wish_is_not_followed():
+    asked = []
+
+    class Counting(Mpa):
+        def wish(self, look):
+            asked.append(look.now_s)
+            return super().wish(look)
+
+    paused = Service(Decider(Counting(target=1.0), min_replicas=0, max_replicas=9), orders=(PAUSED,))
+    step({SD: paused}, {SD: looked(1.0, Fleet(0, ()))})
+    assert asked == [NOW_S]
+
+
+FOREIGN = StandingOrder("foreignWriter", NOW_S + 300, "kubectl has written 1", yields_to_load=True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "inflight", "latest", "expected"),
+    [
+        (1, 4.0, 0.0, 4),
+        (1, 2.5, 0.0, 3),
+        (1, 0.0, 4.0, 4),
+        (0, 1.0, 0.0, 1),
+        (3, 1.0, 0.0, 3),
+        (1, 0.0, 0.0, 1),
+        (0, None, 0.0, 0),
+        (1, 50.0, 0.0, 10),
+    ],
+)
+def test_a_hold_that_yields_to_load_keeps_no_fewer_than_are_in_flight_and_no_more(asked, inflight, latest, expected):
+    look = Look(NOW_S, NOW_S - 2, inflight, asked, 0, latest=latest)
+    (taken,) = step({SD: service()}, {SD: (look, Fleet(asked, (), FOREIGN))})
+    assert taken.decision.desired == expected
+    assert taken.decision.reasons[-1].rule == "foreignWriter"
+
+
+def test_a_hold_that_yields_to_load_raises_no_further_than_was_decided():
+    look = Look(NOW_S, NOW_S - 2, 12.0, 1, 1)
+    assert ordered(Decision(3, Wish(3, "4 each"), ()), look, [FOREIGN]).desired == 3
+
+
+# A decider that fails.
+
+
+class Broken(Mpa):
+    """An algorithm that raises whatever a test likes to see."""
+
+    def __init__(self, error, target=1.0):
+        super().__init__(target=target)
+        self._error = error
+
+    def wish(self, _look):
+        raise self._error
+
+
+INFINITE = OverflowError("cannot convert float infinity to integer")
+
+
+def broken(**options):
+    return Service(Decider(Broken(INFINITE), min_replicas=0, max_replicas=10, last_resort=Mpa(target=2.0)), **options)
+
+
+def beside_a_broken_one(inflight, fleet, **options):
+    """Give what becomes of a service whose decider fails."""
+    taken, neighbour = step(
+        {SD: broken(**options), LLM: service()}, {SD: looked(inflight, fleet), LLM: looked(3.0, Fleet(0, ()))}
+    )
+    assert neighbour == step({LLM: service()}, {LLM: looked(3.0, Fleet(0, ()))})[0], "decided as if it were alone"
+    return taken
+
+
+@pytest.mark.parametrize("inflight", [None, 0.0, 1.0, 1000.0])
+@pytest.mark.parametrize("fleet", [fleet_of(A), fleet_of(A, B, asked=20), fleet_of(A, C, asked=2)])
+def test_where_a_decider_fails_what_there_is_is_held_and_the_reason_says_by_what(fleet, inflight):
+    taken = beside_a_broken_one(inflight, fleet)
+    assert (taken.order, taken.decision.desired) == (None, fleet.asked)
+    why = "OverflowError: cannot convert float infinity to integer"
+    assert taken.decision.reasons == (Reason("deciderFailed", fleet.asked, fleet.asked, why),)
+    assert isinstance(taken.failure, OverflowError)
+
+
+@pytest.mark.parametrize(
+    ("inflight", "asked", "desired"),
+    [(0.0, 0, 0), (None, 0, 0), (1.0, 0, 1), (5.0, 0, 3), (1000.0, 0, 10), (5.0, 2, 3), (1.0, 2, 2), (1000.0, 20, 20)],
+)
+def test_while_no_replica_is_ready_requests_raise_the_number_of_a_broken_one_and_nothing_lowers_it(
+    inflight, asked, desired
+):
+    assert beside_a_broken_one(inflight, Fleet(asked, ())).decision.desired == desired
+
+
+def test_uncounted_requests_at_zero_get_a_broken_service_one_replica():
+    look = looked(None, Fleet(0, ()))[0]._replace(passing=7)
+    (taken,) = step({SD: broken()}, {SD: (look, Fleet(0, ()))})
+    assert taken.order == Order(SD, 1, ())
+
+
+def test_a_pause_and_an_override_are_above_a_broken_decider():
+    assert beside_a_broken_one(5.0, Fleet(0, ()), orders=(PAUSED,)).order is None
+    assert beside_a_broken_one(5.0, Fleet(0, ()), orders=(OVERRIDE,)).order == Order(SD, 5, ())
+
+
+def test_what_goes_wrong_around_a_decider_holds_that_service_alone():
+    odd = StandingOrder("odd", None, "an end that is no time")
+    assert beside_a_broken_one(5.0, Fleet(0, ()), orders=(odd,)).order is None
+    taken = step({SD: service(orders=(odd,))}, {SD: looked(5.0, fleet_of(A))})[0]
+    assert (taken.order, taken.decision.desired, type(taken.failure)) == (None, 1, TypeError)

@@ -1,0 +1,211 @@
+"""The reference engine, one behaviour at a time, by hand-made requests and scripted replicas."""
+
+from math import inf
+
+import numpy as np
+import pytest
+
+from algorithms.distributions import Constant, Exponential
+from algorithms.types import Wish
+from autoscaler.gateway.dispatch.dispatcher import Limits
+from simulations.engines import reference
+from simulations.model import invariants
+from simulations.model.history import HUNG_UP, QUEUE_TIMEOUT, REFUSED, REPLICA_DIED, SERVED, STILL_IN
+from simulations.model.setup import Arrival, Pool, next_on_grid
+
+FIXED = {"tick_s": inf, "line_s": inf}
+
+
+def starts(history):
+    return history.requests.start_s.tolist()
+
+
+def test_one_replica_serves_one_after_the_other_in_order(simulate):
+    history = simulate((0.0, 5.0), (1.0, 2.0), (9.0, 1.0), initial=1, **FIXED)
+    assert starts(history) == [0.0, 5.0, 9.0]
+    assert history.requests.end_s.tolist() == [5.0, 7.0, 10.0]
+
+
+def test_a_replica_asked_for_at_a_tick_serves_when_its_cold_start_is_over(simulate):
+    history = simulate((0.5, 5.0), script=((0.0, 0), (2.0, 1)))
+    assert starts(history) == [22.0]
+    assert history.replicas.asked_s.tolist() == [2.0]
+    assert history.replicas.ready_s.tolist() == [22.0]
+
+
+def test_a_replica_on_its_way_out_ends_what_it_serves_and_takes_nothing_new(simulate):
+    history = simulate((0.0, 10.0), (3.0, 1.0), initial=1, script=((0.0, 1), (2.0, 0), (4.0, 1)))
+    assert history.requests.end_s[0] == 10.0
+    assert history.replicas.leaving_s[0] == 2.0
+    assert history.replicas.gone_s[0] == 10.0
+    assert starts(history)[1] == 24.0
+    assert history.replicas.draining_s[0] == 8.0
+
+
+def test_a_starting_replica_goes_before_an_idle_one_and_an_idle_one_before_a_busy_one(simulate):
+    history = simulate((0.0, 100.0), initial=2, script=((0.0, 2), (2.0, 3), (4.0, 2), (6.0, 1), (8.0, 0)))
+    assert history.replicas.leaving_s.tolist() == [8.0, 6.0, 4.0]
+    assert history.replicas.gone_s.tolist() == [100.0, 6.0, 4.0]
+    assert np.isnan(history.replicas.ready_s[2])
+
+
+def test_several_stages_of_a_cold_start_come_one_after_the_other(simulate):
+    pools = (Pool("gpu", (Constant(1.0), Constant(2.0), Constant(4.0))),)
+    history = simulate((0.0, 1.0), script=((0.0, 1),), pools=pools)
+    assert history.replicas.ready_s.tolist() == [7.0]
+
+
+def test_where_a_pool_is_out_of_stock_the_next_is_taken_and_then_one_waits(simulate):
+    pools = (Pool("fast", (Constant(0.0),), speed=2.0, stock=1), Pool("slow", (Constant(0.0),), stock=1))
+    history = simulate((0.0, 8.0), (0.0, 3.0), (0.0, 1.0), script=((0.0, 3), (4.0, 2)), pools=pools)
+    assert history.replicas.pool.tolist() == [0, 1, -1]
+    assert history.requests.end_s.tolist() == [4.0, 3.0, 4.0]
+
+
+def test_a_replica_without_a_gpu_gets_the_one_that_becomes_free(simulate):
+    pools = (Pool("only", (Constant(5.0),), stock=1),)
+    dying = (Pool("only", (Constant(5.0),), stock=1, lifetime=Constant(10.0)),)
+    waiting = simulate((0.0, 30.0), script=((0.0, 2),), pools=pools, until_s=50.0)
+    replaced = simulate((0.0, 30.0), (1.0, 1.0), script=((0.0, 2),), pools=dying, until_s=30.0)
+    assert waiting.replicas.pool.tolist() == [0, -1]
+    assert replaced.replicas.placed_s[:2].tolist() == [0.0, 15.0]
+
+
+def test_a_replica_that_dies_takes_its_request_along_and_is_replaced(simulate):
+    pools = (Pool("gpu", (Constant(20.0),), lifetime=Constant(3.0)),)
+    history = simulate((0.0, 10.0), (1.0, 2.0), script=((0.0, 1),), pools=pools, until_s=60.0)
+    assert history.requests.status.tolist() == [REPLICA_DIED, SERVED]
+    assert history.requests.end_s[0] == 23.0
+    assert starts(history)[1] == 43.0
+    assert history.replicas.asked_s[:2].tolist() == [0.0, 23.0]
+
+
+def test_a_full_queue_refuses(simulate):
+    limits = Limits(concurrency=1, queue_length=1, queue_timeout_s=inf)
+    history = simulate((0.0, 5.0), (1.0, 5.0), (2.0, 5.0), initial=1, limits=limits, **FIXED)
+    assert history.requests.status.tolist() == [SERVED, SERVED, REFUSED]
+    assert history.requests.latency_s.tolist() == [5.0, 9.0, 0.0]
+
+
+def test_the_queue_s_timeout_ends_a_wait(simulate):
+    limits = Limits(concurrency=1, queue_length=10, queue_timeout_s=3.0)
+    history = simulate((0.0, 10.0), (1.0, 5.0), (8.0, 1.0), initial=1, limits=limits, **FIXED)
+    assert history.requests.status.tolist() == [SERVED, QUEUE_TIMEOUT, SERVED]
+    assert history.requests.end_s[1] == 4.0
+
+
+def test_a_client_without_patience_leaves_the_queue_and_never_a_replica(simulate):
+    history = simulate(Arrival(0.0, 9.0, patience_s=2.0), Arrival(1.0, 1.0, patience_s=3.0), initial=1, **FIXED)
+    assert history.requests.status.tolist() == [SERVED, HUNG_UP]
+    assert history.requests.end_s.tolist() == [9.0, 4.0]
+
+
+def test_a_replica_goes_on_with_what_it_has_begun_when_the_client_has_hung_up(simulate):
+    history = simulate(Arrival(0.0, 9.0, timeout_s=5.0), (1.0, 1.0), initial=1, **FIXED)
+    assert history.requests.status.tolist() == [HUNG_UP, SERVED]
+    assert history.requests.latency_s[0] == 5.0
+    assert starts(history) == [0.0, 9.0]
+
+
+def test_a_replica_with_two_slots_serves_two_at_a_time(simulate):
+    limits = Limits(concurrency=2, queue_length=10, queue_timeout_s=inf)
+    history = simulate((0.0, 4.0), (0.0, 6.0), (0.0, 1.0), initial=1, limits=limits, **FIXED)
+    assert starts(history) == [0.0, 0.0, 4.0]
+    assert history.replicas.busy_s.tolist() == [6.0]
+
+
+def test_the_controller_is_woken_when_the_stream_tells_of_a_request_at_zero(simulate):
+    history = simulate((0.5, 1.0), script=((0.0, 0), (0.4, 1)))
+    assert history.replicas.asked_s.tolist() == [0.5]
+
+
+def test_without_wake_ups_it_waits_for_the_tick(simulate):
+    history = simulate((0.5, 1.0), script=((0.0, 0), (0.51, 1)), wakes=False)
+    assert history.replicas.asked_s.tolist() == [2.0]
+
+
+def test_the_first_request_is_told_at_once_and_those_right_after_it_in_one_line(simulate):
+    history = simulate((0.5, 1.0), (0.51, 1.0), (0.515, 1.0), (0.6, 1.0), script=((0.0, 0), (30.0, 1)))
+    woken = [(record.look.now_s, record.look.latest) for record in history.decisions if record.look.now_s % 2]
+    assert woken == [(0.5, 1), (pytest.approx(0.52), 3), (0.6, 4)]
+
+
+def test_the_first_request_that_no_replica_can_take_is_told_right_after_another_line(simulate):
+    gives_up, comes = (1.0, 1.0, 0.005), (1.03, 1.0)
+    history = simulate(gives_up, comes, script=((0.0, 0), (30.0, 1)))
+    woken = [record.look.now_s for record in history.decisions if record.look.now_s % 2]
+    assert woken == [1.0, 1.03], "the line of 1.02 told that nobody waits"
+
+
+def test_a_look_has_the_exact_mean_since_the_look_before_it(simulate):
+    history = simulate((2.5, 1.0), (3.0, 0.25), initial=1, script=((0.0, 1),), wakes=False, line_s=0.0)
+    looks = {record.look.now_s: record.look for record in history.decisions}
+    assert looks[4.0].inflight == pytest.approx((1.0 + 0.75) / 2)
+    assert looks[4.0].latest == 0
+
+
+def test_with_prometheus_a_tick_decides_on_what_was_scraped_and_found_by_then(simulate):
+    history = simulate(
+        (2.5, 10.0), initial=1, script=((0.0, 1),), scrape_s=1.0, metric_lag=Constant(1.5), line_s=inf, until_s=8.0
+    )
+    values = [(record.look.now_s, record.look.inflight) for record in history.decisions]
+    assert values[1:] == [(2.0, 0.0), (4.0, 0.0), (6.0, 1.0), (8.0, 1.0)]
+
+
+def test_before_the_first_sample_has_arrived_the_count_is_unknown_and_not_zero(simulate):
+    history = simulate((0.0, 1.0), script=((0.0, 1),), scrape_s=1.0, metric_lag=Constant(3.0), line_s=inf)
+    assert history.decisions[1].look.inflight is None
+    assert "no sample yet" in history.decisions[1].look.problem
+
+
+def test_a_run_that_is_cut_off_says_who_is_still_in(simulate):
+    history = simulate((0.0, 100.0), (1.0, 1.0), initial=1, script=((0.0, 1),), until_s=10.0)
+    assert history.requests.status.tolist() == [STILL_IN, STILL_IN]
+    assert history.end_s == 10.0
+    assert history.inflight_s == 19.0
+    assert history.replicas.busy_s.tolist() == [10.0]
+
+
+def test_a_run_ends_although_nobody_will_ever_be_served(simulate):
+    history = simulate((0.0, 1.0), settle_s=100.0)
+    assert history.requests.status.tolist() == [STILL_IN]
+    assert history.end_s == pytest.approx(102.0, abs=2.0)
+
+
+def test_deaths_end_with_the_work(simulate):
+    pools = (Pool("gpu", (Constant(1.0),), lifetime=Exponential(2.0)),)
+    history = simulate((0.0, 1.0), script=((0.0, 1),), pools=pools, least=1)
+    assert history.end_s < 100.0
+
+
+def test_ctrl_c_gives_what_has_happened_so_far(simulate, monkeypatch):
+    def interrupted(_self, metered):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reference.Engine, "_tick", interrupted)
+    history = simulate((0.0, 1.0), (5.0, 1.0), initial=1)
+    assert history.partial
+    assert len(history.requests) == 1
+
+
+def test_what_was_never_reached_is_not_a_time(simulate):
+    history = simulate((0.0, 1.0), settle_s=10.0)
+    assert np.isnan(history.requests.start_s[0])
+    assert not np.isnan(history.requests.arrival_s).any()
+
+
+def test_the_record_of_a_decision_is_that_of_the_live_controller(simulate):
+    history = simulate((0.5, 1.0), script=((0.0, 0), (2.0, 1)))
+    record = next(record for record in history.decisions if record.outcome is not None)
+    assert record.service == "default/x"
+    assert record.decision.desired == 1
+    assert record.decision.wish == Wish(1, "as written")
+    invariants.check(history, concurrency=1)
+
+
+@pytest.mark.parametrize("every_s", [0.77, 0.1, 1 / 3, 2.0])
+def test_a_grid_goes_on_whatever_rounding_does(every_s):
+    points = [0.0]
+    for _ in range(1000):
+        points.append(next_on_grid(points[-1], every_s))
+    assert points == [number * every_s for number in range(1001)]
