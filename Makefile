@@ -54,6 +54,7 @@ test-busy: programs controlplane build/gradio/made build/docs/made ## find tests
 
 docs: build/docs/made ## build the documentation as a site: build/site/index.html; a warning is an error
 	@build/docs/bin/zensical build --strict --clean
+	@$(BIN)/python tests/docs/documentation.py
 
 demo: setup ## the main job on this machine; ARGS="--speed 1" and others: ARGS=--help
 	@$(BIN)/autoscaler demo $(ARGS)

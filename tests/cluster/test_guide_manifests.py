@@ -1,11 +1,8 @@
-"""Kustomizations and examples of the guides render on the shipped manifests, and name what is there."""
+"""The examples of the guides name what the shipped manifests have."""
 
-import re
-import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 from kubectl import kubectl, objects
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
@@ -13,24 +10,6 @@ pytestmark = [pytest.mark.program, pytest.mark.real_time]
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
 EXAMPLES = MANIFESTS / "examples"
-KUSTOMIZATIONS = [
-    pytest.param(block, id=f"{page.stem}-{number}")
-    for page in sorted((ROOT / "docs" / "how-to").glob("*.md"))
-    for number, block in enumerate(re.findall(r"(?s)```yaml\n(.*?)```", page.read_text()), 1)
-    if "\nkind: Kustomization" in block
-]
-
-
-@pytest.mark.parametrize("kustomization", KUSTOMIZATIONS)
-def test_a_kustomization_of_the_guides_changes_what_it_names(control_plane, tmp_path, kustomization):
-    own = shutil.copytree(MANIFESTS, tmp_path / "manifests") / "own"
-    own.mkdir()
-    (own / "kustomization.yaml").write_text(kustomization)
-    rendered = {(each["kind"], each["metadata"]["name"]): each for each in objects(control_plane, own)}
-    shipped = {(each["kind"], each["metadata"]["name"]): each for each in objects(control_plane, MANIFESTS)}
-    for patch in yaml.safe_load(kustomization)["patches"]:
-        named = (patch["target"]["kind"], patch["target"]["name"])
-        assert rendered[named] != shipped.get(named)
 
 
 def test_the_examples_in_front_of_the_gateway_name_its_service_and_port(control_plane):

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import yaml
 from documentation import ROOT, blocks, commands, documents, kind_of
-from kubectl import kubectl
+from kubectl import kubectl, objects
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
 
@@ -59,12 +59,20 @@ def test_an_object_of_another_project_has_the_form_of_all_objects(document):
 
 
 @pytest.mark.parametrize("block", [pytest.param(block, id=str(block)) for block in KUSTOMIZATIONS])
-def test_a_kustomization_in_or_beside_the_manifests_can_be_rendered(control_plane, block, tmp_path):
+def test_a_kustomization_in_or_beside_the_manifests_changes_what_it_names(control_plane, block, tmp_path):
     shutil.copytree(MANIFESTS, tmp_path / "manifests")
     folder = tmp_path / ("page" if "../manifests/" in block.content else "manifests/page")
     folder.mkdir()
     (folder / "kustomization.yaml").write_text(block.content)
-    assert "kind: Deployment" in kubectl(control_plane, "kustomize", str(folder))
+    shipped, rendered = by_name(objects(control_plane, MANIFESTS)), by_name(objects(control_plane, folder))
+    (kustomization,) = documents(block)
+    for patch in kustomization["patches"]:
+        target = (patch["target"]["kind"], patch["target"]["name"])
+        assert rendered[target] != shipped.get(target)
+
+
+def by_name(found):
+    return {(each["kind"], each["metadata"]["name"]): each for each in found}
 
 
 @pytest.mark.parametrize("words", TYPED)

@@ -111,3 +111,24 @@ def kind_of(document: dict) -> tuple[str, ...]:
     """Give the group and the kind that a document states; of one that states none, its keys."""
     group = str(document.get("apiVersion", "")).rpartition("/")[0]
     return (group, document["kind"]) if "kind" in document else tuple(document)
+
+
+def typed_pages() -> set[str]:
+    """Give the pages whose commands tests type."""
+    types = re.compile(r"\b(?:typed|[Pp]age)\(\"([\w/-]+\.md)\"")
+    return {page for file in (ROOT / "tests").rglob("*.py") for page in types.findall(file.read_text())}
+
+
+def census() -> str:
+    """Count pages and blocks, and how the blocks are held true."""
+    found, typed = blocks(), typed_pages()
+    text = sum(block.language == "text" for block in found)
+    run = sum(block.language in {"sh", "console"} and block.page in typed for block in found)
+    return (
+        f"{len(pages())} pages, {len(found)} blocks: {run} of commands typed by tests, "
+        f"{len(found) - run - text} others validated, {text} of text"
+    )
+
+
+if __name__ == "__main__":
+    print(census())  # noqa: T201
