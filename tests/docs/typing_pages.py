@@ -51,7 +51,8 @@ def typed(page, folder, *, leave_out=(), instead=None):
 
 def _type(block, folder, leave_out):
     if block.language == "sh":
-        _bash("\n".join(line for line in block.text.split("\n") if not line.startswith(leave_out)), folder)
+        commands = re.findall(r"(?m)^(?:.*\\\n)*.*$", block.text)
+        _bash("\n".join(command for command in commands if not command.startswith(leave_out)), folder)
     elif block.language == "console":
         for command, expected in _sessions(block.text):
             if not command.startswith(leave_out):
@@ -65,7 +66,7 @@ def _type(block, folder, leave_out):
 def _sessions(text):
     """Give each command of a console with what it prints."""
     for session in re.split(r"(?m)^\$ ", text)[1:]:
-        command, _, printed = session.partition("\n")
+        command, printed = re.fullmatch(r"((?:.*\\\n)*.*)\n([\s\S]*)", session).groups()
         yield command, printed
 
 
