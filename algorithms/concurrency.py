@@ -7,10 +7,10 @@ but what a count with a missing part does to the windows. Without it the wish is
 from algorithms.feeder import head
 from algorithms.kpa import KpaCore, KpaOptions
 from algorithms.state import VERSION, check
-from algorithms.types import Look, State, Wish
+from algorithms.types import Observation, Recommendation, State
 
-_IDLE = Wish(0, "nothing is in flight and nothing runs")
-_NO_DATA = Wish(None, "the stable window has no data")
+_IDLE = Recommendation(0, "nothing is in flight and nothing runs")
+_NO_DATA = Recommendation(None, "the stable window has no data")
 
 
 class Concurrency:
@@ -28,24 +28,24 @@ class Concurrency:
         self._parts_lower = parts_lower
         self._core: KpaCore | None = None
 
-    def wish(self, look: Look) -> Wish:
+    def recommend(self, observation: Observation) -> Recommendation:
         """Put the look into the windows and decide on them.
 
         As in Knative a service without replicas reports nothing: its idle seconds are not in the windows, so that the
         first requests after them are not averaged away.
         """
-        if not look.replicas and not head(look):
+        if not observation.replicas and not head(observation):
             return _IDLE
-        core = self._core = self._core or KpaCore(self._options, look.now_s, look.ready)
-        is_part = bool(look.problem) and not self._parts_lower
-        core.feed(_no_lower(look, core) if is_part else look)
-        stable, panic = core.averages(look.now_s)
-        decision = core.decider.decide(look.now_s, look.ready, stable, panic)
+        core = self._core = self._core or KpaCore(self._options, observation.now_s, observation.ready)
+        is_part = bool(observation.problem) and not self._parts_lower
+        core.feed(_no_lower(observation, core) if is_part else observation)
+        stable, panic = core.averages(observation.now_s)
+        decision = core.decider.decide(observation.now_s, observation.ready, stable, panic)
         if not decision.valid:
             return _NO_DATA
         mode = ", in panic" if core.decider.panicking else ""
-        part = f", only a part is known: {look.problem}" if is_part else ""
-        return Wish(decision.desired, f"stable {stable:g}, panic {panic:g} in flight{mode}{part}")
+        part = f", only a part is known: {observation.problem}" if is_part else ""
+        return Recommendation(decision.desired, f"stable {stable:g}, panic {panic:g} in flight{mode}{part}")
 
     def export(self) -> State:
         """Give windows, panic and delay; None before the first look."""
@@ -60,7 +60,11 @@ class Concurrency:
             self._core.restore(state["core"])
 
 
-def _no_lower(look: Look, core: KpaCore) -> Look:
+def _no_lower(observation: Observation, core: KpaCore) -> Observation:
     """Give the look with at least the load that the stable window knew when the look before it was taken."""
-    stable, _ = core.averages(look.since_s)
-    return look if look.inflight is None else look._replace(inflight=max(look.inflight, stable or 0.0))
+    stable, _ = core.averages(observation.since_s)
+    return (
+        observation
+        if observation.inflight is None
+        else observation._replace(inflight=max(observation.inflight, stable or 0.0))
+    )

@@ -5,10 +5,10 @@ Every decision is within the bounds, whatever the algorithm asks for and whateve
 
 from collections.abc import Sequence
 
-from algorithms.feeder import GoodTime, head
+from algorithms.feeder import DataClock, head
 from algorithms.plausibility import is_time, plausible
 from algorithms.state import VERSION, check
-from algorithms.types import Algorithm, Decision, Look, Reason, Stabiliser, State, Wish
+from algorithms.types import Algorithm, Decision, Observation, Reason, Recommendation, Stabiliser, State
 
 FAILED = "deciderFailed"
 """The rule under which a decision stands that was taken because deciding has failed."""
@@ -27,7 +27,7 @@ class Decider:
         stabilisers: Sequence[Stabiliser] = (),
         min_replicas: int,
         max_replicas: int,
-        good_time: GoodTime | None = None,
+        good_time: DataClock | None = None,
         last_resort: Algorithm | None = None,
     ) -> None:
         """Build it from its parts.
@@ -51,58 +51,62 @@ class Decider:
         """The decision of the look before, where it was on an idle service: another idle look changes nothing."""
 
     @property
-    def rests(self) -> bool:
+    def is_settled(self) -> bool:
         """Whether the last look was at an idle service, and another idle one would change nothing but good time."""
         return self._idle is not None
 
-    def decide(self, look: Look) -> Decision:
+    def decide(self, observation: Observation) -> Decision:
         """Take one look in and say how many replicas should be asked for, and why."""
-        look = plausible(look)
-        if not is_time(look.now_s):
-            return self._bounded(look.replicas, Wish(None, f"the clock says {look.now_s:g}, which is no time"), ())
+        observation = plausible(observation)
+        if not is_time(observation.now_s):
+            return self._bounded(
+                observation.replicas,
+                Recommendation(None, f"the clock says {observation.now_s:g}, which is no time"),
+                (),
+            )
         if self._good_time is not None:
-            if look.inflight is None:
-                return self._bounded(look.replicas, Wish(None, look.problem), ())
-            look = self._good_time(look)
-            if self._idle is not None and _is_idle(look):
+            if observation.inflight is None:
+                return self._bounded(observation.replicas, Recommendation(None, observation.problem), ())
+            observation = self._good_time(observation)
+            if self._idle is not None and _is_idle(observation):
                 return self._idle
-        wish = self._algorithm.wish(look)
-        if wish.replicas is None:
-            return self._bounded(look.replicas, wish, ())
-        decision = self._stabilised(look, wish, wish.replicas)
-        self._idle = None if decision.desired or not _is_idle(look) else decision
+        recommendation = self._algorithm.recommend(observation)
+        if recommendation.replicas is None:
+            return self._bounded(observation.replicas, recommendation, ())
+        decision = self._stabilised(observation, recommendation, recommendation.replicas)
+        self._idle = None if decision.desired or not _is_idle(observation) else decision
         return decision
 
-    def held(self, look: Look, why: str) -> Decision:
+    def held(self, observation: Observation, why: str) -> Decision:
         """Decide where `decide` has failed: hold what there is, and let requests that nobody can serve raise it.
 
         While no replica is ready, the last resort may raise the number up to the maximum. Nothing lowers it, not even
         the maximum. Everything that `decide` remembers stays as it is.
         """
-        look, number, wish = plausible(look), look.replicas, Wish(None, why)
-        if self._last_resort is not None and not look.ready and (head(look) or look.passing):
-            wish = self._last_resort.wish(look._replace(inflight=head(look)))
-            needed = max(wish.replicas or 0, 1 if look.passing else 0)
+        observation, number, recommendation = plausible(observation), observation.replicas, Recommendation(None, why)
+        if self._last_resort is not None and not observation.ready and (head(observation) or observation.passing):
+            recommendation = self._last_resort.recommend(observation._replace(inflight=head(observation)))
+            needed = max(recommendation.replicas or 0, 1 if observation.passing else 0)
             number = max(number, min(needed, self._max))
-        return Decision(number, wish, (Reason(FAILED, look.replicas, number, why),))
+        return Decision(number, recommendation, (Reason(FAILED, observation.replicas, number, why),))
 
-    def _stabilised(self, look: Look, wish: Wish, number: int) -> Decision:
+    def _stabilised(self, observation: Observation, recommendation: Recommendation, number: int) -> Decision:
         reasons: tuple[Reason, ...] = ()
         for stabiliser in self._stabilisers:
-            after = stabiliser(look, number)
+            after = stabiliser(observation, number)
             if after != number:
-                reasons += (Reason(stabiliser.rule, number, after, stabiliser.why(look)),)
+                reasons += (Reason(stabiliser.rule, number, after, stabiliser.why(observation)),)
                 number = after
-        return self._bounded(number, wish, reasons)
+        return self._bounded(number, recommendation, reasons)
 
-    def _bounded(self, number: int, wish: Wish, reasons: tuple[Reason, ...]) -> Decision:
+    def _bounded(self, number: int, recommendation: Recommendation, reasons: tuple[Reason, ...]) -> Decision:
         if number > self._max:
             reasons += (Reason("maxReplicas", number, self._max, f"at most {self._max}"),)
             number = self._max
         if number < self._min:
             reasons += (Reason("minReplicas", number, self._min, f"at least {self._min}"),)
             number = self._min
-        return Decision(number, wish, reasons)
+        return Decision(number, recommendation, reasons)
 
     def export(self) -> State:
         """Give the state of every part, in order."""
@@ -132,6 +136,8 @@ class Decider:
         self._idle = None
 
 
-def _is_idle(look: Look) -> bool:
+def _is_idle(observation: Observation) -> bool:
     """Tell whether nothing runs, nothing is in flight, and all of that is known."""
-    return not (look.replicas or look.inflight or look.latest or look.passing or look.problem)
+    return not (
+        observation.replicas or observation.inflight or observation.latest or observation.passing or observation.problem
+    )

@@ -12,23 +12,23 @@ five wake-ups in one second read 15. Hence three rules:
 from math import floor
 
 from algorithms.state import VERSION, check
-from algorithms.types import Look, State
+from algorithms.types import Observation, State
 
 
-def covered(look: Look) -> range:
+def covered(observation: Observation) -> range:
     """Give the finished seconds that a look speaks of; the second in progress, `floor(now_s)`, follows them.
 
     The second in which the look before it was taken is among them: it was in progress then, and is finished now.
     """
-    return range(floor(look.since_s), floor(look.now_s))
+    return range(floor(observation.since_s), floor(observation.now_s))
 
 
-def head(look: Look) -> float:
+def head(observation: Observation) -> float:
     """Give the count for the second in progress: a burst that has just begun must not hide in a mean."""
-    return max(look.inflight or 0.0, look.latest)
+    return max(observation.inflight or 0.0, observation.latest)
 
 
-class GoodTime:
+class DataClock:
     """Moves looks onto a clock that stands still while the count is unknown (rule 3)."""
 
     __slots__ = ("_good_s", "_seen_s")
@@ -37,20 +37,20 @@ class GoodTime:
         self._seen_s: float | None = None
         self._good_s = 0.0
 
-    def __call__(self, look: Look) -> Look:
+    def __call__(self, observation: Observation) -> Observation:
         """Give the look as it stands on the clock of good time; only looks with a count may be given.
 
         Where nothing was ever lost both clocks are the same and the look is returned as it is.
         """
         if self._seen_s is None:
-            self._seen_s = self._good_s = look.since_s
-        if self._seen_s == self._good_s == look.since_s <= look.now_s:
-            self._seen_s = self._good_s = look.now_s
-            return look
+            self._seen_s = self._good_s = observation.since_s
+        if self._seen_s == self._good_s == observation.since_s <= observation.now_s:
+            self._seen_s = self._good_s = observation.now_s
+            return observation
         since_s = self._good_s
-        self._good_s += max(look.now_s - max(look.since_s, self._seen_s), 0.0)
-        self._seen_s = look.now_s
-        return look._replace(since_s=since_s, now_s=self._good_s)
+        self._good_s += max(observation.now_s - max(observation.since_s, self._seen_s), 0.0)
+        self._seen_s = observation.now_s
+        return observation._replace(since_s=since_s, now_s=self._good_s)
 
     def export(self) -> State:
         """Give both clocks."""

@@ -11,7 +11,7 @@ from algorithms.hpa_behavior import EDGE_S
 from algorithms.hpa_metrics import FAILED_READING, Reading, Scale
 from algorithms.hpa_reconcile import Active, HpaOptions, Outcome, Reconciler
 from algorithms.state import VERSION, check
-from algorithms.types import Look, State, Wish
+from algorithms.types import Observation, Recommendation, State
 
 
 class Write(NamedTuple):
@@ -77,16 +77,16 @@ def _reading(value_milli: float | None) -> Reading:
     return FAILED_READING if value_milli is None else Reading(values_milli=(int(value_milli),))
 
 
-def inflight_milli(look: Look) -> float | None:
+def inflight_milli(observation: Observation) -> float | None:
     """Give the requests in flight in thousandths; a count that is unknown, or only a part, could not be read."""
-    return None if look.inflight is None or look.problem else look.inflight * 1000
+    return None if observation.inflight is None or observation.problem else observation.inflight * 1000
 
 
-def wish_of(outcome: Outcome) -> Wish:
+def recommendation_of(outcome: Outcome) -> Recommendation:
     """Say what a reconcile asks for and how it came to that; where it is switched off or refuses, it has no opinion."""
     if outcome.active not in (None, Active.VALID):
-        return Wish(None, outcome.active)
-    return Wish(outcome.desired, _why(outcome))
+        return Recommendation(None, outcome.active)
+    return Recommendation(outcome.desired, _why(outcome))
 
 
 def _why(outcome: Outcome) -> str:
@@ -111,12 +111,14 @@ class Hpa:
         """Begin with a reconcile at the first look; `options.metrics` is that one metric."""
         self._syncs = Syncs(options)
 
-    def wish(self, look: Look) -> Wish:
+    def recommend(self, observation: Observation) -> Recommendation:
         """Reconcile if that is due."""
-        self._syncs.saw(look.replicas)
-        if not self._syncs.due(look.now_s):
-            return Wish(look.replicas, "between two syncs")
-        return wish_of(self._syncs.sync(look.now_s, look.replicas, lambda: inflight_milli(look)))
+        self._syncs.saw(observation.replicas)
+        if not self._syncs.due(observation.now_s):
+            return Recommendation(observation.replicas, "between two syncs")
+        return recommendation_of(
+            self._syncs.sync(observation.now_s, observation.replicas, lambda: inflight_milli(observation))
+        )
 
     def export(self) -> State:
         """Give everything that the next wish depends on."""

@@ -17,12 +17,12 @@ from enum import StrEnum
 from math import floor
 from typing import NamedTuple
 
-from algorithms.hpa import Syncs, inflight_milli, wish_of
+from algorithms.hpa import Syncs, inflight_milli, recommendation_of
 from algorithms.hpa_behavior import EDGE_S, Behavior
 from algorithms.hpa_metrics import MAX_INT32, Metric, MetricKind, TargetType
 from algorithms.hpa_reconcile import HpaOptions
 from algorithms.state import VERSION, check
-from algorithms.types import Look, State, Wish
+from algorithms.types import Observation, Recommendation, State
 
 
 class FallbackBehavior(StrEnum):
@@ -272,35 +272,42 @@ class Keda:
         self._syncs = Syncs(hpa_options(options))
         self._next_poll_s = 0.0
 
-    def wish(self, look: Look) -> Wish:
+    def recommend(self, observation: Observation) -> Recommendation:
         """Poll, and let the HPA reconcile, where they are due."""
         if self._options.switches.paused:
             return self._paused()
-        self._syncs.saw(look.replicas)
-        value_milli = inflight_milli(look)
-        wish = Wish(look.replicas, "between two polls and syncs")
-        if look.now_s >= self._next_poll_s - EDGE_S:
-            wish = self._poll(look, value_milli)
-        if self._syncs.due(look.now_s):
-            wish = self._sync(look, wish, value_milli)
-        return wish
+        self._syncs.saw(observation.replicas)
+        value_milli = inflight_milli(observation)
+        recommendation = Recommendation(observation.replicas, "between two polls and syncs")
+        if observation.now_s >= self._next_poll_s - EDGE_S:
+            recommendation = self._poll(observation, value_milli)
+        if self._syncs.due(observation.now_s):
+            recommendation = self._sync(observation, recommendation, value_milli)
+        return recommendation
 
-    def _poll(self, look: Look, value_milli: float | None) -> Wish:
-        self._next_poll_s = look.now_s + self._options.polling_interval_s
-        poll = self._loop.poll(look.now_s, look.replicas, value_milli)
-        return Wish(poll.replicas, poll.activity)
+    def _poll(self, observation: Observation, value_milli: float | None) -> Recommendation:
+        self._next_poll_s = observation.now_s + self._options.polling_interval_s
+        poll = self._loop.poll(observation.now_s, observation.replicas, value_milli)
+        return Recommendation(poll.replicas, poll.activity)
 
-    def _sync(self, look: Look, wish: Wish, value_milli: float | None) -> Wish:
-        replicas = look.replicas if wish.replicas is None else wish.replicas
-        outcome = self._syncs.sync(look.now_s, replicas, lambda: self._loop.read(value_milli, replicas).value_milli)
-        synced = wish_of(outcome)
-        return Wish(wish.replicas if synced.replicas is None else synced.replicas, f"{wish.why}; {synced.why}")
+    def _sync(
+        self, observation: Observation, recommendation: Recommendation, value_milli: float | None
+    ) -> Recommendation:
+        replicas = observation.replicas if recommendation.replicas is None else recommendation.replicas
+        outcome = self._syncs.sync(
+            observation.now_s, replicas, lambda: self._loop.read(value_milli, replicas).value_milli
+        )
+        synced = recommendation_of(outcome)
+        return Recommendation(
+            recommendation.replicas if synced.replicas is None else synced.replicas,
+            f"{recommendation.why}; {synced.why}",
+        )
 
-    def _paused(self) -> Wish:
+    def _paused(self) -> Recommendation:
         """Pausing deletes the HPA with all that it remembered; unpausing polls and syncs at once."""
         self._syncs = Syncs(hpa_options(self._options))
         self._next_poll_s = 0.0
-        return Wish(self._options.switches.paused_replicas, Activity.PAUSED)
+        return Recommendation(self._options.switches.paused_replicas, Activity.PAUSED)
 
     def export(self) -> State:
         """Give everything that the next wish depends on."""

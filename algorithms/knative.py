@@ -10,20 +10,20 @@ from algorithms.feeder import head
 from algorithms.knative_scale import SERVING, UNKNOWN, Active, Condition, Lifecycle, Path, ScaleOptions
 from algorithms.kpa import KpaCore
 from algorithms.state import VERSION, check
-from algorithms.types import Look, State, Wish
+from algorithms.types import Observation, Recommendation, State
 
 _BEHIND_GATEWAY = Path(proxied=True, proxied_s=inf, probe_ok=True)
 
 
-def _condition_found(look: Look) -> Condition:
+def _condition_found(observation: Observation) -> Condition:
     """Tell where a service stands when it is seen for the first time.
 
     One that serves or is at zero has been started before, and its initial scale is history; one that has replicas of
     which none is ready is starting.
     """
-    if look.ready:
+    if observation.ready:
         return SERVING
-    if not look.replicas:
+    if not observation.replicas:
         return Condition(Active.INACTIVE, "NoTraffic", initialised=True)
     return Condition(Active.ACTIVATING, "Queued", initialised=False)
 
@@ -37,38 +37,38 @@ class Kpa:
         self._lifecycle = Lifecycle(Condition(Active.ACTIVATING, "", initialised=False), 0.0)
         self._desired = UNKNOWN
 
-    def wish(self, look: Look) -> Wish:
+    def recommend(self, observation: Observation) -> Recommendation:
         """Put the look into the windows, decide on them, and apply bounds and scale to zero."""
-        core = self._core or self._begin(look)
-        if look.replicas or head(look):  # a service without replicas and requests reports nothing
-            core.feed(look)
-        stable, panic = core.averages(look.now_s)
-        decision = core.decider.decide(look.now_s, look.ready, stable, panic)
+        core = self._core or self._begin(observation)
+        if observation.replicas or head(observation):  # a service without replicas and requests reports nothing
+            core.feed(observation)
+        stable, panic = core.averages(observation.now_s)
+        decision = core.decider.decide(observation.now_s, observation.ready, stable, panic)
         if decision.valid:
             self._desired = decision.desired
         seen = f"stable {stable:g}, panic {panic:g} in flight" if decision.valid else "no data, the last decision holds"
-        return self._applied(look, seen + ", in panic" if core.decider.panicking else seen)
+        return self._applied(observation, seen + ", in panic" if core.decider.panicking else seen)
 
-    def _begin(self, look: Look) -> KpaCore:
-        self._lifecycle = Lifecycle(_condition_found(look), look.now_s)
-        self._core = KpaCore(self._options, look.now_s, look.ready)
+    def _begin(self, observation: Observation) -> KpaCore:
+        self._lifecycle = Lifecycle(_condition_found(observation), observation.now_s)
+        self._core = KpaCore(self._options, observation.now_s, observation.ready)
         return self._core
 
-    def _applied(self, look: Look, seen: str) -> Wish:
+    def _applied(self, observation: Observation, seen: str) -> Recommendation:
         """Take the desired number through bounds and scale to zero; what is not written is held."""
         before = self._lifecycle.condition.active
         scaling = self._lifecycle.step(
             self._options,
-            look.now_s,
+            observation.now_s,
             _BEHIND_GATEWAY,
             desired=self._desired,
-            replicas=look.replicas,
-            ready=look.ready,
+            replicas=observation.replicas,
+            ready=observation.ready,
         )
         if self._desired == UNKNOWN and scaling.replicas is None:
-            return Wish(None, seen)
-        replicas = look.replicas if scaling.replicas is None else scaling.replicas
-        return Wish(
+            return Recommendation(None, seen)
+        replicas = observation.replicas if scaling.replicas is None else scaling.replicas
+        return Recommendation(
             replicas, seen if replicas == self._desired else f"{seen}; {self._desired} desired while {before.name}"
         )
 

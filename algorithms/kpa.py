@@ -21,7 +21,7 @@ from typing import Literal, NamedTuple
 
 from algorithms.feeder import covered, head
 from algorithms.state import VERSION, check
-from algorithms.types import Look, State
+from algorithms.types import Observation, State
 from algorithms.windows import DelayWindow, LinearWindow, WeightedWindow
 
 Aggregation = Literal["linear", "weighted-exponential"]
@@ -212,13 +212,13 @@ class KpaCore:
         self._stable.replace(second, value)
         self._panic.replace(second, value)
 
-    def feed(self, look: Look) -> None:
+    def feed(self, observation: Observation) -> None:
         """Put a look into its seconds, and its newest count into the one in progress; an unknown one puts nothing."""
-        if look.inflight is None:
+        if observation.inflight is None:
             return
-        seconds, newest = covered(look), head(look)
-        self._stable.fill(seconds, look.inflight, newest)
-        self._panic.fill(seconds, look.inflight, newest)
+        seconds, newest = covered(observation), head(observation)
+        self._stable.fill(seconds, observation.inflight, newest)
+        self._panic.fill(seconds, observation.inflight, newest)
 
     def averages(self, now_s: float) -> tuple[float | None, float | None]:
         """Give the averages of the stable and of the panic window; both None is no data.

@@ -7,7 +7,7 @@ from math import ceil
 
 from algorithms.feeder import head
 from algorithms.state import Stateless
-from algorithms.types import Look, Wish
+from algorithms.types import Observation, Recommendation
 
 
 def replicas_for(count: float, target: float) -> int:
@@ -25,9 +25,9 @@ class Mpa(Stateless):
         """Set how many requests a replica should have in flight: concurrency x utilisation, above 0."""
         self._target = target
 
-    def wish(self, look: Look) -> Wish:
+    def recommend(self, observation: Observation) -> Recommendation:
         """Divide; an unknown count is no wish."""
-        if look.inflight is None:
-            return Wish(None, look.problem)
-        count = head(look)
-        return Wish(replicas_for(count, self._target), f"{count:g} in flight / {self._target:g}")
+        if observation.inflight is None:
+            return Recommendation(None, observation.problem)
+        count = head(observation)
+        return Recommendation(replicas_for(count, self._target), f"{count:g} in flight / {self._target:g}")

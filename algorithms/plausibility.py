@@ -4,7 +4,7 @@ A count comes from somebody else's program over somebody else's network. Whateve
 that they can calculate with.
 """
 
-from algorithms.types import Look
+from algorithms.types import Observation
 
 MOST = 2.0**53
 """The largest count that is believed: up to here a double tells one request from the next."""
@@ -28,24 +28,30 @@ def doubt(count: float) -> str:
 _NO_COUNT = "the value is no number of requests"
 
 
-def plausible(look: Look) -> Look:
+def plausible(observation: Observation) -> Observation:
     """Give a look without what cannot be true: its count is unknown then, and no time runs backward.
 
     The count is known from 0 to 2^53, or not at all; no count of uncounted requests is below zero. What a look covers
     begins at a time.
     """
-    since_s, now_s, inflight, latest, passing = look.since_s, look.now_s, look.inflight, look.latest, look.passing
+    since_s, now_s, inflight, latest, passing = (
+        observation.since_s,
+        observation.now_s,
+        observation.inflight,
+        observation.latest,
+        observation.passing,
+    )
     if (
         -LAST_S <= since_s <= now_s
         and (inflight is None or 0 <= inflight <= MOST)
         and 0 <= latest <= MOST
         and passing >= 0
     ):
-        return look
+        return observation
     why = doubt(latest) or (doubt(inflight) if inflight is not None else "") or ("" if passing >= 0 else _NO_COUNT)
     since_s = min(now_s, since_s)  # in this order the present wins over what is no number
-    look = look._replace(since_s=since_s if since_s >= -LAST_S else now_s)
+    observation = observation._replace(since_s=since_s if since_s >= -LAST_S else now_s)
     if not why:
-        return look
-    problem = f"{look.problem}; {why}" if look.problem else why
-    return look._replace(inflight=None, latest=0.0, passing=max(passing, 0), problem=problem)
+        return observation
+    problem = f"{observation.problem}; {why}" if observation.problem else why
+    return observation._replace(inflight=None, latest=0.0, passing=max(passing, 0), problem=problem)

@@ -7,7 +7,7 @@ good time: a delay does not run out while nothing is known.
 from algorithms.feeder import head
 from algorithms.mpa import replicas_for
 from algorithms.state import VERSION, Stateless, check
-from algorithms.types import Look, State
+from algorithms.types import Observation, State
 from algorithms.windows import DelayWindow
 
 
@@ -19,15 +19,15 @@ class FromZero(Stateless):
     def __init__(self, *, target: float) -> None:
         self._target = target
 
-    def __call__(self, look: Look, wish: int) -> int:
+    def __call__(self, observation: Observation, recommendation: int) -> int:
         """Ask for all that the requests in flight need, at once."""
-        if look.ready:
-            return wish
-        return max(wish, replicas_for(head(look), self._target))
+        if observation.ready:
+            return recommendation
+        return max(recommendation, replicas_for(head(observation), self._target))
 
-    def why(self, look: Look) -> str:
+    def why(self, observation: Observation) -> str:
         """Name the count."""
-        return f"no replica is ready and {head(look):g} requests are in flight"
+        return f"no replica is ready and {head(observation):g} requests are in flight"
 
 
 class Passing(Stateless):
@@ -35,13 +35,13 @@ class Passing(Stateless):
 
     rule = "passing"
 
-    def __call__(self, look: Look, wish: int) -> int:
+    def __call__(self, observation: Observation, recommendation: int) -> int:
         """Keep one replica, or ask for it."""
-        return max(wish, 1) if look.passing else wish
+        return max(recommendation, 1) if observation.passing else recommendation
 
-    def why(self, look: Look) -> str:
+    def why(self, observation: Observation) -> str:
         """Name their number."""
-        return f"{look.passing} uncounted requests need a replica"
+        return f"{observation.passing} uncounted requests need a replica"
 
 
 class ScaleDownDelay:
@@ -51,25 +51,25 @@ class ScaleDownDelay:
 
     def __init__(self, *, delay_s: float) -> None:
         self._delay_s = delay_s
-        self._wishes = DelayWindow(delay_s)
+        self._recommendations = DelayWindow(delay_s)
 
-    def __call__(self, look: Look, wish: int) -> int:
+    def __call__(self, observation: Observation, recommendation: int) -> int:
         """Remember the wish and give the highest remembered one."""
-        self._wishes.record(look.now_s, wish)
-        return self._wishes.maximum(look.now_s)
+        self._recommendations.record(observation.now_s, recommendation)
+        return self._recommendations.maximum(observation.now_s)
 
-    def why(self, _look: Look) -> str:
+    def why(self, _observation: Observation) -> str:
         """Name the delay."""
         return f"so many were wished for within the last {self._delay_s:g} s"
 
     def export(self) -> State:
         """Give the remembered wishes."""
-        return {"version": VERSION, "wishes": self._wishes.export()}
+        return {"version": VERSION, "wishes": self._recommendations.export()}
 
     def restore(self, state: State) -> None:
         """Continue with the remembered wishes."""
         check(state, "ScaleDownDelay")
-        self._wishes.restore(state["wishes"])
+        self._recommendations.restore(state["wishes"])
 
 
 class ToZeroDelay:
@@ -81,19 +81,19 @@ class ToZeroDelay:
         self._delay_s = delay_s
         self._zero_since_s: float | None = None
 
-    def __call__(self, look: Look, wish: int) -> int:
+    def __call__(self, observation: Observation, recommendation: int) -> int:
         """Keep the last replica while the delay runs; where none is, none is asked for."""
-        if wish:
+        if recommendation:
             self._zero_since_s = None
-            return wish
+            return recommendation
         if self._zero_since_s is None:
-            self._zero_since_s = look.now_s
-        waited_s = look.now_s - self._zero_since_s
-        return 0 if waited_s >= self._delay_s else min(look.replicas, 1)
+            self._zero_since_s = observation.now_s
+        waited_s = observation.now_s - self._zero_since_s
+        return 0 if waited_s >= self._delay_s else min(observation.replicas, 1)
 
-    def why(self, look: Look) -> str:
+    def why(self, observation: Observation) -> str:
         """Say how far the delay has run."""
-        waited_s = look.now_s - (look.now_s if self._zero_since_s is None else self._zero_since_s)
+        waited_s = observation.now_s - (observation.now_s if self._zero_since_s is None else self._zero_since_s)
         return f"zero has been wished for {waited_s:.1f} of {self._delay_s:g} s"
 
     def export(self) -> State:
@@ -111,13 +111,13 @@ class PartOfTheWhole(Stateless):
 
     rule = "partialCount"
 
-    def __call__(self, look: Look, wish: int) -> int:
+    def __call__(self, observation: Observation, recommendation: int) -> int:
         """Hold where the count is partial and the wish is lower than what is asked for."""
-        return max(wish, look.replicas) if look.problem else wish
+        return max(recommendation, observation.replicas) if observation.problem else recommendation
 
-    def why(self, look: Look) -> str:
+    def why(self, observation: Observation) -> str:
         """Repeat what is missing."""
-        return look.problem
+        return observation.problem
 
 
 class FirstWindow:
@@ -129,17 +129,17 @@ class FirstWindow:
         self._window_s = window_s
         self._start_s: float | None = None
 
-    def __call__(self, look: Look, wish: int) -> int:
+    def __call__(self, observation: Observation, recommendation: int) -> int:
         """Hold while the first window fills and the wish is lower than what is asked for."""
         if self._start_s is None:
-            self._start_s = look.since_s
-        if look.now_s - self._start_s >= self._window_s:
-            return wish
-        return max(wish, look.replicas)
+            self._start_s = observation.since_s
+        if observation.now_s - self._start_s >= self._window_s:
+            return recommendation
+        return max(recommendation, observation.replicas)
 
-    def why(self, look: Look) -> str:
+    def why(self, observation: Observation) -> str:
         """Say how much of the window is known."""
-        known_s = look.now_s - (look.now_s if self._start_s is None else self._start_s)
+        known_s = observation.now_s - (observation.now_s if self._start_s is None else self._start_s)
         return f"{known_s:.1f} of {self._window_s:g} s are known since the start"
 
     def export(self) -> State:

@@ -1,4 +1,4 @@
-"""The values that flow through a decision: a `Look` goes in, a `Wish` is formed, a `Decision` comes out.
+"""The values that flow through a decision: `Observation` in, `Recommendation` formed, `Decision` out.
 
 They are NamedTuples because one of each is made per service and tick: as immutable as a frozen dataclass, and a third
 of its cost.
@@ -11,7 +11,7 @@ State = Mapping[str, Any]
 """What has been learned, as JSON-ready values with a `version`; `restore` takes what `export` gave."""
 
 
-class Look(NamedTuple):
+class Observation(NamedTuple):
     """What one look at one service showed.
 
     Time is in seconds on a clock that never steps; looks of one service come in its order. A count that is not known is
@@ -44,7 +44,7 @@ class Reason(NamedTuple):
     why: str
 
 
-class Wish(NamedTuple):
+class Recommendation(NamedTuple):
     """What an algorithm asks for; `replicas` None is no opinion: hold what there is."""
 
     replicas: int | None
@@ -55,7 +55,7 @@ class Decision(NamedTuple):
     """What should be, and how the number came about: the wish, then every rule that changed it, in order."""
 
     desired: int
-    wish: Wish
+    recommendation: Recommendation
     reasons: tuple[Reason, ...]
 
 
@@ -78,7 +78,7 @@ class Stateful(Protocol):
 class Algorithm(Stateful, Protocol):
     """Forms a wish from looks that come in order of time; its state is a function of those looks alone."""
 
-    def wish(self, look: Look) -> Wish:
+    def recommend(self, observation: Observation) -> Recommendation:
         """Take the look in and say how many replicas it asks for."""
         ...
 
@@ -89,10 +89,10 @@ class Stabiliser(Stateful, Protocol):
     rule: str
     """The name under which it stands in a decision's reasons."""
 
-    def __call__(self, look: Look, wish: int) -> int:
+    def __call__(self, observation: Observation, recommendation: int) -> int:
         """Give the number it was given, or the one that the rule allows instead."""
         ...
 
-    def why(self, look: Look) -> str:
+    def why(self, observation: Observation) -> str:
         """Say, right after a call that changed the number, what changed it."""
         ...

@@ -56,7 +56,7 @@ class Ownership(NamedTuple):
         return {service: tuple(hosts) for service, hosts in found.items()}
 
 
-class Leave(Protocol):
+class HostPermissions(Protocol):
     """What namespaces allow each other, and what they may claim at all."""
 
     def refusal(self, namespace: str, host: str) -> str:
@@ -68,7 +68,7 @@ class Leave(Protocol):
         ...
 
 
-class NamespaceLeave(NamedTuple):
+class NamespaceHostPermissions(NamedTuple):
     """Leave that the namespace of a wildcard gives to others: any namespace may claim what is free."""
 
     given: Mapping[str, frozenset[str]] = {}
@@ -146,16 +146,16 @@ def covers(pattern: str, host: str) -> bool:
     return pattern in (host, ANY) or (pattern.startswith("*.") and host.endswith(pattern[1:]))
 
 
-def settle(claims: Iterable[Claim], leave: Leave | None = None) -> Ownership:
+def settle(claims: Iterable[Claim], permissions: HostPermissions | None = None) -> Ownership:
     """Give each host to the oldest policy that claims it and may have it."""
-    leave = NamespaceLeave() if leave is None else leave
+    permissions = NamespaceHostPermissions() if permissions is None else permissions
     owners: dict[str, ServiceName] = {}
     wildcards: set[str] = set()
     conflicts: dict[ServiceName, list[Conflict]] = {}
     for claim in sorted(claims, key=_age):
         for host in dict.fromkeys(map(normal, claim.hosts)):
             found = _holder(host, owners, wildcards)
-            conflict = _conflict(claim.service, host, found, owners, leave)
+            conflict = _conflict(claim.service, host, found, owners, permissions)
             if conflict is None:
                 owners[host] = claim.service
                 if host.startswith(ANY):
@@ -178,10 +178,10 @@ def _holder(host: str, owners: Mapping[str, ServiceName], wildcards: set[str]) -
 
 
 def _conflict(
-    service: ServiceName, host: str, found: str | None, owners: Mapping[str, ServiceName], leave: Leave
+    service: ServiceName, host: str, found: str | None, owners: Mapping[str, ServiceName], permissions: HostPermissions
 ) -> Conflict | None:
     namespace = _namespace(service)
-    if refusal := leave.refusal(namespace, host):
+    if refusal := permissions.refusal(namespace, host):
         return Conflict(host, None, f"{host}: {refusal}")
     if found is None:
         return None
@@ -190,17 +190,17 @@ def _conflict(
         return Conflict(host, owner, f"{host} belongs to the policy {owner}")
     if _namespace(owner) == namespace:
         return None
-    refusal = leave.refusal_below(found, _namespace(owner), namespace, host)
+    refusal = permissions.refusal_below(found, _namespace(owner), namespace, host)
     return Conflict(host, owner, f"{host} is below {found} of the policy {owner}; {refusal}") if refusal else None
 
 
-def settle_ageless(claims: Iterable[Claim], leave: Leave | None = None) -> Ownership:
+def settle_ageless(claims: Iterable[Claim], permissions: HostPermissions | None = None) -> Ownership:
     """Settle claims of which none is older, as in files: whatever would be refused at some age is refused.
 
     Of two policies with the same host the second by name is refused; below a wildcard, the narrower claim is.
     """
     each = ((claim.service, host) for claim in claims for host in dict.fromkeys(map(normal, claim.hosts)))
-    return settle((Claim(service, (host,), _narrowness(host)) for service, host in each), leave)
+    return settle((Claim(service, (host,), _narrowness(host)) for service, host in each), permissions)
 
 
 def _narrowness(host: str) -> float:

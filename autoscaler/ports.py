@@ -7,7 +7,7 @@ service must be decided on whatever happened to another.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
-from algorithms.types import Decision, Look
+from algorithms.types import Decision, Observation
 
 ServiceName = str
 """`namespace/name` of a policy: the key under which everything about one service is found."""
@@ -77,7 +77,7 @@ class Replica(NamedTuple):
     age_s: float
 
 
-class StandingOrder(NamedTuple):
+class Override(NamedTuple):
     """Something that stands above the algorithm for a while, and is a reason of the decision while it does."""
 
     rule: str
@@ -100,7 +100,7 @@ class Fleet(NamedTuple):
     """Replicas asked for (`spec.replicas`)."""
     replicas: tuple[Replica, ...]
     """Those that run or start; the ones on their way out are no longer among them."""
-    hold: StandingOrder | None = None
+    hold: Override | None = None
     """Why the target must not be scaled now, whatever is decided; it would refuse."""
 
     @property
@@ -111,10 +111,10 @@ class Fleet(NamedTuple):
     def leaving(self, staying: int) -> tuple[str, ...]:
         """Name those that should go so that so many stay, first to go first."""
         too_many = len(self.replicas) - staying
-        return leaving_order(self.replicas)[:too_many] if too_many > 0 else ()
+        return removal_order(self.replicas)[:too_many] if too_many > 0 else ()
 
 
-def leaving_order(replicas: Sequence[Replica]) -> tuple[str, ...]:
+def removal_order(replicas: Sequence[Replica]) -> tuple[str, ...]:
     """Give the replicas in the order in which they should go: not ready, then idle, then busy; the youngest first.
 
     A replica that starts has served nobody, an idle one serves nobody now, and the oldest has the warmest caches.
@@ -123,7 +123,7 @@ def leaving_order(replicas: Sequence[Replica]) -> tuple[str, ...]:
     return tuple(replica.name for replica in ordered)
 
 
-class Order(NamedTuple):
+class ScaleRequest(NamedTuple):
     """A change of one service's replicas."""
 
     service: ServiceName
@@ -143,7 +143,7 @@ class Record(NamedTuple):
     """One service's decision with what led to it and what came of it: what every recorder is given."""
 
     service: ServiceName
-    look: Look
+    observation: Observation
     decision: Decision
     outcome: Outcome | None
     """None when nothing had to be written."""
@@ -203,6 +203,6 @@ class ScaleTarget(Protocol):
         """Give what runs for each service; one that cannot be observed now is left out. Raises nothing."""
         ...
 
-    async def scale(self, orders: Sequence[Order]) -> Sequence[Outcome]:
+    async def scale(self, orders: Sequence[ScaleRequest]) -> Sequence[Outcome]:
         """Carry out all orders and say for each, in the same order, what came of it. Raises nothing."""
         ...

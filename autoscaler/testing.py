@@ -4,8 +4,8 @@ import asyncio
 import selectors
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from autoscaler.ports import Fleet, Moment, Order, Outcome, Past, Query, Reading, Replica, ServiceName
-from autoscaler.removal_order import surplus
+from autoscaler.ports import Fleet, Moment, Outcome, Past, Query, Reading, Replica, ScaleRequest, ServiceName
+from autoscaler.removal_order import replicas_to_remove
 
 HANGING_S = 20.0
 """Real seconds without anything to do, and no timer set, after which `VirtualTimeLoop` says that a test hangs."""
@@ -113,7 +113,7 @@ class FakeScaleTarget:
         seen = [service for service in services if service in self._asked and service not in self.unseen]
         return {service: Fleet(self._asked[service], self._staying(service)) for service in seen}
 
-    async def scale(self, orders: Sequence[Order]) -> Sequence[Outcome]:
+    async def scale(self, orders: Sequence[ScaleRequest]) -> Sequence[Outcome]:
         """Carry out all orders at once."""
         return [Outcome(order.service, self._carry_out(order)) for order in orders]
 
@@ -138,7 +138,7 @@ class FakeScaleTarget:
         ready = now_s - replica.started_s >= self._cold_start_s
         return Replica(name, ready, self.running.get(name, 0), now_s - replica.born_s)
 
-    def _carry_out(self, order: Order) -> str:
+    def _carry_out(self, order: ScaleRequest) -> str:
         if order.service not in self._asked:
             return f"{order.service} is no service of this target"
         if order.replicas < 0:
@@ -147,7 +147,7 @@ class FakeScaleTarget:
             return self.errors[order.service]
         self._asked[order.service] = order.replicas
         staying = self._staying(order.service)
-        for name in surplus(order, staying):
+        for name in replicas_to_remove(order, staying):
             self._replicas[order.service][name].leaving = True
         for _ in range(order.replicas - len(staying)):
             self._start(order.service)

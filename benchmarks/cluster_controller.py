@@ -33,7 +33,7 @@ class Moments:
             if len(self._decided) == self._number:
                 self._write(all_s=self._clock.now())
         if record.outcome is not None:
-            self._write(service=record.service, looked_s=record.look.now_s, answered_s=self._clock.now())
+            self._write(service=record.service, observed_s=record.observation.now_s, answered_s=self._clock.now())
 
     def _write(self, **line: object) -> None:
         self._file.write(json.dumps(line) + "\n")

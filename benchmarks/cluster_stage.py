@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 
 from autoscaler.kubernetes.client import Api, connected
-from autoscaler.targets.local_replica import LEASH
+from autoscaler.targets.local_replica import DIE_WITH_PARENT
 from benchmarks.cluster_prometheus import StubPrometheus
 from tests.cluster.control_plane import ControlPlane, started
 
@@ -250,7 +250,7 @@ async def _populate(api: Api, names: Sequence[str]) -> None:
 def _program(stage: Stage, name: str, *arguments: str) -> Process:
     account = "inflight-gateway" if name == "gateway" else "inflight-controller"
     config = stage.control_plane.service_account(OWN, account)
-    command = [sys.executable, "-I", "-S", str(LEASH), sys.executable, *arguments]
+    command = [sys.executable, "-I", "-S", str(DIE_WITH_PARENT), sys.executable, *arguments]
     with (stage.folder / f"{name}.log").open("wb") as output:
         environment = stage.control_plane.environment(config)
         process = subprocess.Popen(  # noqa: S603

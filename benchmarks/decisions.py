@@ -1,6 +1,6 @@
 """CPU time of one decision, windows and reasons included, for each algorithm and number of services."""
 
-from algorithms.types import Look
+from algorithms.types import Observation
 from autoscaler.app.local import services
 from autoscaler.controller.step import Service, step
 from autoscaler.policy.spec import ScalingPolicy
@@ -43,8 +43,8 @@ def measure(algorithm: str, size: int, *, busy: bool) -> float:
         nonlocal now_s
         for _ in range(ticks):
             since_s, now_s = now_s, now_s + TICK_S
-            look = Look(now_s, since_s, count, runs.asked, len(runs.replicas), count)
-            step(services, dict.fromkeys(services, (look, runs)))
+            observation = Observation(now_s, since_s, count, runs.asked, len(runs.replicas), count)
+            step(services, dict.fromkeys(services, (observation, runs)))
 
     return cpu_s(work) / (ticks * size) * 1e6
 

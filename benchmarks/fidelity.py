@@ -27,8 +27,8 @@ from autoscaler.policy.loading import read_policies
 from autoscaler.policy.spec import ScalingPolicy
 from benchmarks.figures import report
 from simulations.engines.reference import Engine
-from simulations.model.random_streams import Luck
-from simulations.model.setup import Pool, Setup
+from simulations.model.random_streams import RandomStreams
+from simulations.model.run_inputs import Pool, RunInputs
 from simulations.run import limits_of
 from simulations.scenario.workload_spec import Workload
 from simulations.scenario.workloads import source_of
@@ -103,7 +103,7 @@ class Recorded:
 def predicted(measured: Measured) -> Outcome:
     """Simulate the run: same load, service times and cold starts, and a clock of its own."""
     policy, tick_s = measured.policy, measured.tick_s
-    setup = Setup(
+    setup = RunInputs(
         service=policy.service,
         limits=limits_of(policy),
         pools=(Pool("gpu", (Recorded(measured.cold_starts_s),)),),
@@ -115,8 +115,8 @@ def predicted(measured: Measured) -> Outcome:
     workload = Workload.model_validate({"closedLoop": loop, "start": f"{BEGINS_S}s"})
     served = Recorded(_by_round(measured.requests, measured.clients))
     workload = workload.model_copy(update={"service_time": served})
-    luck = Luck(seed=1)
-    history = Engine(setup, source_of([workload], luck), Service(decider(policy)), luck).run()
+    random_streams = RandomStreams(seed=1)
+    history = Engine(setup, source_of([workload], random_streams), Service(decider(policy)), random_streams).run()
     requests, began_s = history.requests, float(history.requests.arrival_s[0])
     waits = tuple((requests.start_s - requests.arrival_s).tolist())
     return Outcome(waits, tuple(Change(each.t_s - began_s, each.asked) for each in history.changes))

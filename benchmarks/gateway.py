@@ -20,7 +20,7 @@ import uvloop
 
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.dispatch.dispatcher import Limits
-from autoscaler.gateway.server import Gateway
+from autoscaler.gateway.server import GatewayServer
 from autoscaler.runtime import programs
 from benchmarks.figures import report
 from benchmarks.proxies import HOST, OTHERS_CORE, Running, free_port, gateway, others, peers_binary, started
@@ -191,7 +191,7 @@ async def first_byte() -> list[Row]:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         writer.close()
 
-    proxy = Gateway({"b/b": GatewayService("b/b", (HOST,), Limits())})
+    proxy = GatewayServer({"b/b": GatewayService("b/b", (HOST,), Limits())})
     await proxy.start(0, 0, [HOST])
     server = await asyncio.start_server(pod, HOST, port)
     for _ in range(100):

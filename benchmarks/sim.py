@@ -27,10 +27,10 @@ from autoscaler.ports import Record
 from benchmarks import sim_cases
 from benchmarks.figures import cpu_s, report
 from simulations.engines import compiled, fifo
-from simulations.engines.control_law import Law, Stepped
+from simulations.engines.control_law import ControlLaw, ControllerLaw
 from simulations.engines.reference import Engine
-from simulations.model.random_streams import Luck
-from simulations.model.setup import Arrival, Batch, Chunk, Floats, Pool, Setup
+from simulations.model.random_streams import RandomStreams
+from simulations.model.run_inputs import Arrival, Batch, Chunk, Floats, Pool, RunInputs
 from simulations.results.streaming_figures import Streamed
 
 PEERS = Path("build/peers/bin/python")
@@ -57,7 +57,7 @@ POLICY = {
 Row = dict[str, Any]
 
 
-def setup(initial: int, **changes: Any) -> Setup:
+def inputs(initial: int, **changes: Any) -> RunInputs:
     """Give the setup of a case."""
     known: dict[str, Any] = {
         "service": "default/w2",
@@ -67,10 +67,10 @@ def setup(initial: int, **changes: Any) -> Setup:
         "line_s": inf,
         "least": 1,
     }
-    return Setup(**(known | changes))
+    return RunInputs(**(known | changes))
 
 
-def w2_setup(arrival: Floats, **changes: Any) -> Setup:
+def w2_setup(arrival: Floats, **changes: Any) -> RunInputs:
     """Give the setup of W2."""
     usual: dict[str, Any] = {
         "initial": 1,
@@ -78,7 +78,7 @@ def w2_setup(arrival: Floats, **changes: Any) -> Setup:
         "scrape_s": sim_cases.TICK_S,
         "metric_lag": Constant(sim_cases.TICK_S),
     }
-    return setup(**(usual | {"until_s": float(arrival[-1]) + 600.0} | changes))
+    return inputs(**(usual | {"until_s": float(arrival[-1]) + 600.0} | changes))
 
 
 class Waits:
@@ -101,10 +101,10 @@ def still(_now_s: float, _inflight: float | None, asked: int, _ready: int, /) ->
     return asked
 
 
-def stepped(setup: Setup) -> Stepped:
+def stepped(inputs: RunInputs) -> ControllerLaw:
     """Give the real policy with the live step and a recorder that keeps changes."""
     kept: list[Record] = []
-    return Stepped(setup, Service(decider(ScalingPolicy.model_validate(POLICY))), OnChange(kept.append))
+    return ControllerLaw(inputs, Service(decider(ScalingPolicy.model_validate(POLICY))), OnChange(kept.append))
 
 
 def row(case: str, engine: str, requests: int, seconds: float, *, ticks: float = 0.0, wait_s: float = inf) -> Row:
@@ -119,25 +119,25 @@ def row(case: str, engine: str, requests: int, seconds: float, *, ticks: float =
     }
 
 
-def followed(case: str, name: str, setup: Setup, chunk: Chunk, law: Callable[[Setup], Law]) -> Row:
+def followed(case: str, name: str, inputs: RunInputs, chunk: Chunk, law: Callable[[RunInputs], ControlLaw]) -> Row:
     """Measure the engine without events."""
     kept: list[Waits] = []
 
     def work() -> None:
         kept[:] = [Waits()]
-        fifo.follow(setup, fifo.in_pieces(*chunk), law(setup), Luck(1), kept[0])
+        fifo.follow(inputs, fifo.in_pieces(*chunk), law(inputs), RandomStreams(1), kept[0])
 
     seconds = cpu_s(work)
-    ticks = setup.until_s / setup.tick_s if setup.tick_s < inf else 0.0
+    ticks = inputs.until_s / inputs.tick_s if inputs.tick_s < inf else 0.0
     return row(case, name, len(chunk[0]), seconds, ticks=ticks, wait_s=kept[0].mean())
 
 
 def ours() -> Iterator[Row]:
     """Measure our engines on W1 and W2."""
     w1, w2 = sim_cases.m_m_10(COUNT), sim_cases.autoscaled(COUNT)
-    static = setup(sim_cases.SERVERS, tick_s=inf)
+    static = inputs(sim_cases.SERVERS, tick_s=inf)
     yield followed("W1", "inflight", static, w1, lambda _: still)
-    full = cpu_s(lambda: fifo.run(static, fifo.in_pieces(*w1), Service(decider(policy())), Luck(1)))
+    full = cpu_s(lambda: fifo.run(static, fifo.in_pieces(*w1), Service(decider(policy())), RandomStreams(1)))
     yield row("W1", "inflight, every column of every request", COUNT, full)
     scaled, short = w2_setup(w2[0]), (w2[0][:REAL_COUNT], w2[1][:REAL_COUNT])
     yield followed("W2", "inflight, small policy", scaled, w2, lambda _: sim_cases.SmallPolicy())
@@ -163,7 +163,7 @@ def waking(chunk: Chunk) -> Row:
 
     def work() -> None:
         decided[0] = 0
-        compiled.run(scaled, Batch(arrival, service, never, never), Service(decider(policy())), Luck(1), count)
+        compiled.run(scaled, Batch(arrival, service, never, never), Service(decider(policy())), RandomStreams(1), count)
 
     seconds = cpu_s(work)
     return row("W2", "inflight, concurrency, stream and wake-ups", len(arrival), seconds, ticks=decided[0])
@@ -193,18 +193,18 @@ class Loop:
 def closed() -> Iterator[Row]:
     """Measure W3 on the compiled engine with events, and on the plain one, which a single small run chooses."""
     loops = sim_cases.closed_loop()
-    static = setup(sim_cases.CLIENTS, tick_s=inf)
+    static = inputs(sim_cases.CLIENTS, tick_s=inf)
     service = Service(decider(policy()))
     never, at_once = np.full(loops.shape[1], inf), np.zeros(loops.shape[1])
 
     def compiled_runs() -> None:
         for loop in loops:
             batch = Batch(loop, loop, never, never, sim_cases.CLIENTS, sim_cases.EACH, at_once, 0.0)
-            compiled.run(static, batch, service, Luck(1))
+            compiled.run(static, batch, service, RandomStreams(1))
 
     def plain_runs() -> None:
         for loop in loops.tolist():
-            Engine(static, Loop(loop), service, Luck(1)).run()  # type: ignore[arg-type]
+            Engine(static, Loop(loop), service, RandomStreams(1)).run()  # type: ignore[arg-type]
 
     yield row("W3", "inflight", loops.size, cpu_s(compiled_runs), wait_s=0.0)
     yield row("W3", "inflight, plain engine", loops.size, cpu_s(plain_runs), wait_s=0.0)
@@ -242,8 +242,11 @@ def drawing() -> list[Row]:
 
 def many() -> None:
     """Draw and simulate W1 with very many requests, of which figures are kept, and tell time and memory."""
-    luck, kept = Luck(1), Streamed(speed=1.0, until_s=inf)
-    gaps, needs = luck.chunks("arrivals", Exponential(1 / 8)), luck.chunks("service", Exponential(1.0))
+    random_streams, kept = RandomStreams(1), Streamed(speed=1.0, until_s=inf)
+    gaps, needs = (
+        random_streams.chunks("arrivals", Exponential(1 / 8)),
+        random_streams.chunks("service", Exponential(1.0)),
+    )
 
     def chunks() -> Iterator[Chunk]:
         last_s = 0.0
@@ -252,7 +255,7 @@ def many() -> None:
             last_s = float(arrival[-1])
             yield arrival, next(needs)
 
-    history = fifo.follow(setup(sim_cases.SERVERS, tick_s=inf), chunks(), still, luck, kept)
+    history = fifo.follow(inputs(sim_cases.SERVERS, tick_s=inf), chunks(), still, random_streams, kept)
     found, used = kept.figures(history.inflight_s), resource.getrusage(resource.RUSAGE_SELF)
     print(json.dumps({"requests": found["requests"], "cpu_s": used.ru_utime, "rss_mb": peak_mb()}))
 

@@ -22,14 +22,14 @@ import aiohttp
 from autoscaler.app.cluster_controller import ClusterController, Settings
 from autoscaler.controller.controller import Controller, WakeUps
 from autoscaler.controller.failures import Failures
-from autoscaler.controller.idle import Resting
+from autoscaler.controller.idle import IdleServices
 from autoscaler.controller.metrics import ControllerMetrics
 from autoscaler.controller.recorders import Latest, OnChange
-from autoscaler.controller.services import Roster
+from autoscaler.controller.services import ServiceRegistry
 from autoscaler.kubernetes.reporting import Reporter
 from autoscaler.ports import Record, ServiceName
 from autoscaler.runtime.clock import SystemClock
-from autoscaler.runtime.gc_tuning import collect_seldom
+from autoscaler.runtime.gc_tuning import tune_gc
 from autoscaler.sources.gateway_stream import StreamSource
 from autoscaler.sources.known_gateways import KnownGateways
 from autoscaler.sources.prometheus import PrometheusSource
@@ -183,14 +183,14 @@ class Decided:
 async def measure(number: int, stages: Stages) -> None:
     """Start with so many services and rest."""
     clock, rng, api = SystemClock(), random.Random(1), Api(number)  # noqa: S311 - spreads attempts
-    wake_ups, resting, decided = WakeUps(), Resting(), Decided()
+    wake_ups, idle, decided = WakeUps(), IdleServices(), Decided()
     latest, metrics = Latest(), ControllerMetrics()
     election: Any = SimpleNamespace(leads=lambda: True, run=asyncio.Event().wait)
     whole_api: Any = api
     failures = Failures()
     reporter = Reporter(whole_api, "one", clock.now, election.leads, failures)
     async with AsyncExitStack() as stack:
-        roster = Roster(await stack.enter_async_context(prometheus(number)), recalls=True)
+        registry = ServiceRegistry(await stack.enter_async_context(prometheus(number)), backfills=True)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         source = PrometheusSource(session)
         streams = await stack.enter_async_context(StreamSource(session, clock.now, rng, wake_ups.add))
@@ -200,7 +200,7 @@ async def measure(number: int, stages: Stages) -> None:
         whole = ClusterController(
             Settings(own_namespace="own", identity="one"),
             api=whole_api,
-            roster=roster,
+            registry=registry,
             election=election,
             streams=streams,
             target=target,
@@ -213,15 +213,15 @@ async def measure(number: int, stages: Stages) -> None:
         on_change = OnChange(lambda _record: None)
         recorders: Sequence[Callable[[Record], None]] = [on_change, latest, metrics, decided, reporter.record]
         controller = Controller(
-            roster.services,
+            registry.services,
             clock=clock,
             target=target,
             tick_s=TICK_S,
             metered=source,
-            queries=roster.queries,
-            resting=resting,
+            queries=registry.queries,
+            idle=idle,
             recorders=recorders,
-            on_looks=whole.recall.saw,
+            on_observations=whole.backfill.saw,
             failures=failures,
         )
         stages.end("made")
@@ -230,7 +230,7 @@ async def measure(number: int, stages: Stages) -> None:
         stages.end("policies read, deciders built")
         await _until(lambda: len(decided.services) == number)
         stages.end("Deployments read, all decided on")
-        await _until(lambda: api.statuses >= number and not roster.newcomers)
+        await _until(lambda: api.statuses >= number and not registry.unwarmed)
         stages.end("statuses written")
         # What the start left to do is done by then.
         await asyncio.sleep(2 * TICK_S)
@@ -253,7 +253,7 @@ async def _until(holds: Callable[[], bool]) -> None:
 
 def main() -> None:
     """Measure one size in this process and report."""
-    collect_seldom()
+    tune_gc()
     stages = Stages()
     number = int(sys.argv[1].replace(",", "")) if sys.argv[1:] else SIZE
     asyncio.run(measure(number, stages))

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from autoscaler.app.local import controller, gateway_services
-from autoscaler.gateway.server import Gateway
+from autoscaler.gateway.server import GatewayServer
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Record
 from autoscaler.runtime.clock import SystemClock
@@ -68,7 +68,7 @@ async def measure(folder: Path) -> list[float]:
     """Run all trials in one set-up."""
     asked = Asked()
     async with AsyncExitStack() as stack:
-        gateway = Gateway(gateway_services([POLICY]))
+        gateway = GatewayServer(gateway_services([POLICY]))
         await gateway.start(port=0, metrics_port=0, hosts=[HOST])
         stack.push_async_callback(gateway.stop)
         router = Router(

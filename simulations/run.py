@@ -9,7 +9,7 @@ import numpy as np
 
 from autoscaler.controller.recorders import OnChange
 from autoscaler.controller.step import Service
-from autoscaler.gateway.dispatch.dispatcher import Kind, Limits, LoadBalancing
+from autoscaler.gateway.dispatch.dispatcher import Limits, LoadBalancing, SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule, PathRules
 from autoscaler.policy.decider_factory import decider
 from autoscaler.policy.spec import ScalingPolicy
@@ -19,8 +19,8 @@ from simulations.engines.reference import Engine
 from simulations.engines.zero_delay import immediate
 from simulations.model import invariants
 from simulations.model.history import History
-from simulations.model.random_streams import Luck
-from simulations.model.setup import NO_TIME, Chunk, Floats, NotExactError, Pool, Setup, Source
+from simulations.model.random_streams import RandomStreams
+from simulations.model.run_inputs import NO_TIME, Chunk, Floats, NotExactError, Pool, RunInputs, Source
 from simulations.scenario.document import GpuPool, Scenario
 from simulations.scenario.workloads import source_of
 
@@ -55,12 +55,12 @@ def run(
     Raises:
         BrokenInvariantError: the simulator is wrong.
     """
-    task = _Task(scenario, policy, setup_of(scenario, policy), replication, of_runs, watch)
+    task = _Task(scenario, policy, run_inputs_of(scenario, policy), replication, of_runs, watch)
     history = _reference(task) if engine == "reference" else _quickest(task)
     # Who waits for its own replica may be overtaken.
-    fifo = not (task.setup.cookie_s and any(workload.sessions for workload in scenario.spec.workloads))
+    fifo = not (task.inputs.cookie_s and any(workload.sessions for workload in scenario.spec.workloads))
     if history.streamed is None:
-        invariants.check(history, concurrency=task.setup.limits.concurrency, fifo=fifo)
+        invariants.check(history, concurrency=task.inputs.limits.concurrency, fifo=fifo)
     return history
 
 
@@ -70,20 +70,20 @@ class _Task:
 
     scenario: Scenario
     policy: ScalingPolicy
-    setup: Setup
+    inputs: RunInputs
     replication: int
     of_runs: int
     watch: Watch | None
 
-    def luck(self) -> Luck:
-        return Luck(self.scenario.spec.seed, self.replication)
+    def random_streams(self) -> RandomStreams:
+        return RandomStreams(self.scenario.spec.seed, self.replication)
 
-    def source(self, luck: Luck) -> Source:
-        return source_of(self.scenario.spec.workloads, luck)
+    def source(self, random_streams: RandomStreams) -> Source:
+        return source_of(self.scenario.spec.workloads, random_streams)
 
     def service(self) -> Service:
         spec = self.policy.spec
-        if self.setup.immediate:
+        if self.inputs.immediate:
             return immediate(spec.min_replicas, spec.max_replicas, spec.target)
         return Service(decider(self.policy), spec.mode == "Active")
 
@@ -95,7 +95,7 @@ class _Task:
 
         def take(record: Record) -> None:
             keep(record)
-            watch(min(record.look.now_s / expected_s, 1.0) if expected_s else 0.0)
+            watch(min(record.observation.now_s / expected_s, 1.0) if expected_s else 0.0)
 
         return take
 
@@ -109,46 +109,48 @@ def _quickest(task: _Task) -> History:
     try:
         if count > TOO_MANY_TO_KEEP:
             return _streamed(task)
-        luck, records = task.luck(), list[Record]()
-        chunks = _in_time(task.source(luck).chunks(), task.setup)
-        history = fifo.run(task.setup, chunks, task.service(), luck, task.recorder(records.append))
+        random_streams, records = task.random_streams(), list[Record]()
+        chunks = _in_time(task.source(random_streams).chunks(), task.inputs)
+        history = fifo.run(task.inputs, chunks, task.service(), random_streams, task.recorder(records.append))
     except NotExactError:
         try:
-            luck, records = task.luck(), list[Record]()
-            batch = task.source(luck).batch(task.setup.until_s)
+            random_streams, records = task.random_streams(), list[Record]()
+            batch = task.source(random_streams).batch(task.inputs.until_s)
             if batch is not None:
-                _check_in_time(batch.service, task.setup)
-            history = compiled.run(task.setup, batch, task.service(), luck, task.recorder(records.append))
+                _check_in_time(batch.service, task.inputs)
+            history = compiled.run(task.inputs, batch, task.service(), random_streams, task.recorder(records.append))
         except NotExactError as error:
             return _reference(task, str(error))
     return replace(history, decisions=tuple(records))
 
 
-def _in_time(chunks: Iterator[Chunk] | None, setup: Setup) -> Iterator[Chunk] | None:
+def _in_time(chunks: Iterator[Chunk] | None, inputs: RunInputs) -> Iterator[Chunk] | None:
     """Let chunks through as long as no replica takes longer for a request than it may."""
-    return None if chunks is None else (chunk for chunk in chunks if _check_in_time(chunk[1], setup))
+    return None if chunks is None else (chunk for chunk in chunks if _check_in_time(chunk[1], inputs))
 
 
-def _check_in_time(service: Floats, setup: Setup) -> bool:
-    if service.max(initial=0.0) > setup.request_timeout_s * min(pool.speed for pool in setup.pools):
+def _check_in_time(service: Floats, inputs: RunInputs) -> bool:
+    if service.max(initial=0.0) > inputs.request_timeout_s * min(pool.speed for pool in inputs.pools):
         raise NotExactError("a replica takes longer for a request than it may")
     return True
 
 
 def _streamed(task: _Task) -> History:
     from simulations.engines import fifo  # noqa: PLC0415  # as above
-    from simulations.engines.control_law import Stepped  # noqa: PLC0415
+    from simulations.engines.control_law import ControllerLaw  # noqa: PLC0415
     from simulations.results.streaming_figures import Streamed  # noqa: PLC0415
 
-    luck, changes, spec = task.luck(), _Changes(), task.scenario.spec
+    random_streams, changes, spec = task.random_streams(), _Changes(), task.scenario.spec
     kept = Streamed(
-        speed=task.setup.pools[0].speed,
-        until_s=task.setup.until_s,
+        speed=task.inputs.pools[0].speed,
+        until_s=task.inputs.until_s,
         warm_up_s=spec.run.warm_up,
         objective_s=spec.objective.latency if spec.objective else None,
     )
-    law = Stepped(task.setup, task.service(), task.recorder(changes))
-    history = fifo.follow(task.setup, _in_time(task.source(luck).chunks(), task.setup), law, luck, kept)
+    law = ControllerLaw(task.inputs, task.service(), task.recorder(changes))
+    history = fifo.follow(
+        task.inputs, _in_time(task.source(random_streams).chunks(), task.inputs), law, random_streams, kept
+    )
     streamed = kept.figures(history.inflight_s) | {"decisions": float(changes.decisions)}
     return replace(history, decisions=tuple(changes.kept), streamed=streamed)
 
@@ -168,7 +170,7 @@ class _Changes:
 
 def _requests(task: _Task) -> float:
     """Count the requests of a run, as far as that decides on how it is done; infinite where they depend on answers."""
-    source, until_s = task.source(task.luck()), task.setup.until_s
+    source, until_s = task.source(task.random_streams()), task.inputs.until_s
     chunks = source.chunks()
     if chunks is None:
         batch = source.batch(until_s)
@@ -183,32 +185,34 @@ def _requests(task: _Task) -> float:
 
 def _needs_reference(task: _Task) -> str:
     """Say why the compiled engines would not be exact, as far as scenario and policy tell; empty where they do not."""
-    workloads, setup = task.scenario.spec.workloads, task.setup
-    rules = PathRules(setup.rules)
+    workloads, inputs = task.scenario.spec.workloads, task.inputs
+    rules = PathRules(inputs.rules)
     found = [rules.find(workload.path) for workload in workloads if workload.path]
     reasons = {
-        "some requests take no slot": any(rule.kind is Kind.PASS for rule in found),
+        "some requests take no slot": any(rule.kind is SlotUse.PASS for rule in found),
         "some paths have a timeout of their own": any(rule.request_timeout_s is not None for rule in found),
-        "clients are brought back by cookies": bool(setup.cookie_s and any(each.sessions for each in workloads)),
-        "replicas break off what nobody waits for": setup.breaks_off and any(each.timeout for each in workloads),
-        "replicas fail to start": any(pool.start_failure for pool in setup.pools),
-        "a pool has service times of its own": any(pool.service is not None for pool in setup.pools),
+        "clients are brought back by cookies": bool(inputs.cookie_s and any(each.sessions for each in workloads)),
+        "replicas break off what nobody waits for": inputs.breaks_off and any(each.timeout for each in workloads),
+        "replicas fail to start": any(pool.start_failure for pool in inputs.pools),
+        "a pool has service times of its own": any(pool.service is not None for pool in inputs.pools),
     }
     return "; ".join(reason for reason, holds in reasons.items() if holds)
 
 
 def _reference(task: _Task, needed: str = "") -> History:
-    luck, records = task.luck(), list[Record]()
-    engine = Engine(task.setup, task.source(luck), task.service(), luck, task.recorder(records.append))
+    random_streams, records = task.random_streams(), list[Record]()
+    engine = Engine(
+        task.inputs, task.source(random_streams), task.service(), random_streams, task.recorder(records.append)
+    )
     history = replace(engine.run(), decisions=tuple(records))
     return replace(history, engine=f"{history.engine} (compiled ones cannot: {needed})") if needed else history
 
 
-def setup_of(scenario: Scenario, policy: ScalingPolicy) -> Setup:
+def run_inputs_of(scenario: Scenario, policy: ScalingPolicy) -> RunInputs:
     """Give the numbers that an engine needs."""
     spec, watching = scenario.spec, scenario.spec.controller
     stream, prometheus = watching.stream, watching.prometheus
-    return Setup(
+    return RunInputs(
         service=policy.service,
         limits=limits_of(policy),
         pools=tuple(_pool(pool) for pool in spec.fleet.pools),
@@ -232,7 +236,7 @@ def _at_the_gateway(policy: ScalingPolicy) -> dict[str, Any]:
     traffic = policy.spec.traffic or NO_TRAFFIC
     return {
         "rules": tuple(
-            PathRule(rule.match, Kind(rule.class_), rule.wake, rule.max_per_pod, rule.request_timeout)
+            PathRule(rule.match, SlotUse(rule.class_), rule.wake, rule.max_per_pod, rule.request_timeout)
             for rule in traffic.paths
         ),
         "cookie_s": traffic.affinity.cookie.timeout if traffic.affinity else 0.0,

@@ -20,7 +20,7 @@ from autoscaler.policy.spec import ScalingPolicy
 from simulations.model.history import History
 from simulations.results import tables
 from simulations.results.figures import Estimate, Figures, estimates, figures
-from simulations.run import run, setup_of
+from simulations.run import run, run_inputs_of
 from simulations.scenario.candidates import Candidate, candidates_of
 from simulations.scenario.document import Scenario, read_scenario
 
@@ -235,7 +235,7 @@ def _outcome(
     history = run(scenario, policy, replication=replication, of_runs=of_runs, engine=engine, watch=watch)
     found = figures(
         history,
-        setup_of(scenario, policy).pools,
+        run_inputs_of(scenario, policy).pools,
         warm_up_s=spec.run.warm_up,
         objective_s=spec.objective.latency if spec.objective else None,
     )

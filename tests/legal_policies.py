@@ -10,7 +10,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from algorithms.types import Look
+from algorithms.types import Observation
 from autoscaler.documents.fields import DURATION_PATTERN, PERCENT_PATTERN, RULES, format_duration, parse_duration
 from autoscaler.documents.prometheus_address import PATTERN as SERVER_PATTERN
 from autoscaler.policy.algorithm import ALGORITHMS
@@ -186,13 +186,13 @@ _GAPS_S = st.sampled_from([2.0, 2.0, 2.0, 0.0, 0.1, 15.0, 90.0, 3600.0, 86_400.0
 @st.composite
 def observations(draw, *, longest=12):
     """Draw looks at one service in the order in which they are taken, by a clock that may jump to and fro."""
-    now_s, looks = draw(st.sampled_from([0.0, 1.7e9, 4e9])), []
+    now_s, drawn = draw(st.sampled_from([0.0, 1.7e9, 4e9])), []
     for _ in range(draw(st.integers(1, longest))):
         gap_s = draw(_GAPS_S)
         since_s, now_s = draw(st.sampled_from([now_s, now_s, now_s - 1e9, now_s + 5.0])), now_s + gap_s
         asked = draw(st.sampled_from(REPLICAS))
-        looks.append(
-            Look(
+        drawn.append(
+            Observation(
                 now_s,
                 since_s,
                 draw(_COUNTS),
@@ -203,4 +203,4 @@ def observations(draw, *, longest=12):
                 draw(st.sampled_from(["", "", "Prometheus has series of 1 of 2 gateways"])),
             )
         )
-    return looks
+    return drawn

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LEASH = ROOT / "autoscaler" / "targets" / "leash.py"
+DIE_WITH_PARENT = ROOT / "autoscaler" / "targets" / "leash.py"
 """Ends its command when we end, however that comes."""
 HOGS = 2
 REAL_TIME = ("-m", "real_time")
@@ -24,7 +24,7 @@ NOTHING_SELECTED = 5
 @contextmanager
 def hogs(number: int) -> Iterator[None]:
     """Keep so many programs computing while the block runs."""
-    command = [sys.executable, "-I", "-S", str(LEASH), sys.executable, "-I", "-S", "-c", "while True: pass"]
+    command = [sys.executable, "-I", "-S", str(DIE_WITH_PARENT), sys.executable, "-I", "-S", "-c", "while True: pass"]
     with ExitStack() as stack:
         for _ in range(number):
             hog = stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True))

@@ -16,16 +16,16 @@ from typing import Any
 import aiohttp
 
 from algorithms.decider import Decider
-from autoscaler.app.host_permissions import HostLeave
+from autoscaler.app.host_permissions import WatchedHostPermissions
 from autoscaler.app.local import host_claim
 from autoscaler.app.policy_files import follow_files
-from autoscaler.controller.backfill import Recall
+from autoscaler.controller.backfill import HistoryBackfill
 from autoscaler.controller.controller import Controller, WakeUps
 from autoscaler.controller.failures import DECIDER, Failures
-from autoscaler.controller.idle import Resting
+from autoscaler.controller.idle import IdleServices
 from autoscaler.controller.recorders import DecisionLog
-from autoscaler.controller.services import Entry, Origins, Roster
-from autoscaler.host_claims import Claim, Leave, NamespaceLeave, settle
+from autoscaler.controller.services import Origins, PolicyEntry, ServiceRegistry
+from autoscaler.host_claims import Claim, HostPermissions, NamespaceHostPermissions, settle
 from autoscaler.kubernetes.client import Api, connected
 from autoscaler.kubernetes.conditions import last_rescale
 from autoscaler.kubernetes.gateways import metrics_address
@@ -34,7 +34,7 @@ from autoscaler.kubernetes.lease import Election, Times
 from autoscaler.kubernetes.objects import PODS
 from autoscaler.kubernetes.policies import POLICIES, PolicyReader, Stored
 from autoscaler.kubernetes.reporting import Reporter
-from autoscaler.kubernetes.scales import Kind
+from autoscaler.kubernetes.scales import NamespacedKind
 from autoscaler.kubernetes.store import Change
 from autoscaler.policy.host_claims_file import read_grants
 from autoscaler.policy.loading import read_policies
@@ -46,7 +46,7 @@ from autoscaler.runtime.files import FileWatch
 from autoscaler.sources.gateway_stream import StreamSource
 from autoscaler.sources.known_gateways import KnownGateways
 from autoscaler.sources.prometheus import PrometheusSource
-from autoscaler.sources.prometheus_credentials import Access
+from autoscaler.sources.prometheus_credentials import PrometheusCredentials
 from autoscaler.targets.kubernetes import KubernetesTarget, Target
 
 LEASE = "inflight-controller"
@@ -96,7 +96,7 @@ class ClusterController:
         settings: Settings,
         *,
         api: Api,
-        roster: Roster,
+        registry: ServiceRegistry,
         election: Election,
         streams: StreamSource,
         target: KubernetesTarget,
@@ -107,9 +107,9 @@ class ClusterController:
         failures: Failures,
     ) -> None:
         self._settings = settings
-        self._roster = roster
+        self._registry = registry
         self.leads = election.leads
-        self.services = roster.services
+        self.services = registry.services
         self._now = now
         self._election = election
         self._streams = streams
@@ -117,8 +117,8 @@ class ClusterController:
         self._target = target
         self._reporter = reporter
         self._failures = failures
-        self.recall = Recall(
-            roster,
+        self.backfill = HistoryBackfill(
+            registry,
             source,
             now,
             tick_s=settings.tick_s,
@@ -127,14 +127,16 @@ class ClusterController:
             failures=failures,
         )
         self._watch = FileWatch([*settings.files, *([settings.host_claims] if settings.host_claims else [])])
-        self._origins = Origins(roster, ("resources", "files"))
+        self._origins = Origins(registry, ("resources", "files"))
         self._in_files: Sequence[ScalingPolicy] = ()
         self._changed = asyncio.Event()
-        self._leave: Leave = NamespaceLeave()
+        self._permissions: HostPermissions = NamespaceHostPermissions()
         rng = random.Random()  # noqa: S311 - spreads attempts
         # Policies of files alone are checked as a whole when they are read.
         only = settings.namespace if settings.resources else settings.own_namespace
-        self.leave = HostLeave(api, rng, namespace=only, file=settings.host_claims, on_change=self._leave_changed)
+        self.permissions = WatchedHostPermissions(
+            api, rng, namespace=only, file=settings.host_claims, on_change=self._permissions_changed
+        )
         self._read = PolicyReader()
         self.policies: Informer[Stored] = Informer(
             api,
@@ -152,15 +154,15 @@ class ClusterController:
             on_change=lambda _changes: self._gateways_changed(),
         )
 
-    def look_again(self) -> None:
+    def recheck(self) -> None:
         """Read the files again, whether or not they look the same."""
-        self._watch.look_again()
+        self._watch.recheck()
 
     def unready(self) -> str:
         """Say why this controller cannot do its work yet; empty if it can."""
         if self._settings.resources and not self.policies.synced.is_set():
             return self.policies.problem or "the policies have not been listed yet"
-        if unready := self.leave.unready():
+        if unready := self.permissions.unready():
             return unready
         if self._settings.gateway_label and not self.gateways.synced.is_set():
             return self.gateways.problem or "the gateways have not been listed yet"
@@ -173,14 +175,14 @@ class ClusterController:
         Raises:
             DocumentError: the files cannot be read at the start.
         """
-        self._roster.set_writing(False)
+        self._registry.set_writing(False)
         self._files_changed(self._read_files(self._watch.files))
         self._gateways_changed()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._election.run())
             group.create_task(self._reporter.run(self._target))
             group.create_task(self._follow_policies())
-            group.create_task(self.leave.run())
+            group.create_task(self.permissions.run())
             if self._settings.resources:
                 group.create_task(self.policies.run())
             if self._settings.gateway_label:
@@ -190,15 +192,15 @@ class ClusterController:
             if self._settings.prometheus_credentials:
                 group.create_task(self._follow_servers(FileWatch([self._settings.prometheus_credentials])))
             group.create_task(controller.run())
-            group.create_task(self._recall_when_listed(controller))
+            group.create_task(self._backfill_when_listed(controller))
 
-    async def _recall_when_listed(self, controller: Controller) -> None:
+    async def _backfill_when_listed(self, controller: Controller) -> None:
         """Recall when all policies are there, for one query, and all gateways: series of fewer were a part."""
         if self._settings.resources:
             await self.policies.synced.wait()
         if self._settings.gateway_label:
             await self.gateways.synced.wait()
-        await self.recall.run(controller.is_writing)
+        await self.backfill.run(controller.is_writing)
 
     async def _follow_servers(self, watch: FileWatch) -> None:
         """Try each policy again when other servers may be asked; one that names a server no more may not ask it."""
@@ -220,13 +222,15 @@ class ClusterController:
     def _read_files(self, _files: Sequence[Path]) -> list[ScalingPolicy]:
         return read_policies(self._settings.files, read_grants(self._settings.host_claims))
 
-    def _leave_changed(self, leave: Leave) -> None:
-        self._leave = leave
+    def _permissions_changed(self, permissions: HostPermissions) -> None:
+        self._permissions = permissions
         self._changed.set()
 
     def _files_changed(self, policies: Sequence[ScalingPolicy]) -> None:
         self._in_files = policies
-        for service, problem in self._origins.set("files", {each.service: Entry(each) for each in policies}).items():
+        for service, problem in self._origins.set(
+            "files", {each.service: PolicyEntry(each) for each in policies}
+        ).items():
             _log.error("%s: %s", service, problem)
         self._changed.set()
 
@@ -253,7 +257,7 @@ class ClusterController:
         problem = resource.problem
         # One that has become illegal stays in force as it was; its status says so.
         if resource.policy is not None:
-            problem = self._origins.put("resources", service, Entry(resource.policy, resource.created_s))
+            problem = self._origins.put("resources", service, PolicyEntry(resource.policy, resource.created_s))
         self._reporter.keep(service, after, problem)
 
     async def _follow_policies(self) -> None:
@@ -270,17 +274,17 @@ class ClusterController:
             await asyncio.sleep(_CHANGES_WITHIN_S)
 
     def _tell_of_policies(self) -> None:
-        targets = {name: _target(entry) for name, entry in self._roster.entries.items()}
+        targets = {name: _target(entry) for name, entry in self._registry.entries.items()}
         self._target.set_targets({name: target for name, target in targets.items() if target is not None})
-        if not self.leave.unready():
-            self._reporter.set_host_conflicts(settle(self._claims(), self._leave).conflicts)
+        if not self.permissions.unready():
+            self._reporter.set_host_conflicts(settle(self._claims(), self._permissions).conflicts)
 
     def _claims(self) -> Iterator[Claim]:
         """Give what policies claim; one that was never legal keeps its hosts from others too, as at the gateway."""
-        for entry in self._roster.entries.values():
+        for entry in self._registry.entries.values():
             yield host_claim(entry.policy, entry.created_s)
         for service, (resource, _) in self.policies.store.items().items():
-            if service not in self._roster.entries:
+            if service not in self._registry.entries:
                 yield Claim(service, resource.hosts, resource.created_s)
 
 
@@ -295,11 +299,11 @@ def _logged(log: DecisionLog | None) -> dict[str, Any]:
     return {"on_policy": begin, "on_gone": log.forget}
 
 
-def _target(entry: Entry) -> Target | None:
+def _target(entry: PolicyEntry) -> Target | None:
     reference, namespace = entry.policy.spec.scale_target_ref, entry.policy.metadata.namespace
     if reference is None:
         return None
-    return Target(Kind(namespace, reference.api_version, reference.kind), reference.name, entry.created_s)
+    return Target(NamespacedKind(namespace, reference.api_version, reference.kind), reference.name, entry.created_s)
 
 
 @asynccontextmanager
@@ -319,17 +323,17 @@ async def cluster_controller(
         DocumentError: the credentials file cannot be used.
     """
     rng = random.Random()  # noqa: S311 - spreads attempts
-    wake_ups, resting = WakeUps(), Resting()
+    wake_ups, idle = WakeUps(), IdleServices()
     named = [settings.prometheus] if settings.prometheus else []
-    access = Access(settings.prometheus_credentials, (*named, *settings.prometheus_servers))
+    access = PrometheusCredentials(settings.prometheus_credentials, (*named, *settings.prometheus_servers))
 
     def failing(service: ServiceName, part: str, why: str) -> None:
         reporter.failing(service, part, why)
 
     failures = Failures(failing)
-    roster = Roster(
+    registry = ServiceRegistry(
         settings.prometheus,
-        recalls=True,
+        backfills=True,
         refusal=access.refusal,
         is_broken=lambda service: failures.is_failing(service, DECIDER),
         **_logged(log),
@@ -339,7 +343,7 @@ async def cluster_controller(
         # Connections of its own, so that no burst of writes stands before a renewal.
         connected(deadline_s=settings.lease.deadline_s) as api_of_the_lease,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
-        StreamSource(session, clock.now, rng, wake_ups.add, on_news=resting.disturb, tokens=settings.tokens) as streams,
+        StreamSource(session, clock.now, rng, wake_ups.add, on_news=idle.wake, tokens=settings.tokens) as streams,
     ):
         known_gateways = KnownGateways(clock.now)
         is_known = bool(settings.gateways or settings.gateway_label)
@@ -351,13 +355,13 @@ async def cluster_controller(
             settings.identity,
             now=clock.now,
             rng=rng,
-            on_change=roster.set_writing,
+            on_change=registry.set_writing,
             times=settings.lease,
         )
         reporter = Reporter(api, settings.identity, clock.now, election.leads, failures)
 
         def target_changed(service: ServiceName) -> None:
-            resting.disturb(service)
+            idle.wake(service)
             reporter.changed(service)
 
         async with KubernetesTarget(
@@ -367,14 +371,14 @@ async def cluster_controller(
             running=streams.pods,
             leads=election.leads,
             hold_s=settings.foreign_writer_hold_s,
-            on_rival=reporter.rival,
+            on_foreign_writer=reporter.foreign_writer,
             on_change=target_changed,
             on_trouble=reporter.trouble,
         ) as target:
             whole = ClusterController(
                 settings,
                 api=api,
-                roster=roster,
+                registry=registry,
                 election=election,
                 streams=streams,
                 target=target,
@@ -385,19 +389,19 @@ async def cluster_controller(
                 failures=failures,
             )
             controller = Controller(
-                roster.services,
+                registry.services,
                 clock=clock,
                 target=target,
                 tick_s=settings.tick_s,
                 metered=source,
-                queries=roster.queries,
+                queries=registry.queries,
                 streams=streams,
                 wake_ups=wake_ups,
-                resting=resting,
+                idle=idle,
                 recorders=[*recorders, reporter.record, *([log] if log else [])],
-                on_looks=whole.recall.saw,
+                on_observations=whole.backfill.saw,
                 failures=failures,
-                renew=roster.renew,
+                renew=registry.renew,
             )
             if log is not None:
                 log.is_writing = controller.is_writing

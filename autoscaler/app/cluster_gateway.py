@@ -8,17 +8,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from autoscaler.app.host_permissions import HostLeave
+from autoscaler.app.host_permissions import WatchedHostPermissions
 from autoscaler.app.local import gateway_services, host_claim
 from autoscaler.app.policy_files import follow_files
 from autoscaler.gateway.config import GatewayService
-from autoscaler.gateway.server import Gateway
-from autoscaler.host_claims import Claim, Conflict, HostGrants, Leave, NamespaceLeave, settle
-from autoscaler.kubernetes.backends import BackendWatch, Backing
+from autoscaler.gateway.server import GatewayServer
+from autoscaler.host_claims import Claim, Conflict, HostGrants, HostPermissions, NamespaceHostPermissions, settle
+from autoscaler.kubernetes.backends import BackendWatch, ServiceBackend
 from autoscaler.kubernetes.client import Api, connected
 from autoscaler.kubernetes.informer import Informer
 from autoscaler.kubernetes.policies import POLICIES, PolicyReader, Stored
-from autoscaler.kubernetes.scales import Kind
+from autoscaler.kubernetes.scales import NamespacedKind
 from autoscaler.kubernetes.store import Change
 from autoscaler.policy.host_claims_file import read_grants
 from autoscaler.policy.loading import read_policies
@@ -37,21 +37,21 @@ class ClusterServices:
         self._api = api
         self._rng = rng
         self._services: dict[ServiceName, GatewayService] = {}
-        self._backings: dict[ServiceName, Backing] = {}
+        self._backings: dict[ServiceName, ServiceBackend] = {}
         self._claims: dict[ServiceName, Claim] = {}
         self._conflicts: Mapping[ServiceName, tuple[Conflict, ...]] = {}
         self._changed = asyncio.Event()
         self.reserved: Collection[str] = ()
         """Hosts of policies that were never legal, when `load` was last called: nobody else gets their requests."""
-        self._leave: Leave = NamespaceLeave()
-        self.look_again: Callable[[], None] | None = None
+        self._permissions: HostPermissions = NamespaceHostPermissions()
+        self.recheck: Callable[[], None] | None = None
         """Has the file read again; resources need none."""
         self.read = PolicyReader()
         """Reads custom resources, whose statuses change often and whose policies seldom do."""
 
     def load(self) -> Mapping[str, GatewayService]:
         """Give the services as they are now, each with the hosts that it owns."""
-        ownership = settle(self._claims.values(), self._leave)
+        ownership = settle(self._claims.values(), self._permissions)
         self._log_new(ownership.conflicts)
         hosts = ownership.hosts()
         self.reserved = {host for host, owner in ownership.owners.items() if owner not in self._services}
@@ -63,12 +63,12 @@ class ClusterServices:
                 _log.warning("%s: not routed: %s", service, "; ".join(conflict.why for conflict in found))
         self._conflicts = conflicts
 
-    def set_leave(self, leave: Leave) -> None:
+    def set_permissions(self, permissions: HostPermissions) -> None:
         """Let namespaces claim what this allows from now on."""
-        self._leave = leave
+        self._permissions = permissions
         self._changed.set()
 
-    async def follow(self, gateway: Gateway) -> None:
+    async def follow(self, gateway: GatewayServer) -> None:
         """Keep a gateway at the services and pods of the cluster, for ever; not for each of many changes."""
         async with BackendWatch(self._api, self._rng, gateway) as watch:
             while True:
@@ -126,12 +126,12 @@ def _with_hosts(service: GatewayService, hosts: tuple[str, ...]) -> GatewayServi
     return service if service.hosts == hosts else replace(service, hosts=hosts)
 
 
-def _backing(policy: ScalingPolicy) -> Backing | None:
+def _backing(policy: ScalingPolicy) -> ServiceBackend | None:
     reference, traffic = policy.spec.scale_target_ref, policy.spec.traffic
     if reference is None or traffic is None:
         return None
-    kind = Kind(policy.metadata.namespace, reference.api_version, reference.kind)
-    return Backing(kind, reference.name, traffic.port)
+    kind = NamespacedKind(policy.metadata.namespace, reference.api_version, reference.kind)
+    return ServiceBackend(kind, reference.name, traffic.port)
 
 
 def need_pods(policies: Iterable[ScalingPolicy]) -> list[ServiceName]:
@@ -154,13 +154,15 @@ async def cluster_services(namespace: str, host_claims: Path | None = None) -> A
     rng = random.Random()  # noqa: S311 - spreads attempts
     async with connected() as api, AsyncExitStack() as stack:
         services = ClusterServices(api, rng)
-        leave = HostLeave(api, rng, namespace=namespace, file=host_claims, on_change=services.set_leave)
+        permissions = WatchedHostPermissions(
+            api, rng, namespace=namespace, file=host_claims, on_change=services.set_permissions
+        )
         path = POLICIES.collection(namespace)
         policies: Informer[Stored] = Informer(api, path, services.read, rng, on_change=services.take)
-        for running in (policies.run(), leave.run()):
+        for running in (policies.run(), permissions.run()):
             await stack.enter_async_context(_beside(running))
         await policies.synced.wait()
-        await leave.known()
+        await permissions.known()
         yield services
 
 
@@ -179,13 +181,13 @@ async def file_services(file: Path, host_claims: Path | None = None) -> AsyncIte
 
     def take(found: tuple[list[ScalingPolicy], HostGrants | None]) -> None:
         policies, grants = found
-        services.set_leave(grants or NamespaceLeave())
+        services.set_permissions(grants or NamespaceHostPermissions())
         services.set(policies)
 
     async with connected() as api:
         services = ClusterServices(api, random.Random())  # noqa: S311 - spreads attempts
         watch = FileWatch([file, *([host_claims] if host_claims else [])])
-        services.look_again = watch.look_again
+        services.recheck = watch.recheck
         take(read(watch.files))
         async with _beside(follow_files(watch, read, take)):
             yield services

@@ -5,15 +5,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from autoscaler.app.policy_files import follow_files
-from autoscaler.host_claims import HostGrants, Leave, NamespaceLeave
+from autoscaler.host_claims import HostGrants, HostPermissions, NamespaceHostPermissions
 from autoscaler.kubernetes.client import Api
 from autoscaler.kubernetes.informer import Informer
-from autoscaler.kubernetes.namespaces import NAMESPACES, leave_given, leave_of
+from autoscaler.kubernetes.namespaces import NAMESPACES, leave_given, permissions_of
 from autoscaler.policy.host_claims_file import read_host_claims
 from autoscaler.runtime.files import FileWatch
 
 
-class HostLeave:
+class WatchedHostPermissions:
     """What may be claimed; `run` it.
 
     Args:
@@ -28,11 +28,17 @@ class HostLeave:
     """
 
     def __init__(
-        self, api: Api, rng: random.Random, *, namespace: str, file: Path | None, on_change: Callable[[Leave], None]
+        self,
+        api: Api,
+        rng: random.Random,
+        *,
+        namespace: str,
+        file: Path | None,
+        on_change: Callable[[HostPermissions], None],
     ) -> None:
         self._on_change = on_change
         self._watch = None if file is None else FileWatch([file])
-        on_change(NamespaceLeave() if self._watch is None else _granted(self._watch.files))
+        on_change(NamespaceHostPermissions() if self._watch is None else _granted(self._watch.files))
         self._namespaces: Informer[frozenset[str]] | None = None
         if file is None and not namespace:
             path = NAMESPACES.collection("")
@@ -61,7 +67,7 @@ class HostLeave:
 
     def _listed(self) -> None:
         if self._namespaces is not None:
-            self._on_change(leave_of(self._namespaces.store.items()))
+            self._on_change(permissions_of(self._namespaces.store.items()))
 
 
 def _granted(files: Sequence[Path]) -> HostGrants:

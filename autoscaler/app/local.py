@@ -13,7 +13,7 @@ from autoscaler.controller.step import Service
 from autoscaler.gateway.busy import BusyPoll
 from autoscaler.gateway.config import Affinity, GatewayService, OnAbort, Timeouts
 from autoscaler.gateway.cors import Cors
-from autoscaler.gateway.dispatch.dispatcher import EjectionRules, Kind, Limits, LoadBalancing
+from autoscaler.gateway.dispatch.dispatcher import EjectionRules, Limits, LoadBalancing, SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
 from autoscaler.gateway.dispatch.types import FailureKind
 from autoscaler.host_claims import Claim
@@ -25,7 +25,7 @@ from autoscaler.ports import Clock, Query, Recorder, ScaleTarget, ServiceName
 from autoscaler.sources.gateway_stream import StreamSource
 from autoscaler.sources.known_gateways import KnownGateways
 from autoscaler.sources.prometheus import PrometheusSource
-from autoscaler.sources.prometheus_credentials import Access
+from autoscaler.sources.prometheus_credentials import PrometheusCredentials
 
 
 def services(policies: Iterable[ScalingPolicy]) -> dict[ServiceName, Service]:
@@ -57,7 +57,7 @@ def _gateway_service(policy: ScalingPolicy, traffic: Traffic) -> GatewayService:
         limits=_limits(spec.container_concurrency, traffic),
         timeouts=_timeouts(traffic),
         paths=tuple(
-            PathRule(rule.match, Kind(rule.class_), rule.wake, rule.max_per_pod, rule.request_timeout)
+            PathRule(rule.match, SlotUse(rule.class_), rule.wake, rule.max_per_pod, rule.request_timeout)
             for rule in traffic.paths
         ),
         affinity=None if affinity is None else Affinity(affinity.cookie.name, affinity.cookie.timeout),
@@ -158,7 +158,7 @@ async def controller(
     for each in policies:
         begin(each)
     wake_ups, addresses = WakeUps(), frozenset(gateways)
-    access, known = Access(servers=[prometheus] if prometheus else []), KnownGateways(clock.now)
+    access, known = PrometheusCredentials(servers=[prometheus] if prometheus else []), KnownGateways(clock.now)
     known.set(addresses)
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,

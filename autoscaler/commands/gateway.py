@@ -30,10 +30,10 @@ from autoscaler.gateway.counts import ProcessMetric
 from autoscaler.gateway.http.client_connection import EdgeLimits
 from autoscaler.gateway.http.framing import HeadLimits
 from autoscaler.gateway.http.memory_budget import Budget
-from autoscaler.gateway.lifecycle import Build, Farewell, serve
+from autoscaler.gateway.lifecycle import Build, ShutdownTimeouts, serve
 from autoscaler.gateway.overload import Overload
 from autoscaler.gateway.request_log import RequestLog
-from autoscaler.gateway.server import Gateway
+from autoscaler.gateway.server import GatewayServer
 from autoscaler.kubernetes.client import ApiError
 from autoscaler.policy.host_claims_file import read_grants
 from autoscaler.policy.loading import read_policies
@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--grace",
         type=duration,
-        default=Farewell().grace_s,
+        default=ShutdownTimeouts().grace_s,
         metavar="DURATION",
         help="how long requests may still take when it is told to go (20s)",
     )
@@ -127,8 +127,8 @@ def run(arguments: argparse.Namespace) -> int:
             keys = read_keys(arguments.cookie_key) if arguments.cookie_key else ()
             limits = _limits(arguments, raise_limit())
 
-            def build(services: Mapping[str, GatewayService]) -> Gateway:
-                gateway = Gateway(
+            def build(services: Mapping[str, GatewayService]) -> GatewayServer:
+                gateway = GatewayServer(
                     services,
                     keys=keys,
                     limits=limits,
@@ -205,7 +205,7 @@ async def _serve(arguments: argparse.Namespace, build: Build, reopen: Sequence[C
         port=arguments.port,
         metrics_port=arguments.metrics_port,
         build=build,
-        farewell=Farewell(grace_s=arguments.grace),
+        shutdown=ShutdownTimeouts(grace_s=arguments.grace),
         hosts=arguments.host,
         metrics_hosts=arguments.metrics_host or None,
         cookie_keys=arguments.cookie_key,
@@ -217,7 +217,7 @@ async def _serve(arguments: argparse.Namespace, build: Build, reopen: Sequence[C
         return
     found = cluster_services(arguments.namespace, claims) if config is None else file_services(config, claims)
     async with found as services:
-        await run_until_told(services.load, follow=services.follow, look_again=services.look_again)
+        await run_until_told(services.load, follow=services.follow, recheck=services.recheck)
 
 
 def _policies(config: Path, claims: Path | None) -> list[ScalingPolicy]:

@@ -60,13 +60,15 @@ def _table(turns: Sequence[Replayed]) -> Iterator[str]:
 
 def _row(each: Replayed) -> tuple[str, ...]:
     record, decision = each.recorded, each.decision
-    inflight = record.look.inflight
-    why = "; ".join(filter(None, (decision.wish.why, *(f"{reason.rule}: {reason.why}" for reason in decision.reasons))))
+    inflight = record.observation.inflight
+    why = "; ".join(
+        filter(None, (decision.recommendation.why, *(f"{reason.rule}: {reason.why}" for reason in decision.reasons)))
+    )
     return (
-        datetime.fromtimestamp(record.look.now_s, UTC).strftime("%H:%M:%S.%f")[:-4],
+        datetime.fromtimestamp(record.observation.now_s, UTC).strftime("%H:%M:%S.%f")[:-4],
         record.service,
         "unknown" if inflight is None else f"{inflight:g}",
-        str(record.look.ready),
+        str(record.observation.ready),
         str(record.decision.desired),
         str(decision.desired),
         why,

@@ -29,7 +29,7 @@ from autoscaler.runtime.background_writer import BackgroundWriter
 from autoscaler.runtime.bearer_tokens import BearerTokens
 from autoscaler.runtime.clock import SystemClock
 from autoscaler.runtime.descriptors import raise_limit
-from autoscaler.runtime.gc_tuning import collect_seldom
+from autoscaler.runtime.gc_tuning import tune_gc
 from autoscaler.runtime.logs import log_to_stderr
 from autoscaler.runtime.signals import follow_hangups, ignore_hangups
 
@@ -157,8 +157,8 @@ async def serve(arguments: argparse.Namespace, *more: Recorder) -> None:
             )
         )
         # At ten thousand services it would be half of a start.
-        collect_seldom()
-        follow_hangups((writer.reopen, log.begin_anew) if writer and log else (), whole.look_again)
+        tune_gc()
+        follow_hangups((writer.reopen, log.begin_anew) if writer and log else (), whole.recheck)
         await _until_told(whole.run(controller))
 
 

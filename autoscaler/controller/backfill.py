@@ -12,13 +12,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
-from algorithms.types import Look
+from algorithms.types import Observation
 from autoscaler.controller.failures import Failures
-from autoscaler.controller.observation import past_looks
+from autoscaler.controller.observation import past_observations
 from autoscaler.controller.polling import sharing
-from autoscaler.controller.services import Roster
+from autoscaler.controller.services import ServiceRegistry
 from autoscaler.controller.step import described
-from autoscaler.policy.decider_factory import memory_s
+from autoscaler.policy.decider_factory import lookback_s
 from autoscaler.ports import Fleet, Past, PastSource, Query, Rescale, ServiceName
 
 LONGEST_S = 3600.0
@@ -31,11 +31,11 @@ _LOOK_AGAIN_S = 0.1
 _log = logging.getLogger(__name__)
 
 
-class Recall:
+class HistoryBackfill:
     """Follows a roster; `run` it.
 
     Args:
-        roster: its newcomers are told of their past.
+        registry: its newcomers are told of their past.
         source: who knows it.
         now: gives the controller's time.
         tick_s: the shortest step of a past.
@@ -46,7 +46,7 @@ class Recall:
 
     def __init__(
         self,
-        roster: Roster,
+        registry: ServiceRegistry,
         source: PastSource,
         now: Callable[[], float],
         *,
@@ -55,35 +55,35 @@ class Recall:
         rescale_of: Callable[[ServiceName], Rescale | None] = lambda _service: None,
         failures: Failures | None = None,
     ) -> None:
-        self._roster = roster
+        self._registry = registry
         self._source = source
         self._now = now
         self._tick_s = tick_s
         self._gateways = gateways
         self._rescale_of = rescale_of
         self._failures = failures or Failures()
-        self._seen: dict[ServiceName, list[tuple[Look, Fleet]]] = {}
+        self._seen: dict[ServiceName, list[tuple[Observation, Fleet]]] = {}
         self._under_way: set[ServiceName] = set()
 
-    def saw(self, looks: Mapping[ServiceName, tuple[Look, Fleet]]) -> None:
+    def saw(self, observations: Mapping[ServiceName, tuple[Observation, Fleet]]) -> None:
         """Take in what is decided on next."""
-        for service in self._roster.newcomers & looks.keys():
-            self._seen.setdefault(service, []).append(looks[service])
+        for service in self._registry.unwarmed & observations.keys():
+            self._seen.setdefault(service, []).append(observations[service])
 
     async def run(self, is_writing: Callable[[ServiceName], bool]) -> None:
         """Recall until cancelled; while a service is being written its last decision is not yet recorded."""
         async with asyncio.TaskGroup() as group:
             while True:
-                for gone in self._seen.keys() - self._roster.newcomers:
+                for gone in self._seen.keys() - self._registry.unwarmed:
                     del self._seen[gone]
-                begin = self._roster.newcomers - self._under_way
-                queries = {service: self._roster.queries[service] for service in begin}
+                begin = self._registry.unwarmed - self._under_way
+                queries = {service: self._registry.queries[service] for service in begin}
                 for shared in sharing(queries).values():
                     self._under_way |= shared.keys()
-                    group.create_task(self._recall(shared, is_writing))
+                    group.create_task(self._backfill(shared, is_writing))
                 await asyncio.sleep(self._tick_s)
 
-    async def _recall(self, queries: Mapping[ServiceName, Query], is_writing: Callable[[ServiceName], bool]) -> None:
+    async def _backfill(self, queries: Mapping[ServiceName, Query], is_writing: Callable[[ServiceName], bool]) -> None:
         pasts = await self._pasts(queries)
         _tell(pasts)
         until_s = self._now() + PATIENCE_S
@@ -108,29 +108,31 @@ class Recall:
             return dict.fromkeys(queries, Past((), f"it cannot be read: {described(error)}"))
 
     def _reach_s(self, service: ServiceName) -> float:
-        entry = self._roster.entries.get(service)
-        return 0.0 if entry is None else memory_s(entry.policy)
+        entry = self._registry.entries.get(service)
+        return 0.0 if entry is None else lookback_s(entry.policy)
 
     def _remember(self, service: ServiceName, past: Past) -> None:
         seen = self._seen.pop(service, [])
-        if service not in self._roster.newcomers:
+        if service not in self._registry.unwarmed:
             return
         try:
-            looks = self._before(service, past, *seen[0]) if seen and past.moments else []
-            self._roster.remember(service, [*looks, *(look for look, _ in seen)] if looks else ())
+            observations = self._before(service, past, *seen[0]) if seen and past.moments else []
+            self._registry.remember(
+                service, [*observations, *(observation for observation, _ in seen)] if observations else ()
+            )
         except Exception as error:  # noqa: BLE001 - one service's past
             self._failures.failed(service, "recall", error)
-            self._roster.remember(service, ())
+            self._registry.remember(service, ())
 
-    def _before(self, service: ServiceName, past: Past, first: Look, fleet: Fleet) -> list[Look]:
+    def _before(self, service: ServiceName, past: Past, first: Observation, fleet: Fleet) -> list[Observation]:
         """Make the looks before the first one; a service at zero that had nothing in flight has nothing to remember."""
-        rests = not (fleet.asked or fleet.replicas or any(moment.reading.value for moment in past.moments))
-        if rests:
+        is_settled = not (fleet.asked or fleet.replicas or any(moment.reading.value for moment in past.moments))
+        if is_settled:
             return []
         rescale = self._rescale_of(service)
         if rescale is not None and rescale.at_s > first.now_s:
             rescale = None  # told by another clock, which is ahead of ours
-        return past_looks(past.moments, fleet, first.now_s, gateways=self._gateways(), rescale=rescale)
+        return past_observations(past.moments, fleet, first.now_s, gateways=self._gateways(), rescale=rescale)
 
 
 def _tell(pasts: Mapping[ServiceName, Past]) -> None:

@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import floor, log2
 from typing import Protocol
 
-from algorithms.types import Look
+from algorithms.types import Observation
 from autoscaler.controller.failures import DECIDER, OBSERVATION, Failures
-from autoscaler.controller.idle import Resting
-from autoscaler.controller.observation import Live, look
-from autoscaler.controller.polling import Readings
+from autoscaler.controller.idle import IdleServices
+from autoscaler.controller.observation import Live, observe
+from autoscaler.controller.polling import MetricsPoller
 from autoscaler.controller.recorders import Recording
 from autoscaler.controller.step import Service, Step, described, step
 from autoscaler.ports import (
@@ -97,9 +97,9 @@ class Controller:
         queries: Mapping[ServiceName, Query] | None = None,
         streams: Streams | None = None,
         wake_ups: WakeUps | None = None,
-        resting: Resting | None = None,
+        idle: IdleServices | None = None,
         recorders: Sequence[Recorder] = (),
-        on_looks: Callable[[Mapping[ServiceName, tuple[Look, Fleet]]], None] = lambda _looks: None,
+        on_observations: Callable[[Mapping[ServiceName, tuple[Observation, Fleet]]], None] = lambda _observations: None,
         failures: Failures | None = None,
         renew: Callable[[ServiceName], None] = lambda _service: None,
     ) -> None:
@@ -114,9 +114,9 @@ class Controller:
             queries: how each of these is asked for.
             streams: the gateways' streams.
             wake_ups: filled by whoever reads the streams.
-            resting: is told of every change by target and streams; without it every tick looks at every service.
+            idle: is told of every change by target and streams; without it every tick looks at every service.
             recorders: are given every decision, after it was written; one that fails stops nothing.
-            on_looks: is shown what is decided on, before it is.
+            on_observations: is shown what is decided on, before it is.
             failures: takes in what fails for single services; None makes one.
             renew: gives a service a fresh decider.
         """
@@ -124,9 +124,9 @@ class Controller:
         self._clock = clock
         self._target = target
         self._tick_s = tick_s
-        self._readings = Readings(metered, {} if queries is None else queries, clock.now, _PATIENCE * tick_s)
+        self._readings = MetricsPoller(metered, {} if queries is None else queries, clock.now, _PATIENCE * tick_s)
         self._streams = streams
-        self._on_looks = on_looks
+        self._on_observations = on_observations
         self.recording = Recording(recorders)
         """What becomes of the records."""
         self.failures = failures or Failures()
@@ -134,7 +134,7 @@ class Controller:
         self._renew = renew
         self._seen_s: dict[ServiceName, float] = {}
         self._wake_ups = wake_ups or WakeUps()
-        self._resting = resting
+        self._idle = idle
         self._writing: set[ServiceName] = set()
         self._writes: Counter[ServiceName] = Counter()
         """How many have begun."""
@@ -168,8 +168,8 @@ class Controller:
             self._missed.discard(name)
             self.failures.forget(name)
             self.recording.forget(name)
-            if self._resting is not None:
-                self._resting.forget(name)
+            if self._idle is not None:
+                self._idle.forget(name)
 
     async def _answer_wake_ups(self, group: asyncio.TaskGroup) -> None:
         while True:
@@ -186,11 +186,11 @@ class Controller:
             await asyncio.sleep(0)
 
     def _awake(self, readings: Mapping[ServiceName, Reading]) -> list[ServiceName]:
-        if self._resting is None:
+        if self._idle is None:
             return list(self._services)
         now_s, streams = self._clock.now(), self._streams
         gateways, heard = (0, False) if streams is None else (streams.known(), streams.heard(now_s))
-        return self._resting.awake(self._services, readings, now_s, gateways=gateways, heard=heard)
+        return self._idle.active(self._services, readings, now_s, gateways=gateways, heard=heard)
 
     async def _decide(
         self, group: asyncio.TaskGroup, names: Iterable[ServiceName], readings: Mapping[ServiceName, Reading]
@@ -198,20 +198,20 @@ class Controller:
         """Decide on services; gives those that could not be, because a write of theirs came in between."""
         begun = {name: self._writes[name] for name in names if name in self._services}
         for name in begun:
-            self._end_rest(name)
+            self._wake(name)
         fleets = await self._observe(list(begun))
         busy = [name for name in fleets if name in self._writing or self._writes[name] != begun[name]]
-        looks = {
-            name: (self._look(name, fleet, readings.get(name)), fleet)
+        observations = {
+            name: (self._observation(name, fleet, readings.get(name)), fleet)
             for name, fleet in fleets.items()
             if name not in busy and name in self._services
         }
-        self._on_looks(looks)
-        for taken in step(self._services, looks):
+        self._on_observations(observations)
+        for taken in step(self._services, observations):
             self._judge(taken)
             if taken.order is None:
                 self._record(taken, None)
-                self._settle(taken, looks[taken.service][1])
+                self._settle(taken, observations[taken.service][1])
             else:
                 self._writing.add(taken.service)
                 self._writes[taken.service] += 1
@@ -246,9 +246,9 @@ class Controller:
         else:
             self.failures.works(name, "renewal")
 
-    def _end_rest(self, name: ServiceName) -> None:
+    def _wake(self, name: ServiceName) -> None:
         """Show a service that has rested the time of its rest."""
-        past = self._resting.wake(name) if self._resting else None
+        past = self._idle.end_idle_period(name) if self._idle else None
         if past is not None:
             self._seen_s[name] = past.now_s
             for taken in step(self._services, {name: (past, _NOTHING_RUNS)}):
@@ -256,15 +256,15 @@ class Controller:
                 self._record(taken, None)
 
     def _settle(self, taken: Step, fleet: Fleet) -> None:
-        if self._resting is not None and taken.failure is None:
-            self._resting.settle(taken.service, self._services[taken.service], taken.look, fleet)
+        if self._idle is not None and taken.failure is None:
+            self._idle.mark_idle(taken.service, self._services[taken.service], taken.observation, fleet)
 
-    def _look(self, name: ServiceName, fleet: Fleet, reading: Reading | None) -> Look:
+    def _observation(self, name: ServiceName, fleet: Fleet, reading: Reading | None) -> Observation:
         now_s = self._clock.now()
         since_s = self._seen_s.get(name, now_s)
         self._seen_s[name] = now_s
         if self._streams is None:
-            return look(now_s, since_s, fleet, metered=reading)
+            return observe(now_s, since_s, fleet, metered=reading)
         try:
             live = self._streams.live(name, since_s, now_s)
         except Exception as error:  # noqa: BLE001 - one service's counts; Prometheus may know it
@@ -272,7 +272,7 @@ class Controller:
             live = Live(None, None, problem=f"its gateways' counts: {described(error)}")
         else:
             self.failures.works(name, "stream")
-        return look(now_s, since_s, fleet, metered=reading, live=live, gateways=self._streams.known())
+        return observe(now_s, since_s, fleet, metered=reading, live=live, gateways=self._streams.known())
 
     async def _write(self, taken: Step) -> None:
         try:
@@ -295,4 +295,4 @@ class Controller:
             self._wake_ups.add(taken.service)
 
     def _record(self, taken: Step, outcome: Outcome | None) -> None:
-        self.recording(Record(taken.service, taken.look, taken.decision, outcome))
+        self.recording(Record(taken.service, taken.observation, taken.decision, outcome))

@@ -8,9 +8,13 @@ from autoscaler.runtime.prometheus_text import family, labels
 
 _GAUGES: tuple[tuple[str, str, Callable[[Record], int]], ...] = (
     ("inflight_desired_replicas", "Replicas that should be", attrgetter("decision.desired")),
-    ("inflight_replicas", "Replicas asked for", attrgetter("look.replicas")),
-    ("inflight_ready_replicas", "Replicas that can serve", attrgetter("look.ready")),
-    ("inflight_count_unknown", "1 while the count is not known", lambda record: int(record.look.inflight is None)),
+    ("inflight_replicas", "Replicas asked for", attrgetter("observation.replicas")),
+    ("inflight_ready_replicas", "Replicas that can serve", attrgetter("observation.ready")),
+    (
+        "inflight_count_unknown",
+        "1 while the count is not known",
+        lambda record: int(record.observation.inflight is None),
+    ),
 )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from algorithms.plausibility import doubt
-from algorithms.types import Look
+from algorithms.types import Observation
 from autoscaler.ports import Fleet, Moment, Reading, Rescale
 
 
@@ -28,7 +28,7 @@ class Live(NamedTuple):
 NOTHING_HEARD = Live(None, None, problem="no gateway is known")
 
 
-def look(
+def observe(
     now_s: float,
     since_s: float,
     fleet: Fleet,
@@ -36,7 +36,7 @@ def look(
     metered: Reading | None = None,
     live: Live = NOTHING_HEARD,
     gateways: int = 0,
-) -> Look:
+) -> Observation:
     """Make the look at one service.
 
     Args:
@@ -49,7 +49,7 @@ def look(
     """
     live = _heard(live)
     inflight, problem = _count(_judged(metered, gateways), live)
-    return Look(
+    return Observation(
         now_s=now_s,
         since_s=since_s,
         inflight=inflight,
@@ -88,9 +88,9 @@ def _count(metered: Reading | None, live: Live) -> tuple[float | None, str]:
     return max(parts, default=None), "; ".join(problems)
 
 
-def past_looks(
+def past_observations(
     moments: Sequence[Moment], fleet: Fleet, now_s: float, *, gateways: int = 0, rescale: Rescale | None = None
-) -> list[Look]:
+) -> list[Observation]:
     """Make the looks that would have been taken until `now_s`; what was unknown then is left out.
 
     They are moved so that the last one is taken now: a gap of a second between the past and the present would be time
@@ -108,7 +108,7 @@ def past_looks(
         return []
     later_s, step_s = now_s - known[-1].at_s, known[1].at_s - known[0].at_s
     return [
-        look(
+        observe(
             moment.at_s + later_s,
             moment.at_s + later_s - step_s,
             _then(fleet, moment.at_s, now_s - moment.at_s, rescale),

@@ -29,7 +29,7 @@ def sharing(queries: Mapping[ServiceName, Query]) -> Mapping[_Asked, Mapping[Ser
     return shared
 
 
-class Readings:
+class MetricsPoller:
     """A source as ticks see it.
 
     Args:
@@ -51,7 +51,7 @@ class Readings:
         self._now = now
         self._patience_s = patience_s
         self._known: Mapping[ServiceName, Query] = {}
-        self._questions: dict[_Asked, _Question] = {}
+        self._questions: dict[_Asked, _SharedQuery] = {}
 
     async def at_tick(self, tasks: asyncio.TaskGroup) -> dict[ServiceName, Reading]:
         """Ask what is not being asked already, in tasks of the group; give what is known when patience ends."""
@@ -75,12 +75,12 @@ class Readings:
             return
         self._known = dict(self._queries)
         shared = sharing(self._known)
-        self._questions = {asked: self._questions.get(asked, _Question()) for asked in shared}
+        self._questions = {asked: self._questions.get(asked, _SharedQuery()) for asked in shared}
         for asked, queries in shared.items():
             self._questions[asked].queries = queries
 
 
-class _Question:
+class _SharedQuery:
     """One query and what was answered last."""
 
     def __init__(self) -> None:

@@ -59,18 +59,18 @@ def log_changes(record: Record) -> None:
     """Log a decision that changes the number, and every one that could not be written."""
     if record.outcome is not None and record.outcome.error:
         _LOG.warning("%s", explained(record), extra=_fields(record))
-    elif record.decision.desired != record.look.replicas:
+    elif record.decision.desired != record.observation.replicas:
         _LOG.info("%s", explained(record), extra=_fields(record))
 
 
 def _fields(record: Record) -> dict[str, Any]:
     """Give what is worth filtering by."""
-    look, decision = record.look, record.decision
+    observation, decision = record.observation, record.decision
     fields = {
         "service": record.service,
-        "inflight": look.inflight,
-        "ready": look.ready,
-        "before": look.replicas,
+        "inflight": observation.inflight,
+        "ready": observation.ready,
+        "before": observation.replicas,
         "desired": decision.desired,
         "rules": [reason.rule for reason in decision.reasons],
     }
@@ -97,7 +97,7 @@ class OnChange:
     def __call__(self, record: Record) -> None:
         """Pass it on if it is news."""
         decision, error = record.decision, record.outcome.error if record.outcome else ""
-        told = (decision.desired, record.look.replicas, [reason.rule for reason in decision.reasons], error)
+        told = (decision.desired, record.observation.replicas, [reason.rule for reason in decision.reasons], error)
         if self._last.get(record.service) != told:
             self._last[record.service] = told
             self._recorder(record)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from algorithms.types import Decision, Look, Reason, Wish
+from algorithms.types import Decision, Observation, Reason, Recommendation
 from autoscaler.ports import Outcome, Record
 
 
@@ -11,8 +11,8 @@ def to_json(record: Record) -> dict[str, Any]:
     decision, outcome = record.decision, record.outcome
     return {
         "service": record.service,
-        "look": record.look._asdict(),
-        "wish": decision.wish._asdict(),
+        "look": record.observation._asdict(),
+        "wish": decision.recommendation._asdict(),
         "reasons": [reason._asdict() for reason in decision.reasons],
         "desired": decision.desired,
         "written": None if outcome is None else not outcome.error,
@@ -26,18 +26,18 @@ def from_json(line: dict[str, Any]) -> Record:
     reasons = tuple(Reason(**reason) for reason in line["reasons"])
     return Record(
         service=service,
-        look=Look(**line["look"]),
-        decision=Decision(line["desired"], Wish(**line["wish"]), reasons),
+        observation=Observation(**line["look"]),
+        decision=Decision(line["desired"], Recommendation(**line["wish"]), reasons),
         outcome=None if line["written"] is None else Outcome(service, line["error"]),
     )
 
 
 def explained(record: Record) -> str:
     """Say in one line what was decided and why, as people read it."""
-    look, decision = record.look, record.decision
+    observation, decision = record.observation, record.decision
     steps = [
-        decision.wish.why,
+        decision.recommendation.why,
         *(f"{reason.rule}: {reason.before} -> {reason.after}, {reason.why}" for reason in decision.reasons),
     ]
     error = f" (not written: {record.outcome.error})" if record.outcome and record.outcome.error else ""
-    return f"{record.service}: {look.replicas} -> {decision.desired}{error}; {'; '.join(filter(None, steps))}"
+    return f"{record.service}: {observation.replicas} -> {decision.desired}{error}; {'; '.join(filter(None, steps))}"

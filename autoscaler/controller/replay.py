@@ -9,15 +9,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from algorithms.decider import FAILED, Decider
-from algorithms.types import Decision, Look, Reason
+from algorithms.types import Decision, Observation, Reason
 from autoscaler.controller.records import from_json
-from autoscaler.controller.services import RECALL
+from autoscaler.controller.services import BACKFILL
 from autoscaler.controller.step import described
 from autoscaler.policy.decider_factory import decider
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Record, ServiceName
 
-STANDING = frozenset({"paused", "override", "foreignWriter", "secondPolicy", RECALL})
+STANDING = frozenset({"paused", "override", "foreignWriter", "secondPolicy", BACKFILL})
 """Rules that a policy knows nothing of: they are taken over as recorded."""
 
 
@@ -83,19 +83,23 @@ class Replay:
         rules = [reason.rule for reason in record.decision.reasons]
         if FAILED in rules and record.service not in self._instead:
             reason = record.decision.reasons[rules.index(FAILED)]
-            return Decision(reason.after, record.decision.wish, (reason,))
-        decides, look = self._deciders[record.service], self._look(record)
+            return Decision(reason.after, record.decision.recommendation, (reason,))
+        decides, observation = self._deciders[record.service], self._observation(record)
         try:
-            return decides.decide(look)
+            return decides.decide(observation)
         except Exception as error:  # noqa: BLE001 - as the controller does
-            return decides.held(look, described(error))
+            return decides.held(observation, described(error))
 
-    def _look(self, record: Record) -> Look:
+    def _observation(self, record: Record) -> Observation:
         """Give the look as it would have been: asked for is what was decided here, unless somebody else wrote."""
         if record.service not in self._instead or record.service not in self._asked:
-            return record.look
+            return record.observation
         recorded, decided = self._asked[record.service]
-        return record.look._replace(replicas=decided) if record.look.replicas == recorded else record.look
+        return (
+            record.observation._replace(replicas=decided)
+            if record.observation.replicas == recorded
+            else record.observation
+        )
 
 
 class Summary(NamedTuple):
@@ -116,11 +120,11 @@ def summarised(replayed: Iterable[Replayed]) -> tuple[list[Replayed], Summary]:
     decisions = differing = 0
     recorded_s = decided_s = 0.0
     for each in replayed:
-        service, look = each.recorded.service, each.recorded.look
+        service, observation = each.recorded.service, each.recorded.observation
         decisions, differing = decisions + 1, differing + each.differs
         before = pairs.get(service, (0, 0))
-        recorded_s += before[0] * (look.now_s - look.since_s)
-        decided_s += before[1] * (look.now_s - look.since_s)
+        recorded_s += before[0] * (observation.now_s - observation.since_s)
+        decided_s += before[1] * (observation.now_s - observation.since_s)
         pair = pairs[service] = each.recorded.decision.desired, each.decision.desired
         if pair != before and (each.differs or before[0] != before[1]):
             turns.append(each)

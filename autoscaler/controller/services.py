@@ -11,20 +11,20 @@ from math import inf
 from typing import NamedTuple
 
 from algorithms.decider import Decider
-from algorithms.types import Look
+from algorithms.types import Observation
 from autoscaler.controller.step import Service, described
-from autoscaler.policy.annotations import standing_orders
+from autoscaler.policy.annotations import overrides_of
 from autoscaler.policy.decider_factory import decider
 from autoscaler.policy.spec import Prometheus, ScalingPolicy
-from autoscaler.ports import Query, ServiceName, StandingOrder
+from autoscaler.ports import Override, Query, ServiceName
 
-RECALL = "recall"
+BACKFILL = "recall"
 """The name of the rule under which a newcomer is not lowered."""
 _log = logging.getLogger(__name__)
-_RECALLED = StandingOrder(RECALL, inf, "what was before the start is being asked for", may_rise=True)
+_RECALLED = Override(BACKFILL, inf, "what was before the start is being asked for", may_rise=True)
 
 
-class Entry(NamedTuple):
+class PolicyEntry(NamedTuple):
     """One policy with the origin that tells its age."""
 
     policy: ScalingPolicy
@@ -47,7 +47,7 @@ def _one_object(server: str, expression: str, series: str, max_age_s: float) -> 
     return Query(server, expression, series, max_age_s)
 
 
-class Roster:
+class ServiceRegistry:
     """Services and queries, by name; the controller reads both at every step.
 
     Args:
@@ -56,7 +56,7 @@ class Roster:
         on_policy: is told of a policy that begins to be followed, with its decider.
         on_gone: called with a service that is decided on no more.
         is_broken: tells whether a service's decider fails; a changed policy then goes on with nothing of it.
-        recalls: whether newcomers will be told of their past (`remember`); until then they are not lowered.
+        backfills: whether newcomers will be told of their past (`remember`); until then they are not lowered.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Roster:
         on_policy: Callable[[ScalingPolicy, Decider], None] = lambda _policy, _decider: None,
         on_gone: Callable[[ServiceName], None] = lambda _service: None,
         *,
-        recalls: bool = False,
+        backfills: bool = False,
         refusal: Callable[[str], str] = lambda _server: "",
         is_broken: Callable[[ServiceName], bool] = lambda _service: False,
     ) -> None:
@@ -74,18 +74,18 @@ class Roster:
         self._is_broken = is_broken
         self._on_policy = on_policy
         self._on_gone = on_gone
-        self._recalls = recalls
+        self._backfills = backfills
         self._writing = True
-        self.entries: dict[ServiceName, Entry] = {}
+        self.entries: dict[ServiceName, PolicyEntry] = {}
         self.services: dict[ServiceName, Service] = {}
         self.queries: dict[ServiceName, Query] = {}
-        self.newcomers: set[ServiceName] = set()
+        self.unwarmed: set[ServiceName] = set()
         """Those that began without any memory, and may be told of their past: somebody can be asked for it."""
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: PolicyEntry) -> None:
         """Decide by this policy from now on; raises ValueError, and leaves all as it was, if it cannot be followed."""
         policy, service = entry.policy, entry.policy.service
-        orders = standing_orders(policy.metadata.annotations)
+        orders = overrides_of(policy.metadata.annotations)
         found = self._query(policy)
         goes_on = self._goes_on(policy)
         follows = goes_on or decider(policy)
@@ -94,9 +94,9 @@ class Roster:
             self._on_policy(policy, follows)
         self.entries[service] = entry
         self._ask(service, found)
-        if goes_on is None and self._recalls and found is not None:
-            self.newcomers.add(service)
-        self.services[service] = Service(follows, self._writes(policy), self._with_recall(service, orders))
+        if goes_on is None and self._backfills and found is not None:
+            self.unwarmed.add(service)
+        self.services[service] = Service(follows, self._writes(policy), self._with_backfill(service, orders))
 
     def _query(self, policy: ScalingPolicy) -> Query | None:
         found = query(policy.spec.metrics.prometheus, self._prometheus)
@@ -108,12 +108,12 @@ class Roster:
     def _ask(self, service: ServiceName, found: Query | None) -> None:
         if found is None:
             self.queries.pop(service, None)
-            self.newcomers.discard(service)
+            self.unwarmed.discard(service)
         else:
             self.queries[service] = found
 
-    def _with_recall(self, service: ServiceName, orders: tuple[StandingOrder, ...]) -> tuple[StandingOrder, ...]:
-        return (_RECALLED, *orders) if service in self.newcomers else orders
+    def _with_backfill(self, service: ServiceName, orders: tuple[Override, ...]) -> tuple[Override, ...]:
+        return (_RECALLED, *orders) if service in self.unwarmed else orders
 
     def _goes_on(self, policy: ScalingPolicy) -> Decider | None:
         """Give the decider that goes on with what it has learned; None where one must start afresh."""
@@ -127,16 +127,16 @@ class Roster:
             return None
         return _continued(policy, known.decider)
 
-    def remember(self, service: ServiceName, looks: Sequence[Look]) -> None:
+    def remember(self, service: ServiceName, observations: Sequence[Observation]) -> None:
         """Let a newcomer decide as one that has seen all these looks, and nothing else; none leaves it as it is."""
         policy, follows = self.entries[service].policy, self.services[service].decider
-        orders = standing_orders(policy.metadata.annotations)
-        if looks:
+        orders = overrides_of(policy.metadata.annotations)
+        if observations:
             follows = decider(policy)
-            for look in looks:
-                follows.decide(look)
+            for observation in observations:
+                follows.decide(observation)
             self._on_policy(policy, follows)
-        self.newcomers.discard(service)
+        self.unwarmed.discard(service)
         self.services[service] = self.services[service]._replace(decider=follows, orders=orders)
 
     def renew(self, service: ServiceName) -> None:
@@ -155,7 +155,7 @@ class Roster:
         self.entries.pop(service, None)
         self.services.pop(service, None)
         self.queries.pop(service, None)
-        self.newcomers.discard(service)
+        self.unwarmed.discard(service)
         self._on_gone(service)
 
     def set_writing(self, writing: bool) -> None:  # noqa: FBT001 - one fact, told by the election
@@ -189,11 +189,11 @@ class Origins:
     A policy that cannot be followed, whatever is raised, is the problem of its own service.
     """
 
-    def __init__(self, roster: Roster, names: Sequence[str]) -> None:
-        self._roster = roster
-        self._of: dict[str, dict[ServiceName, Entry]] = {name: {} for name in names}
+    def __init__(self, registry: ServiceRegistry, names: Sequence[str]) -> None:
+        self._registry = registry
+        self._of: dict[str, dict[ServiceName, PolicyEntry]] = {name: {} for name in names}
 
-    def put(self, origin: str, service: ServiceName, entry: Entry | None) -> str:
+    def put(self, origin: str, service: ServiceName, entry: PolicyEntry | None) -> str:
         """Take in a policy of one origin, or that it is gone; says why it cannot be followed, or nothing if it can."""
         if entry is None:
             self._of[origin].pop(service, None)
@@ -201,7 +201,7 @@ class Origins:
             self._of[origin][service] = entry
         return self._settle(service)
 
-    def set(self, origin: str, entries: Mapping[ServiceName, Entry]) -> dict[ServiceName, str]:
+    def set(self, origin: str, entries: Mapping[ServiceName, PolicyEntry]) -> dict[ServiceName, str]:
         """Replace all policies of one origin; gives the problems of those that cannot be followed."""
         gone = self._of[origin].keys() - entries.keys()
         problems = {name: self.put(origin, name, entries.get(name)) for name in [*gone, *entries]}
@@ -210,10 +210,10 @@ class Origins:
     def _settle(self, service: ServiceName) -> str:
         entry = next((each[service] for each in self._of.values() if service in each), None)
         if entry is None:
-            self._roster.remove(service)
-        elif entry != self._roster.entries.get(service):
+            self._registry.remove(service)
+        elif entry != self._registry.entries.get(service):
             try:
-                self._roster.put(entry)
+                self._registry.put(entry)
             except ValueError as error:
                 return str(error)
             except Exception as error:  # noqa: BLE001 - one policy's; the others are followed

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from algorithms.decider import FAILED, Decider
 from algorithms.plausibility import plausible
-from algorithms.types import Decision, Look, Reason, Wish
-from autoscaler.ports import Fleet, Order, ServiceName, StandingOrder
+from algorithms.types import Decision, Observation, Reason, Recommendation
+from autoscaler.ports import Fleet, Override, ScaleRequest, ServiceName
 
 _LONGEST = 200
 """Characters of an error that are told in a status."""
@@ -25,7 +25,7 @@ class Service(NamedTuple):
     decider: Decider
     writes: bool = True
     """False in DryRun: it is decided on and recorded, and nothing is written."""
-    orders: tuple[StandingOrder, ...] = ()
+    orders: tuple[Override, ...] = ()
     """Pause and manual override, as long as they last; the last one wins."""
 
 
@@ -33,42 +33,50 @@ class Step(NamedTuple):
     """What one tick came to for one service."""
 
     service: ServiceName
-    look: Look
+    observation: Observation
     decision: Decision
-    order: Order | None
+    order: ScaleRequest | None
     """None where nothing has to be written."""
     failure: Exception | None = None
     """What its decider raised; the decision is that of `Decider.held` then."""
 
 
-def step(services: Mapping[ServiceName, Service], looks: Mapping[ServiceName, tuple[Look, Fleet]]) -> list[Step]:
+def step(
+    services: Mapping[ServiceName, Service], observations: Mapping[ServiceName, tuple[Observation, Fleet]]
+) -> list[Step]:
     """Ask the decider of every service that was looked at, and order what differs from what is asked for."""
-    return [_alone(name, services[name], look, fleet) for name, (look, fleet) in looks.items()]
+    return [_alone(name, services[name], observation, fleet) for name, (observation, fleet) in observations.items()]
 
 
-def _alone(name: ServiceName, service: Service, look: Look, fleet: Fleet) -> Step:
+def _alone(name: ServiceName, service: Service, observation: Observation, fleet: Fleet) -> Step:
     """Decide on one service so that no other one is touched by what goes wrong with it."""
     try:
-        return _decided(name, service, look, fleet)
+        return _decided(name, service, observation, fleet)
     except Exception as error:  # noqa: BLE001 - whatever it is, the others must be decided on; the caller tells it
         why = described(error)
-        held = Decision(look.replicas, Wish(None, why), (Reason(FAILED, look.replicas, look.replicas, why),))
-        return Step(name, look, held, None, error)
+        held = Decision(
+            observation.replicas,
+            Recommendation(None, why),
+            (Reason(FAILED, observation.replicas, observation.replicas, why),),
+        )
+        return Step(name, observation, held, None, error)
 
 
-def _decided(name: ServiceName, service: Service, look: Look, fleet: Fleet) -> Step:
+def _decided(name: ServiceName, service: Service, observation: Observation, fleet: Fleet) -> Step:
     failure: Exception | None = None
     # The decider is asked in any case: its windows and delays go on while its wish is not followed.
     try:
-        decision = service.decider.decide(look)
+        decision = service.decider.decide(observation)
     except Exception as error:  # noqa: BLE001 - as above
-        decision, failure = service.decider.held(look, described(error)), error
+        decision, failure = service.decider.held(observation, described(error)), error
     if service.orders or fleet.hold:
         orders = (*service.orders, fleet.hold) if fleet.hold else service.orders
-        decision = ordered(decision, plausible(look), orders)
+        decision = ordered(decision, plausible(observation), orders)
     if decision.desired == fleet.asked or not service.writes:
-        return Step(name, look, decision, None, failure)
-    return Step(name, look, decision, Order(name, decision.desired, fleet.leaving(decision.desired)), failure)
+        return Step(name, observation, decision, None, failure)
+    return Step(
+        name, observation, decision, ScaleRequest(name, decision.desired, fleet.leaving(decision.desired)), failure
+    )
 
 
 def described(error: BaseException) -> str:
@@ -76,16 +84,16 @@ def described(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST]
 
 
-def ordered(decision: Decision, look: Look, orders: Sequence[StandingOrder]) -> Decision:
+def ordered(decision: Decision, observation: Observation, orders: Sequence[Override]) -> Decision:
     """Put standing orders above a decision; each that lasts is a reason, also where it does not change the number.
 
     One that lets the number rise is none where it does.
     """
     for order in orders:
-        if look.now_s < order.until_s:
-            number = look.replicas if order.replicas is None else order.replicas
+        if observation.now_s < order.until_s:
+            number = observation.replicas if order.replicas is None else order.replicas
             if order.yields_to_load:
-                number = max(number, ceil(min(decision.desired, max(look.inflight or 0.0, look.latest))))
+                number = max(number, ceil(min(decision.desired, max(observation.inflight or 0.0, observation.latest))))
             if order.may_rise and decision.desired >= number:
                 continue
             reason = Reason(order.rule, decision.desired, number, order.why)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import aiohttp
 
-from autoscaler.targets.local_replica import LEASH
+from autoscaler.targets.local_replica import DIE_WITH_PARENT
 
 CONFIGURATION = """\
 global:
@@ -45,7 +45,7 @@ async def prometheus(program: Path, folder: Path, target: str) -> AsyncIterator[
     log = folder / "prometheus.log"
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", LEASH, program),
+            *(sys.executable, "-I", "-S", DIE_WITH_PARENT, program),
             f"--config.file={configuration}",
             f"--storage.tsdb.path={folder / 'data'}",
             f"--web.listen-address={address}",

@@ -16,7 +16,7 @@ from autoscaler.demo.plan import Plan
 from autoscaler.demo.prometheus import prometheus
 from autoscaler.demo.witness import LOOK_EVERY_S, Sight, Witness
 from autoscaler.gateway.request_log import Ended
-from autoscaler.gateway.server import Gateway
+from autoscaler.gateway.server import GatewayServer
 from autoscaler.runtime import programs
 from autoscaler.runtime.clock import SystemClock
 from autoscaler.targets.local import LocalProcesses, Router
@@ -59,7 +59,7 @@ async def staged(plan: Plan, folder: Path, port: int) -> AsyncIterator[Stage]:
     _clear(folder)
     async with AsyncExitStack() as stack:
         ended: list[Ended] = []
-        gateway = Gateway(gateway_services([plan.policy]), on_ended=ended.append)
+        gateway = GatewayServer(gateway_services([plan.policy]), on_ended=ended.append)
         await gateway.start(port=port, metrics_port=0, hosts=[HOST])
         metrics = f"{HOST}:{gateway.metrics_port}"
         stack.push_async_callback(gateway.stop)
@@ -94,7 +94,7 @@ async def staged(plan: Plan, folder: Path, port: int) -> AsyncIterator[Stage]:
         yield Stage(f"http://{HOST}:{gateway.port}", counts, status, f"http://{metrics}/metrics", target, witness)
 
 
-def _replicas(plan: Plan, folder: Path, gateway: Gateway) -> LocalProcesses:
+def _replicas(plan: Plan, folder: Path, gateway: GatewayServer) -> LocalProcesses:
     """Build the target: its replicas are stand-ins, and what it says of them the gateway is told."""
     dispatcher = gateway.dispatcher(plan.policy.service)
     router = Router(

@@ -25,9 +25,9 @@ class Witness:
     """Keeps the timeline of a run, the decisions, and the sums over time; times count from its making."""
 
     def __init__(
-        self, look: Callable[[], Awaitable[Sight]], now: Callable[[], float], ended: Iterable[Ended] = ()
+        self, observation: Callable[[], Awaitable[Sight]], now: Callable[[], float], ended: Iterable[Ended] = ()
     ) -> None:
-        self._look = look
+        self._observation = observation
         self._now = now
         self._ended = ended
         self._start_s = self._seen_s = now()
@@ -61,7 +61,7 @@ class Witness:
 
     def record(self, record: Record) -> None:
         """Take a decision in: a recorder."""
-        self.decisions.append(Decided(record.look.now_s - self._start_s, record.decision.desired))
+        self.decisions.append(Decided(record.observation.now_s - self._start_s, record.decision.desired))
 
     @property
     def requests(self) -> list[Served]:
@@ -87,7 +87,7 @@ class Witness:
 
     async def see(self) -> None:
         """Look once."""
-        sight = await self._look()
+        sight = await self._observation()
         replicas = sight.fleet.replicas
         passed_s, self._seen_s = self._now() - self._seen_s, self._now()
         self.processes = sight.processes

@@ -6,12 +6,12 @@ from aiohttp import web
 
 from autoscaler.gateway.inflight_stream import lines
 from autoscaler.gateway.metrics import text
-from autoscaler.gateway.router import Core
+from autoscaler.gateway.router import Router
 from autoscaler.runtime.bearer_tokens import BearerTokens, authenticated
 from autoscaler.runtime.prometheus_text import respond
 
 
-def observer(gateway: Core, tokens: BearerTokens | None = None) -> web.Application:
+def observer(gateway: Router, tokens: BearerTokens | None = None) -> web.Application:
     """Build the application of the metrics port; with tokens, all but the probes asks for one."""
 
     async def exposition(request: web.Request) -> web.StreamResponse:

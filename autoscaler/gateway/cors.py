@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from autoscaler.gateway.dispatch.dispatcher import Kind
+from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
 from autoscaler.gateway.http.headers import RequestHead
 
@@ -58,4 +58,4 @@ def is_preflight(head: RequestHead) -> bool:
 
 def preflight_rule(rule: PathRule) -> PathRule:
     """Give the rule of a preflight on a path: it takes no slot, for its request is still to come."""
-    return rule if rule.kind is Kind.PASS else rule._replace(kind=Kind.PASS, max_per_pod=_PREFLIGHTS_PER_POD)
+    return rule if rule.kind is SlotUse.PASS else rule._replace(kind=SlotUse.PASS, max_per_pod=_PREFLIGHTS_PER_POD)

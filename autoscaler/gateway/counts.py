@@ -9,7 +9,7 @@ WAIT_BUCKETS_S = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0,
 SERVICE_BUCKETS_S = (0.005, 0.025, 0.1, 0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0, 60.0, 120.0, 300.0)
 
 
-class Ending(Enum):
+class RequestOutcome(Enum):
     """How a request ended; each has exactly one."""
 
     SERVED = "served"
@@ -78,11 +78,11 @@ class Counts:
     """All counts of one service, from the gateway's start."""
 
     def __init__(self) -> None:
-        self.endings = dict.fromkeys(Ending, 0)
+        self.outcomes = dict.fromkeys(RequestOutcome, 0)
         self.wait_s = Histogram(WAIT_BUCKETS_S)
         self.service_s = Histogram(SERVICE_BUCKETS_S)
         self.arrived = 0
-        """Requests that cost a slot; how they end, and those that cost none, are in `endings`."""
+        """Requests that cost a slot; how they end, and those that cost none, are in `outcomes`."""
         self.retries = 0
         self.abandoned_late = 0
         """Requests that reached a pod though their client had gone while they waited."""

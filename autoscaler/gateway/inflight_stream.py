@@ -24,7 +24,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher
-from autoscaler.gateway.router import Core
+from autoscaler.gateway.router import Router
 
 COALESCE_S = 0.02
 LONGEST_SILENCE_S = 1.0
@@ -81,22 +81,22 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
             await event.wait()
 
 
-async def lines(gateway: Core) -> AsyncGenerator[bytes, None]:
+async def lines(gateway: Router) -> AsyncGenerator[bytes, None]:
     """Give the lines of one reader, for ever; the first change after a pause is told at once."""
     told: dict[str, State] = {}
     growing: set[str] = set()
-    names = changed = set(gateway.gates)
+    names = changed = set(gateway.proxies)
 
     def is_urgent(name: str) -> bool:
-        gate = gateway.gates.get(name)
-        return gate is not None and _lacks_a_pod(gate.dispatcher) and not _holds(told.get(name))
+        proxy = gateway.proxies.get(name)
+        return proxy is not None and _lacks_a_pod(proxy.dispatcher) and not _holds(told.get(name))
 
     changes = _Changes(is_urgent)
     gateway.watchers.add(changes.add)
     try:
         while True:
             now_s = gateway.loop_time()
-            found = {name: state(gate.dispatcher, now_s) for name in names if (gate := gateway.gates.get(name))}
+            found = {name: state(proxy.dispatcher, now_s) for name in names if (proxy := gateway.proxies.get(name))}
             news = {name: each for name, each in found.items() if _is_news(each, told.get(name))}
             told.update(news)
             growing = growing - names | {name for name, each in found.items() if _grows(each)}
@@ -126,6 +126,6 @@ def _is_news(state: State, before: State | None) -> bool:
     return before is None or _grows(state) or any(state[key] != before[key] for key in state if key != "seconds_total")
 
 
-def _line(gateway: Core, now_s: float, services: dict[str, State]) -> bytes:
+def _line(gateway: Router, now_s: float, services: dict[str, State]) -> bytes:
     line = {"gateway": gateway.uid, "started": gateway.started_s, "at": now_s, "services": services}
     return json.dumps(line, separators=(",", ":")).encode() + b"\n"

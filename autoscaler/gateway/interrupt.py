@@ -6,22 +6,22 @@ import contextlib
 from autoscaler.gateway.http.headers import RequestHead
 from autoscaler.gateway.http.pod_connection import Pod
 from autoscaler.gateway.http.pod_probe import NoAnswerError, ask
-from autoscaler.gateway.service import ServiceGate
+from autoscaler.gateway.service import ServiceProxy
 
 _ANSWER_S = 10.0
 """A pod that works answers at once; one that does not in this time is left to its work."""
 
 
-def interrupt(gate: ServiceGate, pod: Pod, head: RequestHead) -> asyncio.Task[None]:
+def interrupt(proxy: ServiceProxy, pod: Pod, head: RequestHead) -> asyncio.Task[None]:
     """Send the interrupting call beside the work; the task ends with its answer, whatever that is."""
-    task = asyncio.ensure_future(_call(gate, pod, head))
-    gate.afterwork.add(task)
-    task.add_done_callback(gate.afterwork.discard)
+    task = asyncio.ensure_future(_call(proxy, pod, head))
+    proxy.background_tasks.add(task)
+    task.add_done_callback(proxy.background_tasks.discard)
     return task
 
 
-async def _call(gate: ServiceGate, pod: Pod, head: RequestHead) -> None:
+async def _call(proxy: ServiceProxy, pod: Pod, head: RequestHead) -> None:
     # A pod that cannot be interrupted goes on; its slot is free when it ends.
     with contextlib.suppress(NoAnswerError):
-        call, connect_s = f"POST {gate.config.interrupt_path}", gate.config.timeouts.connect_s
+        call, connect_s = f"POST {proxy.config.interrupt_path}", proxy.config.timeouts.connect_s
         await ask(pod, call, head.host, connect_s=connect_s, answer_s=_ANSWER_S)

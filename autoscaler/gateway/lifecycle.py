@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from autoscaler.gateway.affinity import read_keys
 from autoscaler.gateway.config import GatewayService
-from autoscaler.gateway.server import Gateway
+from autoscaler.gateway.server import GatewayServer
 from autoscaler.runtime.bearer_tokens import BearerTokens
 from autoscaler.runtime.files import FileWatch
-from autoscaler.runtime.gc_tuning import collect_seldom
+from autoscaler.runtime.gc_tuning import tune_gc
 from autoscaler.runtime.memory import resident_bytes, trim
 from autoscaler.runtime.signals import follow_hangups
 
@@ -25,12 +25,12 @@ _log = logging.getLogger(__name__)
 Load = Callable[[], Mapping[str, GatewayService]]
 """Reads the services anew; raises ValueError, or OSError, for a file that cannot be used."""
 
-Build = Callable[[Mapping[str, GatewayService]], Gateway]
+Build = Callable[[Mapping[str, GatewayService]], GatewayServer]
 
-Follow = Callable[[Gateway], Coroutine[None, None, None]]
+Follow = Callable[[GatewayServer], Coroutine[None, None, None]]
 
 
-class Farewell(NamedTuple):
+class ShutdownTimeouts(NamedTuple):
     """How a gateway goes that is told to."""
 
     propagation_s: float = 5.0
@@ -46,13 +46,13 @@ async def serve(
     metrics_port: int,
     config: Path | None = None,
     follow: Follow | None = None,
-    build: Build = Gateway,
-    farewell: Farewell | None = None,
+    build: Build = GatewayServer,
+    shutdown: ShutdownTimeouts | None = None,
     tokens: BearerTokens | None = None,
     cookie_keys: Path | None = None,
     hosts: Sequence[str] = (),
     metrics_hosts: Sequence[str] | None = None,
-    look_again: Callable[[], None] | None = None,
+    recheck: Callable[[], None] | None = None,
     reopen: Sequence[Callable[[], None]] = (),
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second one ends it at once.
@@ -66,12 +66,12 @@ async def serve(
         config: the file behind `load`, to look at for changes.
         follow: keeps the gateway at its services and pods in another way, for ever; its error ends the gateway.
         build: makes the gateway of them.
-        farewell: how long draining may take.
+        shutdown: how long draining may take.
         tokens: what the metrics port asks for; without them it is open.
         cookie_keys: the file of the keys that `build` was given, to look at for changes.
         hosts: names or addresses to listen on; none is all of IPv4 and IPv6.
         metrics_hosts: those of the metrics port; the same, unless they are given.
-        look_again: has what `follow` follows read again; `config` needs none.
+        recheck: has what `follow` follows read again; `config` needs none.
         reopen: open logs anew.
 
     Raises:
@@ -80,30 +80,30 @@ async def serve(
     """
     if config is not None:
         watch = FileWatch([config])
-        look_again = watch.look_again
+        recheck = watch.recheck
         follow = partial(watch_config, watch=watch, load=load)
     services = load()
     gateway = build(services)
     told = _told_to_go()
-    follow_hangups(reopen, look_again)
+    follow_hangups(reopen, recheck)
     await gateway.start(port, metrics_port, hosts, metrics_hosts=metrics_hosts, tokens=tokens)
     _log.info(
         "clients at port %d, at most %d connections; metrics at port %d; services: %d",
         *(gateway.port, gateway.edge.limits.connections, gateway.metrics_port, len(services)),
     )
-    collect_seldom()
+    tune_gc()
     keys = cookie_keys and partial(watch_keys, file=cookie_keys)
     watching = asyncio.ensure_future(_all(gateway, [each for each in (watch_memory, follow, keys) if each]))
     try:
         await _told_or_failed(told, watching)
-        await _until_told_again(told, gateway.drain(*(farewell or Farewell())))
+        await _until_told_again(told, gateway.drain(*(shutdown or ShutdownTimeouts())))
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
         await gateway.stop()
 
 
-async def _all(gateway: Gateway, followed: Sequence[Follow]) -> None:
+async def _all(gateway: GatewayServer, followed: Sequence[Follow]) -> None:
     """Do all of these for ever; the first error comes out."""
     await asyncio.gather(*(each(gateway) for each in followed))
 
@@ -133,7 +133,7 @@ async def _until_told_again(told: asyncio.Queue[int], draining: Coroutine[None, 
         task.result()
 
 
-async def watch_memory(gateway: Gateway) -> None:
+async def watch_memory(gateway: GatewayServer) -> None:
     """Refuse new work while memory is short, for ever; the allocator gives back what it can meanwhile."""
     overload = gateway.overload
     for looks in count():
@@ -146,7 +146,7 @@ async def watch_memory(gateway: Gateway) -> None:
         await asyncio.sleep(_LOOK_AT_MEMORY_EVERY_S)
 
 
-async def watch_keys(gateway: Gateway, file: Path) -> None:
+async def watch_keys(gateway: GatewayServer, file: Path) -> None:
     """Take other cookie keys whenever their file changes, for ever; a file that cannot be used changes nothing."""
     watch = FileWatch([file])
     while True:
@@ -157,14 +157,14 @@ async def watch_keys(gateway: Gateway, file: Path) -> None:
         await watch.changed()
 
 
-async def watch_config(gateway: Gateway, watch: FileWatch, load: Load) -> None:
+async def watch_config(gateway: GatewayServer, watch: FileWatch, load: Load) -> None:
     """Reload the gateway whenever the file changes, for ever; a file that cannot be used changes nothing."""
     while True:
         await watch.changed()
         await reload(gateway, load)
 
 
-async def reload(gateway: Gateway, load: Load) -> bool:
+async def reload(gateway: GatewayServer, load: Load) -> bool:
     """Serve what `load` gives, which may take its time: a thread does it, and clients are served meanwhile.
 
     On an error go on as before, say so in the log, and return False.

@@ -15,8 +15,8 @@ from typing import NamedTuple, cast
 from autoscaler.gateway.body import BodyLateError, BodyTooLargeError, RequestBody
 from autoscaler.gateway.config import OnAbort
 from autoscaler.gateway.cors import Cors, is_preflight, preflight_rule
-from autoscaler.gateway.counts import Ending
-from autoscaler.gateway.dispatch.dispatcher import Kind
+from autoscaler.gateway.counts import RequestOutcome
+from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
 from autoscaler.gateway.http.client_connection import GATEWAY_FAILED, ClientConnection, answer_bytes
 from autoscaler.gateway.http.exchange import Exchange, Terms
@@ -26,38 +26,46 @@ from autoscaler.gateway.http.request_parser import BrokenBodyError, IncomingRequ
 from autoscaler.gateway.http.tunnel import Tunnel
 from autoscaler.gateway.interrupt import interrupt
 from autoscaler.gateway.request_log import Ended
-from autoscaler.gateway.service import ServiceGate, Waiter
+from autoscaler.gateway.service import ServiceProxy, Waiter
 
 _log = logging.getLogger(__name__)
 _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 """Requests that may be sent twice, and so over an idle connection that the pod may just have closed."""
 
 _STATUS = {
-    Ending.QUEUE_FULL: (HTTPStatus.SERVICE_UNAVAILABLE, "the queue is full"),
-    Ending.OVERLOADED: (HTTPStatus.SERVICE_UNAVAILABLE, "the gateway has no memory for more requests"),
-    Ending.QUEUE_TIMEOUT: (HTTPStatus.GATEWAY_TIMEOUT, "no pod was free in time"),
-    Ending.ASLEEP: (HTTPStatus.SERVICE_UNAVAILABLE, "the service is at rest, and this does not wake it"),
-    Ending.DRAINED: (HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is going"),
-    Ending.ERROR: (HTTPStatus.INTERNAL_SERVER_ERROR, GATEWAY_FAILED),
-    Ending.UPSTREAM_RESET: (HTTPStatus.BAD_GATEWAY, "the pod broke off"),
-    Ending.INVALID_RESPONSE: (HTTPStatus.BAD_GATEWAY, "the pod's answer is not HTTP"),
-    Ending.UPSTREAM_TIMEOUT: (HTTPStatus.GATEWAY_TIMEOUT, "the pod did not answer in time"),
-    Ending.BAD_REQUEST: (HTTPStatus.BAD_REQUEST, "the body is broken"),
-    Ending.FRAMING_TOO_LARGE: (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "there is too much beside the body"),
-    Ending.BODY_LATE: (HTTPStatus.REQUEST_TIMEOUT, "the body did not come, or came too slowly"),
-    Ending.BODY_TOO_LARGE: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too large"),
+    RequestOutcome.QUEUE_FULL: (HTTPStatus.SERVICE_UNAVAILABLE, "the queue is full"),
+    RequestOutcome.OVERLOADED: (HTTPStatus.SERVICE_UNAVAILABLE, "the gateway has no memory for more requests"),
+    RequestOutcome.QUEUE_TIMEOUT: (HTTPStatus.GATEWAY_TIMEOUT, "no pod was free in time"),
+    RequestOutcome.ASLEEP: (HTTPStatus.SERVICE_UNAVAILABLE, "the service is at rest, and this does not wake it"),
+    RequestOutcome.DRAINED: (HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is going"),
+    RequestOutcome.ERROR: (HTTPStatus.INTERNAL_SERVER_ERROR, GATEWAY_FAILED),
+    RequestOutcome.UPSTREAM_RESET: (HTTPStatus.BAD_GATEWAY, "the pod broke off"),
+    RequestOutcome.INVALID_RESPONSE: (HTTPStatus.BAD_GATEWAY, "the pod's answer is not HTTP"),
+    RequestOutcome.UPSTREAM_TIMEOUT: (HTTPStatus.GATEWAY_TIMEOUT, "the pod did not answer in time"),
+    RequestOutcome.BAD_REQUEST: (HTTPStatus.BAD_REQUEST, "the body is broken"),
+    RequestOutcome.FRAMING_TOO_LARGE: (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "there is too much beside the body"),
+    RequestOutcome.BODY_LATE: (HTTPStatus.REQUEST_TIMEOUT, "the body did not come, or came too slowly"),
+    RequestOutcome.BODY_TOO_LARGE: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too large"),
 }
-_BODY_ENDINGS: Mapping[type[Exception], Ending] = {
-    BrokenBodyError: Ending.BAD_REQUEST,
-    BodyLateError: Ending.BODY_LATE,
-    BodyTooLargeError: Ending.BODY_TOO_LARGE,
+_BODY_ENDINGS: Mapping[type[Exception], RequestOutcome] = {
+    BrokenBodyError: RequestOutcome.BAD_REQUEST,
+    BodyLateError: RequestOutcome.BODY_LATE,
+    BodyTooLargeError: RequestOutcome.BODY_TOO_LARGE,
 }
 _BROKEN_ENDINGS = {
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: Ending.FRAMING_TOO_LARGE,
-    HTTPStatus.INTERNAL_SERVER_ERROR: Ending.ERROR,
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: RequestOutcome.FRAMING_TOO_LARGE,
+    HTTPStatus.INTERNAL_SERVER_ERROR: RequestOutcome.ERROR,
 }
 _BODY_ERRORS = tuple(_BODY_ENDINGS)
-_RETRY_LATER = frozenset({Ending.QUEUE_FULL, Ending.OVERLOADED, Ending.QUEUE_TIMEOUT, Ending.ASLEEP, Ending.DRAINED})
+_RETRY_LATER = frozenset(
+    {
+        RequestOutcome.QUEUE_FULL,
+        RequestOutcome.OVERLOADED,
+        RequestOutcome.QUEUE_TIMEOUT,
+        RequestOutcome.ASLEEP,
+        RequestOutcome.DRAINED,
+    }
+)
 
 
 class Arrival(NamedTuple):
@@ -74,15 +82,15 @@ class Arrival(NamedTuple):
     """The client's address, for the request log."""
 
 
-class TurnedAwayError(Exception):
+class RequestRejectedError(Exception):
     """The request gets no response of a pod."""
 
-    def __init__(self, ending: Ending) -> None:
-        super().__init__(ending.value)
-        self.ending = ending
+    def __init__(self, outcome: RequestOutcome) -> None:
+        super().__init__(outcome.value)
+        self.outcome = outcome
 
 
-class Visit:
+class ProxiedRequest:
     """A request that has found its service."""
 
     __slots__ = (
@@ -90,7 +98,6 @@ class Visit:
         "_body",
         "_client",
         "_cookies",
-        "_gate",
         "_granted_s",
         "_head",
         "_http10",
@@ -99,54 +106,57 @@ class Visit:
         "_left_at_pod",
         "_loop",
         "_pinned",
+        "_proxy",
         "_rule",
         "_sent_whole",
         "_waiter",
     )
 
-    def __init__(self, gate: ServiceGate, client: ClientConnection, request: IncomingRequest, arrival: Arrival) -> None:
-        self._gate = gate
+    def __init__(
+        self, proxy: ServiceProxy, client: ClientConnection, request: IncomingRequest, arrival: Arrival
+    ) -> None:
+        self._proxy = proxy
         self._arrival = arrival
         self._head = arrival.head
         self._client = client
         self._loop = asyncio.get_running_loop()
         self._http10 = request.http10
         expects = bool(self._head.expect) and not request.http10
-        self._body = RequestBody(request.body, self._head, gate.config, expects=expects)
+        self._body = RequestBody(request.body, self._head, proxy.config, expects=expects)
         self._is_preflight = self._body.is_empty and is_preflight(self._head)
         self._rule = self._rule_of_path()
-        tunnels = self._rule.kind is Kind.PASS and bool(self._head.upgrade)
-        self._waiter = Waiter(Kind.TUNNEL if tunnels else self._rule.kind, self._loop.time())
+        tunnels = self._rule.kind is SlotUse.PASS and bool(self._head.upgrade)
+        self._waiter = Waiter(SlotUse.TUNNEL if tunnels else self._rule.kind, self._loop.time())
         self._granted_s: float | None = None
         self._sent_whole: bytes | None = None
         self._cookies = self._head.cookies
         self._pinned: str | None = None
         self._left_at_pod = False
         self._interrupting: asyncio.Task[None] | None = None
-        if gate.cookie is not None and self._cookies:
-            self._cookies, ours = gate.cookie.split(self._head.cookies)
-            self._pinned = gate.cookie.read(ours, arrival.unix_s)
+        if proxy.cookie is not None and self._cookies:
+            self._cookies, ours = proxy.cookie.split(self._head.cookies)
+            self._pinned = proxy.cookie.read(ours, arrival.unix_s)
 
     def _rule_of_path(self) -> PathRule:
         """The rule of its path, but for a preflight's slot and a probe's waking."""
-        rule = self._gate.rules.find(self._head.target.decode("latin-1"))
+        rule = self._proxy.rules.find(self._head.target.decode("latin-1"))
         if self._is_preflight:
             return preflight_rule(rule)
-        is_probe = self._body.is_empty and self._gate.probes.ask(self._head.method, self._head.user_agents)
+        is_probe = self._body.is_empty and self._proxy.probes.ask(self._head.method, self._head.user_agents)
         return rule._replace(wake=False) if is_probe else rule
 
     async def run(self) -> bool:
         """See the request through; when this returns the response has been written. False: the connection must end."""
-        self._client.stall_s = self._gate.config.timeouts.stalled_client_s
-        self._client.half_close = self._gate.config.half_close
-        ending = Ending.ERROR
+        self._client.stall_s = self._proxy.config.timeouts.stalled_client_s
+        self._client.half_close = self._proxy.config.half_close
+        outcome = RequestOutcome.ERROR
         try:
-            goes_on, ending = await self._served_or_turned_away()
+            goes_on, outcome = await self._served_or_rejected()
         except asyncio.CancelledError:
-            ending = Ending.ABANDONED_QUEUED if self._granted_s is None else Ending.ABANDONED_RUNNING
+            outcome = RequestOutcome.ABANDONED_QUEUED if self._granted_s is None else RequestOutcome.ABANDONED_RUNNING
             raise
         finally:
-            self._ended(ending)
+            self._ended(outcome)
             self._let_go()
         return goes_on
 
@@ -157,34 +167,34 @@ class Visit:
             self._body.close()
         finally:
             if not self._left_at_pod:
-                self._gate.abandon(self._waiter)
+                self._proxy.abandon(self._waiter)
 
-    async def _served_or_turned_away(self) -> tuple[bool, Ending]:
+    async def _served_or_rejected(self) -> tuple[bool, RequestOutcome]:
         try:
             return await self._serve()
-        except TurnedAwayError as away:
-            return self._turn_away(away.ending), away.ending
+        except RequestRejectedError as away:
+            return self._reject(away.outcome), away.outcome
 
-    def _ended(self, ending: Ending) -> None:
-        self._gate.counts.endings[ending] += 1
+    def _ended(self, outcome: RequestOutcome) -> None:
+        self._proxy.counts.outcomes[outcome] += 1
         try:
-            self._write_down(ending)
+            self._write_down(outcome)
         except Exception:  # noqa: BLE001 - the request has ended, whatever becomes of its line
             _log.exception("a request could not be written down")
 
-    def _write_down(self, ending: Ending) -> None:
-        if self._gate.on_ended is None:
+    def _write_down(self, outcome: RequestOutcome) -> None:
+        if self._proxy.on_ended is None:
             return
         arrived_s, granted_s = self._waiter.arrived_s, self._granted_s
-        self._gate.on_ended(
+        self._proxy.on_ended(
             Ended(
-                service=self._gate.config.name,
+                service=self._proxy.config.name,
                 request_id=self._arrival.request_id.decode("latin-1"),
                 kind=self._rule.kind.value,
                 arrival=self._arrival.unix_s,
                 wait_s=None if granted_s is None else granted_s - arrived_s,
                 service_s=None if granted_s is None else self._loop.time() - granted_s,
-                outcome=ending.value,
+                outcome=outcome.value,
                 client=self._arrival.client,
                 method=self._head.method.decode("latin-1"),
                 path=self._head.target.partition(b"?")[0].decode("latin-1"),
@@ -194,9 +204,9 @@ class Visit:
             )
         )
 
-    async def _serve(self) -> tuple[bool, Ending]:
-        if self._is_preflight and self._gate.config.cors is not None:
-            return self._answer_preflight(self._gate.config.cors)
+    async def _serve(self) -> tuple[bool, RequestOutcome]:
+        if self._is_preflight and self._proxy.config.cors is not None:
+            return self._answer_preflight(self._proxy.config.cors)
         pod = self._admitted() or await self._granted()
         while True:
             terms = self._terms(pod)
@@ -216,75 +226,75 @@ class Visit:
 
     def _admitted(self) -> Pod | None:
         if self._body.announced_too_large:
-            raise TurnedAwayError(Ending.BODY_TOO_LARGE)
-        answer = self._gate.arrive(self._waiter, self._rule, self._pinned)
-        if isinstance(answer, Ending):
-            raise TurnedAwayError(answer)
+            raise RequestRejectedError(RequestOutcome.BODY_TOO_LARGE)
+        answer = self._proxy.arrive(self._waiter, self._rule, self._pinned)
+        if isinstance(answer, RequestOutcome):
+            raise RequestRejectedError(answer)
         if answer is not None:
             self._granted_s = self._waiter.arrived_s
         return answer
 
     async def _granted(self) -> Pod:
-        self._body.read_ahead(self._gate.body_budget)
-        self._body.when_broken(self._turn_away_unless_granted)
-        answer = await cast("asyncio.Future[Pod | Ending]", self._waiter.grant)
-        if isinstance(answer, Ending):
-            raise TurnedAwayError(answer)
+        self._body.read_ahead(self._proxy.body_budget)
+        self._body.when_broken(self._reject_unless_granted)
+        answer = await cast("asyncio.Future[Pod | RequestOutcome]", self._waiter.grant)
+        if isinstance(answer, RequestOutcome):
+            raise RequestRejectedError(answer)
         self._granted_s = self._loop.time()
         try:
             self._body.check()
         except _BODY_ERRORS as error:
-            raise TurnedAwayError(_ending_of(error)) from error
+            raise RequestRejectedError(_outcome_of(error)) from error
         return answer
 
-    def _turn_away_unless_granted(self) -> None:
+    def _reject_unless_granted(self) -> None:
         """End the wait of a request whose body is broken: nobody should wait behind it."""
         grant = self._waiter.grant
         try:
             self._body.check()
         except _BODY_ERRORS as error:
             if grant is not None and not grant.done():
-                grant.set_result(_ending_of(error))
+                grant.set_result(_outcome_of(error))
 
     async def _elsewhere(self) -> Pod:
-        self._gate.put_back(self._waiter)
-        if not (self._rule.wake or self._gate.dispatcher.reachable):
-            raise TurnedAwayError(Ending.ASLEEP)
+        self._proxy.put_back(self._waiter)
+        if not (self._rule.wake or self._proxy.dispatcher.reachable):
+            raise RequestRejectedError(RequestOutcome.ASLEEP)
         return await self._granted()
 
     async def _connected(self, pod: Pod) -> PodConnection:
         start_s, _ = self._times()
-        if self._gate.config.limits.concurrency == 1:
+        if self._proxy.config.limits.concurrency == 1:
             pod.drop_idle()  # a server that serves one connection at a time would first wait for these to end
-        return await pod.connect(self._gate.config.timeouts.connect_s, start_s)
+        return await pod.connect(self._proxy.config.timeouts.connect_s, start_s)
 
     def _idle_at(self, pod: Pod) -> PodConnection | None:
         return pod.take_idle() if self._body.is_empty and self._head.method in _SAFE else None
 
     def _terms(self, pod: Pod) -> Terms:
         cookie = b""
-        if self._gate.cookie is not None and self._pinned is None:
+        if self._proxy.cookie is not None and self._pinned is None:
             now_s = self._arrival.unix_s + self._loop.time() - self._waiter.arrived_s
-            cookie = self._gate.cookie.issue(pod.name, now_s, secure=self._arrival.secure)
+            cookie = self._proxy.cookie.issue(pod.name, now_s, secure=self._arrival.secure)
         bodiless = self._head.method == b"HEAD"
         upgrade = bool(self._head.upgrade)
-        half_close, keep_alive = self._gate.config.half_close, self._arrival.keep_alive
+        half_close, keep_alive = self._proxy.config.half_close, self._arrival.keep_alive
         return Terms(self._http10, bodiless, keep_alive, cookie, half_close, upgrade, self._cors_lines())
 
     def _release(self) -> None:
         if self._interrupting is None or self._interrupting.done():
-            self._gate.finish(self._waiter)
+            self._proxy.finish(self._waiter)
         else:
             # The call ends whatever the pod runs, so nobody may follow before it has been answered.
-            self._interrupting.add_done_callback(lambda _: self._gate.finish(self._waiter))
+            self._interrupting.add_done_callback(lambda _: self._proxy.finish(self._waiter))
 
     def _limit(self, exchange: Exchange) -> None:
         granted_s = self._waiter.arrived_s if self._granted_s is None else self._granted_s
-        exchange.limit(granted_s, *self._times(), self._gate.config.timeouts.stream_idle_s)
+        exchange.limit(granted_s, *self._times(), self._proxy.config.timeouts.stream_idle_s)
 
     def _times(self) -> tuple[float, float]:
         """How long a pod may take until its first byte, and for all."""
-        timeouts = self._gate.config.timeouts
+        timeouts = self._proxy.config.timeouts
         total_s = self._rule.request_timeout_s or timeouts.request_s
         return timeouts.response_start_s or total_s, total_s
 
@@ -301,7 +311,7 @@ class Visit:
             raise
         except _BODY_ERRORS as error:
             exchange.failed(Failure.RESET)
-            raise TurnedAwayError(_ending_of(error)) from error
+            raise RequestRejectedError(_outcome_of(error)) from error
         except Exception:
             exchange.failed(Failure.ERROR)
             raise
@@ -322,61 +332,61 @@ class Visit:
         """The client has gone: what becomes of the pod's work is the service's choice."""
         exchange.leave()
         if not connection.request_done:
-            self._gate.counts.abandoned_late += self._waiter.grant is not None
+            self._proxy.counts.abandoned_late += self._waiter.grant is not None
         elif self._stays_at_pod and not exchange.over:
             self._left_at_pod = True
-            if self._gate.config.on_abort is OnAbort.INTERRUPT:
-                self._interrupting = interrupt(self._gate, pod, self._head)
+            if self._proxy.config.on_abort is OnAbort.INTERRUPT:
+                self._interrupting = interrupt(self._proxy, pod, self._head)
             return
         exchange.cancel()
 
     @property
     def _stays_at_pod(self) -> bool:
-        return self._rule.kind is Kind.COUNT and self._gate.config.on_abort is not OnAbort.CLOSE
+        return self._rule.kind is SlotUse.COUNT and self._proxy.config.on_abort is not OnAbort.CLOSE
 
     # To the client.
 
     async def _conclude(
         self, exchange: Exchange, connection: PodConnection, failure: Failure | None
-    ) -> tuple[bool, Ending]:
-        counts = self._gate.counts
+    ) -> tuple[bool, RequestOutcome]:
+        counts = self._proxy.counts
         granted_s = self._granted_s or self._waiter.arrived_s
         counts.wait_s.observe(granted_s - self._waiter.arrived_s)
         if exchange.switch is not None:
             await self._tunnelled(exchange, connection, *exchange.switch)
-            return False, Ending.SERVED
+            return False, RequestOutcome.SERVED
         counts.service_s.observe(self._loop.time() - granted_s)
         self._client.watch_stall()
         if failure is None:
-            return exchange.keep_alive, Ending.SERVED
-        ending = Ending(failure.value)
+            return exchange.keep_alive, RequestOutcome.SERVED
+        outcome = RequestOutcome(failure.value)
         if not exchange.began:
-            raise TurnedAwayError(ending)
-        return False, ending
+            raise RequestRejectedError(outcome)
+        return False, outcome
 
     async def _tunnelled(self, exchange: Exchange, connection: PodConnection, head: ResponseHead, early: bytes) -> None:
         """Be a pipe; an uncounted one keeps its place of `maxPerPod`, but not the last pod, for it may be idle."""
-        if self._waiter.kind is Kind.TUNNEL:
-            self._gate.open_tunnel(self._waiter)
+        if self._waiter.kind is SlotUse.TUNNEL:
+            self._proxy.open_tunnel(self._waiter)
         self._client.send(switching_bytes(head, exchange.added_lines))
         _, total_s = self._times()
-        tunnel = Tunnel(self._client, connection, self._gate.config.timeouts.tunnel_idle_s, total_s)
+        tunnel = Tunnel(self._client, connection, self._proxy.config.timeouts.tunnel_idle_s, total_s)
         exchange.pod.open.add(tunnel)
-        self._gate.tunnels.add(tunnel)
-        self._gate.counts.tunnels += 1
+        self._proxy.tunnels.add(tunnel)
+        self._proxy.counts.tunnels += 1
         try:
             tunnel.open(early)
             await tunnel.closed
         finally:
             exchange.pod.open.discard(tunnel)
-            self._gate.tunnels.discard(tunnel)
-            self._gate.counts.tunnels -= 1
+            self._proxy.tunnels.discard(tunnel)
+            self._proxy.counts.tunnels -= 1
             tunnel.close()
 
     def _cors_lines(self) -> bytes:
-        return b"" if self._gate.config.cors is None else self._gate.config.cors.response_lines(self._head)
+        return b"" if self._proxy.config.cors is None else self._proxy.config.cors.response_lines(self._head)
 
-    def _answer_preflight(self, cors: Cors) -> tuple[bool, Ending]:
+    def _answer_preflight(self, cors: Cors) -> tuple[bool, RequestOutcome]:
         keep_alive = self._arrival.keep_alive and not self._client.going
         lines = cors.preflight_lines(self._head)
         if lines is None:
@@ -385,22 +395,22 @@ class Visit:
         else:
             closing = b"" if keep_alive else b"Connection: close\r\n"
             self._client.send(b"HTTP/1.1 204 No Content\r\n%b%b\r\n" % (lines, closing))
-        return keep_alive, Ending.PREFLIGHT
+        return keep_alive, RequestOutcome.PREFLIGHT
 
-    def _turn_away(self, ending: Ending) -> bool:
+    def _reject(self, outcome: RequestOutcome) -> bool:
         if self._client.answered:
             return False
-        status, text = _STATUS[ending]
+        status, text = _STATUS[outcome]
         keep_alive = self._arrival.keep_alive and self._body.is_read and not self._client.going
         added = self._cors_lines()
-        if ending in _RETRY_LATER:
-            added += b"Retry-After: %d\r\n" % self._gate.retry_after_s()
+        if outcome in _RETRY_LATER:
+            added += b"Retry-After: %d\r\n" % self._proxy.retry_after_s()
         without_body = self._head.method == b"HEAD"
         self._client.send(answer_bytes(status, text, keep_alive=keep_alive, added=added, without_body=without_body))
         return keep_alive
 
 
-def _ending_of(error: Exception) -> Ending:
+def _outcome_of(error: Exception) -> RequestOutcome:
     """Say how a request ends whose body cannot be passed on."""
-    ending = _BODY_ENDINGS[type(error)]
-    return _BROKEN_ENDINGS.get(error.status, ending) if isinstance(error, BrokenBodyError) else ending
+    outcome = _BODY_ENDINGS[type(error)]
+    return _BROKEN_ENDINGS.get(error.status, outcome) if isinstance(error, BrokenBodyError) else outcome

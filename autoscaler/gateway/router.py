@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from autoscaler.gateway.config import GatewayService
-from autoscaler.gateway.counts import Ending, ProcessMetric
+from autoscaler.gateway.counts import ProcessMetric, RequestOutcome
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher
 from autoscaler.gateway.http.client_connection import ClientConnection, EdgeLimits, EdgeServer, answer_bytes
 from autoscaler.gateway.http.headers import BadRequestError, Forwarded, RequestHead, read_request
@@ -20,9 +20,9 @@ from autoscaler.gateway.http.memory_budget import Budget
 from autoscaler.gateway.http.request_parser import IncomingRequest
 from autoscaler.gateway.http.resolver import Names
 from autoscaler.gateway.overload import Overload
-from autoscaler.gateway.proxied_request import Arrival, Visit
+from autoscaler.gateway.proxied_request import Arrival, ProxiedRequest
 from autoscaler.gateway.request_log import OnEnded, client_address
-from autoscaler.gateway.service import ServiceGate
+from autoscaler.gateway.service import ServiceProxy
 from autoscaler.host_claims import LONGEST_HOST, normal, patterns
 from autoscaler.runtime.clock import SystemClock
 
@@ -58,7 +58,7 @@ class Routes:
         return next((self._owners[each] for each in patterns(host) if each in self._owners), None)
 
 
-class Core:
+class Router:
     """All services of one gateway, without a socket; made inside the event loop that it belongs to."""
 
     def __init__(
@@ -110,7 +110,7 @@ class Core:
         """Requests of any kind that have not ended, upgraded connections among them."""
         self.quiet = asyncio.Event()
         """Set whenever the last one ends."""
-        self.gates: dict[str, ServiceGate] = {}
+        self.proxies: dict[str, ServiceProxy] = {}
         self.watchers: set[Callable[[str], None]] = set()
         """Told of each service whose counts change."""
         self._routes = Routes({})
@@ -139,8 +139,8 @@ class Core:
     def set_cookie_keys(self, keys: Sequence[bytes]) -> None:
         """Sign with the first of these from now on, and read cookies of each."""
         self._keys = tuple(keys)
-        for gate in self.gates.values():
-            gate.set_keys(self._keys)
+        for proxy in self.proxies.values():
+            proxy.set_keys(self._keys)
 
     # Services and pods.
 
@@ -151,12 +151,12 @@ class Core:
             services: what is served, by `namespace/name`.
             reserved: hosts that are 404 though a wildcard may be above them.
         """
-        for name in self.gates.keys() - services.keys():
+        for name in self.proxies.keys() - services.keys():
             self._drop(name)
         for name, service in services.items():
-            gate = self.gates.get(name)
-            if gate is None:
-                gate = self.gates[name] = ServiceGate(
+            proxy = self.proxies.get(name)
+            if proxy is None:
+                proxy = self.proxies[name] = ServiceProxy(
                     service,
                     self.loop,
                     keys=self._keys,
@@ -167,53 +167,53 @@ class Core:
                     names=self._names,
                     on_ended=self._on_ended,
                 )
-                gate.set_backends(service.backends or {})
-            elif gate.config is service or gate.config == service:
+                proxy.set_backends(service.backends or {})
+            elif proxy.config is service or proxy.config == service:
                 continue
             else:
-                gate.apply(service)
+                proxy.apply(service)
             self._changed(name)
         self._routes = Routes(services, reserved)
 
     def dispatcher(self, service: str) -> Dispatcher:
         """Give a service's dispatcher; raises KeyError for an unknown one."""
-        return self.gates[service].dispatcher
+        return self.proxies[service].dispatcher
 
     def set_backends(self, service: str, backends: Mapping[str, str]) -> None:
         """Have exactly these pods, by name with their `host:port`; the others drain."""
-        self.gates[service].set_backends(backends)
+        self.proxies[service].set_backends(backends)
 
     def add_backend(self, service: str, name: str, address: str) -> None:
         """Send requests to a pod that is ready."""
-        self.gates[service].add(name, address)
+        self.proxies[service].add(name, address)
 
     def drain_backend(self, service: str, name: str) -> None:
         """Send a pod nothing new, and let what it serves end."""
-        self.gates[service].drain(name)
+        self.proxies[service].drain(name)
 
     def remove_backend(self, service: str, name: str) -> None:
         """Forget a pod that is gone; what it served ends with 502 at once."""
-        self.gates[service].remove(name)
+        self.proxies[service].remove(name)
 
     def _drop(self, name: str) -> None:
-        gate = self.gates.pop(name)
-        gate.turn_away_all()
-        gate.set_backends({})
-        gate.close()
+        proxy = self.proxies.pop(name)
+        proxy.turn_away_all()
+        proxy.set_backends({})
+        proxy.close()
 
     # Requests.
 
     async def _handle(self, client: ClientConnection, request: IncomingRequest) -> bool:
         self.open += 1
         try:
-            visit = self._received(client, request)
-            return visit if isinstance(visit, bool) else await visit.run()
+            proxied = self._received(client, request)
+            return proxied if isinstance(proxied, bool) else await proxied.run()
         finally:
             self.open -= 1
             if not self.open:
                 self.quiet.set()
 
-    def _received(self, client: ClientConnection, request: IncomingRequest) -> Visit | bool:
+    def _received(self, client: ClientConnection, request: IncomingRequest) -> ProxiedRequest | bool:
         """Find a request's service; what has none is answered here."""
         try:
             head = read_request(request.method, request.target, request.headers, http10=request.http10)
@@ -228,11 +228,11 @@ class Core:
         name = self._routes.find(head.host)
         if name is None:
             return self._of_nobody(client, request, head)
-        gate = self.gates[name]
+        proxy = self.proxies[name]
         try:
-            return Visit(gate, client, request, self._arrival(client, request, head))
+            return ProxiedRequest(proxy, client, request, self._arrival(client, request, head))
         except Exception:
-            gate.counts.endings[Ending.ERROR] += 1
+            proxy.counts.outcomes[RequestOutcome.ERROR] += 1
             raise
 
     def _of_nobody(self, client: ClientConnection, request: IncomingRequest, head: RequestHead) -> bool:
@@ -281,7 +281,7 @@ class Core:
         return Forwarded(peer.encode(), trusted, self._loop_name)
 
 
-def process_metrics(core: Core) -> list[ProcessMetric]:
+def process_metrics(core: Router) -> list[ProcessMetric]:
     """Give the numbers that belong to no service."""
     overload, edge = core.overload, core.edge
     return [

@@ -8,7 +8,7 @@ from typing import cast
 from aiohttp import web
 
 from autoscaler.gateway.admin_http import observer
-from autoscaler.gateway.router import Core
+from autoscaler.gateway.router import Router
 from autoscaler.runtime.bearer_tokens import BearerTokens
 from autoscaler.runtime.listeners import listeners
 
@@ -18,7 +18,7 @@ _LAST_WORDS_S = 0.1
 """For the answers to those who are turned away at the end."""
 
 
-class Gateway(Core):
+class GatewayServer(Router):
     """A gateway that listens. `start` and `stop` belong to the event loop that it is made in."""
 
     _port: int | None = None
@@ -95,9 +95,9 @@ class Gateway(Core):
                     self.quiet.clear()
                     await self.quiet.wait()
         except TimeoutError:
-            for gate in self.gates.values():
-                gate.turn_away_all()
-                for tunnel in list(gate.tunnels):
+            for proxy in self.proxies.values():
+                proxy.turn_away_all()
+                for tunnel in list(proxy.tunnels):
                     tunnel.go_away()
 
     async def stop(self) -> None:
@@ -105,11 +105,11 @@ class Gateway(Core):
         self.edge.draining = True
         for listener in self._listeners:
             listener.close()
-        for gate in self.gates.values():
-            gate.turn_away_all()
+        for proxy in self.proxies.values():
+            proxy.turn_away_all()
         await self.edge.shutdown(_LAST_WORDS_S)
-        for gate in self.gates.values():
-            gate.close()
+        for proxy in self.proxies.values():
+            proxy.close()
         for listener in self._observed:
             listener.close()
         if self._observer is not None:

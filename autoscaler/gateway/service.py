@@ -12,8 +12,8 @@ from weakref import WeakSet
 from autoscaler.gateway.affinity import AffinityCookie
 from autoscaler.gateway.busy_poll import Poller
 from autoscaler.gateway.config import GatewayService
-from autoscaler.gateway.counts import Counts, Ending
-from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Grant, Granted, Held, Kind, Refused
+from autoscaler.gateway.counts import Counts, RequestOutcome
+from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Grant, Granted, Held, Refused, SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule, PathRules
 from autoscaler.gateway.dispatch.types import FailureKind
 from autoscaler.gateway.http.memory_budget import Budget
@@ -42,16 +42,16 @@ class Waiter:
 
     __slots__ = ("arrived_s", "grant", "kind", "present")
 
-    def __init__(self, kind: Kind, arrived_s: float) -> None:
+    def __init__(self, kind: SlotUse, arrived_s: float) -> None:
         self.kind = kind
         self.arrived_s = arrived_s
         self.present = False
         """Whether the dispatcher has it."""
-        self.grant: asyncio.Future[Pod | Ending] | None = None
+        self.grant: asyncio.Future[Pod | RequestOutcome] | None = None
         """Set while it is held: the pod it may go to, or why it may not any more."""
 
 
-class ServiceGate:
+class ServiceProxy:
     """Lets requests in one by one, and tells those who wait when it is their turn."""
 
     def __init__(
@@ -87,7 +87,7 @@ class ServiceGate:
         """What is asked of pods beside requests."""
         self._pollers: dict[Pod, Poller] = {}
         self.tunnels: set[Tunnel] = set()
-        self.afterwork: set[asyncio.Task[None]] = set()
+        self.background_tasks: set[asyncio.Task[None]] = set()
         """What is still to be done for requests whose client has gone."""
         self.counts = Counts()
         self.dispatcher = Dispatcher(config.limits, loop.time())
@@ -120,15 +120,15 @@ class ServiceGate:
 
     # Requests.
 
-    def arrive(self, waiter: Waiter, rule: PathRule, pinned: str | None) -> Pod | Ending | None:
+    def arrive(self, waiter: Waiter, rule: PathRule, pinned: str | None) -> Pod | RequestOutcome | None:
         """Take a request in: the pod it may go to, why it is turned away, or None when it is held."""
         if self._overload.active:
-            self.counts.arrived += rule.kind is Kind.COUNT
-            return Ending.OVERLOADED
+            self.counts.arrived += rule.kind is SlotUse.COUNT
+            return RequestOutcome.OVERLOADED
         answer = self.dispatcher.arrive(
             waiter, waiter.arrived_s, waiter.kind, pinned, max_per_pod=rule.max_per_pod, wakes=rule.wake
         )
-        self.counts.arrived += rule.kind is Kind.COUNT
+        self.counts.arrived += rule.kind is SlotUse.COUNT
         self._changed()
         match answer:
             case Granted(backend):
@@ -139,7 +139,7 @@ class ServiceGate:
                 self._hold(waiter)
                 return None
             case Refused(reason):
-                return Ending(reason.value)
+                return RequestOutcome(reason.value)
 
     def put_back(self, waiter: Waiter) -> None:
         """Hold a request again that its pod refused, at the place of its arrival."""
@@ -169,7 +169,7 @@ class ServiceGate:
     def turn_away_all(self) -> None:
         """End whatever is held."""
         for waiter in list(self._holding):
-            self._end_held(waiter, Ending.DRAINED)
+            self._end_held(waiter, RequestOutcome.DRAINED)
             self._deliver(self.dispatcher.abandon(waiter, self._loop.time()))
 
     def retry_after_s(self) -> int:
@@ -319,7 +319,7 @@ class ServiceGate:
             pod.close()
         for pod in list(self._beside):
             self._leave_alone(pod)
-        for task in self.afterwork:
+        for task in self.background_tasks:
             task.cancel()
 
     def _pods_changed(self) -> None:
@@ -342,11 +342,11 @@ class ServiceGate:
             if waiter.grant is not None and not waiter.grant.done():
                 waiter.grant.set_result(self.pods[backend])
 
-    def _end_held(self, waiter: Waiter, ending: Ending) -> None:
+    def _end_held(self, waiter: Waiter, outcome: RequestOutcome) -> None:
         waiter.present = False
         self._holding.discard(waiter)
         if waiter.grant is not None and not waiter.grant.done():
-            waiter.grant.set_result(ending)
+            waiter.grant.set_result(outcome)
 
     def _arm(self) -> None:
         deadline_s = self.dispatcher.next_deadline_s
@@ -362,6 +362,6 @@ class ServiceGate:
         self._timer = None
         due = self.dispatcher.expire(self._loop.time())
         for request in due.timed_out:
-            self._end_held(cast("Waiter", request), Ending.QUEUE_TIMEOUT)
+            self._end_held(cast("Waiter", request), RequestOutcome.QUEUE_TIMEOUT)
         self._deliver(due.grants)
         self._arm()

@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol, Self
 from autoscaler.kubernetes.client import Api
 from autoscaler.kubernetes.gateways import host_port
 from autoscaler.kubernetes.objects import Pod, Scale, is_marked
-from autoscaler.kubernetes.scales import Kind
+from autoscaler.kubernetes.scales import NamespacedKind
 from autoscaler.kubernetes.selectors import Selecting
 from autoscaler.kubernetes.store import Change
 from autoscaler.kubernetes.workloads import Workload, Workloads
@@ -41,10 +41,10 @@ class Backends(Protocol):
         ...
 
 
-class Backing(NamedTuple):
+class ServiceBackend(NamedTuple):
     """What stands behind one service."""
 
-    kind: Kind
+    kind: NamespacedKind
     name: str
     port: int
     """On which its pods serve."""
@@ -72,7 +72,7 @@ class BackendWatch:
 
     def __init__(self, api: Api, rng: random.Random, backends: Backends) -> None:
         self._backends = backends
-        self._services: dict[ServiceName, Backing] = {}
+        self._services: dict[ServiceName, ServiceBackend] = {}
         self._behind: dict[Workload, list[ServiceName]] = {}
         """Services by what stands behind them."""
         self._scales: dict[ServiceName, Scale] = {}
@@ -96,7 +96,7 @@ class BackendWatch:
         self.set_services({})
         await self._workloads.__aexit__(*error)
 
-    def set_services(self, services: Mapping[ServiceName, Backing]) -> None:
+    def set_services(self, services: Mapping[ServiceName, ServiceBackend]) -> None:
         """Tell of the pods of exactly these from now on; the gateway must know them already."""
         before, self._services = self._services, dict(services)
         for name in before.keys() - services.keys():
@@ -112,7 +112,7 @@ class BackendWatch:
                     self._workloads.tell(backing.workload)
                 self._settle_all(name)
 
-    def _forget(self, name: ServiceName, backing: Backing) -> None:
+    def _forget(self, name: ServiceName, backing: ServiceBackend) -> None:
         """Forget a service that the gateway has forgotten with all its pods."""
         namespace = backing.kind.namespace
         self._scales.pop(name, None)

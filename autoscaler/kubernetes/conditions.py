@@ -125,10 +125,14 @@ def _active(facts: Facts) -> Condition:
     if facts.dry_run:
         return Condition("ScalingActive", holds=False, reason="DryRun", message="decided and recorded, never written")
     if facts.is_gap:
-        return Condition("ScalingActive", holds=True, reason="ValidMetricFound", message=f"held: {record.look.problem}")
-    if record.look.inflight is None:
-        return Condition("ScalingActive", holds=False, reason="FailedGetExternalMetric", message=record.look.problem)
-    return Condition("ScalingActive", holds=True, reason="ValidMetricFound", message=record.decision.wish.why)
+        return Condition(
+            "ScalingActive", holds=True, reason="ValidMetricFound", message=f"held: {record.observation.problem}"
+        )
+    if record.observation.inflight is None:
+        return Condition(
+            "ScalingActive", holds=False, reason="FailedGetExternalMetric", message=record.observation.problem
+        )
+    return Condition("ScalingActive", holds=True, reason="ValidMetricFound", message=record.decision.recommendation.why)
 
 
 def _limited(facts: Facts) -> Condition:
@@ -177,21 +181,21 @@ def _written(condition: Condition, before: Status | None, facts: Facts, now_s: f
 
 
 def _counted(record: Record, *, is_gap: bool) -> dict[str, Any]:
-    inflight = record.look.inflight
-    made = {"desiredReplicas": record.decision.desired, "readyReplicas": record.look.ready}
+    inflight = record.observation.inflight
+    made = {"desiredReplicas": record.decision.desired, "readyReplicas": record.observation.ready}
     if is_gap:
         return made
     # Absent is unknown; null takes it away in a merge patch.
-    return {**made, "inflight": None if inflight is None else ceil(max(inflight, record.look.latest))}
+    return {**made, "inflight": None if inflight is None else ceil(max(inflight, record.observation.latest))}
 
 
 def _decided(record: Record, at_s: float, before: Status) -> dict[str, Any]:
-    look, decision = record.look, record.decision
+    observation, decision = record.observation, record.decision
     last = {
         "time": timestamp(at_s),
-        "before": look.replicas,
+        "before": observation.replicas,
         "desired": decision.desired,
-        "wish": {key: value for key, value in decision.wish._asdict().items() if value is not None},
+        "wish": {key: value for key, value in decision.recommendation._asdict().items() if value is not None},
         "reasons": [reason._asdict() for reason in decision.reasons],
         "error": record.outcome.error if record.outcome else "",
         **({"written": not record.outcome.error} if record.outcome else {}),

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from autoscaler.host_claims import NamespaceLeave
+from autoscaler.host_claims import NamespaceHostPermissions
 from autoscaler.kubernetes.objects import Resource
 from autoscaler.policy.spec import GROUP
 
@@ -32,6 +32,6 @@ def leave_given(item: Mapping[str, Any]) -> frozenset[str]:
     return legal
 
 
-def leave_of(namespaces: Mapping[str, frozenset[str]]) -> NamespaceLeave:
+def permissions_of(namespaces: Mapping[str, frozenset[str]]) -> NamespaceHostPermissions:
     """Make leave of what all namespaces give, by the key that a store has."""
-    return NamespaceLeave({key.removeprefix("/"): given for key, given in namespaces.items() if given})
+    return NamespaceHostPermissions({key.removeprefix("/"): given for key, given in namespaces.items() if given})

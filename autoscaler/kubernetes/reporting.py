@@ -157,7 +157,7 @@ class Reporter:
             return
         before = self._records.get(record.service)
         self._records[record.service] = record
-        if record.decision.desired != record.look.replicas and self._leads():
+        if record.decision.desired != record.observation.replicas and self._leads():
             self._changes[record.service] = record, self._now()
         if self._begins_or_ends_gap(record) or before is None or _signature(before) != _signature(record):
             self._due[record.service] = min(self._now(), self._due.get(record.service, inf))
@@ -171,10 +171,12 @@ class Reporter:
             self._tell(record.service, Event("SuccessfulRescale", explained(record)))
 
     def _begins_or_ends_gap(self, record: Record) -> bool:
-        if record.look.inflight is not None:
+        if record.observation.inflight is not None:
             self._counted_s[record.service] = self._now()
         was = record.service in self._gaps
-        is_gap = record.look.inflight is None and self._now() - self._counted_s.get(record.service, -inf) <= _GAP_S
+        is_gap = (
+            record.observation.inflight is None and self._now() - self._counted_s.get(record.service, -inf) <= _GAP_S
+        )
         (self._gaps.add if is_gap else self._gaps.discard)(record.service)
         return is_gap != was
 
@@ -201,7 +203,7 @@ class Reporter:
             self._unseen.pop(service, None)
         self.changed(service)
 
-    def rival(self, service: ServiceName, what: str) -> None:
+    def foreign_writer(self, service: ServiceName, what: str) -> None:
         """Take in that another writer has shown."""
         self._tell(service, Event("ForeignWriter", what, warning=True))
 
@@ -357,7 +359,14 @@ async def _give_way(targets: Targets) -> None:
 
 def _signature(record: Record) -> tuple[object, ...]:
     """Give what two records must differ in for a status to be made anew; it is looked at with every decision."""
-    look, decision = record.look, record.decision
-    count = None if look.inflight is None else ceil(max(look.inflight, look.latest))
+    observation, decision = record.observation, record.decision
+    count = None if observation.inflight is None else ceil(max(observation.inflight, observation.latest))
     error = record.outcome.error if record.outcome else ""
-    return decision.desired, look.replicas, look.ready, count, [reason.rule for reason in decision.reasons], error
+    return (
+        decision.desired,
+        observation.replicas,
+        observation.ready,
+        count,
+        [reason.rule for reason in decision.reasons],
+        error,
+    )

@@ -22,7 +22,7 @@ _AT_ONCE = 4
 _log = logging.getLogger(__name__)
 
 
-class Kind(NamedTuple):
+class NamespacedKind(NamedTuple):
     """A kind in one namespace."""
 
     namespace: str
@@ -60,7 +60,7 @@ class ScaleWatch:
     def __init__(
         self,
         api: Api,
-        kind: Kind,
+        kind: NamespacedKind,
         rng: random.Random,
         on_seen: Callable[[str, Scale | None], None],
         on_unread: Callable[[str], None] = lambda _name: None,
@@ -233,11 +233,11 @@ def _understood(item: Mapping[str, Any], writer: str = "") -> Scale:
         raise ApiError(0, "NotAScale", f"this is no scale ({type(error).__name__}: {error})") from error
 
 
-def _unlisted(kind: Kind) -> str:
+def _unlisted(kind: NamespacedKind) -> str:
     return f"{kind.kind}s of {kind.namespace} have not been listed yet"
 
 
-def _named(found: Mapping[str, Any], kind: Kind) -> Resource:
+def _named(found: Mapping[str, Any], kind: NamespacedKind) -> Resource:
     names = {each.get("name") or "" for each in found.get("resources") or () if each.get("kind") == kind.kind}
     plural = next((name for name in names if name and "/" not in name), "")
     if not plural:

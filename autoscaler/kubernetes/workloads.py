@@ -19,7 +19,7 @@ from autoscaler.kubernetes.client import Api
 from autoscaler.kubernetes.informer import Informer
 from autoscaler.kubernetes.objects import PODS, WORKLOADS, Owner, Pod, Scale, owner_uid, pod
 from autoscaler.kubernetes.pods import PodIndex
-from autoscaler.kubernetes.scales import Kind, ScaleWatch
+from autoscaler.kubernetes.scales import NamespacedKind, ScaleWatch
 from autoscaler.kubernetes.selectors import matches
 from autoscaler.kubernetes.store import Change
 from autoscaler.kubernetes.watches import Watches
@@ -34,14 +34,14 @@ Uids = Callable[[str], str]
 class Workload(NamedTuple):
     """One object that is scaled."""
 
-    kind: Kind
+    kind: NamespacedKind
     name: str
 
     def __str__(self) -> str:
         return f"{self.kind.kind} {self.kind.namespace}/{self.name}"
 
 
-def is_of(pod: Pod, kind: Kind, scale: Scale, replica_sets: Uids) -> bool:
+def is_of(pod: Pod, kind: NamespacedKind, scale: Scale, replica_sets: Uids) -> bool:
     """Tell whether a pod is one of a workload's.
 
     Args:
@@ -91,7 +91,7 @@ class Workloads:
     ) -> None:
         self._on_scale = on_scale
         self._on_unread = on_unread
-        self._scales: Watches[Kind, ScaleWatch] = Watches(
+        self._scales: Watches[NamespacedKind, ScaleWatch] = Watches(
             lambda kind: ScaleWatch(
                 api,
                 kind,
@@ -116,7 +116,7 @@ class Workloads:
 
     def follow(self, workloads: Iterable[Workload]) -> None:
         """Follow exactly these from now on; `tell` tells what is known already of one that is new."""
-        names: defaultdict[Kind, set[str]] = defaultdict(set)
+        names: defaultdict[NamespacedKind, set[str]] = defaultdict(set)
         for workload in workloads:
             names[workload.kind].add(workload.name)
         self._scales.need(names, self._tasks)
@@ -136,7 +136,7 @@ class Workloads:
 
     # Pods.
 
-    def know_pods(self, kind: Kind) -> bool:
+    def know_pods(self, kind: NamespacedKind) -> bool:
         """Tell whether the pods of a kind are known."""
         return all(watch.synced for watch in self._behind(kind))
 
@@ -172,13 +172,13 @@ class Workloads:
         ]
         return "; ".join(filter(None, troubles))
 
-    def _behind(self, kind: Kind) -> Iterable["_Pods | _ReplicaSets"]:
+    def _behind(self, kind: NamespacedKind) -> Iterable["_Pods | _ReplicaSets"]:
         yield self._pods[kind.namespace]
         if _passes_replica_sets(kind):
             yield self._replica_sets[kind.namespace]
 
 
-def _passes_replica_sets(kind: Kind) -> bool:
+def _passes_replica_sets(kind: NamespacedKind) -> bool:
     return (kind.api_version, kind.kind) == _DEPLOYMENT
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from autoscaler.policy.spec import GROUP
-from autoscaler.ports import StandingOrder
+from autoscaler.ports import Override
 
 PAUSED_UNTIL = f"{GROUP}/paused-until"
 REPLICAS = f"{GROUP}/replicas"
@@ -31,7 +31,7 @@ class AnnotationError(ValueError):
         self.key = key
 
 
-def standing_orders(annotations: Mapping[str, str]) -> tuple[StandingOrder, ...]:
+def overrides_of(annotations: Mapping[str, str]) -> tuple[Override, ...]:
     """Read the orders that annotations give; the manual override wins.
 
     Raises:
@@ -40,23 +40,23 @@ def standing_orders(annotations: Mapping[str, str]) -> tuple[StandingOrder, ...]
     for key in annotations:
         if key.startswith(f"{GROUP}/") and key not in _KEYS:
             raise AnnotationError(key, f"unknown key; legal here: {', '.join(_KEYS)}")
-    orders: list[StandingOrder] = []
+    orders: list[Override] = []
     if PAUSED_UNTIL in annotations:
         until = annotations[PAUSED_UNTIL]
-        orders.append(StandingOrder("paused", _unix_s(PAUSED_UNTIL, until), f"paused until {until}"))
+        orders.append(Override("paused", _unix_s(PAUSED_UNTIL, until), f"paused until {until}"))
     if REPLICAS in annotations or REPLICAS_UNTIL in annotations:
         orders.append(_override(annotations))
     return tuple(orders)
 
 
-def _override(annotations: Mapping[str, str]) -> StandingOrder:
+def _override(annotations: Mapping[str, str]) -> Override:
     for key, other in ((REPLICAS, REPLICAS_UNTIL), (REPLICAS_UNTIL, REPLICAS)):
         if key not in annotations:
             raise AnnotationError(key, f"is required beside {other}")
     until = annotations[REPLICAS_UNTIL]
     replicas = _number(REPLICAS, annotations[REPLICAS])
     until_s = _unix_s(REPLICAS_UNTIL, until)
-    return StandingOrder("override", until_s, f"{replicas} asked for by hand until {until}", replicas)
+    return Override("override", until_s, f"{replicas} asked for by hand until {until}", replicas)
 
 
 def _number(key: str, text: str) -> int:

@@ -4,7 +4,7 @@ from math import floor
 
 from algorithms.concurrency import Concurrency
 from algorithms.decider import Decider
-from algorithms.feeder import GoodTime
+from algorithms.feeder import DataClock
 from algorithms.hpa import Hpa
 from algorithms.keda import Keda
 from algorithms.knative import Kpa
@@ -21,25 +21,25 @@ def decider(policy: ScalingPolicy) -> Decider:
     """Build the decider of one service; whatever its algorithm is, it never asks for more than `maxReplicas`."""
     spec, chosen = policy.spec, policy.spec.algorithm
     if chosen.hpa:
-        return _as_it_is(Hpa(chosen.hpa.options(spec.bounds)), spec)
+        return _unmodified(Hpa(chosen.hpa.options(spec.bounds)), spec)
     if chosen.keda:
-        return _as_it_is(Keda(chosen.keda.options(spec.bounds, policy.metadata.annotations)), spec)
+        return _unmodified(Keda(chosen.keda.options(spec.bounds, policy.metadata.annotations)), spec)
     if (kpa := spec.kpa_options()) is not None:
-        return _as_it_is(Kpa(kpa), spec)
+        return _unmodified(Kpa(kpa), spec)
     if chosen.concurrency:
         options = _kpa_options(chosen.concurrency, spec)
         safety = chosen.concurrency.safety
         algorithm = Concurrency(options, parts_lower=not safety.partial_count)
-        return _safe(algorithm, spec, safety, options.stable_window_s)
-    return _safe(Mpa(target=spec.target), spec, settings.Safety(), window_s=0.0)
+        return _with_safety_rules(algorithm, spec, safety, options.stable_window_s)
+    return _with_safety_rules(Mpa(target=spec.target), spec, settings.Safety(), window_s=0.0)
 
 
-def _as_it_is(algorithm: Algorithm, spec: PolicySpec) -> Decider:
+def _unmodified(algorithm: Algorithm, spec: PolicySpec) -> Decider:
     """Put no rule around an algorithm that reproduces another controller, delays included; only the maximum holds."""
     return Decider(algorithm, min_replicas=0, max_replicas=spec.max_replicas, last_resort=Mpa(target=spec.target))
 
 
-def _safe(algorithm: Algorithm, spec: PolicySpec, safety: settings.Safety, window_s: float) -> Decider:
+def _with_safety_rules(algorithm: Algorithm, spec: PolicySpec, safety: settings.Safety, window_s: float) -> Decider:
     """Put our own rules around an algorithm that remembers so much."""
     return Decider(
         algorithm,
@@ -47,17 +47,17 @@ def _safe(algorithm: Algorithm, spec: PolicySpec, safety: settings.Safety, windo
             *([FromZero(target=spec.target)] if safety.from_zero else []),
             Passing(),
             *([PartOfTheWhole()] if safety.partial_count else []),  # before the delays, so that they do not run out
-            *_falling(spec.scale_down),
+            *_scale_down_rules(spec.scale_down),
             *([FirstWindow(window_s=max(window_s, spec.scale_down.delay))] if safety.first_window else []),
         ],
         min_replicas=spec.min_replicas,
         max_replicas=spec.max_replicas,
-        good_time=GoodTime() if safety.good_time else None,
+        good_time=DataClock() if safety.good_time else None,
         last_resort=Mpa(target=spec.target),
     )
 
 
-def _falling(settings: ScaleDown) -> list[Stabiliser]:
+def _scale_down_rules(settings: ScaleDown) -> list[Stabiliser]:
     delay: list[Stabiliser] = [ScaleDownDelay(delay_s=settings.delay)] if settings.delay else []
     return [*delay, ToZeroDelay(delay_s=settings.to_zero_delay)]
 
@@ -79,13 +79,13 @@ def _kpa_options(chosen: settings.Concurrency, spec: PolicySpec) -> KpaOptions:
     )
 
 
-def memory_s(policy: ScalingPolicy) -> float:
+def lookback_s(policy: ScalingPolicy) -> float:
     """Say how far back a decision of this policy reaches: its window, and the delay that wishes go through."""
     spec, chosen = policy.spec, policy.spec.algorithm
     if chosen.hpa:
-        return _hpa_memory_s(chosen.hpa.behavior, chosen.hpa.controller_manager)
+        return _hpa_lookback_s(chosen.hpa.behavior, chosen.hpa.controller_manager)
     if chosen.keda:
-        of_the_hpa_s = _hpa_memory_s(chosen.keda.behavior, chosen.keda.controller_manager)
+        of_the_hpa_s = _hpa_lookback_s(chosen.keda.behavior, chosen.keda.controller_manager)
         return max(chosen.keda.cooldown_period + chosen.keda.polling_interval, of_the_hpa_s)
     if (kpa := spec.kpa_options()) is not None:
         return kpa.stable_window_s + max(kpa.scale_down_delay_s, kpa.scale_to_zero_pod_retention_period_s)
@@ -93,7 +93,7 @@ def memory_s(policy: ScalingPolicy) -> float:
     return window_s + max(spec.scale_down.delay, spec.scale_down.to_zero_delay)
 
 
-def _hpa_memory_s(behavior: BehaviorSettings | None, flags: ControllerManager) -> float:
+def _hpa_lookback_s(behavior: BehaviorSettings | None, flags: ControllerManager) -> float:
     if behavior is None:
         return flags.downscale_stabilization + flags.sync_period
     rules = behavior.behavior(flags.downscale_stabilization)

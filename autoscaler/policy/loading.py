@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from autoscaler.documents.document import Document, DocumentError, read_mixed_file
 from autoscaler.documents.problems import problems_of
 from autoscaler.host_claims import Claim, HostGrants, normal, settle_ageless
-from autoscaler.policy.annotations import AnnotationError, standing_orders
+from autoscaler.policy.annotations import AnnotationError, overrides_of
 from autoscaler.policy.spec import ScalingPolicy, backend_address
 
 _GROUP = "inflight.dev"
@@ -172,7 +172,7 @@ def policy_of(document: Document) -> ScalingPolicy:
     """
     read = _Read(validated(document, ScalingPolicy), document)
     try:
-        standing_orders(read.policy.metadata.annotations)
+        overrides_of(read.policy.metadata.annotations)
     except AnnotationError as error:
         raise DocumentError([f"{read.where('metadata', 'annotations', error.key)}: {error}"]) from error
     return read.policy

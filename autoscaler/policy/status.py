@@ -49,7 +49,7 @@ class RuleApplied(ResourceModel):
     """Why."""
 
 
-class AlgorithmWish(ResourceModel):
+class AlgorithmRecommendation(ResourceModel):
     """What the algorithm asked for."""
 
     replicas: int | None = None
@@ -67,7 +67,7 @@ class LastDecision(ResourceModel):
     """What was asked for until then."""
     desired: Replicas
     """What should be."""
-    wish: AlgorithmWish
+    wish: AlgorithmRecommendation
     """What the algorithm asked for."""
     reasons: tuple[RuleApplied, ...] = ()
     """The rules that changed the number, in order."""

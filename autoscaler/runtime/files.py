@@ -30,7 +30,7 @@ class FileWatch:
         self.files = tuple(files)
         self._known: list[Version] | None = self._versions()
 
-    def look_again(self) -> None:
+    def recheck(self) -> None:
         """Take them for changed at the next look, whatever they are by then."""
         self._known = None
 

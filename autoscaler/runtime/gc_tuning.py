@@ -6,7 +6,7 @@ _YOUNG = 50_000
 """Objects that come before a collection; Python's own 700 are a dozen requests, or the policies of fifty services."""
 
 
-def collect_seldom() -> None:
+def tune_gc() -> None:
     """Leave what there is alone for ever, and look at what comes seldom: hardly anything here leaves a cycle behind."""
     gc.collect()
     gc.freeze()

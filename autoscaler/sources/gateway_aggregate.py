@@ -30,7 +30,7 @@ class Heard(NamedTuple):
     """Services of which it says anything but what was known and nothing in flight."""
 
 
-class Tally:
+class InflightAggregate:
     """Adds up what all known gateways say; every time is by the controller's clock.
 
     Args:

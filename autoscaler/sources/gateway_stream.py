@@ -1,6 +1,7 @@
 """Keeps one stream to each known gateway and answers from what the gateways said last.
 
-Nothing is sent to the controller: it connects, listens, and connects again. What the lines mean the `Tally` knows.
+Nothing is sent to the controller: it connects, listens, and connects again. `InflightAggregate` knows what the lines
+mean.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from autoscaler.controller.observation import Live
 from autoscaler.ports import Query, Reading, ServiceName
 from autoscaler.runtime.backoff import Backoff
 from autoscaler.runtime.bearer_tokens import BearerTokens
-from autoscaler.sources.gateway_aggregate import Tally
+from autoscaler.sources.gateway_aggregate import InflightAggregate
 from autoscaler.sources.gateway_protocol import GarbledLineError, LineSplitter
 
 _UNTIMED = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
@@ -62,7 +63,7 @@ class StreamSource:
         self._silent_s = silent_s
         self._max_line_bytes = max_line_bytes
         self._tokens = tokens
-        self._tally = Tally(silent_s, history_s)
+        self._aggregate = InflightAggregate(silent_s, history_s)
         self._group = asyncio.TaskGroup()
         self._listeners: dict[str, asyncio.Task[None]] = {}
 
@@ -84,14 +85,14 @@ class StreamSource:
         wanted = set(addresses)
         for address in self._listeners.keys() - wanted:
             self._listeners.pop(address).cancel()
-            self._tally.remove(address)
+            self._aggregate.remove(address)
         for address in wanted - self._listeners.keys():
-            self._tally.add(address, self._now())
+            self._aggregate.add(address, self._now())
             self._listeners[address] = self._group.create_task(self._listen(address))
 
     async def read(self, queries: Mapping[ServiceName, Query], now_s: float) -> Mapping[ServiceName, Reading]:
         """Give what the gateways said last; of the queries only the services matter."""
-        return self._tally.readings(queries, now_s)
+        return self._aggregate.readings(queries, now_s)
 
     def known(self) -> int:
         """Count the gateways that are known to live."""
@@ -99,31 +100,31 @@ class StreamSource:
 
     def heard(self, now_s: float) -> bool:
         """Tell whether all gateways are heard."""
-        return self._tally.heard_all(now_s)
+        return self._aggregate.heard_all(now_s)
 
     def awaited(self, now_s: float) -> str:
         """Say which gateways have not been heard once and why; empty if all were, or are silent and not waited for."""
-        return self._tally.awaited(now_s, self._silent_s)
+        return self._aggregate.awaited(now_s, self._silent_s)
 
     def live(self, service: ServiceName, since_s: float, now_s: float) -> Live:
         """Give what is heard of one service; its mean, and what passed, are of `(since_s, now_s]`."""
-        reading = self._tally.readings((service,), now_s)[service]
+        reading = self._aggregate.readings((service,), now_s)[service]
         return Live(
             latest=reading.value,
-            mean=self._tally.mean(service, since_s, now_s),
-            passing=self._tally.passing(service, since_s, now_s),
+            mean=self._aggregate.mean(service, since_s, now_s),
+            passing=self._aggregate.passing(service, since_s, now_s),
             problem=reading.problem,
         )
 
     def pods(self, service: ServiceName) -> Mapping[str, int]:
         """Give the running requests of each pod."""
-        return self._tally.pods(service)
+        return self._aggregate.pods(service)
 
     async def _listen(self, address: str) -> None:
         backoff = Backoff(self._rng)
         while True:
             why = await self._one_stream(address, backoff)
-            self._tally.failed(address, why)
+            self._aggregate.failed(address, why)
             await asyncio.sleep(backoff.pause_s())
 
     async def _one_stream(self, address: str, backoff: Backoff) -> str:
@@ -148,7 +149,7 @@ class StreamSource:
         async with self._session.get(url, headers=headers, timeout=_UNTIMED, allow_redirects=False) as response:
             if response.status != HTTPStatus.OK:
                 return f"it answered HTTP {response.status}{self._hint(response.status)}"
-            self._tally.connected(address)
+            self._aggregate.connected(address)
             async for chunk in response.content.iter_any():
                 for line in splitter.feed(chunk):
                     self._take(address, line)
@@ -162,7 +163,7 @@ class StreamSource:
         return "; it takes another token" if self._tokens else "; it asks for a token: give --token-file"
 
     def _take(self, address: str, line: bytes) -> None:
-        heard = self._tally.take(address, line, self._now())
+        heard = self._aggregate.take(address, line, self._now())
         for service in heard.news:
             self._on_news(service)
         for service in heard.urgent:

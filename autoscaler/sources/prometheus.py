@@ -18,7 +18,7 @@ import aiohttp
 from autoscaler.documents.prometheus_address import checked, public
 from autoscaler.ports import Past, Query, Reading, ServiceName
 from autoscaler.sources.known_gateways import claims_believed
-from autoscaler.sources.prometheus_credentials import Access
+from autoscaler.sources.prometheus_credentials import PrometheusCredentials
 from autoscaler.sources.prometheus_incremental import Reader
 from autoscaler.sources.prometheus_query import (
     REPLICA,
@@ -84,12 +84,12 @@ class PrometheusSource:
         session: aiohttp.ClientSession,
         deadline_s: float = DEADLINE_S,
         *,
-        access: Access | None = None,
+        access: PrometheusCredentials | None = None,
         gateways: Callable[[], Mapping[str, str] | None] = lambda: None,
         max_answer_bytes: int = 64 * 2**20,
     ) -> None:
         self._session = session
-        self._access = access or Access()
+        self._access = access or PrometheusCredentials()
         self._deadline_s = deadline_s
         self._max_answer_bytes = max_answer_bytes
         self._gateways = gateways
@@ -99,7 +99,7 @@ class PrometheusSource:
         self._places = asyncio.Semaphore(_PLACES)
         self._places_of_gateways = asyncio.Semaphore(_PLACES)
         """Large answers to what policies ask hold up each other, and not the query that most services share."""
-        self._questions: dict[Query | None, _Questions] = {}
+        self._questions: dict[Query | None, _SharedQueries] = {}
         """By their first query, the one that was asked last at the end."""
 
     async def read(self, queries: Mapping[ServiceName, Query], now_s: float) -> Mapping[ServiceName, Reading]:
@@ -122,7 +122,7 @@ class PrometheusSource:
 
     async def _ask(
         self,
-        questions: "_Questions",
+        questions: "_SharedQueries",
         ask: Callable[[Asked, Reader], Coroutine[Any, Any, T]],
         mean: Callable[[frozenset[ServiceName], Asked, Query, T | str], Mapping[ServiceName, M]],
     ) -> dict[ServiceName, M]:
@@ -137,7 +137,7 @@ class PrometheusSource:
             found.update(mean(services, each, query, tasks[each].result()))
         return found
 
-    def _sorted(self, queries: Mapping[ServiceName, Query]) -> "_Questions":
+    def _sorted(self, queries: Mapping[ServiceName, Query]) -> "_SharedQueries":
         """Put together what shares a query; most ticks ask what the last one asked."""
         first = next(iter(queries.values()), None)
         known = self._questions.pop(first, None)
@@ -262,7 +262,7 @@ async def _bounded(response: aiohttp.ClientResponse, most: int, take_place: Call
     return b"".join(pieces)
 
 
-class _Questions(NamedTuple):
+class _SharedQueries(NamedTuple):
     """What is asked for many services; most of ten thousand have the same query object, and it is told so by that."""
 
     of: Mapping[ServiceName, Query]
@@ -275,7 +275,7 @@ def _key(query: Query) -> _Key:
     return query.server, query.expression, query.series
 
 
-def _questions(queries: Mapping[ServiceName, Query]) -> _Questions:
+def _questions(queries: Mapping[ServiceName, Query]) -> _SharedQueries:
     """Put services with the same query together; what they share is asked once, and fresh is what is so for all."""
     distinct = {id(query): query for query in queries.values()}
     services: dict[int, list[ServiceName]] = {key: [] for key in distinct}
@@ -287,7 +287,7 @@ def _questions(queries: Mapping[ServiceName, Query]) -> _Questions:
         fresh_s[_key(query)] = min(query.max_age_s, fresh_s.get(_key(query), query.max_age_s))
         about.setdefault(_key(query), set()).update(services[id(query)])
     asked = {key: Asked(*key, fresh_s=age_s) for key, age_s in fresh_s.items()}
-    return _Questions(
+    return _SharedQueries(
         queries,
         asked,
         [(query, frozenset(services[key])) for key, query in distinct.items()],

@@ -16,7 +16,7 @@ from autoscaler.sources.prometheus_response import Fault
 _log = logging.getLogger(__name__)
 
 
-class Means(NamedTuple):
+class ClientAuth(NamedTuple):
     """How one server is asked."""
 
     headers: Mapping[str, str]
@@ -28,7 +28,7 @@ class Means(NamedTuple):
 
 
 class _Known(NamedTuple):
-    means: Means
+    means: ClientAuth
     versions: Mapping[Path, Version]
     """Of the files that it was read from."""
 
@@ -39,7 +39,7 @@ REFUSED = (
 )
 
 
-class Access:
+class PrometheusCredentials:
     """What the controller's own settings say of servers; policies choose among those.
 
     Args:
@@ -57,7 +57,7 @@ class Access:
         self._servers: Mapping[str, Server] = read_servers(path) if path else {}
         self._known: dict[str, _Known] = {}
 
-    def of(self, address: str) -> Means:
+    def of(self, address: str) -> ClientAuth:
         """Give how a server is asked now; raises Fault if it may not be, and names the file if one is wrong."""
         refusal = self.refusal(address)
         if refusal:
@@ -65,7 +65,7 @@ class Access:
         place = place_of(address)
         server = self._servers.get(place)
         if server is None or self._path is None:
-            return Means({}, trust=True, server_name=None, told=_untold(self._path))
+            return ClientAuth({}, trust=True, server_name=None, told=_untold(self._path))
         known = self._known.get(place)
         if known is None or any(version_of(file) != version for file, version in known.versions.items()):
             known = self._known[place] = _read(server, self._path)
@@ -73,11 +73,11 @@ class Access:
 
     def refusal(self, address: str) -> str:
         """Say why a server may not be asked; empty if it may."""
-        self._look_again()
+        self._recheck()
         may = self._may_be_asked
         return "" if may is None or (place := place_of(address)) in may or place in self._servers else REFUSED
 
-    def _look_again(self) -> None:
+    def _recheck(self) -> None:
         if self._path is None or version_of(self._path) == self._version:
             return
         self._version = version_of(self._path)
@@ -99,7 +99,7 @@ def _read(server: Server, path: Path) -> _Known:
         versions[file] = version_of(file)
         return file
 
-    means = Means(
+    means = ClientAuth(
         headers={**_more_headers(server, located), **_headers(server, located)},
         trust=_trust(server.tls_config, located),
         server_name=server.tls_config.server_name,

@@ -13,12 +13,12 @@ from typing import NamedTuple, Self
 
 from autoscaler.kubernetes.client import Api, ApiError
 from autoscaler.kubernetes.objects import PODS, Pod, Scale, Trouble, is_marked
-from autoscaler.kubernetes.scales import Kind
+from autoscaler.kubernetes.scales import NamespacedKind
 from autoscaler.kubernetes.workloads import Workload, Workloads
-from autoscaler.ports import Fleet, Order, Outcome, Replica, ServiceName, StandingOrder
-from autoscaler.removal_order import surplus
+from autoscaler.ports import Fleet, Outcome, Override, Replica, ScaleRequest, ServiceName
+from autoscaler.removal_order import replicas_to_remove
 from autoscaler.targets.kubernetes_deletion_cost import marks, patch
-from autoscaler.targets.kubernetes_foreign_writers import rival
+from autoscaler.targets.kubernetes_foreign_writers import find_other_autoscaler
 from autoscaler.targets.kubernetes_ownership import Ownership
 
 _log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ _ATTEMPTS = 5
 class Target(NamedTuple):
     """What one service scales."""
 
-    kind: Kind
+    kind: NamespacedKind
     name: str
     created_s: float
     """When its policy was made: of two policies for one target the older acts."""
@@ -72,7 +72,7 @@ class KubernetesTarget:
         running: gives the running requests of each pod of a service.
         leads: tells whether this replica of the controller may write now.
         hold_s: how long it must be quiet after another writer.
-        on_rival: is told of another writer, with its name and the number it wrote.
+        on_foreign_writer: is told of another writer, with its name and the number it wrote.
         on_change: is told of a service that is new, or whose scale was read, could not be read, or is gone.
         on_trouble: is told why fewer pods of a service are ready than were asked for, as soon as Kubernetes says it,
             and None when that is over.
@@ -87,7 +87,7 @@ class KubernetesTarget:
         running: Callable[[ServiceName], Mapping[str, int]],
         leads: Callable[[], bool] = lambda: True,
         hold_s: float = 300.0,
-        on_rival: Callable[[ServiceName, str], None] = lambda _service, _what: None,
+        on_foreign_writer: Callable[[ServiceName, str], None] = lambda _service, _what: None,
         on_change: Callable[[ServiceName], None] = lambda _service: None,
         on_trouble: Callable[[ServiceName, Trouble | None], None] = lambda _service, _trouble: None,
     ) -> None:
@@ -96,7 +96,7 @@ class KubernetesTarget:
         self._running = running
         self._leads = leads
         self._hold_s = hold_s
-        self._on_rival = on_rival
+        self._on_foreign_writer = on_foreign_writer
         self._on_change = on_change
         self._on_trouble = on_trouble
         self._services: dict[ServiceName, _Service] = {}
@@ -185,9 +185,9 @@ class KubernetesTarget:
             service.trouble = found
             self._on_trouble(name, found)
 
-    def _hold(self, service: _Service, now_s: float) -> StandingOrder | None:
+    def _hold(self, service: _Service, now_s: float) -> Override | None:
         if service.owner:
-            return StandingOrder(
+            return Override(
                 "secondPolicy", float("inf"), f"{service.target} is scaled by {service.owner}, an older policy"
             )
         return service.ownership.hold(now_s)
@@ -215,13 +215,13 @@ class KubernetesTarget:
             self._say_trouble(name, service, None)
             return
         if service.ownership.seen(scale, self._now(), leading=self._leads() and not service.owner):
-            self._start(self._name_rival(name, service, scale.replicas))
+            self._start(self._name_foreign_writer(name, service, scale.replicas))
 
-    async def _name_rival(self, name: ServiceName, service: _Service, replicas: int) -> None:
+    async def _name_foreign_writer(self, name: ServiceName, service: _Service, replicas: int) -> None:
         kind = service.target.kind
-        found = await rival(self._api, kind.namespace, kind.kind, service.target.name)
+        found = await find_other_autoscaler(self._api, kind.namespace, kind.kind, service.target.name)
         service.ownership.writer = found or service.ownership.writer or "unknown"
-        self._on_rival(name, f"{service.ownership.writer} has written {replicas} replicas to {service.target}")
+        self._on_foreign_writer(name, f"{service.ownership.writer} has written {replicas} replicas to {service.target}")
 
     def _keep_unmarked(self, service: _Service, staying: Sequence[Pod]) -> None:
         """Take our marks from pods that stay after all: a gateway sends a marked one nothing."""
@@ -242,7 +242,7 @@ class KubernetesTarget:
 
     # Scaling.
 
-    async def scale(self, orders: Sequence[Order]) -> Sequence[Outcome]:
+    async def scale(self, orders: Sequence[ScaleRequest]) -> Sequence[Outcome]:
         """Carry out all orders; says for each what came of it. Raises nothing."""
         self._under_way += len(orders)
         self._quiet.clear()
@@ -257,14 +257,14 @@ class KubernetesTarget:
         """Wait until no order is under way."""
         await self._quiet.wait()
 
-    async def _outcome(self, order: Order) -> tuple[ServiceName, str]:
+    async def _outcome(self, order: ScaleRequest) -> tuple[ServiceName, str]:
         async with self._slots:
             try:
                 return order.service, await self._carry_out(order)
             except ApiError as error:
                 return order.service, str(error)
 
-    async def _carry_out(self, order: Order) -> str:
+    async def _carry_out(self, order: ScaleRequest) -> str:
         """Carry out one order; the answer is what is wrong with it, or empty."""
         service = self._services.get(order.service)
         if service is None:
@@ -321,12 +321,12 @@ class KubernetesTarget:
                 return ""
         return f"{service.target} changes faster than it can be written"
 
-    async def _mark_leaving(self, order: Order, service: _Service) -> None:
+    async def _mark_leaving(self, order: ScaleRequest, service: _Service) -> None:
         """Tell Kubernetes which pods should go; a StatefulSet takes its last ones whatever is said."""
         if service.target.kind.kind == "StatefulSet":
             return
         fleet = self._fleet(order.service, service)
-        costs = marks(self._staying(service), surplus(order, fleet.replicas) if fleet else ())
+        costs = marks(self._staying(service), replicas_to_remove(order, fleet.replicas) if fleet else ())
         await asyncio.gather(*(self._annotate(service, name, cost) for name, cost in costs.items()))
 
     async def _annotate(self, service: _Service, pod: str, cost: str | None) -> None:

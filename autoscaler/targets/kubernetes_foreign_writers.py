@@ -12,7 +12,7 @@ _KINDS = (
 )
 
 
-async def rival(api: Api, namespace: str, kind: str, name: str) -> str:
+async def find_other_autoscaler(api: Api, namespace: str, kind: str, name: str) -> str:
     """Name an autoscaler whose scaleTargetRef is this object; empty if none is found, or none may be looked for."""
     for autoscaler, resource in _KINDS:
         for item in await _listed(api, resource, namespace):

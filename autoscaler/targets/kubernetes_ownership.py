@@ -10,7 +10,7 @@ Rules:
 """
 
 from autoscaler.kubernetes.objects import Scale, is_ours
-from autoscaler.ports import StandingOrder
+from autoscaler.ports import Override
 
 RULE = "foreignWriter"
 _NONE: frozenset[int] = frozenset()
@@ -63,14 +63,14 @@ class Ownership:
         self.writer = scale.writer
         return True
 
-    def hold(self, now_s: float) -> StandingOrder | None:
+    def hold(self, now_s: float) -> Override | None:
         """Give the order to hold, while it lasts."""
         if now_s >= self._foreign_until_s:
             return None
         why = (
             f"{self.writer or 'unknown'} has written {self._foreign}; holding until it is quiet for {self._hold_s:g} s"
         )
-        return StandingOrder(RULE, self._foreign_until_s, why, yields_to_load=True)
+        return Override(RULE, self._foreign_until_s, why, yields_to_load=True)
 
     def writes(self, replicas: int) -> None:
         """Note that we are about to write: its event may come before its answer."""

@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from autoscaler.ports import Fleet, Order, Outcome, Replica, ServiceName
-from autoscaler.removal_order import surplus
+from autoscaler.ports import Fleet, Outcome, Replica, ScaleRequest, ServiceName
+from autoscaler.removal_order import replicas_to_remove
 from autoscaler.targets.local_replica import Lifetimes, LocalReplica, Routing
 
 _log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ class LocalProcesses:
         """Give what runs for each service; an unknown one is left out. Raises nothing."""
         return {name: self._fleet(self._services[name]) for name in services if name in self._services}
 
-    async def scale(self, orders: Sequence[Order]) -> Sequence[Outcome]:
+    async def scale(self, orders: Sequence[ScaleRequest]) -> Sequence[Outcome]:
         """Start what is missing, and tell to leave what is too many; returns before either is done. Raises nothing."""
         return [Outcome(order.service, self._carry_out(order)) for order in orders]
 
@@ -117,7 +117,7 @@ class LocalProcesses:
 
     # Scaling.
 
-    def _carry_out(self, order: Order) -> str:
+    def _carry_out(self, order: ScaleRequest) -> str:
         """Carry out one order; the answer is what is wrong with it, or empty."""
         service = self._services.get(order.service)
         if service is None:
@@ -128,7 +128,7 @@ class LocalProcesses:
             return "the target is closed"
         service.asked = order.replicas
         staying = {replica.name: replica for replica in service.staying()}
-        for name in surplus(order, self._fleet(service).replicas):
+        for name in replicas_to_remove(order, self._fleet(service).replicas):
             staying[name].leave()
         for _ in range(service.asked - len(service.staying())):
             self._start(order.service, service)

@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-LEASH = Path(__file__).with_name("local_die_with_parent.py")
+DIE_WITH_PARENT = Path(__file__).with_name("local_die_with_parent.py")
 HOST = "127.0.0.1"
 PROBE_EVERY_S = 0.05
 """Between two looks whether it accepts connections, or whether it has ended what it served."""
@@ -191,7 +191,7 @@ async def _leashed(command: Sequence[str], output: Path) -> AsyncIterator[asynci
     end, leash = os.pipe()
     process = None
     try:
-        process = await _start([sys.executable, "-I", "-S", str(LEASH), *command], end, output)
+        process = await _start([sys.executable, "-I", "-S", str(DIE_WITH_PARENT), *command], end, output)
         yield process
     finally:
         if process is not None:

@@ -10,9 +10,9 @@ from math import inf
 
 import numpy as np
 
-from autoscaler.controller.observation import NOTHING_HEARD, Live, look
+from autoscaler.controller.observation import NOTHING_HEARD, Live, observe
 from autoscaler.controller.step import Service, step
-from autoscaler.ports import Fleet, Order, Outcome, Reading, Record, Replica
+from autoscaler.ports import Fleet, Outcome, Reading, Record, Replica, ScaleRequest
 from simulations.engines import compiled_kernel
 from simulations.engines.compiled_kernel import GROW, REACHED
 from simulations.engines.compiled_state import (
@@ -39,23 +39,27 @@ from simulations.engines.compiled_state import (
 from simulations.engines.lazy_fleet import LazyFleet
 from simulations.engines.telemetry import Samples
 from simulations.model.history import Change, History, Replicas, Requests
-from simulations.model.random_streams import Luck
-from simulations.model.setup import Batch, Floats, NotExactError, Setup, next_on_grid
+from simulations.model.random_streams import RandomStreams
+from simulations.model.run_inputs import Batch, Floats, NotExactError, RunInputs, next_on_grid
 
 STAGES = 100
 
 
 def run(
-    setup: Setup, batch: Batch | None, service: Service, luck: Luck, recorder: Callable[[Record], None] | None = None
+    inputs: RunInputs,
+    batch: Batch | None,
+    service: Service,
+    random_streams: RandomStreams,
+    recorder: Callable[[Record], None] | None = None,
 ) -> History:
     """Run all of a source's requests; raises NotExactError where the reference engine has to."""
     if batch is None:
         raise NotExactError("what clients send depends on other clients' answers")
-    if any(pool.lifetime is not None for pool in setup.pools):
+    if any(pool.lifetime is not None for pool in inputs.pools):
         raise NotExactError("replicas die")
-    if setup.immediate and setup.pools[0].stock < inf:
+    if inputs.immediate and inputs.pools[0].stock < inf:
         raise NotExactError("GPUs may be out of stock")
-    return CompiledEngine(setup, batch, service, luck, recorder).run()
+    return CompiledEngine(inputs, batch, service, random_streams, recorder).run()
 
 
 class CompiledEngine:
@@ -63,24 +67,24 @@ class CompiledEngine:
 
     def __init__(
         self,
-        setup: Setup,
+        inputs: RunInputs,
         batch: Batch,
         service: Service,
-        luck: Luck,
+        random_streams: RandomStreams,
         recorder: Callable[[Record], None] | None = None,
     ) -> None:
         """Set up a run, as that of the reference engine; `run` above says which can be."""
-        self._setup, self._luck = setup, luck
-        self._services = {setup.service: service}
+        self._inputs, self._random_streams = inputs, random_streams
+        self._services = {inputs.service: service}
         self._records: list[Record] = []
         self._recorder = recorder or self._records.append
-        self._samples = Samples(setup, luck)
+        self._samples = Samples(inputs, random_streams)
         self._pools: list[int] = []
-        self._changes = [Change(0.0, setup.initial)]
-        self._asked = setup.initial
-        self._looked_s = 0.0
+        self._changes = [Change(0.0, inputs.initial)]
+        self._asked = inputs.initial
+        self._observed_s = 0.0
         self._total = len(batch.service)
-        self._state = new_state(setup, batch)
+        self._state = new_state(inputs, batch)
         for client in range(batch.clients if batch.each else 0):
             compiled_kernel.due_next(self._state, client, batch.start_s)
 
@@ -90,9 +94,9 @@ class CompiledEngine:
         Raises:
             NotExactError: a replica found no GPU.
         """
-        for _ in range(self._setup.initial):
+        for _ in range(self._inputs.initial):
             self._add(cold=False)
-        if self._setup.immediate:
+        if self._inputs.immediate:
             self._start_cold()
         partial = False
         try:
@@ -102,17 +106,17 @@ class CompiledEngine:
         return self._history(partial=partial)
 
     def _go(self) -> None:
-        until_s = self._setup.until_s
-        tick_s = 0.0 if self._setup.tick_s < inf else inf
-        scrape_s = 0.0 if self._setup.scrape_s < inf else inf
+        until_s = self._inputs.until_s
+        tick_s = 0.0 if self._inputs.tick_s < inf else inf
+        scrape_s = 0.0 if self._inputs.scrape_s < inf else inf
         while (now_s := min(tick_s, scrape_s)) <= until_s and now_s < inf:
             self._reach(now_s)
             if now_s == scrape_s:
                 self._samples.take(float(self._inflight()), now_s)
-                scrape_s = self._again(now_s, self._setup.scrape_s)
+                scrape_s = self._again(now_s, self._inputs.scrape_s)
             if now_s == tick_s:
                 self._decide(self._samples.newest(now_s))
-                tick_s = self._again(now_s, self._setup.tick_s)
+                tick_s = self._again(now_s, self._inputs.tick_s)
         self._reach(until_s)
 
     def _again(self, now_s: float, every_s: float) -> float:
@@ -123,7 +127,7 @@ class CompiledEngine:
         while (why := compiled_kernel.advance(self._state, when_s)) != REACHED:
             if why == GROW:
                 self._state = grown(self._state)
-                if self._setup.immediate:
+                if self._inputs.immediate:
                     self._start_cold()
             else:
                 self._decide(None)
@@ -137,9 +141,9 @@ class CompiledEngine:
         counts, clock = self._state.counts, self._state.clock
         to_come = counts[DUE] if self._state.limits[CLIENTS] else self._total - counts[CAME]
         alive = counts[ALIVE]
-        settled = not to_come and not self._inflight() and self._asked == alive <= self._setup.least
-        stuck = not to_come and clock[NOW] - clock[MOVED] >= self._setup.settle_s
-        return bool(self._setup.until_s == inf and (settled or stuck))
+        settled = not to_come and not self._inflight() and self._asked == alive <= self._inputs.least
+        stuck = not to_come and clock[NOW] - clock[MOVED] >= self._inputs.settle_s
+        return bool(self._inputs.until_s == inf and (settled or stuck))
 
     # Replicas.
 
@@ -150,24 +154,24 @@ class CompiledEngine:
         while number + compiled_kernel.ROOM > len(self._state.replicas):
             self._state = grown(self._state)
         self._state.replicas.cold[number] = self._cold_start_s(pool) if cold else 0.0
-        self._state.replicas.speed[number] = self._setup.pools[pool].speed
+        self._state.replicas.speed[number] = self._inputs.pools[pool].speed
         self._pools.append(pool)
         compiled_kernel.add_replica(self._state)
 
     def _pool_with_stock(self) -> int:
         alive = np.isnan(self._state.replicas.gone[: len(self._pools)])
-        for number, pool in enumerate(self._setup.pools):
+        for number, pool in enumerate(self._inputs.pools):
             if pool.stock == inf or np.count_nonzero(alive & (np.array(self._pools) == number)) < pool.stock:
                 return number
         raise NotExactError("a replica found no GPU")
 
     def _cold_start_s(self, pool: int) -> float:
-        stages = enumerate(self._setup.pools[pool].cold_start, start=STAGES * pool)
-        return sum(self._luck.draw("cold start", stage, which) for which, stage in stages)
+        stages = enumerate(self._inputs.pools[pool].cold_start, start=STAGES * pool)
+        return sum(self._random_streams.draw("cold start", stage, which) for which, stage in stages)
 
     def _start_cold(self) -> None:
         """Draw for all replicas there is place for: the zero-delay policy is followed in compiled code."""
-        table, pool, known = self._state.replicas, self._setup.pools[0], len(self._pools)
+        table, pool, known = self._state.replicas, self._inputs.pools[0], len(self._pools)
         missing = len(table) - known
         table.cold[known:] = sum(self._taken(stage, missing) for stage in range(len(pool.cold_start)))
         table.speed[known:] = pool.speed
@@ -175,19 +179,19 @@ class CompiledEngine:
 
     def _taken(self, stage: int, count: int) -> Floats:
         """Take the next cold starts of the first pool, in the order in which they would be drawn one by one."""
-        stream = self._luck.stream("cold start", self._setup.pools[0].cold_start[stage], stage)
+        stream = self._random_streams.stream("cold start", self._inputs.pools[0].cold_start[stage], stage)
         return np.fromiter(islice(stream, count), dtype=float, count=count)
 
     # The controller.
 
     def _live(self, now_s: float) -> Live:
-        if self._setup.line_s == inf:
+        if self._inputs.line_s == inf:
             return NOTHING_HEARD
         clock, inflight = self._state.clock, int(self._state.counts[LINE_INFLIGHT])
         seconds = float(clock[LINE_AREA]) + inflight * (now_s - float(clock[LINE_AT]))
         spent = seconds - float(clock[LOOKED_AREA])
         clock[LOOKED_AREA] = seconds
-        return Live(latest=inflight, mean=spent / (now_s - self._looked_s) if now_s > self._looked_s else None)
+        return Live(latest=inflight, mean=spent / (now_s - self._observed_s) if now_s > self._observed_s else None)
 
     def leaving(self, now_s: float, staying: int) -> tuple[str, ...]:
         """Name those that should go so that so many stay."""
@@ -202,11 +206,11 @@ class CompiledEngine:
         return tuple(Replica(f"replica-{number}", ready, busy, age) for number, ready, busy, age in rows)
 
     def _decide(self, metered: Reading | None) -> None:
-        name, now_s, counts = self._setup.service, float(self._state.clock[NOW]), self._state.counts
+        name, now_s, counts = self._inputs.service, float(self._state.clock[NOW]), self._state.counts
         ready = int(counts[ABLE])
         fleet = LazyFleet.of(self._asked, ready, self, now_s)
-        seen = look(now_s, self._looked_s, fleet, metered=metered, live=self._live(now_s), gateways=1)
-        self._looked_s = now_s
+        seen = observe(now_s, self._observed_s, fleet, metered=metered, live=self._live(now_s), gateways=1)
+        self._observed_s = now_s
         (taken,) = step(self._services, {name: (seen, fleet)})
         if taken.failure is not None:
             raise taken.failure  # figures must not be those of a defect
@@ -214,7 +218,7 @@ class CompiledEngine:
             self._scale(taken.order)
         self._recorder(Record(name, seen, taken.decision, Outcome(name) if taken.order else None))
 
-    def _scale(self, order: Order) -> None:
+    def _scale(self, order: ScaleRequest) -> None:
         self._asked = order.replicas
         self._changes.append(Change(float(self._state.clock[NOW]), self._asked))
         for name in order.leaving:
@@ -226,8 +230,8 @@ class CompiledEngine:
 
     def _history(self, *, partial: bool) -> History:
         state = self._state
-        ended_s = max(float(state.clock[MOVED]), self._looked_s)
-        end_s = ended_s if partial or self._setup.until_s == inf else self._setup.until_s
+        ended_s = max(float(state.clock[MOVED]), self._observed_s)
+        end_s = ended_s if partial or self._inputs.until_s == inf else self._inputs.until_s
         state.clock[NOW] = end_s
         compiled_kernel.flow(state)
         return History(

@@ -290,7 +290,7 @@ def drain(s: State, replica: int) -> None:
 
 @compiled
 def first_to_leave(s: State) -> int:
-    """Give the replica that should go first, as `leaving_order` does."""
+    """Give the replica that should go first, as `removal_order` does."""
     best = int(s.replicas.staying[0])
     for place in range(1, s.counts[STAYING]):
         other = int(s.replicas.staying[place])

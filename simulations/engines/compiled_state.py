@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simulations.model.history import STILL_IN
-from simulations.model.setup import Batch, Floats, Integers, Setup
+from simulations.model.run_inputs import Batch, Floats, Integers, RunInputs
 
 FINISH, READY, EXPIRE, LOSE_PATIENCE, HANG_UP = range(5)
 """Kinds of events on the heap."""
@@ -87,18 +87,18 @@ ROOM = 1024
 """Places for replicas and events at the beginning; there are more when they are needed."""
 
 
-def new_state(setup: Setup, batch: Batch) -> State:
+def new_state(inputs: RunInputs, batch: Batch) -> State:
     """Give the state at 0: nothing has come, no replica was asked for."""
-    queue, flags = setup.limits, (setup.wakes, setup.immediate)
+    queue, flags = inputs.limits, (inputs.wakes, inputs.immediate)
     limits = (
-        *(queue.concurrency, queue.queue_length, setup.least, setup.most, *flags, batch.clients, batch.each),
+        *(queue.concurrency, queue.queue_length, inputs.least, inputs.most, *flags, batch.clients, batch.each),
         queue.takes_least,
     )
     state = State(
         clock=np.zeros(8),
         counts=np.zeros(16, dtype=np.int64),
         limits=np.array(limits, dtype=np.int64),
-        spans=np.array([setup.line_s, queue.queue_timeout_s, setup.target]),
+        spans=np.array([inputs.line_s, queue.queue_timeout_s, inputs.target]),
         requests=_requests(batch),
         replicas=_replicas(ROOM),
         events=np.recarray(ROOM, dtype=EVENT),
@@ -106,7 +106,7 @@ def new_state(setup: Setup, batch: Batch) -> State:
         sent=np.zeros(batch.clients, dtype=np.int64),
     )
     state.clock[LINE_DUE] = inf
-    state.clock[LINE_AT] = -setup.line_s if setup.line_s < inf else 0.0
+    state.clock[LINE_AT] = -inputs.line_s if inputs.line_s < inf else 0.0
     return state
 
 

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from math import inf
 from typing import Protocol
 
-from autoscaler.controller.observation import look
+from autoscaler.controller.observation import observe
 from autoscaler.controller.step import Service, step
 from autoscaler.ports import Outcome, Reading, Record, Recorder
 from simulations.engines import lazy_fleet
 from simulations.engines.telemetry import NO_SAMPLE
-from simulations.model.setup import Setup
+from simulations.model.run_inputs import RunInputs
 
 PREFIX = "replica-"
 
 
-class Law(Protocol):
+class ControlLaw(Protocol):
     """How many replicas there should be, given what Prometheus shows: a control law at its plainest."""
 
     def __call__(self, now_s: float, inflight: float | None, asked: int, ready: int, /) -> int:
@@ -33,26 +33,26 @@ class Engine(lazy_fleet.Engine, Protocol):
         ...
 
 
-class Stepped:
+class ControllerLaw:
     """The live controller as a law: looks, asks `step`, has the very replicas leave that it names, and records.
 
     Attributes:
         engine: whose replicas they are.
     """
 
-    def __init__(self, setup: Setup, service: Service, recorder: Recorder) -> None:
+    def __init__(self, inputs: RunInputs, service: Service, recorder: Recorder) -> None:
         self.engine: Engine
-        self._name = setup.service
-        self._services = {setup.service: service}
-        self._scraped = setup.scrape_s < inf
+        self._name = inputs.service
+        self._services = {inputs.service: service}
+        self._scraped = inputs.scrape_s < inf
         self._recorder = recorder
-        self._looked_s = 0.0
+        self._observed_s = 0.0
 
     def __call__(self, now_s: float, inflight: float | None, asked: int, ready: int, /) -> int:
         """Take one look, decide, and have the engine follow."""
         fleet = lazy_fleet.LazyFleet.of(asked, ready, self.engine, now_s)
-        seen = look(now_s, self._looked_s, fleet, metered=self._metered(now_s, inflight), gateways=1)
-        self._looked_s = now_s
+        seen = observe(now_s, self._observed_s, fleet, metered=self._metered(now_s, inflight), gateways=1)
+        self._observed_s = now_s
         (taken,) = step(self._services, {self._name: (seen, fleet)})
         if taken.failure is not None:
             raise taken.failure  # figures must not be those of a defect

@@ -17,7 +17,7 @@ from algorithms.distributions import Constant
 from autoscaler.controller.step import Service
 from autoscaler.ports import Recorder, Replica
 from simulations.engines import fifo_recursion
-from simulations.engines.control_law import PREFIX, Law, Stepped
+from simulations.engines.control_law import PREFIX, ControlLaw, ControllerLaw
 from simulations.engines.fifo_recursion import (
     ARRIVAL,
     ASKED,
@@ -41,8 +41,8 @@ from simulations.engines.fifo_recursion import (
 )
 from simulations.engines.jit import at_once
 from simulations.model.history import SERVED, STILL_IN, Change, History, Replicas, Requests
-from simulations.model.random_streams import Luck
-from simulations.model.setup import Chunk, Floats, NotExactError, Setup
+from simulations.model.random_streams import RandomStreams
+from simulations.model.run_inputs import Chunk, Floats, NotExactError, RunInputs
 
 PIECE = 65_536
 """Requests at a time, where all are known: so many stay in a processor's cache."""
@@ -59,15 +59,15 @@ class Kept(Protocol):
         ...
 
 
-def why_not(setup: Setup) -> str:
+def why_not(inputs: RunInputs) -> str:
     """Say why this engine cannot do a run exactly; empty if it can."""
     reasons = {
-        "replicas follow every request": setup.immediate,
-        "the gateway's stream is read": setup.line_s < inf,
-        "a replica takes more than one request at a time": setup.limits.concurrency != 1,
-        "replicas die": any(pool.lifetime is not None for pool in setup.pools),
-        "GPUs may be out of stock": setup.pools[0].stock < inf,
-        "the lag of metrics varies": not isinstance(setup.metric_lag, Constant),
+        "replicas follow every request": inputs.immediate,
+        "the gateway's stream is read": inputs.line_s < inf,
+        "a replica takes more than one request at a time": inputs.limits.concurrency != 1,
+        "replicas die": any(pool.lifetime is not None for pool in inputs.pools),
+        "GPUs may be out of stock": inputs.pools[0].stock < inf,
+        "the lag of metrics varies": not isinstance(inputs.metric_lag, Constant),
     }
     return next((reason for reason, holds in reasons.items() if holds), "")
 
@@ -84,17 +84,19 @@ class Fifo:
         asked: replicas asked for now.
     """
 
-    def __init__(self, setup: Setup, chunks: Iterator[Chunk], law: Law, luck: Luck, kept: Kept) -> None:
+    def __init__(
+        self, inputs: RunInputs, chunks: Iterator[Chunk], law: ControlLaw, random_streams: RandomStreams, kept: Kept
+    ) -> None:
         """Set up a run that begins at 0; `why_not` says which can be."""
-        self._setup, self._chunks, self._law, self._kept = setup, chunks, law, kept
-        self.asked = setup.initial
-        self._changes = [(0.0, setup.initial)]
+        self._inputs, self._chunks, self._control_law, self._kept = inputs, chunks, law, kept
+        self.asked = inputs.initial
+        self._changes = [(0.0, inputs.initial)]
         """When how many were asked for."""
         self._requests = np.zeros((5, PIECE))
-        self._places, self._departed = np.zeros((6, ROOM + setup.initial)), np.zeros((7, ROOM + setup.initial))
+        self._places, self._departed = np.zeros((6, ROOM + inputs.initial)), np.zeros((7, ROOM + inputs.initial))
         self._counts = np.zeros(8, dtype=np.int64)
         self._sums = np.zeros(5)
-        self._sums[SPEED] = setup.pools[0].speed
+        self._sums[SPEED] = inputs.pools[0].speed
         arrays = self._places, self._counts, self._sums
         self._reach = at_once(fifo_recursion.reach, self._requests, *arrays, 0.0)
         self._append = at_once(fifo_recursion.add, *arrays[:2], 0, 0.0, 0.0)
@@ -102,10 +104,10 @@ class Fifo:
         self._known_s = -inf
         """All requests that come before this time are in `_requests`."""
         self._added = self._staying = 0
-        stages = enumerate(setup.pools[0].cold_start)
-        self._cold_starts = [luck.stream("cold start", stage, which) for which, stage in stages]
-        self._lag_s = setup.metric_lag.expected()
-        self._now_s = self._looked_s = 0.0
+        stages = enumerate(inputs.pools[0].cold_start)
+        self._cold_starts = [random_streams.stream("cold start", stage, which) for which, stage in stages]
+        self._lag_s = inputs.metric_lag.expected()
+        self._now_s = self._observed_s = 0.0
 
     def run(self) -> History:
         """Let it all happen; KeyboardInterrupt ends it early, with what has happened so far.
@@ -113,7 +115,7 @@ class Fifo:
         Raises:
             NotExactError: a request waited for longer than it may, or met a full queue.
         """
-        for _ in range(self._setup.initial):
+        for _ in range(self._inputs.initial):
             self._add(0.0, 0.0)
         partial = False
         try:
@@ -123,10 +125,16 @@ class Fifo:
         return self._history(partial=partial)
 
     def _go(self) -> None:
-        setup, law, reach, until_s, lag_s = self._setup, self._law, self._reach, self._setup.until_s, self._lag_s
+        inputs, law, reach, until_s, lag_s = (
+            self._inputs,
+            self._control_law,
+            self._reach,
+            self._inputs.until_s,
+            self._lag_s,
+        )
         ends, ticks, scrapes, shown, seen = until_s < inf, 0, 0, 0, None
-        tick_s = 0.0 if setup.tick_s < inf else inf
-        scrape_s, due_s = (0.0, lag_s) if setup.scrape_s < inf else (inf, inf)
+        tick_s = 0.0 if inputs.tick_s < inf else inf
+        scrape_s, due_s = (0.0, lag_s) if inputs.scrape_s < inf else (inf, inf)
         samples: deque[float] = deque()  # those that no query finds yet; the first of them is found from due_s on
         while (now_s := tick_s if tick_s < scrape_s else scrape_s) <= until_s and now_s < inf:  # noqa: FURB136 - min costs a call
             self._now_s = now_s
@@ -136,18 +144,18 @@ class Fifo:
             if now_s == scrape_s:
                 samples.append(inflight)
                 scrapes += 1
-                scrape_s = scrapes * setup.scrape_s if ends or not self._is_at_rest(now_s, inflight) else inf
+                scrape_s = scrapes * inputs.scrape_s if ends or not self._is_at_rest(now_s, inflight) else inf
             while due_s <= now_s and samples:
                 seen = samples.popleft()
                 shown += 1
-                due_s = shown * setup.scrape_s + lag_s
+                due_s = shown * inputs.scrape_s + lag_s
             if now_s == tick_s:
                 wanted = law(now_s, seen, self.asked, ready)
                 if wanted != self.asked:
                     self.scale(now_s, wanted)
-                self._looked_s = now_s
+                self._observed_s = now_s
                 ticks += 1
-                tick_s = ticks * setup.tick_s if ends or not self._is_at_rest(now_s, inflight) else inf
+                tick_s = ticks * inputs.tick_s if ends or not self._is_at_rest(now_s, inflight) else inf
         self._read_until(until_s)
         reach(self._requests, self._places, self._counts, self._sums, until_s)
 
@@ -155,10 +163,10 @@ class Fifo:
         """Say whether nothing will ever happen again."""
         if self._known_s < inf or self._counts[CAME] < self._counts[FILLED]:
             return False
-        if not inflight and self.asked <= self._setup.least:
+        if not inflight and self.asked <= self._inputs.least:
             return True
         moved_s = fifo_recursion.last_change(self._requests, self._places, self._counts, self._sums, now_s)
-        return now_s - moved_s >= self._setup.settle_s
+        return now_s - moved_s >= self._inputs.settle_s
 
     # Requests.
 
@@ -198,13 +206,13 @@ class Fifo:
 
     def _check(self) -> None:
         """See whether all that came found room in the queue, and none waited for too long."""
-        head, came, room = int(self._counts[HEAD]), int(self._counts[CAME]), self._setup.limits.queue_length
+        head, came, room = int(self._counts[HEAD]), int(self._counts[CAME]), self._inputs.limits.queue_length
         arrival, start = self._requests[ARRIVAL], self._requests[START]
         start[head:came] = inf
         met_many = room < came and bool(np.any(start[: came - room] > arrival[room:came]))
         if met_many or self._counts[LONGEST_QUEUE] > room:
             raise NotExactError("the queue was full")
-        if self._sums[LONGEST] >= self._setup.limits.queue_timeout_s < inf:
+        if self._sums[LONGEST] >= self._inputs.limits.queue_timeout_s < inf:
             raise NotExactError("a request waited for longer than it may")
 
     # Replicas.
@@ -263,11 +271,11 @@ class Fifo:
     # Afterwards.
 
     def _history(self, *, partial: bool) -> History:
-        until_s = self._now_s if partial else self._setup.until_s
+        until_s = self._now_s if partial else self._inputs.until_s
         end_s = until_s
         if partial or until_s == inf:
             moved_s = fifo_recursion.last_change(self._requests, self._places, self._counts, self._sums, until_s)
-            end_s = max(moved_s, self._looked_s)
+            end_s = max(moved_s, self._observed_s)
         waiting = self._give_up(until_s)
         departed = self._departed[:, : self._counts[GONE]]
         columns = np.concatenate([self._places[:, : self._staying], departed[:LEFT]], axis=1)
@@ -348,26 +356,32 @@ class Columns:
         )
 
 
-def follow(setup: Setup, chunks: Iterator[Chunk] | None, law: Law, luck: Luck, kept: Kept) -> History:
+def follow(
+    inputs: RunInputs, chunks: Iterator[Chunk] | None, law: ControlLaw, random_streams: RandomStreams, kept: Kept
+) -> History:
     """Run a source's chunks by a law; what became of the requests is with `kept`, and not in the history.
 
     Raises:
         NotExactError: another engine has to.
     """
-    if why := why_not(setup):
+    if why := why_not(inputs):
         raise NotExactError(why)
     if chunks is None:
         raise NotExactError("a client may not wait")
-    engine = Fifo(setup, chunks, law, luck, kept)
-    if isinstance(law, Stepped):
+    engine = Fifo(inputs, chunks, law, random_streams, kept)
+    if isinstance(law, ControllerLaw):
         law.engine = engine
     return engine.run()
 
 
 def run(
-    setup: Setup, chunks: Iterator[Chunk] | None, service: Service, luck: Luck, recorder: Recorder = lambda _: None
+    inputs: RunInputs,
+    chunks: Iterator[Chunk] | None,
+    service: Service,
+    random_streams: RandomStreams,
+    recorder: Recorder = lambda _: None,
 ) -> History:
     """Run all requests by the live controller's step, and keep them; raises as `follow`."""
     kept = Columns()
-    history = follow(setup, chunks, Stepped(setup, service, recorder), luck, kept)
-    return replace(history, requests=kept.requests(history.end_s, setup.pools[0].speed))
+    history = follow(inputs, chunks, ControllerLaw(inputs, service, recorder), random_streams, kept)
+    return replace(history, requests=kept.requests(history.end_s, inputs.pools[0].speed))

@@ -15,7 +15,7 @@ Everything is kept in four arrays of plain numbers, as each array that a compile
 from math import inf
 
 from simulations.engines.jit import compiled, compiled_for_numbers
-from simulations.model.setup import Floats, Integers
+from simulations.model.run_inputs import Floats, Integers
 
 ARRIVAL, SERVICE, START, REPLICA, SINCE = range(5)
 """Rows of `requests`, which are in order of arrival: times in seconds, the number of the replica that took each, and
@@ -193,7 +193,7 @@ def forget(places: Floats, counts: Integers, sums: Floats, now: float) -> None:
 
 @compiled
 def next_to_leave(places: Floats, counts: Integers, after: int, now: float) -> int:
-    """Give where the replica stands that should go next after another (-1 is none), as `leaving_order` does."""
+    """Give where the replica stands that should go next after another (-1 is none), as `removal_order` does."""
     best = -1
     for place in range(counts[STAYING]):
         if after >= 0 and not leaves_before(places, after, place, now):

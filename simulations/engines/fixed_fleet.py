@@ -10,7 +10,7 @@ import numpy as np
 
 from simulations.engines.jit import compiled
 from simulations.model.history import SERVED, Change, History, Replicas, Requests
-from simulations.model.setup import Batch, Floats, Integers
+from simulations.model.run_inputs import Batch, Floats, Integers
 
 
 class Servers(NamedTuple):

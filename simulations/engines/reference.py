@@ -13,11 +13,11 @@ from heapq import heappop, heappush
 from math import inf
 from typing import Any, cast
 
-from autoscaler.controller.observation import look
+from autoscaler.controller.observation import observe
 from autoscaler.controller.step import Service, step
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Grant, Granted, Held, Refused
 from autoscaler.gateway.dispatch.path_rules import EVERYTHING_COUNTS, PathRule, PathRules
-from autoscaler.ports import Order, Outcome, Reading, Record
+from autoscaler.ports import Outcome, Reading, Record, ScaleRequest
 from simulations.engines.reference_fleet import SimulatedFleet, SimulatedReplica
 from simulations.engines.reference_request import Cookies, Request, request_columns
 from simulations.engines.telemetry import Lines, Samples
@@ -32,8 +32,8 @@ from simulations.model.history import (
     Change,
     History,
 )
-from simulations.model.random_streams import Luck
-from simulations.model.setup import Arrival, Setup, Source, next_on_grid
+from simulations.model.random_streams import RandomStreams
+from simulations.model.run_inputs import Arrival, RunInputs, Source, next_on_grid
 
 ENDS, ARRIVES, TELLS, LOOKS = range(4)
 """Priorities at one instant."""
@@ -46,37 +46,37 @@ class Engine:
 
     def __init__(
         self,
-        setup: Setup,
+        inputs: RunInputs,
         source: Source,
         service: Service,
-        luck: Luck,
+        random_streams: RandomStreams,
         recorder: Callable[[Record], None] | None = None,
     ) -> None:
         """Set up a run that begins at 0.
 
         Args:
-            setup: the service, its fleet, and how it is watched.
+            inputs: the service, its fleet, and how it is watched.
             source: its requests.
             service: how it is decided on; its state is used up by the run.
-            luck: where cold starts and lifetimes are drawn.
+            random_streams: where cold starts and lifetimes are drawn.
             recorder: is given every decision; without one the history keeps them all.
         """
-        self._setup, self._source = setup, source
+        self._inputs, self._source = inputs, source
         self._arrivals = source.arrivals()
         self._ahead = next(self._arrivals, None)
-        self._services = {setup.service: service}
-        self._dispatcher = Dispatcher(setup.limits)
-        self._lines, self._samples = Lines(setup, self._dispatcher), Samples(setup, luck)
+        self._services = {inputs.service: service}
+        self._dispatcher = Dispatcher(inputs.limits)
+        self._lines, self._samples = Lines(inputs, self._dispatcher), Samples(inputs, random_streams)
         # A scenario has few paths and many requests; a gateway, where strangers choose the paths, remembers none.
-        self._rule_of = lru_cache(maxsize=1024)(PathRules(setup.rules).find)
-        self._cookies = Cookies(setup.cookie_s)
-        self._fleet = SimulatedFleet(setup.pools, luck)
+        self._rule_of = lru_cache(maxsize=1024)(PathRules(inputs.rules).find)
+        self._cookies = Cookies(inputs.cookie_s)
+        self._fleet = SimulatedFleet(inputs.pools, random_streams)
         self._heap: list[tuple[float, int, int, Happen, Any]] = []
         self._sequence = self._to_come = 0
-        self._now_s = self._moved_s = self._looked_s = 0.0
+        self._now_s = self._moved_s = self._observed_s = 0.0
         self._requests: list[Request] = []
-        self._asked = setup.initial
-        self._changes = [Change(0.0, setup.initial)]
+        self._asked = inputs.initial
+        self._changes = [Change(0.0, inputs.initial)]
         self._records: list[Record] = []
         self._recorder = recorder or self._records.append
         self._line_due_s = inf
@@ -86,7 +86,7 @@ class Engine:
         partial = False
         self._begin()
         try:
-            while self._heap and self._heap[0][0] <= self._setup.until_s:
+            while self._heap and self._heap[0][0] <= self._inputs.until_s:
                 self._now_s, _, _, happen, subject = heappop(self._heap)
                 happen(subject)
         except KeyboardInterrupt:
@@ -94,18 +94,18 @@ class Engine:
         return self._history(partial=partial)
 
     def _begin(self) -> None:
-        for _ in range(self._setup.initial):
+        for _ in range(self._inputs.initial):
             self._fleet.add(0.0)
         for replica in list(self._fleet.placed(0.0)):
             self._become_ready(replica)
         self._pull(None)
-        if self._setup.scrape_s < inf:
+        if self._inputs.scrape_s < inf:
             self._at(0.0, TELLS, self._scrape, None)
-        if self._setup.tick_s < inf:
+        if self._inputs.tick_s < inf:
             self._at(0.0, LOOKS, self._tick, None)
 
     def _history(self, *, partial: bool) -> History:
-        end_s = max(self._moved_s, self._looked_s) if partial or self._setup.until_s == inf else self._setup.until_s
+        end_s = max(self._moved_s, self._observed_s) if partial or self._inputs.until_s == inf else self._inputs.until_s
         return History(
             engine="reference",
             end_s=end_s,
@@ -156,7 +156,7 @@ class Engine:
             case Held(deadline_s):
                 self._at(deadline_s, ENDS, self._expire, None)
                 if request.pinned:
-                    self._at(self._now_s + self._setup.limits.spill_after_s, ENDS, self._expire, None)
+                    self._at(self._now_s + self._inputs.limits.spill_after_s, ENDS, self._expire, None)
                 self._at(self._now_s + arrival.patience_s, ENDS, self._lose_patience, request)
             case Refused():
                 self._left(request, REFUSED)
@@ -171,7 +171,7 @@ class Engine:
         request.replica.begin(request.number, self._now_s, counts=request.counts)
         takes_s = self._fleet.service_s(request.replica, request.arrival.service_s)
         self._at(self._now_s + takes_s, ENDS, self._finish, request)
-        if takes_s > (allowed_s := request.rule.request_timeout_s or self._setup.request_timeout_s):
+        if takes_s > (allowed_s := request.rule.request_timeout_s or self._inputs.request_timeout_s):
             self._at(self._now_s + allowed_s, ENDS, self._break_off, request)
 
     def _request(self, called: Hashable) -> Request:
@@ -222,7 +222,7 @@ class Engine:
     def _hang_up(self, request: Request) -> None:
         """A replica may go on with what it has begun; whoever is still in the queue leaves it."""
         self._lose_patience(request)
-        if self._setup.breaks_off or not request.counts:
+        if self._inputs.breaks_off or not request.counts:
             self._finish(request, HUNG_UP)
         self._answer(request, HUNG_UP)
 
@@ -252,7 +252,7 @@ class Engine:
 
     def _die(self, replica: SimulatedReplica) -> None:
         """Lose a replica, unless the run is over and only its life is left."""
-        if not replica.gone and (self._setup.until_s < inf or not self._is_idle()):
+        if not replica.gone and (self._inputs.until_s < inf or not self._is_idle()):
             self._lose(replica)
 
     def _lose(self, replica: SimulatedReplica) -> None:
@@ -271,7 +271,7 @@ class Engine:
     def _changed(self) -> None:
         """Have the gateway tell what has changed, with what else changes in a short while."""
         self._moved_s = self._now_s
-        if self._setup.immediate:
+        if self._inputs.immediate:
             self._lines.tell(self._now_s)
             self._decide(None)
         elif (due_s := self._lines.due_s(self._now_s)) < self._line_due_s:
@@ -282,16 +282,16 @@ class Engine:
         if due_s != self._line_due_s:  # told before
             return
         self._line_due_s = inf
-        if self._lines.tell(self._now_s) and self._setup.wakes:
+        if self._lines.tell(self._now_s) and self._inputs.wakes:
             self._decide(None)
 
     def _scrape(self, _: None) -> None:
         self._samples.take(float(self._dispatcher.queued + self._dispatcher.running), self._now_s)
-        self._again(self._setup.scrape_s, TELLS, self._scrape)
+        self._again(self._inputs.scrape_s, TELLS, self._scrape)
 
     def _tick(self, _: None) -> None:
         self._decide(self._samples.newest(self._now_s))
-        self._again(self._setup.tick_s, LOOKS, self._tick)
+        self._again(self._inputs.tick_s, LOOKS, self._tick)
 
     def _again(self, every_s: float, priority: int, happen: Happen) -> None:
         """Do it at the next point of a fixed grid, as the live driver does, unless nothing will ever happen again."""
@@ -304,16 +304,16 @@ class Engine:
 
     def _is_at_rest(self) -> bool:
         """Whether nothing will ever happen again; never, where the run has a length of its own."""
-        settled = self._is_idle() and self._asked == self._fleet.alive <= self._setup.least
-        stuck = not self._to_come and self._now_s - self._moved_s >= self._setup.settle_s
-        return self._setup.until_s == inf and (settled or stuck)
+        settled = self._is_idle() and self._asked == self._fleet.alive <= self._inputs.least
+        stuck = not self._to_come and self._now_s - self._moved_s >= self._inputs.settle_s
+        return self._inputs.until_s == inf and (settled or stuck)
 
     def _decide(self, metered: Reading | None) -> None:
-        name, now_s = self._setup.service, self._now_s
+        name, now_s = self._inputs.service, self._now_s
         fleet = self._fleet.observe(self._asked, now_s)
-        live = self._lines.live(self._looked_s, now_s)
-        seen = look(now_s, self._looked_s, fleet, metered=metered, live=live, gateways=1)
-        self._looked_s = now_s
+        live = self._lines.live(self._observed_s, now_s)
+        seen = observe(now_s, self._observed_s, fleet, metered=metered, live=live, gateways=1)
+        self._observed_s = now_s
         (taken,) = step(self._services, {name: (seen, fleet)})
         if taken.failure is not None:
             raise taken.failure  # figures must not be those of a defect
@@ -321,7 +321,7 @@ class Engine:
             self._scale(taken.order)
         self._recorder(Record(name, seen, taken.decision, Outcome(name) if taken.order else None))
 
-    def _scale(self, order: Order) -> None:
+    def _scale(self, order: ScaleRequest) -> None:
         self._asked = order.replicas
         self._changes.append(Change(self._now_s, self._asked))
         for name in order.leaving:

@@ -11,8 +11,8 @@ import numpy as np
 from algorithms.distributions import Uniform
 from autoscaler.ports import Fleet, Replica
 from simulations.model.history import Replicas
-from simulations.model.random_streams import Luck
-from simulations.model.setup import Pool
+from simulations.model.random_streams import RandomStreams
+from simulations.model.run_inputs import Pool
 
 CHANCE = Uniform(0.0, 1.0)
 STAGES = 100
@@ -86,9 +86,9 @@ class SimulatedReplica:
 class SimulatedFleet:
     """All replicas of one service that ever were."""
 
-    def __init__(self, pools: Sequence[Pool], luck: Luck) -> None:
+    def __init__(self, pools: Sequence[Pool], random_streams: RandomStreams) -> None:
         self._pools = pools
-        self._luck = luck
+        self._random_streams = random_streams
         self._in_use = [0] * len(pools)
         self._all: dict[str, SimulatedReplica] = {}
         self._homeless: list[SimulatedReplica] = []
@@ -129,22 +129,26 @@ class SimulatedFleet:
         """Draw how long a replica takes from its GPU to being ready."""
         number, pool = self._pool_of(replica)
         stages = enumerate(pool.cold_start, start=STAGES * number)
-        return sum(self._luck.draw("cold start", stage, which) for which, stage in stages)
+        return sum(self._random_streams.draw("cold start", stage, which) for which, stage in stages)
 
     def lifetime_s(self, replica: SimulatedReplica) -> float:
         """Draw how long a replica lives once it is ready."""
         number, pool = self._pool_of(replica)
-        return float("inf") if pool.lifetime is None else self._luck.draw("lifetime", pool.lifetime, number)
+        return float("inf") if pool.lifetime is None else self._random_streams.draw("lifetime", pool.lifetime, number)
 
     def fails_to_start(self, replica: SimulatedReplica) -> bool:
         """Draw whether a replica dies instead of becoming ready."""
         number, pool = self._pool_of(replica)
-        return pool.start_failure > 0 and self._luck.draw("start failure", CHANCE, number) < pool.start_failure
+        return (
+            pool.start_failure > 0 and self._random_streams.draw("start failure", CHANCE, number) < pool.start_failure
+        )
 
     def service_s(self, replica: SimulatedReplica, asked_s: float) -> float:
         """Give how long a replica works on a request that takes so long on a replica of speed 1."""
         number, pool = self._pool_of(replica)
-        return (asked_s if pool.service is None else self._luck.draw("pool service", pool.service, number)) / pool.speed
+        return (
+            asked_s if pool.service is None else self._random_streams.draw("pool service", pool.service, number)
+        ) / pool.speed
 
     def _pool_of(self, replica: SimulatedReplica) -> tuple[int, Pool]:
         number = replica.pool or 0

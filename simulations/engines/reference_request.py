@@ -5,11 +5,11 @@ from math import nan
 
 import numpy as np
 
-from autoscaler.gateway.dispatch.dispatcher import Kind
+from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
 from simulations.engines.reference_fleet import SimulatedReplica
 from simulations.model.history import STILL_IN, Requests
-from simulations.model.setup import Arrival
+from simulations.model.run_inputs import Arrival
 
 
 class Request:
@@ -35,7 +35,7 @@ class Request:
     @property
     def counts(self) -> bool:
         """Whether it takes a slot."""
-        return self.rule.kind is Kind.COUNT
+        return self.rule.kind is SlotUse.COUNT
 
 
 class Cookies:

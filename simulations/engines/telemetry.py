@@ -14,8 +14,8 @@ from typing import NamedTuple
 from autoscaler.controller.observation import NOTHING_HEARD, Live
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher
 from autoscaler.ports import Reading
-from simulations.model.random_streams import Luck
-from simulations.model.setup import Setup
+from simulations.model.random_streams import RandomStreams
+from simulations.model.run_inputs import RunInputs
 
 NO_SAMPLE = "Prometheus has no sample yet"
 
@@ -37,20 +37,20 @@ class _Line(NamedTuple):
 class Lines:
     """What the gateway's stream has told of one service."""
 
-    def __init__(self, setup: Setup, dispatcher: Dispatcher) -> None:
-        self._setup = setup
+    def __init__(self, inputs: RunInputs, dispatcher: Dispatcher) -> None:
+        self._inputs = inputs
         self._dispatcher = dispatcher
-        self._line = _Line(-setup.line_s if setup.line_s < inf else 0.0, 0, 0, 0.0)
-        self._looked_seconds = 0.0
-        self._looked_passed = 0
+        self._line = _Line(-inputs.line_s if inputs.line_s < inf else 0.0, 0, 0, 0.0)
+        self._observed_seconds = 0.0
+        self._observed_passing = 0
 
     def due_s(self, now_s: float) -> float:
         """Give when a change that happens now is told (rule 1)."""
         gateway, told = self._dispatcher, self._line
         holds = gateway.queued or gateway.holding_pass
-        if holds and not (told.queued or told.held or gateway.ready) and self._setup.line_s < inf:
+        if holds and not (told.queued or told.held or gateway.ready) and self._inputs.line_s < inf:
             return now_s
-        return max(now_s, told.t_s + self._setup.line_s)
+        return max(now_s, told.t_s + self._inputs.line_s)
 
     def tell(self, now_s: float) -> bool:
         """Tell the state; whether it cannot wait (rule 2)."""
@@ -59,37 +59,37 @@ class Lines:
         queued, seconds = gateway.queued, gateway.seconds_total(now_s)
         line = _Line(now_s, queued, queued + gateway.running, seconds, gateway.holding_pass, gateway.passed_total)
         self._line = line
-        self._looked_seconds = min(self._looked_seconds, line.seconds_total)
+        self._observed_seconds = min(self._observed_seconds, line.seconds_total)
         first = before.inflight == 0 < line.inflight or before.held == 0 < line.held
         return first or line.queued > before.queued
 
     def live(self, since_s: float, now_s: float) -> Live:
         """Give what the lines say, with the mean since the last look."""
-        if self._setup.line_s == inf and not self._setup.immediate:
+        if self._inputs.line_s == inf and not self._inputs.immediate:
             return NOTHING_HEARD
         seconds = self._line.seconds_at(now_s)
-        mean = (seconds - self._looked_seconds) / (now_s - since_s) if now_s > since_s else None
-        self._looked_seconds = seconds
-        passed, self._looked_passed = self._line.passed - self._looked_passed, self._line.passed
+        mean = (seconds - self._observed_seconds) / (now_s - since_s) if now_s > since_s else None
+        self._observed_seconds = seconds
+        passed, self._observed_passing = self._line.passed - self._observed_passing, self._line.passed
         return Live(latest=self._line.inflight, mean=mean, passing=passed + self._line.held)
 
 
 class Samples:
     """What Prometheus has scraped."""
 
-    def __init__(self, setup: Setup, luck: Luck) -> None:
-        self._setup = setup
-        self._luck = luck
+    def __init__(self, inputs: RunInputs, random_streams: RandomStreams) -> None:
+        self._inputs = inputs
+        self._random_streams = random_streams
         self._samples: list[tuple[float, Reading]] = []
 
     def take(self, inflight: float, now_s: float) -> None:
         """Scrape the gauge."""
-        found_s = now_s + self._luck.draw("metric lag", self._setup.metric_lag)
+        found_s = now_s + self._random_streams.draw("metric lag", self._inputs.metric_lag)
         self._samples.append((found_s, Reading(inflight, now_s, series=1)))
 
     def newest(self, now_s: float) -> Reading | None:
         """Give what a query finds (rule 3); None without Prometheus."""
-        if self._setup.scrape_s == inf:
+        if self._inputs.scrape_s == inf:
             return None
         found = [place for place, (found_s, _) in enumerate(self._samples) if found_s <= now_s]
         if not found:

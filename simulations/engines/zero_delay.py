@@ -7,7 +7,7 @@ once (the setup models of Gandhi, Harchol-Balter and Adan, *Server farms with se
 from algorithms.decider import Decider
 from algorithms.mpa import replicas_for
 from algorithms.state import Stateless
-from algorithms.types import Look, Wish
+from algorithms.types import Observation, Recommendation
 from autoscaler.controller.step import Service
 
 
@@ -17,9 +17,9 @@ class Immediate(Stateless):
     def __init__(self, target: float) -> None:
         self._target = target
 
-    def wish(self, look: Look) -> Wish:
+    def recommend(self, observation: Observation) -> Recommendation:
         """Divide the newest count."""
-        return Wish(replicas_for(look.latest, self._target), f"{look.latest:g} in flight now")
+        return Recommendation(replicas_for(observation.latest, self._target), f"{observation.latest:g} in flight now")
 
 
 def immediate(least: int, most: int, target: float = 1.0) -> Service:

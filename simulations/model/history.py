@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from autoscaler.ports import Record
-from simulations.model.setup import Floats, Integers
+from simulations.model.run_inputs import Floats, Integers
 
 SERVED = 200
 REFUSED = 503

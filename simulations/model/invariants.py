@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from simulations.model.history import SERVED, STILL_IN, History, Requests
-from simulations.model.setup import Floats, Integers
+from simulations.model.run_inputs import Floats, Integers
 
 RELATIVE = 1e-9
 """Rounding, of sums over many requests."""

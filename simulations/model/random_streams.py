@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from numpy.random import Generator, SeedSequence, default_rng
 
 from algorithms.distributions import Distribution
-from simulations.model.setup import Floats
+from simulations.model.run_inputs import Floats
 
-PURPOSES = (
+STREAMS = (
     "arrivals",
     "service",
     "patience",
@@ -30,7 +30,7 @@ CHUNK = 4096
 """Draws at a time: a single draw from numpy costs a hundred times its share of a chunk."""
 
 
-class Luck:
+class RandomStreams:
     """The draws of one replication."""
 
     def __init__(self, seed: int, replication: int = 0) -> None:
@@ -65,5 +65,5 @@ class Luck:
         return next(self.stream(purpose, distribution, number))
 
     def _rng(self, purpose: str, number: int) -> Generator:
-        key = (self._replication, PURPOSES.index(purpose), number)
+        key = (self._replication, STREAMS.index(purpose), number)
         return default_rng(SeedSequence(self._seed, spawn_key=key))

@@ -7,7 +7,7 @@ import numpy as np
 from autoscaler.demo.answers import Answer, Result
 from autoscaler.demo.report import Decided, Moment, RunResult, Served
 from simulations.model.history import STILL_IN, History
-from simulations.model.setup import Floats, Integers
+from simulations.model.run_inputs import Floats, Integers
 
 
 def run_result(history: History) -> RunResult:
@@ -19,7 +19,7 @@ def run_result(history: History) -> RunResult:
         load=_load(history, began_s),
         requests=tuple(_served(history, began_s)),
         timeline=tuple(_timeline(history, began_s)),
-        decisions=tuple(Decided(r.look.now_s - began_s, r.decision.desired) for r in history.decisions),
+        decisions=tuple(Decided(r.observation.now_s - began_s, r.decision.desired) for r in history.decisions),
         cold_starts_s=tuple(cold_starts(history).tolist()),
         gpu_s=float((_until(replicas.gone_s, history.end_s) - replicas.placed_s).sum()),
         idle_s=float(idle(history).sum()),

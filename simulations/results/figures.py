@@ -25,7 +25,7 @@ from simulations.model.history import (
     History,
     Requests,
 )
-from simulations.model.setup import Floats, Pool
+from simulations.model.run_inputs import Floats, Pool
 
 PERCENTILES = (50, 90, 95, 99)
 OUTCOMES = {

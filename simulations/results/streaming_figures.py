@@ -10,7 +10,7 @@ import numpy as np
 
 from simulations.engines.fifo_recursion import ARRIVAL, SERVICE, SINCE, START
 from simulations.model.invariants import RELATIVE, BrokenInvariantError
-from simulations.model.setup import Floats, Integers
+from simulations.model.run_inputs import Floats, Integers
 from simulations.results.figures import OUTCOMES, PERCENTILES, Figures
 
 MANTISSA, FINE = 52, 9

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from algorithms.types import Look
+from algorithms.types import Observation
 from autoscaler.controller.records import explained
 from simulations.model.history import History
-from simulations.model.setup import Floats, Integers
+from simulations.model.run_inputs import Floats, Integers
 from simulations.results.demo_report import run_result
 from simulations.results.figures import states, waits
 
@@ -47,10 +47,10 @@ def decision_columns(history: History) -> dict[str, Any]:
     Beside the look, which is what the controller knew, stand the requests that were really there.
     """
     records = history.decisions
-    looks = {name: [getattr(record.look, name) for record in records] for name in Look._fields}
+    observations = {name: [getattr(record.observation, name) for record in records] for name in Observation._fields}
     return {
-        **looks,
-        **_really_there(history, np.array(looks["now_s"], dtype=float)),
+        **observations,
+        **_really_there(history, np.array(observations["now_s"], dtype=float)),
         "desired": [record.decision.desired for record in records],
         "why": [explained(record) for record in records],
     }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simulations.model.setup import Floats
+from simulations.model.run_inputs import Floats
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]

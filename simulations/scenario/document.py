@@ -10,7 +10,7 @@ from autoscaler.documents.document import Document, DocumentError, KeyPath, dott
 from autoscaler.documents.fields import Duration, Model, Percent, between, exactly_one, lasting
 from autoscaler.policy.loading import validated
 from autoscaler.policy.spec import Metadata, ScalingPolicy
-from simulations.model.setup import Floats
+from simulations.model.run_inputs import Floats
 from simulations.scenario.workload_spec import Dist, RateCurve, Trace, Workload
 
 

@@ -11,7 +11,7 @@ from math import inf, pi
 
 import numpy as np
 
-from simulations.model.setup import Floats
+from simulations.model.run_inputs import Floats
 
 PIECES_PER_PERIOD = 288
 """Linear pieces of a sine: 5 minutes each in a day, off by less than 0.01 % of the amplitude."""

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, mo
 
 from algorithms.distributions import Constant, Distribution, parse
 from autoscaler.documents.fields import Duration, Model, Percent, between, exactly_one, lasting, parse_duration
-from simulations.model.setup import Floats
+from simulations.model.run_inputs import Floats
 from simulations.scenario.columns import read_columns
 from simulations.scenario.empirical import Empirical
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from algorithms.distributions import Distribution, Exponential, Gamma, Uniform
 from simulations.model.history import SERVED
-from simulations.model.random_streams import CHUNK, Luck
-from simulations.model.setup import Arrival, Batch, Chunk, Floats, Source
+from simulations.model.random_streams import CHUNK, RandomStreams
+from simulations.model.run_inputs import Arrival, Batch, Chunk, Floats, Source
 from simulations.scenario import rate_curve
 from simulations.scenario.rate_curve import Curve
 from simulations.scenario.workload_spec import ClosedLoop, Diurnal, RateCurve, Trace, Workload
@@ -22,10 +22,10 @@ EVEN = Uniform(0.0, 1.0)
 class Retrying:
     """What clients do about failures."""
 
-    def __init__(self, workload: Workload, luck: Luck, number: int) -> None:
+    def __init__(self, workload: Workload, random_streams: RandomStreams, number: int) -> None:
         retries = workload.retries
         self._attempts = retries.attempts if retries else 1
-        self._backoff = luck.draws("retry", retries.backoff, number) if retries else repeat(0.0)
+        self._backoff = random_streams.draws("retry", retries.backoff, number) if retries else repeat(0.0)
 
     @property
     def may_come(self) -> bool:
@@ -45,14 +45,14 @@ class Closed:
     The k-th request of a client has the same service time and patience whatever happens: policies meet the same work.
     """
 
-    def __init__(self, workload: Workload, loop: ClosedLoop, luck: Luck, number: int) -> None:
+    def __init__(self, workload: Workload, loop: ClosedLoop, random_streams: RandomStreams, number: int) -> None:
         self._start_s, self._timeout_s = workload.start, workload.timeout or inf
         self._clients, self._each = loop.clients, loop.requests // loop.clients
         total = self._each * loop.clients
-        self._service = _taken(luck.chunks("service", workload.service_time, number), total)
-        self._think = _taken(luck.chunks("think", loop.think_time, number), total)
-        self._patience = _taken(_patience(workload, luck, number), total)
-        self._retries = Retrying(workload, luck, number)
+        self._service = _taken(random_streams.chunks("service", workload.service_time, number), total)
+        self._think = _taken(random_streams.chunks("think", loop.think_time, number), total)
+        self._patience = _taken(_patience(workload, random_streams, number), total)
+        self._retries = Retrying(workload, random_streams, number)
         self._path, self._keep_cookies = workload.path or "", workload.sessions is not None
         self._sent = [0] * loop.clients
         self._thought = 0
@@ -94,15 +94,15 @@ class Closed:
 class Open:
     """Requests that come whatever happens to those before them."""
 
-    def __init__(self, times: Iterator[Floats], workload: Workload, luck: Luck, number: int) -> None:
+    def __init__(self, times: Iterator[Floats], workload: Workload, random_streams: RandomStreams, number: int) -> None:
         self._times = _first(times, workload.requests)
-        self._service = _service(workload, luck, number)
-        self._patience = _patience(workload, luck, number)
+        self._service = _service(workload, random_streams, number)
+        self._patience = _patience(workload, random_streams, number)
         self._timeout_s = workload.timeout or inf
         self._waits = workload.patience is None and workload.timeout is None
-        self._retries = Retrying(workload, luck, number)
+        self._retries = Retrying(workload, random_streams, number)
         self._path, self._sessions = workload.path or "", workload.sessions or 0
-        self._chosen = luck.draws("session", EVEN, number) if workload.sessions else repeat(-1.0)
+        self._chosen = random_streams.draws("session", EVEN, number) if workload.sessions else repeat(-1.0)
 
     def arrivals(self) -> Iterator[Arrival]:
         """Give them in order."""
@@ -176,29 +176,31 @@ class Together:
         return _merged(known) if len(known) == len(streams) else None
 
 
-def source_of(workloads: Sequence[Workload], luck: Luck) -> Source:
+def source_of(workloads: Sequence[Workload], random_streams: RandomStreams) -> Source:
     """Make the source of some workloads."""
-    sources = [_source(workload, luck, number) for number, workload in enumerate(workloads)]
+    sources = [_source(workload, random_streams, number) for number, workload in enumerate(workloads)]
     return sources[0] if len(sources) == 1 else Together(sources)
 
 
-def _source(workload: Workload, luck: Luck, number: int) -> Source:
+def _source(workload: Workload, random_streams: RandomStreams, number: int) -> Source:
     if workload.closed_loop:
-        return Closed(workload, workload.closed_loop, luck, number)
-    return Open(_times(workload, luck, number), workload, luck, number)
+        return Closed(workload, workload.closed_loop, random_streams, number)
+    return Open(_times(workload, random_streams, number), workload, random_streams, number)
 
 
-def _times(workload: Workload, luck: Luck, number: int) -> Iterator[Floats]:
+def _times(workload: Workload, random_streams: RandomStreams, number: int) -> Iterator[Floats]:
     """Give the times of arrivals; those that never come are infinite."""
     if workload.trace:
-        return _cut(workload.start + _kept(workload.trace, workload.trace.columns()[0], luck, number))
+        return _cut(workload.start + _kept(workload.trace, workload.trace.columns()[0], random_streams, number))
     if workload.poisson:
-        return _accumulated(workload.start, luck.chunks("arrivals", Exponential(1 / workload.poisson.rate), number))
+        return _accumulated(
+            workload.start, random_streams.chunks("arrivals", Exponential(1 / workload.poisson.rate), number)
+        )
     if workload.renewal:
-        return _accumulated(workload.start, luck.chunks("arrivals", workload.renewal.interarrival, number))
+        return _accumulated(workload.start, random_streams.chunks("arrivals", workload.renewal.interarrival, number))
     changing = cast("Diurnal | RateCurve", workload.diurnal or workload.rate_curve)
     shape: Distribution = Gamma(1.0, changing.cv) if changing.cv != 1 else Exponential(1.0)
-    rate, units = _curve(changing), _accumulated(0.0, luck.chunks("arrivals", shape, number))
+    rate, units = _curve(changing), _accumulated(0.0, random_streams.chunks("arrivals", shape, number))
     return (workload.start + rate.times(chunk) for chunk in units)
 
 
@@ -237,26 +239,26 @@ def _accumulated(start_s: float, gaps: Iterator[Floats]) -> Iterator[Floats]:
         last_s = float(times[-1])
 
 
-def _service(workload: Workload, luck: Luck, number: int) -> Iterator[Floats]:
-    drawn = luck.chunks("service", workload.service_time, number)
+def _service(workload: Workload, random_streams: RandomStreams, number: int) -> Iterator[Floats]:
+    drawn = random_streams.chunks("service", workload.service_time, number)
     known = workload.trace.columns()[1] if workload.trace else None
     if workload.trace is None or known is None:
         return drawn
-    kept = _cut(_kept(workload.trace, known, luck, number))
+    kept = _cut(_kept(workload.trace, known, random_streams, number))
     return (np.where(np.isnan(given), draws, given) for given, draws in zip(kept, drawn, strict=False))
 
 
-def _kept(trace: Trace, column: Floats, luck: Luck, number: int) -> Floats:
+def _kept(trace: Trace, column: Floats, random_streams: RandomStreams, number: int) -> Floats:
     """Give what is kept of a column; of each column that of the same requests."""
     if trace.keep == 1:
         return column
-    return column[_taken(luck.chunks("keep", Uniform(0.0, 1.0), number), len(column)) < trace.keep]
+    return column[_taken(random_streams.chunks("keep", Uniform(0.0, 1.0), number), len(column)) < trace.keep]
 
 
-def _patience(workload: Workload, luck: Luck, number: int) -> Iterator[Floats]:
+def _patience(workload: Workload, random_streams: RandomStreams, number: int) -> Iterator[Floats]:
     if workload.patience is None:
         return repeat(np.full(CHUNK, inf))
-    return luck.chunks("patience", workload.patience, number)
+    return random_streams.chunks("patience", workload.patience, number)
 
 
 def _cut(values: Floats) -> Iterator[Floats]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autoscaler.sources.prometheus_export import Grid, Prometheus
-    from simulations.model.setup import Floats
+    from simulations.model.run_inputs import Floats
     from simulations.traces.importers import Curve
     from simulations.traces.recorded import Arrivals, Trace
 

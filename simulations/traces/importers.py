@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from autoscaler.documents.document import DocumentError
-from simulations.model.setup import Floats
+from simulations.model.run_inputs import Floats
 from simulations.traces.recorded import Trace
 
 AZURE_LLM = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")

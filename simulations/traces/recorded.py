@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.random import default_rng
 
-from simulations.model.setup import Floats
+from simulations.model.run_inputs import Floats
 
 COUNT, SERVED = "Count", "served"
 COSTS_NOTHING = frozenset({"asleep", "bad_request", "body_late", "body_too_large"})

@@ -7,7 +7,7 @@ from algorithms.hpa_behavior import Behavior, Policy, PolicyType, ScalingRules, 
 from algorithms.hpa_metrics import FAILED_READING, Metric, MetricKind, Reading, Scale, TargetType
 from algorithms.hpa_reconcile import HpaOptions, Outcome, Reconciler
 from algorithms.keda import KedaOptions, switches_of
-from algorithms.types import Look
+from algorithms.types import Observation
 
 PER_POD = Metric(MetricKind.EXTERNAL, TargetType.AVERAGE_VALUE, 1000)
 FOUR_OR_DOUBLE = (Policy(PolicyType.PODS, 4, 15), Policy(PolicyType.PERCENT, 100, 15))
@@ -73,8 +73,10 @@ def keda_options(**changes: Any) -> KedaOptions:
     )
 
 
-def look(now_s: float, inflight: float | None, replicas: int, problem: str = "") -> Look:
-    return Look(now_s=now_s, since_s=now_s - 1, inflight=inflight, replicas=replicas, ready=replicas, problem=problem)
+def observe(now_s: float, inflight: float | None, replicas: int, problem: str = "") -> Observation:
+    return Observation(
+        now_s=now_s, since_s=now_s - 1, inflight=inflight, replicas=replicas, ready=replicas, problem=problem
+    )
 
 
 class Cluster:

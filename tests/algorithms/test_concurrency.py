@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from algorithms.concurrency import Concurrency
 from algorithms.feeder import covered, head
 from algorithms.kpa import KpaCore, KpaOptions
-from algorithms.types import Look
+from algorithms.types import Observation
 
 START_S = 1_700_000_000.0
 OPTIONS = KpaOptions(
@@ -31,54 +31,58 @@ OPTIONS = KpaOptions(
 def lives(draw):
     """Looks at one service that has replicas all the time, in order of time."""
     now_s = START_S
-    looks = []
+    observations = []
     for step_s in draw(st.lists(st.floats(0.01, 5.0), min_size=1, max_size=50)):
         since_s, now_s = now_s, now_s + step_s
         counts = st.floats(0.0, 30.0)
         ready = draw(st.integers(0, 10))
-        looks.append(Look(now_s, since_s, draw(counts), draw(st.integers(1, 10)), ready, latest=draw(counts)))
-    return looks
+        observations.append(
+            Observation(now_s, since_s, draw(counts), draw(st.integers(1, 10)), ready, latest=draw(counts))
+        )
+    return observations
 
 
 @given(lives())
-def test_without_rules_the_wish_is_knatives_decision_on_the_same_seconds(looks):
+def test_without_rules_the_wish_is_knatives_decision_on_the_same_seconds(observations):
     algorithm = Concurrency(OPTIONS)
-    core = KpaCore(OPTIONS, looks[0].now_s, looks[0].ready)
-    for look in looks:
-        for second in covered(look):
-            core.replace(second, look.inflight)
-        core.replace(floor(look.now_s), head(look))
-        assert algorithm.wish(look).replicas == core.decide_at(look.now_s, look.ready).desired
+    core = KpaCore(OPTIONS, observations[0].now_s, observations[0].ready)
+    for observation in observations:
+        for second in covered(observation):
+            core.replace(second, observation.inflight)
+        core.replace(floor(observation.now_s), head(observation))
+        assert algorithm.recommend(observation).replicas == core.decide_at(observation.now_s, observation.ready).desired
 
 
 @given(lives(), st.integers(0, 50))
-def test_a_restored_algorithm_continues_decision_for_decision(looks, cut):
+def test_a_restored_algorithm_continues_decision_for_decision(observations, cut):
     before, after = Concurrency(OPTIONS), Concurrency(OPTIONS)
-    for look in looks[:cut]:
-        before.wish(look)
+    for observation in observations[:cut]:
+        before.recommend(observation)
     after.restore(json.loads(json.dumps(before.export())))
-    for look in looks[cut:]:
-        assert after.wish(look) == before.wish(look)
+    for observation in observations[cut:]:
+        assert after.recommend(observation) == before.recommend(observation)
 
 
 def test_an_idle_service_without_replicas_wishes_for_none_and_remembers_nothing():
     algorithm = Concurrency(OPTIONS)
     for tick in range(100):
-        assert algorithm.wish(Look(START_S + 2 * tick, START_S + 2 * tick - 2, 0.0, 0, 0)).replicas == 0
+        assert algorithm.recommend(Observation(START_S + 2 * tick, START_S + 2 * tick - 2, 0.0, 0, 0)).replicas == 0
     assert algorithm.export()["core"] is None
 
 
 def test_a_burst_after_idle_time_is_not_averaged_with_it():
     algorithm = Concurrency(OPTIONS)
-    algorithm.wish(Look(START_S, START_S - 2, 0.0, 0, 0))
-    burst = algorithm.wish(Look(START_S + 0.1, START_S, 2.5, 0, 0, latest=5.0))
+    algorithm.recommend(Observation(START_S, START_S - 2, 0.0, 0, 0))
+    burst = algorithm.recommend(Observation(START_S + 0.1, START_S, 2.5, 0, 0, latest=5.0))
     assert burst.replicas == 5
 
 
 def test_a_count_that_is_unknown_from_the_start_is_no_wish():
-    wish = Concurrency(OPTIONS).wish(Look(START_S, START_S, None, 3, 3, problem="Prometheus is down"))
-    assert wish.replicas is None
-    assert "no data" in wish.why
+    recommendation = Concurrency(OPTIONS).recommend(
+        Observation(START_S, START_S, None, 3, 3, problem="Prometheus is down")
+    )
+    assert recommendation.replicas is None
+    assert "no data" in recommendation.why
 
 
 def test_a_state_of_another_version_is_refused():

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from algorithms.decider import Decider
-from algorithms.feeder import GoodTime
+from algorithms.feeder import DataClock
 from algorithms.mpa import Mpa
 from algorithms.stabilisers import Passing, ToZeroDelay
 from algorithms.state import Stateless
-from algorithms.types import Decision, Look, Reason, Wish
+from algorithms.types import Decision, Observation, Reason, Recommendation
 
 START_S = 1_700_000_000.0
 
@@ -23,9 +23,9 @@ class Wishing(Stateless):
         self._replicas = list(replicas)
         self.shown = []
 
-    def wish(self, look):
-        self.shown.append(look)
-        return Wish(self._replicas.pop(0) if len(self._replicas) > 1 else self._replicas[0], "as told")
+    def recommend(self, observation):
+        self.shown.append(observation)
+        return Recommendation(self._replicas.pop(0) if len(self._replicas) > 1 else self._replicas[0], "as told")
 
 
 class Adding(Stateless):
@@ -35,15 +35,15 @@ class Adding(Stateless):
         self.rule = rule
         self._number = number
 
-    def __call__(self, _look, wish):
-        return wish + self._number
+    def __call__(self, _observation, recommendation):
+        return recommendation + self._number
 
-    def why(self, _look):
+    def why(self, _observation):
         return f"{self._number} more"
 
 
-def look(at_s=2.0, inflight=3.0, *, replicas=4, ready=4, **more):
-    return Look(START_S + at_s, START_S + at_s - 2, inflight, replicas, ready, **more)
+def observe(at_s=2.0, inflight=3.0, *, replicas=4, ready=4, **more):
+    return Observation(START_S + at_s, START_S + at_s - 2, inflight, replicas, ready, **more)
 
 
 def decider(algorithm, *rules, low=0, high=10, **options):
@@ -51,21 +51,23 @@ def decider(algorithm, *rules, low=0, high=10, **options):
 
 
 def test_without_rules_it_is_the_algorithm_alone():
-    assert decider(Wishing(3)).decide(look()) == Decision(3, Wish(3, "as told"), ())
+    assert decider(Wishing(3)).decide(observe()) == Decision(3, Recommendation(3, "as told"), ())
 
 
 def test_rules_come_in_their_order_and_each_is_given_what_the_one_before_made():
-    decision = decider(Wishing(1), Adding("a", 2), Adding("b", 3)).decide(look())
-    assert decision == Decision(6, Wish(1, "as told"), (Reason("a", 1, 3, "2 more"), Reason("b", 3, 6, "3 more")))
+    decision = decider(Wishing(1), Adding("a", 2), Adding("b", 3)).decide(observe())
+    assert decision == Decision(
+        6, Recommendation(1, "as told"), (Reason("a", 1, 3, "2 more"), Reason("b", 3, 6, "3 more"))
+    )
 
 
 def test_a_rule_that_changes_nothing_is_no_reason():
-    decision = decider(Wishing(1), Adding("a", 0), Adding("b", 1)).decide(look())
+    decision = decider(Wishing(1), Adding("a", 0), Adding("b", 1)).decide(observe())
     assert [reason.rule for reason in decision.reasons] == ["b"]
 
 
 @pytest.mark.parametrize(
-    ("wish", "desired", "reasons"),
+    ("recommendation", "desired", "reasons"),
     [
         (1, 2, (Reason("minReplicas", 1, 2, "at least 2"),)),
         (2, 2, ()),
@@ -73,28 +75,30 @@ def test_a_rule_that_changes_nothing_is_no_reason():
         (6, 5, (Reason("maxReplicas", 6, 5, "at most 5"),)),
     ],
 )
-def test_bounds_are_kept_and_told(wish, desired, reasons):
-    assert decider(Wishing(wish), low=2, high=5).decide(look()) == Decision(desired, Wish(wish, "as told"), reasons)
+def test_bounds_are_kept_and_told(recommendation, desired, reasons):
+    assert decider(Wishing(recommendation), low=2, high=5).decide(observe()) == Decision(
+        desired, Recommendation(recommendation, "as told"), reasons
+    )
 
 
 def test_where_bounds_cross_the_lower_one_wins():
-    assert decider(Wishing(9), low=5, high=3).decide(look()).desired == 5
+    assert decider(Wishing(9), low=5, high=3).decide(observe()).desired == 5
 
 
 def test_no_wish_holds_what_there_is_within_the_bounds_and_past_the_rules():
-    decision = decider(Wishing(None), Adding("a", 1), high=3).decide(look(replicas=4))
-    assert decision == Decision(3, Wish(None, "as told"), (Reason("maxReplicas", 4, 3, "at most 3"),))
+    decision = decider(Wishing(None), Adding("a", 1), high=3).decide(observe(replicas=4))
+    assert decision == Decision(3, Recommendation(None, "as told"), (Reason("maxReplicas", 4, 3, "at most 3"),))
 
 
 def test_an_unknown_count_is_not_shown_to_an_algorithm_in_good_time():
     algorithm = Wishing(1)
-    decision = decider(algorithm, Adding("a", 1), good_time=GoodTime()).decide(look(inflight=None, problem="down"))
-    assert decision == Decision(4, Wish(None, "down"), ())
+    decision = decider(algorithm, Adding("a", 1), good_time=DataClock()).decide(observe(inflight=None, problem="down"))
+    assert decision == Decision(4, Recommendation(None, "down"), ())
     assert algorithm.shown == []
 
 
 def test_without_good_time_the_algorithm_is_shown_what_is_unknown_too():
-    algorithm, unknown = Wishing(1), look(inflight=None, problem="down")
+    algorithm, unknown = Wishing(1), observe(inflight=None, problem="down")
     assert decider(algorithm).decide(unknown).desired == 1
     assert algorithm.shown == [unknown]
 
@@ -102,8 +106,10 @@ def test_without_good_time_the_algorithm_is_shown_what_is_unknown_too():
 def test_time_in_which_nothing_is_known_does_not_pass_for_algorithm_and_rules():
     algorithm = Wishing(0)
     rule = ToZeroDelay(delay_s=10.0)
-    made = decider(algorithm, rule, good_time=GoodTime())
-    numbers = [made.decide(look(at_s, inflight=None if 4 < at_s < 100 else 0.0)).desired for at_s in range(2, 114, 2)]
+    made = decider(algorithm, rule, good_time=DataClock())
+    numbers = [
+        made.decide(observe(at_s, inflight=None if 4 < at_s < 100 else 0.0)).desired for at_s in range(2, 114, 2)
+    ]
     assert algorithm.shown[-1].now_s - algorithm.shown[0].now_s == len(algorithm.shown) * 2 - 2
     known = [number for at_s, number in zip(range(2, 114, 2), numbers, strict=True) if not 4 < at_s < 100]
     assert known == [1, 1, 1, 1, 1, 0, 0, 0, 0]
@@ -113,29 +119,29 @@ def test_time_in_which_nothing_is_known_does_not_pass_for_algorithm_and_rules():
 
 
 def idle(at_s, **more):
-    return look(at_s, 0.0, replicas=0, ready=0, **more)
+    return observe(at_s, 0.0, replicas=0, ready=0, **more)
 
 
 def test_a_second_idle_look_is_decided_as_the_first():
-    made = decider(Mpa(target=1.0), Passing(), good_time=GoodTime())
+    made = decider(Mpa(target=1.0), Passing(), good_time=DataClock())
     decisions = [made.decide(idle(at_s)) for at_s in (2, 4, 6)]
-    assert decisions == [Decision(0, Wish(0, "0 in flight / 1"), ())] * 3
+    assert decisions == [Decision(0, Recommendation(0, "0 in flight / 1"), ())] * 3
 
 
 @pytest.mark.parametrize(
     ("seen", "desired"),
     [
-        (look(8, 3.0, replicas=0, ready=0), 3),
+        (observe(8, 3.0, replicas=0, ready=0), 3),
         (idle(8, latest=3.0), 3),
         (idle(8, passing=1), 1),
-        (look(8, 0.0, replicas=2, ready=2), 1),
+        (observe(8, 0.0, replicas=2, ready=2), 1),
         (idle(8, problem="silent"), 0),
-        (look(8, None, replicas=0, ready=0), 0),
+        (observe(8, None, replicas=0, ready=0), 0),
     ],
 )
 def test_after_idle_looks_nothing_else_is_overlooked(seen, desired):
     rules = (Passing(), ToZeroDelay(delay_s=30.0))
-    made = decider(Mpa(target=1.0), *rules, good_time=GoodTime())
+    made = decider(Mpa(target=1.0), *rules, good_time=DataClock())
     for at_s in (2, 4, 6):
         made.decide(idle(at_s))
     # Zero has been wished for 6 of 30 s: two replicas that somebody else asked for go down to the last.
@@ -144,10 +150,10 @@ def test_after_idle_looks_nothing_else_is_overlooked(seen, desired):
 
 @given(st.lists(st.tuples(st.sampled_from([0.0, 0.0, 0.0, 1.0, None]), st.integers(0, 2)), max_size=20))
 def test_sparing_idle_looks_changes_no_decision(rows):
-    sparing = decider(Mpa(target=1.0), Passing(), ToZeroDelay(delay_s=6.0), good_time=GoodTime())
-    plain = decider(Mpa(target=1.0), Passing(), ToZeroDelay(delay_s=6.0), good_time=GoodTime())
+    sparing = decider(Mpa(target=1.0), Passing(), ToZeroDelay(delay_s=6.0), good_time=DataClock())
+    plain = decider(Mpa(target=1.0), Passing(), ToZeroDelay(delay_s=6.0), good_time=DataClock())
     for number, (inflight, replicas) in enumerate(rows):
-        seen = look(2.0 * number, inflight, replicas=replicas, ready=replicas)
+        seen = observe(2.0 * number, inflight, replicas=replicas, ready=replicas)
         plain._idle = None
         assert sparing.decide(seen) == plain.decide(seen)
 
@@ -156,12 +162,12 @@ def test_sparing_idle_looks_changes_no_decision(rows):
 
 
 def full():
-    return decider(Mpa(target=1.0), Passing(), ToZeroDelay(delay_s=10.0), good_time=GoodTime())
+    return decider(Mpa(target=1.0), Passing(), ToZeroDelay(delay_s=10.0), good_time=DataClock())
 
 
 def test_its_state_is_that_of_every_part_as_json():
     made = full()
-    made.decide(look(2, 0.0))
+    made.decide(observe(2, 0.0))
     state = json.loads(json.dumps(made.export()))
     assert set(state) == {"version", "algorithm", "stabilisers", "good_time"}
     assert list(state["stabilisers"]) == ["passing", "scaleDown.toZeroDelay"]
@@ -171,24 +177,24 @@ def test_its_state_is_that_of_every_part_as_json():
 
 def test_a_restored_one_goes_on_with_its_delay():
     made, restored = full(), full()
-    made.decide(look(2, 0.0))
+    made.decide(observe(2, 0.0))
     restored.restore(made.export())
-    assert [restored.decide(look(at_s, 0.0)).desired for at_s in (4, 6, 8, 10, 12)] == [1, 1, 1, 1, 0]
+    assert [restored.decide(observe(at_s, 0.0)).desired for at_s in (4, 6, 8, 10, 12)] == [1, 1, 1, 1, 0]
 
 
 def test_the_time_between_two_processes_did_not_pass():
     made, restored = full(), full()
-    made.decide(look(2, 0.0))
+    made.decide(observe(2, 0.0))
     restored.restore(made.export())
-    assert [restored.decide(look(at_s, 0.0)).desired for at_s in (3600, 3602, 3604, 3606, 3608)] == [1, 1, 1, 1, 0]
+    assert [restored.decide(observe(at_s, 0.0)).desired for at_s in (3600, 3602, 3604, 3606, 3608)] == [1, 1, 1, 1, 0]
 
 
 def test_restored_over_an_idle_service_it_decides_anew():
     used, other = full(), full()
     used.decide(idle(2))
-    other.decide(look(2, 3.0))
+    other.decide(observe(2, 3.0))
     used.restore(other.export())
-    seen = [idle(4), *(look(at_s, 0.0, replicas=2) for at_s in (6, 8, 10, 12, 14))]
+    seen = [idle(4), *(observe(at_s, 0.0, replicas=2) for at_s in (6, 8, 10, 12, 14))]
     assert [used.decide(one) for one in seen] == [other.decide(one) for one in seen]
 
 

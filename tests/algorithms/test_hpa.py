@@ -3,84 +3,84 @@
 import json
 
 import pytest
-from hpa_cases import FREE, hpa_options, look, pods, rules
+from hpa_cases import FREE, hpa_options, observe, pods, rules
 from hypothesis import given
 from hypothesis import strategies as st
 
 from algorithms.hpa import Hpa
 from algorithms.hpa_behavior import Behavior
-from algorithms.types import Wish
+from algorithms.types import Recommendation
 
 TWO_A_MINUTE = Behavior(rules(pods(2, 60)), rules())
 
 
-def replay(hpa, looks, replicas, *, write=lambda _turn: True):
+def replay(hpa, observations, replicas, *, write=lambda _turn: True):
     """Give the HPA looks as pairs of time and count, and let its wishes come true where the write succeeds."""
     numbers = []
-    for turn, (now_s, inflight) in enumerate(looks):
-        wish = hpa.wish(look(now_s, inflight, replicas))
-        if wish.replicas is not None and write(turn):
-            replicas = wish.replicas
+    for turn, (now_s, inflight) in enumerate(observations):
+        recommendation = hpa.recommend(observe(now_s, inflight, replicas))
+        if recommendation.replicas is not None and write(turn):
+            replicas = recommendation.replicas
         numbers.append(replicas)
     return numbers
 
 
 def test_it_decides_at_the_first_look_and_then_once_per_sync_period():
-    looks = [(1000 + second, 10) for second in range(32)]
-    assert replay(Hpa(hpa_options()), looks, 1) == [4] * 15 + [8] * 15 + [10] * 2
+    observations = [(1000 + second, 10) for second in range(32)]
+    assert replay(Hpa(hpa_options()), observations, 1) == [4] * 15 + [8] * 15 + [10] * 2
 
 
 def test_a_tick_that_does_not_divide_the_period_makes_it_longer():
-    looks = [(1000.0 + 4 * turn, 10) for turn in range(9)]
-    assert replay(Hpa(hpa_options()), looks, 1) == [4] * 4 + [8] * 4 + [10]
+    observations = [(1000.0 + 4 * turn, 10) for turn in range(9)]
+    assert replay(Hpa(hpa_options()), observations, 1) == [4] * 4 + [8] * 4 + [10]
 
 
 def test_between_two_syncs_it_holds_what_is_asked_for_whoever_asked():
     hpa = Hpa(hpa_options())
-    hpa.wish(look(0, 5, 5))
-    assert hpa.wish(look(2, 5, 7)) == Wish(7, "between two syncs")
+    hpa.recommend(observe(0, 5, 5))
+    assert hpa.recommend(observe(2, 5, 7)) == Recommendation(7, "between two syncs")
 
 
 @pytest.mark.parametrize(("count", "problem"), [(None, "stale"), (3.0, "2 of 3 gateways")], ids=["unknown", "part"])
 def test_a_count_that_is_not_good_is_a_failed_metric(count, problem):
     hpa = Hpa(hpa_options(behavior=FREE))
-    assert hpa.wish(look(0, count, 5, problem)) == Wish(None, "FailedGetExternalMetric")
+    assert hpa.recommend(observe(0, count, 5, problem)) == Recommendation(None, "FailedGetExternalMetric")
 
 
 def test_at_zero_it_has_no_opinion():
-    assert Hpa(hpa_options()).wish(look(0, 9, 0)) == Wish(None, "ScalingDisabled")
+    assert Hpa(hpa_options()).recommend(observe(0, 9, 0)) == Recommendation(None, "ScalingDisabled")
 
 
 @pytest.mark.parametrize(
-    ("options", "replicas", "load", "wish"),
+    ("options", "replicas", "load", "recommendation"),
     [
-        ({"behavior": FREE}, 4, 7, Wish(7, "the metric asks for 7")),
-        ({}, 4, 2, Wish(4, "the metric asks for 2, ScaleDownStabilized 4")),
-        ({}, 1, 10, Wish(4, "the metric asks for 10, ScaleUpLimit 4")),
-        ({}, 12, 10, Wish(10, "Current number of replicas above Spec.MaxReplicas")),
+        ({"behavior": FREE}, 4, 7, Recommendation(7, "the metric asks for 7")),
+        ({}, 4, 2, Recommendation(4, "the metric asks for 2, ScaleDownStabilized 4")),
+        ({}, 1, 10, Recommendation(4, "the metric asks for 10, ScaleUpLimit 4")),
+        ({}, 12, 10, Recommendation(10, "Current number of replicas above Spec.MaxReplicas")),
     ],
     ids=["free", "stabilised", "limited", "clamped"],
 )
-def test_a_wish_says_what_made_it(options, replicas, load, wish):
-    assert Hpa(hpa_options(**options)).wish(look(0, load, replicas)) == wish
+def test_a_wish_says_what_made_it(options, replicas, load, recommendation):
+    assert Hpa(hpa_options(**options)).recommend(observe(0, load, replicas)) == recommendation
 
 
 def test_a_write_that_is_seen_counts_in_the_policies():
-    looks = [(15.0 * turn, 9) for turn in range(6)]
-    assert replay(Hpa(hpa_options(behavior=TWO_A_MINUTE)), looks, 1) == [3, 3, 3, 3, 5, 5]
+    observations = [(15.0 * turn, 9) for turn in range(6)]
+    assert replay(Hpa(hpa_options(behavior=TWO_A_MINUTE)), observations, 1) == [3, 3, 3, 3, 5, 5]
 
 
 def test_a_write_that_is_never_seen_does_not_count():
-    looks = [(15.0 * turn, 9) for turn in range(6)]
-    numbers = replay(Hpa(hpa_options(behavior=TWO_A_MINUTE)), looks, 1, write=lambda turn: turn != 0)
+    observations = [(15.0 * turn, 9) for turn in range(6)]
+    numbers = replay(Hpa(hpa_options(behavior=TWO_A_MINUTE)), observations, 1, write=lambda turn: turn != 0)
     assert numbers == [1, 3, 3, 3, 3, 5]
 
 
 def test_a_write_that_is_seen_late_counts_from_when_it_was_decided():
     hpa = Hpa(hpa_options(behavior=TWO_A_MINUTE))
-    assert hpa.wish(look(0, 9, 1)).replicas == 3
+    assert hpa.recommend(observe(0, 9, 1)).replicas == 3
     for now_s, replicas in ((2, 1), (4, 3)):
-        hpa.wish(look(now_s, 9, replicas))
+        hpa.recommend(observe(now_s, 9, replicas))
     assert replay(hpa, [(15.0 * turn, 9) for turn in range(1, 5)], 3) == [3, 3, 3, 5]
 
 
@@ -103,11 +103,11 @@ def test_a_restored_hpa_wishes_as_it_would_have(steps, behavior, data):
         if turn == cut:
             second.restore(json.loads(json.dumps(first.export())))
         now_s += seconds
-        seen = look(now_s, inflight, replicas)
-        wish = first.wish(seen)
+        seen = observe(now_s, inflight, replicas)
+        recommendation = first.recommend(seen)
         if turn >= cut:
-            assert second.wish(seen) == wish
-        replicas = replicas if wish.replicas is None else wish.replicas
+            assert second.recommend(seen) == recommendation
+        replicas = replicas if recommendation.replicas is None else recommendation.replicas
 
 
 def test_a_state_of_another_version_is_refused():

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hpa_cases import FREE, keda_options, look
+from hpa_cases import FREE, keda_options, observe
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +22,7 @@ from algorithms.keda import (
     hpa_options,
     switches_of,
 )
-from algorithms.types import Wish
+from algorithms.types import Recommendation
 
 ACTIVE, INACTIVE, COOLDOWN = Activity.ACTIVE, Activity.INACTIVE, Activity.COOLDOWN
 TO_FOUR = Fallback(failure_threshold=3, replicas=4, behavior=FallbackBehavior.STATIC)
@@ -39,12 +39,12 @@ def loop(*, last_active_s=None, created_s=0.0, **options):
     return new
 
 
-def replay(keda, looks, replicas):
+def replay(keda, observations, replicas):
     """Give KEDA looks as pairs of time and count, and let every wish come true; return the replicas after each."""
     numbers = []
-    for now_s, inflight in looks:
-        wish = keda.wish(look(now_s, inflight, replicas))
-        replicas = replicas if wish.replicas is None else wish.replicas
+    for now_s, inflight in observations:
+        recommendation = keda.recommend(observe(now_s, inflight, replicas))
+        replicas = replicas if recommendation.replicas is None else recommendation.replicas
         numbers.append(replicas)
     return numbers
 
@@ -208,9 +208,9 @@ def test_the_poll_and_the_sync_are_told_apart_where_they_do_not_meet():
 
 def test_a_wish_says_who_made_it():
     keda = Keda(keda_options())
-    assert keda.wish(look(0, 0, 0)) == Wish(0, "ScalerNotActive; ScalingDisabled")
-    assert keda.wish(look(1, 5, 0)) == Wish(0, "between two polls and syncs")
-    assert keda.wish(look(30, 5, 0)) == Wish(4, "ScalerActive; the metric asks for 5, ScaleUpLimit 4")
+    assert keda.recommend(observe(0, 0, 0)) == Recommendation(0, "ScalerNotActive; ScalingDisabled")
+    assert keda.recommend(observe(1, 5, 0)) == Recommendation(0, "between two polls and syncs")
+    assert keda.recommend(observe(30, 5, 0)) == Recommendation(4, "ScalerActive; the metric asks for 5, ScaleUpLimit 4")
 
 
 def test_the_cooldown_jumps_to_zero_past_every_rate():
@@ -219,26 +219,26 @@ def test_the_cooldown_jumps_to_zero_past_every_rate():
 
 
 def test_an_outage_without_fallback_holds_and_at_zero_it_stays_there():
-    looks = [(15.0 * turn, None) for turn in range(1, 60)]
-    assert set(replay(Keda(keda_options(behavior=FREE)), [(0, 6), *looks], 6)) == {6}
-    assert set(replay(Keda(keda_options(behavior=FREE)), looks, 0)) == {0}
+    observations = [(15.0 * turn, None) for turn in range(1, 60)]
+    assert set(replay(Keda(keda_options(behavior=FREE)), [(0, 6), *observations], 6)) == {6}
+    assert set(replay(Keda(keda_options(behavior=FREE)), observations, 0)) == {0}
 
 
 def test_after_an_outage_the_cooldown_has_run_out_and_the_first_sample_ends_everything():
-    looks = [(0.0, 6), *((15.0 * turn, None) for turn in range(1, 40)), (600.0, 0)]
-    assert replay(Keda(keda_options()), looks, 6)[-2:] == [6, 0]
+    observations = [(0.0, 6), *((15.0 * turn, None) for turn in range(1, 40)), (600.0, 0)]
+    assert replay(Keda(keda_options()), observations, 6)[-2:] == [6, 0]
 
 
 def test_failed_reads_of_both_count_towards_the_fallback():
     keda = Keda(keda_options(fallback=TO_FOUR, behavior=FREE))
-    looks = [(0, 1), (15, None), (30, None), (45, None)]
-    assert replay(keda, looks, 1) == [1, 1, 1, 4]
+    observations = [(0, 1), (15, None), (30, None), (45, None)]
+    assert replay(keda, observations, 1) == [1, 1, 1, 4]
 
 
 def test_at_zero_only_the_polls_count_towards_the_fallback():
     keda = Keda(keda_options(fallback=TO_FOUR))
-    looks = [(15.0 * turn, None) for turn in range(8)]
-    assert replay(keda, looks, 0) == [0] * 6 + [4] * 2
+    observations = [(15.0 * turn, None) for turn in range(8)]
+    assert replay(keda, observations, 0) == [0] * 6 + [4] * 2
 
 
 def test_pausing_forgets_what_the_hpa_remembered():
@@ -247,12 +247,14 @@ def test_pausing_forgets_what_the_hpa_remembered():
     remembered = keda.export()["syncs"]
     paused = Keda(keda_options(switches=switched(paused_replicas="2")))
     paused.restore(keda.export())
-    assert paused.wish(look(1, 8, 8)) == Wish(2, "ScaledObjectPaused")
+    assert paused.recommend(observe(1, 8, 8)) == Recommendation(2, "ScaledObjectPaused")
     assert paused.export()["syncs"] == Keda(keda_options()).export()["syncs"] != remembered
 
 
 def test_a_pause_without_a_number_holds():
-    assert Keda(keda_options(switches=switched(paused="true"))).wish(look(0, 9, 3)) == Wish(None, "ScaledObjectPaused")
+    assert Keda(keda_options(switches=switched(paused="true"))).recommend(observe(0, 9, 3)) == Recommendation(
+        None, "ScaledObjectPaused"
+    )
 
 
 # --- What holds for any ScaledObject
@@ -271,21 +273,21 @@ def test_a_restored_scaled_object_wishes_as_it_would_have(fallback, steps, minim
         if turn == cut:
             second.restore(json.loads(json.dumps(first.export())))
         now_s += seconds
-        seen = look(now_s, inflight, replicas)
-        wish = first.wish(seen)
+        seen = observe(now_s, inflight, replicas)
+        recommendation = first.recommend(seen)
         if turn >= cut:
-            assert second.wish(seen) == wish
-        replicas = replicas if wish.replicas is None else wish.replicas
+            assert second.recommend(seen) == recommendation
+        replicas = replicas if recommendation.replicas is None else recommendation.replicas
 
 
 @given(FALLBACKS, LOOKS, st.sampled_from([0, 2]))
 def test_the_number_is_zero_or_in_bounds(fallback, steps, minimum):
     options = keda_options(fallback=fallback, min_replica_count=minimum, max_replica_count=9, cooldown_period_s=0.0)
-    looks, now_s = [], 0.0
+    observations, now_s = [], 0.0
     for seconds, inflight in steps:
         now_s += seconds
-        looks.append((now_s, inflight))
-    assert all(minimum <= number <= 9 for number in replay(Keda(options), looks, minimum))
+        observations.append((now_s, inflight))
+    assert all(minimum <= number <= 9 for number in replay(Keda(options), observations, minimum))
 
 
 @pytest.mark.parametrize("part", [Keda, ScaleLoop])

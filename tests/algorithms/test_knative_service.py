@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kpa_cases import SCALE, START_S
 
 from algorithms.knative import Kpa
-from algorithms.types import Look
+from algorithms.types import Observation
 
 TICK_S = 2.0
 
@@ -22,16 +22,19 @@ class Service:
         self.now_s = START_S
         self.asked = [replicas] * (start_ticks + 1)
 
-    def look(self, inflight):
+    def observe(self, inflight):
         self.now_s += TICK_S
         replicas, ready = self.asked[-1], min(self.asked[-1], self.asked[0])
-        return Look(self.now_s, self.now_s - TICK_S, inflight, replicas, ready, latest=inflight or 0.0)
+        return Observation(self.now_s, self.now_s - TICK_S, inflight, replicas, ready, latest=inflight or 0.0)
 
     def tick(self, inflight):
-        look = self.look(inflight)
-        wish = self.kpa.wish(look)
-        self.asked = [*self.asked[1:], look.replicas if wish.replicas is None else wish.replicas]
-        return wish
+        observation = self.observe(inflight)
+        recommendation = self.kpa.recommend(observation)
+        self.asked = [
+            *self.asked[1:],
+            observation.replicas if recommendation.replicas is None else recommendation.replicas,
+        ]
+        return recommendation
 
     def run(self, inflight, seconds):
         return [self.tick(inflight).replicas for _ in range(int(seconds / TICK_S))]

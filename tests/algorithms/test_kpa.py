@@ -10,7 +10,7 @@ from kpa_cases import DECISION as OPTIONS
 from kpa_cases import START_S
 
 from algorithms.kpa import INVALID, KpaCore, KpaDecider
-from algorithms.types import Look
+from algorithms.types import Observation
 
 
 def decider(ready=0, **changed):
@@ -221,8 +221,8 @@ def test_an_update_resizes_both_windows():
 
 def test_a_look_is_put_into_its_seconds_and_its_newest_count_into_the_one_in_progress():
     fed, recorded = core(), core()
-    fed.feed(Look(START_S + 3.5, START_S + 1.5, 2.0, replicas=1, ready=1, latest=8.0))
-    fed.feed(Look(START_S + 5.5, START_S + 3.5, None, replicas=1, ready=1))
+    fed.feed(Observation(START_S + 3.5, START_S + 1.5, 2.0, replicas=1, ready=1, latest=8.0))
+    fed.feed(Observation(START_S + 5.5, START_S + 3.5, None, replicas=1, ready=1))
     for second, value in ((1, 2.0), (2, 2.0), (3, 8.0)):
         recorded.record(int(START_S) + second, value)
     assert fed.export() == recorded.export()
@@ -231,7 +231,7 @@ def test_a_look_is_put_into_its_seconds_and_its_newest_count_into_the_one_in_pro
 def test_looks_within_one_second_replace_each_other():
     kpa = core()
     for hundredth in range(3):
-        kpa.feed(Look(START_S + (hundredth + 1) / 100, START_S + hundredth / 100, 3.0, replicas=1, ready=1))
+        kpa.feed(Observation(START_S + (hundredth + 1) / 100, START_S + hundredth / 100, 3.0, replicas=1, ready=1))
     assert kpa.averages(START_S) == (3.0, 3.0)
 
 

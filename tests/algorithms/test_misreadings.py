@@ -167,7 +167,7 @@ OF_FEEDER = [
     ),
     Misreading(
         "time passes while the count is unknown",
-        feeder.GoodTime.__call__,
+        feeder.DataClock.__call__,
         "self._seen_s == self._good_s == look.since_s",
         "True",
         test_feeder.test_a_look_after_an_outage_follows_the_last_good_one_without_a_gap,

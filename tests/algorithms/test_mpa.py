@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from algorithms.mpa import Mpa, replicas_for
-from algorithms.types import Look, Wish
+from algorithms.types import Observation, Recommendation
 
 
-def look(inflight, **more):
-    return Look(1002.0, 1000.0, inflight, 3, 3, **more)
+def observe(inflight, **more):
+    return Observation(1002.0, 1000.0, inflight, 3, 3, **more)
 
 
 @pytest.mark.parametrize(
@@ -57,20 +57,22 @@ def test_no_replica_has_more_than_its_target_and_one_fewer_would_not_do(count, t
 
 def test_the_wish_follows_the_mean_or_the_newest_count_where_that_is_higher():
     mpa = Mpa(target=1.0)
-    assert mpa.wish(look(3.0)) == Wish(3, "3 in flight / 1")
-    assert mpa.wish(look(3.0, latest=7.0)) == Wish(7, "7 in flight / 1")
-    assert mpa.wish(look(3.0, latest=1.0)) == Wish(3, "3 in flight / 1")
-    assert mpa.wish(look(0.0)) == Wish(0, "0 in flight / 1")
+    assert mpa.recommend(observe(3.0)) == Recommendation(3, "3 in flight / 1")
+    assert mpa.recommend(observe(3.0, latest=7.0)) == Recommendation(7, "7 in flight / 1")
+    assert mpa.recommend(observe(3.0, latest=1.0)) == Recommendation(3, "3 in flight / 1")
+    assert mpa.recommend(observe(0.0)) == Recommendation(0, "0 in flight / 1")
 
 
 def test_an_unknown_count_is_no_wish():
-    assert Mpa(target=1.0).wish(look(None, problem="no gateway is known")) == Wish(None, "no gateway is known")
+    assert Mpa(target=1.0).recommend(observe(None, problem="no gateway is known")) == Recommendation(
+        None, "no gateway is known"
+    )
 
 
 def test_it_remembers_nothing():
     mpa = Mpa(target=1.0)
     empty = mpa.export()
-    mpa.wish(look(3.0))
+    mpa.recommend(observe(3.0))
     assert mpa.export() == empty
     mpa.restore(empty)
     with pytest.raises(ValueError, match="version"):

@@ -7,39 +7,39 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from algorithms.stabilisers import FirstWindow, FromZero, PartOfTheWhole, Passing, ScaleDownDelay, ToZeroDelay
-from algorithms.types import Look
+from algorithms.types import Observation
 
 START_S = 1_700_000_000.0
 
 
-def look(at_s=0.0, inflight=0.0, *, replicas=3, ready=3, since_s=None, **more):
+def observe(at_s=0.0, inflight=0.0, *, replicas=3, ready=3, since_s=None, **more):
     now_s = START_S + at_s
-    return Look(now_s, now_s - 2 if since_s is None else START_S + since_s, inflight, replicas, ready, **more)
+    return Observation(now_s, now_s - 2 if since_s is None else START_S + since_s, inflight, replicas, ready, **more)
 
 
 # From zero.
 
 
 @pytest.mark.parametrize(
-    ("seen", "wish", "after"),
+    ("seen", "recommendation", "after"),
     [
-        (look(inflight=5.0, ready=0), 1, 5),
-        (look(inflight=0.4, latest=5.0, ready=0), 1, 5),
-        (look(inflight=5.0, ready=0), 8, 8),
-        (look(inflight=0.0, ready=0), 0, 0),
-        (look(inflight=5.0, ready=1), 1, 1),
+        (observe(inflight=5.0, ready=0), 1, 5),
+        (observe(inflight=0.4, latest=5.0, ready=0), 1, 5),
+        (observe(inflight=5.0, ready=0), 8, 8),
+        (observe(inflight=0.0, ready=0), 0, 0),
+        (observe(inflight=5.0, ready=1), 1, 1),
     ],
 )
-def test_while_nobody_is_ready_what_is_held_now_is_asked_for(seen, wish, after):
-    assert FromZero(target=1.0)(seen, wish) == after
+def test_while_nobody_is_ready_what_is_held_now_is_asked_for(seen, recommendation, after):
+    assert FromZero(target=1.0)(seen, recommendation) == after
 
 
 def test_from_zero_asks_for_what_the_target_says():
-    assert FromZero(target=2.5)(look(inflight=6.0, ready=0), 0) == 3
+    assert FromZero(target=2.5)(observe(inflight=6.0, ready=0), 0) == 3
 
 
 def test_from_zero_names_the_count():
-    assert FromZero(target=1.0).why(look(inflight=0.4, latest=5.0, ready=0)) == (
+    assert FromZero(target=1.0).why(observe(inflight=0.4, latest=5.0, ready=0)) == (
         "no replica is ready and 5 requests are in flight"
     )
 
@@ -47,34 +47,37 @@ def test_from_zero_names_the_count():
 # Passing requests.
 
 
-@pytest.mark.parametrize(("passing", "wish", "after"), [(0, 0, 0), (1, 0, 1), (40, 0, 1), (40, 1, 1), (40, 3, 3)])
-def test_uncounted_requests_need_one_replica_whatever_their_number(passing, wish, after):
-    assert Passing()(look(passing=passing), wish) == after
+@pytest.mark.parametrize(
+    ("passing", "recommendation", "after"), [(0, 0, 0), (1, 0, 1), (40, 0, 1), (40, 1, 1), (40, 3, 3)]
+)
+def test_uncounted_requests_need_one_replica_whatever_their_number(passing, recommendation, after):
+    assert Passing()(observe(passing=passing), recommendation) == after
 
 
 def test_passing_names_their_number():
-    assert Passing().why(look(passing=40)) == "40 uncounted requests need a replica"
+    assert Passing().why(observe(passing=40)) == "40 uncounted requests need a replica"
 
 
 # A part of the whole.
 
 
 @pytest.mark.parametrize(
-    ("problem", "wish", "after"), [("", 1, 1), ("silent", 1, 3), ("silent", 0, 3), ("silent", 3, 3), ("silent", 9, 9)]
+    ("problem", "recommendation", "after"),
+    [("", 1, 1), ("silent", 1, 3), ("silent", 0, 3), ("silent", 3, 3), ("silent", 9, 9)],
 )
-def test_a_part_may_raise_and_never_lowers(problem, wish, after):
-    assert PartOfTheWhole()(look(replicas=3, problem=problem), wish) == after
+def test_a_part_may_raise_and_never_lowers(problem, recommendation, after):
+    assert PartOfTheWhole()(observe(replicas=3, problem=problem), recommendation) == after
 
 
 def test_a_part_says_what_is_missing():
-    assert PartOfTheWhole().why(look(problem="one of two gateways is silent")) == "one of two gateways is silent"
+    assert PartOfTheWhole().why(observe(problem="one of two gateways is silent")) == "one of two gateways is silent"
 
 
 # The delay of a fall.
 
 
 def wishes(rule, *told):
-    return [rule(look(at_s), wish) for at_s, wish in told]
+    return [rule(observe(at_s), recommendation) for at_s, recommendation in told]
 
 
 def test_the_number_falls_to_the_highest_wish_of_the_delay():
@@ -91,19 +94,19 @@ def test_a_rise_is_never_delayed():
 @given(st.lists(st.tuples(st.floats(0.1, 20), st.integers(0, 9)), min_size=1, max_size=40), st.integers(1, 30))
 def test_a_delayed_number_is_a_wish_of_the_delay_and_none_of_them_was_higher(steps, delay_s):
     rule, now_s, told = ScaleDownDelay(delay_s=float(delay_s)), 0.0, []
-    for step_s, wish in steps:
+    for step_s, recommendation in steps:
         now_s += step_s
-        told.append((now_s, wish))
-        after = rule(look(now_s), wish)
+        told.append((now_s, recommendation))
+        after = rule(observe(now_s), recommendation)
         # As in Knative the window is of slots of two seconds, the current one included: it may be so much shorter.
         within = [w for at_s, w in told if at_s > now_s - delay_s + 2]
         around = [w for at_s, w in told if at_s > now_s - delay_s - 2]
-        assert max(within, default=wish) <= after <= max(around)
+        assert max(within, default=recommendation) <= after <= max(around)
         assert after in around
 
 
 def test_the_delay_names_itself():
-    assert ScaleDownDelay(delay_s=10.0).why(look()) == "so many were wished for within the last 10 s"
+    assert ScaleDownDelay(delay_s=10.0).why(observe()) == "so many were wished for within the last 10 s"
 
 
 # The delay of the last replica.
@@ -120,22 +123,22 @@ def test_any_other_wish_starts_the_delay_anew():
 
 
 def test_all_but_the_last_go_at_once():
-    assert ToZeroDelay(delay_s=10.0)(look(replicas=5), 0) == 1
+    assert ToZeroDelay(delay_s=10.0)(observe(replicas=5), 0) == 1
 
 
 def test_where_nothing_is_nothing_is_asked_for():
-    assert ToZeroDelay(delay_s=10.0)(look(replicas=0), 0) == 0
+    assert ToZeroDelay(delay_s=10.0)(observe(replicas=0), 0) == 0
 
 
 def test_without_a_delay_the_last_replica_goes_at_once():
-    assert ToZeroDelay(delay_s=0.0)(look(), 0) == 0
+    assert ToZeroDelay(delay_s=0.0)(observe(), 0) == 0
 
 
 def test_the_delay_says_how_far_it_has_run():
     rule = ToZeroDelay(delay_s=30.0)
-    assert rule.why(look()) == "zero has been wished for 0.0 of 30 s"
+    assert rule.why(observe()) == "zero has been wished for 0.0 of 30 s"
     wishes(rule, (0, 0), (12.34, 0))
-    assert rule.why(look(12.34)) == "zero has been wished for 12.3 of 30 s"
+    assert rule.why(observe(12.34)) == "zero has been wished for 12.3 of 30 s"
 
 
 # The first window.
@@ -143,28 +146,28 @@ def test_the_delay_says_how_far_it_has_run():
 
 def test_nothing_is_lowered_before_one_window_is_known():
     rule = FirstWindow(window_s=10.0)
-    assert rule(look(0, replicas=5, since_s=0), 1) == 5
-    assert [rule(look(at_s, replicas=5), 1) for at_s in (4, 9.9, 10, 12)] == [5, 5, 1, 1]
+    assert rule(observe(0, replicas=5, since_s=0), 1) == 5
+    assert [rule(observe(at_s, replicas=5), 1) for at_s in (4, 9.9, 10, 12)] == [5, 5, 1, 1]
 
 
 def test_the_first_window_raises_nothing_above_what_is_wished():
     rule = FirstWindow(window_s=10.0)
-    assert [rule(look(2, replicas=5), wish) for wish in (5, 7)] == [5, 7]
+    assert [rule(observe(2, replicas=5), recommendation) for recommendation in (5, 7)] == [5, 7]
 
 
 def test_the_window_begins_with_the_time_that_the_first_look_covers():
     rule = FirstWindow(window_s=10.0)
-    assert rule(look(10, replicas=5, since_s=0), 1) == 1
+    assert rule(observe(10, replicas=5, since_s=0), 1) == 1
 
 
 def test_without_a_window_nothing_is_held():
-    assert FirstWindow(window_s=0.0)(look(replicas=5), 1) == 1
+    assert FirstWindow(window_s=0.0)(observe(replicas=5), 1) == 1
 
 
 def test_the_first_window_says_how_much_of_it_is_known():
     rule = FirstWindow(window_s=60.0)
-    rule(look(4, replicas=5, since_s=0), 1)
-    assert rule.why(look(4)) == "4.0 of 60 s are known since the start"
+    rule(observe(4, replicas=5, since_s=0), 1)
+    assert rule.why(observe(4)) == "4.0 of 60 s are known since the start"
 
 
 # All of them.
@@ -189,10 +192,10 @@ LOOKS = st.lists(
 
 def looks_of(rows):
     now_s = 0.0
-    for step_s, inflight, replicas, wish, problem in rows:
+    for step_s, inflight, replicas, recommendation, problem in rows:
         now_s += step_s
-        seen = look(now_s, inflight, replicas=replicas, ready=replicas % 3, since_s=now_s - step_s, problem=problem)
-        yield seen, wish
+        seen = observe(now_s, inflight, replicas=replicas, ready=replicas % 3, since_s=now_s - step_s, problem=problem)
+        yield seen, recommendation
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -204,10 +207,10 @@ def test_a_rule_stands_under_its_name(name):
 @given(rows=LOOKS)
 def test_no_rule_ever_lowers_a_wish_or_gives_more_than_was_wished_held_or_there(name, rows):
     rule, seen_wishes = RULES[name](), [0]
-    for seen, wish in looks_of(rows):
-        seen_wishes.append(wish)
-        after = rule(seen, wish)
-        assert wish <= after <= max(*seen_wishes, seen.replicas, 1, round(seen.inflight + 0.5))
+    for seen, recommendation in looks_of(rows):
+        seen_wishes.append(recommendation)
+        after = rule(seen, recommendation)
+        assert recommendation <= after <= max(*seen_wishes, seen.replicas, 1, round(seen.inflight + 0.5))
         assert rule.why(seen) or name == "partialCount"
 
 
@@ -215,12 +218,12 @@ def test_no_rule_ever_lowers_a_wish_or_gives_more_than_was_wished_held_or_there(
 @given(rows=LOOKS, cut=st.integers(0, 30))
 def test_a_restored_rule_goes_on_where_it_was(name, rows, cut):
     before, after = RULES[name](), RULES[name]()
-    for number, (seen, wish) in enumerate(looks_of(rows)):
+    for number, (seen, recommendation) in enumerate(looks_of(rows)):
         if number == min(cut, len(rows) - 1):
             after.restore(json.loads(json.dumps(before.export())))
-        answer = before(seen, wish), before.why(seen)
+        answer = before(seen, recommendation), before.why(seen)
         if number >= min(cut, len(rows) - 1):
-            assert (after(seen, wish), after.why(seen)) == answer
+            assert (after(seen, recommendation), after.why(seen)) == answer
 
 
 @pytest.mark.parametrize("name", RULES)

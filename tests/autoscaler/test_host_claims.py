@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from autoscaler.host_claims import (
     Claim,
     HostGrants,
-    NamespaceLeave,
+    NamespaceHostPermissions,
     covers,
     normal,
     patterns,
@@ -20,7 +20,7 @@ names = st.lists(st.sampled_from(LABELS), min_size=1, max_size=3).map(".".join)
 hosts = st.one_of(st.just("*"), names, names.map("*.{}".format))
 namespaces = st.sampled_from(["n1", "n2", "n3"])
 leaves = st.one_of(
-    st.dictionaries(namespaces, st.frozensets(namespaces)).map(NamespaceLeave),
+    st.dictionaries(namespaces, st.frozensets(namespaces)).map(NamespaceHostPermissions),
     st.dictionaries(namespaces, st.lists(hosts, max_size=3).map(tuple)).map(HostGrants),
 )
 
@@ -162,8 +162,8 @@ def test_below_a_wildcard_only_its_own_namespace_and_one_with_leave_may_claim(wi
     (conflict,) = settle(other).conflicts["evil/pay"]
     assert conflict.owner == "shop/web"
     assert "gives evil no leave" in conflict.why
-    assert settle(other, NamespaceLeave({"shop": frozenset({"evil"})})).owners[host] == "evil/pay"
-    assert settle(other, NamespaceLeave({"evil": frozenset({"evil", "shop"})})).owners.get(host) is None
+    assert settle(other, NamespaceHostPermissions({"shop": frozenset({"evil"})})).owners[host] == "evil/pay"
+    assert settle(other, NamespaceHostPermissions({"evil": frozenset({"evil", "shop"})})).owners.get(host) is None
 
 
 def test_an_older_name_stays_when_a_wildcard_comes_above_it():
@@ -177,7 +177,7 @@ def test_the_nearest_wildcard_decides_who_must_give_leave():
     top = Claim("top/p", ("*.example.com",), 1.0)
     team = Claim("team/p", ("*.team.example.com",), 2.0)
     own = Claim("top/q", ("x.team.example.com",), 3.0)
-    leave = NamespaceLeave({"top": frozenset({"team"})})
+    leave = NamespaceHostPermissions({"top": frozenset({"team"})})
     assert settle([top, team, own], leave).conflicts.keys() == {"top/q"}
 
 

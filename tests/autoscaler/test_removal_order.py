@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.ports import Order, Replica
-from autoscaler.removal_order import surplus
+from autoscaler.ports import Replica, ScaleRequest
+from autoscaler.removal_order import replicas_to_remove
 
 NAMES = list("abcdefgh")
 
@@ -15,7 +15,7 @@ def fleets(draw):
     return [Replica(name, draw(st.booleans()), draw(st.integers(0, 3)), draw(st.floats(0, 100))) for name in names]
 
 
-orders = st.builds(Order, st.just("default/sd"), st.integers(0, 10), st.lists(st.sampled_from(NAMES)).map(tuple))
+orders = st.builds(ScaleRequest, st.just("default/sd"), st.integers(0, 10), st.lists(st.sampled_from(NAMES)).map(tuple))
 
 
 def replica(name, *, ready=True, running=0, age_s=0.0):
@@ -24,7 +24,7 @@ def replica(name, *, ready=True, running=0, age_s=0.0):
 
 @given(orders, fleets())
 def test_as_many_go_as_there_are_too_many_each_once_and_each_from_the_fleet(order, replicas):
-    going = surplus(order, replicas)
+    going = replicas_to_remove(order, replicas)
 
     assert len(going) == len(set(going)) == max(len(replicas) - order.replicas, 0)
     assert set(going) <= {replica.name for replica in replicas}
@@ -32,7 +32,7 @@ def test_as_many_go_as_there_are_too_many_each_once_and_each_from_the_fleet(orde
 
 @given(orders, fleets())
 def test_nobody_goes_unnamed_while_somebody_named_stays(order, replicas):
-    going = surplus(order, replicas)
+    going = replicas_to_remove(order, replicas)
     named_staying = {replica.name for replica in replicas} & set(order.leaving) - set(going)
 
     assert not named_staying or set(going) <= set(order.leaving)
@@ -47,10 +47,10 @@ def test_the_named_go_in_their_order_and_then_unready_idle_busy_the_youngest_fir
         replica("named", running=2, age_s=3),
     ]
 
-    going = surplus(Order("default/sd", 0, ("gone", "named", "named")), replicas)
+    going = replicas_to_remove(ScaleRequest("default/sd", 0, ("gone", "named", "named")), replicas)
 
     assert going == ("named", "starting", "idle-young", "idle-old", "busy")
 
 
 def test_a_number_that_does_not_fall_sends_nobody_away():
-    assert surplus(Order("default/sd", 2, ("a", "b")), [replica("a"), replica("b")]) == ()
+    assert replicas_to_remove(ScaleRequest("default/sd", 2, ("a", "b")), [replica("a"), replica("b")]) == ()

@@ -152,7 +152,7 @@ class Prometheus(Program):
         super().start()
 
 
-class Gateway(Program):
+class GatewayServer(Program):
     """A gateway, the way to its stream, and what its request log goes to, if it has one."""
 
     def __init__(self, installation, name, *, log_pipe=None, prefix=(), options=()):
@@ -310,7 +310,7 @@ async def installed(control_plane, folder, services, *, gateways=1, controllers=
         await enter(it.fleet.following(control_plane, {service.namespace for service in it.services.values()}))
         stack.push_async_callback(ended, asyncio.create_task(it.follow_replicas()))
         for number in range(gateways):
-            it.gateways.append(gateway := Gateway(it, f"gateway-{number}", **of_gateways))
+            it.gateways.append(gateway := GatewayServer(it, f"gateway-{number}", **of_gateways))
             await enter(gateway.stream.running())
             await enter(gateway.started())
         for _ in range(controllers):

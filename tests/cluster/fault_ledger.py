@@ -162,11 +162,11 @@ def at_s(record):
 
 
 def _may_lower(record):
-    look = record["look"]
+    observation = record["look"]
     if any(reason["rule"] == "deciderFailed" for reason in record["reasons"]):
         return False
     bounded = any(reason["rule"] == "maxReplicas" for reason in record["reasons"])
-    return bounded or (look["inflight"] is not None and not look["problem"])
+    return bounded or (observation["inflight"] is not None and not observation["problem"])
 
 
 class DecisionFile:

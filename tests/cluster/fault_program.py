@@ -29,10 +29,10 @@ def breakable(build):
         decider = build(policy)
         decide = decider.decide
 
-        def decide_or_fail(look):
+        def decide_or_fail(observation):
             if broken_file.exists() and policy.service in broken_file.read_text():
                 raise ArithmeticError("the decider is broken by a test")
-            return decide(look)
+            return decide(observation)
 
         decider.decide = decide_or_fail
         return decider
@@ -46,7 +46,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGUSR2, lambda *_: step(-7200))
 
     from autoscaler.cli import main
-    from autoscaler.controller import services as roster
+    from autoscaler.controller import services as registry
 
-    roster.decider = breakable(roster.decider)
+    registry.decider = breakable(registry.decider)
     sys.exit(main(sys.argv[3:]))

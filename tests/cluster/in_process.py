@@ -9,7 +9,7 @@ from cluster_kit import PolicyCluster
 from autoscaler.app.cluster_controller import Settings, cluster_controller
 from autoscaler.app.cluster_gateway import cluster_services
 from autoscaler.demo.webui import Pods, application
-from autoscaler.gateway.server import Gateway
+from autoscaler.gateway.server import GatewayServer
 from autoscaler.kubernetes.lease import Times
 from autoscaler.runtime.clock import SystemClock
 
@@ -40,7 +40,7 @@ class Installation(PolicyCluster):
     async def gateway(self, namespace=None):
         """Run a gateway of the own namespace, or of another; empty is all."""
         async with cluster_services(self.namespace if namespace is None else namespace) as services:
-            gateway = Gateway(services.load())
+            gateway = GatewayServer(services.load())
             await gateway.start(0, 0, ["127.0.0.1"])
             task = asyncio.create_task(services.follow(gateway))
             try:

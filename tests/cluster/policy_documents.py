@@ -304,7 +304,7 @@ def _changes_of(base):
     places = [place for place in _places(structural_model(PolicySpec), ("spec",)) if _concerns(place[0], base)]
     right = [(path, value) for path, values in places for value in values]
     wrong = [(path, value) for path, _ in places for value in _WRONG_TYPES]
-    return st.integers(1, 5).flatmap(lambda luck: st.sampled_from(wrong if luck == 1 else right))
+    return st.integers(1, 5).flatmap(lambda random_streams: st.sampled_from(wrong if random_streams == 1 else right))
 
 
 def _concerns(path, base):

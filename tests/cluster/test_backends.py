@@ -5,9 +5,9 @@ import random
 import pytest
 from cluster_kit import Cluster, is_ready, until, workload
 
-from autoscaler.kubernetes.backends import BackendWatch, Backing
+from autoscaler.kubernetes.backends import BackendWatch, ServiceBackend
 from autoscaler.kubernetes.client import connected
-from autoscaler.kubernetes.scales import Kind
+from autoscaler.kubernetes.scales import NamespacedKind
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
 
@@ -43,7 +43,7 @@ async def world(control_plane, namespace, monkeypatch):
     cluster = Cluster(control_plane, namespace)
     cluster.told = Told()
     async with connected() as api, BackendWatch(api, random.Random(1), cluster.told) as cluster.watch:  # noqa: S311
-        cluster.backing = Backing(Kind(namespace, "apps/v1", "Deployment"), "web", 7860)
+        cluster.backing = ServiceBackend(NamespacedKind(namespace, "apps/v1", "Deployment"), "web", 7860)
         yield cluster
 
 

@@ -158,7 +158,9 @@ async def test_a_number_that_is_applied_under_load_is_raised_to_what_is_in_fligh
             await installation.replicas_are(4)
             for applied in (1, 0, 3):
                 await installation.scale(applied)
-                await until(lambda applied=applied: any(record.look.replicas == applied for record in whole.records))
+                await until(
+                    lambda applied=applied: any(record.observation.replicas == applied for record in whole.records)
+                )
                 await installation.replicas_are(4)
             status = await installation.policy_is(lambda s: condition(s, "ScalingActive") == ("False", "ForeignWriter"))
             assert (status["minReplicas"], status["maxReplicas"], status["desiredReplicas"]) == (0, 10, 4)
@@ -174,7 +176,7 @@ async def test_when_the_leader_goes_the_other_one_goes_on_with_all_that_it_knows
         await until(one.leads)
         async with installation.controller("two") as two:
             await installation.replicas_are(1)
-            await until(lambda: two.records and two.records[-1].look.replicas == 1)
+            await until(lambda: two.records and two.records[-1].observation.replicas == 1)
             assert all(record.outcome is None for record in two.records)
             one.task.cancel()
             await asyncio.gather(one.task, return_exceptions=True)
@@ -248,4 +250,4 @@ async def test_gateways_are_found_by_their_label_and_one_that_is_not_heard_makes
     await installation.make("gateway", replicas=1)
     await installation.wait_pods(lambda pods: any(map(is_ready, pods.values())), "gateway")
     async with installation.controller(gateway_label="app=gateway") as whole:
-        await until(lambda: whole.records and ":9090 is not heard" in whole.records[-1].look.problem)
+        await until(lambda: whole.records and ":9090 is not heard" in whole.records[-1].observation.problem)

@@ -47,7 +47,7 @@ async def test_the_older_policy_keeps_its_host_and_the_thief_is_told(installatio
         status = await thief.policy_is(lambda s: condition(s, "Ready") == ("False", "HostConflict"), "evil")
         (ready,) = [each for each in status["conditions"] if each["type"] == "Ready"]
         assert ready["message"] == f"{host} belongs to the policy {victim.namespace}/shop"
-        await until(lambda: f"{thief.namespace}/evil" in gateway.gates)
+        await until(lambda: f"{thief.namespace}/evil" in gateway.proxies)
         await held_at(gateway, host, f"{victim.namespace}/shop")
         await held_at(gateway, f"evil.{host}", f"{thief.namespace}/evil")
         assert condition(await victim.policy_is(lambda s: s, "shop"), "Ready") != ("False", "HostConflict")
@@ -55,7 +55,7 @@ async def test_the_older_policy_keeps_its_host_and_the_thief_is_told(installatio
 
         await victim.ask("delete", f"{victim.policies}/shop")
         await thief.policy_is(lambda s: condition(s, "Ready") not in {None, ("False", "HostConflict")}, "evil")
-        await until(lambda: f"{victim.namespace}/shop" not in gateway.gates)
+        await until(lambda: f"{victim.namespace}/shop" not in gateway.proxies)
         await held_at(gateway, host, f"{thief.namespace}/evil")
 
 
@@ -65,7 +65,7 @@ async def test_below_a_wildcard_the_annotation_of_its_owners_namespace_gives_lea
     async with installation.controller(namespace="") as whole, installation.gateway("") as gateway:
         await until(whole.leads)
         await owner.apply("all", traffic={"hosts": [f"*.{wide}"]})
-        await until(lambda: f"{owner.namespace}/all" in gateway.gates)
+        await until(lambda: f"{owner.namespace}/all" in gateway.proxies)
         await other.apply("pay", traffic={"hosts": [f"pay.{wide}"]})
         await other.policy_is(lambda s: condition(s, "Ready") == ("False", "HostConflict"), "pay")
         await held_at(gateway, f"pay.{wide}", f"{owner.namespace}/all")
@@ -74,5 +74,5 @@ async def test_below_a_wildcard_the_annotation_of_its_owners_namespace_gives_lea
         namespace = f"/api/v1/namespaces/{owner.namespace}"
         await owner.ask("patch", namespace, {"metadata": {"annotations": annotations}})
         await other.policy_is(lambda s: condition(s, "Ready") not in {None, ("False", "HostConflict")}, "pay")
-        await until(lambda: gateway.gates[f"{other.namespace}/pay"].config.hosts)
+        await until(lambda: gateway.proxies[f"{other.namespace}/pay"].config.hosts)
         await held_at(gateway, f"pay.{wide}", f"{other.namespace}/pay")

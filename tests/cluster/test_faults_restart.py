@@ -49,7 +49,7 @@ def zero_since_s(records):
         for reason in record.decision.reasons:
             if reason.rule == "scaleDown.toZeroDelay":
                 (waited_s,) = re.findall("for ([0-9.]+) of", reason.why)
-                found.append(record.look.now_s - float(waited_s))
+                found.append(record.observation.now_s - float(waited_s))
     return found
 
 
@@ -77,7 +77,7 @@ async def test_windows_are_there_delays_run_on_and_nothing_dips(installation, tm
         async with load(session, gateway) as statuses:
             async with both(installation, **options) as first:
                 await installation.replicas_are(CLIENTS)
-                await until(lambda: first.records and first.records[-1].look.ready == CLIENTS)
+                await until(lambda: first.records and first.records[-1].observation.ready == CLIENTS)
             async with both(installation, **options) as second:
                 await until(lambda: len(second.records) > 20)
                 assert {record.decision.desired for record in second.records} == {CLIENTS}
@@ -85,7 +85,9 @@ async def test_windows_are_there_delays_run_on_and_nothing_dips(installation, tm
 
         async with both(installation, **options) as third:
             # Seconds of the window in which there was load, and then some of the delay.
-            await until(lambda: (since := zero_since_s(third.records)) and third.records[-1].look.now_s - since[-1] > 4)
+            await until(
+                lambda: (since := zero_since_s(third.records)) and third.records[-1].observation.now_s - since[-1] > 4
+            )
             before_s = zero_since_s(third.records)[-1]
         async with both(installation, **options) as fourth:
             await installation.replicas_are(0)

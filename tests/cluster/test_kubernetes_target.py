@@ -8,8 +8,8 @@ import pytest
 from cluster_kit import Cluster, is_going, is_ready, toy_kind, until, workload
 
 from autoscaler.kubernetes.client import connected
-from autoscaler.kubernetes.scales import Kind
-from autoscaler.ports import Fleet, Order, leaving_order
+from autoscaler.kubernetes.scales import NamespacedKind
+from autoscaler.ports import Fleet, ScaleRequest, removal_order
 from autoscaler.targets.kubernetes import KubernetesTarget, Target
 from autoscaler.targets.kubernetes_ownership import Ownership
 
@@ -40,14 +40,14 @@ class World(Cluster):
                 running=lambda _service: self.running,
                 leads=lambda: self.leads,
                 hold_s=hold_s,
-                on_rival=lambda service, what: self.rivals.append((service, what)),
+                on_foreign_writer=lambda service, what: self.rivals.append((service, what)),
                 on_trouble=lambda _service, trouble: self.troubles.append(trouble),
             ) as self.target,
         ):
             yield self
 
     def of(self, name="web", *, kind="Deployment", api_version="apps/v1", created_s=0):
-        return Target(Kind(self.namespace, api_version, kind), name, created_s)
+        return Target(NamespacedKind(self.namespace, api_version, kind), name, created_s)
 
     async def follow(self, **targets):
         self.target.set_targets({f"team/{name}": target for name, target in targets.items()})
@@ -80,8 +80,8 @@ class World(Cluster):
 
     async def order(self, replicas, service=SERVICE):
         fleet = await self.fleet(service)
-        leaving = leaving_order(fleet.replicas)[: max(len(fleet.replicas) - replicas, 0)]
-        (outcome,) = await self.target.scale([Order(service, replicas, leaving)])
+        leaving = removal_order(fleet.replicas)[: max(len(fleet.replicas) - replicas, 0)]
+        (outcome,) = await self.target.scale([ScaleRequest(service, replicas, leaving)])
         return outcome.error
 
 
@@ -121,7 +121,7 @@ async def test_what_does_not_exist_is_left_out_until_it_does_and_it_is_said_why(
 
 
 async def outcome(world, replicas, service=SERVICE):
-    (answer,) = await world.target.scale([Order(service, replicas, ())])
+    (answer,) = await world.target.scale([ScaleRequest(service, replicas, ())])
     assert answer.service == service
     return answer.error
 
@@ -131,7 +131,12 @@ async def test_every_order_gets_its_outcome_in_its_place_and_a_bad_one_stops_no_
     await world.make("two")
     await world.follow(one=world.of("one"), two=world.of("two"))
 
-    orders = [Order("team/one", 1, ()), Order("team/no", 1, ()), Order("team/two", -1, ()), Order("team/two", 2, ())]
+    orders = [
+        ScaleRequest("team/one", 1, ()),
+        ScaleRequest("team/no", 1, ()),
+        ScaleRequest("team/two", -1, ()),
+        ScaleRequest("team/two", 2, ()),
+    ]
     outcomes = await world.target.scale(orders)
 
     assert [answer.service for answer in outcomes] == [order.service for order in orders]

@@ -16,7 +16,7 @@ from control_plane import RefusedError
 from kubectl import apply, kubectl, objects
 
 from autoscaler.commands import gateway
-from autoscaler.gateway.lifecycle import Farewell
+from autoscaler.gateway.lifecycle import ShutdownTimeouts
 from autoscaler.policy.loading import read_policies
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
@@ -139,10 +139,10 @@ def test_the_gateway_may_take_as_long_to_go_as_a_request_may(control_plane):
     (container,) = spec["containers"]
     parser = argparse.ArgumentParser()
     gateway.add_arguments(parser)
-    farewell = Farewell(grace_s=parser.parse_args(container["args"][1:]).grace)
+    shutdown = ShutdownTimeouts(grace_s=parser.parse_args(container["args"][1:]).grace)
     (minimal,) = read_policies([EXAMPLES / "minimal.yaml"])
-    assert minimal.spec.traffic.request_timeout < farewell.grace_s
-    assert sum(farewell) < spec["terminationGracePeriodSeconds"]
+    assert minimal.spec.traffic.request_timeout < shutdown.grace_s
+    assert sum(shutdown) < spec["terminationGracePeriodSeconds"]
 
 
 def test_on_ones_own_machine_one_controller_and_a_port_of_the_node_are_installed(control_plane, installed):

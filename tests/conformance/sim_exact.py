@@ -5,12 +5,12 @@ from math import inf
 from typing import Any
 
 import numpy as np
-from golden import Tally
+from golden import InflightAggregate
 
 from algorithms.decider import Decider
 from algorithms.distributions import Constant
 from algorithms.state import Stateless
-from algorithms.types import Wish
+from algorithms.types import Recommendation
 from autoscaler.controller.step import Service
 from autoscaler.gateway.dispatch.dispatcher import Limits
 from simulations.engines import compiled, fixed_fleet
@@ -18,8 +18,8 @@ from simulations.engines.reference import Engine
 from simulations.engines.zero_delay import immediate
 from simulations.model import invariants
 from simulations.model.history import History
-from simulations.model.random_streams import Luck
-from simulations.model.setup import Arrival, Batch, Pool, Setup
+from simulations.model.random_streams import RandomStreams
+from simulations.model.run_inputs import Arrival, Batch, Pool, RunInputs
 
 Case = Mapping[str, Any]
 
@@ -30,8 +30,10 @@ class ByTick(Stateless):
     def __init__(self, desired, tick_s):
         self._desired, self._tick_s = np.maximum.accumulate(desired).tolist(), tick_s
 
-    def wish(self, look):
-        return Wish(self._desired[min(round(look.now_s / self._tick_s), len(self._desired) - 1)], "as written")
+    def recommend(self, observation):
+        return Recommendation(
+            self._desired[min(round(observation.now_s / self._tick_s), len(self._desired) - 1)], "as written"
+        )
 
 
 class Written:
@@ -51,7 +53,7 @@ class Written:
         return Batch(self._arrival, self._service, never, never)
 
 
-def compare_starts(tally: Tally, where: str, history: History, expect: Mapping[str, Any]) -> None:
+def compare_starts(tally: InflightAggregate, where: str, history: History, expect: Mapping[str, Any]) -> None:
     """Compare when every request starts and ends."""
     table = history.requests
     waits = table.start_s - table.arrival_s
@@ -69,25 +71,27 @@ def compare_starts(tally: Tally, where: str, history: History, expect: Mapping[s
             tally.close(f"{where} {history.engine}: {name} {number}", float(got), float(want))
 
 
-def compare_trace(tally: Tally, case: Case) -> None:
+def compare_trace(tally: InflightAggregate, case: Case) -> None:
     """Run a given trace on all engines."""
     source, servers = Written(case["params"]), case["params"]["servers"]
-    setup = Setup("x", Limits(1, 10**9, inf), (Pool("x", (Constant(0.0),)),), servers, servers, tick_s=inf, line_s=inf)
+    inputs = RunInputs(
+        "x", Limits(1, 10**9, inf), (Pool("x", (Constant(0.0),)),), servers, servers, tick_s=inf, line_s=inf
+    )
     keep = immediate(servers, servers)
     for history in (
         fixed_fleet.run(source.batch(), servers),
-        compiled.run(setup, source.batch(), keep, Luck(1)),
-        Engine(setup, source, keep, Luck(1)).run(),
+        compiled.run(inputs, source.batch(), keep, RandomStreams(1)),
+        Engine(inputs, source, keep, RandomStreams(1)).run(),
     ):
         invariants.check(history, concurrency=1)
         compare_starts(tally, case["id"], history, case["expect"])
 
 
-def compare_script(tally: Tally, case: Case) -> None:
+def compare_script(tally: InflightAggregate, case: Case) -> None:
     """Run a scripted scale-up on both engines with a controller."""
     p = case["params"]
     source = Written(p)
-    setup = Setup(
+    inputs = RunInputs(
         service="x",
         limits=Limits(p["concurrency"], 10**9, inf),
         pools=(Pool("x", (Constant(p["cold_start"]),)),),
@@ -97,8 +101,8 @@ def compare_script(tally: Tally, case: Case) -> None:
         until_s=max(case["expect"]["end"]) + p["tick"],
     )
     for run in (
-        lambda service: compiled.run(setup, source.batch(), service, Luck(1)),
-        lambda service: Engine(setup, source, service, Luck(1)).run(),
+        lambda service: compiled.run(inputs, source.batch(), service, RandomStreams(1)),
+        lambda service: Engine(inputs, source, service, RandomStreams(1)).run(),
     ):
         service = Service(Decider(ByTick(p["desired_by_tick"], p["tick"]), min_replicas=0, max_replicas=10**6))
         history = run(service)
@@ -106,7 +110,7 @@ def compare_script(tally: Tally, case: Case) -> None:
         compare_starts(tally, case["id"], history, case["expect"])
 
 
-EXACT: dict[str, Callable[[Tally, Case], None]] = {
+EXACT: dict[str, Callable[[InflightAggregate, Case], None]] = {
     "exact FIFO trace": compare_trace,
     "scripted_scale_up": compare_script,
 }

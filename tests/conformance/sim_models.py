@@ -12,8 +12,8 @@ from simulations.engines import compiled, fixed_fleet
 from simulations.engines.zero_delay import immediate
 from simulations.model import invariants
 from simulations.model.history import HUNG_UP, REFUSED, SERVED, History
-from simulations.model.random_streams import Luck
-from simulations.model.setup import Batch, Pool, Setup
+from simulations.model.random_streams import RandomStreams
+from simulations.model.run_inputs import Batch, Pool, RunInputs
 
 Estimates = dict[str, float]
 
@@ -128,7 +128,7 @@ def d_m_1(p):
 
 def static(run: Run, batch: Batch, servers: int, queue_length: int) -> Window:
     """Run a fixed pool with a queue that has a limit, or clients that have patience."""
-    setup = Setup(
+    inputs = RunInputs(
         service="x",
         limits=Limits(1, queue_length, inf),
         pools=(Pool("x", (Constant(0.0),)),),
@@ -137,7 +137,7 @@ def static(run: Run, batch: Batch, servers: int, queue_length: int) -> Window:
         tick_s=inf,
         line_s=inf,
     )
-    history = compiled.run(setup, batch, immediate(servers, servers), Luck(run.seed))
+    history = compiled.run(inputs, batch, immediate(servers, servers), RandomStreams(run.seed))
     invariants.check(history, concurrency=1)
     return Window(history, run.requests)
 
@@ -220,7 +220,7 @@ def closed(p):
 
 def zero_delay(p, service, cold_start, most):
     def replicate(run: Run, expect) -> Estimates:
-        setup = Setup(
+        inputs = RunInputs(
             service="x",
             limits=Limits(1, 10**9, inf),
             pools=(Pool("x", (cold_start,)),),
@@ -229,7 +229,7 @@ def zero_delay(p, service, cold_start, most):
             most=most,
         )
         batch = run.batch(Exponential(1 / p["lam"]), service)
-        history = compiled.run(setup, batch, immediate(0, most), Luck(run.seed))
+        history = compiled.run(inputs, batch, immediate(0, most), RandomStreams(run.seed))
         invariants.check(history, concurrency=1)
         window, replicas = Window(history, run.requests), history.replicas
         found = waiting(window, expect)

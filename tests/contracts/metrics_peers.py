@@ -18,12 +18,12 @@ EXPRESSION = "sum by (namespace, service) (inflight_requests)"
 SERIES = "inflight_requests"
 
 
-async def until(look, good):
+async def until(observe, good):
     """Look again and again until what is seen is good, and give that."""
     seen = None
     try:
         async with asyncio.timeout(PATIENCE_S):
-            while not good(seen := await look()):  # noqa: ASYNC110 - another program's state sends no event
+            while not good(seen := await observe()):  # noqa: ASYNC110 - another program's state sends no event
                 await asyncio.sleep(0.02)
     except TimeoutError:
         raise AssertionError(f"this never came; the last seen was {seen}") from None
@@ -168,7 +168,7 @@ class Prometheus:
         return False
 
 
-class Gateway:
+class GatewayServer:
     """A gateway's `/v1/inflight`: sends the whole state, each change, and a sign of life twenty times a second."""
 
     def __init__(self, uid="g1"):

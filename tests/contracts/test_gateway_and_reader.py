@@ -10,16 +10,16 @@ from aiohttp import web
 from metrics_peers import until
 
 from autoscaler.gateway.config import GatewayService
-from autoscaler.gateway.dispatch.dispatcher import Kind, Limits
+from autoscaler.gateway.dispatch.dispatcher import Limits, SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
-from autoscaler.gateway.server import Gateway
+from autoscaler.gateway.server import GatewayServer
 from autoscaler.ports import Query
 from autoscaler.sources.gateway_stream import StreamSource
 
 pytestmark = pytest.mark.real_time
 
 A = "ns/a"
-PAGES = PathRule(("/pages/*",), Kind.PASS)
+PAGES = PathRule(("/pages/*",), SlotUse.PASS)
 SERVICE = GatewayService(A, hosts=("*",), limits=Limits(concurrency=1), paths=(PAGES,))
 
 
@@ -36,7 +36,7 @@ class Pod:
 
 @contextlib.asynccontextmanager
 async def running(gateway_port=0):
-    gateway = Gateway({A: SERVICE})
+    gateway = GatewayServer({A: SERVICE})
     await gateway.start(0, gateway_port, ["127.0.0.1"])
     try:
         yield gateway
@@ -77,10 +77,10 @@ async def source(session, gateway, rises):
 
 
 async def until_count(source, number):
-    async def look():
+    async def observe():
         return (await source.read({A: Query("", "", "", 5)}, time.time()))[A]
 
-    reading = await until(look, lambda reading: reading.value == number and not reading.problem)
+    reading = await until(observe, lambda reading: reading.value == number and not reading.problem)
     assert reading.series == 1
     return reading
 

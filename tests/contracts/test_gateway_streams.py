@@ -6,7 +6,7 @@ import random
 import time
 
 import pytest
-from metrics_peers import Gateway, free_port, replying, until
+from metrics_peers import GatewayServer, free_port, replying, until
 
 from autoscaler.ports import Query
 from autoscaler.runtime.backoff import Backoff
@@ -49,7 +49,7 @@ def unknown(reading):
 
 
 async def test_a_gateway_is_awaited_until_it_is_heard(source, rises):
-    gateway = Gateway()
+    gateway = GatewayServer()
     async with gateway.served() as port:
         gateway.says(A, running=1)
         source.set_gateways([f"127.0.0.1:{port}"])
@@ -66,7 +66,7 @@ async def test_a_gateway_that_is_not_there_is_awaited_until_it_would_count_as_si
 
 
 async def test_a_queue_that_grows_is_known_at_once(source, rises):
-    gateway = Gateway()
+    gateway = GatewayServer()
     async with gateway.served() as port:
         gateway.says(A, running=1)
         source.set_gateways([f"127.0.0.1:{port}"])
@@ -77,7 +77,7 @@ async def test_a_queue_that_grows_is_known_at_once(source, rises):
 
 
 async def test_what_a_gateway_counts_is_all_at_hand(source):
-    gateway = Gateway()
+    gateway = GatewayServer()
     async with gateway.served() as port:
         gateway.says(A, running=1, pods={"p": 1}, passed_total=5)
         source.set_gateways([f"127.0.0.1:{port}"])
@@ -92,7 +92,7 @@ async def test_what_a_gateway_counts_is_all_at_hand(source):
 
 
 async def test_gateways_come_and_go(source):
-    gateways = [Gateway("g1"), Gateway("g2")]
+    gateways = [GatewayServer("g1"), GatewayServer("g2")]
     async with gateways[0].served() as first, gateways[1].served() as second:
         gateways[0].says(A, running=1)
         gateways[1].says(A, running=2)
@@ -105,7 +105,7 @@ async def test_gateways_come_and_go(source):
 
 
 async def test_a_gateway_that_stays_is_not_connected_to_again(source):
-    gateway = Gateway()
+    gateway = GatewayServer()
     gateway.says(A, running=1)
     async with gateway.served() as port:
         for _ in range(3):
@@ -115,7 +115,7 @@ async def test_a_gateway_that_stays_is_not_connected_to_again(source):
 
 
 async def test_a_stream_that_ends_is_opened_again_and_nothing_is_unknown_meanwhile(source):
-    gateway = Gateway()
+    gateway = GatewayServer()
     gateway.says(A, running=1)
     async with gateway.served() as port:
         source.set_gateways([f"127.0.0.1:{port}"])
@@ -127,7 +127,7 @@ async def test_a_stream_that_ends_is_opened_again_and_nothing_is_unknown_meanwhi
 
 
 async def test_a_gateway_that_restarts_is_found_again(source):
-    gateway = Gateway()
+    gateway = GatewayServer()
     gateway.says(A, running=1, seconds_total=1000)
     async with gateway.served() as port:
         source.set_gateways([f"127.0.0.1:{port}"])
@@ -142,7 +142,7 @@ async def test_a_gateway_that_restarts_is_found_again(source):
 
 
 async def test_a_gateway_that_falls_silent_is_asked_anew(source):
-    gateway = Gateway()
+    gateway = GatewayServer()
     gateway.says(A, running=1)
     async with gateway.served() as port:
         source.set_gateways([f"127.0.0.1:{port}"])
@@ -156,7 +156,7 @@ async def test_a_gateway_that_falls_silent_is_asked_anew(source):
 
 
 async def test_a_garbled_line_costs_the_connection_and_takes_back_what_was_said(source):
-    gateway = Gateway()
+    gateway = GatewayServer()
     gateway.says(A, running=1)
     async with gateway.served() as port:
         source.set_gateways([f"127.0.0.1:{port}"])
@@ -220,7 +220,7 @@ async def test_a_line_that_never_ends_is_silence(source):
 
 @pytest.mark.parametrize("address", [f"127.0.0.1:{free_port()}", "gateway.invalid:9090", "..", "", "host:port"])
 async def test_an_address_where_no_gateway_is_leaves_the_others_heard(source, address):
-    gateway = Gateway()
+    gateway = GatewayServer()
     gateway.says(A, running=1)
     async with gateway.served() as port:
         source.set_gateways([f"127.0.0.1:{port}", address])
@@ -231,7 +231,7 @@ async def test_an_address_where_no_gateway_is_leaves_the_others_heard(source, ad
 
 
 async def test_leaving_it_closes_all_streams(session):
-    gateway = Gateway()
+    gateway = GatewayServer()
     gateway.says(A, running=1)
     async with gateway.served() as port:
         async with StreamSource(session, time.time, random.SystemRandom(), lambda _: None) as source:

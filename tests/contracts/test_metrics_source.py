@@ -7,7 +7,7 @@ import random
 import time
 
 import pytest
-from metrics_peers import EXPRESSION, SERIES, Exporter, Gateway, until
+from metrics_peers import EXPRESSION, SERIES, Exporter, GatewayServer, until
 
 from autoscaler.ports import Query, Reading
 from autoscaler.sources.gateway_stream import StreamSource
@@ -87,7 +87,7 @@ async def of_prometheus(request, session):
 
 @contextlib.asynccontextmanager
 async def of_streams(request, session):
-    gateways = [Gateway("g1"), Gateway("g2")]
+    gateways = [GatewayServer("g1"), GatewayServer("g2")]
     async with contextlib.AsyncExitStack() as stack:
         ports = [await stack.enter_async_context(gateway.served()) for gateway in gateways]
         source = StreamSource(session, time.time, random.SystemRandom(), lambda _: None, silent_s=1)
@@ -118,10 +118,10 @@ async def read(world, *services):
 
 
 async def reads(world, service, good):
-    async def look():
+    async def observe():
         return (await read(world, service))[service]
 
-    return await until(look, good)
+    return await until(observe, good)
 
 
 async def test_asked_for_nothing_it_answers_nothing(world):

@@ -13,7 +13,7 @@ from metrics_peers import EXPRESSION, SERIES, Exporter, Prometheus, until
 
 from autoscaler.ports import Query
 from autoscaler.sources.prometheus import PrometheusSource
-from autoscaler.sources.prometheus_credentials import Access
+from autoscaler.sources.prometheus_credentials import PrometheusCredentials
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
 
@@ -69,7 +69,7 @@ def known(folder, server, **without):
 
 
 def reader(session, path, server, service):
-    source = PrometheusSource(session, access=Access(path) if path else None)
+    source = PrometheusSource(session, access=PrometheusCredentials(path) if path else None)
 
     async def read():
         return (await source.read({service: Query(server, EXPRESSION, SERIES, max_age_s=10)}, time.time()))[service]
@@ -180,7 +180,7 @@ async def test_with_a_token_it_is_read_and_so_is_its_past_and_a_new_token_is_rea
         (tmp_path / "token").write_text("new")
         assert (await until(read, lambda reading: reading.value is not None)).value == 5
 
-        source = PrometheusSource(session, access=Access(tmp_path / "servers.yaml"))
+        source = PrometheusSource(session, access=PrometheusCredentials(tmp_path / "servers.yaml"))
         query = Query(address, EXPRESSION, SERIES, max_age_s=10)
         past = (await source.past({service: query}, time.time(), span_s=10, step_s=1))[service]
         assert (past.problem, past.moments[-1].reading.value) == ("", 5)

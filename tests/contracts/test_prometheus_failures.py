@@ -47,10 +47,10 @@ async def read(source, service, server, *, expression=EXPRESSION, series=SERIES,
 
 
 async def until_read(good, source, service, server, **query):
-    async def look():
+    async def observe():
         return await read(source, service, server, **query)
 
-    return await until(look, good)
+    return await until(observe, good)
 
 
 def known(reading):
@@ -298,10 +298,12 @@ async def test_one_service_whose_samples_are_old_does_not_age_the_others(prometh
     exporters[0].says(service, 5)
     query = Query(prometheus.server, EXPRESSION, SERIES, 10)
 
-    async def look():
+    async def observe():
         return await source.read({service: query, other: query}, time.time())
 
-    found = await until(look, lambda found: known(found[service]) and "more than maxSampleAge" in found[other].problem)
+    found = await until(
+        observe, lambda found: known(found[service]) and "more than maxSampleAge" in found[other].problem
+    )
     assert (found[service].value, found[service].series, found[service].problem) == (5, 1, "")
     # The age is that of the evaluation, the moment that of the question, which may wait for seconds on a busy machine.
     assert found[service].sampled_s > began_s - 30

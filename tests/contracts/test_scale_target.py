@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext
 
 import pytest
 
-from autoscaler.ports import Fleet, Order
+from autoscaler.ports import Fleet, ScaleRequest
 from autoscaler.targets.local import LocalProcesses, Router
 from autoscaler.targets.local_replica import Lifetimes
 from autoscaler.testing import FakeScaleTarget
@@ -47,7 +47,7 @@ class World:
         return [replica.name for replica in (await self.fleet(service)).replicas]
 
     async def order(self, replicas, *leaving, service=SERVICE):
-        (outcome,) = await self.target.scale([Order(service, replicas, leaving)])
+        (outcome,) = await self.target.scale([ScaleRequest(service, replicas, leaving)])
         assert outcome == (service, "")
 
     async def ready(self, number, service=SERVICE):
@@ -139,7 +139,12 @@ async def test_what_is_asked_for_shows_at_once_and_is_ready_after_its_cold_start
 
 
 async def test_every_order_gets_its_outcome_in_its_place_and_a_bad_one_stops_no_other(world):
-    orders = [Order(SERVICE, 1, ()), Order("default/unheard-of", 1, ()), Order(OTHER, -1, ()), Order(OTHER, 2, ())]
+    orders = [
+        ScaleRequest(SERVICE, 1, ()),
+        ScaleRequest("default/unheard-of", 1, ()),
+        ScaleRequest(OTHER, -1, ()),
+        ScaleRequest(OTHER, 2, ()),
+    ]
 
     outcomes = await world.target.scale(orders)
 

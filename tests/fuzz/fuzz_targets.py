@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import unquote
 
-from autoscaler.gateway.dispatch.dispatcher import Kind
+from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.dispatch.globs import Glob
 from autoscaler.gateway.dispatch.path_rules import PathRule, PathRules
 from autoscaler.gateway.http.framing import HeadLimits
@@ -223,8 +223,8 @@ def heads(data: bytes) -> None:
 REFERENCE = PathRules(
     [
         PathRule(("/sdapi/v1/txt2img", "/sdapi/v1/extra-*", "/run/predict")),
-        PathRule(("/favicon.ico",), Kind.PASS, wake=False),
-        PathRule(("/*",), Kind.PASS, max_per_pod=64),
+        PathRule(("/favicon.ico",), SlotUse.PASS, wake=False),
+        PathRule(("/*",), SlotUse.PASS, max_per_pod=64),
     ]
 )
 COUNTED = re.compile(r"/sdapi/v1/txt2img|/sdapi/v1/extra-.*|/run/predict", re.DOTALL)
@@ -300,7 +300,7 @@ def paths(data: bytes) -> None:
     path = target.partition("?")[0]
     rule = REFERENCE.find(target)
     if any(COUNTED.fullmatch(server(path)) for server in SERVERS):
-        assert rule.kind is Kind.COUNT, f"{target!r} is not counted"
+        assert rule.kind is SlotUse.COUNT, f"{target!r} is not counted"
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from algorithms.decider import Decider
 from algorithms.distributions import Constant, Exponential, Uniform
 from algorithms.state import Stateless
-from algorithms.types import Wish
+from algorithms.types import Recommendation
 from autoscaler.controller.step import Service
 from autoscaler.gateway.dispatch.dispatcher import Limits, LoadBalancing
 from autoscaler.policy.decider_factory import decider
@@ -22,8 +22,8 @@ from simulations.engines.reference import Engine
 from simulations.engines.zero_delay import immediate
 from simulations.model import invariants
 from simulations.model.history import QUEUE_TIMEOUT, REFUSED
-from simulations.model.random_streams import Luck
-from simulations.model.setup import NotExactError, Pool, Setup
+from simulations.model.random_streams import RandomStreams
+from simulations.model.run_inputs import NotExactError, Pool, RunInputs
 from simulations.scenario.workload_spec import Workload
 from simulations.scenario.workloads import source_of
 
@@ -103,8 +103,8 @@ class Erratic(Stateless):
     def __init__(self, seed):
         self._rng = np.random.default_rng(seed)
 
-    def wish(self, _look):
-        return Wish(int(self._rng.integers(0, 5)), "as it likes")
+    def recommend(self, _observation):
+        return Recommendation(int(self._rng.integers(0, 5)), "as it likes")
 
 
 POLICY = {
@@ -128,14 +128,14 @@ def real(_seed):
     return Service(decider(ScalingPolicy.model_validate(POLICY)))
 
 
-def histories(work, setup, service):
+def histories(work, inputs, service):
     """Run both engines on the same luck; None where the compiled one says that it cannot."""
-    ours, reference = Luck(7), Luck(7)
+    ours, reference = RandomStreams(7), RandomStreams(7)
     try:
-        compiled = compiled_engine.run(setup, source_of(work, ours).batch(setup.until_s), service(), ours)
+        compiled = compiled_engine.run(inputs, source_of(work, ours).batch(inputs.until_s), service(), ours)
     except NotExactError:
         return None
-    return compiled, Engine(setup, source_of(work, reference), service(), reference).run()
+    return compiled, Engine(inputs, source_of(work, reference), service(), reference).run()
 
 
 def assert_equal(compiled, reference):
@@ -153,16 +153,16 @@ def assert_same_decisions(compiled, reference):
     assert compiled.changes == reference.changes
     assert len(compiled.decisions) == len(reference.decisions)
     for ours, theirs in zip(compiled.decisions, reference.decisions, strict=True):
-        assert ours._replace(look=None) == theirs._replace(look=None)
-        assert ours.look._replace(inflight=None) == theirs.look._replace(inflight=None)
-        if theirs.look.inflight is not None:
-            assert ours.look.inflight == pytest.approx(theirs.look.inflight, rel=1e-9, abs=1e-9)
+        assert ours._replace(observation=None) == theirs._replace(observation=None)
+        assert ours.observation._replace(inflight=None) == theirs.observation._replace(inflight=None)
+        if theirs.observation.inflight is not None:
+            assert ours.observation.inflight == pytest.approx(theirs.observation.inflight, rel=1e-9, abs=1e-9)
 
 
 @settings(max_examples=100, deadline=None)
 @given(work=workloads(), changes=SETUPS, seed=st.integers(0, 3), service=st.sampled_from([erratic, real]))
 def test_both_engines_tell_the_same_of_any_scenario(work, changes, seed, service):
-    both = histories(work, Setup(service="default/x", **changes), lambda: service(seed))
+    both = histories(work, RunInputs(service="default/x", **changes), lambda: service(seed))
     if both:
         assert_equal(*both)
         assert_same_decisions(*both)
@@ -175,8 +175,8 @@ def test_both_engines_tell_the_same_of_any_scenario(work, changes, seed, service
 def test_both_follow_the_zero_delay_policy_in_the_same_way(work, changes, most):
     now = {"immediate": True, "tick_s": inf, "scrape_s": inf, "most": most, "least": 0, "until_s": 50.0}
     pools = tuple(Pool("gpu", pool.cold_start, pool.speed) for pool in changes["pools"])
-    setup = Setup(service="default/x", **(changes | now | {"pools": pools}))
-    assert_equal(*histories(work, setup, lambda: immediate(0, most)))
+    inputs = RunInputs(service="default/x", **(changes | now | {"pools": pools}))
+    assert_equal(*histories(work, inputs, lambda: immediate(0, most)))
 
 
 @st.composite
@@ -210,12 +210,12 @@ def test_the_engine_without_events_tells_the_same(work, changes, seed, service, 
     limits = changes["limits"]._replace(concurrency=1)
     lag = Constant(changes["metric_lag"].expected())
     now = {"limits": limits, "pools": (pool,), "line_s": inf, "metric_lag": lag}
-    setup = Setup(service="default/x", **(changes | now))
-    ours, reference = Luck(7), Luck(7)
-    oracle = Engine(setup, source_of(work, reference), service(seed), reference).run()
+    inputs = RunInputs(service="default/x", **(changes | now))
+    ours, reference = RandomStreams(7), RandomStreams(7)
+    oracle = Engine(inputs, source_of(work, reference), service(seed), reference).run()
     try:
         bits, records = in_bits(source_of(work, ours).chunks(), size), []
-        found = replace(fifo.run(setup, bits, service(seed), ours, records.append), decisions=tuple(records))
+        found = replace(fifo.run(inputs, bits, service(seed), ours, records.append), decisions=tuple(records))
     except NotExactError:
         assert {QUEUE_TIMEOUT, REFUSED} & set(oracle.requests.status.tolist())
         return

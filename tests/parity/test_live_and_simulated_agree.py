@@ -28,14 +28,14 @@ from autoscaler.policy.decider_factory import decider
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Outcome, Query, Reading
 from autoscaler.runtime.clock import SystemClock
-from autoscaler.sources.gateway_aggregate import Tally
+from autoscaler.sources.gateway_aggregate import InflightAggregate
 from simulations import command
 from simulations.engines.reference import ARRIVES, ENDS, TELLS, Engine
 from simulations.engines.reference_fleet import SimulatedFleet
 from simulations.engines.reference_request import Request
 from simulations.model.history import HUNG_UP, REFUSED, SERVED
-from simulations.model.random_streams import Luck
-from simulations.run import setup_of
+from simulations.model.random_streams import RandomStreams
+from simulations.run import run_inputs_of
 from simulations.scenario.document import read_scenario
 from simulations.scenario.workloads import source_of
 
@@ -46,18 +46,18 @@ GATEWAY = "gateway:9090"
 class LiveWorld:
     """Gateway, replicas and clients on an event loop."""
 
-    def __init__(self, setup, source, luck, clock):
-        self.setup, self.source, self.clock = setup, source, clock
-        self.dispatcher = Dispatcher(setup.limits)
-        self.fleet = SimulatedFleet(setup.pools, luck)
-        self.asked = setup.initial
+    def __init__(self, inputs, source, random_streams, clock):
+        self.inputs, self.source, self.clock = inputs, source, clock
+        self.dispatcher = Dispatcher(inputs.limits)
+        self.fleet = SimulatedFleet(inputs.pools, random_streams)
+        self.asked = inputs.initial
         self.requests, self.agenda = [], {}
-        self.tally, self.wake_ups = Tally(silent_s=inf, history_s=60.0), WakeUps()
+        self.tally, self.wake_ups = InflightAggregate(silent_s=inf, history_s=60.0), WakeUps()
         self.tally.add(GATEWAY)
         self.tally.connected(GATEWAY)
         self.told_s, self.told_queued, self.line_due_s = -inf, 0, inf
         self.scraped = ("", 0.0)
-        for _ in range(setup.initial):
+        for _ in range(inputs.initial):
             self.fleet.add(0.0)
         for replica in list(self.fleet.placed(0.0)):
             self.become_ready(replica)
@@ -134,7 +134,7 @@ class LiveWorld:
 
     def changed(self):
         lacks_a_replica = self.dispatcher.queued and not self.dispatcher.ready and not self.told_queued
-        gathered_s = 0.0 if lacks_a_replica else self.setup.line_s
+        gathered_s = 0.0 if lacks_a_replica else self.inputs.line_s
         due_s = max(self.clock.now(), self.told_s + gathered_s)
         if due_s < self.line_due_s:
             self.line_due_s = due_s
@@ -149,7 +149,7 @@ class LiveWorld:
             "running": self.dispatcher.running,
             "seconds_total": self.dispatcher.seconds_total(self.told_s),
         }
-        services = {self.setup.service: state}
+        services = {self.inputs.service: state}
         line = {"gateway": "g", "started": 0.0, "at": self.told_s, "services": services}
         for service in self.tally.take(GATEWAY, json.dumps(line).encode(), self.told_s).urgent:
             self.wake_ups.add(service)
@@ -165,7 +165,7 @@ class LiveWorld:
         name = 'inflight_requests{namespace="default",service="x",state="%s"} %d\n'
         text = name % ("queued", self.dispatcher.queued) + name % ("running", self.dispatcher.running)
         self.scraped = (text, self.clock.now())
-        self.at((number + 1) * self.setup.scrape_s, TELLS, self.scrape, number + 1)
+        self.at((number + 1) * self.inputs.scrape_s, TELLS, self.scrape, number + 1)
 
     async def read(self, queries, _now_s):
         text, sampled_s = self.scraped
@@ -202,22 +202,22 @@ class LiveWorld:
             self.changed()
 
 
-async def lived(setup, policy, source, luck, until_s):
+async def lived(inputs, policy, source, random_streams, until_s):
     """Let the live controller run for a time and give its records."""
     clock, records = SystemClock(start_s=0.0), []
-    world = LiveWorld(setup, source, luck, clock)
+    world = LiveWorld(inputs, source, random_streams, clock)
     for arrival in source.arrivals():
         world.expect(arrival)
     metered = {}
-    if setup.scrape_s < inf:
+    if inputs.scrape_s < inf:
         world.scrape()
         query = Query("http://p", "inflight_requests", "inflight_requests", 15.0)
-        metered = {"metered": world, "queries": {setup.service: query}}
+        metered = {"metered": world, "queries": {inputs.service: query}}
     controller = Controller(
-        {setup.service: Service(decider(policy))},
+        {inputs.service: Service(decider(policy))},
         clock=clock,
         target=world,
-        tick_s=setup.tick_s,
+        tick_s=inputs.tick_s,
         streams=world,
         wake_ups=world.wake_ups,
         recorders=[records.append],
@@ -252,10 +252,12 @@ def demo(algorithm, **changes):
 
 async def both(scenario, policy, seed, **changes):
     """Give the decision logs of the live controller and of the simulator."""
-    setup = replace(setup_of(scenario, policy), **changes)
+    inputs = replace(run_inputs_of(scenario, policy), **changes)
     of = partial(source_of, scenario.spec.workloads)
-    simulated = Engine(setup, of(Luck(seed)), Service(decider(policy)), Luck(seed)).run().decisions
-    live = await lived(setup, policy, of(Luck(seed)), Luck(seed), simulated[-1].look.now_s + 1.0)
+    simulated = Engine(inputs, of(RandomStreams(seed)), Service(decider(policy)), RandomStreams(seed)).run().decisions
+    live = await lived(
+        inputs, policy, of(RandomStreams(seed)), RandomStreams(seed), simulated[-1].observation.now_s + 1.0
+    )
     return live, simulated
 
 
@@ -302,6 +304,6 @@ async def test_the_log_of_a_run_replays_to_the_same_decisions():
 
 def rounded(record):
     """Give the record as both sides must have it: the event loop counts in whole nanoseconds."""
-    numbers = {name: value for name, value in record.look._asdict().items() if isinstance(value, float)}
-    look = record.look._replace(**{name: round(value, 6) for name, value in numbers.items()})
-    return record._replace(look=look)
+    numbers = {name: value for name, value in record.observation._asdict().items() if isinstance(value, float)}
+    observation = record.observation._replace(**{name: round(value, 6) for name, value in numbers.items()})
+    return record._replace(observation=observation)

@@ -7,12 +7,12 @@ import pytest
 from algorithms.decider import Decider
 from algorithms.distributions import Constant
 from algorithms.state import Stateless
-from algorithms.types import Wish
+from algorithms.types import Recommendation
 from autoscaler.controller.step import Service
 from autoscaler.gateway.dispatch.dispatcher import Limits
 from simulations.engines.reference import Engine
-from simulations.model.random_streams import Luck
-from simulations.model.setup import Arrival, Pool, Setup
+from simulations.model.random_streams import RandomStreams
+from simulations.model.run_inputs import Arrival, Pool, RunInputs
 
 UNLIMITED = Limits(concurrency=1, queue_length=10**9, queue_timeout_s=inf)
 
@@ -36,8 +36,10 @@ class Scripted(Stateless):
     def __init__(self, script):
         self._script = script
 
-    def wish(self, look):
-        return Wish([replicas for from_s, replicas in self._script if from_s <= look.now_s][-1], "as written")
+    def recommend(self, observation):
+        return Recommendation(
+            [replicas for from_s, replicas in self._script if from_s <= observation.now_s][-1], "as written"
+        )
 
 
 def scripted(*script):
@@ -46,7 +48,7 @@ def scripted(*script):
 
 def setup_with(**changes):
     known = {"service": "default/x", "limits": UNLIMITED, "pools": (Pool("gpu", (Constant(20.0),)),)}
-    return Setup(**(known | changes))
+    return RunInputs(**(known | changes))
 
 
 @pytest.fixture
@@ -54,6 +56,6 @@ def simulate():
     """Run requests through the reference engine, by a script of replicas."""
 
     def run(*arrivals, script=((0.0, 0),), seed=1, **changes):
-        return Engine(setup_with(**changes), Given(*arrivals), scripted(*script), Luck(seed)).run()
+        return Engine(setup_with(**changes), Given(*arrivals), scripted(*script), RandomStreams(seed)).run()
 
     return run

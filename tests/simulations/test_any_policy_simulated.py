@@ -33,6 +33,6 @@ def test_any_policy_is_simulated_within_its_bounds(policy):
 def test_a_decider_that_fails_ends_a_simulation_for_its_figures_would_be_those_of_a_defect(monkeypatch):
     document = {"apiVersion": "inflight.dev/v1alpha1", "kind": "ScalingPolicy", "metadata": {"name": "x"}}
     policy = ScalingPolicy.model_validate(document | {"spec": {"scaleTargetRef": {"name": "x"}}})
-    monkeypatch.setattr("algorithms.concurrency.Concurrency.wish", None)
+    monkeypatch.setattr("algorithms.concurrency.Concurrency.recommend", None)
     with pytest.raises(TypeError):
         simulate(SCENARIO, policy)

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from algorithms.distributions import Constant, Uniform
-from autoscaler.gateway.dispatch.dispatcher import Kind, Limits
+from autoscaler.gateway.dispatch.dispatcher import Limits, SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
 from autoscaler.policy.spec import ScalingPolicy
 from simulations import simulate
 from simulations.model import invariants
 from simulations.model.history import HUNG_UP, REFUSED, REPLICA_DIED, REQUEST_TIMEOUT, SERVED
-from simulations.model.random_streams import Luck
-from simulations.model.setup import Arrival, Pool
+from simulations.model.random_streams import RandomStreams
+from simulations.model.run_inputs import Arrival, Pool
 from simulations.results.figures import figures
 from simulations.scenario.document import Scenario
 from simulations.scenario.workload_spec import Workload
@@ -21,8 +21,8 @@ from simulations.scenario.workloads import source_of
 
 FIXED = {"tick_s": inf, "line_s": inf}
 RULES = (
-    PathRule(("/progress",), Kind.PASS, max_per_pod=2),
-    PathRule(("/favicon.ico",), Kind.PASS, wake=False),
+    PathRule(("/progress",), SlotUse.PASS, max_per_pod=2),
+    PathRule(("/favicon.ico",), SlotUse.PASS, wake=False),
     PathRule(("/slow",), request_timeout_s=100.0),
 )
 
@@ -57,7 +57,7 @@ def test_no_replica_is_given_more_of_them_than_it_may_have(run):
 
 def test_one_that_meets_no_replica_is_held_and_wakes_the_controller(run):
     history = run(Arrival(0.5, 1.0, path="/progress"), script=((0.0, 0), (0.4, 1)))
-    woken = next(record.look for record in history.decisions if record.look.now_s == 0.5)
+    woken = next(record.observation for record in history.decisions if record.observation.now_s == 0.5)
     assert (woken.passing, woken.inflight) == (2, 0.0), "it is held, and it has come since the last look"
     assert history.passing.start_s.tolist() == [20.5]
 
@@ -115,10 +115,10 @@ def test_without_cookies_nobody_waits_for_a_replica(run):
 
 def test_requests_are_dealt_to_as_many_clients_as_there_are():
     open_loop = Workload.model_validate({"poisson": {"rate": 1}, "sessions": 5, "requests": 2000})
-    sessions = [arrival.session for arrival in source_of([open_loop], Luck(1)).arrivals()]
+    sessions = [arrival.session for arrival in source_of([open_loop], RandomStreams(1)).arrivals()]
     assert np.bincount(sessions) == pytest.approx([400] * 5, abs=80)
     loop = Workload.model_validate({"closedLoop": {"requests": 6, "clients": 3}, "sessions": 3})
-    assert [arrival.session for arrival in source_of([loop], Luck(1)).arrivals()] == [0, 1, 2]
+    assert [arrival.session for arrival in source_of([loop], RandomStreams(1)).arrivals()] == [0, 1, 2]
 
 
 # Timeouts, and what is broken off.
@@ -181,7 +181,7 @@ def test_a_lag_that_varies_never_shows_an_older_sample_after_a_newer_one(run):
     history = run(
         (2.5, 40.0), initial=1, script=((0.0, 1),), scrape_s=1.0, metric_lag=Uniform(0.0, 5.0), line_s=inf, until_s=60.0
     )
-    values = [record.look.inflight for record in history.decisions if record.look.now_s < 42.5]
+    values = [record.observation.inflight for record in history.decisions if record.observation.now_s < 42.5]
     known = [value for value in values if value is not None]
     assert known == sorted(known), "once the request has been seen, no look misses it"
     assert known[-1] == 1.0

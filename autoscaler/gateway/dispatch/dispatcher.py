@@ -20,9 +20,19 @@ from collections.abc import Hashable, Iterable
 from heapq import heapify, heappop, heappush
 
 from autoscaler.gateway.dispatch.occupancy import Occupancy
-from autoscaler.gateway.dispatch.ordered_queue import Line
+from autoscaler.gateway.dispatch.ordered_queue import OrderedQueue
 from autoscaler.gateway.dispatch.pod_health import EjectionRules, Health
-from autoscaler.gateway.dispatch.types import Due, Grant, Granted, Held, Kind, Limits, LoadBalancing, Refusal, Refused
+from autoscaler.gateway.dispatch.types import (
+    Due,
+    Grant,
+    Granted,
+    Held,
+    Limits,
+    LoadBalancing,
+    Refusal,
+    Refused,
+    SlotUse,
+)
 
 __all__ = [
     "Dispatcher",
@@ -31,15 +41,15 @@ __all__ = [
     "Grant",
     "Granted",
     "Held",
-    "Kind",
     "Limits",
     "LoadBalancing",
     "Refusal",
     "Refused",
+    "SlotUse",
 ]
 
 _TIMER_SLACK = 64
-_KINDS = _COUNT, _PASS, _TUNNEL = Kind.COUNT, Kind.PASS, Kind.TUNNEL
+_KINDS = _COUNT, _PASS, _TUNNEL = SlotUse.COUNT, SlotUse.PASS, SlotUse.TUNNEL
 """By short names: looking a member up costs as much as a call."""
 
 
@@ -83,7 +93,7 @@ class _Backend:
         self.aside_until_s: float | None = None
         self.ejected = False
         """Whether it is aside for its failures, and not for a refused connection."""
-        self.held: dict[Kind, Line[_Request]] = {kind: Line() for kind in _KINDS}
+        self.held: dict[SlotUse, OrderedQueue[_Request]] = {kind: OrderedQueue() for kind in _KINDS}
 
     @property
     def ready(self) -> bool:
@@ -119,7 +129,7 @@ class _Request:
         "wakes",
     )
 
-    def __init__(self, request: Hashable, kind: Kind, pinned: str | None, max_per_pod: int, *, wakes: bool) -> None:
+    def __init__(self, request: Hashable, kind: SlotUse, pinned: str | None, max_per_pod: int, *, wakes: bool) -> None:
         self.id = request
         self.kind = kind
         self.pinned = pinned
@@ -129,7 +139,7 @@ class _Request:
         self.place = 0
         """Which of the requests it is that its pod was ever given."""
         self.number = 0
-        self.line: Line[_Request] | None = None
+        self.line: OrderedQueue[_Request] | None = None
         self.backend: _Backend | None = None
 
     def admit(self, number: int, now_s: float, limits: Limits) -> None:
@@ -161,9 +171,9 @@ class Dispatcher:
         self._requests: dict[Hashable, _Request] = {}
         self._backends: dict[str, _Backend] = {}
         self._added = 0
-        self._free: Line[_Backend] = Line()
-        self._holding = dict.fromkeys(Kind, 0)
-        self._held: dict[Kind, Line[_Request]] = {kind: Line() for kind in _KINDS}
+        self._free: OrderedQueue[_Backend] = OrderedQueue()
+        self._holding = dict.fromkeys(SlotUse, 0)
+        self._held: dict[SlotUse, OrderedQueue[_Request]] = {kind: OrderedQueue() for kind in _KINDS}
         self._timers: list[tuple[float, int, _Request | _Backend]] = []
         self._timers_set = 0
 
@@ -173,7 +183,7 @@ class Dispatcher:
         self,
         request: Hashable,
         now_s: float,
-        kind: Kind = _COUNT,
+        kind: SlotUse = _COUNT,
         pinned: str | None = None,
         *,
         max_per_pod: int = 0,
@@ -436,7 +446,7 @@ class Dispatcher:
     def _hold(self, entry: _Request) -> None:
         home = self._home(entry)
         entry.line = (self._held if home is None else home.held)[entry.kind]
-        entry.line.join(entry.number, entry)
+        entry.line.add(entry.number, entry)
         self._set_timer(entry.deadline_s, entry)
         if home is not None and entry.kind is _COUNT:
             self._set_timer(entry.spill_s, entry)
@@ -445,7 +455,7 @@ class Dispatcher:
 
     def _unhold(self, entry: _Request) -> None:
         if entry.line is not None:
-            entry.line.leave(entry.number)
+            entry.line.remove(entry.number)
             entry.line = None
             self._holding[entry.kind] -= 1
             self.holding_pass -= entry.kind is not _COUNT and entry.wakes
@@ -555,7 +565,7 @@ class Dispatcher:
                 grants.append(self._start(entry, backend))
         return grants
 
-    def _next_for(self, backend: _Backend, kind: Kind) -> _Request | None:
+    def _next_for(self, backend: _Backend, kind: SlotUse) -> _Request | None:
         anywhere, here = self._held[kind].first(), backend.held[kind].first()
         first = anywhere if here is None or (anywhere is not None and anywhere.number < here.number) else here
         return first if first is not None and backend.ready and self._has_room(backend, first) else None
@@ -581,9 +591,9 @@ class Dispatcher:
 
     def _refresh(self, backend: _Backend) -> None:
         if backend.ready and self._has_slot(backend):
-            self._free.join(backend.number, backend)
+            self._free.add(backend.number, backend)
         else:
-            self._free.leave(backend.number)
+            self._free.remove(backend.number)
 
     def _refill(self, backend: _Backend) -> list[Grant]:
         self._refresh(backend)
@@ -597,9 +607,9 @@ class Dispatcher:
         self._refresh(backend)
         for kind, line in backend.held.items():
             for entry in line.members():
-                line.leave(entry.number)
+                line.remove(entry.number)
                 entry.line = self._held[kind]
-                entry.line.join(entry.number, entry)
+                entry.line.add(entry.number, entry)
         self._need_the_ejected()
 
     def _set_aside(self, backend: _Backend, until_s: float) -> None:

@@ -14,7 +14,7 @@ _SLACK = 16
 """How many dead numbers a short line may carry before it is rebuilt."""
 
 
-class Line(Generic[T]):
+class OrderedQueue(Generic[T]):
     """Members by number. Joining at the end, leaving and looking at the first are O(1) amortised."""
 
     __slots__ = ("_heap", "_members")
@@ -29,13 +29,13 @@ class Line(Generic[T]):
     def __contains__(self, number: int) -> bool:
         return number in self._members
 
-    def join(self, number: int, member: T) -> None:
+    def add(self, number: int, member: T) -> None:
         """Take a place in the line; a number that is in it already keeps its place."""
         if number not in self._members:
             self._members[number] = member
             heappush(self._heap, number)
 
-    def leave(self, number: int) -> None:
+    def remove(self, number: int) -> None:
         """Leave the line, if in it."""
         if self._members.pop(number, None) is not None and len(self._heap) > 2 * len(self._members) + _SLACK:
             self._heap = list(self._members)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from string import ascii_letters, digits
 from typing import NamedTuple
 
-from autoscaler.gateway.dispatch.dispatcher import Kind
+from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.dispatch.globs import Glob
 
 
@@ -26,7 +26,7 @@ class PathRule(NamedTuple):
     """What holds for the paths that match one of the patterns."""
 
     match: tuple[str, ...]
-    kind: Kind = Kind.COUNT
+    kind: SlotUse = SlotUse.COUNT
     wake: bool = True
     """Whether a request may be held at zero pods, and so start one."""
     max_per_pod: int = 0
@@ -36,7 +36,7 @@ class PathRule(NamedTuple):
 
 
 EVERYTHING_COUNTS = PathRule(("*",))
-THE_SERVER_ITSELF = PathRule(("*",), Kind.PASS, wake=False, max_per_pod=64)
+THE_SERVER_ITSELF = PathRule(("*",), SlotUse.PASS, wake=False, max_per_pod=64)
 """What holds for `OPTIONS *`, which asks a server whether it is there and costs it nothing."""
 
 _ALL_PATHS = frozenset({"*", "/*"})
@@ -58,7 +58,7 @@ class PathRules:
         used = used[: last + 1]
         self._as_it_came = _Table(used, _as_it_came)
         self._plain = _Table(used, _plain)
-        self._with_dots = _Table((rule for rule in used if rule.kind is Kind.COUNT), _plain, loose=True)
+        self._with_dots = _Table((rule for rule in used if rule.kind is SlotUse.COUNT), _plain, loose=True)
 
     def find(self, target: str) -> PathRule:
         """Give the rule of a request target, with or without a query."""
@@ -66,7 +66,7 @@ class PathRules:
             return THE_SERVER_ITSELF
         path = target.partition("?")[0]
         found = self._as_it_came.find(_as_it_came(path.partition("#")[0])) or EVERYTHING_COUNTS
-        if found.kind is Kind.COUNT or not _READ_IN_MANY_WAYS.search(path):
+        if found.kind is SlotUse.COUNT or not _READ_IN_MANY_WAYS.search(path):
             return found
         others = (self._in_plain(reading) for reading in _plain_readings(path))
         return max([found, *filter(None, others)], key=_strictness)
@@ -137,4 +137,4 @@ def _loose(parts: Sequence[str]) -> list[str]:
 
 
 def _strictness(rule: PathRule) -> tuple[bool, float, bool]:
-    return rule.kind is Kind.COUNT, -(rule.max_per_pod or float("inf")), not rule.wake
+    return rule.kind is SlotUse.COUNT, -(rule.max_per_pod or float("inf")), not rule.wake

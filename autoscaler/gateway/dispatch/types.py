@@ -8,7 +8,7 @@ from typing import NamedTuple
 from autoscaler.gateway.dispatch.pod_health import EjectionRules
 
 
-class Kind(Enum):
+class SlotUse(Enum):
     """What a request costs."""
 
     COUNT = "Count"

@@ -67,7 +67,7 @@ class Open(Protocol):
         """Take note that no more will come."""
 
 
-class Sink(Protocol):
+class ResponseHandler(Protocol):
     """Takes a response; `ended` or `failed` comes exactly once, and nothing after it."""
 
     def responded(self, head: ResponseHead) -> None:
@@ -118,7 +118,7 @@ class PodConnection(asyncio.Protocol):
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._parser = ResponseParser(self)
-        self._sink: Sink | None = None
+        self._handler: ResponseHandler | None = None
         self._tunnel: TunnelEnd | None = None
         self._answered = False
         self._spoiled = False
@@ -141,9 +141,9 @@ class PodConnection(asyncio.Protocol):
         await asyncio.wait((self._watched,), timeout=seconds)
         return self.reusable
 
-    def begin(self, sink: Sink, head: bytes, *, bodiless: bool, complete: bool) -> None:
+    def begin(self, handler: ResponseHandler, head: bytes, *, bodiless: bool, complete: bool) -> None:
         """Send the head of a request; `bodiless` tells of HEAD, `complete` that no body follows."""
-        self._sink = sink
+        self._handler = handler
         self._parser.expect(bodiless=bodiless)
         self.request_done = complete
         self._answered = False
@@ -186,7 +186,7 @@ class PodConnection(asyncio.Protocol):
 
     def close(self) -> None:
         """End the connection without a word to the sink."""
-        self._sink = None
+        self._handler = None
         self._tunnel = None
         if self._transport is not None:
             self._transport.abort()
@@ -216,8 +216,8 @@ class PodConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Take note that it does again."""
         self.writing_paused = False
-        if self._sink is not None:
-            self._sink.writable()
+        if self._handler is not None:
+            self._handler.writable()
         elif self._tunnel is not None:
             self._tunnel.pod_resumed()
 
@@ -226,20 +226,20 @@ class PodConnection(asyncio.Protocol):
         if self._tunnel is not None:
             self._tunnel.from_pod(data)
             return
-        sink = self._sink
-        if sink is None:
+        handler = self._handler
+        if handler is None:
             self.close()
             return
         self._answered = True
         try:
-            self._read(sink, data)
+            self._read(handler, data)
         except Exception:  # noqa: BLE001 - one response must not end the others
             _log.exception("a response could not be passed on")
             self._spoiled = True
             self.close()
-            sink.failed(Failure.ERROR)
+            handler.failed(Failure.ERROR)
 
-    def _read(self, sink: Sink, data: bytes) -> None:
+    def _read(self, handler: ResponseHandler, data: bytes) -> None:
         try:
             switched = self._parser.feed(data)
         except BrokenResponseError:
@@ -248,7 +248,7 @@ class PodConnection(asyncio.Protocol):
         if switched is not None:
             self._switch(*switched)
         else:
-            sink.flush()
+            handler.flush()
 
     def eof_received(self) -> bool:
         """Keep the other side open on a switched connection."""
@@ -267,15 +267,15 @@ class PodConnection(asyncio.Protocol):
         self._parser.close()
 
     def _lost(self, exc: Exception | None) -> None:
-        sink, tunnel = self._sink, self._tunnel
+        handler, tunnel = self._handler, self._tunnel
         if tunnel is not None:
             self._tunnel = None
             tunnel.pod_lost()
-        if sink is None:
+        if handler is None:
             return
         if self._parser.until_eof and exc is None:
             self.ended()
-            sink.flush()
+            handler.flush()
         else:
             self._fail(Failure.STALE if self.requests > 1 and not self._answered else Failure.RESET)
 
@@ -283,36 +283,36 @@ class PodConnection(asyncio.Protocol):
 
     def responded(self, head: ResponseHead) -> None:
         """Pass on the head of a final response."""
-        if self._sink is not None:
-            self._sink.responded(head)
+        if self._handler is not None:
+            self._handler.responded(head)
 
     def received(self, data: bytes) -> None:
         """Pass on a part of the body."""
-        if self._sink is not None:
-            self._sink.received(data)
+        if self._handler is not None:
+            self._handler.received(data)
 
     def ended(self) -> None:
         """End a final response."""
-        sink, self._sink = self._sink, None
+        handler, self._handler = self._handler, None
         self.deadline.never()
-        if sink is None:
+        if handler is None:
             return
         self._spoiled = self._spoiled or self._parser.until_eof or not self.request_done or not self._parser.keeps_alive
         self._came_to(self._parser.status, None)
-        sink.ended()
+        handler.ended()
 
     # Endings.
 
     def _fail(self, failure: Failure) -> None:
-        sink = self._sink
+        handler = self._handler
         self._spoiled = True
         self.close()
-        if sink is None:
+        if handler is None:
             return
         # What a client has not sent in time, or an idle connection that closes, says nothing of the pod.
         if failure is not Failure.STALE and (failure is not Failure.TIMEOUT or self.request_done):
             self._came_to(0, failure)
-        sink.failed(failure)
+        handler.failed(failure)
 
     def _came_to(self, status: int, failure: Failure | None) -> None:
         if self.on_outcome is not None:
@@ -322,12 +322,12 @@ class PodConnection(asyncio.Protocol):
         self._fail(Failure.TIMEOUT)
 
     def _switch(self, head: ResponseHead, early: bytes) -> None:
-        sink, self._sink = self._sink, None
+        handler, self._handler = self._handler, None
         self.deadline.never()
         self._spoiled = True
         self._came_to(head.status, None)
-        if sink is not None:
-            sink.switched(head, early)
+        if handler is not None:
+            handler.switched(head, early)
 
 
 class Pod:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from autoscaler.app.cluster_gateway import ClusterServices
 from autoscaler.gateway.router import Routes
-from autoscaler.host_claims import NamespaceLeave
+from autoscaler.host_claims import NamespaceHostPermissions
 from autoscaler.kubernetes.policies import stored
 from autoscaler.kubernetes.store import Change
 
@@ -65,9 +65,9 @@ def test_when_the_owner_is_gone_or_gives_the_host_up_the_next_is_served(services
 def test_leave_that_comes_and_goes_is_followed(services):
     services.take([change("team-a/all", "*.shop.example.com"), change("team-b/pay", "pay.shop.example.com", day=2)])
     assert owner(services, "pay.shop.example.com") == "team-a/all"
-    services.set_leave(NamespaceLeave({"team-a": frozenset({"team-b"})}))
+    services.set_permissions(NamespaceHostPermissions({"team-a": frozenset({"team-b"})}))
     assert owner(services, "pay.shop.example.com") == "team-b/pay"
-    services.set_leave(NamespaceLeave())
+    services.set_permissions(NamespaceHostPermissions())
     assert owner(services, "pay.shop.example.com") == "team-a/all"
 
 

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from autoscaler.app.host_permissions import HostLeave
+from autoscaler.app.host_permissions import WatchedHostPermissions
 from autoscaler.documents.document import DocumentError
-from autoscaler.host_claims import HostGrants, NamespaceLeave
+from autoscaler.host_claims import HostGrants, NamespaceHostPermissions
 from autoscaler.kubernetes.client import ApiError
 from autoscaler.runtime.files import LOOK_EVERY_S
 
@@ -46,7 +46,7 @@ async def until(condition):
 @asynccontextmanager
 async def leave(api, *, namespace="", file=None):
     told = []
-    made = HostLeave(api, random.Random(1), namespace=namespace, file=file, on_change=told.append)  # noqa: S311
+    made = WatchedHostPermissions(api, random.Random(1), namespace=namespace, file=file, on_change=told.append)  # noqa: S311
     task = asyncio.create_task(made.run())
     try:
         yield made, told
@@ -60,7 +60,7 @@ async def test_annotations_of_all_namespaces_are_leave():
         assert made.unready() == "the namespaces have not been listed yet"
         await made.known()
         assert made.unready() == ""
-        assert told == [NamespaceLeave(), NamespaceLeave({"shop": frozenset({"pay"})})]
+        assert told == [NamespaceHostPermissions(), NamespaceHostPermissions({"shop": frozenset({"pay"})})]
 
 
 @pytest.mark.parametrize("status", [403, 404])
@@ -69,10 +69,10 @@ async def test_where_namespaces_may_not_be_listed_nobody_has_leave_until_they_ma
     api.error = ApiError(status, "", "no")
     async with leave(api) as (made, told):
         await made.known()
-        assert (made.unready(), told) == ("", [NamespaceLeave()])
+        assert (made.unready(), told) == ("", [NamespaceHostPermissions()])
         api.error = None
         await asyncio.sleep(60)
-        assert told[-1] == NamespaceLeave({"shop": frozenset({"pay"})})
+        assert told[-1] == NamespaceHostPermissions({"shop": frozenset({"pay"})})
 
 
 @pytest.mark.parametrize("status", [0, 429, 500, 503])
@@ -86,14 +86,14 @@ async def test_a_server_that_is_not_well_is_waited_for(status):
         assert made.unready() == "/api/v1/namespaces: not now"
         api.error = None
         await knowing
-        assert told[-1] == NamespaceLeave({"shop": frozenset({"pay"})})
+        assert told[-1] == NamespaceHostPermissions({"shop": frozenset({"pay"})})
 
 
 async def test_where_policies_are_of_one_namespace_none_is_asked_for():
     api = Api()
     async with leave(api, namespace="shop") as (made, told):
         await made.known()
-        assert (made.unready(), told, api.paths) == ("", [NamespaceLeave()], [])
+        assert (made.unready(), told, api.paths) == ("", [NamespaceHostPermissions()], [])
 
 
 async def test_an_operators_file_stands_in_the_place_of_annotations_and_is_read_again(tmp_path, caplog):
@@ -112,4 +112,4 @@ async def test_an_operators_file_stands_in_the_place_of_annotations_and_is_read_
 
 async def test_a_file_that_cannot_be_used_is_told_at_the_start(tmp_path):
     with pytest.raises(DocumentError, match=r"gone\.yaml: cannot be read"):
-        HostLeave(Api(), random.Random(1), namespace="", file=tmp_path / "gone.yaml", on_change=print)  # noqa: S311
+        WatchedHostPermissions(Api(), random.Random(1), namespace="", file=tmp_path / "gone.yaml", on_change=print)  # noqa: S311

@@ -9,10 +9,10 @@ from autoscaler.app.local import controller, gateway_services, queries, services
 from autoscaler.gateway.busy import BusyPoll
 from autoscaler.gateway.config import Affinity, GatewayService, OnAbort, Timeouts
 from autoscaler.gateway.cors import Cors
-from autoscaler.gateway.dispatch.dispatcher import EjectionRules, Kind, Limits, LoadBalancing
+from autoscaler.gateway.dispatch.dispatcher import EjectionRules, Limits, LoadBalancing, SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
 from autoscaler.gateway.dispatch.types import FailureKind
-from autoscaler.gateway.server import Gateway
+from autoscaler.gateway.server import GatewayServer
 from autoscaler.policy.loading import read_policies
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Query
@@ -88,10 +88,10 @@ def test_the_gateway_is_told_all_that_the_reference_policy_says():
     assert told.affinity == Affinity("sd", 1800.0)
     assert told.backends is None
     assert told.paths[2:] == (
-        PathRule(("/favicon.ico", "/robots.txt"), Kind.PASS, wake=False, max_per_pod=64),
-        PathRule(("/*",), Kind.PASS, wake=True, max_per_pod=64),
+        PathRule(("/favicon.ico", "/robots.txt"), SlotUse.PASS, wake=False, max_per_pod=64),
+        PathRule(("/*",), SlotUse.PASS, wake=True, max_per_pod=64),
     )
-    assert {rule.kind for rule in told.paths[:2]} == {Kind.COUNT}
+    assert {rule.kind for rule in told.paths[:2]} == {SlotUse.COUNT}
 
 
 TRAFFIC = {"hosts": ["sd.example.com"]}
@@ -168,7 +168,7 @@ def test_backends_of_a_file_are_pods_of_their_own_name():
 async def test_a_request_that_meets_zero_replicas_is_answered_by_an_order_long_before_the_next_tick():
     woken = policy(traffic=TRAFFIC)
     clock, before = SystemClock(), asyncio.all_tasks()
-    gateway = Gateway(gateway_services([woken]))
+    gateway = GatewayServer(gateway_services([woken]))
     await gateway.start(port=0, metrics_port=0, hosts=["127.0.0.1"])
     target = FakeScaleTarget([woken.service], clock.now)
     written = asyncio.Queue()

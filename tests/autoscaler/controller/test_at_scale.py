@@ -10,13 +10,13 @@ from http import HTTPStatus
 from types import SimpleNamespace
 
 from autoscaler.controller.controller import Controller, WakeUps
-from autoscaler.controller.idle import Resting
-from autoscaler.controller.services import Entry, Roster
-from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Kind, Limits
+from autoscaler.controller.idle import IdleServices
+from autoscaler.controller.services import PolicyEntry, ServiceRegistry
+from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Limits, SlotUse
 from autoscaler.gateway.inflight_stream import lines
 from autoscaler.kubernetes.policies import stored
 from autoscaler.kubernetes.reporting import Reporter
-from autoscaler.kubernetes.scales import Kind as TargetKind
+from autoscaler.kubernetes.scales import NamespacedKind
 from autoscaler.ports import Reading
 from autoscaler.runtime.clock import SystemClock
 from autoscaler.sources.gateway_stream import StreamSource
@@ -67,21 +67,21 @@ class Api:
         return {"metadata": metadata, "spec": {"replicas": self.replicas[name], "selector": selector}}
 
 
-class Gateway:
+class GatewayServer:
     """A gateway without its sockets: counts, and the lines that tell of them to one reader at a time."""
 
     uid, started_s = "g", 1.0
 
     def __init__(self, names):
         limits = Limits(1, 100, 600.0, float("inf"))
-        self.gates = {name: SimpleNamespace(dispatcher=Dispatcher(limits, 0.0)) for name in names}
+        self.proxies = {name: SimpleNamespace(dispatcher=Dispatcher(limits, 0.0)) for name in names}
         self.watchers = set()
 
     def loop_time(self):
         return asyncio.get_running_loop().time()
 
     def hold(self, name):
-        self.gates[name].dispatcher.arrive(object(), self.loop_time(), Kind.COUNT, None)
+        self.proxies[name].dispatcher.arrive(object(), self.loop_time(), SlotUse.COUNT, None)
         for watcher in self.watchers:
             watcher(name)
 
@@ -122,41 +122,41 @@ class World:
 
     def __init__(self, stack, names):
         self.clock, self.names = SystemClock(), names
-        self.api, self.gateway, self.prometheus = Api(self.clock.now, names), Gateway(names), Prometheus()
-        self.records, self.roster = [], Roster("http://prometheus")
+        self.api, self.gateway, self.prometheus = Api(self.clock.now, names), GatewayServer(names), Prometheus()
+        self.records, self.registry = [], ServiceRegistry("http://prometheus")
         self.stack = stack
 
     async def start(self):
-        wake_ups, resting, rng = WakeUps(), Resting(), random.Random(1)  # noqa: S311
+        wake_ups, idle, rng = WakeUps(), IdleServices(), random.Random(1)  # noqa: S311
         streams = await self.stack.enter_async_context(
-            StreamSource(self.gateway, self.clock.now, rng, wake_ups.add, on_news=resting.disturb)
+            StreamSource(self.gateway, self.clock.now, rng, wake_ups.add, on_news=idle.wake)
         )
         streams.set_gateways(["gateway"])
         reporter = Reporter(self.api, "one", self.clock.now, lambda: True)
 
         def changed(name):
-            resting.disturb(name)
+            idle.wake(name)
             reporter.changed(name)
 
         target = await self.stack.enter_async_context(
             KubernetesTarget(self.api, self.clock.now, rng, running=streams.pods, on_change=changed)
         )
-        kind = TargetKind("ns", "apps/v1", "Deployment")
+        kind = NamespacedKind("ns", "apps/v1", "Deployment")
         for name in self.names:
             made = policy(name)
-            self.roster.put(Entry(made.resource.policy))
+            self.registry.put(PolicyEntry(made.resource.policy))
             reporter.keep(name, made, "")
         target.set_targets({name: Target(kind, name.partition("/")[2], 0.0) for name in self.names})
         controller = Controller(
-            self.roster.services,
+            self.registry.services,
             clock=self.clock,
             target=target,
             tick_s=TICK_S,
             metered=self.prometheus,
-            queries=self.roster.queries,
+            queries=self.registry.queries,
             streams=streams,
             wake_ups=wake_ups,
-            resting=resting,
+            idle=idle,
             recorders=[reporter.record, self.records.append],
         )
         tasks = [asyncio.create_task(controller.run()), asyncio.create_task(reporter.run(target))]
@@ -260,7 +260,7 @@ async def test_an_hour_of_ticks_leaves_nothing_behind():
 
 
 def test_services_that_share_a_template_share_their_query():
-    roster = Roster("http://prometheus")
+    registry = ServiceRegistry("http://prometheus")
     for name in NAMES:
-        roster.put(Entry(policy(name).resource.policy))
-    assert len(set(roster.queries.values())) == 1
+        registry.put(PolicyEntry(policy(name).resource.policy))
+    assert len(set(registry.queries.values())) == 1

@@ -6,15 +6,15 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from autoscaler.controller.backfill import Recall
+from autoscaler.controller.backfill import HistoryBackfill
 from autoscaler.controller.controller import Controller, WakeUps
 from autoscaler.controller.observation import Live
 from autoscaler.controller.recorders import DecisionLog
 from autoscaler.controller.replay import Replay
-from autoscaler.controller.services import Entry, Roster
-from autoscaler.policy.decider_factory import memory_s
+from autoscaler.controller.services import PolicyEntry, ServiceRegistry
+from autoscaler.policy.decider_factory import lookback_s
 from autoscaler.policy.spec import ScalingPolicy
-from autoscaler.ports import Order, Past, Reading, Rescale
+from autoscaler.ports import Past, Reading, Rescale, ScaleRequest
 from autoscaler.runtime.clock import SystemClock
 from autoscaler.testing import FakeMetricsSource, FakeScaleTarget
 
@@ -78,18 +78,18 @@ class World:
     def __init__(self, prometheus, *policies, replicas=5, age_s=3600, rescale=None, log=None):
         self.clock = SystemClock(START_S)
         self.prometheus, self.streams, self.wake_ups = prometheus, Streams(), WakeUps()
-        self.roster = Roster(
+        self.registry = ServiceRegistry(
             "http://prometheus",
             *([lambda policy, follows: log.begin(policy.service, {}, follows.export)] if log else []),
-            recalls=True,
+            backfills=True,
         )
         for each in policies:
-            self.roster.put(Entry(each))
-        self.target = FakeScaleTarget(self.roster.services, self.clock.now)
+            self.registry.put(PolicyEntry(each))
+        self.target = FakeScaleTarget(self.registry.services, self.clock.now)
         self.replicas, self.age_s = replicas, age_s
         self.records = []
-        self.recall = Recall(
-            self.roster,
+        self.backfill = HistoryBackfill(
+            self.registry,
             prometheus,
             self.clock.now,
             tick_s=TICK_S,
@@ -97,28 +97,28 @@ class World:
             rescale_of=lambda _service: rescale,
         )
         self.controller = Controller(
-            self.roster.services,
+            self.registry.services,
             clock=self.clock,
             target=self.target,
             tick_s=TICK_S,
             metered=prometheus,
-            queries=self.roster.queries,
+            queries=self.registry.queries,
             streams=self.streams,
             wake_ups=self.wake_ups,
             recorders=[self.records.append, *([log] if log else [])],
-            on_looks=self.recall.saw,
+            on_observations=self.backfill.saw,
         )
 
     @asynccontextmanager
     async def running(self):
         # A new controller finds replicas that have been running.
         self.target._now = lambda: START_S - self.age_s
-        await self.target.scale([Order(service, self.replicas, ()) for service in self.roster.services])
+        await self.target.scale([ScaleRequest(service, self.replicas, ()) for service in self.registry.services])
         self.target._now = self.clock.now
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(self.controller.run()),
-                group.create_task(self.recall.run(self.controller.is_writing)),
+                group.create_task(self.backfill.run(self.controller.is_writing)),
             ]
             yield self
             for task in tasks:
@@ -142,7 +142,7 @@ async def test_windows_are_there_at_once_after_both_controllers_have_ended():
         prometheus.tell(SD, Reading(0.0, START_S + 0.5, series=1))
         await asyncio.sleep(2.0)
     # 57 seconds of 5 are from the past, three of nothing are new: a young window would read the new ones alone.
-    assert world.of()[-1].decision.wish.why.startswith("stable 4.75,")
+    assert world.of()[-1].decision.recommendation.why.startswith("stable 4.75,")
     assert set(world.desired()) == {5}
 
 
@@ -169,7 +169,7 @@ async def test_nothing_falls_while_the_past_is_asked_for_or_before_a_window_is_k
         for _ in range(40):
             prometheus.tell(SD, Reading(0.0, world.clock.now(), series=1))
             await asyncio.sleep(2.0)
-    lowered_s = next(record.look.now_s - START_S for record in world.of() if record.decision.desired < 5)
+    lowered_s = next(record.observation.now_s - START_S for record in world.of() if record.decision.desired < 5)
     # Of a minute 20 s were known, and what was seen before the answer counts too. Panic, in which one begins who finds
     # replicas, is over strictly after that minute.
     assert lowered_s == 42
@@ -218,7 +218,7 @@ async def test_delays_run_on_from_where_they_were(algorithm, falls_s):
         for _ in range(200):
             prometheus.tell(SD, Reading(0.0, world.clock.now(), series=1))
             await asyncio.sleep(2.0)
-    lowered_s = next(record.look.now_s - START_S for record in world.of() if record.decision.desired < 5)
+    lowered_s = next(record.observation.now_s - START_S for record in world.of() if record.decision.desired < 5)
     assert lowered_s == pytest.approx(falls_s, abs=18), "reconciles are 15 s apart, slots of a delay 2 s"
 
 
@@ -229,7 +229,7 @@ async def test_a_gap_in_the_past_is_time_that_did_not_pass():
     async with World(prometheus, policy(scaleDown={"toZeroDelay": "80s"})).running() as world:
         await asyncio.sleep(3.0)
     # In the window are 15 seconds of nothing and, before the gap of 50, 45 seconds of 5.
-    assert world.of()[-1].decision.wish.why.startswith("stable 3.75,")
+    assert world.of()[-1].decision.recommendation.why.startswith("stable 3.75,")
     assert world.desired() == [5, 4]
 
 
@@ -238,7 +238,7 @@ async def test_where_nobody_knows_the_past_the_first_window_is_waited_for():
         for _ in range(40):
             world.prometheus.tell(SD, Reading(0.0, world.clock.now(), series=1))
             await asyncio.sleep(2.0)
-    lowered_s = next(record.look.now_s - START_S for record in world.of() if record.decision.desired < 5)
+    lowered_s = next(record.observation.now_s - START_S for record in world.of() if record.decision.desired < 5)
     assert lowered_s == 62
 
 
@@ -272,7 +272,7 @@ async def test_what_was_asked_for_before_the_last_change_is_taken_from_the_statu
     prometheus.was(5, -10, 0)
     async with World(prometheus, policy(), rescale=rescale).running() as world:
         await asyncio.sleep(3.0)
-    assert world.of()[-1].decision.wish.why.startswith(stable)
+    assert world.of()[-1].decision.recommendation.why.startswith(stable)
 
 
 async def test_a_burst_that_began_less_than_a_window_ago_is_not_averaged_away_where_no_status_tells_of_it():
@@ -291,12 +291,12 @@ async def test_a_policy_that_comes_later_is_told_its_past_too():
     async with World(prometheus, policy("llm")).running() as world:
         await asyncio.sleep(3.0)
         world.target._asked[SD], world.target._started[SD], world.target._replicas[SD] = 0, 0, {}
-        await world.target.scale([Order(SD, 5, ())])
-        world.roster.put(Entry(policy()))
+        await world.target.scale([ScaleRequest(SD, 5, ())])
+        world.registry.put(PolicyEntry(policy()))
         prometheus.tell(SD, Reading(5.0, world.clock.now(), series=1))
         await asyncio.sleep(5.0)
     assert [services for services, _, _ in prometheus.asked] == [[LLM], [SD]]
-    assert not world.roster.newcomers
+    assert not world.registry.unwarmed
 
 
 async def test_a_policy_that_goes_while_it_is_asked_for_is_forgotten():
@@ -304,9 +304,9 @@ async def test_a_policy_that_goes_while_it_is_asked_for_is_forgotten():
     prometheus.late_s = 5.0
     async with World(prometheus, policy()).running() as world:
         await asyncio.sleep(3.0)
-        world.roster.remove(SD)
+        world.registry.remove(SD)
         await asyncio.sleep(10.0)
-    assert not world.roster.services
+    assert not world.registry.services
 
 
 async def test_a_service_that_is_never_seen_is_waited_for_so_long_and_no_longer():
@@ -316,9 +316,9 @@ async def test_a_service_that_is_never_seen_is_waited_for_so_long_and_no_longer(
     world.target.unseen.add(LLM)
     async with world.running():
         await asyncio.sleep(1.0)
-        assert world.roster.newcomers == {LLM}, "the others do not wait"
+        assert world.registry.unwarmed == {LLM}, "the others do not wait"
         await asyncio.sleep(40.0)
-        assert not world.roster.newcomers
+        assert not world.registry.unwarmed
 
 
 async def test_the_log_of_a_controller_that_was_told_of_the_past_replays_to_the_same_decisions(tmp_path):
@@ -361,4 +361,4 @@ async def test_the_log_of_a_controller_that_was_told_of_the_past_replays_to_the_
     ],
 )
 def test_a_policy_reaches_back_as_far_as_its_windows_and_delays(spec, reach_s):
-    assert memory_s(policy(**spec)) == reach_s
+    assert lookback_s(policy(**spec)) == reach_s

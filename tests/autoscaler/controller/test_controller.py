@@ -198,7 +198,7 @@ async def test_a_look_covers_the_time_since_the_one_before_whatever_caused_it():
         await asyncio.sleep(0.4)
         world.wake(1)
         await asyncio.sleep(2.0)
-    spans = [(record.look.since_s - START_S, record.look.now_s - START_S) for _, record in world.records]
+    spans = [(record.observation.since_s - START_S, record.observation.now_s - START_S) for _, record in world.records]
     assert spans == [(0.0, 0.0), (0.0, 0.5), (0.5, 1.5)]
 
 
@@ -227,7 +227,7 @@ async def test_while_nothing_is_known_the_number_is_held():
         world.streams.counts[SD] = None
         await asyncio.sleep(60.0)
         assert await world.asked() == 4
-    assert world.records[-1][1].decision.wish == (None, "no gateway is known")
+    assert world.records[-1][1].decision.recommendation == (None, "no gateway is known")
 
 
 async def test_a_service_that_cannot_be_observed_is_left_alone_and_the_others_are_not():
@@ -281,9 +281,13 @@ async def test_what_a_server_said_before_it_hung_holds_until_it_is_too_old_and_i
         world.metered.delays_s["slow"] = HANGS_S
         await asyncio.sleep(20.0)
         assert await world.asked(SD) == 4
-    counts = {record.look.now_s - START_S: record.look.inflight for _, record in world.records if record.service == SD}
+    counts = {
+        record.observation.now_s - START_S: record.observation.inflight
+        for _, record in world.records
+        if record.service == SD
+    }
     assert [at_s for at_s, count in counts.items() if count is None] == [15.5, 17.5, 19.5, 21.5]
-    problem = [record.look.problem for _, record in world.records if record.service == SD][-1]
+    problem = [record.observation.problem for _, record in world.records if record.service == SD][-1]
     assert problem.startswith(
         "Prometheus at slow:9090: no answer for 18.0 s; the last one is 21.5 s old, more than maxSampleAge 15 s"
     )
@@ -419,7 +423,7 @@ async def test_a_write_that_ends_is_recorded_then_with_what_was_decided():
         written.set()
         await soon()
         ((at_s, record),) = world.records
-    assert (at_s, record.look.now_s) == (pytest.approx(START_S + 0.8), START_S)
+    assert (at_s, record.observation.now_s) == (pytest.approx(START_S + 0.8), START_S)
     assert (record.decision.desired, record.outcome) == (3, Outcome(SD))
 
 
@@ -462,13 +466,13 @@ async def test_without_a_wake_up_nothing_is_decided_right_after_a_write():
 async def test_a_wake_up_is_not_lost_when_a_write_begins_while_the_service_is_observed():
     world = World()
     async with world.running():
-        looks = world.target.holding_looks = asyncio.Event()
+        observations = world.target.holding_looks = asyncio.Event()
         written = world.target.hold(SD)
         world.streams.counts[SD] = 1.0
         await asyncio.sleep(1.5)  # the tick has begun, and looks
         world.wake(1)
         await soon()  # the wake-up looks as well
-        looks.set()
+        observations.set()
         await soon()
         assert [order.replicas for order in world.target.orders] == [1]
         world.streams.counts[SD] = 6.0
@@ -480,15 +484,15 @@ async def test_a_wake_up_is_not_lost_when_a_write_begins_while_the_service_is_ob
 async def test_nothing_is_decided_on_what_was_observed_before_a_write():
     world = World({SD: service(algorithm={"concurrency": {}})})
     async with world.running():
-        looks = world.target.holding_looks = asyncio.Event()
+        observations = world.target.holding_looks = asyncio.Event()
         await asyncio.sleep(1.5)  # the tick has begun; it looks, and sees zero
         world.target.holding_looks = None
         world.wake(5)
         await soon()
         assert await world.asked() == 5
-        looks.set()
+        observations.set()
         await soon()
-        assert {record.look.replicas for at_s, record in world.records if at_s > START_S} == {0}
+        assert {record.observation.replicas for at_s, record in world.records if at_s > START_S} == {0}
         assert world.desired() == [0, 5]
 
 

@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 import pytest
 
 from autoscaler.controller.controller import Controller, WakeUps
-from autoscaler.controller.idle import LONGEST_S, Resting
+from autoscaler.controller.idle import LONGEST_S, IdleServices
 from autoscaler.controller.observation import Live
 from autoscaler.controller.step import Service
 from autoscaler.policy.decider_factory import decider
 from autoscaler.policy.spec import ScalingPolicy
-from autoscaler.ports import Order, Query, Reading
+from autoscaler.ports import Query, Reading, ScaleRequest
 from autoscaler.runtime.clock import SystemClock
 from autoscaler.testing import FakeMetricsSource, FakeScaleTarget
 
@@ -58,7 +58,7 @@ class World:
         self.metered = FakeMetricsSource()
         for name in NAMES:
             self.prometheus_says(name, 0.0)
-        self.streams, self.wake_ups, self.resting = Streams(), WakeUps(), Resting()
+        self.streams, self.wake_ups, self.idle = Streams(), WakeUps(), IdleServices()
         self.records = []
         self.controller = Controller(
             self.services,
@@ -69,7 +69,7 @@ class World:
             queries=dict.fromkeys(NAMES, QUERY) if prometheus else None,
             streams=self.streams,
             wake_ups=self.wake_ups,
-            resting=self.resting,
+            idle=self.idle,
             recorders=[self.records.append],
         )
 
@@ -121,7 +121,7 @@ async def test_whatever_is_new_about_it_ends_a_rest(what):
             case "a part":
                 world.prometheus_says(FIRST, 0.0, series=0)
             case "a word":
-                world.resting.disturb(FIRST)
+                world.idle.wake(FIRST)
             case "another policy":
                 world.services[FIRST] = service(FIRST, minReplicas=1)
         assert await world.looked_at() == {FIRST}
@@ -151,7 +151,7 @@ async def test_a_wake_up_finds_who_rests_and_the_time_of_rest_is_looked_at_first
         world.streams.counts[FIRST] = 3.0
         world.wake_ups.add(FIRST)
         await asyncio.sleep(0.1)
-        rest, woken = (record.look for record in world.records)
+        rest, woken = (record.observation for record in world.records)
         assert (rest.since_s, rest.now_s, rest.inflight) == (START_S, START_S + 9 * TICK_S, 0.0)
         assert (woken.since_s, woken.latest) == (rest.now_s, 3.0)
         assert (await world.target.observe([FIRST]))[FIRST].asked == 3
@@ -159,8 +159,8 @@ async def test_a_wake_up_finds_who_rests_and_the_time_of_rest_is_looked_at_first
 
 async def test_one_that_runs_never_rests():
     async with World().running() as world:
-        await world.target.scale([Order(FIRST, 1, ())])
-        world.resting.disturb(FIRST)
+        await world.target.scale([ScaleRequest(FIRST, 1, ())])
+        world.idle.wake(FIRST)
         world.prometheus_says(FIRST, 1.0)
         for _ in range(3):
             assert await world.looked_at() == {FIRST}
@@ -170,14 +170,14 @@ async def life(*, rests):
     """Rest, work and rest again; give when which number was written."""
     world = World()
     if not rests:
-        world.controller._resting = None
+        world.controller._idle = None
     async with world.running():
         for value in (0.0, 4.0, 4.0, 1.0, 0.0, 0.0, 2.0):
             await asyncio.sleep(10 * TICK_S)
             world.prometheus_says(FIRST, value)
         await asyncio.sleep(LONGEST_S)
     return [
-        (round(record.look.now_s - START_S), record.decision.desired)
+        (round(record.observation.now_s - START_S), record.decision.desired)
         for record in world.records
         if record.service == FIRST and record.outcome
     ]

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from autoscaler.controller.controller import Controller, WakeUps
 from autoscaler.controller.failures import Failures
-from autoscaler.controller.idle import Resting
+from autoscaler.controller.idle import IdleServices
 from autoscaler.controller.metrics import ControllerMetrics
 from autoscaler.controller.observation import Live
 from autoscaler.controller.recorders import Latest, OnChange, log_changes
-from autoscaler.controller.services import Entry, Origins, Roster
+from autoscaler.controller.services import Origins, PolicyEntry, ServiceRegistry
 from autoscaler.policy.spec import ScalingPolicy
-from autoscaler.ports import Order, Reading
+from autoscaler.ports import Reading, ScaleRequest
 from autoscaler.runtime.clock import SystemClock
 from autoscaler.testing import FakeMetricsSource, FakeScaleTarget, VirtualTimeLoop
 
@@ -98,28 +98,28 @@ class World:
     def __init__(self, *, begins_with=1, **spec):
         self.clock = SystemClock(START_S)
         self.begins_with, self.begun = begins_with, []
-        self.roster = Roster(SERVER, lambda policy, _decider: self.begun.append(policy.service))
-        self.origins = Origins(self.roster, ("files",))
+        self.registry = ServiceRegistry(SERVER, lambda policy, _decider: self.begun.append(policy.service))
+        self.origins = Origins(self.registry, ("files",))
         self.streams, self.metered, self.wake_ups = Streams(), Source(), WakeUps()
         self.target = Target((BAD, GOOD), self.clock.now)
         self.records, self.told = [], []
         self.metrics, self.latest = ControllerMetrics(), Latest()
         self.on_change = OnChange(log_changes)
         self.failures = Failures(lambda *what: self.told.append(what))
-        self.resting = Resting()
+        self.idle = IdleServices()
         self.controller = Controller(
-            self.roster.services,
+            self.registry.services,
             clock=self.clock,
             target=self.target,
             tick_s=TICK_S,
             metered=self.metered,
-            queries=self.roster.queries,
+            queries=self.registry.queries,
             streams=self.streams,
             wake_ups=self.wake_ups,
-            resting=self.resting,
+            idle=self.idle,
             recorders=[self.records.append, self.metrics, self.latest, self.on_change],
             failures=self.failures,
-            renew=self.roster.renew,
+            renew=self.registry.renew,
         )
         for name in (BAD, GOOD):
             # Each is asked for by a query of its own: a query that fails is unknown for all that share it.
@@ -129,7 +129,7 @@ class World:
             self.count(name, 1.0)
 
     def put(self, entry):
-        assert self.origins.put("files", entry.service, Entry(entry)) == ""
+        assert self.origins.put("files", entry.service, PolicyEntry(entry)) == ""
 
     def count(self, name, count):
         self.streams.counts[name] = count
@@ -138,7 +138,7 @@ class World:
     @asynccontextmanager
     async def running(self):
         if self.begins_with:
-            await self.target.scale([Order(name, self.begins_with, ()) for name in (BAD, GOOD)])
+            await self.target.scale([ScaleRequest(name, self.begins_with, ()) for name in (BAD, GOOD)])
         task = asyncio.create_task(self.controller.run())
         await asyncio.sleep(10.0)
         try:
@@ -157,8 +157,8 @@ class World:
 
 
 def decider_fails(world, monkeypatch):
-    monkeypatch.setattr(world.roster.services[BAD].decider, "decide", _raising)
-    monkeypatch.setattr(world.roster, "renew", _raising)
+    monkeypatch.setattr(world.registry.services[BAD].decider, "decide", _raising)
+    monkeypatch.setattr(world.registry, "renew", _raising)
     world.controller._renew = _raising
 
 
@@ -168,8 +168,8 @@ def _raising(*_arguments):
 
 FAULTS = {
     "decider": decider_fails,
-    "standing orders": lambda world, _: world.roster.services.update(
-        {BAD: world.roster.services[BAD]._replace(orders=(None,))}
+    "standing orders": lambda world, _: world.registry.services.update(
+        {BAD: world.registry.services[BAD]._replace(orders=(None,))}
     ),
     "observation": lambda world, _: world.target.blind.add(BAD),
     "write": lambda world, _: world.target.stuck.add(BAD),
@@ -234,13 +234,13 @@ async def test_a_broken_decider_is_told_once_and_counted_each_time_and_is_tried_
 async def test_a_decider_that_fails_by_what_it_remembers_is_replaced_and_more_and_more_rarely(monkeypatch):
     world = World()
     async with world.running():
-        poisoned = world.roster.services[BAD].decider
+        poisoned = world.registry.services[BAD].decider
         monkeypatch.setattr(poisoned, "decide", _raising)
         await asyncio.sleep(10.0)
-        assert world.roster.services[BAD].decider is not poisoned
+        assert world.registry.services[BAD].decider is not poisoned
         assert world.begun.count(BAD) == 2
         assert world.told[-1] == (BAD, "decider", "")
-        monkeypatch.setattr("algorithms.concurrency.Concurrency.wish", _raising)
+        monkeypatch.setattr("algorithms.concurrency.Concurrency.recommend", _raising)
         await asyncio.sleep(200.0)
         assert world.begun.count(BAD) == 2 + 6, "after 3, 6, 12, 24, 48 and 96 failures in a row"
 
@@ -261,19 +261,19 @@ async def test_requests_at_zero_are_served_though_the_decider_is_broken(monkeypa
 
 
 def test_a_policy_that_cannot_be_followed_whatever_is_raised_is_its_own_problem(monkeypatch, caplog):
-    roster = Roster()
-    origins = Origins(roster, ("files",))
+    registry = ServiceRegistry()
+    origins = Origins(registry, ("files",))
     monkeypatch.setattr(
-        "autoscaler.controller.services.standing_orders",
+        "autoscaler.controller.services.overrides_of",
         lambda found: _raising() if "bad" in found else (),
         raising=True,
     )
     bad = policy(BAD).model_copy(
         update={"metadata": policy(BAD).metadata.model_copy(update={"annotations": {"bad": "1"}})}
     )
-    problems = origins.set("files", {BAD: Entry(bad), GOOD: Entry(policy(GOOD))})
+    problems = origins.set("files", {BAD: PolicyEntry(bad), GOOD: PolicyEntry(policy(GOOD))})
     assert problems == {BAD: "it cannot be followed: ZeroDivisionError: division by zero"}
-    assert list(roster.services) == [GOOD]
+    assert list(registry.services) == [GOOD]
     assert "its policy cannot be followed" in caplog.text
 
 
@@ -288,7 +288,7 @@ async def test_nothing_is_kept_of_services_that_came_and_went(monkeypatch):
             world.streams.counts[name] = 3.0
             world.put(policy(name))
             if number % 3 == 0:
-                monkeypatch.setattr(world.roster.services[name].decider, "decide", _raising)
+                monkeypatch.setattr(world.registry.services[name].decider, "decide", _raising)
             if number % 4 == 0:
                 world.target.errors[name] = "HTTP 403"
             world.wake_ups.add(name)
@@ -296,10 +296,10 @@ async def test_nothing_is_kept_of_services_that_came_and_went(monkeypatch):
             world.wake_ups.add(name)
             world.origins.put("files", name, None)
         await asyncio.sleep(5.0)
-        b"".join(world.metrics.text(world.roster.services, leads=True, failures={}))
+        b"".join(world.metrics.text(world.registry.services, leads=True, failures={}))
         world.records.clear()
         world.told.clear()
-        assert _names_in(world.controller, world.roster, world.origins) == set()
+        assert _names_in(world.controller, world.registry, world.origins) == set()
 
 
 def _names_in(*roots):
@@ -364,7 +364,7 @@ def test_an_hour_of_faults_of_one_service_changes_no_decision_on_the_other(hour,
                     world.count(BAD, count)
                 world.count(GOOD, float(minute * 7 % 5))
                 await asyncio.sleep(180.0)
-        return [(record.look, record.decision) for record in world.decided(GOOD)]
+        return [(record.observation, record.decision) for record in world.decided(GOOD)]
 
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         alone = runner.run(decisions(faults=False))

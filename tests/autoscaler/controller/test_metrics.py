@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
-from algorithms.types import Decision, Look, Wish
+from algorithms.types import Decision, Observation, Recommendation
 from autoscaler.controller.metrics import ControllerMetrics
 from autoscaler.ports import Outcome, Record
 
@@ -14,8 +14,10 @@ SD, LLM = "default/sd", "default/llm"
 
 
 def record(service=SD, *, inflight=3.0, error=None):
-    look = Look(1002.0, 1000.0, inflight, replicas=2, ready=1)
-    return Record(service, look, Decision(4, Wish(4, ""), ()), None if error is None else Outcome(service, error))
+    observation = Observation(1002.0, 1000.0, inflight, replicas=2, ready=1)
+    return Record(
+        service, observation, Decision(4, Recommendation(4, ""), ()), None if error is None else Outcome(service, error)
+    )
 
 
 def written(metrics, services=(SD, LLM), *, leads=True, failures=(), of_services=()):
@@ -96,9 +98,13 @@ class _Library:
         yield GaugeMetricFamily("inflight_controller_leader", "1 while this controller writes", value=0)
         for name, meaning, number in (
             ("inflight_desired_replicas", "Replicas that should be", lambda record: record.decision.desired),
-            ("inflight_replicas", "Replicas asked for", lambda record: record.look.replicas),
-            ("inflight_ready_replicas", "Replicas that can serve", lambda record: record.look.ready),
-            ("inflight_count_unknown", "1 while the count is not known", lambda record: record.look.inflight is None),
+            ("inflight_replicas", "Replicas asked for", lambda record: record.observation.replicas),
+            ("inflight_ready_replicas", "Replicas that can serve", lambda record: record.observation.ready),
+            (
+                "inflight_count_unknown",
+                "1 while the count is not known",
+                lambda record: record.observation.inflight is None,
+            ),
         ):
             gauge = GaugeMetricFamily(name, meaning, labels=("namespace", "service"))
             for each in self.records:
@@ -132,8 +138,8 @@ _COUNTS = st.integers(0, 2**31 - 1)
 _RECORDS = st.builds(
     lambda namespace, name, inflight, numbers, error: Record(
         f"{namespace}/{name}",
-        Look(2.0, 0.0, inflight, replicas=numbers[0], ready=numbers[1]),
-        Decision(numbers[2], Wish(None, ""), ()),
+        Observation(2.0, 0.0, inflight, replicas=numbers[0], ready=numbers[1]),
+        Decision(numbers[2], Recommendation(None, ""), ()),
         None if error is None else Outcome(f"{namespace}/{name}", error),
     ),
     *(_ANY, _ANY, st.none() | st.just(1.5), st.tuples(_COUNTS, _COUNTS, _COUNTS), st.sampled_from((None, "", "409"))),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.controller.observation import NOTHING_HEARD, Live, look, past_looks
+from autoscaler.controller.observation import NOTHING_HEARD, Live, observe, past_observations
 from autoscaler.ports import Fleet, Moment, Reading, Replica, Rescale
 
 NOW_S = 1000.0
@@ -26,7 +26,7 @@ DEAF = Live(latest=None, mean=None, problem=SILENT)
 
 
 def seen(metered=None, live=NOTHING_HEARD, gateways=2, fleet=NO_REPLICAS):
-    return look(NOW_S, NOW_S - 2, fleet, metered=metered, live=live, gateways=gateways)
+    return observe(NOW_S, NOW_S - 2, fleet, metered=metered, live=live, gateways=gateways)
 
 
 @pytest.mark.parametrize(
@@ -136,8 +136,8 @@ def moments(*counts, last_s=NOW_S, step_s=2.0, series=2):
 
 
 def test_past_looks_follow_one_another_up_to_now():
-    looks = past_looks(moments(4.0, 5.0, 6.0), NO_REPLICAS, NOW_S)
-    assert [(each.since_s, each.now_s, each.inflight) for each in looks] == [
+    observations = past_observations(moments(4.0, 5.0, 6.0), NO_REPLICAS, NOW_S)
+    assert [(each.since_s, each.now_s, each.inflight) for each in observations] == [
         (NOW_S - 6, NOW_S - 4, 4.0),
         (NOW_S - 4, NOW_S - 2, 5.0),
         (NOW_S - 2, NOW_S, 6.0),
@@ -145,19 +145,19 @@ def test_past_looks_follow_one_another_up_to_now():
 
 
 def test_what_was_unknown_is_left_out_and_is_not_zero():
-    looks = past_looks(moments(4.0, None, 6.0), NO_REPLICAS, NOW_S)
-    assert [(each.now_s, each.inflight) for each in looks] == [(NOW_S - 4, 4.0), (NOW_S, 6.0)]
+    observations = past_observations(moments(4.0, None, 6.0), NO_REPLICAS, NOW_S)
+    assert [(each.now_s, each.inflight) for each in observations] == [(NOW_S - 4, 4.0), (NOW_S, 6.0)]
 
 
 def test_series_of_fewer_gateways_than_there_are_were_a_part():
-    (one, _) = past_looks(moments(4.0, 5.0, series=1), NO_REPLICAS, NOW_S, gateways=2)
+    (one, _) = past_observations(moments(4.0, 5.0, series=1), NO_REPLICAS, NOW_S, gateways=2)
     assert (one.inflight, one.problem) == (4.0, "Prometheus has series of 1 of 2 gateways")
 
 
 def test_a_past_that_ended_before_now_is_moved_and_what_came_after_now_is_of_no_use():
     for found in (moments(4.0, 5.0, last_s=NOW_S - 1.5), moments(4.0, 5.0, 9.0, last_s=NOW_S + 1.0)):
-        looks = past_looks(found, NO_REPLICAS, NOW_S)
-        assert [(each.since_s, each.now_s, each.inflight) for each in looks] == [
+        observations = past_observations(found, NO_REPLICAS, NOW_S)
+        assert [(each.since_s, each.now_s, each.inflight) for each in observations] == [
             (NOW_S - 4, NOW_S - 2, 4.0),
             (NOW_S - 2, NOW_S, 5.0),
         ]
@@ -165,13 +165,13 @@ def test_a_past_that_ended_before_now_is_moved_and_what_came_after_now_is_of_no_
 
 @pytest.mark.parametrize("found", [[], moments(4.0), moments(4.0, 5.0, last_s=NOW_S + 60)])
 def test_a_past_without_any_length_is_none(found):
-    assert past_looks(found, NO_REPLICAS, NOW_S) == []
+    assert past_observations(found, NO_REPLICAS, NOW_S) == []
 
 
 def test_replicas_that_are_ready_were_so_since_they_were_made():
     fleet = Fleet(2, (Replica("old", ready=True, running=0, age_s=100), Replica("new", ready=True, running=0, age_s=3)))
-    looks = past_looks(moments(4.0, 4.0, 4.0), fleet, NOW_S)
-    assert [(each.replicas, each.ready) for each in looks] == [(1, 1), (2, 2), (2, 2)]
+    observations = past_observations(moments(4.0, 4.0, 4.0), fleet, NOW_S)
+    assert [(each.replicas, each.ready) for each in observations] == [(1, 1), (2, 2), (2, 2)]
 
 
 @pytest.mark.parametrize(
@@ -180,5 +180,5 @@ def test_replicas_that_are_ready_were_so_since_they_were_made():
 )
 def test_what_was_asked_for_until_the_last_change_is_known_from_there(rescale, replicas):
     starting = (Replica("old", ready=True, running=0, age_s=9), Replica("new", ready=False, running=0, age_s=1))
-    looks = past_looks(moments(4.0, 4.0, 4.0), Fleet(3, starting), NOW_S, rescale=rescale)
-    assert [each.replicas for each in looks] == replicas
+    observations = past_observations(moments(4.0, 4.0, 4.0), Fleet(3, starting), NOW_S, rescale=rescale)
+    assert [each.replicas for each in observations] == replicas

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from algorithms.types import Decision, Look, Reason, Wish
+from algorithms.types import Decision, Observation, Reason, Recommendation
 from autoscaler.controller.recorders import DecisionLog, Latest, OnChange, Recording, log_changes
 from autoscaler.controller.records import from_json, to_json
 from autoscaler.ports import Outcome, Record
@@ -16,8 +16,10 @@ SD, LLM = "default/sd", "default/llm"
 
 def record(desired, replicas=1, *, service=SD, error=None, now_s=1002.0, reasons=()):
     outcome = None if error is None else Outcome(service, error)
-    look = Look(now_s, now_s - 2, 3.0, replicas, replicas)
-    return Record(service, look, Decision(desired, Wish(3, "3 in flight / 1"), tuple(reasons)), outcome)
+    observation = Observation(now_s, now_s - 2, 3.0, replicas, replicas)
+    return Record(
+        service, observation, Decision(desired, Recommendation(3, "3 in flight / 1"), tuple(reasons)), outcome
+    )
 
 
 LIMITED = [Reason("maxReplicas", 3, 2, "at most 2")]

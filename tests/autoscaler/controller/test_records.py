@@ -6,20 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithms.types import Decision, Look, Reason, Wish
+from algorithms.types import Decision, Observation, Reason, Recommendation
 from autoscaler.controller.records import explained, from_json, to_json
 from autoscaler.ports import Outcome, Record
 
 SECONDS = st.floats(0, 2e9)
 COUNTS = st.floats(0, 1e6)
 NUMBERS = st.integers(0, 10_000)
-LOOKS = st.builds(Look, SECONDS, SECONDS, st.none() | COUNTS, NUMBERS, NUMBERS, COUNTS, NUMBERS, st.text())
+LOOKS = st.builds(Observation, SECONDS, SECONDS, st.none() | COUNTS, NUMBERS, NUMBERS, COUNTS, NUMBERS, st.text())
 REASONS = st.builds(Reason, st.text(), NUMBERS, NUMBERS, st.text())
 DECISIONS = st.builds(
-    Decision, NUMBERS, st.builds(Wish, st.none() | NUMBERS, st.text()), st.lists(REASONS, max_size=3).map(tuple)
+    Decision,
+    NUMBERS,
+    st.builds(Recommendation, st.none() | NUMBERS, st.text()),
+    st.lists(REASONS, max_size=3).map(tuple),
 )
 
-WISH = Wish(3, "3 in flight / 1")
+WISH = Recommendation(3, "3 in flight / 1")
 
 
 @st.composite
@@ -29,9 +32,9 @@ def records(draw):
     return Record(service, draw(LOOKS), draw(DECISIONS), outcome)
 
 
-def record(outcome=None, *, reasons=(), desired=3, wish=WISH):
-    look = Look(1002.0, 1000.0, 3.0, 1, 1, latest=3.0, passing=2)
-    return Record("default/sd", look, Decision(desired, wish, tuple(reasons)), outcome)
+def record(outcome=None, *, reasons=(), desired=3, recommendation=WISH):
+    observation = Observation(1002.0, 1000.0, 3.0, 1, 1, latest=3.0, passing=2)
+    return Record("default/sd", observation, Decision(desired, recommendation, tuple(reasons)), outcome)
 
 
 @given(records())
@@ -102,8 +105,11 @@ def test_what_is_no_record_is_refused(change):
             record(Outcome("default/sd", "HTTP 403")),
             "default/sd: 1 -> 3 (not written: HTTP 403); 3 in flight / 1",
         ),
-        (record(desired=1, wish=Wish(None, "no gateway is known")), "default/sd: 1 -> 1; no gateway is known"),
-        (record(wish=Wish(3, "")), "default/sd: 1 -> 3; "),
+        (
+            record(desired=1, recommendation=Recommendation(None, "no gateway is known")),
+            "default/sd: 1 -> 1; no gateway is known",
+        ),
+        (record(recommendation=Recommendation(3, "")), "default/sd: 1 -> 3; "),
     ],
 )
 def test_in_words_it_tells_before_and_after_and_why(made, text):

@@ -5,14 +5,14 @@ import json
 
 import pytest
 
-from algorithms.types import Look
+from algorithms.types import Observation
 from autoscaler.commands import replay as command
 from autoscaler.controller.recorders import DecisionLog
 from autoscaler.controller.replay import Replay, summarised
-from autoscaler.controller.services import Entry, Roster
+from autoscaler.controller.services import PolicyEntry, ServiceRegistry
 from autoscaler.controller.step import step
 from autoscaler.policy.spec import ScalingPolicy
-from autoscaler.ports import Fleet, Outcome, Record, StandingOrder
+from autoscaler.ports import Fleet, Outcome, Override, Record
 
 SERVICE = "default/sd"
 
@@ -34,8 +34,8 @@ class Live:
     def __init__(self, **spec):
         self.file = io.StringIO()
         self.log = DecisionLog(self.file)
-        self.roster = Roster(on_policy=self._begin)
-        self.roster.put(Entry(policy(**spec)))
+        self.registry = ServiceRegistry(on_policy=self._begin)
+        self.registry.put(PolicyEntry(policy(**spec)))
         self.replicas = 0
         self.now_s = 1000.0
 
@@ -45,7 +45,7 @@ class Live:
     def see(self, *counts, hold=None):
         for count in counts:
             self.now_s += 1
-            look = Look(
+            observation = Observation(
                 self.now_s,
                 self.now_s - 1,
                 count,
@@ -53,10 +53,10 @@ class Live:
                 self.replicas,
                 problem="" if count is not None else "silence",
             )
-            (taken,) = step(self.roster.services, {SERVICE: (look, Fleet(self.replicas, (), hold))})
+            (taken,) = step(self.registry.services, {SERVICE: (observation, Fleet(self.replicas, (), hold))})
             outcome = Outcome(SERVICE) if taken.order else None
             self.replicas = taken.decision.desired
-            self.log(Record(SERVICE, look, taken.decision, outcome))
+            self.log(Record(SERVICE, observation, taken.decision, outcome))
 
     def lines(self):
         return [json.loads(line) for line in self.file.getvalue().splitlines()]
@@ -69,7 +69,7 @@ def live():
 
 def test_by_its_own_policies_a_log_gives_the_same_decisions(live):
     live.see(0.0, 3.0, 5.0, None, 2.0, 0.0, 0.0)
-    live.roster.put(Entry(policy(scaleDown={"toZeroDelay": "1s"}, maxReplicas=4)))
+    live.registry.put(PolicyEntry(policy(scaleDown={"toZeroDelay": "1s"}, maxReplicas=4)))
     live.see(0.0, 0.0, 6.0)
 
     replayed = list(Replay().lines(live.lines()))
@@ -81,14 +81,14 @@ def test_a_log_that_begins_in_the_middle_has_what_was_known_then(live):
     live.see(4.0, 0.0, 0.0)
     continued = io.StringIO()
     live.log, live.file = DecisionLog(continued), continued
-    live._begin(policy(scaleDown={"toZeroDelay": "3s"}), live.roster.services[SERVICE].decider)
+    live._begin(policy(scaleDown={"toZeroDelay": "3s"}), live.registry.services[SERVICE].decider)
     live.see(0.0, 0.0)
     assert not any(each.differs for each in Replay().lines(live.lines()))
 
 
 def test_what_stood_above_the_policy_stands_above_it_again(live):
     live.see(3.0)
-    live.see(5.0, hold=StandingOrder("foreignWriter", 9999.0, "somebody"))
+    live.see(5.0, hold=Override("foreignWriter", 9999.0, "somebody"))
     live.see(5.0)
     replayed = list(Replay().lines(live.lines()))
     assert [each.decision for each in replayed] == [each.recorded.decision for each in replayed]
@@ -161,9 +161,9 @@ def test_decisions_of_a_decider_that_failed_are_taken_over_and_those_after_it_ar
     live = Live(algorithm={"concurrency": {"stableWindow": "6s"}})
     live.see(2, 2, 4)
     with monkeypatch.context() as broken:
-        broken.setattr("algorithms.concurrency.Concurrency.wish", None)
+        broken.setattr("algorithms.concurrency.Concurrency.recommend", None)
         live.see(9, 9)
-        live.roster.renew(SERVICE)
+        live.registry.renew(SERVICE)
         live.see(9)
     live.see(5, 5, 0, 0, *[0] * 60)
     replayed = list(Replay().lines(map(json.loads, live.file.getvalue().splitlines())))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from algorithms.types import Look
-from autoscaler.controller.services import Entry, Origins, Roster
+from algorithms.types import Observation
+from autoscaler.controller.services import Origins, PolicyEntry, ServiceRegistry
 from autoscaler.policy.spec import ScalingPolicy
 
 
@@ -18,123 +18,125 @@ def policy(name="sd", annotations=None, **spec):
     )
 
 
-def looked(roster, count, *, replicas, now_s):
-    look = Look(float(now_s), float(now_s - 1), count, replicas, replicas)
-    return roster.services["default/sd"].decider.decide(look).desired
+def looked(registry, count, *, replicas, now_s):
+    observation = Observation(float(now_s), float(now_s - 1), count, replicas, replicas)
+    return registry.services["default/sd"].decider.decide(observation).desired
 
 
 @pytest.fixture
-def roster():
-    made = Roster("http://prometheus:9090")
-    made.put(Entry(policy()))
+def registry():
+    made = ServiceRegistry("http://prometheus:9090")
+    made.put(PolicyEntry(policy()))
     return made
 
 
-def test_a_policy_that_changes_goes_on_with_its_windows(roster):
+def test_a_policy_that_changes_goes_on_with_its_windows(registry):
     for now_s in range(1, 101):
-        looked(roster, 5.0, replicas=5, now_s=now_s)
-    roster.put(Entry(policy(maxReplicas=20, algorithm={"concurrency": {"stableWindow": "30s"}})))
+        looked(registry, 5.0, replicas=5, now_s=now_s)
+    registry.put(PolicyEntry(policy(maxReplicas=20, algorithm={"concurrency": {"stableWindow": "30s"}})))
     # The average over the window is known; one that starts afresh would hold for a whole window.
-    assert looked(roster, 0.0, replicas=9, now_s=101) == 5
+    assert looked(registry, 0.0, replicas=9, now_s=101) == 5
 
 
 def test_a_policy_that_changes_while_its_decider_fails_starts_afresh():
     broken = set()
-    roster = Roster(is_broken=broken.__contains__)
-    roster.put(Entry(policy()))
+    registry = ServiceRegistry(is_broken=broken.__contains__)
+    registry.put(PolicyEntry(policy()))
     for now_s in range(1, 101):
-        looked(roster, 5.0, replicas=5, now_s=now_s)
+        looked(registry, 5.0, replicas=5, now_s=now_s)
     broken.add("default/sd")
-    before = roster.services["default/sd"].decider
-    roster.put(Entry(policy()))
-    assert roster.services["default/sd"].decider is before, "nothing has changed"
-    roster.put(Entry(policy(maxReplicas=20)))
-    assert looked(roster, 0.0, replicas=9, now_s=101) == 9, "holds while its first window fills"
+    before = registry.services["default/sd"].decider
+    registry.put(PolicyEntry(policy()))
+    assert registry.services["default/sd"].decider is before, "nothing has changed"
+    registry.put(PolicyEntry(policy(maxReplicas=20)))
+    assert looked(registry, 0.0, replicas=9, now_s=101) == 9, "holds while its first window fills"
 
 
-def test_a_policy_of_another_algorithm_starts_afresh(roster):
+def test_a_policy_of_another_algorithm_starts_afresh(registry):
     for now_s in range(1, 101):
-        looked(roster, 5.0, replicas=5, now_s=now_s)
-    roster.put(Entry(policy(algorithm={"kpa": {}})))
-    assert looked(roster, 1.0, replicas=1, now_s=101) == 1
-    roster.put(Entry(policy()))
-    assert looked(roster, 1.0, replicas=9, now_s=102) == 9, "holds while its first window fills"
+        looked(registry, 5.0, replicas=5, now_s=now_s)
+    registry.put(PolicyEntry(policy(algorithm={"kpa": {}})))
+    assert looked(registry, 1.0, replicas=1, now_s=101) == 1
+    registry.put(PolicyEntry(policy()))
+    assert looked(registry, 1.0, replicas=9, now_s=102) == 9, "holds while its first window fills"
 
 
-def test_a_policy_that_only_gets_another_annotation_keeps_its_decider(roster):
-    before = roster.services["default/sd"].decider
-    roster.put(Entry(policy(annotations={"inflight.dev/paused-until": "2026-11-23T18:00:00Z"})))
-    assert roster.services["default/sd"].decider is before
-    assert [order.rule for order in roster.services["default/sd"].orders] == ["paused"]
+def test_a_policy_that_only_gets_another_annotation_keeps_its_decider(registry):
+    before = registry.services["default/sd"].decider
+    registry.put(PolicyEntry(policy(annotations={"inflight.dev/paused-until": "2026-11-23T18:00:00Z"})))
+    assert registry.services["default/sd"].decider is before
+    assert [order.rule for order in registry.services["default/sd"].orders] == ["paused"]
 
 
 def test_an_annotation_of_kedas_is_heeded_when_it_comes_and_when_it_goes():
-    roster, keda = Roster(), {"keda": {}}
-    roster.put(Entry(policy(algorithm=keda)))
-    assert looked(roster, 9.0, replicas=2, now_s=1) == 4
-    roster.put(Entry(policy(annotations={"autoscaling.keda.sh/paused-replicas": "1"}, algorithm=keda)))
-    assert looked(roster, 9.0, replicas=2, now_s=31) == 1
-    roster.put(Entry(policy(algorithm=keda)))
-    assert looked(roster, 9.0, replicas=2, now_s=61) == 4
+    registry, keda = ServiceRegistry(), {"keda": {}}
+    registry.put(PolicyEntry(policy(algorithm=keda)))
+    assert looked(registry, 9.0, replicas=2, now_s=1) == 4
+    registry.put(PolicyEntry(policy(annotations={"autoscaling.keda.sh/paused-replicas": "1"}, algorithm=keda)))
+    assert looked(registry, 9.0, replicas=2, now_s=31) == 1
+    registry.put(PolicyEntry(policy(algorithm=keda)))
+    assert looked(registry, 9.0, replicas=2, now_s=61) == 4
 
 
-def test_a_policy_that_cannot_be_followed_leaves_all_as_it_was(roster):
-    before = roster.services["default/sd"]
+def test_a_policy_that_cannot_be_followed_leaves_all_as_it_was(registry):
+    before = registry.services["default/sd"]
     with pytest.raises(ValueError, match="paused-until"):
-        roster.put(Entry(policy(annotations={"inflight.dev/paused-until": "soon"}, maxReplicas=3)))
-    assert roster.services["default/sd"] is before
+        registry.put(PolicyEntry(policy(annotations={"inflight.dev/paused-until": "soon"}, maxReplicas=3)))
+    assert registry.services["default/sd"] is before
 
 
-def test_the_server_of_a_policy_wins_and_without_any_none_is_asked(roster):
-    assert roster.queries["default/sd"].server == "http://prometheus:9090"
-    roster.put(Entry(policy(metrics={"prometheus": {"serverAddress": "http://own:9090"}})))
-    assert roster.queries["default/sd"].server == "http://own:9090"
-    alone = Roster()
-    alone.put(Entry(policy()))
+def test_the_server_of_a_policy_wins_and_without_any_none_is_asked(registry):
+    assert registry.queries["default/sd"].server == "http://prometheus:9090"
+    registry.put(PolicyEntry(policy(metrics={"prometheus": {"serverAddress": "http://own:9090"}})))
+    assert registry.queries["default/sd"].server == "http://own:9090"
+    alone = ServiceRegistry()
+    alone.put(PolicyEntry(policy()))
     assert alone.queries == {}
 
 
 def test_a_policy_that_names_a_server_that_may_not_be_asked_is_not_followed_until_it_may():
     refused = {"http://any:9090"}
-    roster = Roster("http://prometheus:9090", refusal=lambda server: "may not be asked" if server in refused else "")
-    origins = Origins(roster, ("files",))
-    named = Entry(policy(metrics={"prometheus": {"serverAddress": "http://any:9090"}}))
+    registry = ServiceRegistry(
+        "http://prometheus:9090", refusal=lambda server: "may not be asked" if server in refused else ""
+    )
+    origins = Origins(registry, ("files",))
+    named = PolicyEntry(policy(metrics={"prometheus": {"serverAddress": "http://any:9090"}}))
     problem = "spec.metrics.prometheus.serverAddress: http://any:9090 may not be asked"
     assert origins.put("files", "default/sd", named) == problem
-    assert (roster.services, roster.queries) == ({}, {})
+    assert (registry.services, registry.queries) == ({}, {})
     refused.clear()
     assert origins.set("files", {"default/sd": named}) == {}
-    assert roster.queries["default/sd"].server == "http://any:9090"
+    assert registry.queries["default/sd"].server == "http://any:9090"
 
 
-def test_only_who_writes_writes_and_a_dry_run_never(roster):
-    roster.put(Entry(policy("dry", mode="DryRun")))
-    assert {name: service.writes for name, service in roster.services.items()} == {
+def test_only_who_writes_writes_and_a_dry_run_never(registry):
+    registry.put(PolicyEntry(policy("dry", mode="DryRun")))
+    assert {name: service.writes for name, service in registry.services.items()} == {
         "default/sd": True,
         "default/dry": False,
     }
-    roster.set_writing(False)
-    assert not any(service.writes for service in roster.services.values())
-    roster.put(Entry(policy("late")))
-    assert not roster.services["default/late"].writes
-    roster.set_writing(True)
-    assert [name for name, service in roster.services.items() if service.writes] == ["default/sd", "default/late"]
+    registry.set_writing(False)
+    assert not any(service.writes for service in registry.services.values())
+    registry.put(PolicyEntry(policy("late")))
+    assert not registry.services["default/late"].writes
+    registry.set_writing(True)
+    assert [name for name, service in registry.services.items() if service.writes] == ["default/sd", "default/late"]
 
 
 def test_of_two_origins_the_first_wins_and_the_other_takes_over_when_it_is_gone():
-    roster = Roster()
-    origins = Origins(roster, ("resources", "files"))
-    of_file, of_resource = Entry(policy(maxReplicas=3)), Entry(policy(maxReplicas=4), 7.0)
+    registry = ServiceRegistry()
+    origins = Origins(registry, ("resources", "files"))
+    of_file, of_resource = PolicyEntry(policy(maxReplicas=3)), PolicyEntry(policy(maxReplicas=4), 7.0)
     origins.set("files", {"default/sd": of_file})
     origins.set("resources", {"default/sd": of_resource})
-    assert roster.entries == {"default/sd": of_resource}
+    assert registry.entries == {"default/sd": of_resource}
     origins.set("resources", {})
-    assert roster.entries == {"default/sd": of_file}
+    assert registry.entries == {"default/sd": of_file}
     origins.set("files", {})
-    assert roster.entries == roster.services == roster.queries == {}
+    assert registry.entries == registry.services == registry.queries == {}
 
 
 def test_problems_are_told_by_service():
-    origins = Origins(Roster(), ("resources",))
-    wrong = Entry(policy(annotations={"inflight.dev/replicas": "5"}))
+    origins = Origins(ServiceRegistry(), ("resources",))
+    wrong = PolicyEntry(policy(annotations={"inflight.dev/replicas": "5"}))
     assert "is required beside" in origins.set("resources", {"default/sd": wrong})["default/sd"]

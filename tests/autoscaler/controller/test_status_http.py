@@ -5,7 +5,7 @@ import asyncio
 import aiohttp
 import pytest
 
-from algorithms.types import Decision, Look, Wish
+from algorithms.types import Decision, Observation, Recommendation
 from autoscaler.controller.recorders import Latest
 from autoscaler.controller.records import from_json
 from autoscaler.controller.status_http import serve_status
@@ -15,8 +15,8 @@ pytestmark = pytest.mark.real_time
 
 RECORD = Record(
     "default/sd",
-    Look(2.0, 0.0, None, 1, 0, problem="stale"),
-    Decision(1, Wish(None, "stale"), ()),
+    Observation(2.0, 0.0, None, 1, 0, problem="stale"),
+    Decision(1, Recommendation(None, "stale"), ()),
     Outcome("default/sd"),
 )
 

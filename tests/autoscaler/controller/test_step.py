@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from algorithms.decider import Decider
 from algorithms.mpa import Mpa
-from algorithms.types import Decision, Look, Reason, Wish
+from algorithms.types import Decision, Observation, Reason, Recommendation
 from autoscaler.controller.step import Service, ordered, step
-from autoscaler.ports import Fleet, Order, Replica, StandingOrder, leaving_order
+from autoscaler.ports import Fleet, Override, Replica, ScaleRequest, removal_order
 
 SD, LLM = "default/sd", "default/llm"
 NOW_S = 1000.0
@@ -20,7 +20,7 @@ def service(**options):
 
 def looked(inflight, fleet):
     ready = sum(replica.ready for replica in fleet.replicas)
-    return Look(NOW_S, NOW_S - 2, inflight, fleet.asked, ready), fleet
+    return Observation(NOW_S, NOW_S - 2, inflight, fleet.asked, ready), fleet
 
 
 def one(inflight, fleet, **options):
@@ -38,7 +38,7 @@ C = Replica("c", ready=False, running=0, age_s=5.0)
 
 
 def test_what_differs_is_ordered():
-    assert one(3.0, Fleet(0, ())).order == Order(SD, 3, ())
+    assert one(3.0, Fleet(0, ())).order == ScaleRequest(SD, 3, ())
 
 
 def test_what_is_as_asked_for_is_not_ordered_even_where_fewer_run():
@@ -51,15 +51,15 @@ def test_in_dry_run_nothing_is_ordered_and_the_decision_is_the_same():
 
 
 def test_those_that_leave_are_named_first_to_go_first():
-    assert one(1.0, fleet_of(A, B, C)).order == Order(SD, 1, ("c", "b"))
+    assert one(1.0, fleet_of(A, B, C)).order == ScaleRequest(SD, 1, ("c", "b"))
 
 
 def test_replicas_that_do_not_run_yet_need_not_leave():
-    assert one(2.0, fleet_of(A, B, asked=5)).order == Order(SD, 2, ())
+    assert one(2.0, fleet_of(A, B, asked=5)).order == ScaleRequest(SD, 2, ())
 
 
 def test_more_that_run_than_were_asked_for_leave_as_well():
-    assert one(1.0, fleet_of(A, B, C, asked=2)).order == Order(SD, 1, ("c", "b"))
+    assert one(1.0, fleet_of(A, B, C, asked=2)).order == ScaleRequest(SD, 1, ("c", "b"))
 
 
 def test_each_service_is_decided_on_by_its_own_decider():
@@ -84,7 +84,7 @@ def test_the_not_ready_go_first_then_the_idle_then_the_busy_and_the_youngest_of_
         Replica("starting", ready=False, running=0, age_s=5.0),
         Replica("started just now", ready=False, running=0, age_s=1.0),
     ]
-    assert leaving_order(replicas) == (
+    assert removal_order(replicas) == (
         "started just now",
         "starting",
         "idle, young",
@@ -102,14 +102,14 @@ REPLICAS = st.lists(st.tuples(st.booleans(), st.integers(0, 3), st.floats(0, 100
 
 
 @given(REPLICAS, st.randoms())
-def test_everybody_has_one_place_in_the_order_whatever_order_they_are_told_in(replicas, luck):
+def test_everybody_has_one_place_in_the_order_whatever_order_they_are_told_in(replicas, random_streams):
     ranks = {replica.name: (replica.ready, replica.running, replica.age_s) for replica in replicas}
-    names = leaving_order(replicas)
+    names = removal_order(replicas)
     assert sorted(names) == sorted(ranks)
     assert [ranks[name] for name in names] == sorted(ranks.values())
     told = list(replicas)
-    luck.shuffle(told)
-    assert [ranks[name] for name in leaving_order(told)] == sorted(ranks.values())
+    random_streams.shuffle(told)
+    assert [ranks[name] for name in removal_order(told)] == sorted(ranks.values())
 
 
 @given(REPLICAS, st.floats(0, 12), st.integers(0, 10))
@@ -130,10 +130,10 @@ def test_an_order_names_just_those_that_are_too_many_and_no_busy_one_before_an_i
 # Standing orders.
 
 
-PAUSED = StandingOrder("paused", NOW_S + 60, "paused until noon")
-OVERRIDE = StandingOrder("override", NOW_S + 60, "5 asked for by hand until noon", 5)
-LOOK = Look(NOW_S, NOW_S - 2, 3.0, 2, 2)
-DECISION = Decision(3, Wish(3, "3 in flight / 1"), ())
+PAUSED = Override("paused", NOW_S + 60, "paused until noon")
+OVERRIDE = Override("override", NOW_S + 60, "5 asked for by hand until noon", 5)
+LOOK = Observation(NOW_S, NOW_S - 2, 3.0, 2, 2)
+DECISION = Decision(3, Recommendation(3, "3 in flight / 1"), ())
 
 
 @pytest.mark.parametrize(
@@ -153,21 +153,21 @@ def test_a_standing_order_is_above_the_decision_while_it_lasts(orders, desired, 
     decided = ordered(DECISION, LOOK, orders)
     assert decided.desired == desired
     assert [(reason.rule, reason.before, reason.after) for reason in decided.reasons] == reasons
-    assert decided.wish == DECISION.wish
+    assert decided.recommendation == DECISION.recommendation
 
 
 def test_a_standing_order_comes_after_the_reasons_that_were_there():
-    limited = Decision(3, Wish(9, "9"), (Reason("maxReplicas", 9, 3, "at most 3"),))
+    limited = Decision(3, Recommendation(9, "9"), (Reason("maxReplicas", 9, 3, "at most 3"),))
     assert [reason.rule for reason in ordered(limited, LOOK, [PAUSED]).reasons] == ["maxReplicas", "paused"]
 
 
 def test_a_paused_service_is_not_written_and_an_overridden_one_is():
     assert one(3.0, fleet_of(A, B), orders=(PAUSED,)).order is None
-    assert one(3.0, fleet_of(A, B), orders=(OVERRIDE,)).order == Order(SD, 5, ())
+    assert one(3.0, fleet_of(A, B), orders=(OVERRIDE,)).order == ScaleRequest(SD, 5, ())
 
 
 def test_what_the_target_holds_is_above_an_override():
-    held = Fleet(2, (A, B), StandingOrder("conflict", NOW_S + 60, "another autoscaler scales it"))
+    held = Fleet(2, (A, B), Override("conflict", NOW_S + 60, "another autoscaler scales it"))
     taken = one(3.0, held, orders=(OVERRIDE,))
     assert (taken.order, taken.decision.reasons[-1].rule) == (None, "conflict")
 
@@ -176,16 +176,16 @@ def test_the_decider_goes_on_while_its_wish_is_not_followed():
     asked = []
 
     class Counting(Mpa):
-        def wish(self, look):
-            asked.append(look.now_s)
-            return super().wish(look)
+        def recommend(self, observation):
+            asked.append(observation.now_s)
+            return super().recommend(observation)
 
     paused = Service(Decider(Counting(target=1.0), min_replicas=0, max_replicas=9), orders=(PAUSED,))
     step({SD: paused}, {SD: looked(1.0, Fleet(0, ()))})
     assert asked == [NOW_S]
 
 
-FOREIGN = StandingOrder("foreignWriter", NOW_S + 300, "kubectl has written 1", yields_to_load=True)
+FOREIGN = Override("foreignWriter", NOW_S + 300, "kubectl has written 1", yields_to_load=True)
 
 
 @pytest.mark.parametrize(
@@ -202,15 +202,15 @@ FOREIGN = StandingOrder("foreignWriter", NOW_S + 300, "kubectl has written 1", y
     ],
 )
 def test_a_hold_that_yields_to_load_keeps_no_fewer_than_are_in_flight_and_no_more(asked, inflight, latest, expected):
-    look = Look(NOW_S, NOW_S - 2, inflight, asked, 0, latest=latest)
-    (taken,) = step({SD: service()}, {SD: (look, Fleet(asked, (), FOREIGN))})
+    observation = Observation(NOW_S, NOW_S - 2, inflight, asked, 0, latest=latest)
+    (taken,) = step({SD: service()}, {SD: (observation, Fleet(asked, (), FOREIGN))})
     assert taken.decision.desired == expected
     assert taken.decision.reasons[-1].rule == "foreignWriter"
 
 
 def test_a_hold_that_yields_to_load_raises_no_further_than_was_decided():
-    look = Look(NOW_S, NOW_S - 2, 12.0, 1, 1)
-    assert ordered(Decision(3, Wish(3, "4 each"), ()), look, [FOREIGN]).desired == 3
+    observation = Observation(NOW_S, NOW_S - 2, 12.0, 1, 1)
+    assert ordered(Decision(3, Recommendation(3, "4 each"), ()), observation, [FOREIGN]).desired == 3
 
 
 # A decider that fails.
@@ -223,7 +223,7 @@ class Broken(Mpa):
         super().__init__(target=target)
         self._error = error
 
-    def wish(self, _look):
+    def recommend(self, _observation):
         raise self._error
 
 
@@ -264,18 +264,18 @@ def test_while_no_replica_is_ready_requests_raise_the_number_of_a_broken_one_and
 
 
 def test_uncounted_requests_at_zero_get_a_broken_service_one_replica():
-    look = looked(None, Fleet(0, ()))[0]._replace(passing=7)
-    (taken,) = step({SD: broken()}, {SD: (look, Fleet(0, ()))})
-    assert taken.order == Order(SD, 1, ())
+    observation = looked(None, Fleet(0, ()))[0]._replace(passing=7)
+    (taken,) = step({SD: broken()}, {SD: (observation, Fleet(0, ()))})
+    assert taken.order == ScaleRequest(SD, 1, ())
 
 
 def test_a_pause_and_an_override_are_above_a_broken_decider():
     assert beside_a_broken_one(5.0, Fleet(0, ()), orders=(PAUSED,)).order is None
-    assert beside_a_broken_one(5.0, Fleet(0, ()), orders=(OVERRIDE,)).order == Order(SD, 5, ())
+    assert beside_a_broken_one(5.0, Fleet(0, ()), orders=(OVERRIDE,)).order == ScaleRequest(SD, 5, ())
 
 
 def test_what_goes_wrong_around_a_decider_holds_that_service_alone():
-    odd = StandingOrder("odd", None, "an end that is no time")
+    odd = Override("odd", None, "an end that is no time")
     assert beside_a_broken_one(5.0, Fleet(0, ()), orders=(odd,)).order is None
     taken = step({SD: service(orders=(odd,))}, {SD: looked(5.0, fleet_of(A))})[0]
     assert (taken.order, taken.decision.desired, type(taken.failure)) == (None, 1, TypeError)

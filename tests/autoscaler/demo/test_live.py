@@ -235,12 +235,12 @@ def deadly_plan():
     return Plan(policy, service_time=Constant(0.15), cold_start=Constant(0.1), tick_s=0.2, speed=10.0)
 
 
-async def send(address, luck):
+async def send(address, random_streams):
     """Send one request after the other; give what each was answered."""
     headers, answers = {"Host": "sd.example.com"}, []
     async with aiohttp.ClientSession(headers=headers) as session:
         for _ in range(REQUESTS // CLIENTS):
-            body = {"prompt": f"dog {luck.random()}"}
+            body = {"prompt": f"dog {random_streams.random()}"}
             async with session.post(f"{address}/sdapi/v1/txt2img", json=body) as answer:
                 answers.append((answer.status, await answer.text()))
     return answers
@@ -260,12 +260,12 @@ async def report(session, pid):
         return None
 
 
-async def kill_at_random(target, luck, last_words):
+async def kill_at_random(target, random_streams, last_words):
     """Kill a replica that serves, again and again, each after it was asked for its account."""
     async with aiohttp.ClientSession() as session:
         while True:
-            await asyncio.sleep(luck.uniform(0.3, 1.0))
-            for pid in luck.sample(sorted(target.processes().values()), k=len(target.processes())):
+            await asyncio.sleep(random_streams.uniform(0.3, 1.0))
+            for pid in random_streams.sample(sorted(target.processes().values()), k=len(target.processes())):
                 account = await report(session, pid)
                 if account is not None:
                     os.kill(pid, signal.SIGKILL)
@@ -275,27 +275,27 @@ async def kill_at_random(target, luck, last_words):
 
 def counters(text):
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-    endings = {
+    outcomes = {
         sample.labels["reason"]: int(sample.value) for sample in samples if sample.name == "gateway_requests_total"
     }
     inflight = sum(sample.value for sample in samples if sample.name == "inflight_requests")
-    return {reason: count for reason, count in endings.items() if count}, inflight
+    return {reason: count for reason, count in outcomes.items() if count}, inflight
 
 
 async def test_every_request_is_accounted_for_while_replicas_are_killed_at_random(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # no Prometheus: the stream alone
-    luck, last_words = random.Random(7), []  # noqa: S311
+    random_streams, last_words = random.Random(7), []  # noqa: S311
     async with staged(deadly_plan(), tmp_path, 0) as stage:
-        killing = asyncio.create_task(kill_at_random(stage.target, luck, last_words))
+        killing = asyncio.create_task(kill_at_random(stage.target, random_streams, last_words))
         async with asyncio.timeout(PATIENCE_S):
-            answered = await asyncio.gather(*(send(stage.address, luck) for _ in range(CLIENTS)))
+            answered = await asyncio.gather(*(send(stage.address, random_streams) for _ in range(CLIENTS)))
         killing.cancel()
         await asyncio.wait([killing])
         async with asyncio.timeout(PATIENCE_S):
             await stage.witness.at_zero()
         async with aiohttp.ClientSession() as session, session.get(stage.metrics) as metrics:
-            endings, inflight = counters(await metrics.text())
+            outcomes, inflight = counters(await metrics.text())
 
     answers = [answer for client in answered for answer in client]
     statuses = Counter(status for status, _ in answers)
@@ -305,10 +305,10 @@ async def test_every_request_is_accounted_for_while_replicas_are_killed_at_rando
     assert set(statuses) <= {200, 502, 503, 504}
     assert all(text.strip() for _, text in answers)
     # The gateway's account is the same one, and nothing is left in it.
-    assert sum(endings.values()) == REQUESTS
-    assert endings.get("served", 0) == statuses[200]
+    assert sum(outcomes.values()) == REQUESTS
+    assert outcomes.get("served", 0) == statuses[200]
     assert (
-        sum(count for reason, count in endings.items() if reason.startswith(("upstream", "invalid"))) == statuses[502]
+        sum(count for reason, count in outcomes.items() if reason.startswith(("upstream", "invalid"))) == statuses[502]
     )
     assert inflight == 0
     # The replicas' account: those that ended by themselves, and the last words of those that were killed, each of

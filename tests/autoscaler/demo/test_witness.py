@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from algorithms.types import Decision, Look, Wish
+from algorithms.types import Decision, Observation, Recommendation
 from autoscaler.demo.report import Decided, Moment
 from autoscaler.demo.witness import LOOK_EVERY_S, Sight, Witness
 from autoscaler.ports import Fleet, Record, Replica
@@ -39,7 +39,7 @@ class Stage:
         self.asked -= 1
         self.leaving += 1
 
-    async def look(self):
+    async def observe(self):
         replicas = tuple(
             Replica(name, name in self.ready, self.ready.get(name, 0), self.now() - born_s)
             for name, born_s in self.born_s.items()
@@ -55,7 +55,7 @@ async def stage():
 
 @pytest.fixture
 async def witness(stage):
-    witness = Witness(stage.look, stage.now)
+    witness = Witness(stage.observation, stage.now)
     watching = asyncio.create_task(witness.watch())
     await asyncio.sleep(0)
     yield witness
@@ -137,7 +137,7 @@ async def test_it_is_at_zero_when_nothing_is_asked_for_and_nothing_runs_any_more
 
 
 async def test_what_was_there_before_the_first_look_is_waited_for_too(stage):
-    witness = Witness(stage.look, stage.now)
+    witness = Witness(stage.observation, stage.now)
     waiting = asyncio.create_task(witness.at_zero())
     await asyncio.sleep(1)
     assert not waiting.done()
@@ -148,6 +148,6 @@ async def test_what_was_there_before_the_first_look_is_waited_for_too(stage):
 
 
 async def test_decisions_are_kept_with_their_time_since_the_beginning(stage, witness):
-    look = Look(START_S + 3, START_S + 1, 1.0, 0, 0)
-    witness.record(Record("default/sd", look, Decision(2, Wish(2, ""), ()), None))
+    observation = Observation(START_S + 3, START_S + 1, 1.0, 0, 0)
+    witness.record(Record("default/sd", observation, Decision(2, Recommendation(2, ""), ()), None))
     assert witness.decisions == [Decided(3.0, 2)]

@@ -6,9 +6,9 @@ import struct
 from typing import NamedTuple
 
 from autoscaler.gateway.config import GatewayService, Timeouts
-from autoscaler.gateway.dispatch.dispatcher import Kind, Limits
+from autoscaler.gateway.dispatch.dispatcher import Limits, SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
-from autoscaler.gateway.server import Gateway
+from autoscaler.gateway.server import GatewayServer
 
 HOST = "sd.example.com"
 NAME = "default/sd"
@@ -225,7 +225,7 @@ def service(*, paths=(), timeouts=None, affinity=None, hosts=(HOST,), backends=N
     )
 
 
-PASS_ALL = (PathRule(("/work*",)), PathRule(("/*",), Kind.PASS, max_per_pod=64))
+PASS_ALL = (PathRule(("/work*",)), PathRule(("/*",), SlotUse.PASS, max_per_pod=64))
 
 
 class Kit:
@@ -239,7 +239,7 @@ class Kit:
     async def gateway(self, *services, pods=(), tokens=None, **options):
         """A gateway of one service, unless there are more, that knows these pods as p0, p1, ..."""
         services = services or (service(),)
-        gateway = Gateway({each.name: each for each in services}, **options)
+        gateway = GatewayServer({each.name: each for each in services}, **options)
         await gateway.start(0, 0, ["127.0.0.1"], tokens=tokens)
         self._gateways.append(gateway)
         if pods:

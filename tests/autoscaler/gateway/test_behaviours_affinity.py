@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from autoscaler.gateway.affinity import AffinityCookie
 from autoscaler.gateway.config import Affinity
-from autoscaler.gateway.dispatch.dispatcher import Kind
+from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
 
 SD = Affinity("sd", 1800)
@@ -154,7 +154,7 @@ async def test_b19_a_bound_request_spills_over_after_a_while(kit):
 @pytest.mark.real_time
 async def test_b19_passing_requests_follow_the_cookie_to_a_busy_pod(kit):
     a, b = await kit.pod(), await kit.pod()
-    paths = (PathRule(("/work",)), PathRule(("/*",), Kind.PASS))
+    paths = (PathRule(("/work",)), PathRule(("/*",), SlotUse.PASS))
     gateway = await kit.gateway(service(affinity=SD, paths=paths), pods=[a, b])
     client = (await kit.client(gateway)).get("/page")
     page = await a.next()

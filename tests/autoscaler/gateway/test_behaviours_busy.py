@@ -54,7 +54,7 @@ async def prompts(kit, gateway, count):
     found = []
     for n in range(count):
         found.append(asyncio.ensure_future((await kit.client(gateway)).post("/prompt").response()))
-        await until(lambda n=n: gateway.gates[NAME].counts.arrived == n + 1)
+        await until(lambda n=n: gateway.proxies[NAME].counts.arrived == n + 1)
     return found
 
 
@@ -144,7 +144,7 @@ async def test_b75_while_a_pod_does_not_say_how_busy_it_is_its_last_number_stand
     await first
     await asked_again(server)
     server.answer = answer
-    await until(lambda: gateway.gates[NAME].counts.failed_busy_polls >= 3)
+    await until(lambda: gateway.proxies[NAME].counts.failed_busy_polls >= 3)
     assert gateway.dispatcher(NAME).running == 1
     server.answer = None
     server.done()
@@ -195,7 +195,7 @@ async def test_b76_a_pod_that_leaves_is_asked_until_its_jobs_are_done(kit):
     assert (gateway.dispatcher(NAME).running, gateway.dispatcher(NAME).backends) == (1, ("p0",))
     server.done()
     await until(lambda: gateway.dispatcher(NAME).backends == ())
-    await until(lambda: not gateway.gates[NAME].asks)
+    await until(lambda: not gateway.proxies[NAME].asks)
     assert not pod.open
 
 

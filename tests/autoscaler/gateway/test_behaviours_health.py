@@ -7,9 +7,9 @@ import pytest
 from gateway_kit import NAME, answer_ok, refused_port, reset, service, until
 
 from autoscaler.gateway import readiness
-from autoscaler.gateway.counts import Ending
+from autoscaler.gateway.counts import RequestOutcome
 from autoscaler.gateway.dispatch import pod_health
-from autoscaler.gateway.dispatch.dispatcher import Kind
+from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
 from autoscaler.gateway.dispatch.types import FailureKind
 from autoscaler.gateway.http.deadline import Deadline
@@ -69,14 +69,14 @@ async def test_b70_a_pod_that_answers_500_is_used_where_the_policy_says_nothing(
 
 async def test_b70_clients_that_go_eject_nobody(kit):
     pod, other = await kit.pod(), await kit.pod()
-    gateway = await kit.gateway(service(paths=(PathRule(("/*",), Kind.PASS),)), pods=[pod, other])
+    gateway = await kit.gateway(service(paths=(PathRule(("/*",), SlotUse.PASS),)), pods=[pod, other])
     for n in range(10):
         client = (await kit.client(gateway)).post(f"/{n}")
         job = await asyncio.wait_for(one_of(pod, other), 30)
         client.reset()
         await job.gone()
         job.done()
-    await until(lambda: gateway.gates[NAME].counts.endings[Ending.ABANDONED_RUNNING] == 10)
+    await until(lambda: gateway.proxies[NAME].counts.outcomes[RequestOutcome.ABANDONED_RUNNING] == 10)
     assert gateway.dispatcher(NAME).ready == ("p0", "p1")
 
 
@@ -91,25 +91,25 @@ async def one_of(*pods):
 
 async def test_b71_tunnels_and_passing_requests_spread_over_the_pods(kit):
     pods = [await kit.pod(), await kit.pod()]
-    gateway = await kit.gateway(service(paths=(PathRule(("/*",), Kind.PASS),)), pods=pods)
+    gateway = await kit.gateway(service(paths=(PathRule(("/*",), SlotUse.PASS),)), pods=pods)
     lines = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: " + "a" * 22)
     for n in range(6):
         client = (await kit.client(gateway)).get("/ws", *lines)
         job = await one_of(*pods)
         job.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
         assert (await client.head()).status == 101
-        await until(lambda n=n: gateway.gates[NAME].counts.tunnels == n + 1)
+        await until(lambda n=n: gateway.proxies[NAME].counts.tunnels == n + 1)
     assert [pod.seen for pod in pods] == [["/ws"] * 3] * 2
 
 
 async def test_a_deadline_that_has_come_already_is_no_error_on_the_gateways_own_loop(kit):
     gateway = await kit.gateway(service(queue_timeout_s=0.0))
-    gate = gateway.gates[NAME]
-    waiters = [Waiter(Kind.COUNT, gateway.loop_time()) for _ in range(3)]
+    proxy = gateway.proxies[NAME]
+    waiters = [Waiter(SlotUse.COUNT, gateway.loop_time()) for _ in range(3)]
     for waiter in waiters:
-        assert gate.arrive(waiter, PathRule(("/*",)), None) is None
+        assert proxy.arrive(waiter, PathRule(("/*",)), None) is None
     for waiter in waiters:
-        assert await waiter.grant is Ending.QUEUE_TIMEOUT
+        assert await waiter.grant is RequestOutcome.QUEUE_TIMEOUT
     called = asyncio.Event()
     deadline = Deadline(gateway.loop, called.set)
     for seconds in (0.0, -1.0, 1e-9):
@@ -160,7 +160,7 @@ async def test_b72_a_port_that_is_open_before_its_server_loses_no_request(kit, h
     pod = await kit.pod(answer_ok, port=early.port)
     assert [(await client.response()).status for client in clients] == [200] * 10
     assert sorted(pod.seen) == sorted(f"/{n}" for n in range(10))
-    assert gateway.gates[NAME].counts.endings[Ending.SERVED] == 10
+    assert gateway.proxies[NAME].counts.outcomes[RequestOutcome.SERVED] == 10
 
 
 async def test_b72_a_request_that_was_written_is_not_sent_again(kit):
@@ -176,7 +176,7 @@ async def test_b72_a_pod_that_refuses_for_long_loses_nobody(kit, monkeypatch):
     gateway = await kit.gateway()
     gateway.set_backends(NAME, {"pod": f"127.0.0.1:{port}"})
     client = (await kit.client(gateway)).post("/patient")
-    await until(lambda: gateway.gates[NAME].counts.retries > 30)
+    await until(lambda: gateway.proxies[NAME].counts.retries > 30)
     await kit.pod(answer_ok, port=port)
     assert (await client.response()).status == 200
 

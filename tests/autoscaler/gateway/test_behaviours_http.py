@@ -12,7 +12,7 @@ import pytest
 from gateway_kit import HOST, NAME, OK, PASS_ALL, answer_ok, service, until
 
 from autoscaler.gateway.config import Timeouts
-from autoscaler.gateway.dispatch.dispatcher import Kind
+from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
 from autoscaler.gateway.http.client_connection import EdgeLimits
 from autoscaler.gateway.http.framing import HeadLimits
@@ -614,7 +614,7 @@ async def test_b39_a_scanner_wakes_nobody(kit):
 
 
 async def test_b39_a_path_that_does_not_wake_is_refused_at_zero_and_served_otherwise(kit):
-    paths = (PathRule(("/favicon.ico",), Kind.PASS, wake=False), PathRule(("/*",), Kind.PASS))
+    paths = (PathRule(("/favicon.ico",), SlotUse.PASS, wake=False), PathRule(("/*",), SlotUse.PASS))
     gateway = await kit.gateway(service(paths=paths))
     client = await kit.client(gateway)
     assert (await client.get("/favicon.ico").response()).status == 503

@@ -13,8 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from test_behaviours_streaming import HANDSHAKE, SWITCH
 
 from autoscaler.gateway.config import Affinity, Timeouts
-from autoscaler.gateway.counts import Ending
-from autoscaler.gateway.dispatch.dispatcher import Kind
+from autoscaler.gateway.counts import RequestOutcome
+from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
 from autoscaler.gateway.http.tunnel import GOING_AWAY
 from autoscaler.gateway.lifecycle import reload, watch_config
@@ -23,8 +23,8 @@ from autoscaler.runtime.files import FileWatch
 pytestmark = pytest.mark.real_time
 
 
-def endings(gateway):
-    return {ending: n for ending, n in gateway.gates[NAME].counts.endings.items() if n}
+def outcomes(gateway):
+    return {outcome: n for outcome, n in gateway.proxies[NAME].counts.outcomes.items() if n}
 
 
 async def metrics(kit, gateway):
@@ -49,7 +49,7 @@ async def test_b43_a_pod_that_dies_with_a_request_is_502_at_once(kit, end):
     await job.body()
     getattr(job, end)()
     assert (await client.response()).status == 502
-    assert endings(gateway) == {Ending.UPSTREAM_RESET: 1}
+    assert outcomes(gateway) == {RequestOutcome.UPSTREAM_RESET: 1}
 
 
 @pytest.mark.parametrize("drained", [False, True])
@@ -58,7 +58,7 @@ async def test_b43_what_runs_on_a_lost_node_ends_when_its_pod_is_removed_and_the
     gateway = await kit.gateway(pods=[pod])
     client = (await kit.client(gateway)).post()
     job = await pod.next()
-    (exchange,) = gateway.gates[NAME].pods["p0"].open
+    (exchange,) = gateway.proxies[NAME].pods["p0"].open
     found = exchange._connection._transport.get_extra_info("socket")
     assert found.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
     assert found.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 25_000
@@ -77,7 +77,7 @@ async def test_b44_no_first_byte_in_time_is_504(kit):
     job = await pod.next()
     assert (await client.response()).status == 504
     await job.gone()
-    assert endings(gateway) == {Ending.UPSTREAM_TIMEOUT: 1}
+    assert outcomes(gateway) == {RequestOutcome.UPSTREAM_TIMEOUT: 1}
 
 
 async def test_b44_too_long_in_all_breaks_off_what_has_begun(kit):
@@ -88,12 +88,12 @@ async def test_b44_too_long_in_all_breaks_off_what_has_begun(kit):
     job.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
     await client.head()
     assert await client.ended() == b"half"
-    assert endings(gateway) == {Ending.UPSTREAM_TIMEOUT: 1}
+    assert outcomes(gateway) == {RequestOutcome.UPSTREAM_TIMEOUT: 1}
 
 
 async def test_b44_paths_may_have_their_own_timeout_and_the_queue_is_not_part_of_it(kit):
     pod = await kit.pod()
-    paths = (PathRule(("/quick",), Kind.PASS, request_timeout_s=0.05),)
+    paths = (PathRule(("/quick",), SlotUse.PASS, request_timeout_s=0.05),)
     gateway = await kit.gateway(service(paths=paths, timeouts=Timeouts(request_s=3)), pods=[pod])
     first = (await kit.client(gateway)).post("/slow")
     job = await pod.next()
@@ -156,7 +156,7 @@ async def test_b45_who_is_held_at_the_end_of_draining_is_told_to_come_again(kit)
     response = await held.response()
     assert (response.status, response.get(b"connection")) == (503, b"close")
     assert int(response.get(b"retry-after")) >= 1
-    assert endings(gateway) == {Ending.DRAINED: 1}
+    assert outcomes(gateway) == {RequestOutcome.DRAINED: 1}
 
 
 SERVE = """
@@ -226,8 +226,8 @@ async def test_b46_every_series_is_there_from_the_start_and_says_0(kit):
     assert of(samples, "gateway_abandoned_late_total") == 0
     assert of(samples, "gateway_wait_seconds_count") == 0
     assert of(samples, "gateway_service_seconds_count") == 0
-    for ending in Ending:
-        assert of(samples, "gateway_requests_total", reason=ending.value) == 0
+    for outcome in RequestOutcome:
+        assert of(samples, "gateway_requests_total", reason=outcome.value) == 0
     assert samples[("gateway_start_time_seconds",)] == pytest.approx(gateway.started_s)
 
 

@@ -7,8 +7,8 @@ import pytest
 from api_kit import DEPLOYMENTS, NAMESPACE, PODS, REPLICA_SETS, ApiServer, pod, replica_set, workload
 from gateway_kit import NAME, until
 
-from autoscaler.kubernetes.backends import BackendWatch, Backing
-from autoscaler.kubernetes.scales import Kind
+from autoscaler.kubernetes.backends import BackendWatch, ServiceBackend
+from autoscaler.kubernetes.scales import NamespacedKind
 
 pytestmark = pytest.mark.real_time
 
@@ -47,11 +47,13 @@ class World:
         return f"127.0.0.{2 + list(self.pods).index(name)}"
 
     def follows(self, deployment):
-        self.watch.set_services({NAME: Backing(Kind(NAMESPACE, "apps/v1", "Deployment"), deployment, self.port)})
+        self.watch.set_services(
+            {NAME: ServiceBackend(NamespacedKind(NAMESPACE, "apps/v1", "Deployment"), deployment, self.port)}
+        )
 
     def known(self):
         """Name the pods that would be sent a request."""
-        return set(self.gateway.gates[NAME].pods)
+        return set(self.gateway.proxies[NAME].pods)
 
     async def runs_at(self, name):
         """Send requests until one runs at this pod; give it with its client, when no other runs."""

@@ -14,7 +14,7 @@ from gateway_kit import NAME, answer_ok, in_time, refused_port, service, until
 from gateway_program import document
 
 from autoscaler.commands import gateway as command
-from autoscaler.gateway.counts import Ending
+from autoscaler.gateway.counts import RequestOutcome
 from autoscaler.gateway.http.memory_budget import Budget
 from autoscaler.gateway.http.resolver import Names
 from autoscaler.gateway.lifecycle import reload
@@ -143,7 +143,7 @@ async def test_b83_new_requests_are_refused_while_memory_is_short_and_those_that
     refused = await (await kit.client(gateway)).get().response()
     assert (refused.status, refused.body) == (503, b"the gateway has no memory for more requests\n")
     assert int(refused.get(b"retry-after")) >= 1
-    assert gateway.gates[NAME].counts.endings[Ending.OVERLOADED] == 1
+    assert gateway.proxies[NAME].counts.outcomes[RequestOutcome.OVERLOADED] == 1
     for path, status in (("/healthz", b"200"), ("/metrics", b"200")):
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.metrics_port)
         writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
@@ -348,7 +348,7 @@ async def test_b86_a_name_that_moves_is_followed_when_its_old_address_refuses(ki
     for _ in range(2):
         assert (await (await kit.client(gateway)).post().response()).status == 200
     assert (len(old.seen), len(new.seen)) == (2, 2)
-    assert gateway.gates[NAME].counts.retries == 0
+    assert gateway.proxies[NAME].counts.retries == 0
 
 
 async def test_b86_a_name_with_an_address_that_refuses_is_reached_at_its_next(kit, resolver):
@@ -356,7 +356,7 @@ async def test_b86_a_name_with_an_address_that_refuses_is_reached_at_its_next(ki
     resolver.addresses["pod.test"] = ["127.0.0.3", "127.0.0.1"]
     gateway = await kit.gateway(service(backends={"pod": f"pod.test:{pod.port}"}), names=Names(resolver))
     assert (await (await kit.client(gateway)).get().response()).status == 200
-    assert gateway.gates[NAME].counts.retries == 0
+    assert gateway.proxies[NAME].counts.retries == 0
 
 
 @pytest.mark.parametrize(("options", "keep_alive_s"), [((), 620.0), (("--keep-alive=5m",), 300.0)])

@@ -9,7 +9,7 @@ import pytest
 from gateway_kit import NAME, PASS_ALL, answer_ok, refused_port, service, until
 
 from autoscaler.gateway.config import Affinity, OnAbort, Timeouts
-from autoscaler.gateway.counts import Ending
+from autoscaler.gateway.counts import RequestOutcome
 
 pytestmark = pytest.mark.real_time
 
@@ -21,8 +21,8 @@ def counts(gateway):
     return dispatcher.queued, dispatcher.running
 
 
-def endings(gateway):
-    return {ending: n for ending, n in gateway.gates[NAME].counts.endings.items() if n}
+def outcomes(gateway):
+    return {outcome: n for outcome, n in gateway.proxies[NAME].counts.outcomes.items() if n}
 
 
 async def test_b01_who_goes_while_queued_leaves_the_queue_and_never_reaches_a_pod(kit):
@@ -43,7 +43,7 @@ async def test_b01_who_goes_while_queued_leaves_the_queue_and_never_reaches_a_po
     job.reply()
     await last.response()
     assert pod.seen == ["/first", "/last"]
-    assert endings(gateway) == {Ending.SERVED: 2, Ending.ABANDONED_QUEUED: 1}
+    assert outcomes(gateway) == {RequestOutcome.SERVED: 2, RequestOutcome.ABANDONED_QUEUED: 1}
 
 
 async def test_b01_who_goes_behind_a_large_body_leaves_the_queue_too(kit):
@@ -57,7 +57,7 @@ async def test_b01_who_goes_behind_a_large_body_leaves_the_queue_too(kit):
     gone.close()
     await until(lambda: counts(gateway) == (0, 1))
     assert pod.seen == ["/first"]
-    assert gateway.gates[NAME].counts.abandoned_late == 0
+    assert gateway.proxies[NAME].counts.abandoned_late == 0
 
 
 async def test_b01_who_goes_in_the_middle_of_a_longer_body_reaches_no_pod_whole_and_is_counted(kit):
@@ -76,7 +76,7 @@ async def test_b01_who_goes_in_the_middle_of_a_longer_body_reaches_no_pod_whole_
     gone.close()
     await late.gone()
     await until(lambda: counts(gateway) == (0, 0))
-    assert gateway.gates[NAME].counts.abandoned_late == 1
+    assert gateway.proxies[NAME].counts.abandoned_late == 1
 
 
 CLOSES = replace(service(), on_abort=OnAbort.CLOSE)
@@ -91,7 +91,7 @@ async def test_b02_close_ends_the_pods_connection_at_once(kit):
     client.close()
     await job.gone()
     await until(lambda: counts(gateway) == (0, 0))
-    assert endings(gateway) == {Ending.ABANDONED_RUNNING: 1}
+    assert outcomes(gateway) == {RequestOutcome.ABANDONED_RUNNING: 1}
 
 
 async def test_b02_wait_upstream_keeps_the_slot_until_the_pod_is_done(kit):
@@ -102,7 +102,7 @@ async def test_b02_wait_upstream_keeps_the_slot_until_the_pod_is_done(kit):
     job = await pod.next()
     await job.body()
     client.close()
-    await until(lambda: endings(gateway) == {Ending.ABANDONED_RUNNING: 1})
+    await until(lambda: outcomes(gateway) == {RequestOutcome.ABANDONED_RUNNING: 1})
     waiting = (await kit.client(gateway)).post("/next")
     await until(lambda: counts(gateway) == (1, 1))
     job.reply()
@@ -125,7 +125,7 @@ async def test_b02_a_pod_that_breaks_off_what_a_client_left_on_a_used_connection
     job = await pod.next()
     assert job.writer is first.writer
     client.reset()
-    await until(lambda: endings(gateway) == {Ending.SERVED: 1, Ending.ABANDONED_RUNNING: 1})
+    await until(lambda: outcomes(gateway) == {RequestOutcome.SERVED: 1, RequestOutcome.ABANDONED_RUNNING: 1})
     assert counts(gateway) == (0, 1)
     job.close()
     await until(lambda: counts(gateway) == (0, 0))
@@ -139,7 +139,7 @@ async def test_b02_a_pod_that_says_come_later_to_a_client_that_left_is_free(kit)
     job = await pod.next()
     assert job.target == "/gone"
     client.reset()
-    await until(lambda: endings(gateway) == {Ending.ABANDONED_RUNNING: 1})
+    await until(lambda: outcomes(gateway) == {RequestOutcome.ABANDONED_RUNNING: 1})
     job.reply(b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n")
     await until(lambda: counts(gateway) == (0, 0))
 
@@ -188,7 +188,7 @@ async def test_b02_an_uncounted_request_ends_with_its_client_and_interrupts_nobo
     progress = await pod.next()
     polling.close()
     await progress.gone()
-    await until(lambda: endings(gateway) == {Ending.ABANDONED_RUNNING: 1})
+    await until(lambda: outcomes(gateway) == {RequestOutcome.ABANDONED_RUNNING: 1})
     assert counts(gateway) == (0, 1)
     assert pod.seen == ["/work", "/progress"]
 
@@ -297,7 +297,7 @@ async def test_b07_waiting_too_long_is_504_and_exactly_one_outcome(kit):
     response = await client.response()
     assert response.status == 504
     assert int(response.get(b"retry-after")) >= 1
-    assert endings(gateway) == {Ending.QUEUE_TIMEOUT: 1}
+    assert outcomes(gateway) == {RequestOutcome.QUEUE_TIMEOUT: 1}
     assert gateway.dispatcher(NAME).next_deadline_s is None
 
 
@@ -354,7 +354,7 @@ async def test_b09_every_kind_of_end_frees_the_slot(kit):
     pods = [await kit.pod(answer), await kit.pod(answer)]
     gateway = await kit.gateway(service(concurrency=2, queue_length=1000), pods=pods)
 
-    async def visit(n):
+    async def proxied(n):
         client = (await kit.client(gateway)).post(f"/{n}")
         if rng.random() < 0.3:
             for _ in range(rng.randrange(12)):
@@ -366,12 +366,12 @@ async def test_b09_every_kind_of_end_frees_the_slot(kit):
         client.close()
 
     for _ in range(15):
-        await asyncio.gather(*(visit(n) for n in range(20)))
+        await asyncio.gather(*(proxied(n) for n in range(20)))
     await until(lambda: counts(gateway) == (0, 0))
     assert gateway.dispatcher(NAME).idle == ("p0", "p1")
-    assert sum(endings(gateway).values()) == 300
+    assert sum(outcomes(gateway).values()) == 300
     assert max(pod.most for pod in pods) <= 2
-    assert not any(pod.open for pod in gateway.gates[NAME].pods.values())
+    assert not any(pod.open for pod in gateway.proxies[NAME].pods.values())
 
 
 async def test_b10_the_slot_is_free_when_the_pod_is_done_though_the_client_has_not_read(kit):
@@ -498,6 +498,6 @@ async def test_no_request_is_lost_when_all_pods_refuse_for_a_while(kit):
     gateway = await kit.gateway()
     gateway.set_backends(NAME, {"late": f"127.0.0.1:{port}"})
     client = (await kit.client(gateway)).post()
-    await until(lambda: gateway.gates[NAME].counts.retries >= 1)
+    await until(lambda: gateway.proxies[NAME].counts.retries >= 1)
     await kit.pod(answer_ok, port=port)
     assert (await client.response()).body == b"ok"

@@ -6,14 +6,14 @@ import contextlib
 import pytest
 from gateway_kit import NAME, answer_ok, refused_port, service, until
 
-from autoscaler.gateway.counts import Ending
+from autoscaler.gateway.counts import RequestOutcome
 from autoscaler.gateway.http import pod_connection
 
 pytestmark = pytest.mark.real_time
 
 
-def endings(gateway):
-    return {ending: n for ending, n in gateway.gates[NAME].counts.endings.items() if n}
+def outcomes(gateway):
+    return {outcome: n for outcome, n in gateway.proxies[NAME].counts.outcomes.items() if n}
 
 
 async def test_b22_any_method_goes_on_when_no_pod_has_seen_it(kit):
@@ -22,7 +22,7 @@ async def test_b22_any_method_goes_on_when_no_pod_has_seen_it(kit):
     gateway.set_backends(NAME, {"dead": f"127.0.0.1:{refused_port()}", "alive": pod.address})
     response = await (await kit.client(gateway)).post("/txt2img", b"x" * 100_000).response()
     assert response.status == 200
-    assert gateway.gates[NAME].counts.retries == 1
+    assert gateway.proxies[NAME].counts.retries == 1
 
 
 async def test_b22_a_post_that_was_written_is_never_sent_again(kit):
@@ -34,7 +34,7 @@ async def test_b22_a_post_that_was_written_is_never_sent_again(kit):
     job.reset()
     assert (await client.response()).status == 502
     assert (pod.seen, other.seen) == (["/txt2img"], [])
-    assert endings(gateway) == {Ending.UPSTREAM_RESET: 1}
+    assert outcomes(gateway) == {RequestOutcome.UPSTREAM_RESET: 1}
 
 
 async def test_b22_a_get_on_a_fresh_connection_is_not_sent_again_either(kit):
@@ -122,8 +122,8 @@ async def test_b24_a_request_that_every_pod_refuses_ends_when_its_wait_does(kit)
     gateway = await kit.gateway(service(queue_timeout_s=1))
     gateway.set_backends(NAME, {"dead": f"127.0.0.1:{refused_port()}"})
     assert (await (await kit.client(gateway)).post().response()).status == 504
-    assert gateway.gates[NAME].counts.retries >= 1
-    assert endings(gateway) == {Ending.QUEUE_TIMEOUT: 1}
+    assert gateway.proxies[NAME].counts.retries >= 1
+    assert outcomes(gateway) == {RequestOutcome.QUEUE_TIMEOUT: 1}
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ async def test_b25_b26_a_response_that_breaks_off_is_broken_for_the_client_too(k
     getattr(job, end)()
     with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
         await client.reader.readuntil(b"0\r\n\r\n")
-    await until(lambda: endings(gateway) == {Ending.UPSTREAM_RESET: 1})
+    await until(lambda: outcomes(gateway) == {RequestOutcome.UPSTREAM_RESET: 1})
     assert pod.seen == ["/x"]
 
 
@@ -172,4 +172,4 @@ async def test_b26_a_reset_in_the_middle_is_counted_and_the_client_sees_no_clean
     # Without a length or chunks only a reset tells this client that something is missing.
     with pytest.raises(ConnectionError):
         await client.ended()
-    await until(lambda: endings(gateway) == {Ending.UPSTREAM_RESET: 1})
+    await until(lambda: outcomes(gateway) == {RequestOutcome.UPSTREAM_RESET: 1})

@@ -15,8 +15,8 @@ from autoscaler.gateway.affinity import AffinityCookie
 from autoscaler.gateway.body import RequestBody
 from autoscaler.gateway.config import Affinity, OnAbort, Timeouts
 from autoscaler.gateway.cors import Cors
-from autoscaler.gateway.counts import Ending, Histogram
-from autoscaler.gateway.dispatch.dispatcher import Kind
+from autoscaler.gateway.counts import Histogram, RequestOutcome
+from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule, PathRules
 from autoscaler.gateway.http import pace, pod_connection
 from autoscaler.gateway.http.exchange import Exchange
@@ -27,7 +27,7 @@ from autoscaler.gateway.http.request_parser import IncomingBody, RequestParser
 from autoscaler.gateway.http.response_parser import ResponseParser
 from autoscaler.gateway.http.tunnel import GOING_AWAY
 from autoscaler.gateway.probes import Probes
-from autoscaler.gateway.service import ServiceGate
+from autoscaler.gateway.service import ServiceProxy
 from autoscaler.runtime.user_agents import PROBES
 
 pytestmark = pytest.mark.real_time
@@ -41,8 +41,8 @@ def counts(gateway):
     return dispatcher.queued, dispatcher.running
 
 
-def endings(gateway):
-    return {ending: n for ending, n in gateway.gates[NAME].counts.endings.items() if n}
+def outcomes(gateway):
+    return {outcome: n for outcome, n in gateway.proxies[NAME].counts.outcomes.items() if n}
 
 
 def head_of(size, target="/slow"):
@@ -82,7 +82,7 @@ async def test_b60_a_body_that_trickles_is_408_and_the_slot_is_free_whether_it_w
         await job.gone()
     await serve_first(job, behind)
     trickling.cancel()
-    assert endings(gateway) == {Ending.SERVED: 1 + held, Ending.BODY_LATE: 1}
+    assert outcomes(gateway) == {RequestOutcome.SERVED: 1 + held, RequestOutcome.BODY_LATE: 1}
 
 
 @pytest.mark.parametrize("held", [False, True])
@@ -261,11 +261,11 @@ async def test_b63_a_slow_reader_of_a_large_response_holds_the_slot_no_longer_th
     await job.body()
     job.send(b"HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n" + b"x" * 20_000_000)
     await until(lambda: counts(gateway) == (0, 0))
-    await until(lambda: endings(gateway) == {Ending.UPSTREAM_TIMEOUT: 1})
+    await until(lambda: outcomes(gateway) == {RequestOutcome.UPSTREAM_TIMEOUT: 1})
 
 
 PROBED = tuple(f"Mozilla/5.0 (compatible; {agent.upper()}1.0)" for agent in PROBES)
-PASS_AND_COUNT = (PathRule(("/pass*",), Kind.PASS, max_per_pod=2), PathRule(("/count*",)))
+PASS_AND_COUNT = (PathRule(("/pass*",), SlotUse.PASS, max_per_pod=2), PathRule(("/count*",)))
 
 
 @pytest.mark.parametrize("target", ["/pass", "/count"])
@@ -292,7 +292,7 @@ async def test_b65_a_probes_user_agent_changes_nothing_else(kit):
         await pod.next()
     assert sorted(pod.seen) == ["/count", "/pass", "/pass"]
     assert counts(gateway) == (2, 1)
-    assert gateway.gates[NAME].counts.arrived == 3
+    assert gateway.proxies[NAME].counts.arrived == 3
 
 
 @pytest.mark.parametrize("start", ["POST / HTTP/1.1\r\nContent-Length: 0", "GET / HTTP/1.1\r\nContent-Length: 2"])
@@ -337,7 +337,7 @@ async def test_b65_nothing_that_a_client_says_gets_it_past_the_slots(kit, seed):
     pods = [await kit.pod(answer), await kit.pod(answer)]
     gateway = await kit.gateway(service(paths=PASS_AND_COUNT, queue_length=1000), pods=pods)
 
-    async def visit():
+    async def proxied():
         method, body = rng.choice(METHODS), b"x" * rng.choice((0, 0, 2, 2000))
         lines = rng.sample(HEADERS, rng.randrange(4))
         client = await kit.client(gateway)
@@ -351,7 +351,7 @@ async def test_b65_nothing_that_a_client_says_gets_it_past_the_slots(kit, seed):
         client.close()
 
     for _ in range(4):
-        await asyncio.gather(*(visit() for _ in range(25)))
+        await asyncio.gather(*(proxied() for _ in range(25)))
     assert most == len(pods)
     assert counts(gateway) == (0, 0)
 
@@ -376,7 +376,7 @@ async def test_b66_a_preflight_takes_no_slot_and_is_not_counted(kit):
     assert asked.all(b"Access-Control-Request-Method") == [b"POST"]
     asked.reply(b"HTTP/1.1 204 No Content\r\nAccess-Control-Allow-Origin: *\r\n\r\n")
     assert (await browser.response(bodiless=True)).get(b"Access-Control-Allow-Origin") == b"*"
-    assert gateway.gates[NAME].counts.arrived == 2
+    assert gateway.proxies[NAME].counts.arrived == 2
 
 
 async def test_b66_at_zero_a_preflight_is_held_and_asks_for_a_pod(kit):
@@ -414,7 +414,7 @@ async def test_b66_with_cors_the_gateway_answers_and_wakes_nobody(kit):
     assert answer.get(b"Access-Control-Max-Age") == b"600"
     assert answer.get(b"Vary") == b"Origin"
     assert (await preflight(client, origin="https://evil.example").response()).status == 403
-    assert endings(gateway) == {Ending.PREFLIGHT: 2}
+    assert outcomes(gateway) == {RequestOutcome.PREFLIGHT: 2}
     assert gateway.dispatcher(NAME).passed_total == 0
 
 
@@ -470,7 +470,7 @@ async def test_b64_what_a_drained_pod_serves_ends_at_once_when_the_pod_is_remove
     assert await begun.ended() == b"half"
     assert await socket.ended() == GOING_AWAY
     assert counts(gateway) == (0, 0)
-    assert gateway.gates[NAME].counts.tunnels == 0
+    assert gateway.proxies[NAME].counts.tunnels == 0
 
 
 async def test_b64_who_was_granted_a_pod_in_the_moment_of_its_removal_goes_elsewhere(kit):
@@ -497,7 +497,7 @@ async def test_b67_a_pod_whose_address_is_none_is_a_pod_that_refuses(kit, addres
     gateway.set_backends(NAME, {"none": address, "good": pod.address})
     for _ in range(3):
         assert (await (await kit.client(gateway)).post().response()).status == 200
-    assert endings(gateway) == {Ending.SERVED: 3}
+    assert outcomes(gateway) == {RequestOutcome.SERVED: 3}
 
 
 NO_REQUEST_OF_ANYBODY = {
@@ -514,7 +514,7 @@ NO_REQUEST_OF_ANYBODY = {
     *("connection_made", "connection_lost", "data_received", "eof_received"),  # what asyncio calls
 }
 COLLABORATORS = (
-    *(RequestParser, IncomingBody, PathRules, Probes, AffinityCookie, ServiceGate, RequestBody),
+    *(RequestParser, IncomingBody, PathRules, Probes, AffinityCookie, ServiceProxy, RequestBody),
     *(Exchange, Pod, PodConnection, ResponseParser, Histogram),
 )
 FAULTS = [
@@ -560,13 +560,13 @@ async def test_b67_an_error_of_ours_is_500_where_nothing_was_sent_and_frees_the_
     statuses = await ways_through(kit, gateway, pod)
     await until(lambda: not gateway.open)
     assert set(statuses) <= {200, 500}
-    came_to = endings(gateway)
+    came_to = outcomes(gateway)
     if owner is not RequestParser:  # whoever has no head belongs to no service
         assert sum(came_to.values()) == len(statuses)
-        assert came_to.get(Ending.ERROR, 0) >= statuses.count(500)
+        assert came_to.get(RequestOutcome.ERROR, 0) >= statuses.count(500)
     assert caplog.text.count("RuntimeError: a fault of ours") >= statuses.count(500)
     assert counts(gateway) == (0, 0)
-    assert not gateway.gates[NAME].pods["p0"].open
+    assert not gateway.proxies[NAME].pods["p0"].open
     monkeypatch.undo()
     assert (await (await kit.client(gateway)).post("/after").response()).status == 200
 
@@ -581,7 +581,7 @@ async def test_b67_an_error_of_ours_in_the_middle_of_a_response_ends_it_where_it
     monkeypatch.setattr(Exchange, "received", fail)
     job.send(b"more")
     assert await client.ended() == b"half"
-    assert endings(gateway) == {Ending.ERROR: 1}
+    assert outcomes(gateway) == {RequestOutcome.ERROR: 1}
     assert caplog.text.count("RuntimeError: a fault of ours") == 1
 
 
@@ -624,7 +624,7 @@ async def test_b68_a_pod_that_serves_one_connection_at_a_time_waits_for_no_idle_
         await asyncio.to_thread(server.shutdown)
 
 
-PASS_TWO = (PathRule(("/ws", "/page*"), Kind.PASS, max_per_pod=2),)
+PASS_TWO = (PathRule(("/ws", "/page*"), SlotUse.PASS, max_per_pod=2),)
 
 
 async def open_socket(kit, gateway, pod):
@@ -666,12 +666,12 @@ async def test_b69_open_websockets_keep_neither_the_last_pod_nor_one_that_drains
 
 @pytest.mark.parametrize("agent", ["curl/8", "kube-probe/1.30"])
 async def test_b39_what_wakes_nobody_is_refused_at_once_where_every_pod_refuses(kit, agent):
-    paths = (PathRule(("/favicon.ico",), Kind.PASS, wake=agent == "kube-probe/1.30"),)
+    paths = (PathRule(("/favicon.ico",), SlotUse.PASS, wake=agent == "kube-probe/1.30"),)
     gateway = await kit.gateway(service(paths=paths))
     gateway.set_backends(NAME, {"p0": f"127.0.0.1:{refused_port()}", "p1": f"127.0.0.1:{refused_port()}"})
     client = await kit.client(gateway)
     for _ in range(5):
         assert (await client.get("/favicon.ico", f"User-Agent: {agent}").response()).status == 503
-    assert endings(gateway) == {Ending.ASLEEP: 5}
+    assert outcomes(gateway) == {RequestOutcome.ASLEEP: 5}
     (await kit.client(gateway)).post("/work")
     await until(lambda: counts(gateway) == (1, 0))

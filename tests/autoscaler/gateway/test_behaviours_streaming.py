@@ -7,7 +7,7 @@ import pytest
 from gateway_kit import NAME, PASS_ALL, Client, answer_ok, service, until
 
 from autoscaler.gateway.config import OnAbort, Timeouts
-from autoscaler.gateway.counts import Ending
+from autoscaler.gateway.counts import RequestOutcome
 from autoscaler.gateway.http.tunnel import GOING_AWAY, FrameEdge
 
 pytestmark = pytest.mark.real_time
@@ -113,7 +113,7 @@ async def test_b41_a_websocket_through_the_gateway_is_what_it_is_directly(kit):
     )
     for name in (b"sec-websocket-key", b"sec-websocket-extensions", b"sec-websocket-protocol", b"upgrade"):
         assert through[1].all(name) == request.all(name)
-    await until(lambda: gateway.gates[NAME].counts.tunnels == 0)
+    await until(lambda: gateway.proxies[NAME].counts.tunnels == 0)
 
 
 async def test_b41_an_upgrade_that_the_pod_declines_is_an_ordinary_response(kit):
@@ -187,7 +187,7 @@ async def test_b41_a_client_that_goes_before_the_pod_switches_leaves_no_slot_tak
     client.send(HANDSHAKE)
     job = await pod.next()
     client.reset()
-    await until(lambda: gateway.gates[NAME].counts.endings[Ending.ABANDONED_RUNNING] == 1)
+    await until(lambda: gateway.proxies[NAME].counts.outcomes[RequestOutcome.ABANDONED_RUNNING] == 1)
     if on_abort is OnAbort.INTERRUPT:
         (await pod.next()).reply()
     job.send(SWITCH)

@@ -7,7 +7,7 @@ import pytest
 from gateway_kit import HOST, NAME, OK, answer_ok, service, until
 
 from autoscaler.gateway.config import Affinity
-from autoscaler.gateway.dispatch.dispatcher import Kind
+from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
 from autoscaler.gateway.http.client_connection import EdgeLimits
 from autoscaler.gateway.http.framing import HeadLimits
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.real_time
 
 H = f"Host: {HOST}\r\n".encode()
 CHUNKED = b"POST / HTTP/1.1\r\n" + H + b"Transfer-Encoding: chunked\r\n\r\n"
-COUNTED = (PathRule(("/run",)), PathRule(("/*",), Kind.PASS, max_per_pod=64))
+COUNTED = (PathRule(("/run",)), PathRule(("/*",), SlotUse.PASS, max_per_pod=64))
 SMALL = EdgeLimits(HeadLimits(line_bytes=1000, field_bytes=1000))
 """5,000 bytes for all that is no body."""
 
@@ -309,7 +309,7 @@ async def test_b57_what_other_proxies_claim_of_a_client_goes_on_as_it_came(kit):
     assert job.all(b"x-forwarded-for") == [b"127.0.0.1"]
 
 
-@pytest.mark.parametrize("kind", [Kind.COUNT, Kind.PASS])
+@pytest.mark.parametrize("kind", [SlotUse.COUNT, SlotUse.PASS])
 async def test_b58_a_backend_that_leads_back_to_the_gateway_is_508(kit, kind):
     gateway = await kit.gateway(service(paths=(PathRule(("/*",), kind),)))
     gateway.set_backends(NAME, {"itself": f"127.0.0.1:{gateway.port}"})

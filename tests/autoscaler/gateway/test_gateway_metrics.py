@@ -5,12 +5,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from autoscaler.gateway.metrics import text
-from autoscaler.gateway.router import Core
+from autoscaler.gateway.router import Router
 from autoscaler.runtime.prometheus_text import PIECE
 
 
 def gateway_of(*names):
-    return Core({name: service(name=name) for name in names})
+    return Router({name: service(name=name) for name in names})
 
 
 class _Read:
@@ -24,7 +24,7 @@ async def test_the_library_reads_every_metric_and_writes_the_same():
     gateway = gateway_of("default/a", "default/b")
     gateway.set_backends("default/a", {'odd "pod"\\\n': "127.0.0.1:1"})
     for seconds in (0.003, 7.0, 1000.0):
-        gateway.gates["default/a"].counts.wait_s.observe(seconds)
+        gateway.proxies["default/a"].counts.wait_s.observe(seconds)
     ours = b"".join(text(gateway)).decode()
     registry = CollectorRegistry()
     registry.register(_Read(families := list(text_string_to_metric_families(ours))))

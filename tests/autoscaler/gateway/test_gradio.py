@@ -13,7 +13,7 @@ from aiohttp import ClientSession, CookieJar
 from gateway_kit import refused_port
 
 from autoscaler.app.local import gateway_services
-from autoscaler.gateway.server import Gateway
+from autoscaler.gateway.server import GatewayServer
 from autoscaler.policy.spec import ScalingPolicy
 
 pytestmark = [pytest.mark.real_time, pytest.mark.program]
@@ -62,7 +62,9 @@ async def two_pods_behind_a_gateway(gradio_python):
     service = documented()
     ports = [refused_port(), refused_port()]
     backends = {f"p{n}": f"127.0.0.1:{port}" for n, port in enumerate(ports)}
-    gateway = Gateway({service.name: replace(service, hosts=("localhost",), ready_path="/config", backends=backends)})
+    gateway = GatewayServer(
+        {service.name: replace(service, hosts=("localhost",), ready_path="/config", backends=backends)}
+    )
     await gateway.start(0, 0, ["127.0.0.1"])
     dispatcher = gateway.dispatcher(service.name)
     async with AsyncExitStack() as stack:

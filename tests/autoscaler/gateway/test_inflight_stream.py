@@ -5,7 +5,7 @@ import json
 from contextlib import aclosing
 from types import SimpleNamespace
 
-from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Kind, Limits
+from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Limits, SlotUse
 from autoscaler.gateway.inflight_stream import LONGEST_SILENCE_S, lines
 
 NAMES = [f"ns/s-{number}" for number in range(100)]
@@ -18,18 +18,18 @@ class World:
 
     def __init__(self):
         limits = Limits(1, 100, 60.0, float("inf"))
-        self.gates = {name: SimpleNamespace(dispatcher=Dispatcher(limits, 0.0)) for name in NAMES}
+        self.proxies = {name: SimpleNamespace(dispatcher=Dispatcher(limits, 0.0)) for name in NAMES}
         self.watchers = set()
 
     def loop_time(self):
         return asyncio.get_running_loop().time()
 
     def start_pods(self):
-        for name, gate in self.gates.items():
-            gate.dispatcher.add_backend(f"{name}-pod", 0.0)
+        for name, proxy in self.proxies.items():
+            proxy.dispatcher.add_backend(f"{name}-pod", 0.0)
 
     def request(self, name):
-        self.gates[name].dispatcher.arrive(object(), self.loop_time(), Kind.COUNT, None)
+        self.proxies[name].dispatcher.arrive(object(), self.loop_time(), SlotUse.COUNT, None)
         for watcher in self.watchers:
             watcher(name)
 
@@ -71,7 +71,7 @@ async def test_changes_within_20_ms_of_a_line_share_the_next_one():
 
 async def test_the_first_held_request_of_a_service_without_a_pod_is_told_at_once_whatever_else_has_changed():
     world = World()
-    world.gates[NAMES[1]].dispatcher.add_backend("pod", 0.0)
+    world.proxies[NAMES[1]].dispatcher.add_backend("pod", 0.0)
     at = asyncio.get_running_loop().call_at
     async with aclosing(lines(world)) as stream:
         await told(stream)
@@ -112,7 +112,7 @@ async def test_a_service_that_comes_is_named():
     world = World()
     async with aclosing(lines(world)) as stream:
         await told(stream)
-        world.gates["ns/new"] = world.gates[NAMES[0]]
+        world.proxies["ns/new"] = world.proxies[NAMES[0]]
         for watcher in world.watchers:
             watcher("ns/new")
         assert set((await told(stream))[1]) == {"ns/new"}

@@ -5,7 +5,7 @@ import json
 import pytest
 from gateway_kit import NAME, answer_ok, refused_port, service, until
 
-from autoscaler.gateway.dispatch.dispatcher import Kind
+from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
 
 pytestmark = pytest.mark.real_time
@@ -54,7 +54,7 @@ async def test_a_pod_that_refuses_is_left_alone_and_the_request_served_elsewhere
 
 async def test_passing_requests_reach_a_busy_pod(kit):
     pod = await kit.pod()
-    paths = (PathRule(("/work",)), PathRule(("/*",), Kind.PASS))
+    paths = (PathRule(("/work",)), PathRule(("/*",), SlotUse.PASS))
     gateway = await kit.gateway(service(paths=paths), pods=[pod])
     worker = (await kit.client(gateway)).post("/work")
     job = await pod.next()

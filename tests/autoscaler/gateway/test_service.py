@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from autoscaler.gateway.http.pod_connection import Failure
-from autoscaler.gateway.router import Core
+from autoscaler.gateway.router import Router
 from autoscaler.testing import VirtualTimeLoop
 
 NAMES = st.sampled_from(["a", "b", "c"])
@@ -17,7 +17,7 @@ PICK = st.integers(0, 10**6)
 
 
 async def gate_of(config):
-    return Core({config.name: config}).gates[config.name]
+    return Router({config.name: config}).proxies[config.name]
 
 
 class Waiting:
@@ -37,38 +37,38 @@ class Pods(RuleBasedStateMachine):
     @initialize()
     def start(self):
         self.loop = VirtualTimeLoop()
-        self.gate = self.loop.run_until_complete(gate_of(service()))
+        self.proxy = self.loop.run_until_complete(gate_of(service()))
         self.waiting = []
         self.seen = weakref.WeakSet()
 
     @rule(name=NAMES, address=ADDRESSES)
     def add(self, name, address):
-        known = self.gate.pods.get(name)
-        self.gate.add(name, address)
-        self.seen.add(self.gate.pods[name])
+        known = self.proxy.pods.get(name)
+        self.proxy.add(name, address)
+        self.seen.add(self.proxy.pods[name])
         if known is not None and known.address != address:
-            self.all_failed(known.name, but=self.gate.pods[name])
+            self.all_failed(known.name, but=self.proxy.pods[name])
 
     @rule(name=NAMES)
     def drain(self, name):
         before = [len(each.failures) for each in self.waiting]
-        self.gate.drain(name)
+        self.proxy.drain(name)
         assert before == [len(each.failures) for each in self.waiting]
 
     @rule(name=NAMES)
     def remove(self, name):
-        self.gate.remove(name)
+        self.proxy.remove(name)
         self.all_failed(name)
 
     @rule(names=st.sets(NAMES), address=ADDRESSES)
     def set_all(self, names, address):
-        self.gate.set_backends(dict.fromkeys(names, address))
-        assert self.gate.pods.keys() == names
+        self.proxy.set_backends(dict.fromkeys(names, address))
+        assert self.proxy.pods.keys() == names
 
-    @precondition(lambda self: self.gate.pods)
+    @precondition(lambda self: self.proxy.pods)
     @rule(pick=PICK)
     def somebody_waits(self, pick):
-        pods = list(self.gate.pods.values())
+        pods = list(self.proxy.pods.values())
         self.waiting.append(Waiting(pods[pick % len(pods)]))
 
     @precondition(lambda self: self.waiting)
@@ -91,8 +91,8 @@ class Pods(RuleBasedStateMachine):
     def teardown(self):
         while self.waiting:
             self.somebody_is_done(0)
-        assert set(self.seen) <= set(self.gate.pods.values()), "pods are remembered for which nobody waits"
-        self.gate.close()
+        assert set(self.seen) <= set(self.proxy.pods.values()), "pods are remembered for which nobody waits"
+        self.proxy.close()
         self.loop.close()
 
 

@@ -13,8 +13,8 @@ import pytest
 from gateway_kit import HOST, NAME, Client, read_body, reset, service
 
 from autoscaler.gateway.config import OnAbort
-from autoscaler.gateway.counts import Ending
-from autoscaler.gateway.server import Gateway
+from autoscaler.gateway.counts import RequestOutcome
+from autoscaler.gateway.server import GatewayServer
 
 pytestmark = pytest.mark.real_time
 
@@ -143,7 +143,7 @@ class Storm:
 async def test_a_storm_loses_nothing_runs_nothing_twice_and_leaves_nothing_behind():
     rng = random.Random(20_000)  # noqa: S311
     config = replace(service(concurrency=CONCURRENCY, queue_length=AT_ONCE), on_abort=OnAbort.WAIT_UPSTREAM)
-    gateway = Gateway({NAME: config})
+    gateway = GatewayServer({NAME: config})
     await gateway.start(0, 0, ["127.0.0.1"])
     pods = [StormyPod(f"p{n}", rng) for n in range(PODS)]
     for pod in pods:
@@ -157,14 +157,14 @@ async def test_a_storm_loses_nothing_runs_nothing_twice_and_leaves_nothing_behin
         await asyncio.gather(weather, return_exceptions=True)
         while gateway.open:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-    gate = gateway.gates[NAME]
-    endings = {ending: count for ending, count in gate.counts.endings.items() if count}
+    proxy = gateway.proxies[NAME]
+    outcomes = {outcome: count for outcome, count in proxy.counts.outcomes.items() if count}
 
     # Nobody is unaccounted for: each client was told something or went; the gateway booked one ending for each.
     assert storm.aborted + sum(storm.told.values()) == REQUESTS
-    refused_in_the_kernel = REQUESTS - sum(endings.values())
+    refused_in_the_kernel = REQUESTS - sum(outcomes.values())
     assert 0 <= refused_in_the_kernel <= storm.aborted
-    assert storm.told[200] <= endings[Ending.SERVED] <= storm.told[200] + storm.aborted
+    assert storm.told[200] <= outcomes[RequestOutcome.SERVED] <= storm.told[200] + storm.aborted
     assert storm.told[200] > REQUESTS / 2
 
     # No pod ever had more than it can take, whatever was aborted around it.
@@ -175,11 +175,11 @@ async def test_a_storm_loses_nothing_runs_nothing_twice_and_leaves_nothing_behin
     assert max(runs.values()) == 1
 
     # Nothing is left: no count, no slot, no timer, no open exchange.
-    dispatcher = gate.dispatcher
-    assert (dispatcher.queued, dispatcher.running, dispatcher.passing, gate.counts.tunnels) == (0, 0, 0, 0)
+    dispatcher = proxy.dispatcher
+    assert (dispatcher.queued, dispatcher.running, dispatcher.passing, proxy.counts.tunnels) == (0, 0, 0, 0)
     assert dispatcher.idle == dispatcher.backends
-    assert not any(pod.open for pod in gate.pods.values())
-    assert not gate._holding
+    assert not any(pod.open for pod in proxy.pods.values())
+    assert not proxy._holding
     await gateway.stop()
     for pod in pods:
         pod.die()

@@ -19,14 +19,17 @@ from api_kit import (
     workload,
 )
 
-from autoscaler.kubernetes.backends import BackendWatch, Backing
-from autoscaler.kubernetes.scales import Kind
+from autoscaler.kubernetes.backends import BackendWatch, ServiceBackend
+from autoscaler.kubernetes.scales import NamespacedKind
 
-DEPLOYMENT, STATEFUL_SET = Kind(NAMESPACE, "apps/v1", "Deployment"), Kind(NAMESPACE, "apps/v1", "StatefulSet")
+DEPLOYMENT, STATEFUL_SET = (
+    NamespacedKind(NAMESPACE, "apps/v1", "Deployment"),
+    NamespacedKind(NAMESPACE, "apps/v1", "StatefulSet"),
+)
 WEB = "ns/web"
 
 
-class Gateway:
+class GatewayServer:
     """What a gateway knows of pods; told what cannot be, it fails."""
 
     def __init__(self):
@@ -48,7 +51,7 @@ class Gateway:
 
 class World:
     def __init__(self):
-        self.api, self.gateway = ApiServer(), Gateway()
+        self.api, self.gateway = ApiServer(), GatewayServer()
         self.watch = BackendWatch(self.api, random.Random(1), self.gateway)  # noqa: S311
 
     @asynccontextmanager
@@ -71,7 +74,7 @@ async def world():
         world.api.put(REPLICA_SETS, replica_set("web-1", "web"))
         for name in ("a", "b"):
             world.api.put(PODS, pod(name, {"app": "web"}, ("ReplicaSet", "web-1")))
-        await world.follow(web=Backing(DEPLOYMENT, "web", 80))
+        await world.follow(web=ServiceBackend(DEPLOYMENT, "web", 80))
         assert world.serves() == {"a", "b"}
         yield world
 
@@ -122,14 +125,14 @@ async def test_a_service_with_another_target_drops_the_old_ones_pods_at_once(wor
     world.api.put(REPLICA_SETS, replica_set("green-1", "green"))
     world.api.put(PODS, pod("g", {"app": "green"}, ("ReplicaSet", "green-1")))
     await heard()
-    world.watch.set_services({WEB: Backing(DEPLOYMENT, "green", 80)})
+    world.watch.set_services({WEB: ServiceBackend(DEPLOYMENT, "green", 80)})
     assert (world.serves(), world.gateway.draining[WEB]) == (set(), {"a", "b"}) or world.serves() == {"g"}
     await heard()
     assert (world.serves(), world.gateway.draining[WEB]) == ({"g"}, {"a", "b"})
 
 
 async def test_a_target_that_does_not_exist_yet_has_no_pods_and_the_old_ones_are_dropped(world):
-    await world.follow(web=Backing(STATEFUL_SET, "later", 80))
+    await world.follow(web=ServiceBackend(STATEFUL_SET, "later", 80))
     assert world.serves() == set()
     world.api.put(STATEFUL_SETS, workload("later"))
     world.api.put(PODS, pod("later-0", {"app": "later"}, ("StatefulSet", "later")))
@@ -157,11 +160,11 @@ POD = {
 }
 """What may be said of a pod; what is named twice comes twice as often."""
 BACKINGS = [
-    Backing(DEPLOYMENT, "web", 80),
-    Backing(DEPLOYMENT, "web", 80),
-    Backing(DEPLOYMENT, "web", 81),
-    Backing(DEPLOYMENT, "blue", 80),
-    Backing(STATEFUL_SET, "set", 80),
+    ServiceBackend(DEPLOYMENT, "web", 80),
+    ServiceBackend(DEPLOYMENT, "web", 80),
+    ServiceBackend(DEPLOYMENT, "web", 81),
+    ServiceBackend(DEPLOYMENT, "blue", 80),
+    ServiceBackend(STATEFUL_SET, "set", 80),
 ]
 
 

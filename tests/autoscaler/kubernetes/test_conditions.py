@@ -2,7 +2,7 @@
 
 import pytest
 
-from algorithms.types import Decision, Look, Reason, Wish
+from algorithms.types import Decision, Observation, Reason, Recommendation
 from autoscaler.host_claims import Conflict
 from autoscaler.kubernetes.conditions import Facts, conditions, last_rescale, matters, status
 from autoscaler.kubernetes.objects import Trouble
@@ -14,10 +14,10 @@ NOW, LATER = "2026-11-23T18:00:00Z", "2026-11-23T18:01:00Z"
 
 
 def record(desired=2, *rules, replicas=2, inflight=2.0, error=None, written=None, problem=""):
-    look = Look(NOW_S, NOW_S - 1, inflight, replicas, 2, problem=problem)
+    observation = Observation(NOW_S, NOW_S - 1, inflight, replicas, 2, problem=problem)
     reasons = tuple(Reason(rule, 1, desired, f"why {rule}") for rule in rules)
     outcome = Outcome("ns/sd", error or "") if error or written else None
-    return Record("ns/sd", look, Decision(desired, Wish(desired, "2 are needed"), reasons), outcome)
+    return Record("ns/sd", observation, Decision(desired, Recommendation(desired, "2 are needed"), reasons), outcome)
 
 
 LOST = (Conflict("x", "a/p", "x belongs to the policy a/p"),)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from autoscaler.host_claims import NamespaceLeave
-from autoscaler.kubernetes.namespaces import leave_given, leave_of
+from autoscaler.host_claims import NamespaceHostPermissions
+from autoscaler.kubernetes.namespaces import leave_given, permissions_of
 
 
 def namespace(**annotations):
@@ -30,4 +30,6 @@ def test_what_is_no_name_is_logged_and_gives_no_leave(caplog):
 
 
 def test_leave_is_by_the_name_of_the_namespace_that_gives_it():
-    assert leave_of({"/shop": frozenset({"b"}), "/x": frozenset()}) == NamespaceLeave({"shop": frozenset({"b"})})
+    assert permissions_of({"/shop": frozenset({"b"}), "/x": frozenset()}) == NamespaceHostPermissions(
+        {"shop": frozenset({"b"})}
+    )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from autoscaler.controller.services import Entry, Origins, Roster
+from autoscaler.controller.services import Origins, PolicyEntry, ServiceRegistry
 from autoscaler.kubernetes.policies import PolicyReader, stored
 
 ITEM = {
@@ -89,9 +89,11 @@ REFUSED = {"rate", "beyond-its-maximum", "misspelled-pause"}
 @pytest.mark.parametrize("document", STORED, ids=lambda document: document["metadata"]["name"])
 def test_a_policy_that_an_older_release_has_stored_is_followed_or_invalid_and_then_never_scaled(document):
     resource = stored(document | {"metadata": ITEM["metadata"] | document["metadata"]}).resource
-    roster = Roster()
+    registry = ServiceRegistry()
     problem = resource.problem
     if resource.policy is not None:
-        problem = Origins(roster, ("resources",)).put("resources", resource.policy.service, Entry(resource.policy))
-    assert bool(roster.services) != bool(problem), "one or the other, and an invalid one says why"
-    assert not (document["metadata"]["name"] in REFUSED and roster.services)
+        problem = Origins(registry, ("resources",)).put(
+            "resources", resource.policy.service, PolicyEntry(resource.policy)
+        )
+    assert bool(registry.services) != bool(problem), "one or the other, and an invalid one says why"
+    assert not (document["metadata"]["name"] in REFUSED and registry.services)

@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 import pytest
 from api_kit import NAMESPACE, ApiServer, workload
 
-from algorithms.types import Decision, Look, Reason, Wish
+from algorithms.types import Decision, Observation, Reason, Recommendation
 from autoscaler.host_claims import Conflict
 from autoscaler.kubernetes.client import ApiError
 from autoscaler.kubernetes.objects import Trouble
 from autoscaler.kubernetes.policies import stored
 from autoscaler.kubernetes.reporting import Reporter
-from autoscaler.kubernetes.scales import Kind
+from autoscaler.kubernetes.scales import NamespacedKind
 from autoscaler.ports import Outcome, Record
 from autoscaler.runtime.clock import SystemClock
 from autoscaler.targets.kubernetes import KubernetesTarget, Target
@@ -91,10 +91,12 @@ class World:
             await asyncio.wait([task])
 
     def decides(self, desired, *, inflight=0.0, error="", rules=()):
-        look = Look(self.clock.now(), self.clock.now() - 2, inflight, self.replicas, self.replicas)
+        observation = Observation(self.clock.now(), self.clock.now() - 2, inflight, self.replicas, self.replicas)
         reasons = tuple(Reason(rule, desired, desired, "why") for rule in rules)
         outcome = None if desired == self.replicas else Outcome(SD, error)
-        self.reporter.record(Record(SD, look, Decision(desired, Wish(desired, "a wish"), reasons), outcome))
+        self.reporter.record(
+            Record(SD, observation, Decision(desired, Recommendation(desired, "a wish"), reasons), outcome)
+        )
         self.replicas = self.replicas if error else desired
 
     @property
@@ -286,7 +288,7 @@ async def test_a_scale_that_may_not_be_read_is_told_as_the_api_server_said_it_un
         on_change=reporter.changed,
     ) as target:
         task = asyncio.create_task(reporter.run(target))
-        target.set_targets({service: Target(Kind(NAMESPACE, "example.com/v1", "Server"), "llm", 0.0)})
+        target.set_targets({service: Target(NamespacedKind(NAMESPACE, "example.com/v1", "Server"), "llm", 0.0)})
         await asyncio.sleep(60)
         why = f'the scale of Server {NAMESPACE}/llm cannot be read: cannot get resource "servers/scale"'
         assert able() == ("False", why)
@@ -429,8 +431,8 @@ async def test_nothing_is_kept_of_policies_that_came_and_went(world):
         for number in range(20):
             service = f"team/passing-{number}"
             resource = {**POLICY, "metadata": {**POLICY["metadata"], "name": f"passing-{number}"}}
-            decided = Decision(2, Wish(2, "a wish"), ())
-            record = Record(service, Look(1.0, 0.0, 2.0, 0, 0), decided, None)
+            decided = Decision(2, Recommendation(2, "a wish"), ())
+            record = Record(service, Observation(1.0, 0.0, 2.0, 0, 0), decided, None)
             world.reporter.keep(service, stored(resource), "it is not legal" if number % 2 else "")
             world.reporter.record(record)
             world.reporter.failing(service, "observation", "KeyError: 'spec'")

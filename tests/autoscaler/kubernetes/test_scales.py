@@ -8,7 +8,7 @@ import pytest
 from api_kit import NAMESPACE, ApiServer, heard, workload
 
 from autoscaler.kubernetes.client import ApiError
-from autoscaler.kubernetes.scales import Kind, ScaleWatch
+from autoscaler.kubernetes.scales import NamespacedKind, ScaleWatch
 
 SERVERS = f"/apis/example.com/v1/namespaces/{NAMESPACE}/servers"
 SCALE = f"{SERVERS}/llm/scale"
@@ -48,7 +48,7 @@ class World:
 
 @pytest.fixture
 def world():
-    world = World(Kind(NAMESPACE, "example.com/v1", "Server"))
+    world = World(NamespacedKind(NAMESPACE, "example.com/v1", "Server"))
     world.api.discovered["/apis/example.com/v1"] = discovered("Server", "servers")
     world.api.put(SERVERS, workload("llm", replicas=2))
     return world
@@ -151,7 +151,7 @@ async def test_a_group_that_tells_of_no_kinds_is_asked_again(world, lie):
 
 
 async def test_a_kind_of_the_core_group_is_found_where_that_is():
-    world = World(Kind(NAMESPACE, "v1", "ReplicationController"))
+    world = World(NamespacedKind(NAMESPACE, "v1", "ReplicationController"))
     controllers = f"/api/v1/namespaces/{NAMESPACE}/replicationcontrollers"
     world.api.discovered["/api/v1"] = discovered("ReplicationController", "replicationcontrollers")
     world.api.put(controllers, workload("old", replicas=3))

@@ -1,7 +1,7 @@
 import pytest
 
-from autoscaler.policy.annotations import standing_orders
-from autoscaler.ports import StandingOrder
+from autoscaler.policy.annotations import overrides_of
+from autoscaler.ports import Override
 
 UNTIL = "2026-11-23T18:00:00Z"
 UNTIL_S = 1795456800.0
@@ -10,15 +10,15 @@ LEGAL = "inflight.dev/paused-until, inflight.dev/replicas, inflight.dev/replicas
 
 
 def orders(**annotations):
-    return standing_orders({f"inflight.dev/{name.replace('_', '-')}": value for name, value in annotations.items()})
+    return overrides_of({f"inflight.dev/{name.replace('_', '-')}": value for name, value in annotations.items()})
 
 
 def test_annotations_of_others_order_nothing():
-    assert standing_orders({"example.com/paused-until": "x"}) == ()
+    assert overrides_of({"example.com/paused-until": "x"}) == ()
 
 
 def test_a_pause_holds_until_it_ends():
-    assert orders(paused_until=UNTIL) == (StandingOrder("paused", UNTIL_S, f"paused until {UNTIL}"),)
+    assert orders(paused_until=UNTIL) == (Override("paused", UNTIL_S, f"paused until {UNTIL}"),)
 
 
 def test_an_override_sets_the_number_and_wins_over_a_pause():

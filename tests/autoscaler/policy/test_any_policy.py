@@ -12,7 +12,7 @@ from autoscaler.controller.records import from_json, to_json
 from autoscaler.controller.replay import Replay
 from autoscaler.controller.step import Service, step
 from autoscaler.policy.algorithm import ALGORITHMS
-from autoscaler.policy.decider_factory import decider, memory_s
+from autoscaler.policy.decider_factory import decider, lookback_s
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Fleet, Outcome, Record
 
@@ -29,10 +29,10 @@ def is_decided(decision, policy):
 def test_no_decider_raises_and_each_decision_is_within_the_bounds(algorithm, data):
     policy = data.draw(legal_policies(algorithm, least_fields=True))
     decides = decider(policy)
-    for look in data.draw(observations()):
-        assert is_decided(decides.decide(look), policy)
-        held = decides.held(look, "why")
-        assert look.replicas <= held.desired <= max(look.replicas, policy.spec.max_replicas)
+    for observation in data.draw(observations()):
+        assert is_decided(decides.decide(observation), policy)
+        held = decides.held(observation, "why")
+        assert observation.replicas <= held.desired <= max(observation.replicas, policy.spec.max_replicas)
 
 
 TIMES = st.one_of(st.floats(), st.sampled_from([0.0, 1.7e9, 1.7e9 + 2, 1e18, 1e308, -1e308]))
@@ -43,8 +43,8 @@ TIMES = st.one_of(st.floats(), st.sampled_from([0.0, 1.7e9, 1.7e9 + 2, 1e18, 1e3
 def test_no_decider_raises_whatever_clock_it_is_shown(algorithm, data):
     policy = data.draw(legal_policies(algorithm, least_fields=True))
     decides = decider(policy)
-    for look in data.draw(observations()):
-        anyhow = look._replace(now_s=data.draw(TIMES), since_s=data.draw(TIMES))
+    for observation in data.draw(observations()):
+        anyhow = observation._replace(now_s=data.draw(TIMES), since_s=data.draw(TIMES))
         assert is_decided(decides.decide(anyhow), policy)
 
 
@@ -53,25 +53,25 @@ def test_no_decider_raises_whatever_clock_it_is_shown(algorithm, data):
 def test_a_look_at_no_time_is_as_if_it_had_not_been(algorithm, data):
     policy = data.draw(legal_policies(algorithm, least_fields=True))
     shown, spared = decider(policy), decider(policy)
-    for look in data.draw(observations()):
-        shown.decide(look._replace(now_s=data.draw(st.sampled_from([math.inf, -math.inf, math.nan, 1e18]))))
-        assert shown.decide(look) == spared.decide(look)
+    for observation in data.draw(observations()):
+        shown.decide(observation._replace(now_s=data.draw(st.sampled_from([math.inf, -math.inf, math.nan, 1e18]))))
+        assert shown.decide(observation) == spared.decide(observation)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @given(data=st.data())
 def test_what_is_remembered_can_be_carried_over_at_any_moment(algorithm, data):
     policy = data.draw(legal_policies(algorithm, least_fields=True))
-    looks = data.draw(observations())
-    cut = data.draw(st.integers(0, len(looks)))
+    drawn = data.draw(observations())
+    cut = data.draw(st.integers(0, len(drawn)))
     goes_on, before = decider(policy), decider(policy)
-    for look in looks[:cut]:
-        goes_on.decide(look)
-        before.decide(look)
+    for observation in drawn[:cut]:
+        goes_on.decide(observation)
+        before.decide(observation)
     carried = decider(policy)
     carried.restore(json.loads(json.dumps(before.export(), allow_nan=False)))
-    assert [carried.decide(look).desired for look in looks[cut:]] == [
-        goes_on.decide(look).desired for look in looks[cut:]
+    assert [carried.decide(observation).desired for observation in drawn[cut:]] == [
+        goes_on.decide(observation).desired for observation in drawn[cut:]
     ]
 
 
@@ -81,10 +81,10 @@ def test_a_neighbour_is_decided_on_as_if_it_were_alone(data):
     policy, other = data.draw(legal_policies(least_fields=True)), data.draw(legal_policies(least_fields=True))
     both = {WEB: Service(decider(policy)), NEIGHBOUR: Service(decider(other))}
     alone = {NEIGHBOUR: Service(decider(other))}
-    looks, others = data.draw(observations()), data.draw(observations())
-    for look, seen in zip(looks, others, strict=False):
+    drawn, others = data.draw(observations()), data.draw(observations())
+    for observation, seen in zip(drawn, others, strict=False):
         fleet = Fleet(seen.replicas, ())
-        _, taken = step(both, {WEB: (look, Fleet(look.replicas, ())), NEIGHBOUR: (seen, fleet)})
+        _, taken = step(both, {WEB: (observation, Fleet(observation.replicas, ())), NEIGHBOUR: (seen, fleet)})
         assert taken.failure is None
         assert taken.decision == step(alone, {NEIGHBOUR: (seen, fleet)})[0].decision
 
@@ -96,9 +96,11 @@ def test_the_log_of_any_policy_replays_to_the_same_decisions(data):
     decides = decider(policy)
     lines = [{"service": WEB, "policy": policy.model_dump(mode="json", exclude_unset=True), "state": decides.export()}]
     # A controller's looks have no numbers that cannot be true, and JSON has none either.
-    for look in data.draw(observations()):
-        counts = {"inflight": look.inflight, "latest": look.latest}
-        sane = look._replace(**{key: 3.0 if count and not 0 <= count < 1e9 else count for key, count in counts.items()})
+    for observation in data.draw(observations()):
+        counts = {"inflight": observation.inflight, "latest": observation.latest}
+        sane = observation._replace(
+            **{key: 3.0 if count and not 0 <= count < 1e9 else count for key, count in counts.items()}
+        )
         record = Record(WEB, sane, decides.decide(sane), Outcome(WEB))
         lines.append(json.loads(json.dumps(to_json(record), allow_nan=False)))
     assert not any(each.differs for each in Replay().lines(lines))
@@ -109,7 +111,7 @@ def test_the_log_of_any_policy_replays_to_the_same_decisions(data):
 def test_any_policy_is_read_again_as_the_same_one_and_reaches_back_so_far(policy):
     again = ScalingPolicy.model_validate(json.loads(json.dumps(policy.model_dump(mode="json"), allow_nan=False)))
     assert again == policy
-    assert 0 <= memory_s(policy) < 1e6
+    assert 0 <= lookback_s(policy) < 1e6
 
 
 @given(legal_policies("kpa", least_fields=True))

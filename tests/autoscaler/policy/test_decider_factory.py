@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithms.types import Look
+from algorithms.types import Observation
 from autoscaler.policy.decider_factory import decider
 from autoscaler.policy.spec import ScalingPolicy
 
@@ -34,16 +34,16 @@ class Story:
         self.replicas = self.ready = replicas
         self.decision = None
 
-    def look(self, inflight, *, after_s=TICK_S, **more):
+    def observe(self, inflight, *, after_s=TICK_S, **more):
         since_s, self.now_s = self.now_s, self.now_s + after_s
-        seen = Look(self.now_s, since_s, inflight, self.replicas, min(self.ready, self.replicas), **more)
+        seen = Observation(self.now_s, since_s, inflight, self.replicas, min(self.ready, self.replicas), **more)
         self.decision = self.decider.decide(seen)
         self.replicas = self.decision.desired
         return self.replicas
 
     def for_s(self, seconds, inflight, **more):
         """Give the replicas after each tick of some time under a constant load."""
-        return [self.look(inflight, **more) for _ in range(round(seconds / TICK_S))]
+        return [self.observe(inflight, **more) for _ in range(round(seconds / TICK_S))]
 
     def rules(self):
         return [reason.rule for reason in self.decision.reasons]
@@ -63,35 +63,35 @@ def five_busy(**spec):
 def test_five_requests_at_zero_are_asked_five_replicas_at_the_fifth():
     story = Story()
     story.for_s(300, 0.0)
-    wished = [story.look(float(n), after_s=0.001, latest=float(n)) for n in (1, 2, 3, 4, 5)]
+    wished = [story.observe(float(n), after_s=0.001, latest=float(n)) for n in (1, 2, 3, 4, 5)]
     assert wished == [1, 2, 3, 4, 5]
 
 
 def test_a_burst_that_falls_on_two_seconds_is_asked_for_at_once_all_the_same():
     story = Story()
     story.now_s = START_S + 0.9995
-    story.look(1.0, after_s=0.0001, latest=1.0)
-    assert story.look(1.0, after_s=0.001, latest=5.0) == 5
+    story.observe(1.0, after_s=0.0001, latest=1.0)
+    assert story.observe(1.0, after_s=0.001, latest=5.0) == 5
 
 
 def test_right_after_zero_the_idle_time_before_a_burst_is_not_averaged_in():
     story = five_busy(scaleDown={"toZeroDelay": "0s"})
     while story.replicas:
-        story.look(0.0)
-    assert story.look(3.0, after_s=0.01, latest=3.0) == 3
+        story.observe(0.0)
+    assert story.observe(3.0, after_s=0.01, latest=3.0) == 3
     assert story.rules() == ["fromZero"]
 
 
 def test_during_a_long_cold_start_neither_more_nor_fewer_are_asked_for():
     story = Story()
     story.ready = 0
-    story.look(5.0, latest=5.0)
+    story.observe(5.0, latest=5.0)
     assert set(story.for_s(600, 5.0, latest=5.0)) == {5}
 
 
 def test_nothing_is_asked_for_beyond_the_maximum():
     story = Story(maxReplicas=10)
-    assert story.look(40.0, latest=40.0) == 10
+    assert story.observe(40.0, latest=40.0) == 10
     assert story.rules() == ["maxReplicas"]
 
 
@@ -115,8 +115,8 @@ def test_nothing_is_asked_for_beyond_the_maximum():
 def test_whatever_an_algorithm_is_set_to_it_asks_for_no_more_than_the_policys_maximum(algorithm, counts, replicas):
     story = Story(replicas, maxReplicas=3, algorithm=algorithm)
     for count in counts * 60:
-        assert 0 <= story.look(count) <= 3
-        if story.decision.wish.replicas and story.decision.wish.replicas > 3:
+        assert 0 <= story.observe(count) <= 3
+        if story.decision.recommendation.replicas and story.decision.recommendation.replicas > 3:
             assert story.decision.reasons[-1].rule == "maxReplicas"
 
 
@@ -132,9 +132,9 @@ def test_after_the_load_the_number_falls_in_steps_and_the_last_replica_waits_for
 def test_a_request_during_the_last_delay_starts_it_anew():
     story = five_busy()
     while story.replicas > 1:
-        story.look(0.0)
+        story.observe(0.0)
     story.for_s(30, 0.0)
-    story.look(1.0)
+    story.observe(1.0)
     assert set(story.for_s(30, 0.0)) == {1}
 
 
@@ -156,14 +156,14 @@ def test_the_minimum_is_kept_whatever_is_wished():
 def test_an_outage_holds_the_number_and_recovery_does_not_collapse_it(algorithm):
     story = five_busy(algorithm={algorithm: {}})
     assert set(story.for_s(600, None, problem="Prometheus is down")) == {5}
-    assert story.decision.wish == (None, "Prometheus is down")
-    assert story.look(5.0) == 5
+    assert story.decision.recommendation == (None, "Prometheus is down")
+    assert story.observe(5.0) == 5
 
 
 def test_delays_do_not_run_out_during_an_outage():
     story = five_busy(scaleDown={"toZeroDelay": "2m"})
-    while story.decision.wish.replicas:
-        story.look(0.0)
+    while story.decision.recommendation.replicas:
+        story.observe(0.0)
     story.for_s(3600, None, problem="Prometheus is down")
     assert set(story.for_s(110, 0.0)) == {1}
     assert story.for_s(12, 0.0)[-1] == 0
@@ -172,14 +172,14 @@ def test_delays_do_not_run_out_during_an_outage():
 def test_at_zero_an_outage_asks_for_nothing_and_a_stream_that_is_heard_wakes():
     story = Story()
     assert set(story.for_s(60, None, problem="Prometheus is down")) == {0}
-    assert story.look(2.0, after_s=0.01, latest=2.0) == 2
+    assert story.observe(2.0, after_s=0.01, latest=2.0) == 2
 
 
 def test_a_partial_count_raises_and_never_lowers():
     story = five_busy()
     assert set(story.for_s(300, 1.0, problem="one of two gateways is silent")) == {5}
-    assert story.decision.wish.why.endswith("only a part is known: one of two gateways is silent")
-    assert story.look(9.0, latest=9.0, problem="one of two gateways is silent") >= 5
+    assert story.decision.recommendation.why.endswith("only a part is known: one of two gateways is silent")
+    assert story.observe(9.0, latest=9.0, problem="one of two gateways is silent") >= 5
 
 
 def test_without_a_window_to_remember_it_a_rule_holds_what_a_part_would_lower():
@@ -199,13 +199,13 @@ def test_the_first_whole_count_after_a_partial_one_does_not_collapse_the_number(
 def test_a_partial_count_that_is_higher_is_in_the_windows_afterwards():
     story = five_busy()
     assert story.for_s(600, 7.0, problem="one of two gateways is silent")[-1] == 7
-    assert story.look(9.0) >= 7
+    assert story.observe(9.0) >= 7
 
 
 def test_the_last_delay_does_not_run_out_while_only_a_part_is_known():
     story = five_busy()
-    while story.decision.wish.replicas:
-        story.look(0.0)
+    while story.decision.recommendation.replicas:
+        story.observe(0.0)
     assert story.for_s(600, 0.0, problem="one of two gateways is silent")[-1] == 1
     assert set(story.for_s(30, 0.0)) == {1}
     assert story.for_s(4, 0.0)[-1] == 0
@@ -221,7 +221,7 @@ def test_after_a_start_nothing_is_lowered_before_one_window_is_known():
 
 def test_bounds_are_kept_while_the_count_is_unknown():
     story = Story(5, maxReplicas=3)
-    assert story.look(None, problem="Prometheus is down") == 3
+    assert story.observe(None, problem="Prometheus is down") == 3
 
 
 # Uncounted traffic.
@@ -229,7 +229,7 @@ def test_bounds_are_kept_while_the_count_is_unknown():
 
 def test_opening_the_page_at_zero_asks_for_one_replica_whatever_their_number():
     story = Story()
-    assert story.look(0.0, passing=40) == 1
+    assert story.observe(0.0, passing=40) == 1
     assert story.rules() == ["passing"]
 
 
@@ -269,19 +269,21 @@ ALGORITHMS = ["concurrency", "kpa", "mpa", "hpa", "keda"]
 def test_a_restored_decider_continues_decision_for_decision(algorithm, data):
     built = policy(algorithm={algorithm: {}}, scaleDown={"delay": "20s"})
     counts = st.none() | st.floats(0.0, 20.0)
-    looks = st.lists(st.tuples(st.floats(0.01, 20.0), counts, st.integers(0, 10)), min_size=2, max_size=40)
+    observations = st.lists(st.tuples(st.floats(0.01, 20.0), counts, st.integers(0, 10)), min_size=2, max_size=40)
     before, after = decider(built), decider(built)
     now_s, replicas = START_S, 3
-    seen = data.draw(looks)
+    seen = data.draw(observations)
     cut = data.draw(st.integers(0, len(seen)))
     for number, (step_s, inflight, ready) in enumerate(seen):
-        look = Look(now_s + step_s, now_s, inflight, replicas, ready, problem="" if inflight is not None else "gone")
+        observation = Observation(
+            now_s + step_s, now_s, inflight, replicas, ready, problem="" if inflight is not None else "gone"
+        )
         now_s += step_s
         if number == cut:
             after.restore(json.loads(json.dumps(before.export())))
-        decision = before.decide(look)
+        decision = before.decide(observation)
         if number >= cut:
-            assert after.decide(look) == decision
+            assert after.decide(observation) == decision
         replicas = decision.desired
 
 
@@ -295,11 +297,11 @@ def test_what_is_spared_on_idle_services_changes_no_decision(algorithm, data):
     for inflight in data.draw(st.lists(mostly_nothing, min_size=2, max_size=60)):
         step_s = data.draw(st.floats(0.01, 30.0))
         passing = data.draw(st.sampled_from([0, 0, 0, 2]))
-        look = Look(now_s + step_s, now_s, inflight, replicas, replicas, passing=passing)
+        observation = Observation(now_s + step_s, now_s, inflight, replicas, replicas, passing=passing)
         now_s += step_s
         thorough._idle = None
-        decision = thorough.decide(look)
-        assert sparing.decide(look) == decision
+        decision = thorough.decide(observation)
+        assert sparing.decide(observation) == decision
         replicas = data.draw(st.sampled_from([decision.desired, decision.desired, 0]))
 
 
@@ -319,7 +321,7 @@ def test_a_state_of_other_rules_is_refused():
 def test_a_day_of_decisions():
     story = Story()
     loads = [5.0 if 8 * 3600 < second % 86400 < 20 * 3600 else 0.0 for second in range(0, 86400, 2)]
-    numbers = [story.look(load, latest=load) for load in loads]
+    numbers = [story.observe(load, latest=load) for load in loads]
     assert set(numbers[: 4 * 3600]) == {0}
     assert set(numbers[5 * 3600 : 10 * 3600 - 60]) == {5}
     assert numbers[-1] == 0

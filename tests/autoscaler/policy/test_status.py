@@ -2,20 +2,20 @@
 
 import pytest
 
-from algorithms.types import Decision, Look, Reason, Wish
+from algorithms.types import Decision, Observation, Reason, Recommendation
 from autoscaler.kubernetes.conditions import Facts, status
 from autoscaler.policy.schema import custom_resource_definition
 from autoscaler.policy.status import PolicyStatus
 from autoscaler.ports import Outcome, Record
 
-LOOK = Look(now_s=10.0, since_s=8.0, inflight=4.5, replicas=1, ready=1)
+LOOK = Observation(now_s=10.0, since_s=8.0, inflight=4.5, replicas=1, ready=1)
 UNKNOWN = LOOK._replace(inflight=None, problem="the stream is silent")
-DECISION = Decision(3, Wish(5, "5 requests in flight"), (Reason("maxReplicas", 5, 3, "no more are allowed"),))
-HOLDING = Decision(1, Wish(None, "unknown"), ())
+DECISION = Decision(3, Recommendation(5, "5 requests in flight"), (Reason("maxReplicas", 5, 3, "no more are allowed"),))
+HOLDING = Decision(1, Recommendation(None, "unknown"), ())
 
 
-def facts(look, decision, outcome):
-    record = Record("default/web", look, decision, outcome)
+def facts(observation, decision, outcome):
+    record = Record("default/web", observation, decision, outcome)
     return Facts(generation=2, record=record, changed=(record, 20.0) if decision is DECISION else None)
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.sources.gateway_aggregate import Tally
+from autoscaler.sources.gateway_aggregate import InflightAggregate
 from autoscaler.sources.gateway_protocol import GarbledLineError
 
 A = "ns/a"
@@ -21,7 +21,7 @@ def line(services, gateway="g1", started=1.0):
 
 
 def tally_of(*addresses):
-    tally = Tally(silent_s=3, history_s=60)
+    tally = InflightAggregate(silent_s=3, history_s=60)
     for address in addresses:
         tally.add(address)
     return tally
@@ -47,7 +47,7 @@ def test_without_gateways_nothing_is_known():
 
 
 def test_a_gateway_is_awaited_until_its_first_line():
-    tally = Tally(silent_s=3, history_s=60)
+    tally = InflightAggregate(silent_s=3, history_s=60)
     tally.add("g1", 10)
     tally.add("g2", 10)
     whole(tally, "g1", {}, 11)
@@ -58,14 +58,14 @@ def test_a_gateway_is_awaited_until_its_first_line():
 
 
 def test_a_gateway_that_is_down_is_awaited_for_so_long_and_no_longer():
-    tally = Tally(silent_s=3, history_s=60)
+    tally = InflightAggregate(silent_s=3, history_s=60)
     tally.add("g1", 10)
     assert tally.awaited(13, patience_s=3) == "gateway g1 has not been heard yet: no connection yet"
     assert tally.awaited(13.1, patience_s=3) == ""
 
 
 def test_one_that_sent_garbage_only_has_not_been_heard_and_one_that_fell_silent_has():
-    tally = Tally(silent_s=3, history_s=60)
+    tally = InflightAggregate(silent_s=3, history_s=60)
     tally.add("g1", 10)
     with pytest.raises(GarbledLineError):
         tally.take("g1", b"?", 11)
@@ -75,7 +75,7 @@ def test_one_that_sent_garbage_only_has_not_been_heard_and_one_that_fell_silent_
 
 
 def test_a_gateway_that_becomes_known_later_is_awaited_from_then_on():
-    tally = Tally(silent_s=3, history_s=60)
+    tally = InflightAggregate(silent_s=3, history_s=60)
     assert tally.awaited(0, patience_s=3) == ""
     tally.add("g1", 100)
     assert tally.awaited(100, patience_s=3) != ""
@@ -302,9 +302,9 @@ def test_a_mean_reaches_as_far_as_the_history_and_no_further():
 
 @given(
     steps=st.lists(st.tuples(st.integers(1, 3000), st.integers(0, 50)), min_size=1, max_size=30),
-    looks=st.lists(st.floats(0.01, 20), min_size=1, max_size=10),
+    observations=st.lists(st.floats(0.01, 20), min_size=1, max_size=10),
 )
-def test_means_of_looks_at_any_time_add_up_to_what_was_there(steps, looks):
+def test_means_of_looks_at_any_time_add_up_to_what_was_there(steps, observations):
     changes = [(0.0, 0)]
     for milliseconds, running in steps:
         changes.append((changes[-1][0] + milliseconds / 1000, running))
@@ -316,12 +316,12 @@ def test_means_of_looks_at_any_time_add_up_to_what_was_there(steps, looks):
             running * max(min(end, until_s) - start, 0) for (start, running), end in zip(changes, ends, strict=True)
         )
 
-    tally = Tally(silent_s=1e9, history_s=1e9)
+    tally = InflightAggregate(silent_s=1e9, history_s=1e9)
     tally.add("g1")
     tally.connected("g1")
     for at_s, running in changes:
         tally.take("g1", line({A: count(running=running, seconds_total=integral(at_s))}), at_s)
-    times = sorted({0.0, end_s, *(look for look in looks if look < end_s)})
+    times = sorted({0.0, end_s, *(observation for observation in observations if observation < end_s)})
     for since_s, now_s in pairwise(times):
         wanted = (integral(now_s) - integral(since_s)) / (now_s - since_s)
         assert tally.mean(A, since_s, now_s) == pytest.approx(wanted, abs=1e-6)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.sources.gateway_aggregate import Tally
+from autoscaler.sources.gateway_aggregate import InflightAggregate
 from autoscaler.sources.gateway_protocol import GarbledLineError
 
 SERVICE = "ns/a"
@@ -22,7 +22,7 @@ def line(moment_s, inflight, seconds, *, started=1.0):
 
 
 def tally_with_one():
-    tally = Tally(silent_s=3, history_s=60)
+    tally = InflightAggregate(silent_s=3, history_s=60)
     tally.add("g")
     tally.connected("g")
     return tally
@@ -72,7 +72,7 @@ def test_a_moment_that_is_no_time_garbles_the_line():
 @pytest.mark.parametrize("drift", [5e-4, -5e-4])
 def test_clocks_that_drift_apart_for_days_leave_the_mean_where_it_was(drift):
     """The count goes up by one with each line, so that a mean tells of when it is."""
-    tally = Tally(silent_s=200, history_s=600)
+    tally = InflightAggregate(silent_s=200, history_s=600)
     tally.add("g")
     tally.connected("g")
     seconds = 0.0

@@ -7,7 +7,7 @@ import pytest
 import trustme
 
 from autoscaler.documents.document import DocumentError
-from autoscaler.sources.prometheus_credentials import Access
+from autoscaler.sources.prometheus_credentials import PrometheusCredentials
 from autoscaler.sources.prometheus_response import Fault
 
 ADDRESS = "https://prometheus:9090"
@@ -28,7 +28,7 @@ class Files:
 
     def access(self, settings):
         self.write("servers.yaml", f"servers: [{{address: {ADDRESS!r}, {settings}}}]")
-        return Access(self.path)
+        return PrometheusCredentials(self.path)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_no_other_address_is_shown_anything(files):
 
 
 def test_without_a_file_nobody_is_shown_anything():
-    assert Access().of(ADDRESS) == ({}, True, None, "no --prometheus-credentials are given")
+    assert PrometheusCredentials().of(ADDRESS) == ({}, True, None, "no --prometheus-credentials are given")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_credentials_file_that_changes_is_followed_and_one_that_is_wrong_chang
 def test_a_file_that_is_wrong_from_the_start_is_an_error(files):
     files.write("servers.yaml", "servers: 1")
     with pytest.raises(DocumentError, match="servers"):
-        Access(files.path)
+        PrometheusCredentials(files.path)
 
 
 # TLS.
@@ -186,7 +186,7 @@ def test_headers_are_sent_beside_credentials_and_their_files_are_read_again(file
 def test_only_named_servers_may_be_asked_however_they_are_written(files):
     files.write("token", "secret")
     files.write("servers.yaml", f"servers: [{{address: {ADDRESS!r}, {BEARER}}}]")
-    access = Access(files.path, ["http://one", "https://two:443/team"])
+    access = PrometheusCredentials(files.path, ["http://one", "https://two:443/team"])
     for address in (ADDRESS, f"{ADDRESS}/", "http://ONE:80", "https://two/team/"):
         assert access.refusal(address) == ""
         access.of(address)
@@ -203,14 +203,14 @@ def test_only_named_servers_may_be_asked_however_they_are_written(files):
 
 
 def test_none_may_be_asked_where_none_is_named_and_any_where_nobody_says_which():
-    assert Access(servers=()).refusal(ADDRESS)
-    assert not Access().refusal(ADDRESS)
+    assert PrometheusCredentials(servers=()).refusal(ADDRESS)
+    assert not PrometheusCredentials().refusal(ADDRESS)
 
 
 def test_a_server_that_comes_into_the_file_or_leaves_it_may_be_asked_or_not_from_then_on(files):
     other = "http://other:9090"
     files.write("servers.yaml", f"servers: [{{address: {ADDRESS!r}}}]")
-    access = Access(files.path, ())
+    access = PrometheusCredentials(files.path, ())
     assert (access.refusal(ADDRESS), bool(access.refusal(other))) == ("", True)
     files.write("servers.yaml", f"servers: [{{address: {other!r}}}]")
     assert (bool(access.refusal(ADDRESS)), access.refusal(other)) == (True, "")

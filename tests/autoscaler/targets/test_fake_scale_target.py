@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.ports import Fleet, Order, Outcome
+from autoscaler.ports import Fleet, Outcome, ScaleRequest
 from autoscaler.testing import FakeScaleTarget, VirtualTimeLoop
 
 SERVICE, OTHER = "default/sd", "default/other"
@@ -28,7 +28,7 @@ def target(time):
 
 
 async def test_a_replica_is_ready_from_the_very_end_of_its_cold_start(target, time):
-    await target.scale([Order(SERVICE, 1, ())])
+    await target.scale([ScaleRequest(SERVICE, 1, ())])
 
     time.now_s = 19.999
     (starting,) = (await target.observe([SERVICE]))[SERVICE].replicas
@@ -40,7 +40,7 @@ async def test_a_replica_is_ready_from_the_very_end_of_its_cold_start(target, ti
 
 
 async def test_a_replica_that_was_killed_starts_anew_and_serves_nothing_but_does_not_grow_younger(target, time):
-    await target.scale([Order(SERVICE, 1, ())])
+    await target.scale([ScaleRequest(SERVICE, 1, ())])
     target.running["sd-1"] = 1
     time.now_s = 30.0
 
@@ -56,7 +56,7 @@ async def test_a_replica_that_was_killed_starts_anew_and_serves_nothing_but_does
 async def test_an_order_fails_as_the_test_says_and_changes_nothing(target):
     target.errors[SERVICE] = "403 forbidden"
 
-    outcomes = await target.scale([Order(SERVICE, 2, ()), Order(OTHER, 2, ())])
+    outcomes = await target.scale([ScaleRequest(SERVICE, 2, ()), ScaleRequest(OTHER, 2, ())])
 
     assert outcomes == [Outcome(SERVICE, "403 forbidden"), Outcome(OTHER)]
     seen = await target.observe([SERVICE, OTHER])
@@ -65,7 +65,7 @@ async def test_an_order_fails_as_the_test_says_and_changes_nothing(target):
 
 
 async def test_a_service_is_out_of_sight_as_long_as_the_test_says(target):
-    await target.scale([Order(SERVICE, 1, ())])
+    await target.scale([ScaleRequest(SERVICE, 1, ())])
     target.unseen.add(SERVICE)
     assert list(await target.observe([SERVICE, OTHER])) == [OTHER]
 
@@ -94,7 +94,7 @@ def test_whatever_happens_there_are_as_many_replicas_as_asked_for_and_none_is_go
             name = f"sd-{number}"
             serving = {name for name in target.alive(SERVICE) if target.running.get(name)}
             if kind == "scale":
-                await target.scale([Order(SERVICE, number, ())])
+                await target.scale([ScaleRequest(SERVICE, number, ())])
                 assert serving <= set(target.alive(SERVICE))
             elif kind == "kill":
                 target.kill(name)

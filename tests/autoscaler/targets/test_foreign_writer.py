@@ -11,7 +11,7 @@ from api_kit import DEPLOYMENTS, NAMESPACE, ApiServer, workload
 from autoscaler.app.local import services
 from autoscaler.controller.controller import Controller
 from autoscaler.controller.services import query
-from autoscaler.kubernetes.scales import Kind
+from autoscaler.kubernetes.scales import NamespacedKind
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Reading
 from autoscaler.runtime.clock import SystemClock
@@ -57,7 +57,7 @@ class World:
             running=lambda _service: {},
             hold_s=HOLD_S,
         ) as target:
-            target.set_targets({WEB: Target(Kind(NAMESPACE, "apps/v1", "Deployment"), "web", 0.0)})
+            target.set_targets({WEB: Target(NamespacedKind(NAMESPACE, "apps/v1", "Deployment"), "web", 0.0)})
             controller = Controller(
                 services([self.policy]),
                 clock=self.clock,

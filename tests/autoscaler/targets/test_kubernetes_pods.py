@@ -7,12 +7,12 @@ import pytest
 from api_kit import DEPLOYMENTS, NAMESPACE, PODS, REPLICA_SETS, ApiServer, controlled, heard, pod, replica_set, workload
 
 from autoscaler.kubernetes.client import ApiError
-from autoscaler.kubernetes.scales import Kind
-from autoscaler.ports import Order
+from autoscaler.kubernetes.scales import NamespacedKind
+from autoscaler.ports import ScaleRequest
 from autoscaler.targets.kubernetes import KubernetesTarget, Target
 
 WEB = "ns/web"
-DEPLOYMENT = Target(Kind(NAMESPACE, "apps/v1", "Deployment"), "web", 0.0)
+DEPLOYMENT = Target(NamespacedKind(NAMESPACE, "apps/v1", "Deployment"), "web", 0.0)
 COST = "controller.kubernetes.io/pod-deletion-cost"
 
 
@@ -45,7 +45,7 @@ class World:
         return [replica.name for replica in (await self.fleet()).replicas]
 
     async def order(self, replicas):
-        (outcome,) = await self.target.scale([Order(WEB, replicas, ())])
+        (outcome,) = await self.target.scale([ScaleRequest(WEB, replicas, ())])
         await heard()
         return outcome.error
 
@@ -132,7 +132,7 @@ async def test_that_pods_may_not_be_listed_is_said_as_the_api_server_said_it():
 async def test_what_makes_its_pods_itself_has_those_that_it_controls(world, api_version, kind, plural):
     world.api.put(f"/apis/{api_version}/namespaces/{NAMESPACE}/{plural}", workload("other", labels={"app": "web"}))
     world.api.put(PODS, pod("x", {"app": "web"}, (kind, "other")))
-    await world.follow(Target(Kind(NAMESPACE, api_version, kind), "other", 0.0))
+    await world.follow(Target(NamespacedKind(NAMESPACE, api_version, kind), "other", 0.0))
     assert await world.names() == ["x"]
 
 
@@ -141,7 +141,7 @@ async def test_of_a_kind_that_is_not_known_the_selector_alone_tells(world):
     resources = [{"name": "rollouts", "kind": "Rollout"}, {"name": "rollouts/scale", "kind": "Scale"}]
     world.api.discovered["/apis/argoproj.io/v1alpha1"] = {"resources": resources}
     world.api.put(rollouts, workload("roll", labels={"app": "web"}))
-    await world.follow(Target(Kind(NAMESPACE, "argoproj.io/v1alpha1", "Rollout"), "roll", 0.0))
+    await world.follow(Target(NamespacedKind(NAMESPACE, "argoproj.io/v1alpha1", "Rollout"), "roll", 0.0))
     assert await world.names() == ["a", "b", "c"]
 
 

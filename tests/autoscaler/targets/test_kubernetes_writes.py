@@ -6,12 +6,12 @@ import pytest
 from api_kit import DEPLOYMENTS, NAMESPACE, ApiServer, heard, workload
 
 from autoscaler.kubernetes.client import ApiError
-from autoscaler.kubernetes.scales import Kind
-from autoscaler.ports import Order
+from autoscaler.kubernetes.scales import NamespacedKind
+from autoscaler.ports import ScaleRequest
 from autoscaler.targets.kubernetes import KubernetesTarget, Target
 
 WEB = "ns/web"
-TARGET = Target(Kind(NAMESPACE, "apps/v1", "Deployment"), "web", 0.0)
+TARGET = Target(NamespacedKind(NAMESPACE, "apps/v1", "Deployment"), "web", 0.0)
 CONFLICT = ApiError(409, "Conflict", "the object has been modified")
 
 
@@ -57,7 +57,7 @@ async def test_a_write_that_is_overtaken_leaves_anothers_number_and_is_repeated_
     async with KubernetesTarget(api, lambda: 1_767_229_200.0, rng, running=lambda _service: {}) as target:
         target.set_targets({WEB: TARGET})
         await heard()
-        (outcome,) = await target.scale([Order(WEB, 2, ())])
+        (outcome,) = await target.scale([ScaleRequest(WEB, 2, ())])
         assert answer in outcome.error
         assert bool(outcome.error) == bool(answer)
         assert api.find(DEPLOYMENTS, "web")["spec"]["replicas"] == asked

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from autoscaler.targets.local_replica import LEASH
+from autoscaler.targets.local_replica import DIE_WITH_PARENT
 
 pytestmark = pytest.mark.real_time
 
@@ -19,7 +19,7 @@ def start():
 
     def start(*command):
         process = subprocess.Popen(
-            [*PYTHON, LEASH, *command],
+            [*PYTHON, DIE_WITH_PARENT, *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

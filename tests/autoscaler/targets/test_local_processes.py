@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autoscaler.ports import Order
+from autoscaler.ports import ScaleRequest
 from autoscaler.targets.local import LocalProcesses, Router
 from autoscaler.targets.local_replica import Lifetimes
 
@@ -136,7 +136,7 @@ def opened(told, mark, tmp_path):
 
 
 async def order(target, replicas, *leaving):
-    (outcome,) = await target.scale([Order(SERVICE, replicas, leaving)])
+    (outcome,) = await target.scale([ScaleRequest(SERVICE, replicas, leaving)])
     assert not outcome.error
 
 
@@ -339,7 +339,7 @@ async def test_a_closed_target_refuses_orders_and_can_be_closed_again(opened):
     async with opened(SERVER) as target:
         pass
 
-    (outcome,) = await target.scale([Order(SERVICE, 1, ())])
+    (outcome,) = await target.scale([ScaleRequest(SERVICE, 1, ())])
     await target.close()
 
     assert outcome == (SERVICE, "the target is closed")

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from algorithms.distributions import Constant, Exponential
-from algorithms.types import Wish
+from algorithms.types import Recommendation
 from autoscaler.gateway.dispatch.dispatcher import Limits
 from simulations.engines import reference
 from simulations.model import invariants
 from simulations.model.history import HUNG_UP, QUEUE_TIMEOUT, REFUSED, REPLICA_DIED, SERVED, STILL_IN
-from simulations.model.setup import Arrival, Pool, next_on_grid
+from simulations.model.run_inputs import Arrival, Pool, next_on_grid
 
 FIXED = {"tick_s": inf, "line_s": inf}
 
@@ -126,36 +126,40 @@ def test_without_wake_ups_it_waits_for_the_tick(simulate):
 
 def test_the_first_request_is_told_at_once_and_those_right_after_it_in_one_line(simulate):
     history = simulate((0.5, 1.0), (0.51, 1.0), (0.515, 1.0), (0.6, 1.0), script=((0.0, 0), (30.0, 1)))
-    woken = [(record.look.now_s, record.look.latest) for record in history.decisions if record.look.now_s % 2]
+    woken = [
+        (record.observation.now_s, record.observation.latest)
+        for record in history.decisions
+        if record.observation.now_s % 2
+    ]
     assert woken == [(0.5, 1), (pytest.approx(0.52), 3), (0.6, 4)]
 
 
 def test_the_first_request_that_no_replica_can_take_is_told_right_after_another_line(simulate):
     gives_up, comes = (1.0, 1.0, 0.005), (1.03, 1.0)
     history = simulate(gives_up, comes, script=((0.0, 0), (30.0, 1)))
-    woken = [record.look.now_s for record in history.decisions if record.look.now_s % 2]
+    woken = [record.observation.now_s for record in history.decisions if record.observation.now_s % 2]
     assert woken == [1.0, 1.03], "the line of 1.02 told that nobody waits"
 
 
 def test_a_look_has_the_exact_mean_since_the_look_before_it(simulate):
     history = simulate((2.5, 1.0), (3.0, 0.25), initial=1, script=((0.0, 1),), wakes=False, line_s=0.0)
-    looks = {record.look.now_s: record.look for record in history.decisions}
-    assert looks[4.0].inflight == pytest.approx((1.0 + 0.75) / 2)
-    assert looks[4.0].latest == 0
+    observations = {record.observation.now_s: record.observation for record in history.decisions}
+    assert observations[4.0].inflight == pytest.approx((1.0 + 0.75) / 2)
+    assert observations[4.0].latest == 0
 
 
 def test_with_prometheus_a_tick_decides_on_what_was_scraped_and_found_by_then(simulate):
     history = simulate(
         (2.5, 10.0), initial=1, script=((0.0, 1),), scrape_s=1.0, metric_lag=Constant(1.5), line_s=inf, until_s=8.0
     )
-    values = [(record.look.now_s, record.look.inflight) for record in history.decisions]
+    values = [(record.observation.now_s, record.observation.inflight) for record in history.decisions]
     assert values[1:] == [(2.0, 0.0), (4.0, 0.0), (6.0, 1.0), (8.0, 1.0)]
 
 
 def test_before_the_first_sample_has_arrived_the_count_is_unknown_and_not_zero(simulate):
     history = simulate((0.0, 1.0), script=((0.0, 1),), scrape_s=1.0, metric_lag=Constant(3.0), line_s=inf)
-    assert history.decisions[1].look.inflight is None
-    assert "no sample yet" in history.decisions[1].look.problem
+    assert history.decisions[1].observation.inflight is None
+    assert "no sample yet" in history.decisions[1].observation.problem
 
 
 def test_a_run_that_is_cut_off_says_who_is_still_in(simulate):
@@ -199,7 +203,7 @@ def test_the_record_of_a_decision_is_that_of_the_live_controller(simulate):
     record = next(record for record in history.decisions if record.outcome is not None)
     assert record.service == "default/x"
     assert record.decision.desired == 1
-    assert record.decision.wish == Wish(1, "as written")
+    assert record.decision.recommendation == Recommendation(1, "as written")
     invariants.check(history, concurrency=1)
 
 

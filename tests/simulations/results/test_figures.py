@@ -6,7 +6,7 @@ import pytest
 
 from algorithms.distributions import Constant
 from autoscaler.gateway.dispatch.dispatcher import Limits
-from simulations.model.setup import Arrival, Pool
+from simulations.model.run_inputs import Arrival, Pool
 from simulations.results.figures import Estimate, estimates, figures, states, student_95
 
 POOLS = (Pool("gpu", (Constant(20.0),), price_per_hour=3.6),)

@@ -13,8 +13,8 @@ from autoscaler.policy.spec import ScalingPolicy
 from simulations import run, study
 from simulations.engines import fifo
 from simulations.model.invariants import BrokenInvariantError
-from simulations.model.random_streams import Luck
-from simulations.model.setup import NotExactError, Pool, Setup
+from simulations.model.random_streams import RandomStreams
+from simulations.model.run_inputs import NotExactError, Pool, RunInputs
 from simulations.results.streaming_figures import Spread, Streamed
 from simulations.results.tables import requests_table
 from simulations.scenario.document import Scenario
@@ -65,7 +65,7 @@ def test_there_is_no_table_of_requests_that_were_not_kept(monkeypatch):
         requests_table(simulated().history)
 
 
-SETUP = Setup(
+SETUP = RunInputs(
     service="default/x",
     limits=Limits(concurrency=1, queue_length=10**9, queue_timeout_s=inf),
     pools=(Pool("gpu", (Constant(0.0),)),),
@@ -76,8 +76,11 @@ SETUP = Setup(
 
 
 def drawn(count):
-    luck, last_s = Luck(1), 0.0
-    gaps, needs = luck.chunks("arrivals", Exponential(0.125)), luck.chunks("service", Exponential(1.0))
+    random_streams, last_s = RandomStreams(1), 0.0
+    gaps, needs = (
+        random_streams.chunks("arrivals", Exponential(0.125)),
+        random_streams.chunks("service", Exponential(1.0)),
+    )
     for _ in range(count // 4096):
         arrival = last_s + np.cumsum(next(gaps))
         last_s = arrival[-1]
@@ -87,7 +90,7 @@ def drawn(count):
 def peak_of(count):
     tracemalloc.start()
     kept = Streamed(speed=1.0, until_s=inf)
-    fifo.follow(SETUP, drawn(count), lambda _now, _inflight, asked, _ready: asked, Luck(1), kept)
+    fifo.follow(SETUP, drawn(count), lambda _now, _inflight, asked, _ready: asked, RandomStreams(1), kept)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak
@@ -101,11 +104,11 @@ def test_ten_times_the_requests_need_no_more_memory():
 
 def test_a_queue_that_was_full_is_seen_by_one_that_still_waits_when_the_next_piece_is_read():
     limits = Limits(concurrency=1, queue_length=2, queue_timeout_s=inf)
-    setup = replace(SETUP, limits=limits, initial=1)
+    inputs = replace(SETUP, limits=limits, initial=1)
     pieces = [([0.0, 1.0, 2.0, 3.0, 10.9], [10.0, 0.5, 0.5, 5.0, 1.0]), ([40.0], [1.0])]
     chunks = ((np.array(arrival), np.array(service)) for arrival, service in pieces)
     with pytest.raises(NotExactError, match="the queue was full"):
-        fifo.follow(setup, chunks, lambda _now, _inflight, asked, _ready: asked, Luck(1), fifo.Columns())
+        fifo.follow(inputs, chunks, lambda _now, _inflight, asked, _ready: asked, RandomStreams(1), fifo.Columns())
 
 
 def test_percentiles_are_right_to_a_512th_of_them():

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulations.model.random_streams import Luck
-from simulations.model.setup import Arrival
+from simulations.model.random_streams import RandomStreams
+from simulations.model.run_inputs import Arrival
 from simulations.scenario import rate_curve
 from simulations.scenario.empirical import Empirical
 from simulations.scenario.workload_spec import Workload
@@ -17,7 +17,7 @@ from simulations.scenario.workloads import source_of
 
 
 def source(*workloads, seed=1, replication=0):
-    return source_of([Workload.model_validate(each) for each in workloads], Luck(seed, replication))
+    return source_of([Workload.model_validate(each) for each in workloads], RandomStreams(seed, replication))
 
 
 def times(made, count):

@@ -18,7 +18,7 @@ from autoscaler.demo.prometheus import prometheus
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.dispatch.dispatcher import Limits
 from autoscaler.gateway.request_log import Ended, RequestLog
-from autoscaler.gateway.server import Gateway
+from autoscaler.gateway.server import GatewayServer
 from autoscaler.runtime.background_writer import BackgroundWriter
 from simulations.traces.recorded import Arrivals, arrivals, inflight_columns, trace_of_counts, trace_of_log
 
@@ -53,7 +53,7 @@ async def pod():
     app = web.Application()
     app.router.add_post("/work", work)
     runner = web.AppRunner(app)
-    await runner.setup()
+    await runner.inputs()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         yield f"127.0.0.1:{runner.addresses[0][1]}"
@@ -64,7 +64,7 @@ async def pod():
 @asynccontextmanager
 async def gateway(backend, metrics_port=0, on_ended=None):
     service = GatewayService(SERVICE, (HOST,), Limits(), backends={backend: backend})
-    started = Gateway({SERVICE: service}, on_ended=on_ended)
+    started = GatewayServer({SERVICE: service}, on_ended=on_ended)
     await started.start(0, metrics_port, ["127.0.0.1"])
     try:
         yield started

@@ -7,7 +7,7 @@ from pyarrow import parquet
 
 from autoscaler.documents.document import DocumentError
 from simulations import simulate
-from simulations.model.random_streams import Luck
+from simulations.model.random_streams import RandomStreams
 from simulations.results import tables
 from simulations.scenario.columns import read_columns
 from simulations.scenario.document import read_scenario
@@ -77,7 +77,7 @@ def test_the_records_of_a_run_can_be_replayed_as_a_trace(tmp_path, ending):
 def test_a_rate_curve_is_read_from_a_file(tmp_path):
     (tmp_path / "r.csv").write_text("at_s,rate\n0,0\n20,10\n40,0\n")
     (workload,) = read_scenario(scenario(tmp_path, "rateCurve: {file: r.csv}")).spec.workloads
-    times = [arrival.t_s for arrival in source_of([workload], Luck(1)).arrivals()]
+    times = [arrival.t_s for arrival in source_of([workload], RandomStreams(1)).arrivals()]
     assert len(times) == pytest.approx(200, abs=60)
     assert 20.0 < min(times) <= max(times) < 40.0
 
@@ -141,7 +141,7 @@ def test_keys_that_do_not_go_together_are_refused(tmp_path, workload, said):
 
 def test_a_client_of_a_closed_loop_tries_again_before_it_goes_on():
     loop = {"closedLoop": {"requests": 2, "clients": 1}, "retries": {"attempts": 2, "backoff": "3s"}}
-    made = source_of([Workload.model_validate(loop)], Luck(1))
+    made = source_of([Workload.model_validate(loop)], RandomStreams(1))
     (first,) = made.arrivals()
     second = made.after(first, 503, 10.0)
     assert (second.t_s, second.attempt, second.service_s) == (13.0, 2, first.service_s)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Grant, Granted, Held, Kind, Limits, Refusal, Refused
+from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Grant, Granted, Held, Limits, Refusal, Refused, SlotUse
 
 
 def dispatcher_with(*pods, **limits):
@@ -170,8 +170,8 @@ def test_lowered_concurrency_lets_run_what_runs_and_grants_nothing_until_below()
 def test_a_passing_request_goes_to_its_busy_pod_and_counts_nothing():
     dispatcher = dispatcher_with("a", "b")
     dispatcher.arrive("job", 0, pinned="b")
-    assert dispatcher.arrive("progress", 1, Kind.PASS, "b") == Granted("b")
-    assert dispatcher.arrive("page", 1, Kind.PASS) == Granted("a")
+    assert dispatcher.arrive("progress", 1, SlotUse.PASS, "b") == Granted("b")
+    assert dispatcher.arrive("page", 1, SlotUse.PASS) == Granted("a")
     assert (dispatcher.running, dispatcher.passing, dispatcher.passed_total) == (1, 2, 2)
     dispatcher.finish("progress", 2)
     assert (dispatcher.passing, dispatcher.passed_total) == (1, 2)
@@ -179,24 +179,24 @@ def test_a_passing_request_goes_to_its_busy_pod_and_counts_nothing():
 
 def test_passing_requests_have_a_cap_of_their_own():
     dispatcher = dispatcher_with("a")
-    assert dispatcher.arrive(1, 0, Kind.PASS, max_per_pod=1) == Granted("a")
-    assert isinstance(dispatcher.arrive(2, 0, Kind.PASS, max_per_pod=1), Held)
+    assert dispatcher.arrive(1, 0, SlotUse.PASS, max_per_pod=1) == Granted("a")
+    assert isinstance(dispatcher.arrive(2, 0, SlotUse.PASS, max_per_pod=1), Held)
     assert dispatcher.arrive("job", 0) == Granted("a")
     assert dispatcher.finish(1, 1) == [Grant(2, "a")]
 
 
 def test_a_wider_cap_lets_nobody_overtake():
     dispatcher = dispatcher_with("a")
-    dispatcher.arrive(1, 0, Kind.PASS, max_per_pod=1)
-    assert isinstance(dispatcher.arrive(2, 0, Kind.PASS, "a", max_per_pod=1), Held)
-    assert isinstance(dispatcher.arrive(3, 0, Kind.PASS, max_per_pod=2), Held)
+    dispatcher.arrive(1, 0, SlotUse.PASS, max_per_pod=1)
+    assert isinstance(dispatcher.arrive(2, 0, SlotUse.PASS, "a", max_per_pod=1), Held)
+    assert isinstance(dispatcher.arrive(3, 0, SlotUse.PASS, max_per_pod=2), Held)
     assert dispatcher.finish(1, 1) == [Grant(2, "a"), Grant(3, "a")]
 
 
 def test_a_passing_request_at_zero_pods_is_held_and_wants_one_pod_unless_it_is_not_worth_it():
     dispatcher = dispatcher_with()
-    assert isinstance(dispatcher.arrive("page", 0, Kind.PASS), Held)
-    assert dispatcher.arrive("favicon", 0, Kind.PASS, wakes=False) == Refused(Refusal.ASLEEP)
+    assert isinstance(dispatcher.arrive("page", 0, SlotUse.PASS), Held)
+    assert dispatcher.arrive("favicon", 0, SlotUse.PASS, wakes=False) == Refused(Refusal.ASLEEP)
     assert (dispatcher.holding_pass, dispatcher.passing, dispatcher.queued) == (1, 1, 0)
     assert dispatcher.add_backend("a", 1) == [Grant("page", "a")]
     assert (dispatcher.holding_pass, dispatcher.passing) == (0, 1)
@@ -204,7 +204,7 @@ def test_a_passing_request_at_zero_pods_is_held_and_wants_one_pod_unless_it_is_n
 
 def test_a_favicon_does_not_keep_the_last_pod():
     dispatcher = dispatcher_with("a")
-    assert dispatcher.arrive("favicon", 0, Kind.PASS, wakes=False) == Granted("a")
+    assert dispatcher.arrive("favicon", 0, SlotUse.PASS, wakes=False) == Granted("a")
     assert (dispatcher.passing, dispatcher.passed_total) == (0, 0)
 
 
@@ -225,14 +225,14 @@ def test_ten_thousand_waiters_that_vanish_leave_no_trace():
         dispatcher.abandon(n, 1)
     assert (dispatcher.queued, dispatcher.next_deadline_s) == (0, None)
     assert len(dispatcher._timers) <= 64
-    assert len(dispatcher._held[Kind.COUNT]._heap) <= 17
+    assert len(dispatcher._held[SlotUse.COUNT]._heap) <= 17
     assert dispatcher.seconds_total(2) == 10_000
 
 
 def test_who_stood_behind_a_pass_request_of_a_lower_cap_goes_when_that_one_does():
     dispatcher = Dispatcher(Limits())
     for request in "rs":
-        dispatcher.arrive(request, 0, Kind.PASS, max_per_pod=1)
+        dispatcher.arrive(request, 0, SlotUse.PASS, max_per_pod=1)
     assert dispatcher.add_backend("b", 0) == [Grant("r", "b")]
-    assert isinstance(dispatcher.arrive("t", 0, Kind.PASS, "b", max_per_pod=2), Held)
+    assert isinstance(dispatcher.arrive("t", 0, SlotUse.PASS, "b", max_per_pod=2), Held)
     assert dispatcher.add_backend("a", 0) == [Grant("s", "a"), Grant("t", "b")]

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from autoscaler.gateway.dispatch.dispatcher import Dispatcher, EjectionRules, Granted, Held, Kind, Limits, Refused
+from autoscaler.gateway.dispatch.dispatcher import Dispatcher, EjectionRules, Granted, Held, Limits, Refused, SlotUse
 
 PODS = st.sampled_from(["a", "b", "c", "d"])
 PICK = st.integers(min_value=0, max_value=10**6)
@@ -18,7 +18,7 @@ class Book:
     """What a bystander would write down of one request."""
 
     number: int
-    kind: Kind
+    kind: SlotUse
     pinned: str | None
     arrived_s: float
     max_per_pod: int
@@ -61,10 +61,10 @@ class Dispatching(RuleBasedStateMachine):
 
     def running_at_grant(self, book):
         cap = self.dispatcher.limits.concurrency
-        if cap and book.kind is Kind.COUNT:
+        if cap and book.kind is SlotUse.COUNT:
             on_pod = [b for r, b in self.present.items() if b.backend == book.backend and r not in self.removed]
-            assert len([b for b in on_pod if b.kind is Kind.COUNT]) <= max(cap, self.highest_cap(book.backend))
-        if book.kind is not Kind.COUNT:
+            assert len([b for b in on_pod if b.kind is SlotUse.COUNT]) <= max(cap, self.highest_cap(book.backend))
+        if book.kind is not SlotUse.COUNT:
             assert len(self.of_kind(book.kind, book.backend)) <= book.max_per_pod
 
     def of_kind(self, kind, pod):
@@ -81,7 +81,7 @@ class Dispatching(RuleBasedStateMachine):
         book = self.present.pop(request)
         self.removed.discard(request)
         self.ended += 1
-        if book.kind is Kind.COUNT:
+        if book.kind is SlotUse.COUNT:
             self.sojourns += self.now - book.arrived_s
 
     def chosen(self, pick, running):
@@ -100,7 +100,7 @@ class Dispatching(RuleBasedStateMachine):
                 self.end(request)
             self.take(due.grants)
 
-    @rule(kind=st.sampled_from(Kind), pinned=st.none() | PODS, wakes=st.booleans(), max_per_pod=st.integers(1, 2))
+    @rule(kind=st.sampled_from(SlotUse), pinned=st.none() | PODS, wakes=st.booleans(), max_per_pod=st.integers(1, 2))
     def arrives(self, kind, pinned, wakes, max_per_pod):
         self.came += 1
         request = f"r{self.came}"
@@ -114,7 +114,7 @@ class Dispatching(RuleBasedStateMachine):
             case Held(deadline_s):
                 assert deadline_s == self.now + self.dispatcher.limits.queue_timeout_s
                 self.present[request] = Book(self.came, kind, binds, self.now, max_per_pod, wakes)
-                assert kind is not Kind.COUNT or pinned is not None or not free
+                assert kind is not SlotUse.COUNT or pinned is not None or not free
             case Refused():
                 self.ended += 1
                 assert len(waiting) >= self.dispatcher.limits.queue_length or not wakes
@@ -138,7 +138,7 @@ class Dispatching(RuleBasedStateMachine):
 
     @rule(pick=PICK)
     def opens_a_tunnel(self, pick):
-        shut = [r for r, b in self.present.items() if b.kind is Kind.TUNNEL and b.backend and r not in self.opened]
+        shut = [r for r, b in self.present.items() if b.kind is SlotUse.TUNNEL and b.backend and r not in self.opened]
         if shut:
             self.opened.add(shut[pick % len(shut)])
             self.dispatcher.open_tunnel(shut[pick % len(shut)], self.now)
@@ -193,14 +193,14 @@ class Dispatching(RuleBasedStateMachine):
 
     @invariant()
     def counts_are_those_of_the_book(self):
-        counted = [b for b in self.present.values() if b.kind is Kind.COUNT]
+        counted = [b for b in self.present.values() if b.kind is SlotUse.COUNT]
         assert self.dispatcher.queued == sum(b.backend is None for b in counted)
         assert self.dispatcher.running == sum(b.backend is not None for b in counted)
         assert self.came == self.ended + len(self.present)
 
     @invariant()
     def no_pod_idles_while_a_request_it_may_serve_waits(self):
-        waiting = [b for b in self.present.values() if b.backend is None and b.kind is Kind.COUNT]
+        waiting = [b for b in self.present.values() if b.backend is None and b.kind is SlotUse.COUNT]
         for pod in self.dispatcher.ready:
             if self.free(pod):
                 assert not [b for b in waiting if b.pinned in (None, pod)]
@@ -211,7 +211,7 @@ class Dispatching(RuleBasedStateMachine):
 
     @invariant()
     def the_first_waiter_without_a_slot_waits_only_at_its_cap(self):
-        for kind in (Kind.PASS, Kind.TUNNEL):
+        for kind in (SlotUse.PASS, SlotUse.TUNNEL):
             waiting = [b for b in self.present.values() if b.backend is None and b.kind is kind]
             for pod in self.dispatcher.ready:
                 first = min((b for b in waiting if b.pinned in (None, pod)), key=lambda b: b.number, default=None)
@@ -219,19 +219,21 @@ class Dispatching(RuleBasedStateMachine):
 
     @invariant()
     def what_passes_is_held_or_open_and_no_tunnel_that_the_pod_agreed_to(self):
-        passing = [r for r, b in self.present.items() if b.kind is not Kind.COUNT and b.wakes and r not in self.opened]
+        passing = [
+            r for r, b in self.present.items() if b.kind is not SlotUse.COUNT and b.wakes and r not in self.opened
+        ]
         assert self.dispatcher.passing == len(passing)
         held = [r for r in passing if self.present[r].backend is None]
         assert self.dispatcher.holding_pass == len(held)
 
     @invariant()
     def the_integral_is_the_sum_of_the_sojourns(self):
-        open_ones = sum(self.now - b.arrived_s for b in self.present.values() if b.kind is Kind.COUNT)
+        open_ones = sum(self.now - b.arrived_s for b in self.present.values() if b.kind is SlotUse.COUNT)
         assert self.dispatcher.seconds_total(self.now) == self.sojourns + open_ones
 
     @invariant()
     def the_oldest_waiter_is_known(self):
-        waits = [self.now - b.arrived_s for b in self.present.values() if b.backend is None and b.kind is Kind.COUNT]
+        waits = [self.now - b.arrived_s for b in self.present.values() if b.backend is None and b.kind is SlotUse.COUNT]
         assert self.dispatcher.oldest_wait_s(self.now) == max(waits, default=0)
 
     @invariant()

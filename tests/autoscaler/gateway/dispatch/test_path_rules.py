@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.gateway.dispatch.dispatcher import Kind
+from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.dispatch.path_rules import EVERYTHING_COUNTS, PathRule, PathRules
 from autoscaler.gateway.http.headers import read_request
 
@@ -12,8 +12,8 @@ REFERENCE = PathRules(
     [
         PathRule(("/sdapi/v1/txt2img", "/sdapi/v1/extra-*", "/sdapi/v1/interrogate")),
         PathRule(("/run/predict", "/queue/join")),
-        PathRule(("/favicon.ico", "/robots.txt"), Kind.PASS, wake=False),
-        PathRule(("/*",), Kind.PASS, max_per_pod=64),
+        PathRule(("/favicon.ico", "/robots.txt"), SlotUse.PASS, wake=False),
+        PathRule(("/*",), SlotUse.PASS, max_per_pod=64),
     ]
 )
 
@@ -21,14 +21,14 @@ REFERENCE = PathRules(
 @pytest.mark.parametrize(
     ("target", "kind", "wake"),
     [
-        ("/sdapi/v1/txt2img", Kind.COUNT, True),
-        ("/sdapi/v1/txt2img?x=1", Kind.COUNT, True),
-        ("/sdapi/v1/extra-single-image", Kind.COUNT, True),
-        ("/sdapi/v1/progress?skip_current_image=false", Kind.PASS, True),
-        ("/sdapi/v1/txt2img/", Kind.PASS, True),
-        ("/", Kind.PASS, True),
-        ("/favicon.ico", Kind.PASS, False),
-        ("/file=a/b.png", Kind.PASS, True),
+        ("/sdapi/v1/txt2img", SlotUse.COUNT, True),
+        ("/sdapi/v1/txt2img?x=1", SlotUse.COUNT, True),
+        ("/sdapi/v1/extra-single-image", SlotUse.COUNT, True),
+        ("/sdapi/v1/progress?skip_current_image=false", SlotUse.PASS, True),
+        ("/sdapi/v1/txt2img/", SlotUse.PASS, True),
+        ("/", SlotUse.PASS, True),
+        ("/favicon.ico", SlotUse.PASS, False),
+        ("/file=a/b.png", SlotUse.PASS, True),
     ],
 )
 def test_the_paths_of_the_reference_service(target, kind, wake):
@@ -37,18 +37,18 @@ def test_the_paths_of_the_reference_service(target, kind, wake):
 
 
 def test_a_path_is_matched_as_it_came():
-    rules = PathRules([PathRule(("/a/b",), Kind.PASS), PathRule(("/[x].y",), Kind.PASS)])
+    rules = PathRules([PathRule(("/a/b",), SlotUse.PASS), PathRule(("/[x].y",), SlotUse.PASS)])
     assert rules.find("/a%2Fb") is EVERYTHING_COUNTS
     assert rules.find("/a/./b") is EVERYTHING_COUNTS
     assert rules.find("/A/b") is EVERYTHING_COUNTS
-    assert rules.find("/[x].y").kind is Kind.PASS
+    assert rules.find("/[x].y").kind is SlotUse.PASS
     assert rules.find("/x.y") is EVERYTHING_COUNTS
 
 
 def test_a_star_stands_for_slashes_and_for_nothing_at_all():
-    rules = PathRules([PathRule(("/a*z",), Kind.PASS)])
-    assert rules.find("/az").kind is Kind.PASS
-    assert rules.find("/a/b/\nz").kind is Kind.PASS
+    rules = PathRules([PathRule(("/a*z",), SlotUse.PASS)])
+    assert rules.find("/az").kind is SlotUse.PASS
+    assert rules.find("/a/b/\nz").kind is SlotUse.PASS
     assert rules.find("/a/zy") is EVERYTHING_COUNTS
 
 
@@ -88,7 +88,7 @@ def test_without_rules_everything_counts():
     ],
 )
 def test_a_counted_path_counts_however_it_is_spelt(spelling):
-    assert REFERENCE.find(spelling).kind is Kind.COUNT
+    assert REFERENCE.find(spelling).kind is SlotUse.COUNT
 
 
 @pytest.mark.parametrize(
@@ -106,18 +106,18 @@ def test_a_counted_path_counts_however_it_is_spelt(spelling):
     ],
 )
 def test_a_path_that_no_server_reads_as_a_counted_one_passes(path):
-    assert REFERENCE.find(path).kind is Kind.PASS
+    assert REFERENCE.find(path).kind is SlotUse.PASS
 
 
 def test_a_spelling_that_passes_under_one_rule_and_counts_under_another_counts():
-    rules = PathRules([PathRule(("/static/*",), Kind.PASS)])
-    assert rules.find("/static/a.css").kind is Kind.PASS
+    rules = PathRules([PathRule(("/static/*",), SlotUse.PASS)])
+    assert rules.find("/static/a.css").kind is SlotUse.PASS
     assert rules.find("/static/../generate") is EVERYTHING_COUNTS
     assert rules.find("/static%2F..%2Fgenerate") is EVERYTHING_COUNTS
 
 
 def test_of_two_rules_that_pass_the_stricter_one_holds():
-    tight, loose = PathRule(("/slow",), Kind.PASS, max_per_pod=1), PathRule(("/*",), Kind.PASS, max_per_pod=64)
+    tight, loose = PathRule(("/slow",), SlotUse.PASS, max_per_pod=1), PathRule(("/*",), SlotUse.PASS, max_per_pod=64)
     rules = PathRules([tight, loose])
     assert rules.find("//slow") is tight
     assert rules.find("/fast") is loose
@@ -125,15 +125,15 @@ def test_of_two_rules_that_pass_the_stricter_one_holds():
 
 def test_a_pattern_is_read_in_the_same_way_as_a_path():
     rules = PathRules(
-        [PathRule(("/%74xt", "/生成", "/a%2fb", "/a{b}", "/C/d"), Kind.COUNT), PathRule(("/*",), Kind.PASS)]
+        [PathRule(("/%74xt", "/生成", "/a%2fb", "/a{b}", "/C/d"), SlotUse.COUNT), PathRule(("/*",), SlotUse.PASS)]
     )
     for path in ["/txt", "/%E7%94%9F%E6%88%90", "/%e7%94%9f%e6%88%90", "/a%2Fb", "/a%7Bb%7D", "/C/d", "/c/D"]:
-        assert rules.find(path).kind is Kind.COUNT
+        assert rules.find(path).kind is SlotUse.COUNT
 
 
 def test_what_asks_the_server_itself_takes_no_slot_and_starts_no_pod():
     rule = PathRules([PathRule(("/*",))]).find("*")
-    assert (rule.kind, rule.wake) == (Kind.PASS, False)
+    assert (rule.kind, rule.wake) == (SlotUse.PASS, False)
 
 
 SEGMENTS = st.lists(
@@ -159,18 +159,18 @@ def spelt(draw, path):
 def test_whatever_is_done_to_the_spelling_of_a_counted_path_it_counts(data, segments):
     path = "/" + "/".join(segments)
     spelling = spelt(data.draw, path)
-    if REFERENCE.find(path).kind is Kind.COUNT:
-        assert REFERENCE.find(spelling).kind is Kind.COUNT
+    if REFERENCE.find(path).kind is SlotUse.COUNT:
+        assert REFERENCE.find(spelling).kind is SlotUse.COUNT
 
 
 @given(st.text(max_size=60), st.lists(st.text(max_size=20), max_size=4))
 def test_any_path_and_any_pattern_have_a_rule(path, patterns):
-    rules = PathRules([PathRule(tuple(patterns), Kind.PASS)])
-    assert rules.find(path).kind in Kind
+    rules = PathRules([PathRule(tuple(patterns), SlotUse.PASS)])
+    assert rules.find(path).kind in SlotUse
 
 
 def test_nothing_is_kept_of_the_paths_and_hosts_that_strangers_ask_for():
-    rules = PathRules([PathRule(("/a*b", "/%41/*"), Kind.PASS), PathRule(("/*",), Kind.PASS)])
+    rules = PathRules([PathRule(("/a*b", "/%41/*"), SlotUse.PASS), PathRule(("/*",), SlotUse.PASS)])
 
     def ask(number):
         path = f"/{number}/%41//;x" + "y" * 4000

@@ -11,9 +11,9 @@ from autoscaler.gateway.dispatch.dispatcher import (
     EjectionRules,
     Grant,
     Granted,
-    Kind,
     Limits,
     LoadBalancing,
+    SlotUse,
 )
 from autoscaler.gateway.dispatch.pod_health import REFUSED_LONGEST_S, Health
 
@@ -103,7 +103,7 @@ def test_who_belongs_to_an_ejected_pod_goes_elsewhere():
     dispatcher.arrive(2, 0, pinned="sick")
     fail(dispatcher, "sick", 1, times=2)
     assert fail(dispatcher, "sick", 1) == [Grant(2, "well")]
-    assert dispatcher.arrive(3, 2, Kind.PASS, "sick") == Granted("well")
+    assert dispatcher.arrive(3, 2, SlotUse.PASS, "sick") == Granted("well")
 
 
 def test_what_a_pod_that_is_gone_did_is_nobodys():
@@ -278,18 +278,18 @@ def test_with_one_slot_the_later_pods_idle_so_that_they_can_leave():
 
 def test_passing_requests_and_tunnels_spread_over_the_pods():
     dispatcher = dispatcher_with("a", "b")
-    assert [dispatcher.arrive(n, 0, Kind.PASS).backend for n in range(4)] == ["a", "b", "a", "b"]
+    assert [dispatcher.arrive(n, 0, SlotUse.PASS).backend for n in range(4)] == ["a", "b", "a", "b"]
     dispatcher = dispatcher_with("a", "b")
     given_to = []
     for n in range(6):
-        given_to.append(dispatcher.arrive(n, 0, Kind.TUNNEL).backend)
+        given_to.append(dispatcher.arrive(n, 0, SlotUse.TUNNEL).backend)
         dispatcher.open_tunnel(n, 0)
     assert given_to == ["a", "b"] * 3
 
 
 def test_a_tunnel_keeps_no_pod_and_ends_once():
     dispatcher = dispatcher_with("a")
-    dispatcher.arrive("ws", 0, Kind.TUNNEL, max_per_pod=1)
+    dispatcher.arrive("ws", 0, SlotUse.TUNNEL, max_per_pod=1)
     dispatcher.open_tunnel("ws", 1)
     assert (dispatcher.passing, dispatcher.passed_total, dispatcher.idle) == (0, 1, ("a",))
     dispatcher.finish("ws", 2)
@@ -300,6 +300,6 @@ def test_a_tunnel_keeps_no_pod_and_ends_once():
 
 def test_only_what_was_granted_can_become_a_tunnel():
     dispatcher = dispatcher_with()
-    dispatcher.arrive("ws", 0, Kind.TUNNEL)
+    dispatcher.arrive("ws", 0, SlotUse.TUNNEL)
     with pytest.raises(ValueError, match="not been granted"):
         dispatcher.open_tunnel("ws", 1)

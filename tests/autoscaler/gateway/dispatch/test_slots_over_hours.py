@@ -9,10 +9,10 @@ from gateway_kit import NAME, Pod, read_body, service
 from memory_wire import MemoryNet
 
 from autoscaler.gateway.config import OnAbort, Timeouts
-from autoscaler.gateway.dispatch.dispatcher import Kind
+from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.http.headers import STREAMS
 from autoscaler.gateway.http.memory_budget import Budget
-from autoscaler.gateway.router import Core
+from autoscaler.gateway.router import Router
 
 HOURS_S = 2 * 3600
 REQUEST_S = 60
@@ -30,8 +30,8 @@ class World:
         self.net = MemoryNet(asyncio.get_running_loop(), self.pods)
         config = service(concurrency=self.rng.choice((1, 2)), queue_timeout_s=600, timeouts=Timeouts(REQUEST_S))
         config = replace(config, on_abort=self.rng.choice(list(OnAbort)), backends={each: each for each in self.pods})
-        self.core = Core({NAME: config}, body_budget=Budget(self.rng.choice((0, 1 << 20, 64 << 20))))
-        self.gate = self.core.gates[NAME]
+        self.core = Router({NAME: config}, body_budget=Budget(self.rng.choice((0, 1 << 20, 64 << 20))))
+        self.proxy = self.core.proxies[NAME]
         self.since = {}
         self.longest_s = 0.0
         self.sent = 0
@@ -128,8 +128,8 @@ class World:
         """See for how long each slot is held for one and the same request."""
         while True:
             now_s = asyncio.get_running_loop().time()
-            held = {each: entry.backend for each, entry in self.gate.dispatcher._requests.items() if entry.backend}
-            self.since = {each: self.since.get(each, now_s) for each in held if each.kind is Kind.COUNT}
+            held = {each: entry.backend for each, entry in self.proxy.dispatcher._requests.items() if entry.backend}
+            self.since = {each: self.since.get(each, now_s) for each in held if each.kind is SlotUse.COUNT}
             self.longest_s = max([self.longest_s, *(now_s - since_s for since_s in self.since.values())])
             await asyncio.sleep(1)
 
@@ -145,8 +145,8 @@ async def test_no_slot_is_held_for_longer_than_a_request_may_take_whatever_clien
     world = World(seed)
     await world.lives()
     assert world.longest_s <= REQUEST_S + LEAVES_WITHIN_S + INTERRUPT_S
-    assert (world.gate.dispatcher.queued, world.gate.dispatcher.running) == (0, 0)
-    assert not any(pod.open for pod in world.gate.pods.values())
+    assert (world.proxy.dispatcher.queued, world.proxy.dispatcher.running) == (0, 0)
+    assert not any(pod.open for pod in world.proxy.pods.values())
     assert world.core.body_budget.taken_bytes == 0
     assert world.core.open == 0
-    assert sum(world.gate.counts.endings.values()) == world.sent
+    assert sum(world.proxy.counts.outcomes.values()) == world.sent

@@ -110,7 +110,7 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
+class RunInputs:
     """One service, its fleet and how it is watched."""
 
     service: str
