@@ -267,6 +267,25 @@ def test_applying_the_reference_service_again_leaves_its_replicas_to_the_autosca
     assert control_plane.get(scale)["spec"]["replicas"] == 3
 
 
+def test_what_stands_in_front_in_the_examples_names_the_gateways_service_and_port(control_plane):
+    (service,) = [
+        each
+        for each in objects(control_plane, MANIFESTS)
+        if (each["kind"], each["metadata"]["name"]) == ("Service", "inflight-gateway")
+    ]
+    ports = {port["name"]: port["port"] for port in service["spec"]["ports"]}
+    (ingress,) = objects(control_plane, EXAMPLES / "ingress-nginx")
+    backend = ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
+    assert ingress["metadata"]["namespace"] == OWN
+    assert backend == {"name": "inflight-gateway", "port": {"name": "http"}}
+    route, grant = objects(control_plane, EXAMPLES / "gateway-api")
+    (to,) = route["spec"]["rules"][0]["backendRefs"]
+    assert to == {"name": "inflight-gateway", "namespace": OWN, "port": ports["http"]}
+    assert grant["metadata"]["namespace"] == OWN
+    assert grant["spec"]["to"] == [{"group": "", "kind": "Service", "name": "inflight-gateway"}]
+    assert grant["spec"]["from"][0]["namespace"] == route["metadata"]["namespace"]
+
+
 def test_the_least_that_a_policy_says_can_be_applied_and_is_shown(control_plane, installed, namespace):
     kubectl(control_plane, "apply", "-n", namespace, "-f", str(EXAMPLES / "minimal.yaml"))
     header, row = kubectl(control_plane, "get", "spol", "-n", namespace).splitlines()
