@@ -87,7 +87,3 @@ def lacks(command: str, error: ModuleNotFoundError) -> str:
 def _optional() -> list[tuple[str, str]]:
     """Give each optional requirement by the name of its distribution, with its extra."""
     return re.findall(r"""(?m)^([\w-]+).*; extra == ["'](\w+)["']$""", "\n".join(requires(PROJECT) or ()))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -180,7 +180,7 @@ async def stage(folder: Path, number: int) -> AsyncIterator[Stage]:
         made.processes["gateway"] = _program(
             made,
             "gateway",
-            *("-m", "autoscaler.cli", "gateway", f"--namespace={NAMESPACE}"),
+            *("-m", "autoscaler", "gateway", f"--namespace={NAMESPACE}"),
             *(f"--port={made.gateway_port}", f"--metrics-port={made.metrics_port}"),
         )
         async with aiohttp.ClientSession() as session:

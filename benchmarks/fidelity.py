@@ -214,7 +214,7 @@ def demo_run(folder: Path, speed: float, *words: str) -> Measured:
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "run.json"
-    command = [sys.executable, "-m", "autoscaler.cli", "demo", f"--speed={speed}", f"--json={file}"]
+    command = [sys.executable, "-m", "autoscaler", "demo", f"--speed={speed}", f"--json={file}"]
     ended = subprocess.run(  # noqa: S603
         [*command, f"--folder={folder}", *words], capture_output=True, text=True, check=False
     )

@@ -138,7 +138,7 @@ def gateway(folder: Path, backends: Sequence[str], *, concurrency: int = 0, queu
     config = folder / f"gateway-{port}.yaml"
     config.write_text(json.dumps(document))
     ports = ["--port", str(port), "--metrics-port", str(metrics_port)]
-    command = [sys.executable, "-m", "autoscaler.cli", "gateway", "--config", str(config), *ports]
+    command = [sys.executable, "-m", "autoscaler", "gateway", "--config", str(config), *ports]
     with started("gateway", port, PROXY_CORE, command) as running:
         running.metrics_port = metrics_port
         yield running

@@ -162,7 +162,7 @@ class GatewayServer(Program):
             installation.folder / f"{name}.log",
             f"http://127.0.0.1:{self.metrics_port}/readyz",
             [
-                *(*prefix, sys.executable, "-m", "autoscaler.cli", "gateway"),
+                *(*prefix, sys.executable, "-m", "autoscaler", "gateway"),
                 *(f"--port={self.port}", f"--metrics-port={self.metrics_port}"),
                 *([f"--request-log={log_pipe.path}"] if log_pipe else []),
                 *options,
@@ -196,7 +196,7 @@ class Controller(Program):
             installation.folder / f"{name}.log",
             f"http://127.0.0.1:{self.port}/readyz",
             [
-                *(by_its_clock if ahead_s else (sys.executable, "-m", "autoscaler.cli")),
+                *(by_its_clock if ahead_s else (sys.executable, "-m", "autoscaler")),
                 *("run", "--tick=1s", f"--own-namespace={installation.namespace}"),
                 *(f"--gateway={gateway.stream.address}" for gateway in installation.gateways),
                 *(f"--port={self.port}", "--host=127.0.0.1", f"--prometheus-credentials={installation.servers_file}"),

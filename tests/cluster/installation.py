@@ -93,7 +93,7 @@ def as_process(container: Container) -> tuple[list[str], dict[str, str]]:
         **({"INFLIGHT_HOST": container.address} if arguments[0] == "run" else {}),
         "INFLIGHT_TICK": "0.5s",
     }
-    return [sys.executable, "-m", "autoscaler.cli", *arguments], environment
+    return [sys.executable, "-m", "autoscaler", *arguments], environment
 
 
 class Containers:

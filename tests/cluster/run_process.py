@@ -43,7 +43,7 @@ class Controller:
 @asynccontextmanager
 async def running(cluster, folder, *options):
     port, log = free_port(), folder / "run.log"
-    command = [sys.executable, "-m", "autoscaler.cli", "run", f"--namespace={cluster.namespace}", "--tick=500ms"]
+    command = [sys.executable, "-m", "autoscaler", "run", f"--namespace={cluster.namespace}", "--tick=500ms"]
     command += [f"--own-namespace={cluster.namespace}", "--identity=me", f"--port={port}", "--host=127.0.0.1", *options]
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(

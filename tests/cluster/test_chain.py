@@ -79,7 +79,7 @@ async def test_the_reference_load_from_zero_to_five_pods_and_back(cluster, tmp_p
             program(
                 tmp_path,
                 "gateway",
-                *("autoscaler.cli", "gateway", f"--namespace={cluster.namespace}"),
+                *("autoscaler", "gateway", f"--namespace={cluster.namespace}"),
                 *(f"--port={port}", f"--metrics-port={metrics_port}", f"--request-log={tmp_path / 'requests.jsonl'}"),
                 environment=environment,
             )
@@ -90,7 +90,7 @@ async def test_the_reference_load_from_zero_to_five_pods_and_back(cluster, tmp_p
                 program(
                     tmp_path,
                     log.stem,
-                    *("autoscaler.cli", "run", f"--namespace={cluster.namespace}", "--tick=1s"),
+                    *("autoscaler", "run", f"--namespace={cluster.namespace}", "--tick=1s"),
                     *(f"--own-namespace={cluster.namespace}", f"--gateway=127.0.0.1:{metrics_port}"),
                     *(f"--prometheus={server}", f"--port={status_port}", f"--decisions={log}"),
                     environment=environment,

@@ -83,7 +83,7 @@ async def demo(tmp_path, prometheus_binary, hey_binary):
     async def start(*words):
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "autoscaler.cli", "demo", *SMALL, "--folder", str(tmp_path / "demo"), *words),
+            *(sys.executable, "-m", "autoscaler", "demo", *SMALL, "--folder", str(tmp_path / "demo"), *words),
             stdout=pipe,
             stderr=pipe,
             cwd=tmp_path,

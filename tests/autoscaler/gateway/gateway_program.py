@@ -74,7 +74,7 @@ class Programs:
         port, metrics_port = refused_port(), refused_port()
         arguments = (f"--config={config}", f"--port={port}", f"--metrics-port={metrics_port}", *options)
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "autoscaler.cli", "gateway", *arguments),
+            *(sys.executable, "-m", "autoscaler", "gateway", *arguments),
             stderr=stderr,
             env={"PATH": "", **environment},
             preexec_fn=before,

@@ -72,7 +72,7 @@ async def start(tmp_path):
             (tmp_path / "claims.yaml").write_text(json.dumps(claims))
             arguments += ["--host-claims", tmp_path / "claims.yaml"]
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "autoscaler.cli", "gateway", *map(str, arguments)), stderr=asyncio.subprocess.PIPE
+            *(sys.executable, "-m", "autoscaler", "gateway", *map(str, arguments)), stderr=asyncio.subprocess.PIPE
         )
         started.append(process)
         return process, arguments[3], config
