@@ -258,6 +258,8 @@ class ClusterController:
         # One that has become illegal stays in force as it was; its status says so.
         if resource.policy is not None:
             problem = self._origins.put("resources", service, PolicyEntry(resource.policy, resource.created_s))
+        else:
+            self._registry.pause(service, resource.annotations)
         self._reporter.keep(service, after, problem)
 
     async def _follow_policies(self) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from algorithms.decider import Decider
 from algorithms.types import Observation
 from autoscaler.controller.step import Service, described
-from autoscaler.policy.annotations import overrides_of
+from autoscaler.policy.annotations import PAUSED_UNTIL, overrides_of, pause_alone
 from autoscaler.policy.decider_factory import decider
 from autoscaler.policy.spec import Prometheus, ScalingPolicy
 from autoscaler.ports import Override, Query, ServiceName
@@ -115,6 +115,21 @@ class ServiceRegistry:
     def _with_backfill(self, service: ServiceName, orders: tuple[Override, ...]) -> tuple[Override, ...]:
         return (_RECALLED, *orders) if service in self.unwarmed else orders
 
+    def pause(self, service: ServiceName, annotations: Mapping[str, str]) -> None:
+        """Take over the pause, or its end, of a changed policy that cannot be followed; nothing else of it counts.
+
+        A person who pauses all services at once means this one too.
+        """
+        before = self.entries.get(service)
+        if before is None:
+            return
+        metadata = before.policy.metadata
+        others = {key: value for key, value in metadata.annotations.items() if key != PAUSED_UNTIL}
+        metadata = metadata.model_copy(update={"annotations": {**others, **pause_alone(annotations)}})
+        self.entries[service] = before._replace(policy=before.policy.model_copy(update={"metadata": metadata}))
+        orders = self._with_backfill(service, overrides_of(metadata.annotations))
+        self.services[service] = self.services[service]._replace(orders=orders)
+
     def _goes_on(self, policy: ScalingPolicy) -> Decider | None:
         """Give the decider that goes on with what it has learned; None where one must start afresh."""
         before, known = self.entries.get(policy.service), self.services.get(policy.service)
@@ -211,12 +226,18 @@ class Origins:
         entry = next((each[service] for each in self._of.values() if service in each), None)
         if entry is None:
             self._registry.remove(service)
-        elif entry != self._registry.entries.get(service):
-            try:
-                self._registry.put(entry)
-            except ValueError as error:
-                return str(error)
-            except Exception as error:  # noqa: BLE001 - one policy's; the others are followed
-                _log.exception("%s: its policy cannot be followed", service)
-                return f"it cannot be followed: {described(error)}"
+        elif entry != self._registry.entries.get(service) and (problem := self._problem(service, entry)):
+            self._registry.pause(service, entry.policy.metadata.annotations)
+            return problem
+        return ""
+
+    def _problem(self, service: ServiceName, entry: PolicyEntry) -> str:
+        """Decide by this policy from now on, or say why that cannot be."""
+        try:
+            self._registry.put(entry)
+        except ValueError as error:
+            return str(error)
+        except Exception as error:  # noqa: BLE001 - one policy's; the others are followed
+            _log.exception("%s: its policy cannot be followed", service)
+            return f"it cannot be followed: {described(error)}"
         return ""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from autoscaler.documents.document import Document, DocumentError
@@ -28,6 +29,8 @@ class PolicyResource(NamedTuple):
     created_s: float
     hosts: tuple[str, ...] = ()
     """What it claims; one that is not legal keeps its hosts until it is mended or deleted."""
+    annotations: Mapping[str, str] = MappingProxyType({})
+    """Of one that is not legal: a pause among them holds all the same."""
 
 
 class Stored(NamedTuple):
@@ -80,7 +83,8 @@ def _resource(item: Mapping[str, Any]) -> PolicyResource:
     policy, problem = _read(item)
     created_s = unix_s(metadata["creationTimestamp"])
     generation = metadata.get("generation", 0)
-    return PolicyResource(policy, problem, metadata["uid"], generation, created_s, _hosts(policy, item.get("spec")))
+    hosts, annotations = _hosts(policy, item.get("spec")), {} if policy else metadata.get("annotations") or {}
+    return PolicyResource(policy, problem, metadata["uid"], generation, created_s, hosts, annotations)
 
 
 def _read(item: Mapping[str, Any]) -> tuple[ScalingPolicy | None, str]:

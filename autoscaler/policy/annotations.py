@@ -4,8 +4,8 @@
     inflight.dev/replicas: "5"                             have so many, whatever is wished for
     inflight.dev/replicas-until: "2026-11-23T18:00:00Z"    until then
 
-GitOps does not take annotations back that it did not set, and an expiry does not forget itself. Any other key below
-`inflight.dev/` is refused, as an unknown field of the document is: `inflight.dev/paused` is a pause that would not be.
+An expiry does not forget itself. Any other key below `inflight.dev/` is refused, as an unknown field of the document
+is: `inflight.dev/paused` is a pause that would not be.
 """
 
 from collections.abc import Mapping
@@ -47,6 +47,18 @@ def overrides_of(annotations: Mapping[str, str]) -> tuple[Override, ...]:
     if REPLICAS in annotations or REPLICAS_UNTIL in annotations:
         orders.append(_override(annotations))
     return tuple(orders)
+
+
+def pause_alone(annotations: Mapping[str, str]) -> dict[str, str]:
+    """Give only the annotation of a pause, if it can be read; the others may be wrong."""
+    if PAUSED_UNTIL not in annotations:
+        return {}
+    pause = {PAUSED_UNTIL: annotations[PAUSED_UNTIL]}
+    try:
+        overrides_of(pause)
+    except AnnotationError:
+        return {}
+    return pause
 
 
 def _override(annotations: Mapping[str, str]) -> Override:

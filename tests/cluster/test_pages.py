@@ -173,12 +173,16 @@ def test_one_command_stops_deciding_everywhere_without_a_restart_and_one_goes_on
         head = {"apiVersion": "inflight.dev/v1alpha1", "kind": "ScalingPolicy", "metadata": {"name": "web"}}
         my_model.plane.create(POLICIES.format(other), head | {"spec": spec})
         my_model.wait_replicas(2, "web", other)
+        illegal = {"metadata": {"annotations": {"inflight.dev/paused": "true"}}, "spec": {"minReplicas": 3}}
+        my_model.plane.patch(f"{POLICIES.format(other)}/web", illegal)
+        my_model.wait_status(lambda status: condition(status, "Ready")[1] == "InvalidPolicy", "web", other)
 
         my_model.run(stop)
         my_model.wait_reason("Paused")
         my_model.wait_reason("Paused", "web", other)
-        assert my_model.run(see).split().count("Paused") == 2
-        changed = my_model.plane.patch(f"{POLICIES.format(other)}/web", {"spec": {"minReplicas": 4}})
+        assert {"Paused", "InvalidPolicy"} <= set(my_model.run(see).split())
+        legal = {"metadata": {"annotations": {"inflight.dev/paused": None}}, "spec": {"minReplicas": 4}}
+        changed = my_model.plane.patch(f"{POLICIES.format(other)}/web", legal)
         generation = changed["metadata"]["generation"]
         my_model.wait_status(lambda status: status["observedGeneration"] == generation, "web", other)
         with ThreadPoolExecutor() as client:

@@ -85,6 +85,25 @@ def test_a_policy_that_cannot_be_followed_leaves_all_as_it_was(registry):
     assert registry.services["default/sd"] is before
 
 
+@pytest.mark.parametrize("wrong", [{"inflight.dev/paused": "true"}, {"inflight.dev/replicas": "5"}])
+def test_a_pause_holds_though_the_rest_of_the_policy_cannot_be_followed(wrong):
+    registry, pause = ServiceRegistry(), {"inflight.dev/paused-until": "2026-11-23T18:00:00Z"}
+    origins = Origins(registry, ("resources",))
+    origins.put("resources", "default/sd", PolicyEntry(policy()))
+    assert origins.put("resources", "default/sd", PolicyEntry(policy(annotations={**wrong, **pause}, maxReplicas=3)))
+    assert [order.rule for order in registry.services["default/sd"].orders] == ["paused"]
+    assert registry.entries["default/sd"].policy.spec == policy().spec
+    assert origins.put("resources", "default/sd", PolicyEntry(policy(annotations=wrong)))
+    assert registry.services["default/sd"].orders == ()
+
+
+def test_of_a_policy_that_was_never_followed_and_of_a_pause_that_cannot_be_read_nothing_is_taken(registry):
+    registry.pause("default/unknown", {"inflight.dev/paused-until": "2026-11-23T18:00:00Z"})
+    assert list(registry.services) == ["default/sd"]
+    registry.pause("default/sd", {"inflight.dev/paused-until": "soon"})
+    assert registry.services["default/sd"].orders == ()
+
+
 def test_the_server_of_a_policy_wins_and_without_any_none_is_asked(registry):
     assert registry.queries["default/sd"].server == "http://prometheus:9090"
     registry.put(PolicyEntry(policy(metrics={"prometheus": {"serverAddress": "http://own:9090"}})))
