@@ -11,8 +11,8 @@ import trustme
 import yaml
 from gateway_kit import HOST, NAME, in_time, refused_port, service, until
 
-from autoscaler import programs
 from autoscaler.gateway.config import Affinity
+from autoscaler.runtime import programs
 
 pytestmark = [pytest.mark.real_time, pytest.mark.program]
 
