@@ -163,9 +163,10 @@ SERVE = """
 import asyncio, sys
 sys.path.insert(0, {tests!r})
 from gateway_kit import service
-from autoscaler.gateway.lifecycle import Farewell, serve
+from autoscaler.gateway.lifecycle import ShutdownTimeouts, serve
 config = {{"default/sd": service(backends={{"p0": sys.argv[1]}})}}
-asyncio.run(serve(lambda: config, port=int(sys.argv[2]), metrics_port=int(sys.argv[3]), farewell=Farewell(0.0, 60.0)))
+port, metrics_port = int(sys.argv[2]), int(sys.argv[3])
+asyncio.run(serve(lambda: config, port=port, metrics_port=metrics_port, shutdown=ShutdownTimeouts(0.0, 60.0)))
 """
 
 

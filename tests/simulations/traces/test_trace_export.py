@@ -53,7 +53,7 @@ async def pod():
     app = web.Application()
     app.router.add_post("/work", work)
     runner = web.AppRunner(app)
-    await runner.inputs()
+    await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         yield f"127.0.0.1:{runner.addresses[0][1]}"
