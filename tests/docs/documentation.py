@@ -55,6 +55,11 @@ def blocks(*languages: str) -> list[Block]:
     return [block for block in found if not languages or block.language in languages]
 
 
+def blocks_of(page: str) -> list[Block]:
+    """Give the blocks of one page in order."""
+    return [block for block in blocks() if block.page == page]
+
+
 def inline(text: str, kind: str) -> list[Token]:
     """Give the tokens of one kind, such as `code_inline`, in a page."""
     tokens = [token for token in _parsed(text) if token.type == "inline"]
@@ -115,7 +120,7 @@ def kind_of(document: dict) -> tuple[str, ...]:
 
 def typed_pages() -> set[str]:
     """Give the pages whose commands tests type."""
-    types = re.compile(r"\b(?:typed|[Pp]age)\(\"([\w/-]+\.md)\"")
+    types = re.compile(r"(?:\b(?:typed|[Pp]age)(?:\(|, )|\bPAGE = )\"([\w/-]+\.md)\"")
     return {page for file in (ROOT / "tests").rglob("*.py") for page in types.findall(file.read_text())}
 
 

@@ -4,8 +4,8 @@ import json
 import shutil
 
 import pytest
-from documentation import ROOT
-from typing_pages import blocks, typed
+from documentation import ROOT, blocks_of
+from typing_pages import typed
 
 from autoscaler.cli import main
 from autoscaler.controller.records import explained, from_json
@@ -28,13 +28,16 @@ def records(log):
 
 
 def test_the_record_that_is_explained_is_the_one_that_asks_for_five_pods(records):
-    (shown,) = [json.loads(block.text) for block in blocks(PAGE) if block.language == "json"]
+    (shown,) = [json.loads(block.content) for block in blocks_of(PAGE) if block.language == "json"]
     assert shown == next(record for record in records if record["desired"])
 
 
 def test_each_line_of_the_log_that_is_shown_is_a_decision_of_the_same_run(records):
     shown = [
-        line for block in blocks(PAGE) for line in block.text.splitlines() if "->" in line and " in flight" in line
+        line
+        for block in blocks_of(PAGE)
+        for line in block.content.splitlines()
+        if "->" in line and " in flight" in line
     ]
     assert len(shown) == 4
     assert set(shown) <= {explained(from_json(record)) for record in records}

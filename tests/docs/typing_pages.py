@@ -9,25 +9,13 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
-from documentation import DOCS, ROOT
+from documentation import ROOT, blocks_of
 
 BIN = Path(sys.executable).parent
 PATIENCE_S = 300
-
-
-class Block(NamedTuple):
-    """A fenced block of a page."""
-
-    language: str
-    text: str
-
-
-def blocks(page):
-    """Give the blocks of a page in order."""
-    return [Block(*found) for found in re.findall(r"(?ms)^```(\w+)\n(.*?)^```$", (DOCS / page).read_text())]
 
 
 def typed(page, folder, *, leave_out=(), instead=None):
@@ -42,25 +30,25 @@ def typed(page, folder, *, leave_out=(), instead=None):
     for name in ("autoscaler", "simulations", ".venv"):
         if not (folder / name).exists():
             (folder / name).symlink_to(ROOT / name)
-    for block in blocks(page):
-        text = block.text
+    for block in blocks_of(page):
+        text = block.content
         for theirs, ours in (instead or {}).items():
             text = text.replace(theirs, ours)
-        _type(Block(block.language, text), folder, tuple(leave_out))
+        _type(replace(block, content=text), folder, tuple(leave_out))
 
 
 def _type(block, folder, leave_out):
     if block.language == "sh":
-        commands = re.findall(r"(?m)^(?:.*\\\n)*.*$", block.text)
+        commands = re.findall(r"(?m)^(?:.*\\\n)*.*$", block.content)
         _bash("\n".join(command for command in commands if not command.startswith(leave_out)), folder)
     elif block.language == "console":
-        for command, expected in _sessions(block.text):
+        for command, expected in _sessions(block.content):
             if not command.startswith(leave_out):
                 assert_printed(_bash(command, folder), expected)
     elif block.language == "python":
-        _run([sys.executable, "-c", block.text], folder)
-    elif block.language == "yaml" and (named := re.match(r"# (\S+\.yaml)\n", block.text)):
-        (folder / named[1]).write_text(block.text)
+        _run([sys.executable, "-c", block.content], folder)
+    elif block.language == "yaml" and (named := re.match(r"# (\S+\.yaml)\n", block.content)):
+        (folder / named[1]).write_text(block.content)
 
 
 def _sessions(text):
