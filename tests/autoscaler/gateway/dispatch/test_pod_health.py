@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from autoscaler.gateway.dispatch.dispatcher import (
@@ -11,6 +11,7 @@ from autoscaler.gateway.dispatch.dispatcher import (
     EjectionRules,
     Grant,
     Granted,
+    Held,
     Limits,
     LoadBalancing,
     SlotUse,
@@ -168,10 +169,11 @@ class World:
 
     def arrives(self):
         self.came += 1
-        self.waiting[self.came] = self.now_s
-        answer = self.dispatcher.arrive(self.came, self.now_s)
-        if isinstance(answer, Granted):
-            self.take([Grant(self.came, answer.backend)])
+        match self.dispatcher.arrive(self.came, self.now_s):
+            case Granted(pod):
+                self.running[self.came] = pod
+            case Held():
+                self.waiting[self.came] = self.now_s
 
     def pods_answer(self):
         for request, pod in list(self.running.items()):
@@ -207,6 +209,7 @@ class World:
                 assert pod in self.dispatcher.ready
         ready = [pod for pod in self.dispatcher.ready if not self.dispatcher.running_on(pod)]
         assert not (ready and self.waiting)
+        assert len(self.waiting) == self.dispatcher.queued
 
 
 @settings(max_examples=6)
@@ -217,6 +220,7 @@ class World:
     balancing=st.none() | st.sampled_from(LoadBalancing),
     most=st.sampled_from([0.0, 0.5, 1.0]),
 )
+@example(seed=9704, concurrency=1, pods=1, balancing=None, most=0.0)  # the queue overflows, so that some are refused
 def test_over_days_a_pod_that_is_well_is_used_whatever_the_others_do(seed, concurrency, pods, balancing, most):
     rules = RULES._replace(most=most)
     world = World(seed, Limits(concurrency, 50, 120.0, load_balancing=balancing, ejection=rules), pods)
