@@ -1,4 +1,4 @@
-"""Simulate a scenario: what a policy would do, told as the live demo tells what it did."""
+"""Simulate a scenario: what a policy would do, reported as the live demo reports what it did."""
 
 import argparse
 import json
@@ -19,19 +19,34 @@ TABLES = (".parquet", ".csv", ".jsonl")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
-    parser.add_argument("scenario", help="a file with one Scenario, or `demo` for the reference load on its policy")
     parser.add_argument(
-        "--policy", type=Path, action="append", default=[], metavar="P", help="in place of the scenario's; repeatable"
-    )
-    parser.add_argument("--seed", type=_number_from(0), metavar="N", help="in place of the scenario's")
-    parser.add_argument(
-        "--replications", type=_number_from(1), default=1, metavar="R", help="independent runs, for intervals"
+        "scenario", help="a file with one Scenario, or `demo`: the load and the policy of `autoscaler demo`"
     )
     parser.add_argument(
-        "--workers", type=_number_from(1), default=1, metavar="N", help="processes; the result does not depend on it"
+        "--policy",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="P",
+        help="use this policy instead of the scenario's; repeat it to compare several",
     )
-    parser.add_argument("--engine", choices=["reference"], default="", help="forbid the compiled engines")
-    parser.add_argument("--json", type=_output(), metavar="OUT", help="write the report and all figures there")
+    parser.add_argument("--seed", type=_number_from(0), metavar="N", help="use this seed instead of the scenario's")
+    parser.add_argument(
+        "--replications",
+        type=_number_from(1),
+        default=1,
+        metavar="R",
+        help="independent runs, for confidence intervals (1)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=_number_from(1),
+        default=1,
+        metavar="N",
+        help="processes (1); the result does not depend on it",
+    )
+    parser.add_argument("--engine", choices=["reference"], default="", help="do not use the compiled engines")
+    parser.add_argument("--json", type=_output(), metavar="OUT", help="write the report and all figures")
     parser.add_argument(
         "--records",
         type=_output(*TABLES),
@@ -45,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ticks",
         type=_output(*TABLES),
         metavar="OUT",
-        help="write what every decision of the same run saw, as a table",
+        help="write what each decision of the same run saw, as a table",
     )
 
 
@@ -85,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
     except DocumentError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    problems = _told_all(scenario, results)
+    problems = _report_all(scenario, results)
     try:
         _write(arguments, scenario, results)
     except ValueError as error:
@@ -98,14 +113,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _share(arguments: argparse.Namespace, results: "list[Result]") -> str:
-    """Say how much there is of what was asked for."""
+    """Say which part of the result there is."""
     if not results:
-        return "nothing has been simulated to its end"
+        return "no run has ended"
     last = results[-1]
     if last.history.partial:
-        return f"this is the run of {last.name} up to {last.history.end_s:.0f} s"
+        return f"the result is the run of {last.name} up to {last.history.end_s:.0f} s"
     done = ", ".join(f"{len(result.replications)} of {arguments.replications} of {result.name}" for result in results)
-    return f"these are the runs that were done: {done}"
+    return f"the result is of the completed runs: {done}"
 
 
 def _simulated(arguments: argparse.Namespace) -> "tuple[Scenario, list[Result]]":
@@ -118,7 +133,7 @@ def _simulated(arguments: argparse.Namespace) -> "tuple[Scenario, list[Result]]"
     scenario = seeded(read_scenario(path), arguments.seed)
     candidates = candidates_in(arguments.policy) if arguments.policy else candidates_of(scenario)
     if not candidates:
-        raise DocumentError([f"{path}: spec.policies: has none; name one there or by --policy"])
+        raise DocumentError([f"{path}: spec.policies: has none; name one there or with --policy"])
     results = compare(
         scenario,
         candidates,
@@ -153,26 +168,26 @@ def _expected(scenario: "Scenario") -> "Expected | None":
     return Expected(expect.answers, expect.peak_replicas) if expect else None
 
 
-def _told_all(scenario: "Scenario", results: "list[Result]") -> list[str]:
+def _report_all(scenario: "Scenario", results: "list[Result]") -> list[str]:
     """Print all results, several side by side, and give their problems."""
     from autoscaler.demo.report import verdict  # noqa: PLC0415  # as above
     from simulations.comparison import comparison_text  # noqa: PLC0415
     from simulations.results.demo_report import run_result  # noqa: PLC0415
 
     if len(results) == 1:
-        return _told(scenario, results[0])
+        return _report(scenario, results[0])
     expected, problems = _expected(scenario), list[str]()
     if results:
         sys.stdout.write(f"{comparison_text(results)}\n")
     for result in results:
         found = verdict(run_result(result.history), expected) if expected else []
         problems += [f"{result.name}: {problem}" for problem in found]
-        sys.stdout.write(f"{result.name}: simulated by the {result.history.engine} engine\n")
+        sys.stdout.write(f"{result.name}: engine {result.history.engine}\n")
     sys.stdout.write("".join(f"{problem}\n" for problem in problems))
     return problems
 
 
-def _told(scenario: "Scenario", result: "Result") -> list[str]:
+def _report(scenario: "Scenario", result: "Result") -> list[str]:
     """Print one policy's result and give its problems."""
     from autoscaler.demo.report import render, verdict  # noqa: PLC0415  # as above
     from simulations.comparison import figures_text  # noqa: PLC0415
@@ -181,13 +196,13 @@ def _told(scenario: "Scenario", result: "Result") -> list[str]:
     expected = _expected(scenario)
     sys.stdout.write(f"Policy {result.policy.service}\n\n")
     if expected is None:
-        sys.stdout.write(f"What ran: simulated by the {result.history.engine} engine\n\n{figures_text(result)}\n")
+        sys.stdout.write(f"What ran: simulated, engine {result.history.engine}\n\n{figures_text(result)}\n")
         return []
-    told = run_result(result.history)
-    sys.stdout.write(f"{render(told, expected)}\n")
+    ran = run_result(result.history)
+    sys.stdout.write(f"{render(ran, expected)}\n")
     if len(result.replications) > 1:
         sys.stdout.write(f"{figures_text(result)}\n")
-    return verdict(told, expected)
+    return verdict(ran, expected)
 
 
 def _write(arguments: argparse.Namespace, scenario: "Scenario", results: "list[Result]") -> None:

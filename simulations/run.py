@@ -35,7 +35,7 @@ NO_TRAFFIC = Traffic.model_validate({"hosts": ["any"]})
 
 
 Watch = Callable[[float], None]
-"""Is told at every decision what part of the run is behind it."""
+"""Is called at every decision with the part of the run that is done."""
 
 
 def run(
@@ -131,7 +131,7 @@ def _in_time(chunks: Iterator[Chunk] | None, inputs: RunInputs) -> Iterator[Chun
 
 def _check_in_time(service: Floats, inputs: RunInputs) -> bool:
     if service.max(initial=0.0) > inputs.request_timeout_s * min(pool.speed for pool in inputs.pools):
-        raise NotExactError("a replica takes longer for a request than it may")
+        raise NotExactError("a request takes longer than its timeout")
     return True
 
 
@@ -191,9 +191,9 @@ def _needs_reference(task: _Task) -> str:
     reasons = {
         "some requests take no slot": any(rule.kind is SlotUse.PASS for rule in found),
         "some paths have a timeout of their own": any(rule.request_timeout_s is not None for rule in found),
-        "clients are brought back by cookies": bool(inputs.cookie_s and any(each.sessions for each in workloads)),
-        "replicas break off what nobody waits for": inputs.breaks_off and any(each.timeout for each in workloads),
-        "replicas fail to start": any(pool.start_failure for pool in inputs.pools),
+        "clients have affinity cookies": bool(inputs.cookie_s and any(each.sessions for each in workloads)),
+        "pods stop work whose client has left": inputs.breaks_off and any(each.timeout for each in workloads),
+        "pods fail to start": any(pool.start_failure for pool in inputs.pools),
         "a pool has service times of its own": any(pool.service is not None for pool in inputs.pools),
     }
     return "; ".join(reason for reason, holds in reasons.items() if holds)
@@ -205,7 +205,7 @@ def _reference(task: _Task, needed: str = "") -> History:
         task.inputs, task.source(random_streams), task.service(), random_streams, task.recorder(records.append)
     )
     history = replace(engine.run(), decisions=tuple(records))
-    return replace(history, engine=f"{history.engine} (compiled ones cannot: {needed})") if needed else history
+    return replace(history, engine=f"{history.engine} (not compiled: {needed})") if needed else history
 
 
 def run_inputs_of(scenario: Scenario, policy: ScalingPolicy) -> RunInputs:

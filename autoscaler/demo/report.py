@@ -50,7 +50,7 @@ class RunResult:
     """A run from its beginning to its end; times in seconds since the beginning, or in seconds of duration."""
 
     source: str
-    """What ran, in a few words: `live, Prometheus and the gateway's stream`, `simulated by the reference engine`."""
+    """What ran, in a few words: `live, Prometheus and the gateway's stream`, `simulated, engine reference`."""
     load: Result
     """What the client saw, as hey accounts for it."""
     requests: tuple[Served, ...]

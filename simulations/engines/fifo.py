@@ -213,7 +213,7 @@ class Fifo:
         if met_many or self._counts[LONGEST_QUEUE] > room:
             raise NotExactError("the queue was full")
         if self._sums[LONGEST] >= self._inputs.limits.queue_timeout_s < inf:
-            raise NotExactError("a request waited for longer than it may")
+            raise NotExactError("a request waited longer than its timeout")
 
     # Replicas.
 

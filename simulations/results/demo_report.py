@@ -15,7 +15,7 @@ def run_result(history: History) -> RunResult:
     requests, replicas = history.requests, history.replicas
     began_s = float(requests.arrival_s[0]) if len(requests) else 0.0
     return RunResult(
-        source=f"simulated by the {history.engine} engine",
+        source=f"simulated, engine {history.engine}",
         load=_load(history, began_s),
         requests=tuple(_served(history, began_s)),
         timeline=tuple(_timeline(history, began_s)),

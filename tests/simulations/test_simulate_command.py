@@ -119,9 +119,9 @@ def interrupting(when):
 @pytest.mark.parametrize(
     ("workers", "when", "told"),
     [
-        (1, 0.001, ("this is the run of knative-sd-demo up to ", "Figures of one run")),
-        (1, 2.0, ("these are the runs that were done: 2 of 4 of knative-sd-demo", "Figures of 2 runs")),
-        (2, 0.5, ("these are the runs that were done: 1 of 4 of knative-sd-demo", "Figures of one run")),
+        (1, 0.001, ("the result is the run of knative-sd-demo up to ", "Figures of one run")),
+        (1, 2.0, ("the result is of the completed runs: 2 of 4 of knative-sd-demo", "Figures of 2 runs")),
+        (2, 0.5, ("the result is of the completed runs: 1 of 4 of knative-sd-demo", "Figures of one run")),
     ],
 )
 def test_ctrl_c_gives_what_there_is_and_says_so(run_long, capsys, workers, when, told):
@@ -142,7 +142,7 @@ def test_ctrl_c_before_anything_is_done_says_that_there_is_nothing(tmp_path, cap
 
     monkeypatch.setattr(study, "run", interrupted)
     assert simulate("demo") == 130
-    assert "nothing has been simulated to its end" in capsys.readouterr().err
+    assert "no run has ended" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ async def test_history_of_a_day_is_read_in_chunks_and_what_prometheus_does_not_k
     assert len(times) == 8
     assert times == sorted(times)
     before, *outages = told.err.splitlines()
-    assert all(line.startswith("missing: 20") and "nothing is known" in line for line in (before, *outages))
+    assert all(line.startswith("missing: 20") and "no data" in line for line in (before, *outages))
     assert seconds(before) > 86000, "a day ago there was no Prometheus"
     assert 3 <= max(map(seconds, outages)) < PATIENCE_S
     rows = lines(inflight)
@@ -149,7 +149,7 @@ async def test_what_cannot_be_exported_is_told_in_a_line(history, tmp_path, caps
     ours = f"--prometheus={history}"
     status, error = await told("--service=default/other", ours)
     assert status == 2
-    assert "Prometheus knows no counter of default/other in this time; --step 15 must not be below" in error
+    assert "Prometheus has no counter of default/other in this time; --step 15 must be at least" in error
     status, error = await told("--service=default/sd", ours, "--arrivals=not PromQL")
     assert status == 2
     assert "parse error" in error
@@ -190,7 +190,7 @@ def test_without_its_extra_the_command_says_what_is_missing(tmp_path, capsys, mo
     monkeypatch.setitem(sys.modules, "prometheus_api_client", None)
     command = ["trace", "export", str(tmp_path / "t.csv"), f"--service={SERVICE}", "--prometheus=http://127.0.0.1:1"]
     assert cli.main(command) == 2
-    assert "it comes with the extra `history`" in capsys.readouterr().err
+    assert "pip install 'inflight-autoscaler[history]'" in capsys.readouterr().err
 
 
 def ended(arrival, service_s=None, outcome="served", kind="Count", service=SERVICE):
@@ -217,11 +217,11 @@ def test_of_a_request_log_only_what_cost_a_slot_of_this_service_at_this_time_is_
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("{}\n", "trace: this is no request log: KeyError('service')\n"),
-        ("7\n", "trace: this is no request log: TypeError("),
-        ("{\n", "requests.jsonl:1: this is no line of a request log: "),
-        ("", f"trace: no request of {SERVICE} is known in this time\n"),
-        ('{"service": "default/s', f"trace: no request of {SERVICE} is known in this time\n"),
+        ("{}\n", "trace: not a request log: KeyError('service')\n"),
+        ("7\n", "trace: not a request log: TypeError("),
+        ("{\n", "requests.jsonl:1: not a line of a request log: "),
+        ("", f"trace: there is no request of {SERVICE} in this time\n"),
+        ('{"service": "default/s', f"trace: there is no request of {SERVICE} in this time\n"),
     ],
     ids=["another object", "a number", "no JSON", "empty", "being written"],
 )

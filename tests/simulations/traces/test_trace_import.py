@@ -130,4 +130,4 @@ def test_files_that_cannot_be_read_or_written_are_named_before_anything_is_done(
     assert capsys.readouterr().err == f"trace: {tmp_path}/none: cannot be read: No such file or directory\n"
     with pytest.raises(SystemExit):
         cli.main(["trace", "import", "azure-llm", str(LLM), str(tmp_path / "t.xlsx")])
-    assert "must end in .csv, .jsonl, .parquet and lie in a folder that exists" in capsys.readouterr().err
+    assert "must end in .csv, .jsonl, .parquet and be in a folder that exists" in capsys.readouterr().err
