@@ -49,8 +49,8 @@ def reference() -> str:
     schema = ScalingPolicy.model_json_schema()
     definitions = schema["$defs"]
     sections = "\n".join(_section(path, each, definitions) for path, each in _objects("", schema, definitions))
-    rules = "\n".join(
-        f"- `{path or 'document'}`: {each['message']}\n\n  ```cel\n  {each['rule']}\n  ```"
+    rules = "\n\n".join(
+        f"`{path or 'document'}`: {each['message']}\n\n```cel\n{each['rule']}\n```"
         for path, found in _objects("", schema, definitions)
         for each in found.get(RULES, [])
     )

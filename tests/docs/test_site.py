@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 import yaml
-from documentation import DOCS, ROOT, pages
+from documentation import DOCS, MARKDOWN, ROOT, pages
 
 pytestmark = pytest.mark.program
 
@@ -49,6 +49,24 @@ def site(tmp_path_factory):
 
 def test_each_page_is_built(site):
     assert {page for page in pages() if not (site / page).with_suffix(".html").is_file()} == set()
+
+
+def test_the_site_shows_the_lists_tables_and_blocks_that_a_reader_of_the_files_sees(site):
+    """The site's Markdown is an older one: a list directly below a paragraph is none to it, nor a block in a list."""
+
+    def elements(html):
+        return {
+            tag: len(re.findall(rf"<{tag}\b", html))
+            for tag in ("h2", "h3", "ol", "ul", "li", "tr", "td", "pre", "code")
+        }
+
+    differ = []
+    for page, text in pages().items():
+        shown = (site / page).with_suffix(".html").read_text()
+        article = shown[shown.index("<article") : shown.index("</article>")]
+        if elements(article) != elements(MARKDOWN.render(text)):
+            differ.append(page)
+    assert differ == []
 
 
 def test_a_link_or_an_anchor_that_leads_nowhere_fails_the_build(tmp_path):
