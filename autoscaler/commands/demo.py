@@ -1,8 +1,8 @@
-"""Run the main job on this machine: from zero to five replicas and back under the reference load.
+"""Run the demo on this machine: from zero to five replicas and back under the reference load.
 
-Starts a gateway, a controller, replicas that stand in for the Stable Diffusion web UI, and Prometheus where one is
-found; sends 50 requests from 5 clients, and prints what came of it. Exit status 0 only if every request was answered,
-no replica was given two at once, the peak was as expected and in time, and everything is back at zero.
+It starts a gateway, a controller, processes that stand in for pods of the Stable Diffusion web UI, and Prometheus if
+one is found. It sends 50 requests from 5 clients and prints a report. The exit status is 0 only if every request was
+answered, no pod had two requests at once, the peak was as expected and in time, and everything is back at zero.
 """
 
 import argparse
@@ -25,24 +25,29 @@ from autoscaler.policy.spec import PolicySpec, ScalingPolicy
 
 POLICY = Path(__file__).parents[1] / "demo" / "policy.yaml"
 FASTEST = 100.0
-"""Beyond it a replica takes longer to start than its cold start is long."""
+"""At a higher speed a process takes longer to start than its cold start may last."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what can be changed."""
+    """Declare the options."""
     add = parser.add_argument
-    add("--speed", type=_within(1.0, FASTEST), default=10.0, help="divide every duration by this; 1 is real time (10)")
+    add(
+        "--speed",
+        type=_within(1.0, FASTEST),
+        default=10.0,
+        help="divide every duration by this number; 1 is real time (10)",
+    )
     add("--policy", type=Path, default=POLICY, help="a ScalingPolicy with traffic (the reference service)")
     add("-n", "--requests", type=_within(1, 1_000_000), default=50, help="requests in all (50)")
     add("-c", "--workers", type=_within(1, 10_000), default=5, help="clients, each with one request at a time (5)")
     add("--service-time", type=_drawn, default=SERVICE_TIME, metavar="DIST", help=f"seconds of work ({SERVICE_TIME})")
     add("--cold-start", type=_drawn, default=COLD_START, metavar="DIST", help=f"seconds to start ({COLD_START})")
     add("--tick", type=_within(0.5, 60.0), default=2.0, help="seconds between two decisions (2)")
-    add("--seed", type=_within(0, 2**32), default=1, help="of all that is drawn (1)")
-    add("--port", type=_within(0, 65535), default=0, help="of the gateway (a free one)")
-    add("--folder", type=Path, default=Path("build/demo"), help="for logs and decisions (build/demo)")
-    add("--json", type=Path, metavar="FILE", help="write all of the result here")
-    add("--keep", action="store_true", help="leave it running after the load, until Ctrl-C")
+    add("--seed", type=_within(0, 2**32), default=1, help="of the random numbers (1)")
+    add("--port", type=_within(0, 65535), default=0, help="of the gateway (any free port)")
+    add("--folder", type=Path, default=Path("build/demo"), help="of logs and decisions (build/demo)")
+    add("--json", type=Path, metavar="FILE", help="write the whole result to this file")
+    add("--keep", action="store_true", help="keep running after the load, until Ctrl-C")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -63,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class _Account:
-    """Prints what came of a run, and writes it where that was asked for."""
+    """Prints the report of a run, and writes it to a file if one is named."""
 
     def __init__(self, expected: Expected, json_file: Path | None) -> None:
         self.status = 0
@@ -95,15 +100,15 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
             yield error
 
 
-# What is asked for.
+# Options.
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
-    """Build the plan; raises ValueError with what is wrong in what was asked for."""
+    """Build the plan; raises ValueError if an option is wrong."""
     if arguments.workers > arguments.requests:
         raise ValueError(f"-c {arguments.workers}: must be at most -n, which is {arguments.requests}")
     if arguments.json and (arguments.json.is_dir() or not arguments.json.parent.is_dir()):
-        raise ValueError(f"--json {arguments.json}: must be a file in a folder that is there")
+        raise ValueError(f"--json {arguments.json}: must be a file in a folder that exists")
     plan = Plan(
         policy=_single(read_policies([arguments.policy])),
         requests=arguments.requests,
@@ -118,7 +123,9 @@ def _plan(arguments: argparse.Namespace) -> Plan:
 
 def _single(policies: list[ScalingPolicy]) -> ScalingPolicy:
     if len(policies) != 1 or policies[0].spec.traffic is None:
-        raise ValueError("--policy: must be one ScalingPolicy with spec.traffic, for the gateway routes the requests")
+        raise ValueError(
+            "--policy: must be one ScalingPolicy with spec.traffic, by which the gateway routes the requests"
+        )
     return policies[0]
 
 
@@ -131,7 +138,7 @@ def _expected(plan: Plan) -> Expected:
 
 
 def _within(low: float, high: float) -> Callable[[str], float]:
-    """Give what reads a number of the kind of its limits; argparse prints the message."""
+    """Give a reader of numbers within limits, for argparse."""
     legal = f"must be {low} to {high}"
 
     def read(text: str) -> float:

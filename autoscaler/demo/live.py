@@ -1,4 +1,4 @@
-"""The main job on this machine: the reference load against everything for real, and what came of it."""
+"""The demo on this machine: the reference load against the real programs, and its result."""
 
 import asyncio
 import json

@@ -67,7 +67,7 @@ class Change(NamedTuple):
     asked: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class History:
     """One run from its beginning to its end."""
 
@@ -86,3 +86,8 @@ class History:
     """The requests that take no slot, which are not among the others."""
     streamed: dict[str, float] | None = None
     """Their figures, where there were too many requests to keep: `requests` is empty, `decisions` has changes only."""
+
+    def __repr__(self) -> str:
+        """Say in one line how much happened."""
+        counts = f"{len(self.requests)} requests, {len(self.replicas)} replicas, {len(self.decisions)} decisions"
+        return f"<History of {self.end_s:.0f} s: {counts}, engine {self.engine}>"

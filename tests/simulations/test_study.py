@@ -25,3 +25,8 @@ def test_a_result_is_one_short_line():
     assert len(repr(result)) < 120
     assert "reference-load by knative-sd-demo: 2 runs, served 50, " in repr(result)
     assert "\n" not in repr(result)
+
+
+def test_the_history_of_a_run_is_one_short_line():
+    history = simulate(DEMO).history
+    assert repr(history).startswith(f"<History of 328 s: 50 requests, 5 replicas, {len(history.decisions)} decisions, ")

@@ -73,8 +73,8 @@ def test_what_is_out_of_its_range_is_told_with_the_range(capsys, words, problem)
     ("words", "problem"),
     [
         (["-n", "3", "-c", "5"], "demo: -c 5: must be at most -n, which is 3\n"),
-        (["--json", "none/result.json"], "demo: --json none/result.json: must be a file in a folder that is there\n"),
-        (["--json", "."], "demo: --json .: must be a file in a folder that is there\n"),
+        (["--json", "none/result.json"], "demo: --json none/result.json: must be a file in a folder that exists\n"),
+        (["--json", "."], "demo: --json .: must be a file in a folder that exists\n"),
         (["--policy", "none.yaml"], "demo: none.yaml: cannot be read: "),
         (["--policy", "bad.yaml"], 'demo: bad.yaml:6: spec.mode: "on": must be '),
         (["--policy", "silent.yaml"], "demo: --policy: must be one ScalingPolicy with spec.traffic"),
