@@ -3,11 +3,11 @@
 from algorithms.types import Observation
 from autoscaler.app.local import services
 from autoscaler.controller.step import Service, step
+from autoscaler.policy.decider_factory import ALGORITHMS
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Fleet, Replica
 from benchmarks.figures import cpu_s, report
 
-ALGORITHMS = ("concurrency", "kpa", "mpa", "hpa", "keda")
 SIZES = (1, 1_000, 10_000)
 DECISIONS = 20_000
 """In one run, at least."""

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from algorithms.types import Observation
 from autoscaler.documents.fields import DURATION_PATTERN, PERCENT_PATTERN, RULES, format_duration, parse_duration
 from autoscaler.documents.prometheus_address import PATTERN as SERVER_PATTERN
-from autoscaler.policy.algorithm import ALGORITHMS
+from autoscaler.policy.decider_factory import ALGORITHMS
 from autoscaler.policy.hpa_keda import QUANTITY_PATTERN
 from autoscaler.policy.schema import structural_model
 from autoscaler.policy.spec import API_VERSION, PolicySpec, ScalingPolicy

@@ -14,7 +14,7 @@ from algorithms.decider import Decider
 from algorithms.types import Observation
 from autoscaler.controller.step import Service, described
 from autoscaler.policy.annotations import PAUSED_UNTIL, overrides_of, pause_alone
-from autoscaler.policy.decider_factory import decider
+from autoscaler.policy.decider_factory import decider, decides_alike, resumes
 from autoscaler.policy.spec import Prometheus, ScalingPolicy
 from autoscaler.ports import Override, Query, ServiceName
 
@@ -135,10 +135,9 @@ class ServiceRegistry:
         before, known = self.entries.get(policy.service), self.services.get(policy.service)
         if before is None or known is None or (self._is_broken(policy.service) and before.policy != policy):
             return None
-        if before.policy.spec == policy.spec and not _switched(before.policy, policy):
+        if decides_alike(before.policy, policy):
             return known.decider
-        # Knative's own delay window is restored with its old length, so a changed `kpa` starts afresh.
-        if before.policy.spec.algorithm.kpa != policy.spec.algorithm.kpa:
+        if not resumes(before.policy, policy):
             return None
         return _continued(policy, known.decider)
 
@@ -181,11 +180,6 @@ class ServiceRegistry:
 
     def _writes(self, policy: ScalingPolicy) -> bool:
         return self._writing and policy.spec.mode == "Active"
-
-
-def _switched(before: ScalingPolicy, policy: ScalingPolicy) -> bool:
-    """Tell whether annotations that a decider heeds have changed: KEDA's own."""
-    return policy.spec.algorithm.keda is not None and before.metadata.annotations != policy.metadata.annotations
 
 
 def _continued(policy: ScalingPolicy, old: Decider) -> Decider | None:

@@ -1,8 +1,11 @@
-"""The choice `algorithm:` of a policy: one model for each algorithm, with defaults, ranges and meanings."""
+"""The choice `algorithm:` of a policy: one model for each algorithm, with defaults, ranges and meanings.
 
-from typing import Annotated, Self
+A new algorithm is a field of `AlgorithmChoice` and a row of the table in `decider_factory`.
+"""
 
-from pydantic import ConfigDict, Field, model_validator
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from autoscaler.documents.fields import (
     RULES,
@@ -18,9 +21,6 @@ from autoscaler.policy.hpa_keda import Hpa, Keda
 from autoscaler.policy.kpa import MAX_RATE, Kpa
 
 Rate = Annotated[float, Field(gt=1, le=MAX_RATE)]
-
-
-ALGORITHMS = ("concurrency", "kpa", "mpa", "hpa", "keda")
 
 
 class Safety(ResourceModel):
@@ -57,10 +57,14 @@ class Mpa(ResourceModel):
     """Replicas follow the requests in flight, without a window; no setting of its own."""
 
 
+def _add_rule(schema: dict[str, Any], model: type[BaseModel]) -> None:
+    schema[RULES] = [exactly_one_rule(*model.model_fields)]
+
+
 class AlgorithmChoice(ResourceModel):
     """Exactly one algorithm with its settings."""
 
-    model_config = ConfigDict(json_schema_extra={RULES: [exactly_one_rule(*ALGORITHMS)]})
+    model_config = ConfigDict(json_schema_extra=_add_rule)
 
     concurrency: Concurrency | None = None
     kpa: Kpa | None = None
@@ -70,5 +74,10 @@ class AlgorithmChoice(ResourceModel):
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
-        exactly_one(self, *ALGORITHMS)
+        exactly_one(self, *type(self).model_fields)
         return self
+
+    @property
+    def name(self) -> str:
+        """The name of the algorithm that was chosen."""
+        return next(name for name in type(self).model_fields if getattr(self, name) is not None)

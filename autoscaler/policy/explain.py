@@ -6,9 +6,8 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from autoscaler.documents.document import Document, KeyPath, to_inline_yaml
-from autoscaler.documents.go_values import SECOND_NS
-from autoscaler.policy.knative_settings import panic_window_s
-from autoscaler.policy.spec import PolicySpec, ScalingPolicy
+from autoscaler.policy.decider_factory import derived_settings
+from autoscaler.policy.spec import ScalingPolicy
 
 COMMENT_COLUMN = 60
 
@@ -48,27 +47,16 @@ def _derived(policy: ScalingPolicy) -> Tree:
     prometheus = spec.metrics.prometheus
     if prometheus and prometheus.series is None:
         found["series"] = Value(prometheus.raw_series(), "the series that metrics.prometheus.query sums up")
-    return {**found, **_of_the_algorithm(spec, policy.metadata.annotations)}
+    values, origin = derived_settings(policy)
+    return {**found, **{key: _with_origin(value, origin) for key, value in values.items()}}
 
 
-def _of_the_algorithm(spec: PolicySpec, annotations: Mapping[str, str]) -> Tree:
-    chosen = spec.algorithm
-    if chosen.concurrency:
-        window_ns = round(chosen.concurrency.stable_window * SECOND_NS)
-        seconds = panic_window_s(window_ns, chosen.concurrency.panic_window * 100)
-        return {"panicWindow": Value(f"{seconds}s", "panicWindow of stableWindow, in whole seconds")}
-    if kpa := spec.kpa_options():
-        return {"kpa": _options(kpa, "Knative's rules")}
-    if chosen.hpa:
-        return {"hpa": _options(chosen.hpa.options(spec.bounds), "the HPA's rules")}
-    if chosen.keda:
-        return {"keda": _options(chosen.keda.options(spec.bounds, annotations), "KEDA's rules")}
-    return {}
-
-
-def _options(options: Any, origin: str) -> Tree:
-    """Give what the algorithm is built from."""
-    return {name: Value(value, origin) for name, value in _plain(options).items() if value is not None}
+def _with_origin(value: Any, origin: str) -> Value | Tree:
+    """Give a value, or each value of an object that is present, with its origin."""
+    plain = _plain(value)
+    if not isinstance(plain, dict):
+        return Value(plain, origin)
+    return {name: Value(inner, origin) for name, inner in plain.items() if inner is not None}
 
 
 def _plain(value: Any) -> Any:

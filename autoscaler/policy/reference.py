@@ -4,10 +4,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from autoscaler.documents.fields import DURATION_PATTERN, PERCENT_PATTERN, RULES
+from autoscaler.documents.fields import DURATION_PATTERN, PERCENT_PATTERN, RULES, format_duration
+from autoscaler.policy.decider_factory import ALGORITHMS, lookback_s
 from autoscaler.policy.hpa_keda import QUANTITY_PATTERN
 from autoscaler.policy.schema import Schema, resolved
-from autoscaler.policy.spec import ScalingPolicy
+from autoscaler.policy.spec import API_VERSION, ScalingPolicy
 
 _HEAD = """\
 # The policy, field by field
@@ -37,6 +38,15 @@ _ONLY_IN_THE_MODEL = """\
 
 Knative's own settings are also read as Knative reads its annotations; what that refuses, the rules above refuse first.
 """
+_ALGORITHMS_HEAD = """\
+## The algorithms
+
+`spec.algorithm` names exactly one; without it a policy has `concurrency`. After a restart the controller reads as much
+history from Prometheus as the algorithm looks back. The last column gives that time with default settings.
+
+| algorithm | what it does | looks back |
+|---|---|---|
+"""
 _FORMS = {
     DURATION_PATTERN: "duration",
     PERCENT_PATTERN: "percentage",
@@ -55,7 +65,27 @@ def reference() -> str:
         for each in found.get(RULES, [])
     )
     across = "## Rules across fields\n\nThe definition has each of them in CEL, where `self` is the object named."
-    return f"{_HEAD}\n{sections}\n{across}\n\n{rules}\n\n{_ONLY_IN_THE_MODEL}"
+    return f"{_HEAD}\n{_algorithms()}\n{sections}\n{across}\n\n{rules}\n\n{_ONLY_IN_THE_MODEL}"
+
+
+def _algorithms() -> str:
+    rows = (
+        f"| `{name}` | {row.summary} | `{format_duration(lookback_s(_smallest(name)))}` |\n"
+        for name, row in ALGORITHMS.items()
+    )
+    return _ALGORITHMS_HEAD + "".join(rows)
+
+
+def _smallest(algorithm: str) -> ScalingPolicy:
+    """Give the policy that says nothing but its algorithm."""
+    return ScalingPolicy.model_validate(
+        {
+            "apiVersion": API_VERSION,
+            "kind": "ScalingPolicy",
+            "metadata": {"name": "web"},
+            "spec": {"scaleTargetRef": {"name": "web"}, "algorithm": {algorithm: {}}},
+        }
+    )
 
 
 def _objects(path: str, schema: Schema, definitions: Schema) -> Iterator[tuple[str, Schema]]:

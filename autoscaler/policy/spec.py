@@ -29,6 +29,7 @@ from autoscaler.documents.promql import GATEWAYS_QUERY, SELECTOR, SUM_OF_A_SERIE
 from autoscaler.policy.algorithm import AlgorithmChoice
 from autoscaler.policy.hpa_keda import Bounds
 from autoscaler.policy.knative_settings import SettingError
+from autoscaler.policy.kpa import Kpa
 from autoscaler.policy.traffic import NAME_OR_ADDRESS, Traffic
 
 GROUP = "inflight.dev"
@@ -233,10 +234,16 @@ class PolicySpec(ResourceModel):
             raise ValueError(f"algorithm.kpa.minScale: {_BELOW_THE_MOST}, which is {self.max_replicas}")
 
     def kpa_options(self) -> ScaleOptions | None:
-        """Resolve the settings of `kpa`, where that is chosen; raises ValueError on what Knative refuses."""
-        if self.algorithm.kpa is None:
-            return None
-        return self.algorithm.kpa.options(
+        """Resolve the settings of `kpa` if it is chosen; raises ValueError if Knative refuses them."""
+        return None if self.algorithm.kpa is None else self.knative_options(self.algorithm.kpa)
+
+    def knative_options(self, kpa: Kpa) -> ScaleOptions:
+        """Resolve settings of `kpa` with the bounds and the concurrency of this policy, as Knative does.
+
+        Raises:
+            ValueError: Knative refuses them.
+        """
+        return kpa.options(
             container_concurrency=self.container_concurrency,
             utilisation=self.target_utilization,
             min_replicas=self.min_replicas,

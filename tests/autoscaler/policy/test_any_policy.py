@@ -11,8 +11,7 @@ from legal_policies import legal_policies, observations
 from autoscaler.controller.records import from_json, to_json
 from autoscaler.controller.replay import Replay
 from autoscaler.controller.step import Service, step
-from autoscaler.policy.algorithm import ALGORITHMS
-from autoscaler.policy.decider_factory import decider, lookback_s
+from autoscaler.policy.decider_factory import ALGORITHMS, decider, lookback_s
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Fleet, Outcome, Record
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from algorithms.types import Observation
-from autoscaler.policy.decider_factory import decider
+from autoscaler.policy.algorithm import AlgorithmChoice, Mpa
+from autoscaler.policy.decider_factory import ALGORITHMS, check_wiring, decider, lookback_s
 from autoscaler.policy.spec import ScalingPolicy
 
 START_S = 1_700_000_000.0
@@ -261,9 +262,6 @@ def test_a_reason_tells_before_and_after_and_why():
     assert reason.why == "20.0 of 60 s are known since the start"
 
 
-ALGORITHMS = ["concurrency", "kpa", "mpa", "hpa", "keda"]
-
-
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @given(data=st.data())
 def test_a_restored_decider_continues_decision_for_decision(algorithm, data):
@@ -325,3 +323,34 @@ def test_a_day_of_decisions():
     assert set(numbers[: 4 * 3600]) == {0}
     assert set(numbers[5 * 3600 : 10 * 3600 - 60]) == {5}
     assert numbers[-1] == 0
+
+
+# One row for each algorithm.
+
+
+class WithToy(AlgorithmChoice):
+    toy: Mpa | None = None
+
+
+def test_an_algorithm_that_is_declared_and_has_no_row_is_an_error_that_names_it():
+    with pytest.raises(TypeError, match=r"algorithm\.toy has no row in ALGORITHMS of autoscaler/policy/decider_fac"):
+        check_wiring(ALGORITHMS, WithToy)
+
+
+def test_a_row_for_an_algorithm_that_is_not_declared_is_an_error_that_names_it():
+    with pytest.raises(TypeError, match=r"algorithm\.toy: AlgorithmChoice in autoscaler/policy/alg.* declares None"):
+        check_wiring({**ALGORITHMS, "toy": ALGORITHMS["mpa"]}, AlgorithmChoice)
+
+
+def test_a_row_with_the_settings_of_another_algorithm_is_an_error_that_names_it():
+    with pytest.raises(TypeError, match=r"algorithm\.hpa: .* its row has .*Mpa"):
+        check_wiring({**ALGORITHMS, "hpa": ALGORITHMS["mpa"]}, AlgorithmChoice)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_each_algorithm_is_one_sentence_of_the_documentation_and_decides_by_itself(algorithm):
+    built, row = policy(algorithm={algorithm: {}}), ALGORITHMS[algorithm]
+    assert row.summary.endswith(".")
+    assert "\n" not in row.summary
+    assert type(decider(built)._algorithm).__name__.lower() == algorithm
+    assert lookback_s(built) > 0
