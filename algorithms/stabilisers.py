@@ -63,13 +63,13 @@ class ScaleDownDelay:
         return f"so many were wished for within the last {self._delay_s:g} s"
 
     def export(self) -> State:
-        """Give the remembered wishes."""
-        return {"version": VERSION, "wishes": self._recommendations.export()}
+        """Give the remembered recommendations."""
+        return {"version": 2, "recommendations": self._recommendations.export()}
 
     def restore(self, state: State) -> None:
-        """Continue with the remembered wishes."""
-        check(state, "ScaleDownDelay")
-        self._recommendations.restore(state["wishes"])
+        """Continue with the remembered recommendations; version 1 had another name for them."""
+        check(state, "ScaleDownDelay", 1, 2)
+        self._recommendations.restore(state["wishes" if state["version"] == 1 else "recommendations"])
 
 
 class ToZeroDelay:

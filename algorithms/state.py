@@ -5,10 +5,11 @@ from algorithms.types import State
 VERSION = 1
 
 
-def check(state: State, what: str) -> None:
-    """Raise ValueError unless this version of the code wrote the state: an unknown one means start afresh."""
-    if state.get("version") != VERSION:
-        raise ValueError(f"{what}: version {state.get('version')} is not {VERSION}")
+def check(state: State, what: str, *legal: int) -> None:
+    """Raise ValueError unless the state has a legal version, which is `VERSION` if none is given: else start afresh."""
+    legal = legal or (VERSION,)
+    if state.get("version") not in legal:
+        raise ValueError(f"{what}: version {state.get('version')} is not {' or '.join(map(str, legal))}")
 
 
 class Stateless:

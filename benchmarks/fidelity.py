@@ -267,7 +267,7 @@ def of_cluster(folder: Path) -> Measured:
     policy = next(ScalingPolicy.model_validate(line["policy"]) for line in log if "policy" in line)
     ended = sorted(_lines(folder / "requests.jsonl"), key=lambda line: float(line["arrival"]))
     requests = tuple(Served(line["arrival"], line["wait_s"], line["service_s"]) for line in ended)
-    writes = [Change(line["look"]["now_s"], line["desired"]) for line in log if line.get("written")]
+    writes = [Change(line["observation"]["now_s"], line["desired"]) for line in log if line.get("written")]
     began_s, asked_s = requests[0].arrived_s, writes[0].t_s
     return Measured(
         policy=policy,

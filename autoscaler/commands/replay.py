@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from autoscaler.controller.replay import Replay, Replayed, Summary, summarised
 from autoscaler.documents.document import DocumentError
@@ -29,8 +28,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Replay and print; 0 nothing differs or other policies were asked for, 1 something does, 2 the log is no log."""
     try:
         policies = read_alternatives(arguments.policy)
-        turns, summary = summarised(Replay(policies).lines(_lines(arguments.log)))
-    except (DocumentError, OSError, LookupError, TypeError, ValueError) as error:
+        turns, summary = summarised(_replayed(arguments.log, Replay(policies)))
+    except (DocumentError, OSError, ValueError) as error:
         print(f"replay: {error}", file=sys.stderr)
         return 2
     for row in _table(turns):
@@ -39,14 +38,15 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if summary.differing and not policies else 0
 
 
-def _lines(log: Path) -> Iterator[dict[str, Any]]:
-    """Read the lines; a last one that breaks off was being written when the writer ended."""
+def _replayed(log: Path, replay: Replay) -> Iterator[Replayed]:
+    """Decide again on each line; a last one that breaks off was being written when the writer ended."""
     *whole, _rest = log.read_text(encoding="utf-8").split("\n")
     for number, line in enumerate(whole, 1):
         try:
-            yield json.loads(line)
-        except ValueError as error:
-            raise ValueError(f"{log}:{number}: this is no line of a decision log: {error}") from error
+            yield from replay.lines([json.loads(line)])
+        except (LookupError, TypeError, ValueError) as error:
+            problem = f"{error} is missing" if isinstance(error, KeyError) else error
+            raise ValueError(f"{log}:{number}: this is no line of a decision log: {problem}") from error
 
 
 def _table(turns: Sequence[Replayed]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from algorithms.types import Observation
 from autoscaler.controller.failures import Failures
 from autoscaler.controller.observation import past_observations
 from autoscaler.controller.polling import sharing
-from autoscaler.controller.services import ServiceRegistry
+from autoscaler.controller.services import BACKFILL, ServiceRegistry
 from autoscaler.controller.step import described
 from autoscaler.policy.decider_factory import lookback_s
 from autoscaler.ports import Fleet, Past, PastSource, Query, Rescale, ServiceName
@@ -121,7 +121,7 @@ class HistoryBackfill:
                 service, [*observations, *(observation for observation, _ in seen)] if observations else ()
             )
         except Exception as error:  # noqa: BLE001 - one service's past
-            self._failures.failed(service, "recall", error)
+            self._failures.failed(service, BACKFILL, error)
             self._registry.remember(service, ())
 
     def _before(self, service: ServiceName, past: Past, first: Observation, fleet: Fleet) -> list[Observation]:

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from algorithms.decider import FAILED
 from algorithms.types import State
-from autoscaler.controller.records import explained, to_json
+from autoscaler.controller.records import VERSION, explained, to_json
 from autoscaler.ports import Record, Recorder, ServiceName
 
 _LOG = logging.getLogger("autoscaler.decisions")
@@ -182,7 +182,7 @@ class DecisionLog:
 
     def _begun(self, service: ServiceName) -> Mapping[str, Any]:
         policy, knows = self._policies[service]
-        return {"service": service, "policy": policy, "state": knows()}
+        return {"version": VERSION, "service": service, "policy": policy, "state": knows()}
 
     def _write(self, lines: Sequence[Mapping[str, Any]]) -> None:
         self._file.write("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))

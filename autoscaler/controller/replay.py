@@ -1,8 +1,8 @@
 """Decides again on a recorded log: by the policies that it names, or by another one. No I/O.
 
-A log has two kinds of lines: a policy that begins to be followed, with what its decider knew then, and a decision with
-the look that it was taken on. By the same policy a log gives the same decisions. By another one it answers "what if":
-requests and ready replicas stay as recorded, the number asked for is what the other policy made of it before.
+A log has two kinds of lines: a policy that takes effect, with the state of its decider then, and a decision with its
+observation. With the same policy a log gives the same decisions. With another one it answers "what if": requests and
+ready replicas stay as recorded, the number asked for is what the other policy made of it before.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from algorithms.decider import FAILED, Decider
 from algorithms.types import Decision, Observation, Reason
-from autoscaler.controller.records import from_json
+from autoscaler.controller.records import current, from_json
 from autoscaler.controller.services import BACKFILL
 from autoscaler.controller.step import described
 from autoscaler.policy.decider_factory import decider
@@ -22,7 +22,7 @@ STANDING = frozenset({"paused", "override", "foreignWriter", "secondPolicy", BAC
 
 
 class Replayed(NamedTuple):
-    """One recorded decision, and what was decided on the same look now."""
+    """One recorded decision, and what was decided on the same observation now."""
 
     recorded: Record
     decision: Decision
@@ -52,13 +52,13 @@ class Replay:
         Raises:
             LookupError: a line is of another kind, or a service decided on without any policy.
             TypeError: a line is of another kind.
-            ValueError: a policy is not legal any more, or knew what this code does not understand.
+            ValueError: a later version wrote the line, or its policy or state is not legal any more.
         """
         for line in lines:
             if "policy" in line:
-                self._begin(line)
+                self._begin(current(line))
             else:
-                yield self._again(from_json(dict(line)))
+                yield self._again(from_json(line))
 
     def _begin(self, line: Mapping[str, Any]) -> None:
         if line["service"] not in self._instead:
@@ -91,7 +91,7 @@ class Replay:
             return decides.held(observation, described(error))
 
     def _observation(self, record: Record) -> Observation:
-        """Give the look as it would have been: asked for is what was decided here, unless somebody else wrote."""
+        """Give the observation with the number that was decided here as asked for, unless somebody else wrote."""
         if record.service not in self._instead or record.service not in self._asked:
             return record.observation
         recorded, decided = self._asked[record.service]

@@ -18,10 +18,10 @@ from autoscaler.policy.decider_factory import decider, decides_alike, resumes
 from autoscaler.policy.spec import Prometheus, ScalingPolicy
 from autoscaler.ports import Override, Query, ServiceName
 
-BACKFILL = "recall"
+BACKFILL = "backfill"
 """The name of the rule under which a newcomer is not lowered."""
 _log = logging.getLogger(__name__)
-_RECALLED = Override(BACKFILL, inf, "what was before the start is being asked for", may_rise=True)
+_BACKFILLED = Override(BACKFILL, inf, "what was before the start is being asked for", may_rise=True)
 
 
 class PolicyEntry(NamedTuple):
@@ -113,7 +113,7 @@ class ServiceRegistry:
             self.queries[service] = found
 
     def _with_backfill(self, service: ServiceName, orders: tuple[Override, ...]) -> tuple[Override, ...]:
-        return (_RECALLED, *orders) if service in self.unwarmed else orders
+        return (_BACKFILLED, *orders) if service in self.unwarmed else orders
 
     def pause(self, service: ServiceName, annotations: Mapping[str, str]) -> None:
         """Take over the pause, or its end, of a changed policy that cannot be followed; nothing else of it counts.

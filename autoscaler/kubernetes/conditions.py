@@ -21,7 +21,7 @@ _STEERED = {
     "paused": "Paused",
     "deciderFailed": "DeciderFailed",
 }
-"""Rules under which the wish is not followed at all, the strongest first."""
+"""Rules under which the recommendation is not followed at all, the strongest first."""
 _HOST_CONFLICT, _HOST_NOT_ALLOWED = "HostConflict", "HostNotAllowed"
 _CONFLICTS_TOLD = 5
 _KEPT = (
@@ -140,7 +140,9 @@ def _limited(facts: Facts) -> Condition:
     for rule, reason in (("maxReplicas", "TooManyReplicas"), ("minReplicas", "TooFewReplicas")):
         if rule in rules:
             return Condition("ScalingLimited", holds=True, reason=reason, message=rules[rule])
-    return Condition("ScalingLimited", holds=False, reason="DesiredWithinRange", message="the wish is within the range")
+    return Condition(
+        "ScalingLimited", holds=False, reason="DesiredWithinRange", message="the recommendation is within the range"
+    )
 
 
 def _rules(facts: Facts) -> dict[str, str]:
@@ -195,7 +197,7 @@ def _decided(record: Record, at_s: float, before: Status) -> dict[str, Any]:
         "time": timestamp(at_s),
         "before": observation.replicas,
         "desired": decision.desired,
-        "wish": {key: value for key, value in decision.recommendation._asdict().items() if value is not None},
+        "recommendation": {key: value for key, value in decision.recommendation._asdict().items() if value is not None},
         "reasons": [reason._asdict() for reason in decision.reasons],
         "error": record.outcome.error if record.outcome else "",
         **({"written": not record.outcome.error} if record.outcome else {}),

@@ -37,7 +37,7 @@ class Condition(ResourceModel):
 
 
 class RuleApplied(ResourceModel):
-    """One rule that changed the number on its way from the wish to the decision."""
+    """One rule that changed the number on its way from the recommendation to the decision."""
 
     rule: str
     """Its name."""
@@ -67,8 +67,8 @@ class LastDecision(ResourceModel):
     """What was asked for until then."""
     desired: Replicas
     """What should be."""
-    wish: AlgorithmRecommendation
-    """What the algorithm asked for."""
+    recommendation: AlgorithmRecommendation | None = None
+    """What the algorithm asked for. Absent: release 0.1.0 wrote the decision."""
     reasons: tuple[RuleApplied, ...] = ()
     """The rules that changed the number, in order."""
     written: bool | None = None

@@ -214,6 +214,16 @@ def test_no_rule_ever_lowers_a_wish_or_gives_more_than_was_wished_held_or_there(
         assert rule.why(seen) or name == "partialCount"
 
 
+def test_a_delay_goes_on_from_a_state_that_release_0_1_0_wrote():
+    before, after = ScaleDownDelay(delay_s=10.0), ScaleDownDelay(delay_s=10.0)
+    before(observe(1.0), 5)
+    state = before.export()
+    after.restore({"version": 1, "wishes": state["recommendations"]})
+    assert (after(observe(2.0), 1), after.export()["version"]) == (5, 2)
+    with pytest.raises(ValueError, match="ScaleDownDelay: version 3 is not 1 or 2"):
+        after.restore(state | {"version": 3})
+
+
 @pytest.mark.parametrize("name", RULES)
 @given(rows=LOOKS, cut=st.integers(0, 30))
 def test_a_restored_rule_goes_on_where_it_was(name, rows, cut):

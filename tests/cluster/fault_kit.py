@@ -432,7 +432,7 @@ class Service(PolicyCluster):
         """Give the decisions since the mark."""
         self.installation.follow_logs()
         lines = (line for log in self.ledger.logs for line in log[self._marks.get(id(log), 0) :])
-        return [line for line in lines if "look" in line]
+        return [line for line in lines if "observation" in line]
 
     async def fails(self, words):
         """Wait until a decision since the mark could not be written, for this reason."""
@@ -452,18 +452,18 @@ def _ready(pods):
 
 def _lasting_s(log, condition):
     """Give the seconds over which the last decisions fulfil a condition; below zero if the last one does not."""
-    lasting = list(itertools.takewhile(condition, (line for line in reversed(log) if "look" in line)))
-    return lasting[0]["look"]["now_s"] - lasting[-1]["look"]["now_s"] if lasting else -1.0
+    lasting = list(itertools.takewhile(condition, (line for line in reversed(log) if "observation" in line)))
+    return lasting[0]["observation"]["now_s"] - lasting[-1]["observation"]["now_s"] if lasting else -1.0
 
 
 def unknown(record):
     """Whether the count was not known."""
-    return record["look"]["inflight"] is None
+    return record["observation"]["inflight"] is None
 
 
 def known(record):
     """Whether the count was known, and whole."""
-    return record["look"]["inflight"] is not None and not record["look"]["problem"]
+    return record["observation"]["inflight"] is not None and not record["observation"]["problem"]
 
 
 def _session():

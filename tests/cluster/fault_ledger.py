@@ -65,7 +65,7 @@ class Ledger:
     @property
     def records(self):
         """Give all decisions of all controllers, by their time."""
-        found = [line for log in self.logs for line in log if "look" in line]
+        found = [line for log in self.logs for line in log if "observation" in line]
         return sorted(found, key=at_s)
 
     @property
@@ -133,7 +133,7 @@ class Ledger:
         """Find the decision behind each change."""
         for (_, before), change in pairwise(self.changes):
             behind = _behind(change, decisions)
-            assert any(each["wish"]["why"] or each["reasons"] for each in behind), (
+            assert any(each["recommendation"]["why"] or each["reasons"] for each in behind), (
                 f"nobody decided on {before} -> {change} in {self.changes}"
             )
             assert change[1] > before or any(map(_may_lower, behind)), [explained(from_json(each)) for each in behind]
@@ -143,7 +143,7 @@ class Ledger:
     def _settle_decision(self, record):
         """What is unknown or known in part lowers nothing, nor does a decider that fails; bounds are kept."""
         if not _may_lower(record):
-            assert record["desired"] >= record["look"]["replicas"], explained(from_json(record))
+            assert record["desired"] >= record["observation"]["replicas"], explained(from_json(record))
 
 
 SOONEST_S, LATEST_S = 2, 40
@@ -158,11 +158,11 @@ def _behind(change, decisions):
 
 def at_s(record):
     """Give the time of a decision, by the right clock."""
-    return record["look"]["now_s"] - record["ahead_s"]
+    return record["observation"]["now_s"] - record["ahead_s"]
 
 
 def _may_lower(record):
-    observation = record["look"]
+    observation = record["observation"]
     if any(reason["rule"] == "deciderFailed" for reason in record["reasons"]):
         return False
     bounded = any(reason["rule"] == "maxReplicas" for reason in record["reasons"])

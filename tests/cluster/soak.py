@@ -130,7 +130,7 @@ def report(run, ledgers, *, seconds, seed):
     statuses = Counter(request.status for request in requests)
     refused = Counter(f"{each.status} {each.text.strip()}" for each in requests if each.status in {404, 503, 504})
     decisions = sum(len(ledger.records) for ledger in ledgers)
-    unknown = sum(bool(record["look"]["problem"]) for ledger in ledgers for record in ledger.records)
+    unknown = sum(bool(record["observation"]["problem"]) for ledger in ledgers for record in ledger.records)
     lines = [
         f"soak of {seconds:g} s, seed {seed}: {len(ledgers)} services, 2 controllers, 1 gateway",
         f"faults                {run.faults.total():7,}  of {len(run.faults)} kinds",

@@ -122,9 +122,9 @@ async def test_the_reference_load_from_zero_to_five_pods_and_back(cluster, tmp_p
     assert sum("inflight_controller_leader 1\n" in text for text in leading) == 1
     for log in logs:
         lines = decisions(log)
-        records = [line for line in lines if "look" in line]
-        assert max(record["look"]["ready"] for record in records) == 5
-        assert any(not record["look"]["problem"] and record["look"]["inflight"] for record in records)
+        records = [line for line in lines if "observation" in line]
+        assert max(record["observation"]["ready"] for record in records) == 5
+        assert any(not record["observation"]["problem"] and record["observation"]["inflight"] for record in records)
         assert not any(replayed.differs for replayed in Replay().lines(lines))
     written = [[line["desired"] for line in decisions(log) if line.get("written") is not None] for log in logs]
     assert sorted(map(bool, written)) == [False, True], "one of the two wrote, and always the same one"

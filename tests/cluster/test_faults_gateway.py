@@ -59,7 +59,7 @@ async def deaf(it, act, words):
     it.gateways[0].stream.does(act)
 
     def for_this_reason(record):
-        return unknown(record) and words in record["look"]["problem"]
+        return unknown(record) and words in record["observation"]["problem"]
 
     await it[UNCOUNTED].decided(for_this_reason)
     await together(service.stop_load() for service in it.services.values())
@@ -97,7 +97,7 @@ def test_every_request_is_accounted_for_and_every_change_of_replicas_explained(t
 def test_what_only_the_stream_counts_is_held_while_it(told, fault):
     ledgers, went = told
     assert went[fault][UNCOUNTED] == [CLIENTS]
-    problems = {record["look"]["problem"] for record in ledgers[UNCOUNTED].records if unknown(record)}
+    problems = {record["observation"]["problem"] for record in ledgers[UNCOUNTED].records if unknown(record)}
     assert any(FAULTS[fault][1] in problem for problem in problems), problems
 
 

@@ -109,7 +109,7 @@ def test_nothing_falls_while_neither_prometheus_nor_a_stream_can_be_believed(tol
     ledger, held = told[hurt]
     assert held == sorted(held)
     assert held[-1] == CLIENTS, "though the last request had ended long before"
-    problems = {record["look"]["problem"] for record in ledger.records if doubted(record)}
+    problems = {record["observation"]["problem"] for record in ledger.records if doubted(record)}
     assert any(HURT[hurt] in problem for problem in problems), problems
 
 
@@ -125,6 +125,6 @@ def test_the_streams_alone_bring_it_to_zero_and_wake_it_while_prometheus_cannot_
 def test_a_prometheus_that_is_restarted_with_an_empty_store_is_a_gap_and_no_zero(told):
     ledger, held = told[RESTARTED]
     ledger.settle()
-    assert any(record["look"]["inflight"] is None for record in ledger.records)
+    assert any(record["observation"]["inflight"] is None for record in ledger.records)
     assert held == sorted(held)
     assert held[-1] == CLIENTS

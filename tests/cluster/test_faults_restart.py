@@ -53,10 +53,10 @@ def zero_since_s(records):
     return found
 
 
-def recalled(records):
+def backfilled(records):
     """Give the records since the past was there: those in which nothing is held up for lack of it."""
     rules = [{reason.rule for reason in record.decision.reasons} for record in records]
-    last = max((place for place, each in enumerate(rules) if "recall" in each), default=-1)
+    last = max((place for place, each in enumerate(rules) if "backfill" in each), default=-1)
     return records[last + 1 :]
 
 
@@ -91,6 +91,6 @@ async def test_windows_are_there_delays_run_on_and_nothing_dips(installation, tm
             before_s = zero_since_s(third.records)[-1]
         async with both(installation, **options) as fourth:
             await installation.replicas_are(0)
-        after_s = zero_since_s(recalled(fourth.records))
+        after_s = zero_since_s(backfilled(fourth.records))
         assert after_s
         assert after_s[-1] == pytest.approx(before_s, abs=5), "scrapes are a second apart, or late, and so are ticks"

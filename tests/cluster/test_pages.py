@@ -67,7 +67,7 @@ class World:
     def until_decided_on(self, is_so):
         """Wait for a decision on such a number of requests; a policy's status tells of it 15 s later."""
         url = f"http://{self.address('inflight-controller')}:{self.ports.controller}/status"
-        self.until(lambda: is_so(json.loads(get(url))["default/my-model"]["look"]["inflight"]))
+        self.until(lambda: is_so(json.loads(get(url))["default/my-model"]["observation"]["inflight"]))
 
     def until(self, is_so):
         """Wait for what no watch tells."""

@@ -193,8 +193,8 @@ async def test_what_keeps_the_number_meanwhile_is_a_reason():
     async with World(prometheus, policy(algorithm={"mpa": {}})).running() as world:
         await asyncio.sleep(5.0)
     assert world.rules() == [
-        ["scaleDown.toZeroDelay", "recall"],
-        ["scaleDown.toZeroDelay", "recall"],
+        ["scaleDown.toZeroDelay", "backfill"],
+        ["scaleDown.toZeroDelay", "backfill"],
         ["scaleDown.toZeroDelay"],
     ]
 

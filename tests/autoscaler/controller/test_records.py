@@ -13,7 +13,9 @@ from autoscaler.ports import Outcome, Record
 SECONDS = st.floats(0, 2e9)
 COUNTS = st.floats(0, 1e6)
 NUMBERS = st.integers(0, 10_000)
-LOOKS = st.builds(Observation, SECONDS, SECONDS, st.none() | COUNTS, NUMBERS, NUMBERS, COUNTS, NUMBERS, st.text())
+OBSERVATIONS = st.builds(
+    Observation, SECONDS, SECONDS, st.none() | COUNTS, NUMBERS, NUMBERS, COUNTS, NUMBERS, st.text()
+)
 REASONS = st.builds(Reason, st.text(), NUMBERS, NUMBERS, st.text())
 DECISIONS = st.builds(
     Decision,
@@ -22,17 +24,17 @@ DECISIONS = st.builds(
     st.lists(REASONS, max_size=3).map(tuple),
 )
 
-WISH = Recommendation(3, "3 in flight / 1")
+RECOMMENDED = Recommendation(3, "3 in flight / 1")
 
 
 @st.composite
 def records(draw):
     service = draw(st.text())
     outcome = draw(st.none() | st.builds(Outcome, st.just(service), st.text()))
-    return Record(service, draw(LOOKS), draw(DECISIONS), outcome)
+    return Record(service, draw(OBSERVATIONS), draw(DECISIONS), outcome)
 
 
-def record(outcome=None, *, reasons=(), desired=3, recommendation=WISH):
+def record(outcome=None, *, reasons=(), desired=3, recommendation=RECOMMENDED):
     observation = Observation(1002.0, 1000.0, 3.0, 1, 1, latest=3.0, passing=2)
     return Record("default/sd", observation, Decision(desired, recommendation, tuple(reasons)), outcome)
 
@@ -45,8 +47,9 @@ def test_a_record_survives_being_written_and_read_again(made):
 def test_the_json_has_everything_by_name():
     made = record(Outcome("default/sd", "HTTP 403"), reasons=[Reason("minReplicas", 3, 4, "at least 4")], desired=4)
     assert to_json(made) == {
+        "version": 2,
         "service": "default/sd",
-        "look": {
+        "observation": {
             "now_s": 1002.0,
             "since_s": 1000.0,
             "inflight": 3.0,
@@ -56,7 +59,7 @@ def test_the_json_has_everything_by_name():
             "passing": 2,
             "problem": "",
         },
-        "wish": {"replicas": 3, "why": "3 in flight / 1"},
+        "recommendation": {"replicas": 3, "why": "3 in flight / 1"},
         "reasons": [{"rule": "minReplicas", "before": 3, "after": 4, "why": "at least 4"}],
         "desired": 4,
         "written": False,
@@ -74,12 +77,13 @@ def test_written_tells_apart_nothing_to_write_and_written_and_refused(outcome, w
 @pytest.mark.parametrize(
     "change",
     [
-        {"look": None},
-        {"look": {"now_s": 1.0}},
-        {"look": {"unknown": 1}},
-        {"wish": {}},
+        {"observation": None},
+        {"observation": {"now_s": 1.0}},
+        {"observation": {"unknown": 1}},
+        {"recommendation": {}},
         {"reasons": [{}]},
         {"reasons": None},
+        {"reasons": [[]]},
         {"service": ...},
         {"desired": ...},
         {"written": ...},
@@ -90,6 +94,20 @@ def test_what_is_no_record_is_refused(change):
     line = {key: value for key, value in line.items() if value is not ...}
     with pytest.raises((LookupError, TypeError)):
         from_json(line)
+
+
+def test_a_record_of_version_1_is_read_under_its_own_names():
+    made = to_json(record(reasons=[Reason("recall", 1, 3, "what was before the start is being asked for")]))
+    old = {"look": made.pop("observation"), "wish": made.pop("recommendation"), **made}
+    del old["version"]
+    now = from_json(old)
+    assert (now.observation, now.decision.recommendation) == (record().observation, RECOMMENDED)
+    assert [reason.rule for reason in now.decision.reasons] == ["backfill"]
+
+
+def test_a_record_of_a_later_version_is_refused():
+    with pytest.raises(ValueError, match="version: 3 is not known; legal are 2"):
+        from_json(to_json(record()) | {"version": 3})
 
 
 @pytest.mark.parametrize(

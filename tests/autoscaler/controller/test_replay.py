@@ -77,6 +77,11 @@ def test_by_its_own_policies_a_log_gives_the_same_decisions(live):
     assert [each.decision.desired for each in replayed] == [0, 3, 5, 5, 2, 1, 1, 0, 0, 4]
 
 
+def test_each_line_of_a_log_states_its_version(live):
+    live.see(3.0, 5.0)
+    assert [line["version"] for line in live.lines()] == [2, 2, 2]
+
+
 def test_a_log_that_begins_in_the_middle_has_what_was_known_then(live):
     live.see(4.0, 0.0, 0.0)
     continued = io.StringIO()
@@ -152,9 +157,26 @@ def test_a_log_that_breaks_off_is_read_up_to_there(live, replay):
     assert replay(log=live.file.getvalue()[:-20])[1].startswith("1 decisions, 0")
 
 
-def test_what_is_no_log_is_refused_with_its_line(replay):
-    assert replay(log="{}\nnonsense\n")[0] == 2
-    assert "decisions.jsonl:1: this is no line of a decision log" in replay(log="nonsense\n")[1]
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("nonsense", "Expecting value"),
+        ("{}", "'service' is missing"),
+        ("[]", "'service' is missing"),
+        ("[1]", "cannot convert"),
+        ("5", "not iterable"),
+        ('{"version": 3, "service": "a"}', "version: 3 is not known; legal are 2, and none at all for version 1"),
+        ('{"version": 3, "policy": {}}', "version: 3 is not known; legal are 2, and none at all for version 1"),
+        ('{"version": 1, "service": "a"}', "version: 1 is not known"),
+        ('{"version": null, "service": "a"}', "version: None is not known"),
+    ],
+)
+def test_what_is_no_log_of_a_known_version_is_refused_with_its_line(live, replay, line, problem):
+    live.see(5.0)
+    status, told = replay(log=live.file.getvalue() + line + "\n")
+    assert status == 2
+    assert "decisions.jsonl:3: this is no line of a decision log: " in told
+    assert problem in told
 
 
 def test_decisions_of_a_decider_that_failed_are_taken_over_and_those_after_it_are_as_they_were(monkeypatch):

@@ -34,7 +34,11 @@ def told(facts, kind):
     [
         (Facts(1, record=record()), "Ready", (True, "ScalingActive", "the target follows the policy")),
         (Facts(1, record=record()), "ScalingActive", (True, "ValidMetricFound", "2 are needed")),
-        (Facts(1, record=record()), "ScalingLimited", (False, "DesiredWithinRange", "the wish is within the range")),
+        (
+            Facts(1, record=record()),
+            "ScalingLimited",
+            (False, "DesiredWithinRange", "the recommendation is within the range"),
+        ),
         (Facts(1, record=record(5, "maxReplicas")), "ScalingLimited", (True, "TooManyReplicas", "why maxReplicas")),
         (Facts(1, record=record(5, "minReplicas")), "ScalingLimited", (True, "TooFewReplicas", "why minReplicas")),
         (Facts(1), "Ready", (False, "NotDecidedYet", "no decision has been taken yet")),
@@ -143,6 +147,17 @@ def test_a_decision_that_changed_the_number_is_told_with_its_time_whatever_was_d
     assert (made["lastDecision"]["time"], made["lastDecision"]["before"], made["lastScaleTime"]) == (NOW, 2, NOW)
     again = status(Facts(1, record=record(5, replicas=5), changed=(change, NOW_S)), made, NOW_S + 120)
     assert matters(again) == matters(made)
+
+
+def test_a_decision_in_a_status_that_an_earlier_release_wrote_stays_until_the_number_changes():
+    first = status(after(record(5, replicas=2, written=True)), {}, NOW_S)
+    # The API server has pruned what the definition no longer knows: `lastDecision.wish`.
+    first["lastDecision"].pop("recommendation")
+    second = status(Facts(1, record=record(5, replicas=5)), first, NOW_S + 60)
+    assert second["lastDecision"] == first["lastDecision"]
+    PolicyStatus.model_validate(second)
+    third = status(after(record(4, replicas=5, written=True), NOW_S + 60), second, NOW_S + 60)
+    assert third["lastDecision"]["recommendation"] == {"replicas": 4, "why": "2 are needed"}
 
 
 def test_what_another_controller_decided_later_stays():
