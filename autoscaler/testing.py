@@ -1,14 +1,60 @@
-"""What tests of this package, and of code built on it, are made of: virtual time, and fakes of the ports."""
+"""What tests of this package, and of code built on it, are made of: policies, virtual time, and fakes of the ports.
+
+The fakes pass the contract suites of what they stand for: `tests/contracts`.
+"""
 
 import asyncio
 import selectors
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
 
+from autoscaler.controller.controller import Controller
+from autoscaler.controller.observation import Live
+from autoscaler.policy.spec import API_VERSION, ScalingPolicy
 from autoscaler.ports import Fleet, Moment, Outcome, Past, Query, Reading, Replica, ScaleRequest, ServiceName
 from autoscaler.removal_order import replicas_to_remove
 
 HANGING_S = 20.0
 """Real seconds without anything to do, and no timer set, after which `VirtualTimeLoop` says that a test hangs."""
+
+
+def policy_document(service: ServiceName = "sd", *, annotations: Mapping[str, str] | None = None, **spec: Any) -> Any:
+    """Make a policy as a file has it.
+
+    Args:
+        service: `name` or `namespace/name`.
+        annotations: those of its metadata.
+        spec: the spec's fields; without `scaleTargetRef` and `backends` the target has the service's name.
+    """
+    namespace, _, name = service.rpartition("/")
+    target = {} if spec.keys() & {"scaleTargetRef", "backends"} else {"scaleTargetRef": {"name": name}}
+    metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "ScalingPolicy",
+        "metadata": metadata | ({"annotations": dict(annotations)} if annotations else {}),
+        "spec": target | spec,
+    }
+
+
+def policy(service: ServiceName = "sd", *, annotations: Mapping[str, str] | None = None, **spec: Any) -> ScalingPolicy:
+    """Make a policy, checked as one from a file is; the arguments are those of `policy_document`."""
+    return ScalingPolicy.model_validate(policy_document(service, annotations=annotations, **spec))
+
+
+@asynccontextmanager
+async def running(controller: Controller, *, first_s: float = 0.1) -> AsyncIterator[None]:
+    """Run a controller for as long as a test needs it, beginning with its first seconds; it must not end by itself."""
+    task = asyncio.create_task(controller.run())
+    await asyncio.sleep(first_s)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    if not task.cancelled():
+        raise RuntimeError("the controller has ended") from task.exception()
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
@@ -89,6 +135,36 @@ def _aged(service: ServiceName, told: Reading | None, query: Query, now_s: float
     if now_s - told.sampled_s > query.max_age_s:
         return Reading(None, now_s, problem=f"what was told of {service} is {now_s - told.sampled_s:g} s old")
     return told
+
+
+class FakeStreams:
+    """The streams of one gateway: a test sets `counts[service]`; a service without a count is unknown.
+
+    While it is `silent` nothing is known, and a service in `failing` raises.
+    """
+
+    def __init__(self, services: Iterable[ServiceName] = ()) -> None:
+        self.counts: dict[ServiceName, float | None] = dict.fromkeys(services, 0.0)
+        self.failing: set[ServiceName] = set()
+        self.silent = False
+
+    def known(self) -> int:
+        """Count the gateway."""
+        return 1
+
+    def heard(self, _now_s: float) -> bool:
+        """Tell whether it is heard."""
+        return not self.silent
+
+    def live(self, service: ServiceName, _since_s: float, _now_s: float) -> Live:
+        """Give the count; it is the mean as well."""
+        if service in self.failing:
+            raise KeyError(service)
+        if self.silent:
+            return Live(None, None, problem="the gateway is silent")
+        if (count := self.counts.get(service)) is None:
+            return Live(None, None, problem=f"the gateway has no count of {service}")
+        return Live(count, count)
 
 
 class FakeScaleTarget:

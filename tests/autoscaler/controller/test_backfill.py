@@ -8,31 +8,18 @@ import pytest
 
 from autoscaler.controller.backfill import HistoryBackfill
 from autoscaler.controller.controller import Controller, WakeUps
-from autoscaler.controller.observation import Live
 from autoscaler.controller.recorders import DecisionLog
 from autoscaler.controller.replay import Replay
 from autoscaler.controller.services import PolicyEntry, ServiceRegistry
 from autoscaler.policy.decider_factory import lookback_s
-from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Past, Reading, Rescale, ScaleRequest
 from autoscaler.runtime.clock import SystemClock
-from autoscaler.testing import FakeMetricsSource, FakeScaleTarget
+from autoscaler.testing import FakeMetricsSource, FakeScaleTarget, FakeStreams, policy
 
 SD, LLM = "default/sd", "default/llm"
 START_S = 1_700_000_000.0
 TICK_S = 2.0
 SLOWLY = {"type": "Pods", "value": 1, "periodSeconds": 900}
-
-
-def policy(name="sd", **spec):
-    return ScalingPolicy.model_validate(
-        {
-            "apiVersion": "inflight.dev/v1alpha1",
-            "kind": "ScalingPolicy",
-            "metadata": {"name": name},
-            "spec": {"scaleTargetRef": {"name": name}, **spec},
-        }
-    )
 
 
 class Prometheus(FakeMetricsSource):
@@ -61,23 +48,12 @@ class Unknown(Prometheus):
         return dict.fromkeys(queries, Past((), "it is down"))
 
 
-class Streams:
-    def __init__(self):
-        self.count = None
-
-    def known(self):
-        return 1
-
-    def live(self, _service, _since_s, _now_s):
-        return Live(None, None) if self.count is None else Live(self.count, None)
-
-
 class World:
     """What is left when both controllers have ended, and a new one."""
 
     def __init__(self, prometheus, *policies, replicas=5, age_s=3600, rescale=None, log=None):
         self.clock = SystemClock(START_S)
-        self.prometheus, self.streams, self.wake_ups = prometheus, Streams(), WakeUps()
+        self.prometheus, self.streams, self.wake_ups = prometheus, FakeStreams(), WakeUps()
         self.registry = ServiceRegistry(
             "http://prometheus",
             *([lambda policy, follows: log.begin(policy.service, {}, follows.export)] if log else []),
@@ -248,7 +224,7 @@ async def test_a_wake_up_is_answered_while_the_past_is_asked_for():
     prometheus.was(0, -120, 0)
     async with World(prometheus, policy(), replicas=0).running() as world:
         await asyncio.sleep(0.5)
-        world.streams.count = 3.0
+        world.streams.counts[SD] = 3.0
         world.wake_ups.add(SD)
         await asyncio.sleep(0.1)
         assert (await world.target.observe([SD]))[SD].asked == 3
@@ -330,7 +306,7 @@ async def test_the_log_of_a_controller_that_was_told_of_the_past_replays_to_the_
         async with world.running():
             for count in (3, 2, 0, 9, 9, 1, 0, 0, 0, 0):
                 prometheus.tell(SD, Reading(float(count), world.clock.now(), series=1))
-                world.streams.count = float(count)
+                world.streams.counts[SD] = float(count)
                 await asyncio.sleep(2.0)
         file.seek(0)
         lines = [json.loads(line) for line in file]

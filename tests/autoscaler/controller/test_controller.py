@@ -9,13 +9,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from autoscaler.controller.controller import Controller, WakeUps
-from autoscaler.controller.observation import NOTHING_HEARD, Live
 from autoscaler.controller.step import Service
 from autoscaler.policy.decider_factory import decider
-from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Outcome, Query, Reading
 from autoscaler.runtime.clock import SystemClock
-from autoscaler.testing import FakeMetricsSource, FakeScaleTarget, VirtualTimeLoop
+from autoscaler.testing import FakeMetricsSource, FakeScaleTarget, FakeStreams, VirtualTimeLoop, policy, running
 
 SD, LLM = "default/sd", "default/llm"
 START_S = 1_700_000_000.5
@@ -27,27 +25,7 @@ MPA = {"scaleTargetRef": {"name": "sd"}, "scaleDown": {"toZeroDelay": "0s"}, "al
 
 
 def service(*, writes=True, **spec):
-    document = {
-        "apiVersion": "inflight.dev/v1alpha1",
-        "kind": "ScalingPolicy",
-        "metadata": {"name": "sd"},
-        "spec": MPA | spec,
-    }
-    return Service(decider(ScalingPolicy.model_validate(document)), writes=writes)
-
-
-class FakeStreams:
-    """Gateways whose counts a test sets; of a service it was not told they are all heard and it has nothing."""
-
-    def __init__(self):
-        self.counts = {}
-
-    def known(self):
-        return 1
-
-    def live(self, name, _since_s, _now_s):
-        count = self.counts.get(name, 0.0)
-        return NOTHING_HEARD if count is None else Live(count, None)
+    return Service(decider(policy(**MPA | spec)), writes=writes)
 
 
 class SlowTarget(FakeScaleTarget):
@@ -101,7 +79,7 @@ class World:
         self.clock = SystemClock(start_s)
         self.services = {SD: service()} if services is None else services
         self.target = SlowTarget(self.services, self.clock.now)
-        self.streams, self.wake_ups, self.metered = FakeStreams(), WakeUps(), metered
+        self.streams, self.wake_ups, self.metered = FakeStreams(self.services), WakeUps(), metered
         self.records = []
         self.controller = Controller(
             self.services,
@@ -117,14 +95,8 @@ class World:
 
     @asynccontextmanager
     async def running(self):
-        task = asyncio.create_task(self.controller.run())
-        await asyncio.sleep(0.1)
-        try:
+        async with running(self.controller):
             yield self
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-        assert task.cancelled()
 
     def wake(self, count, name=SD):
         self.streams.counts[name] = float(count)
@@ -227,7 +199,7 @@ async def test_while_nothing_is_known_the_number_is_held():
         world.streams.counts[SD] = None
         await asyncio.sleep(60.0)
         assert await world.asked() == 4
-    assert world.records[-1][1].decision.recommendation == (None, "no gateway is known")
+    assert world.records[-1][1].decision.recommendation == (None, f"the gateway has no count of {SD}")
 
 
 async def test_a_service_that_cannot_be_observed_is_left_alone_and_the_others_are_not():

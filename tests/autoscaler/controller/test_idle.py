@@ -7,47 +7,21 @@ import pytest
 
 from autoscaler.controller.controller import Controller, WakeUps
 from autoscaler.controller.idle import LONGEST_S, IdleServices
-from autoscaler.controller.observation import Live
 from autoscaler.controller.step import Service
 from autoscaler.policy.decider_factory import decider
-from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Query, Reading, ScaleRequest
 from autoscaler.runtime.clock import SystemClock
-from autoscaler.testing import FakeMetricsSource, FakeScaleTarget
+from autoscaler.testing import FakeMetricsSource, FakeScaleTarget, FakeStreams, policy, running
 
 START_S, TICK_S, NUMBER = 1_700_000_000.0, 2.0, 300
 NAMES = [f"default/s-{number}" for number in range(NUMBER)]
 FIRST = NAMES[0]
+NO_DELAY = {"scaleDown": {"toZeroDelay": "0s"}}
 QUERY = Query("http://prometheus:9090", "sum(x)", "x", max_age_s=1e9)
 
 
 def service(name, **spec):
-    document = {
-        "apiVersion": "inflight.dev/v1alpha1",
-        "kind": "ScalingPolicy",
-        "metadata": {"name": name.partition("/")[2]},
-        "spec": {"scaleTargetRef": {"name": "x"}, "scaleDown": {"toZeroDelay": "0s"}, **spec},
-    }
-    return Service(decider(ScalingPolicy.model_validate(document)))
-
-
-class Streams:
-    """One gateway that is heard, or is not, and has nothing in flight but what a test says."""
-
-    def __init__(self):
-        self.counts = {}
-        self.silent = False
-
-    def known(self):
-        return 1
-
-    def heard(self, _now_s):
-        return not self.silent
-
-    def live(self, name, _since_s, _now_s):
-        if self.silent:
-            return Live(None, None, problem="the gateway is silent")
-        return Live(self.counts.get(name, 0.0), self.counts.get(name, 0.0))
+    return Service(decider(policy(name, **NO_DELAY, **spec)))
 
 
 class World:
@@ -58,7 +32,7 @@ class World:
         self.metered = FakeMetricsSource()
         for name in NAMES:
             self.prometheus_says(name, 0.0)
-        self.streams, self.wake_ups, self.idle = Streams(), WakeUps(), IdleServices()
+        self.streams, self.wake_ups, self.idle = FakeStreams(NAMES), WakeUps(), IdleServices()
         self.records = []
         self.controller = Controller(
             self.services,
@@ -78,13 +52,8 @@ class World:
 
     @asynccontextmanager
     async def running(self):
-        task = asyncio.create_task(self.controller.run())
-        await asyncio.sleep(0.1)
-        try:
+        async with running(self.controller):
             yield self
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
 
     async def looked_at(self, ticks=1):
         """Give who is looked at in the next ticks."""

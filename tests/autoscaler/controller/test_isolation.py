@@ -15,48 +15,16 @@ from autoscaler.controller.controller import Controller, WakeUps
 from autoscaler.controller.failures import Failures
 from autoscaler.controller.idle import IdleServices
 from autoscaler.controller.metrics import ControllerMetrics
-from autoscaler.controller.observation import Live
 from autoscaler.controller.recorders import Latest, OnChange, log_changes
 from autoscaler.controller.services import Origins, PolicyEntry, ServiceRegistry
-from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Reading, ScaleRequest
 from autoscaler.runtime.clock import SystemClock
-from autoscaler.testing import FakeMetricsSource, FakeScaleTarget, VirtualTimeLoop
+from autoscaler.testing import FakeMetricsSource, FakeScaleTarget, FakeStreams, VirtualTimeLoop, policy, running
 
 BAD, GOOD = "team-b/bad", "team-a/good"
 START_S, TICK_S = 1_700_000_000.0, 2.0
+NO_DELAY = {"scaleDown": {"toZeroDelay": "0s"}}
 SERVER = "http://prometheus:9090"
-
-
-def policy(service, **spec):
-    namespace, _, name = service.partition("/")
-    return ScalingPolicy.model_validate(
-        {
-            "apiVersion": "inflight.dev/v1alpha1",
-            "kind": "ScalingPolicy",
-            "metadata": {"name": name, "namespace": namespace},
-            "spec": {"scaleTargetRef": {"name": "x"}, "scaleDown": {"toZeroDelay": "0s"}, **spec},
-        }
-    )
-
-
-class Streams:
-    """A gateway that is heard, whose counts a test sets, and which fails for some services."""
-
-    def __init__(self):
-        self.counts, self.failing = {}, set()
-
-    def known(self):
-        return 1
-
-    def heard(self, _now_s):
-        return True
-
-    def live(self, name, _since_s, _now_s):
-        if name in self.failing:
-            raise KeyError(name)
-        count = self.counts.get(name, 0.0)
-        return Live(count, count)
 
 
 class Source(FakeMetricsSource):
@@ -100,7 +68,7 @@ class World:
         self.begins_with, self.begun = begins_with, []
         self.registry = ServiceRegistry(SERVER, lambda policy, _decider: self.begun.append(policy.service))
         self.origins = Origins(self.registry, ("files",))
-        self.streams, self.metered, self.wake_ups = Streams(), Source(), WakeUps()
+        self.streams, self.metered, self.wake_ups = FakeStreams(), Source(), WakeUps()
         self.target = Target((BAD, GOOD), self.clock.now)
         self.records, self.told = [], []
         self.metrics, self.latest = ControllerMetrics(), Latest()
@@ -123,9 +91,8 @@ class World:
         )
         for name in (BAD, GOOD):
             # Each is asked for by a query of its own: a query that fails is unknown for all that share it.
-            self.put(
-                policy(name, metrics={"prometheus": {"query": f"sum by (namespace, service) ({name[5]})"}}, **spec)
-            )
+            query = f"sum by (namespace, service) ({name[5]})"
+            self.put(policy(name, metrics={"prometheus": {"query": query}}, **NO_DELAY | spec))
             self.count(name, 1.0)
 
     def put(self, entry):
@@ -139,14 +106,8 @@ class World:
     async def running(self):
         if self.begins_with:
             await self.target.scale([ScaleRequest(name, self.begins_with, ()) for name in (BAD, GOOD)])
-        task = asyncio.create_task(self.controller.run())
-        await asyncio.sleep(10.0)
-        try:
+        async with running(self.controller, first_s=10.0):
             yield
-        finally:
-            assert not task.done(), "the controller has ended"
-            task.cancel()
-            await asyncio.wait([task])
 
     async def asked(self, name):
         self.target.blind.clear()
@@ -268,10 +229,8 @@ def test_a_policy_that_cannot_be_followed_whatever_is_raised_is_its_own_problem(
         lambda found: _raising() if "bad" in found else (),
         raising=True,
     )
-    bad = policy(BAD).model_copy(
-        update={"metadata": policy(BAD).metadata.model_copy(update={"annotations": {"bad": "1"}})}
-    )
-    problems = origins.set("files", {BAD: PolicyEntry(bad), GOOD: PolicyEntry(policy(GOOD))})
+    bad = policy(BAD, annotations={"bad": "1"}, **NO_DELAY)
+    problems = origins.set("files", {BAD: PolicyEntry(bad), GOOD: PolicyEntry(policy(GOOD, **NO_DELAY))})
     assert problems == {BAD: "it cannot be followed: ZeroDivisionError: division by zero"}
     assert list(registry.services) == [GOOD]
     assert "its policy cannot be followed" in caplog.text
@@ -286,7 +245,7 @@ async def test_nothing_is_kept_of_services_that_came_and_went(monkeypatch):
             world.target._asked[name] = world.target._started[name] = 0
             world.target._replicas[name] = {}
             world.streams.counts[name] = 3.0
-            world.put(policy(name))
+            world.put(policy(name, **NO_DELAY))
             if number % 3 == 0:
                 monkeypatch.setattr(world.registry.services[name].decider, "decide", _raising)
             if number % 4 == 0:
@@ -321,7 +280,7 @@ def _names_in(*roots):
 
 
 _NOT_OURS = (type, ModuleType, FunctionType, CodeType, FrameType, asyncio.AbstractEventLoop, asyncio.Task)
-_NOT_OURS += (FakeScaleTarget, Source, Streams, World)
+_NOT_OURS += (FakeScaleTarget, FakeStreams, Source, World)
 
 
 def test_an_error_is_said_once_whatever_its_words_and_another_one_is_said_too(caplog):

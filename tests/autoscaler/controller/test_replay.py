@@ -11,21 +11,14 @@ from autoscaler.controller.recorders import DecisionLog
 from autoscaler.controller.replay import Replay, summarised
 from autoscaler.controller.services import PolicyEntry, ServiceRegistry
 from autoscaler.controller.step import step
-from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Fleet, Outcome, Override, Record
+from autoscaler.testing import policy
 
 SERVICE = "default/sd"
 
 
-def policy(**spec):
-    return ScalingPolicy.model_validate(
-        {
-            "apiVersion": "inflight.dev/v1alpha1",
-            "kind": "ScalingPolicy",
-            "metadata": {"name": "sd"},
-            "spec": {"scaleTargetRef": {"name": "sd"}, "algorithm": {"mpa": {}}, **spec},
-        }
-    )
+def mpa_policy(**spec):
+    return policy(**{"algorithm": {"mpa": {}}} | spec)
 
 
 class Live:
@@ -35,7 +28,7 @@ class Live:
         self.file = io.StringIO()
         self.log = DecisionLog(self.file)
         self.registry = ServiceRegistry(on_policy=self._begin)
-        self.registry.put(PolicyEntry(policy(**spec)))
+        self.registry.put(PolicyEntry(mpa_policy(**spec)))
         self.replicas = 0
         self.now_s = 1000.0
 
@@ -69,7 +62,7 @@ def live():
 
 def test_by_its_own_policies_a_log_gives_the_same_decisions(live):
     live.see(0.0, 3.0, 5.0, None, 2.0, 0.0, 0.0)
-    live.registry.put(PolicyEntry(policy(scaleDown={"toZeroDelay": "1s"}, maxReplicas=4)))
+    live.registry.put(PolicyEntry(mpa_policy(scaleDown={"toZeroDelay": "1s"}, maxReplicas=4)))
     live.see(0.0, 0.0, 6.0)
 
     replayed = list(Replay().lines(live.lines()))
@@ -86,7 +79,7 @@ def test_a_log_that_begins_in_the_middle_has_what_was_known_then(live):
     live.see(4.0, 0.0, 0.0)
     continued = io.StringIO()
     live.log, live.file = DecisionLog(continued), continued
-    live._begin(policy(scaleDown={"toZeroDelay": "3s"}), live.registry.services[SERVICE].decider)
+    live._begin(mpa_policy(scaleDown={"toZeroDelay": "3s"}), live.registry.services[SERVICE].decider)
     live.see(0.0, 0.0)
     assert not any(each.differs for each in Replay().lines(live.lines()))
 
@@ -102,7 +95,9 @@ def test_what_stood_above_the_policy_stands_above_it_again(live):
 
 def test_another_policy_decides_on_the_same_requests_and_on_what_it_asked_for_itself(live):
     live.see(5.0, 5.0, 0.0, 0.0, 0.0, 0.0)
-    turns, summary = summarised(Replay([policy(maxReplicas=2, scaleDown={"toZeroDelay": "0s"})]).lines(live.lines()))
+    turns, summary = summarised(
+        Replay([mpa_policy(maxReplicas=2, scaleDown={"toZeroDelay": "0s"})]).lines(live.lines())
+    )
     pairs = [(each.recorded.decision.desired, each.decision.desired) for each in turns]
     assert pairs == [(5, 2), (1, 0), (0, 0)]
     assert summary == (6, 5, 5 + 5 + 1 + 1 + 1, 2 + 2)
@@ -136,7 +131,7 @@ def test_the_command_says_that_nothing_differs(live, replay):
 def test_the_command_shows_differences_as_a_table(live, replay, tmp_path):
     live.see(5.0, 5.0)
     other = tmp_path / "other.yaml"
-    other.write_text(json.dumps(policy(maxReplicas=2).model_dump(mode="json", exclude_unset=True)))
+    other.write_text(json.dumps(mpa_policy(maxReplicas=2).model_dump(mode="json", exclude_unset=True)))
     status, told = replay(other)
     head, row, _summary = told.splitlines()
     assert status == 0
@@ -195,5 +190,5 @@ def test_decisions_of_a_decider_that_failed_are_taken_over_and_those_after_it_ar
     ]
     assert len(failed) == 3
     assert replayed[-1].decision.desired == 0
-    instead = list(Replay([policy()]).lines(map(json.loads, live.file.getvalue().splitlines())))
+    instead = list(Replay([mpa_policy()]).lines(map(json.loads, live.file.getvalue().splitlines())))
     assert [each.decision.desired for each in instead][3:5] == [9, 9], "another policy does not fail"

@@ -4,18 +4,7 @@ import pytest
 
 from algorithms.types import Observation
 from autoscaler.controller.services import Origins, PolicyEntry, ServiceRegistry
-from autoscaler.policy.spec import ScalingPolicy
-
-
-def policy(name="sd", annotations=None, **spec):
-    return ScalingPolicy.model_validate(
-        {
-            "apiVersion": "inflight.dev/v1alpha1",
-            "kind": "ScalingPolicy",
-            "metadata": {"name": name, "annotations": annotations or {}},
-            "spec": {"scaleTargetRef": {"name": name}, **spec},
-        }
-    )
+from autoscaler.testing import policy
 
 
 def looked(registry, count, *, replicas, now_s):
