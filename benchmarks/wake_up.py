@@ -6,7 +6,8 @@ import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from autoscaler.app.local import controller, gateway_services
+from autoscaler.app.gateway_config import gateway_services
+from autoscaler.app.local import controller
 from autoscaler.gateway.server import GatewayServer
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Record

@@ -16,8 +16,8 @@ from typing import Any
 import aiohttp
 
 from algorithms.decider import Decider
+from autoscaler.app.gateway_config import host_claim
 from autoscaler.app.host_permissions import WatchedHostPermissions
-from autoscaler.app.local import host_claim
 from autoscaler.app.policy_files import follow_files
 from autoscaler.controller.backfill import HistoryBackfill
 from autoscaler.controller.controller import Controller, WakeUps

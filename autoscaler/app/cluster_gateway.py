@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from autoscaler.app.gateway_config import gateway_services, host_claim
 from autoscaler.app.host_permissions import WatchedHostPermissions
-from autoscaler.app.local import gateway_services, host_claim
 from autoscaler.app.policy_files import follow_files
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.server import GatewayServer

@@ -21,7 +21,7 @@ from typing import NotRequired, TypedDict
 import uvloop
 
 from autoscaler.app.cluster_gateway import cluster_services, file_services, need_pods
-from autoscaler.app.local import gateway_services
+from autoscaler.app.gateway_config import gateway_services
 from autoscaler.commands.options import adder, duration, memory
 from autoscaler.documents.document import DocumentError
 from autoscaler.gateway.affinity import read_keys

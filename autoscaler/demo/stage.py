@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from autoscaler.app.local import controller, gateway_services
+from autoscaler.app.gateway_config import gateway_services
+from autoscaler.app.local import controller
 from autoscaler.controller.recorders import DecisionLog, Latest, log_changes
 from autoscaler.controller.status_http import serve_status
 from autoscaler.demo.plan import Plan

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from documentation import DOCS
 
-from autoscaler.app.local import gateway_services
+from autoscaler.app.gateway_config import gateway_services
 from autoscaler.gateway.dispatch.path_rules import PathRules
 from autoscaler.policy.spec import ScalingPolicy
 

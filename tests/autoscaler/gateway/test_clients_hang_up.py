@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 from gateway_kit import until
 
-from autoscaler.app.local import gateway_services
+from autoscaler.app.gateway_config import gateway_services
 from autoscaler.commands.demo import POLICY
 from autoscaler.demo.webui import Pods, application
 from autoscaler.policy.loading import read_policies

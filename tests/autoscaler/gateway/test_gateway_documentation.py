@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from autoscaler.app.local import gateway_services
+from autoscaler.app.gateway_config import gateway_services
 from autoscaler.host_claims import HostGrants
 from autoscaler.policy.host_claims_file import read_host_claims
 from autoscaler.policy.loading import read_policies

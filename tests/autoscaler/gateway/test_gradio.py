@@ -12,7 +12,7 @@ import yaml
 from aiohttp import ClientSession, CookieJar
 from gateway_kit import refused_port
 
-from autoscaler.app.local import gateway_services
+from autoscaler.app.gateway_config import gateway_services
 from autoscaler.gateway.server import GatewayServer
 from autoscaler.policy.spec import ScalingPolicy
 

@@ -1,0 +1,96 @@
+"""From a policy to the gateway's configuration: the one mapping, for the live gateway and for the simulated one."""
+
+from collections.abc import Iterable
+
+from autoscaler.gateway.busy import BusyPoll
+from autoscaler.gateway.config import Affinity, GatewayService, OnAbort, Timeouts
+from autoscaler.gateway.cors import Cors
+from autoscaler.gateway.dispatch.dispatcher import EjectionRules, Limits, LoadBalancing, SlotUse
+from autoscaler.gateway.dispatch.path_rules import PathRule
+from autoscaler.gateway.dispatch.types import FailureKind
+from autoscaler.host_claims import Claim
+from autoscaler.policy.spec import ScalingPolicy
+from autoscaler.policy.traffic import Busy, Traffic
+from autoscaler.policy.traffic import Cors as CorsSettings
+from autoscaler.ports import ServiceName
+
+
+def gateway_services(policies: Iterable[ScalingPolicy]) -> dict[ServiceName, GatewayService]:
+    """Build what the gateway is told; a policy without `traffic` is routed by somebody else."""
+    return {policy.service: _gateway_service(policy, policy.spec.traffic) for policy in policies if policy.spec.traffic}
+
+
+def host_claim(policy: ScalingPolicy, created_s: float) -> Claim:
+    """Build what a policy claims; one without `traffic` claims nothing."""
+    return Claim(policy.service, policy.spec.traffic.hosts if policy.spec.traffic else (), created_s)
+
+
+def _gateway_service(policy: ScalingPolicy, traffic: Traffic) -> GatewayService:
+    spec, affinity = policy.spec, traffic.affinity
+    return GatewayService(
+        name=policy.service,
+        hosts=traffic.hosts,
+        limits=_limits(spec.container_concurrency, traffic),
+        timeouts=_timeouts(traffic),
+        paths=tuple(
+            PathRule(rule.match, SlotUse(rule.class_), rule.wake, rule.max_per_pod, rule.request_timeout)
+            for rule in traffic.paths
+        ),
+        affinity=None if affinity is None else Affinity(affinity.cookie.name, affinity.cookie.timeout),
+        busy=_busy(traffic.busy),
+        ready_path=traffic.health.ready_path,
+        ready_timeout_s=traffic.health.ready_timeout,
+        failures=frozenset(map(FailureKind, traffic.health.failures)),
+        on_abort=OnAbort(traffic.on_abort),
+        interrupt_path=traffic.interrupt_path,
+        cors=_cors(traffic.cors),
+        probes=traffic.probes,
+        half_close=traffic.half_close == "Allow",
+        max_body_bytes=traffic.max_body_bytes,
+        min_body_bytes_per_s=traffic.min_body_bytes_per_second,
+        backends=None if spec.backends is None else {address: address for address in spec.backends},
+    )
+
+
+def _cors(given: CorsSettings | None) -> Cors | None:
+    if given is None:
+        return None
+    origins = tuple(origin.lower() for origin in given.origins)
+    return Cors(origins, given.methods, given.headers, given.max_age)
+
+
+def _limits(concurrency: int, traffic: Traffic) -> Limits:
+    affinity, health = traffic.affinity, traffic.health
+    return Limits(
+        concurrency=concurrency,
+        queue_length=traffic.queue.max_length,
+        queue_timeout_s=traffic.queue.timeout,
+        spill_after_s=affinity.spill_after if affinity and affinity.when_busy == "Spill" else float("inf"),
+        load_balancing=LoadBalancing(traffic.load_balancing) if traffic.load_balancing else None,
+        ejection=EjectionRules(
+            consecutive_failures=health.consecutive_failures,
+            base_s=health.base_ejection_time,
+            longest_s=health.max_ejection_time,
+            most=health.max_ejection_percent,
+        ),
+    )
+
+
+def _busy(given: Busy | None) -> BusyPoll | None:
+    if given is None:
+        return None
+    where = given.json_pointers or (), given.metrics or ()
+    return BusyPoll(given.path, *where, given.interval, given.timeout, given.port)
+
+
+def _timeouts(traffic: Traffic) -> Timeouts:
+    given = traffic.timeouts
+    return Timeouts(
+        request_s=traffic.request_timeout,
+        response_start_s=given.response_start,
+        connect_s=given.connect,
+        body_idle_s=given.body_idle,
+        stalled_client_s=given.stalled_client,
+        tunnel_idle_s=given.tunnel_idle,
+        stream_idle_s=given.stream_idle,
+    )
