@@ -19,6 +19,7 @@ import numpy as np
 from numpy.random import Generator
 
 from algorithms.distributions import Samples
+from autoscaler.app.gateway_config import gateway_service
 from autoscaler.controller.step import Service
 from autoscaler.demo.plan import Plan, faster
 from autoscaler.demo.report import Served
@@ -29,7 +30,6 @@ from benchmarks.figures import report
 from simulations.engines.reference import Engine
 from simulations.model.random_streams import RandomStreams
 from simulations.model.run_inputs import Pool, RunInputs
-from simulations.run import limits_of
 from simulations.scenario.workload_spec import Workload
 from simulations.scenario.workloads import source_of
 
@@ -105,7 +105,7 @@ def predicted(measured: Measured) -> Outcome:
     policy, tick_s = measured.policy, measured.tick_s
     setup = RunInputs(
         service=policy.service,
-        limits=limits_of(policy),
+        limits=gateway_service(policy).limits,
         pools=(Pool("gpu", (Recorded(measured.cold_starts_s),)),),
         least=policy.spec.min_replicas,
         tick_s=tick_s,

@@ -3,17 +3,17 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Any
 
 import numpy as np
 
+from autoscaler.app.gateway_config import gateway_service
 from autoscaler.controller.recorders import OnChange
 from autoscaler.controller.step import Service
-from autoscaler.gateway.dispatch.dispatcher import Limits, LoadBalancing, SlotUse
-from autoscaler.gateway.dispatch.path_rules import PathRule, PathRules
+from autoscaler.gateway.config import OnAbort
+from autoscaler.gateway.dispatch.dispatcher import SlotUse
+from autoscaler.gateway.dispatch.path_rules import PathRules
 from autoscaler.policy.decider_factory import decider
 from autoscaler.policy.spec import ScalingPolicy
-from autoscaler.policy.traffic import Traffic
 from autoscaler.ports import Record, Recorder
 from simulations.engines.reference import Engine
 from simulations.engines.zero_delay import immediate
@@ -29,10 +29,6 @@ WORTH_COMPILING = 20_000
 
 TOO_MANY_TO_KEEP = 5_000_000
 """Requests of which only figures are kept, where the engine without events can do the run: each takes 150 bytes."""
-
-NO_TRAFFIC = Traffic.model_validate({"hosts": ["any"]})
-"""What the gateway does for a policy that does not say: the defaults."""
-
 
 Watch = Callable[[float], None]
 """Is called at every decision with the part of the run that is done."""
@@ -211,10 +207,10 @@ def _reference(task: _Task, needed: str = "") -> History:
 def run_inputs_of(scenario: Scenario, policy: ScalingPolicy) -> RunInputs:
     """Give the numbers that an engine needs."""
     spec, watching = scenario.spec, scenario.spec.controller
-    stream, prometheus = watching.stream, watching.prometheus
+    stream, prometheus, gateway = watching.stream, watching.prometheus, gateway_service(policy)
     return RunInputs(
         service=policy.service,
-        limits=limits_of(policy),
+        limits=gateway.limits,
         pools=tuple(_pool(pool) for pool in spec.fleet.pools),
         initial=spec.fleet.initial_replicas,
         least=policy.spec.min_replicas,
@@ -227,34 +223,10 @@ def run_inputs_of(scenario: Scenario, policy: ScalingPolicy) -> RunInputs:
         scrape_s=prometheus.scrape_interval if prometheus else inf,
         metric_lag=prometheus.lag if prometheus else NO_TIME,
         until_s=spec.run.duration or inf,
-        **_at_the_gateway(policy),
-    )
-
-
-def _at_the_gateway(policy: ScalingPolicy) -> dict[str, Any]:
-    """Give what else the gateway does for a service, as it is told by `app`."""
-    traffic = policy.spec.traffic or NO_TRAFFIC
-    return {
-        "rules": tuple(
-            PathRule(rule.match, SlotUse(rule.class_), rule.wake, rule.max_per_pod, rule.request_timeout)
-            for rule in traffic.paths
-        ),
-        "cookie_s": traffic.affinity.cookie.timeout if traffic.affinity else 0.0,
-        "request_timeout_s": traffic.request_timeout,
-        "breaks_off": traffic.on_abort != "WaitUpstream",
-    }
-
-
-def limits_of(policy: ScalingPolicy) -> Limits:
-    """Give the gateway's limits of a service."""
-    traffic = policy.spec.traffic or NO_TRAFFIC
-    spills = traffic.affinity is not None and traffic.affinity.when_busy == "Spill"
-    return Limits(
-        concurrency=policy.spec.container_concurrency,
-        queue_length=traffic.queue.max_length,
-        queue_timeout_s=traffic.queue.timeout,
-        spill_after_s=traffic.affinity.spill_after if traffic.affinity and spills else inf,
-        load_balancing=LoadBalancing(traffic.load_balancing) if traffic.load_balancing else None,
+        rules=gateway.paths,
+        cookie_s=gateway.affinity.timeout_s if gateway.affinity else 0.0,
+        request_timeout_s=gateway.timeouts.request_s,
+        breaks_off=gateway.on_abort is not OnAbort.WAIT_UPSTREAM,
     )
 
 

@@ -14,19 +14,23 @@ from autoscaler.policy.traffic import Busy, Traffic
 from autoscaler.policy.traffic import Cors as CorsSettings
 from autoscaler.ports import ServiceName
 
+_DEFAULTS = Traffic.model_validate({"hosts": ["any"]})
+
 
 def gateway_services(policies: Iterable[ScalingPolicy]) -> dict[ServiceName, GatewayService]:
-    """Build what the gateway is told; a policy without `traffic` is routed by somebody else."""
-    return {policy.service: _gateway_service(policy, policy.spec.traffic) for policy in policies if policy.spec.traffic}
+    """Give the services that the gateway serves; another proxy routes those whose policy has no `traffic`."""
+    return {policy.service: gateway_service(policy) for policy in policies if policy.spec.traffic}
 
 
 def host_claim(policy: ScalingPolicy, created_s: float) -> Claim:
-    """Build what a policy claims; one without `traffic` claims nothing."""
+    """Give the hosts that a policy claims; one without `traffic` claims none."""
     return Claim(policy.service, policy.spec.traffic.hosts if policy.spec.traffic else (), created_s)
 
 
-def _gateway_service(policy: ScalingPolicy, traffic: Traffic) -> GatewayService:
-    spec, affinity = policy.spec, traffic.affinity
+def gateway_service(policy: ScalingPolicy) -> GatewayService:
+    """Give one service as the gateway sees it; without `traffic`, with the defaults of each of its settings."""
+    spec, traffic = policy.spec, policy.spec.traffic or _DEFAULTS
+    affinity = traffic.affinity
     return GatewayService(
         name=policy.service,
         hosts=traffic.hosts,

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from autoscaler.app.gateway_config import gateway_services
+from autoscaler.app.gateway_config import gateway_service, gateway_services
 from autoscaler.gateway.busy import BusyPoll
 from autoscaler.gateway.config import Affinity, GatewayService, OnAbort, Timeouts
 from autoscaler.gateway.cors import Cors
@@ -106,3 +106,8 @@ def test_backends_of_a_file_are_pods_of_their_own_name():
     told = gateway_services([ScalingPolicy.model_validate(document)])["default/sd"]
     assert told.backends == {"10.0.0.1:7860": "10.0.0.1:7860", "[::1]:7860": "[::1]:7860"}
     assert told.affinity is None
+
+
+def test_a_service_without_traffic_is_simulated_with_the_gateways_defaults():
+    bare, default = gateway_service(policy()), gateway_service(policy(traffic=TRAFFIC))
+    assert bare == GatewayService(bare.name, bare.hosts, default.limits)
