@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable
 from http import HTTPStatus
 
-from autoscaler.gateway.busy import BusyPoll, UnknownJobsError, jobs_in
+from autoscaler.gateway.busy_response import BusyPoll, UnknownJobsError, jobs_in
+from autoscaler.gateway.http.pod_call import NoAnswerError, ask
 from autoscaler.gateway.http.pod_connection import Pod
-from autoscaler.gateway.http.pod_probe import NoAnswerError, ask
 
 _log = logging.getLogger(__name__)
 _PAUSE_S = 0.1

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from autoscaler.gateway.busy import BusyPoll
+from autoscaler.gateway.busy_response import BusyPoll
 from autoscaler.gateway.cors import Cors
 from autoscaler.gateway.dispatch.dispatcher import Limits
 from autoscaler.gateway.dispatch.path_rules import PathRule
 from autoscaler.gateway.dispatch.types import FailureKind
-from autoscaler.runtime.user_agents import PROBES
+from autoscaler.runtime.probe_user_agents import PROBES
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import NamedTuple, cast
 
-from autoscaler.gateway.body import BodyLateError, BodyTooLargeError, RequestBody
 from autoscaler.gateway.config import OnAbort
 from autoscaler.gateway.cors import Cors, is_preflight, preflight_rule
 from autoscaler.gateway.counts import RequestOutcome
@@ -24,7 +23,8 @@ from autoscaler.gateway.http.headers import Forwarded, RequestHead, ResponseHead
 from autoscaler.gateway.http.pod_connection import Failure, Pod, PodConnection, PodRefusedError
 from autoscaler.gateway.http.request_parser import BrokenBodyError, IncomingRequest
 from autoscaler.gateway.http.tunnel import Tunnel
-from autoscaler.gateway.interrupt import interrupt
+from autoscaler.gateway.pod_interrupt import interrupt
+from autoscaler.gateway.request_body import BodyLateError, BodyTooLargeError, RequestBody
 from autoscaler.gateway.request_log import Ended
 from autoscaler.gateway.service import ServiceProxy, Waiter
 

@@ -21,8 +21,8 @@ from autoscaler.gateway.http.pod_connection import Failure, Pod
 from autoscaler.gateway.http.resolver import Names
 from autoscaler.gateway.http.tunnel import Tunnel
 from autoscaler.gateway.overload import Overload
-from autoscaler.gateway.probes import Probes
-from autoscaler.gateway.readiness import until_ready
+from autoscaler.gateway.pod_readiness import until_ready
+from autoscaler.gateway.probe_requests import Probes
 from autoscaler.gateway.request_log import OnEnded
 
 _log = logging.getLogger(__name__)

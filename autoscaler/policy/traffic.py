@@ -17,7 +17,7 @@ from autoscaler.documents.fields import (
     lasting,
     rule,
 )
-from autoscaler.runtime.user_agents import PROBES
+from autoscaler.runtime.probe_user_agents import PROBES
 
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 NAME_OR_ADDRESS = rf"{_LABEL}(\.{_LABEL})*|\[[0-9A-Fa-f:.]{{2,45}}\]"

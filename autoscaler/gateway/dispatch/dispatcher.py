@@ -19,9 +19,9 @@ import math
 from collections.abc import Hashable, Iterable
 from heapq import heapify, heappop, heappush
 
-from autoscaler.gateway.dispatch.occupancy import Occupancy
 from autoscaler.gateway.dispatch.ordered_queue import OrderedQueue
 from autoscaler.gateway.dispatch.pod_health import EjectionRules, Health
+from autoscaler.gateway.dispatch.reported_jobs import Occupancy
 from autoscaler.gateway.dispatch.types import (
     Due,
     Grant,

@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import NamedTuple, Protocol, cast
 
-from autoscaler.gateway.http.backlog import OWN_BYTES, Backlog
 from autoscaler.gateway.http.deadline import Deadline
 from autoscaler.gateway.http.framing import HeadLimits
 from autoscaler.gateway.http.memory_budget import Budget
@@ -23,6 +22,7 @@ from autoscaler.gateway.http.request_parser import (
     IncomingRequest,
     RequestParser,
 )
+from autoscaler.gateway.http.response_backlog import OWN_BYTES, Backlog
 
 _log = logging.getLogger(__name__)
 

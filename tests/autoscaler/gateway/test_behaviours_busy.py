@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from gateway_kit import NAME, service, until
 
-from autoscaler.gateway.busy import BusyPoll
+from autoscaler.gateway.busy_response import BusyPoll
 from autoscaler.gateway.inflight_stream import state
 
 pytestmark = pytest.mark.real_time

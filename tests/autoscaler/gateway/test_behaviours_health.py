@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from gateway_kit import NAME, answer_ok, refused_port, reset, service, until
 
-from autoscaler.gateway import readiness
+from autoscaler.gateway import pod_readiness
 from autoscaler.gateway.counts import RequestOutcome
 from autoscaler.gateway.dispatch import pod_health
 from autoscaler.gateway.dispatch.dispatcher import SlotUse
@@ -199,7 +199,7 @@ LOADING = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length
     ],
 )
 async def test_b73_a_pod_is_sent_nothing_before_its_ready_path_says_so(kit, monkeypatch, answers):
-    monkeypatch.setattr(readiness, "_EVERY_S", 0.01)
+    monkeypatch.setattr(pod_readiness, "_EVERY_S", 0.01)
     pod = await kit.pod()
     gateway = await kit.gateway(with_ready_path(), pods=[pod])
     client = (await kit.client(gateway)).post("/txt2img")

@@ -12,13 +12,12 @@ from gateway_kit import HOST, NAME, answer_ok, refused_port, service, until
 from test_behaviours_streaming import HANDSHAKE, SWITCH
 
 from autoscaler.gateway.affinity import AffinityCookie
-from autoscaler.gateway.body import RequestBody
 from autoscaler.gateway.config import Affinity, OnAbort, Timeouts
 from autoscaler.gateway.cors import Cors
 from autoscaler.gateway.counts import Histogram, RequestOutcome
 from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule, PathRules
-from autoscaler.gateway.http import pace, pod_connection
+from autoscaler.gateway.http import minimum_rate, pod_connection
 from autoscaler.gateway.http.exchange import Exchange
 from autoscaler.gateway.http.headers import STREAMS, read_response
 from autoscaler.gateway.http.memory_budget import Budget
@@ -26,9 +25,10 @@ from autoscaler.gateway.http.pod_connection import Pod, PodConnection
 from autoscaler.gateway.http.request_parser import IncomingBody, RequestParser
 from autoscaler.gateway.http.response_parser import ResponseParser
 from autoscaler.gateway.http.tunnel import GOING_AWAY
-from autoscaler.gateway.probes import Probes
+from autoscaler.gateway.probe_requests import Probes
+from autoscaler.gateway.request_body import RequestBody
 from autoscaler.gateway.service import ServiceProxy
-from autoscaler.runtime.user_agents import PROBES
+from autoscaler.runtime.probe_user_agents import PROBES
 
 pytestmark = pytest.mark.real_time
 
@@ -64,7 +64,7 @@ async def serve_first(job, client):
 
 @pytest.mark.parametrize("held", [False, True])
 async def test_b60_a_body_that_trickles_is_408_and_the_slot_is_free_whether_it_was_held_or_not(kit, held, monkeypatch):
-    monkeypatch.setattr(pace, "OVER_S", 0.2)
+    monkeypatch.setattr(minimum_rate, "OVER_S", 0.2)
     pod = await kit.pod()
     gateway = await kit.gateway(service(timeouts=Timeouts(request_s=60)), pods=[pod], body_budget=Budget(0))
     if held:
@@ -104,7 +104,7 @@ async def test_b60_the_time_of_a_request_counts_from_the_grant_whatever_it_is_sp
 
 
 async def test_b60_a_slow_body_may_be_allowed(kit, monkeypatch):
-    monkeypatch.setattr(pace, "OVER_S", 0.01)
+    monkeypatch.setattr(minimum_rate, "OVER_S", 0.01)
     pod = await kit.pod()
     gateway = await kit.gateway(replace(service(), min_body_bytes_per_s=0), pods=[pod])
     slow = await kit.client(gateway)

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.gateway.http.backlog import MOST_BYTES, OWN_BYTES, Backlog
 from autoscaler.gateway.http.memory_budget import Budget
+from autoscaler.gateway.http.response_backlog import MOST_BYTES, OWN_BYTES, Backlog
 from autoscaler.gateway.overload import Overload
 
 

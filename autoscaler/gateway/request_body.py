@@ -8,7 +8,7 @@ from autoscaler.gateway.http.client_connection import ClientConnection
 from autoscaler.gateway.http.exchange import Exchange
 from autoscaler.gateway.http.headers import RequestHead
 from autoscaler.gateway.http.memory_budget import Budget
-from autoscaler.gateway.http.pace import Pace
+from autoscaler.gateway.http.minimum_rate import Pace
 from autoscaler.gateway.http.pod_connection import PodConnection
 from autoscaler.gateway.http.request_parser import BrokenBodyError, IncomingBody
 

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 
+from autoscaler.gateway.http.pod_call import NoAnswerError, ask
 from autoscaler.gateway.http.pod_connection import Pod
-from autoscaler.gateway.http.pod_probe import NoAnswerError, ask
 
 _log = logging.getLogger(__name__)
 _EVERY_S = 0.5

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.gateway.http.pace import OVER_S, Pace
+from autoscaler.gateway.http.minimum_rate import OVER_S, Pace
 
 RATE = 1000
 HOURS_S = 3600.0

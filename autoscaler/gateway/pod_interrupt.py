@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 
 from autoscaler.gateway.http.headers import RequestHead
+from autoscaler.gateway.http.pod_call import NoAnswerError, ask
 from autoscaler.gateway.http.pod_connection import Pod
-from autoscaler.gateway.http.pod_probe import NoAnswerError, ask
 from autoscaler.gateway.service import ServiceProxy
 
 _ANSWER_S = 10.0

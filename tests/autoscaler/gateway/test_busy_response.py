@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.gateway.busy import BusyPoll, UnknownJobsError, jobs_in
+from autoscaler.gateway.busy_response import BusyPoll, UnknownJobsError, jobs_in
 
 COMFYUI_QUEUE = {
     "queue_running": [[3, "7b1f", {"3": {"class_type": "KSampler"}}, {"client_id": "a"}, ["9"]]],
