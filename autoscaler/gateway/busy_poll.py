@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from autoscaler.gateway.busy_response import BusyPoll, UnknownJobsError, jobs_in
 from autoscaler.gateway.http.pod_call import NoAnswerError, ask
-from autoscaler.gateway.http.pod_connection import Pod
+from autoscaler.gateway.http.pod_pool import Pod
 
 _log = logging.getLogger(__name__)
 _PAUSE_S = 0.1

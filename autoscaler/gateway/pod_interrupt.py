@@ -5,7 +5,7 @@ import contextlib
 
 from autoscaler.gateway.http.headers import RequestHead
 from autoscaler.gateway.http.pod_call import NoAnswerError, ask
-from autoscaler.gateway.http.pod_connection import Pod
+from autoscaler.gateway.http.pod_pool import Pod
 from autoscaler.gateway.service import ServiceProxy
 
 _ANSWER_S = 10.0

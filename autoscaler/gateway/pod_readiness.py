@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from autoscaler.gateway.http.pod_call import NoAnswerError, ask
-from autoscaler.gateway.http.pod_connection import Pod
+from autoscaler.gateway.http.pod_pool import Pod
 
 _log = logging.getLogger(__name__)
 _EVERY_S = 0.5

@@ -20,7 +20,8 @@ from autoscaler.gateway.dispatch.path_rules import PathRule
 from autoscaler.gateway.http.client_connection import GATEWAY_FAILED, ClientConnection, answer_bytes
 from autoscaler.gateway.http.exchange import Exchange, Terms
 from autoscaler.gateway.http.headers import Forwarded, RequestHead, ResponseHead, request_bytes, switching_bytes
-from autoscaler.gateway.http.pod_connection import Failure, Pod, PodConnection, PodRefusedError
+from autoscaler.gateway.http.pod_connection import Failure, PodConnection
+from autoscaler.gateway.http.pod_pool import Pod, PodRefusedError
 from autoscaler.gateway.http.request_parser import BrokenBodyError, IncomingRequest
 from autoscaler.gateway.http.tunnel import Tunnel
 from autoscaler.gateway.pod_interrupt import interrupt

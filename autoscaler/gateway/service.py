@@ -17,7 +17,8 @@ from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Grant, Granted, H
 from autoscaler.gateway.dispatch.path_rules import PathRule, PathRules
 from autoscaler.gateway.dispatch.types import FailureKind
 from autoscaler.gateway.http.memory_budget import Budget
-from autoscaler.gateway.http.pod_connection import Failure, Pod
+from autoscaler.gateway.http.pod_connection import Failure
+from autoscaler.gateway.http.pod_pool import Pod
 from autoscaler.gateway.http.resolver import Names
 from autoscaler.gateway.http.tunnel import Tunnel
 from autoscaler.gateway.overload import Overload

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from autoscaler.gateway.http.client_connection import ClientConnection
 from autoscaler.gateway.http.headers import ResponseHead, response_bytes
-from autoscaler.gateway.http.pod_connection import Failure, Pod, PodConnection
+from autoscaler.gateway.http.pod_connection import Failure, PodConnection
+from autoscaler.gateway.http.pod_pool import Pod
 
 _ALLOWED_ORIGIN = b"access-control-allow-origin"
 

@@ -4,7 +4,8 @@ import asyncio
 from typing import NamedTuple
 
 from autoscaler.gateway.http.headers import ResponseHead
-from autoscaler.gateway.http.pod_connection import Failure, Pod, PodRefusedError
+from autoscaler.gateway.http.pod_connection import Failure
+from autoscaler.gateway.http.pod_pool import Pod, PodRefusedError
 
 _MOST_BYTES = 1 << 20
 """A longer answer is none: it is read to be searched for a few numbers."""

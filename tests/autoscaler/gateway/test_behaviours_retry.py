@@ -7,7 +7,7 @@ import pytest
 from gateway_kit import NAME, answer_ok, refused_port, service, until
 
 from autoscaler.gateway.counts import RequestOutcome
-from autoscaler.gateway.http import pod_connection
+from autoscaler.gateway.http import pod_pool
 
 pytestmark = pytest.mark.real_time
 
@@ -92,7 +92,7 @@ async def test_b23_a_request_with_a_body_never_takes_an_idle_connection(kit):
 
 
 async def test_b23_an_idle_connection_is_closed_before_uvicorn_would(kit, monkeypatch):
-    monkeypatch.setattr(pod_connection, "IDLE_LIMIT_S", 0.05)
+    monkeypatch.setattr(pod_pool, "IDLE_LIMIT_S", 0.05)
     pod = await kit.pod()
     gateway = await kit.gateway(pods=[pod])
     client = (await kit.client(gateway)).get("/1")

@@ -17,11 +17,12 @@ from autoscaler.gateway.cors import Cors
 from autoscaler.gateway.counts import Histogram, RequestOutcome
 from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule, PathRules
-from autoscaler.gateway.http import minimum_rate, pod_connection
+from autoscaler.gateway.http import minimum_rate, pod_pool
 from autoscaler.gateway.http.exchange import Exchange
 from autoscaler.gateway.http.headers import STREAMS, read_response
 from autoscaler.gateway.http.memory_budget import Budget
-from autoscaler.gateway.http.pod_connection import Pod, PodConnection
+from autoscaler.gateway.http.pod_connection import PodConnection
+from autoscaler.gateway.http.pod_pool import Pod
 from autoscaler.gateway.http.request_parser import IncomingBody, RequestParser
 from autoscaler.gateway.http.response_parser import ResponseParser
 from autoscaler.gateway.http.tunnel import GOING_AWAY
@@ -611,7 +612,7 @@ class OneAtATime(BaseHTTPRequestHandler):
 
 
 async def test_b68_a_pod_that_serves_one_connection_at_a_time_waits_for_no_idle_one(kit, monkeypatch):
-    monkeypatch.setattr(pod_connection, "IDLE_LIMIT_S", 3600)
+    monkeypatch.setattr(pod_pool, "IDLE_LIMIT_S", 3600)
     gateway = await kit.gateway()
     with HTTPServer(("127.0.0.1", 0), OneAtATime) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
