@@ -6,7 +6,7 @@ Every series of a service exists from its start, at 0, so that a query never mee
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from autoscaler.gateway.counts import Histogram
+from autoscaler.gateway.counts import Histogram, ProcessMetric
 from autoscaler.gateway.router import Router
 from autoscaler.gateway.service import ServiceProxy
 from autoscaler.runtime.prometheus_text import Sample, family, labels
@@ -125,6 +125,44 @@ _METRICS = (
 )
 
 
+def _of_process(gateway: Router) -> list[ProcessMetric]:
+    """Give the metrics that belong to no service."""
+    overload, edge = gateway.overload, gateway.edge
+    return [
+        ProcessMetric(
+            "gateway_start_time_seconds", "gauge", "When the gateway started, as Unix time.", lambda: gateway.started_s
+        ),
+        ProcessMetric("gateway_memory_bytes", "gauge", "Memory in use.", lambda: overload.used_bytes),
+        ProcessMetric(
+            "gateway_memory_limit_bytes",
+            "gauge",
+            "What it may be; 0 is any.",
+            lambda: overload.limit_bytes or 0,
+        ),
+        ProcessMetric("gateway_overloaded", "gauge", "1 while new requests are refused.", lambda: overload.active),
+        ProcessMetric("gateway_client_connections", "gauge", "Clients' connections.", lambda: len(edge.connections)),
+        ProcessMetric("gateway_client_connections_limit", "gauge", "How many may be.", lambda: edge.limits.connections),
+        ProcessMetric(
+            "gateway_shed_connections_total", "counter", "Idle ones that were closed to make room.", lambda: edge.shed
+        ),
+        ProcessMetric(
+            "gateway_stalled_clients_total", "counter", "Clients that took nothing for too long.", lambda: edge.stalled
+        ),
+        ProcessMetric(
+            "gateway_response_backlog_bytes",
+            "gauge",
+            "Taken of the budget for what clients have not read yet.",
+            lambda: edge.backlogs.taken_bytes,
+        ),
+        ProcessMetric(
+            "gateway_held_body_bytes",
+            "gauge",
+            "Taken of the budget for bodies of held requests.",
+            lambda: gateway.body_budget.taken_bytes,
+        ),
+    ]
+
+
 def text(gateway: Router) -> Iterator[bytes]:
     """Give every metric, with one series for each service that there is now, in pieces of Prometheus' text format."""
     proxies = [
@@ -133,7 +171,7 @@ def text(gateway: Router) -> Iterator[bytes]:
     ]
     for name, kind, meaning, samples in _METRICS:
         yield from family(name, kind, meaning, _of_all(gateway, proxies, samples))
-    for metric in gateway.process_metrics:
+    for metric in (*_of_process(gateway), *gateway.process_metrics):
         yield from family(metric.name, metric.kind, metric.meaning, [("", float(metric.read()))])
 
 

@@ -14,6 +14,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.counts import ProcessMetric, RequestOutcome
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher
+from autoscaler.gateway.host_routes import Routes
 from autoscaler.gateway.http.client_connection import ClientConnection, EdgeLimits, EdgeServer, answer_bytes
 from autoscaler.gateway.http.headers import BadRequestError, Forwarded, RequestHead, read_request
 from autoscaler.gateway.http.memory_budget import Budget
@@ -23,7 +24,6 @@ from autoscaler.gateway.overload import Overload
 from autoscaler.gateway.proxied_request import Arrival, ProxiedRequest
 from autoscaler.gateway.request_log import OnEnded, client_address
 from autoscaler.gateway.service import ServiceProxy
-from autoscaler.host_claims import LONGEST_HOST, normal, patterns
 from autoscaler.runtime.clock import SystemClock
 
 _LONGEST_ADDRESS = 64
@@ -32,30 +32,6 @@ _HELD_BODIES_BYTES = 64 << 20
 _REFUSED_METHODS = frozenset({b"CONNECT", b"TRACE"})
 _CHECKS = frozenset({b"GET", b"HEAD"})
 _HEALTH = frozenset({b"/healthz", b"/readyz"})
-
-
-class Routes:
-    """Finds the service of a host: the exact name first, then the longest wildcard, then `*`.
-
-    Each host has one owner before it comes here. If two services still name one, the first by name has it, whatever
-    their order.
-
-    Args:
-        services: what is served, by `namespace/name`.
-        reserved: hosts that nobody is served, though a wildcard may be above them.
-    """
-
-    def __init__(self, services: Mapping[str, GatewayService], reserved: Collection[str] = ()) -> None:
-        self._owners: dict[str, str | None] = dict.fromkeys(reserved)
-        for name in sorted(services):
-            for host in services[name].hosts:
-                self._owners.setdefault(normal(host), name)
-
-    def find(self, host: str) -> str | None:
-        """Give the service's name, None for a host that nobody has."""
-        if host in self._owners or len(host) > LONGEST_HOST:
-            return self._owners.get(host)
-        return next((self._owners[each] for each in patterns(host) if each in self._owners), None)
 
 
 class Router:
@@ -115,8 +91,8 @@ class Router:
         """Told of each service whose counts change."""
         self._routes = Routes({})
         self.edge = EdgeServer(self._handle, limits or EdgeLimits(), backlogs)
-        self.process_metrics = process_metrics(self)
-        """What is shown of the process beside its services; others add to it."""
+        self.process_metrics: list[ProcessMetric] = []
+        """Metrics of the process that others add to those of the gateway, such as lines that a log has lost."""
         self.reload(services)
 
     def now_s(self) -> float:
@@ -279,44 +255,6 @@ class Router:
     def _forwarded_by(self, peer: str) -> Forwarded:
         trusted = bool(self._trusted_proxies) and any(ip_address(peer) in net for net in self._trusted_proxies)
         return Forwarded(peer.encode(), trusted, self._loop_name)
-
-
-def process_metrics(core: Router) -> list[ProcessMetric]:
-    """Give the numbers that belong to no service."""
-    overload, edge = core.overload, core.edge
-    return [
-        ProcessMetric(
-            "gateway_start_time_seconds", "gauge", "When the gateway started, as Unix time.", lambda: core.started_s
-        ),
-        ProcessMetric("gateway_memory_bytes", "gauge", "Memory in use.", lambda: overload.used_bytes),
-        ProcessMetric(
-            "gateway_memory_limit_bytes",
-            "gauge",
-            "What it may be; 0 is any.",
-            lambda: overload.limit_bytes or 0,
-        ),
-        ProcessMetric("gateway_overloaded", "gauge", "1 while new requests are refused.", lambda: overload.active),
-        ProcessMetric("gateway_client_connections", "gauge", "Clients' connections.", lambda: len(edge.connections)),
-        ProcessMetric("gateway_client_connections_limit", "gauge", "How many may be.", lambda: edge.limits.connections),
-        ProcessMetric(
-            "gateway_shed_connections_total", "counter", "Idle ones that were closed to make room.", lambda: edge.shed
-        ),
-        ProcessMetric(
-            "gateway_stalled_clients_total", "counter", "Clients that took nothing for too long.", lambda: edge.stalled
-        ),
-        ProcessMetric(
-            "gateway_response_backlog_bytes",
-            "gauge",
-            "Taken of the budget for what clients have not read yet.",
-            lambda: edge.backlogs.taken_bytes,
-        ),
-        ProcessMetric(
-            "gateway_held_body_bytes",
-            "gauge",
-            "Taken of the budget for bodies of held requests.",
-            lambda: core.body_budget.taken_bytes,
-        ),
-    ]
 
 
 def _answer(client: ClientConnection, status: int, text: str, *, keep_alive: bool, without_body: bool = False) -> bool:

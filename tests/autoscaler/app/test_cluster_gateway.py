@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.app.cluster_gateway import ClusterServices
-from autoscaler.gateway.router import Routes
+from autoscaler.gateway.host_routes import Routes
 from autoscaler.host_claims import NamespaceHostPermissions
 from autoscaler.kubernetes.policies import stored
 from autoscaler.kubernetes.store import Change

@@ -9,8 +9,8 @@ from gateway_kit import HOST, NAME, PATIENCE_S, answer_ok, refused_port, service
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autoscaler.gateway.host_routes import Routes
 from autoscaler.gateway.lifecycle import reload
-from autoscaler.gateway.router import Routes
 
 pytestmark = pytest.mark.real_time
 

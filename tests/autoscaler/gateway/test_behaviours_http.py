@@ -14,9 +14,9 @@ from gateway_kit import HOST, NAME, OK, PASS_ALL, answer_ok, service, until
 from autoscaler.gateway.config import Timeouts
 from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
+from autoscaler.gateway.host_routes import Routes
 from autoscaler.gateway.http.client_connection import EdgeLimits
 from autoscaler.gateway.http.framing import HeadLimits
-from autoscaler.gateway.router import Routes
 
 pytestmark = pytest.mark.real_time
 
