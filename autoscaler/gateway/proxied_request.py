@@ -8,7 +8,6 @@ Rules:
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import NamedTuple, cast
 
@@ -17,56 +16,28 @@ from autoscaler.gateway.cors import Cors, is_preflight, preflight_rule
 from autoscaler.gateway.counts import RequestOutcome
 from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
-from autoscaler.gateway.http.client_connection import GATEWAY_FAILED, ClientConnection, answer_bytes
+from autoscaler.gateway.error_responses import (
+    BODY_ERRORS,
+    ERROR_RESPONSES,
+    RETRY_LATER,
+    RequestRejectedError,
+    outcome_of_body_error,
+)
+from autoscaler.gateway.http.client_connection import ClientConnection, answer_bytes
 from autoscaler.gateway.http.exchange import Exchange, Terms
 from autoscaler.gateway.http.headers import Forwarded, RequestHead, ResponseHead, request_bytes, switching_bytes
 from autoscaler.gateway.http.pod_connection import Failure, PodConnection
 from autoscaler.gateway.http.pod_pool import Pod, PodRefusedError
-from autoscaler.gateway.http.request_parser import BrokenBodyError, IncomingRequest
+from autoscaler.gateway.http.request_parser import IncomingRequest
 from autoscaler.gateway.http.tunnel import Tunnel
 from autoscaler.gateway.pod_interrupt import interrupt
-from autoscaler.gateway.request_body import BodyLateError, BodyTooLargeError, RequestBody
+from autoscaler.gateway.request_body import RequestBody
 from autoscaler.gateway.request_log import Ended
 from autoscaler.gateway.service import ServiceProxy, Waiter
 
 _log = logging.getLogger(__name__)
 _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 """Requests that may be sent twice, and so over an idle connection that the pod may just have closed."""
-
-_STATUS = {
-    RequestOutcome.QUEUE_FULL: (HTTPStatus.SERVICE_UNAVAILABLE, "the queue is full"),
-    RequestOutcome.OVERLOADED: (HTTPStatus.SERVICE_UNAVAILABLE, "the gateway has no memory for more requests"),
-    RequestOutcome.QUEUE_TIMEOUT: (HTTPStatus.GATEWAY_TIMEOUT, "no pod was free in time"),
-    RequestOutcome.ASLEEP: (HTTPStatus.SERVICE_UNAVAILABLE, "the service is at rest, and this does not wake it"),
-    RequestOutcome.DRAINED: (HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is going"),
-    RequestOutcome.ERROR: (HTTPStatus.INTERNAL_SERVER_ERROR, GATEWAY_FAILED),
-    RequestOutcome.UPSTREAM_RESET: (HTTPStatus.BAD_GATEWAY, "the pod broke off"),
-    RequestOutcome.INVALID_RESPONSE: (HTTPStatus.BAD_GATEWAY, "the pod's answer is not HTTP"),
-    RequestOutcome.UPSTREAM_TIMEOUT: (HTTPStatus.GATEWAY_TIMEOUT, "the pod did not answer in time"),
-    RequestOutcome.BAD_REQUEST: (HTTPStatus.BAD_REQUEST, "the body is broken"),
-    RequestOutcome.FRAMING_TOO_LARGE: (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "there is too much beside the body"),
-    RequestOutcome.BODY_LATE: (HTTPStatus.REQUEST_TIMEOUT, "the body did not come, or came too slowly"),
-    RequestOutcome.BODY_TOO_LARGE: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too large"),
-}
-_BODY_ENDINGS: Mapping[type[Exception], RequestOutcome] = {
-    BrokenBodyError: RequestOutcome.BAD_REQUEST,
-    BodyLateError: RequestOutcome.BODY_LATE,
-    BodyTooLargeError: RequestOutcome.BODY_TOO_LARGE,
-}
-_BROKEN_ENDINGS = {
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: RequestOutcome.FRAMING_TOO_LARGE,
-    HTTPStatus.INTERNAL_SERVER_ERROR: RequestOutcome.ERROR,
-}
-_BODY_ERRORS = tuple(_BODY_ENDINGS)
-_RETRY_LATER = frozenset(
-    {
-        RequestOutcome.QUEUE_FULL,
-        RequestOutcome.OVERLOADED,
-        RequestOutcome.QUEUE_TIMEOUT,
-        RequestOutcome.ASLEEP,
-        RequestOutcome.DRAINED,
-    }
-)
 
 
 class Arrival(NamedTuple):
@@ -81,14 +52,6 @@ class Arrival(NamedTuple):
     keep_alive: bool
     client: str = ""
     """The client's address, for the request log."""
-
-
-class RequestRejectedError(Exception):
-    """The request gets no response of a pod."""
-
-    def __init__(self, outcome: RequestOutcome) -> None:
-        super().__init__(outcome.value)
-        self.outcome = outcome
 
 
 class ProxiedRequest:
@@ -244,8 +207,8 @@ class ProxiedRequest:
         self._granted_s = self._loop.time()
         try:
             self._body.check()
-        except _BODY_ERRORS as error:
-            raise RequestRejectedError(_outcome_of(error)) from error
+        except BODY_ERRORS as error:
+            raise RequestRejectedError(outcome_of_body_error(error)) from error
         return answer
 
     def _reject_unless_granted(self) -> None:
@@ -253,9 +216,9 @@ class ProxiedRequest:
         grant = self._waiter.grant
         try:
             self._body.check()
-        except _BODY_ERRORS as error:
+        except BODY_ERRORS as error:
             if grant is not None and not grant.done():
-                grant.set_result(_outcome_of(error))
+                grant.set_result(outcome_of_body_error(error))
 
     async def _elsewhere(self) -> Pod:
         self._proxy.put_back(self._waiter)
@@ -310,9 +273,9 @@ class ProxiedRequest:
         except asyncio.CancelledError:
             self._leave(exchange, connection, pod)
             raise
-        except _BODY_ERRORS as error:
+        except BODY_ERRORS as error:
             exchange.failed(Failure.RESET)
-            raise RequestRejectedError(_outcome_of(error)) from error
+            raise RequestRejectedError(outcome_of_body_error(error)) from error
         except Exception:
             exchange.failed(Failure.ERROR)
             raise
@@ -401,17 +364,11 @@ class ProxiedRequest:
     def _reject(self, outcome: RequestOutcome) -> bool:
         if self._client.answered:
             return False
-        status, text = _STATUS[outcome]
+        status, text = ERROR_RESPONSES[outcome]
         keep_alive = self._arrival.keep_alive and self._body.is_read and not self._client.going
         added = self._cors_lines()
-        if outcome in _RETRY_LATER:
+        if outcome in RETRY_LATER:
             added += b"Retry-After: %d\r\n" % self._proxy.retry_after_s()
         without_body = self._head.method == b"HEAD"
         self._client.send(answer_bytes(status, text, keep_alive=keep_alive, added=added, without_body=without_body))
         return keep_alive
-
-
-def _outcome_of(error: Exception) -> RequestOutcome:
-    """Say how a request ends whose body cannot be passed on."""
-    outcome = _BODY_ENDINGS[type(error)]
-    return _BROKEN_ENDINGS.get(error.status, outcome) if isinstance(error, BrokenBodyError) else outcome
