@@ -27,7 +27,7 @@ from autoscaler.documents.document import DocumentError
 from autoscaler.gateway.affinity import read_keys
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.counts import ProcessMetric
-from autoscaler.gateway.http.client_connection import EdgeLimits
+from autoscaler.gateway.http.clients import ClientLimits
 from autoscaler.gateway.http.framing import HeadLimits
 from autoscaler.gateway.http.memory_budget import Budget
 from autoscaler.gateway.lifecycle import Build, ShutdownTimeouts, serve
@@ -90,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--keep-alive",
         type=duration,
-        default=EdgeLimits().keep_alive_s,
+        default=ClientLimits().keep_alive_s,
         metavar="DURATION",
         help="how long an idle connection of a client stays; longer than a load balancer in front keeps its own (620s)",
     )
@@ -146,11 +146,11 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _limits(arguments: argparse.Namespace, descriptors: int) -> EdgeLimits:
-    return EdgeLimits(
+def _limits(arguments: argparse.Namespace, descriptors: int) -> ClientLimits:
+    return ClientLimits(
         HeadLimits(underscores=arguments.underscores == "pass"),
         keep_alive_s=arguments.keep_alive,
-        connections=min(EdgeLimits().connections, for_clients(descriptors)),
+        connections=min(ClientLimits().connections, for_clients(descriptors)),
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from autoscaler.gateway.counts import RequestOutcome
-from autoscaler.gateway.http.client_connection import GATEWAY_FAILED
+from autoscaler.gateway.http.own_response import GATEWAY_FAILED
 from autoscaler.gateway.http.request_parser import BrokenBodyError
 from autoscaler.gateway.request_body import BodyLateError, BodyTooLargeError
 

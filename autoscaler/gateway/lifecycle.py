@@ -89,7 +89,7 @@ async def serve(
     await gateway.start(port, metrics_port, hosts, metrics_hosts=metrics_hosts, tokens=tokens)
     _log.info(
         "clients at port %d, at most %d connections; metrics at port %d; services: %d",
-        *(gateway.port, gateway.edge.limits.connections, gateway.metrics_port, len(services)),
+        *(gateway.port, gateway.clients.limits.connections, gateway.metrics_port, len(services)),
     )
     tune_gc()
     keys = cookie_keys and partial(watch_keys, file=cookie_keys)

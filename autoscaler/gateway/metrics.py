@@ -127,7 +127,7 @@ _METRICS = (
 
 def _of_process(gateway: Router) -> list[ProcessMetric]:
     """Give the metrics that belong to no service."""
-    overload, edge = gateway.overload, gateway.edge
+    overload, clients = gateway.overload, gateway.clients
     return [
         ProcessMetric(
             "gateway_start_time_seconds", "gauge", "When the gateway started, as Unix time.", lambda: gateway.started_s
@@ -140,19 +140,27 @@ def _of_process(gateway: Router) -> list[ProcessMetric]:
             lambda: overload.limit_bytes or 0,
         ),
         ProcessMetric("gateway_overloaded", "gauge", "1 while new requests are refused.", lambda: overload.active),
-        ProcessMetric("gateway_client_connections", "gauge", "Clients' connections.", lambda: len(edge.connections)),
-        ProcessMetric("gateway_client_connections_limit", "gauge", "How many may be.", lambda: edge.limits.connections),
+        ProcessMetric("gateway_client_connections", "gauge", "Clients' connections.", lambda: len(clients.connections)),
         ProcessMetric(
-            "gateway_shed_connections_total", "counter", "Idle ones that were closed to make room.", lambda: edge.shed
+            "gateway_client_connections_limit", "gauge", "How many may be.", lambda: clients.limits.connections
         ),
         ProcessMetric(
-            "gateway_stalled_clients_total", "counter", "Clients that took nothing for too long.", lambda: edge.stalled
+            "gateway_shed_connections_total",
+            "counter",
+            "Idle ones that were closed to make room.",
+            lambda: clients.shed,
+        ),
+        ProcessMetric(
+            "gateway_stalled_clients_total",
+            "counter",
+            "Clients that took nothing for too long.",
+            lambda: clients.stalled,
         ),
         ProcessMetric(
             "gateway_response_backlog_bytes",
             "gauge",
             "Taken of the budget for what clients have not read yet.",
-            lambda: edge.backlogs.taken_bytes,
+            lambda: clients.backlogs.taken_bytes,
         ),
         ProcessMetric(
             "gateway_held_body_bytes",

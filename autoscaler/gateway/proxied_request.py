@@ -23,9 +23,10 @@ from autoscaler.gateway.error_responses import (
     RequestRejectedError,
     outcome_of_body_error,
 )
-from autoscaler.gateway.http.client_connection import ClientConnection, answer_bytes
+from autoscaler.gateway.http.client_connection import ClientConnection
 from autoscaler.gateway.http.exchange import Exchange, Terms
 from autoscaler.gateway.http.headers import Forwarded, RequestHead, ResponseHead, request_bytes, switching_bytes
+from autoscaler.gateway.http.own_response import own_response
 from autoscaler.gateway.http.pod_connection import Failure, PodConnection
 from autoscaler.gateway.http.pod_pool import Pod, PodRefusedError
 from autoscaler.gateway.http.request_parser import IncomingRequest
@@ -355,7 +356,7 @@ class ProxiedRequest:
         lines = cors.preflight_lines(self._head)
         if lines is None:
             text = "traffic.cors of this service does not name the origin of the page"
-            self._client.send(answer_bytes(HTTPStatus.FORBIDDEN, text, keep_alive=keep_alive))
+            self._client.send(own_response(HTTPStatus.FORBIDDEN, text, keep_alive=keep_alive))
         else:
             closing = b"" if keep_alive else b"Connection: close\r\n"
             self._client.send(b"HTTP/1.1 204 No Content\r\n%b%b\r\n" % (lines, closing))
@@ -370,5 +371,5 @@ class ProxiedRequest:
         if outcome in RETRY_LATER:
             added += b"Retry-After: %d\r\n" % self._proxy.retry_after_s()
         without_body = self._head.method == b"HEAD"
-        self._client.send(answer_bytes(status, text, keep_alive=keep_alive, added=added, without_body=without_body))
+        self._client.send(own_response(status, text, keep_alive=keep_alive, added=added, without_body=without_body))
         return keep_alive

@@ -15,9 +15,11 @@ from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.counts import ProcessMetric, RequestOutcome
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher
 from autoscaler.gateway.host_routes import Routes
-from autoscaler.gateway.http.client_connection import ClientConnection, EdgeLimits, EdgeServer, answer_bytes
+from autoscaler.gateway.http.client_connection import ClientConnection
+from autoscaler.gateway.http.clients import ClientLimits, Clients
 from autoscaler.gateway.http.headers import BadRequestError, Forwarded, RequestHead, read_request
 from autoscaler.gateway.http.memory_budget import Budget
+from autoscaler.gateway.http.own_response import own_response
 from autoscaler.gateway.http.request_parser import IncomingRequest
 from autoscaler.gateway.http.resolver import Names
 from autoscaler.gateway.overload import Overload
@@ -43,7 +45,7 @@ class Router:
         *,
         keys: Sequence[bytes] = (),
         uid: str | None = None,
-        limits: EdgeLimits | None = None,
+        limits: ClientLimits | None = None,
         trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = (),
         rng: random.Random | None = None,
         on_ended: OnEnded | None = None,
@@ -90,7 +92,7 @@ class Router:
         self.watchers: set[Callable[[str], None]] = set()
         """Told of each service whose counts change."""
         self._routes = Routes({})
-        self.edge = EdgeServer(self._handle, limits or EdgeLimits(), backlogs)
+        self.clients = Clients(limits or ClientLimits(), backlogs)
         self.process_metrics: list[ProcessMetric] = []
         """Metrics of the process that others add to those of the gateway, such as lines that a log has lost."""
         self.reload(services)
@@ -102,7 +104,7 @@ class Router:
     @property
     def draining(self) -> bool:
         """Whether the gateway is about to go."""
-        return self.edge.draining
+        return self.clients.draining
 
     def loop_time(self) -> float:
         """The time by which requests are counted."""
@@ -178,6 +180,10 @@ class Router:
         proxy.close()
 
     # Requests.
+
+    def accept(self) -> ClientConnection:
+        """Make the protocol of a client's new connection."""
+        return ClientConnection(self.clients, self._handle)
 
     async def _handle(self, client: ClientConnection, request: IncomingRequest) -> bool:
         self.open += 1
@@ -259,5 +265,5 @@ class Router:
 
 def _answer(client: ClientConnection, status: int, text: str, *, keep_alive: bool, without_body: bool = False) -> bool:
     keep_alive = keep_alive and not client.going
-    client.send(answer_bytes(status, text, keep_alive=keep_alive, without_body=without_body))
+    client.send(own_response(status, text, keep_alive=keep_alive, without_body=without_body))
     return keep_alive

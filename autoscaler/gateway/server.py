@@ -75,7 +75,7 @@ class GatewayServer(Router):
         self._port, self._metrics_port = found[0].getsockname()[1], observed[0].getsockname()[1]
         create = self.loop.create_server
         self._observed = [await create(partial(_newest, runner), sock=each) for each in observed]
-        self._listeners = [await create(self.edge, sock=each, backlog=1024) for each in found]
+        self._listeners = [await create(self.accept, sock=each, backlog=1024) for each in found]
 
     async def drain(self, propagation_s: float, grace_s: float) -> None:
         """Go without breaking anything off, if it can be done in time; `stop` is still to be called.
@@ -85,7 +85,7 @@ class GatewayServer(Router):
             grace_s: how long those who came may then take. Who is held after that is told to come again, an upgraded
                 connection is told that we go.
         """
-        self.edge.draining = True
+        self.clients.draining = True
         await asyncio.sleep(propagation_s)
         for listener in self._listeners:
             listener.close()
@@ -102,12 +102,12 @@ class GatewayServer(Router):
 
     async def stop(self) -> None:
         """Stop at once: who is held is turned away, who is served is cut."""
-        self.edge.draining = True
+        self.clients.draining = True
         for listener in self._listeners:
             listener.close()
         for proxy in self.proxies.values():
             proxy.turn_away_all()
-        await self.edge.shutdown(_LAST_WORDS_S)
+        await self.clients.shutdown(_LAST_WORDS_S)
         for proxy in self.proxies.values():
             proxy.close()
         for listener in self._observed:

@@ -12,46 +12,24 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import NamedTuple, Protocol, cast
+from typing import Protocol, cast
 
+from autoscaler.gateway.http.clients import Clients
 from autoscaler.gateway.http.deadline import Deadline
-from autoscaler.gateway.http.framing import HeadLimits
-from autoscaler.gateway.http.memory_budget import Budget
+from autoscaler.gateway.http.own_response import GATEWAY_FAILED, own_response
+from autoscaler.gateway.http.pipeline import Pipeline
 from autoscaler.gateway.http.request_parser import (
     BrokenRequestError,
     IncomingRequest,
-    RequestParser,
 )
 from autoscaler.gateway.http.response_backlog import OWN_BYTES, Backlog
 
 _log = logging.getLogger(__name__)
 
-GATEWAY_FAILED = "the gateway failed; its log says why"
-BACKLOGS_BYTES = 64 << 20
-"""What all slow clients together may leave in our memory unless the gateway is given another budget."""
 _STALL_CHECKS = 4
-_MOST_PIPELINED = 64
-"""Requests that may wait behind the one that is served; then nothing more is parsed, and nothing read."""
-_MOST_AHEAD_BYTES = 1 << 16
-"""What may have been parsed of them, beside the last piece: their heads can be large."""
 _EARLY_BYTES = 1 << 12
 """What is kept of what follows an upgrade before it is answered, beside the last read; nobody has to send anything."""
-_PARSED_AT_A_TIME = 1 << 14
-"""Bytes; one read may hold thousands of requests."""
 _NO_LINGER = struct.pack("ii", 1, 0)
-
-
-class EdgeLimits(NamedTuple):
-    """What any client may take."""
-
-    head: HeadLimits = HeadLimits()
-    head_timeout_s: float = 10.0
-    """For a request's head, from its first byte, or from the connection."""
-    keep_alive_s: float = 620.0
-    """For an idle connection: longer than load balancers keep theirs, of which the longest is 600 s."""
-    lingering_s: float = 2.0
-    """How long the rest of an unwanted body is read, so that the answer is not lost in a reset."""
-    connections: int = 20_000
 
 
 class ClientListener(Protocol):
@@ -85,22 +63,18 @@ class ClientConnection(asyncio.Protocol):
     """One client's connection."""
 
     __slots__ = (
-        "_ahead_bytes",
         "_backlog",
         "_backs_up",
-        "_behind",
+        "_clients",
         "_deadline",
-        "_deaf",
-        "_edge",
+        "_handler",
         "_held_back",
         "_loop",
-        "_parser",
+        "_pipeline",
         "_reader_waits",
         "_stall_timer",
         "_task",
         "_tunnel",
-        "_unparsed",
-        "_waiting",
         "answered",
         "at_eof",
         "half_close",
@@ -112,28 +86,20 @@ class ClientConnection(asyncio.Protocol):
         "transport",
     )
 
-    def __init__(self, edge: "EdgeServer") -> None:
-        self._edge = edge
-        self._loop = edge.loop
-        self._parser = RequestParser(self, edge.limits.head, self._found)
-        self._waiting: list[IncomingRequest | BrokenRequestError] = []
+    def __init__(self, clients: Clients, handler: Handler) -> None:
+        self._clients = clients
+        self._handler = handler
+        self._loop = asyncio.get_running_loop()
+        self._pipeline = Pipeline(self, clients.limits.head)
         self._task: asyncio.Task[None] | None = None
         self._tunnel: ClientTunnel | None = None
-        self._behind: bytearray | None = None
-        """What came behind a request for a WebSocket that has not been answered yet."""
-        self._unparsed = b""
-        """What came behind more requests than may wait."""
-        self._ahead_bytes = 0
-        """What has been parsed while somebody waited."""
         self._held_back = False
         """Whether nothing is read because of those that wait."""
         self._reader_waits = False
         """Whether nothing is read because whoever takes what comes has enough."""
-        self._backlog = Backlog(edge.backlogs)
+        self._backlog = Backlog(clients.backlogs)
         self._backs_up = False
         """Whether the client has left more lying than the transport takes without a word."""
-        self._deaf = False
-        """Whether nothing that comes matters any more."""
         self._deadline = Deadline(self._loop, self.break_off)
         self._stall_timer: asyncio.TimerHandle | None = None
         self.transport: asyncio.Transport | None = None
@@ -155,10 +121,10 @@ class ClientConnection(asyncio.Protocol):
     @property
     def going(self) -> bool:
         """Whether the connection is to end with the response that is under way."""
-        return self.at_eof or self._edge.draining
+        return self.at_eof or self._clients.draining
 
     @property
-    def owes_nothing(self) -> bool:
+    def is_flushed(self) -> bool:
         """Whether the client has been sent all of its responses."""
         return self.transport is None or not self.transport.get_write_buffer_size()
 
@@ -229,9 +195,8 @@ class ClientConnection(asyncio.Protocol):
     def take_over(self, tunnel: ClientTunnel) -> None:
         """Give a tunnel what the client sends from now on, and what it has sent behind its request."""
         self._tunnel = tunnel
-        behind, self._behind = self._behind, None
-        if behind:
-            tunnel.from_client(bytes(behind))
+        if behind := self._pipeline.take_behind_upgrade():
+            tunnel.from_client(behind)
         self.resume_reading()
 
     # asyncio.Protocol
@@ -243,21 +208,18 @@ class ClientConnection(asyncio.Protocol):
         self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         peer = self.transport.get_extra_info("peername")
         self.peername = peer[0] if isinstance(peer, tuple) else "unknown"
-        self._edge.came(self)
-        self._deadline.within(self._edge.limits.head_timeout_s)
+        self._clients.opened(self)
+        self._deadline.within(self._clients.limits.head_timeout_s)
 
     def connection_lost(self, _exc: BaseException | None) -> None:
         """End: whoever serves the client is cancelled."""
         self.transport = None
         self._backlog.drained()
-        self._edge.went(self)
+        self._clients.closed(self)
         self._deadline.close()
         if self._stall_timer is not None:
             self._stall_timer.cancel()
-        self._deaf = True
-        self._waiting.clear()
-        self._parser.close()
-        del self._parser
+        self._pipeline.close()
         if self._tunnel is not None:
             self._tunnel.client_lost()
         elif self._task is not None:
@@ -267,11 +229,11 @@ class ClientConnection(asyncio.Protocol):
         """Parse, or forward."""
         if self._tunnel is not None:
             self._tunnel.from_client(data)
-        elif self._behind is not None:
-            self._behind += data
-            if len(self._behind) > _EARLY_BYTES:
+        elif self._pipeline.behind_upgrade is not None:
+            self._pipeline.behind_upgrade += data
+            if len(self._pipeline.behind_upgrade) > _EARLY_BYTES:
                 self.pause_reading()
-        elif not self._deaf:
+        elif not self._pipeline.stopped:
             self._parse(data)
 
     def eof_received(self) -> bool:
@@ -301,82 +263,49 @@ class ClientConnection(asyncio.Protocol):
     # Requests.
 
     def _parse(self, data: bytes) -> None:
-        was_in_head = self._parser.in_head
-        self._unparsed = self._parse_some(self._unparsed + data)
-        if self._unparsed or self._is_ahead():
+        pipeline = self._pipeline
+        was_in_head = pipeline.in_head
+        pipeline.feed(data)
+        if pipeline.is_full:
             self._hold_back(held_back=True)
         if self._task is None:
             self._go_on()
-            if self._parser.in_head and not was_in_head and self._task is None:
-                self._deadline.within(self._edge.limits.head_timeout_s)
-
-    def _parse_some(self, data: bytes) -> bytes:
-        """Parse as long as requests may wait, and give the rest."""
-        for start in range(0, len(data), _PARSED_AT_A_TIME):
-            if self._is_ahead():
-                return data[start:]
-            end = start + _PARSED_AT_A_TIME
-            try:
-                behind = self._parser.feed(data[start:end])
-            except BrokenRequestError as broken:
-                self._read_no_more(broken)
-                break
-            except Exception:  # noqa: BLE001 - one connection must not end the others
-                _log.exception("what a client sends could not be read")
-                self._read_no_more(BrokenRequestError(HTTPStatus.INTERNAL_SERVER_ERROR, GATEWAY_FAILED))
-                break
-            if behind is not None:
-                self._behind = bytearray(behind + data[end:])
-                break
-            if self._waiting:
-                self._ahead_bytes += min(_PARSED_AT_A_TIME, len(data) - start)
-        return b""
-
-    def _is_ahead(self) -> bool:
-        """Tell whether enough has been parsed of what waits."""
-        return len(self._waiting) > _MOST_PIPELINED or self._ahead_bytes > _MOST_AHEAD_BYTES
+            if pipeline.in_head and not was_in_head and self._task is None:
+                self._deadline.within(self._clients.limits.head_timeout_s)
 
     def _read_on(self) -> None:
         """Parse and read what was left for those that waited, as far as it may wait now."""
-        if self._unparsed and not self._is_ahead():
+        if self._pipeline.has_more:
             self._parse(b"")
-        if self._held_back and not self._unparsed and not self._is_ahead():
+        if self._held_back and not self._pipeline.is_full:
             self._hold_back(held_back=False)
-
-    def _read_no_more(self, broken: BrokenRequestError) -> None:
-        self._deaf = True
-        if not self._parser.break_body(broken.status):
-            self._waiting.append(broken)
-
-    def _found(self, request: IncomingRequest) -> None:
-        self._waiting.append(request)
 
     def _go_on(self) -> None:
         """Serve who comes next, if anybody does."""
-        if not self._waiting or self._task is not None:
+        if self._task is not None:
             return
-        request = self._waiting.pop(0)
+        request = self._pipeline.next()
+        if request is None:
+            return
         if isinstance(request, BrokenRequestError):
-            self.send(answer_bytes(request.status, str(request), keep_alive=False))
+            self.send(own_response(request.status, str(request), keep_alive=False))
             self._end(whole=False)
             return
         self._deadline.never()
-        self._edge.busy(self)
+        self._clients.serving(self)
         self.answered = False
         self._task = self._loop.create_task(self._serve(request))
-        if not self._waiting:
-            self._ahead_bytes = 0
         self._read_on()
 
     async def _serve(self, request: IncomingRequest) -> None:
         goes_on = False
         self.status, self.sent_bytes = None, 0
         try:
-            goes_on = await self._edge.handler(self, request)
+            goes_on = await self._handler(self, request)
         except Exception:  # noqa: BLE001 - one request must not end the others
             _log.exception("a request ended with an error of ours")
             if not self.answered:
-                self.send(answer_bytes(HTTPStatus.INTERNAL_SERVER_ERROR, GATEWAY_FAILED, keep_alive=False))
+                self.send(own_response(HTTPStatus.INTERNAL_SERVER_ERROR, GATEWAY_FAILED, keep_alive=False))
         finally:
             self._task = None
         if self.transport is None or self._tunnel is not None:
@@ -388,33 +317,29 @@ class ClientConnection(asyncio.Protocol):
 
     def _next(self) -> None:
         """Serve who comes next, or wait for somebody."""
-        limits = self._edge.limits
-        behind, self._behind = self._behind, None
-        if behind is not None:
-            self._parser.close()
-            self._parser = RequestParser(self, limits.head, self._found)
-            self._parse(bytes(behind))
+        limits = self._clients.limits
+        if (behind := self._pipeline.decline_upgrade()) is not None:
+            self._parse(behind)
             self.resume_reading()
         self._read_on()
         self._go_on()
         if self._task is None:
-            self._edge.spare(self)
-            self._deadline.within(limits.head_timeout_s if self._parser.in_head else limits.keep_alive_s)
+            self._clients.idle(self)
+            self._deadline.within(limits.head_timeout_s if self._pipeline.in_head else limits.keep_alive_s)
 
     def _end(self, *, whole: bool) -> None:
         """Close; first let the client finish what nobody wants, or the answer would be lost in a reset."""
-        self._deaf = True
-        self._waiting.clear()
+        self._pipeline.stop()
         if self.transport is None:
             return
-        if whole and not self._behind:
+        if whole and not self._pipeline.behind_upgrade:
             self.transport.close()
             return
         self.send_eof()
-        self._held_back, self._unparsed = False, b""
+        self._held_back = False
         self.resume_reading()
-        self._edge.spare(self)
-        self._deadline.within(self._edge.limits.lingering_s)
+        self._clients.idle(self)
+        self._deadline.within(self._clients.limits.lingering_s)
 
     def retire(self) -> None:
         """Close if nobody is served."""
@@ -443,86 +368,13 @@ class ClientConnection(asyncio.Protocol):
             return
         checks = checks + 1 if size == before else 1
         if checks > _STALL_CHECKS:
-            self._edge.stalled += 1
+            self._clients.stalled += 1
             self.reset()
             return
         self._stall_timer = self._loop.call_later(self.stall_s / _STALL_CHECKS, self._check_stall, size, checks)
-
-
-class EdgeServer:
-    """Makes the protocol of each new connection; made inside the event loop that it belongs to."""
-
-    def __init__(self, handler: Handler, limits: EdgeLimits, backlogs: Budget | None = None) -> None:
-        self.handler = handler
-        self.limits = limits
-        self.backlogs = backlogs or Budget(BACKLOGS_BYTES)
-        """For what clients leave lying of their responses."""
-        self.loop = asyncio.get_running_loop()
-        self.connections: set[ClientConnection] = set()
-        self._spare: dict[ClientConnection, None] = {}
-        """Those that serve nobody, the one that has done so for longest first."""
-        self.shed = 0
-        """Connections that were closed to make room for others."""
-        self.stalled = 0
-        """Clients that took nothing of their response for too long."""
-        self.draining = False
-        """Whether connections end with the response that is under way."""
-
-    def __call__(self) -> ClientConnection:
-        """Make the protocol of a new connection."""
-        return ClientConnection(self)
-
-    # Which connections there may be: one that serves a request is never closed for another.
-
-    def came(self, connection: ClientConnection) -> None:
-        """Take a connection in; if there are too many now, close the one that has served nobody for longest."""
-        self.connections.add(connection)
-        self.spare(connection)
-        while len(self.connections) > self.limits.connections and self._spare:
-            oldest = next((each for each in self._spare if each.owes_nothing), connection)
-            self.went(oldest)
-            self.shed += 1
-            oldest.break_off()
-
-    def spare(self, connection: ClientConnection) -> None:
-        """Take note that a connection serves nobody from now on."""
-        self._spare.pop(connection, None)
-        self._spare[connection] = None
-
-    def busy(self, connection: ClientConnection) -> None:
-        """Take note that a connection serves a request from now on."""
-        self._spare.pop(connection, None)
-
-    def went(self, connection: ClientConnection) -> None:
-        """Take note that a connection is there no more."""
-        self.connections.discard(connection)
-        self._spare.pop(connection, None)
-
-    async def shutdown(self, patience_s: float) -> None:
-        """Close all connections; those that are served may take so long for their end."""
-        for connection in list(self.connections):
-            connection.retire()
-        served = {connection.task for connection in self.connections if connection.task is not None}
-        if served:
-            await asyncio.wait(served, timeout=patience_s)
-        cancelled = [task for connection in list(self.connections) if (task := connection.abandon()) is not None]
-        await asyncio.gather(*cancelled, return_exceptions=True)
 
 
 def _final_status(data: bytes) -> int | None:
     """Read the status of a response that begins, None for one that another follows, such as 100."""
     status = int(data[9:12])
     return None if status < HTTPStatus.OK and status != HTTPStatus.SWITCHING_PROTOCOLS else status
-
-
-def answer_bytes(status: int, text: str, *, keep_alive: bool, added: bytes = b"", without_body: bool = False) -> bytes:
-    """Write a whole response of our own; `added` are whole header lines."""
-    body = f"{text}\n".encode()
-    return b"HTTP/1.1 %d %b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n%b%b\r\n%b" % (
-        status,
-        HTTPStatus(status).phrase.encode(),
-        len(body),
-        added,
-        b"" if keep_alive else b"Connection: close\r\n",
-        b"" if without_body else body,
-    )

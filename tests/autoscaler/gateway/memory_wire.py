@@ -140,5 +140,5 @@ class MemoryNet:
     def client(self, core):
         """A stream to and from the gateway."""
         protocol, reader = streams(self._loop)
-        join(self._loop, protocol, core.edge())
+        join(self._loop, protocol, core.accept())
         return reader, asyncio.StreamWriter(protocol._transport, protocol, reader, self._loop)

@@ -15,7 +15,7 @@ from autoscaler.gateway.config import Timeouts
 from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
 from autoscaler.gateway.host_routes import Routes
-from autoscaler.gateway.http.client_connection import EdgeLimits
+from autoscaler.gateway.http.clients import ClientLimits
 from autoscaler.gateway.http.framing import HeadLimits
 
 pytestmark = pytest.mark.real_time
@@ -335,7 +335,7 @@ async def test_b33_what_was_forwarded_is_said_anew_unless_the_peer_is_trusted(ki
 
 
 async def test_b34_heads_have_limits_and_they_can_be_set(kit):
-    limits = EdgeLimits(HeadLimits(line_bytes=1000, field_bytes=2000, fields=10))
+    limits = ClientLimits(HeadLimits(line_bytes=1000, field_bytes=2000, fields=10))
     pod, gateway, client = await one(kit, limits=limits)
     client.get("/" + "x" * 900, "Cookie: " + "c" * 1800)
     (await pod.next()).reply()
@@ -371,17 +371,17 @@ async def test_b34_a_body_over_the_limit_is_413_before_and_while_it_comes(kit):
 
 
 async def test_b35_a_head_that_does_not_come_ends_the_connection(kit):
-    _, _, client = await one(kit, limits=EdgeLimits(head_timeout_s=0.05), answers=answer_ok)
+    _, _, client = await one(kit, limits=ClientLimits(head_timeout_s=0.05), answers=answer_ok)
     client.send(b"GET / HTTP/1.1\r\nHost: sd")
     assert await client.ended() == b""
 
 
 async def test_b35_nor_may_the_next_head_dawdle_nor_an_idle_connection_stay(kit):
-    _, gateway, client = await one(kit, limits=EdgeLimits(head_timeout_s=1), answers=answer_ok)
+    _, gateway, client = await one(kit, limits=ClientLimits(head_timeout_s=1), answers=answer_ok)
     assert (await client.get().response()).status == 200
     client.send(b"GET / HTTP/1.1\r\nHost: sd")
     assert await client.ended() == b""
-    idle = await kit.gateway(limits=EdgeLimits(keep_alive_s=0.05))
+    idle = await kit.gateway(limits=ClientLimits(keep_alive_s=0.05))
     client = await kit.client(idle)
     await client.get(host="unknown").response()
     assert await client.ended() == b""
@@ -398,7 +398,7 @@ async def test_b35_a_body_that_falls_silent_is_408_and_frees_the_pod(kit):
 
 
 async def test_b35_of_more_connections_than_there_may_be_the_one_that_is_idle_for_longest_is_closed(kit):
-    _, gateway, oldest = await one(kit, limits=EdgeLimits(connections=3), answers=answer_ok)
+    _, gateway, oldest = await one(kit, limits=ClientLimits(connections=3), answers=answer_ok)
     clients = [oldest, await kit.client(gateway), await kit.client(gateway)]
     for client in clients:
         assert (await client.get().response()).status == 200
@@ -407,11 +407,11 @@ async def test_b35_of_more_connections_than_there_may_be_the_one_that_is_idle_fo
     assert await clients[1].ended() == b""
     for client in (oldest, clients[2], newest):
         assert (await client.get().response()).status == 200
-    assert (len(gateway.edge.connections), gateway.edge.shed) == (3, 1)
+    assert (len(gateway.clients.connections), gateway.clients.shed) == (3, 1)
 
 
 async def test_b35_a_connection_that_is_served_is_closed_for_no_other(kit):
-    pod, gateway, client = await one(kit, limits=EdgeLimits(connections=2))
+    pod, gateway, client = await one(kit, limits=ClientLimits(connections=2))
     running = client.get("/running")
     job = await pod.next()
     held = (await kit.client(gateway)).get("/held")

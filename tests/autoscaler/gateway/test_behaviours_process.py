@@ -220,10 +220,10 @@ async def test_b84_slow_readers_take_no_more_memory_than_their_budget_and_are_gi
     most = 0
 
     def lies():
-        return sum(each.transport.get_write_buffer_size() for each in gateway.edge.connections if each.transport)
+        return sum(each.transport.get_write_buffer_size() for each in gateway.clients.connections if each.transport)
 
     async with asyncio.timeout(30):
-        while not all(each._backlog.full for each in gateway.edge.connections):
+        while not all(each._backlog.full for each in gateway.clients.connections):
             await asyncio.sleep(0)
             most = max(most, lies())
     assert budget.taken_bytes > budget.limit_bytes // 2
@@ -236,7 +236,7 @@ async def test_b84_slow_readers_take_no_more_memory_than_their_budget_and_are_gi
     assert got.endswith(body)
     for client in clients:
         client.close()
-    await until(lambda: not gateway.edge.connections)
+    await until(lambda: not gateway.clients.connections)
     assert budget.taken_bytes == 0
 
 

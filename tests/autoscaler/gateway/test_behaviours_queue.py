@@ -200,7 +200,7 @@ async def test_b03_a_slot_granted_to_somebody_who_goes_in_that_moment_passes_on(
     last = (await kit.client(gateway)).post("/last")
     await until(lambda: counts(gateway) == (2, 0))
     pod = await kit.pod(answer_ok)
-    connection = min(gateway.edge.connections, key=lambda each: port_behind(each) != port_of(gone))
+    connection = min(gateway.clients.connections, key=lambda each: port_behind(each) != port_of(gone))
     # In one turn of the loop: the grant is delivered, and the connection is lost.
     gateway.set_backends(NAME, {"p0": pod.address})
     connection.connection_lost(None)
@@ -411,7 +411,7 @@ async def test_b10_a_client_that_takes_nothing_is_cut(kit):
     job = await pod.next()
     job.send(b"HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n" + b"x" * 20_000_000)
     await until(lambda: counts(gateway) == (0, 0))
-    assert gateway.edge.stalled == 1
+    assert gateway.clients.stalled == 1
 
 
 async def test_b11_waiters_go_to_a_new_pod_in_the_moment_it_comes(kit):

@@ -195,8 +195,8 @@ async def test_b61_a_held_body_that_is_broken_or_too_large_bothers_no_pod(kit, s
     client.send(b"POST / HTTP/1.1\r\nHost: sd.example.com\r\nTransfer-Encoding: chunked\r\n\r\n")
     await until(lambda: counts(gateway) == (1, 0))
     client.send(sent)
-    (connection,) = gateway.edge.connections
-    await until(lambda: connection._parser._request is None or connection._deaf)
+    (connection,) = gateway.clients.connections
+    await until(lambda: connection._pipeline._parser._request is None or connection._pipeline.stopped)
     pod = await kit.pod()
     gateway.set_backends(NAME, {"p0": pod.address})
     assert (await client.response()).status == status

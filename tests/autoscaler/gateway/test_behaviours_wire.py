@@ -9,7 +9,7 @@ from gateway_kit import HOST, NAME, OK, answer_ok, service, until
 from autoscaler.gateway.config import Affinity
 from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
-from autoscaler.gateway.http.client_connection import EdgeLimits
+from autoscaler.gateway.http.clients import ClientLimits
 from autoscaler.gateway.http.framing import HeadLimits
 
 pytestmark = pytest.mark.real_time
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.real_time
 H = f"Host: {HOST}\r\n".encode()
 CHUNKED = b"POST / HTTP/1.1\r\n" + H + b"Transfer-Encoding: chunked\r\n\r\n"
 COUNTED = (PathRule(("/run",)), PathRule(("/*",), SlotUse.PASS, max_per_pod=64))
-SMALL = EdgeLimits(HeadLimits(line_bytes=1000, field_bytes=1000))
+SMALL = ClientLimits(HeadLimits(line_bytes=1000, field_bytes=1000))
 """5,000 bytes for all that is no body."""
 
 
@@ -97,8 +97,8 @@ async def test_b52_thousands_of_requests_in_one_read_are_not_parsed_at_once(kit)
     pod, gateway, client = await one(kit)
     client.send(b"".join(b"GET /%d HTTP/1.1\r\n%b\r\n" % (n, H) for n in range(5000)))
     job = await pod.next()
-    (connection,) = gateway.edge.connections
-    assert len(connection._waiting) < 1000
+    (connection,) = gateway.clients.connections
+    assert len(connection._pipeline._waiting) < 1000
     answered = 0
     while True:
         assert job.target == f"/{answered}"
@@ -279,7 +279,7 @@ async def test_b56_headers_with_underscores_are_dropped_unless_the_gateway_passe
     job = await pod.next()
     assert not [name for name, _ in job.headers if b"_" in name]
     assert job.all(b"x-kept") == [b"1"]
-    passing = await kit.gateway(pods=[pod], limits=EdgeLimits(HeadLimits(underscores=True)))
+    passing = await kit.gateway(pods=[pod], limits=ClientLimits(HeadLimits(underscores=True)))
     (await kit.client(passing)).get("/", *headers)
     assert (await pod.next()).all(b"x_forwarded_for") == [b"6.6.6.6"]
 

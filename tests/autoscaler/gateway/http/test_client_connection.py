@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 from gateway_kit import HOST, NAME, answer_ok, service, until
 
-from autoscaler.gateway.http.client_connection import EdgeLimits, answer_bytes
+from autoscaler.gateway.http.clients import ClientLimits
 from autoscaler.gateway.http.framing import HeadLimits
+from autoscaler.gateway.http.own_response import own_response
 from autoscaler.gateway.http.request_parser import BrokenRequestError, RequestParser
 from autoscaler.gateway.http.response_parser import ResponseParser
 
@@ -98,13 +99,13 @@ async def test_a_client_that_pipelines_without_end_is_not_read_without_end(kit):
     client = await kit.client(gateway)
     client.send(b"".join(HEAD % n + b"\r\n" for n in range(200_000)))
     sending = asyncio.ensure_future(client.writer.drain())
-    (connection,) = gateway.edge.connections
-    await until(lambda: len(connection._waiting) > 64)
+    (connection,) = gateway.clients.connections
+    await until(lambda: len(connection._pipeline._waiting) > 64)
     await until(lambda: pod.open == 1)
     assert not sending.done()
     client.reset()
     may_answer.set()
-    await until(lambda: not gateway.edge.connections)
+    await until(lambda: not gateway.clients.connections)
     assert len(pod.seen) < 100_000
     await asyncio.gather(sending, return_exceptions=True)
 
@@ -136,7 +137,7 @@ async def test_an_answer_that_came_before_the_body_ends_the_connection_and_is_no
 
 async def test_a_busy_connection_has_one_timer_and_an_idle_one_ends(kit):
     pod = await kit.pod(answer_ok)
-    gateway = await kit.gateway(pods=[pod], limits=EdgeLimits(keep_alive_s=1, head_timeout_s=1))
+    gateway = await kit.gateway(pods=[pod], limits=ClientLimits(keep_alive_s=1, head_timeout_s=1))
     client = await kit.client(gateway)
     for _ in range(20):
         assert (await client.get().response()).body == b"ok"
@@ -152,7 +153,7 @@ async def test_no_request_waits_for_the_collector_of_cycles(kit):
     try:
         for send in (lambda c: c.get("/", "Connection: close"), lambda c: c.post("/", b"{}", "Connection: close")):
             assert (await send(await kit.client(gateway)).response()).body == b"ok"
-        await until(lambda: not gateway.edge.connections)
+        await until(lambda: not gateway.clients.connections)
         await asyncio.sleep(0)
         gc.collect()
         ours = {type(found).__qualname__ for found in gc.garbage if type(found).__module__.startswith("autoscaler.")}
@@ -181,19 +182,20 @@ async def test_the_handler_is_cancelled_when_its_client_goes(kit):
 
 
 def test_an_answer_of_ours_is_a_whole_response():
-    assert answer_bytes(503, "later", keep_alive=False, added=b"Retry-After: 3\r\n") == (
+    assert own_response(503, "later", keep_alive=False, added=b"Retry-After: 3\r\n") == (
         b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 6\r\n"
         b"Retry-After: 3\r\nConnection: close\r\n\r\nlater\n"
     )
-    assert answer_bytes(404, "no", keep_alive=True, without_body=True).endswith(b"Content-Length: 3\r\n\r\n")
+    assert own_response(404, "no", keep_alive=True, without_body=True).endswith(b"Content-Length: 3\r\n\r\n")
 
 
 def kept_of(connection):
     """Bytes that a connection keeps of what its client has sent and nobody has taken."""
-    waiting = [each for each in connection._waiting if not isinstance(each, Exception)]
+    pipeline = connection._pipeline
+    waiting = [each for each in pipeline._waiting if not isinstance(each, Exception)]
     heads = sum(len(each.target) + sum(len(n) + len(v) for n, v in each.headers) for each in waiting)
     bodies = sum(each.body.size for each in waiting if each.body is not None)
-    return heads + bodies + len(connection._unparsed) + len(connection._behind or b"")
+    return heads + bodies + len(pipeline._unparsed) + len(pipeline.behind_upgrade or b"")
 
 
 LARGE = b"".join(b"X-%d: %b\r\n" % (n, b"x" * 30_000) for n in range(4))
@@ -214,8 +216,8 @@ async def test_what_is_sent_behind_a_request_that_is_held_takes_little_memory(ki
     await until(lambda: gateway.dispatcher(NAME).queued == 1)
     for _ in range(60):
         client.send(flood)
-    (connection,) = gateway.edge.connections
-    await until(lambda: connection._held_back or len(connection._waiting) == 60)
+    (connection,) = gateway.clients.connections
+    await until(lambda: connection._held_back or len(connection._pipeline._waiting) == 60)
     for _ in range(50):
         await asyncio.sleep(0)
         assert kept_of(connection) < 700_000, "two reads and what one request may have"
@@ -244,8 +246,8 @@ async def test_early_bytes_of_another_protocol_are_held_back(kit):
     gateway = await kit.gateway()
     client = await kit.client(gateway)
     client.send(HEAD % 0 + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n" + b"x" * (4 << 20))
-    await until(lambda: gateway.edge.connections and next(iter(gateway.edge.connections))._reader_waits)
-    (connection,) = gateway.edge.connections
+    await until(lambda: gateway.clients.connections and next(iter(gateway.clients.connections))._reader_waits)
+    (connection,) = gateway.clients.connections
     for _ in range(50):
         await asyncio.sleep(0)
         assert kept_of(connection) < 600_000

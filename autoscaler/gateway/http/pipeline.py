@@ -1,0 +1,129 @@
+"""The requests of one client's connection that have been read and are not served yet."""
+
+import logging
+from http import HTTPStatus
+
+from autoscaler.gateway.http.framing import HeadLimits
+from autoscaler.gateway.http.own_response import GATEWAY_FAILED
+from autoscaler.gateway.http.request_parser import BrokenRequestError, IncomingRequest, RequestParser, Source
+
+_log = logging.getLogger(__name__)
+_MOST_PIPELINED = 64
+"""Requests that may wait behind the one that is served; then nothing more is parsed, and nothing read."""
+_MOST_AHEAD_BYTES = 1 << 16
+"""What may have been parsed of them, beside the last piece: their heads can be large."""
+_PARSED_AT_A_TIME = 1 << 14
+"""Bytes; one read may hold thousands of requests."""
+
+
+class Pipeline:
+    """Parses what a client sends, as long as more requests may wait."""
+
+    __slots__ = (
+        "_limits",
+        "_parsed_ahead_bytes",
+        "_parser",
+        "_source",
+        "_unparsed",
+        "_waiting",
+        "behind_upgrade",
+        "stopped",
+    )
+
+    def __init__(self, source: Source, limits: HeadLimits) -> None:
+        self._source = source
+        self._limits = limits
+        self._waiting: list[IncomingRequest | BrokenRequestError] = []
+        self._parser = RequestParser(source, limits, self._waiting.append)
+        self._unparsed = b""
+        """What came behind more requests than may wait."""
+        self._parsed_ahead_bytes = 0
+        """What has been parsed while a request waited."""
+        self.behind_upgrade: bytearray | None = None
+        """What came behind a request for a WebSocket that has not been answered yet."""
+        self.stopped = False
+        """Whether nothing more of the client is read as requests."""
+
+    @property
+    def in_head(self) -> bool:
+        """Whether a head has begun and is not whole."""
+        return self._parser.in_head
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the client must not send more for now."""
+        return bool(self._unparsed) or self._is_ahead
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is something to parse, and room for it."""
+        return bool(self._unparsed) and not self._is_ahead
+
+    @property
+    def _is_ahead(self) -> bool:
+        return len(self._waiting) > _MOST_PIPELINED or self._parsed_ahead_bytes > _MOST_AHEAD_BYTES
+
+    def feed(self, data: bytes) -> None:
+        """Parse what a client has sent, and keep what must not be parsed yet."""
+        self._unparsed = self._parse(self._unparsed + data)
+
+    def next(self) -> IncomingRequest | BrokenRequestError | None:
+        """Take the first request that waits, or the error behind the last one; None if there is none."""
+        if not self._waiting:
+            return None
+        request = self._waiting.pop(0)
+        if not self._waiting:
+            self._parsed_ahead_bytes = 0
+        return request
+
+    def take_behind_upgrade(self) -> bytes:
+        """Take what came behind a request for a WebSocket, which the pod has granted."""
+        behind, self.behind_upgrade = self.behind_upgrade, None
+        return bytes(behind or b"")
+
+    def decline_upgrade(self) -> bytes | None:
+        """Take what came behind a request for a WebSocket, which the pod has declined: it is HTTP. None without one."""
+        if self.behind_upgrade is None:
+            return None
+        self._parser.close()
+        self._parser = RequestParser(self._source, self._limits, self._waiting.append)
+        return self.take_behind_upgrade()
+
+    def stop(self) -> None:
+        """Drop what waits, and read no more requests."""
+        self.stopped = True
+        self._waiting.clear()
+        self._unparsed = b""
+
+    def close(self) -> None:
+        """Stop, and let go of the connection: none may wait for the collector of cycles."""
+        self.stop()
+        self._parser.close()
+        del self._parser, self._source
+
+    def _parse(self, data: bytes) -> bytes:
+        """Parse as long as requests may wait, and give the rest."""
+        for start in range(0, len(data), _PARSED_AT_A_TIME):
+            if self._is_ahead:
+                return data[start:]
+            end = start + _PARSED_AT_A_TIME
+            try:
+                behind = self._parser.feed(data[start:end])
+            except BrokenRequestError as broken:
+                self._break_off(broken)
+                break
+            except Exception:  # noqa: BLE001 - one connection must not end the others
+                _log.exception("what a client sends could not be read")
+                self._break_off(BrokenRequestError(HTTPStatus.INTERNAL_SERVER_ERROR, GATEWAY_FAILED))
+                break
+            if behind is not None:
+                self.behind_upgrade = bytearray(behind + data[end:])
+                break
+            if self._waiting:
+                self._parsed_ahead_bytes += min(_PARSED_AT_A_TIME, len(data) - start)
+        return b""
+
+    def _break_off(self, broken: BrokenRequestError) -> None:
+        self.stopped = True
+        if not self._parser.break_body(broken.status):
+            self._waiting.append(broken)
