@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from autoscaler.gateway.busy import BusyPoll
+from autoscaler.gateway.busy_response import BusyPoll
 from autoscaler.gateway.config import Affinity, GatewayService, OnAbort, Timeouts
 from autoscaler.gateway.cors import Cors
 from autoscaler.gateway.dispatch.dispatcher import EjectionRules, Limits, LoadBalancing, SlotUse

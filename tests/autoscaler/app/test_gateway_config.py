@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from autoscaler.app.gateway_config import gateway_service, gateway_services
-from autoscaler.gateway.busy import BusyPoll
+from autoscaler.gateway.busy_response import BusyPoll
 from autoscaler.gateway.config import Affinity, GatewayService, OnAbort, Timeouts
 from autoscaler.gateway.cors import Cors
 from autoscaler.gateway.dispatch.dispatcher import EjectionRules, Limits, LoadBalancing, SlotUse
