@@ -10,6 +10,8 @@ from zipfile import ZipFile
 
 import pytest
 
+pytestmark = pytest.mark.program  # not of the quick loop: it takes 4 s of CPU
+
 ROOT = Path(__file__).parents[1]
 PARTS = ("algorithms", "autoscaler", "simulations", "pyproject.toml", "README.md", "LICENSE")
 BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+pytestmark = pytest.mark.program  # not of the quick loop: it takes 6 s of CPU
+
 ROOT = Path(__file__).parents[2]
 PROJECT = "inflight-autoscaler"
 
