@@ -14,17 +14,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from documentation import DOCS, MARKDOWN
 from installation import Ports
+from markdown_it.token import Token
 
 from autoscaler.runtime.programs import cache_folder
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
-_SECTIONS = re.compile(r"^## (.+)$", re.MULTILINE)
-_BLOCKS = re.compile(r"^( *)```(sh|text)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-
 
 class Page:
-    """A page of `docs/`, by its path there; the text before the first heading is the section "".
+    """A page of `docs/`, by its path there; what stands before the first heading is the section "".
 
     Args:
         path: such as `start/first-service.md`.
@@ -33,8 +31,13 @@ class Page:
 
     def __init__(self, path: str, ports: Ports) -> None:
         text = re.sub(r"\b8000\b", str(ports.service), (DOCS / path).read_text())
-        first, *others = _SECTIONS.split(text)
-        self._sections = {"": first, **dict(zip(others[::2], others[1::2], strict=True))}
+        self._sections: dict[str, list[Token]] = {"": []}
+        tokens = MARKDOWN.parse(text)
+        for token, heading in zip(tokens, [*tokens[1:], None], strict=True):
+            if token.type == "heading_open" and token.tag == "h2" and heading is not None:
+                self._sections[heading.content] = []
+            elif token.type == "fence":
+                next(reversed(self._sections.values())).append(token)
 
     @property
     def sections(self) -> list[str]:
@@ -46,9 +49,8 @@ class Page:
         return "".join(block for section in sections for block in self.blocks(section))
 
     def blocks(self, section: str, language: str = "sh") -> list[str]:
-        """Give the blocks of a section, without the indentation that they have in a list."""
-        found = _BLOCKS.findall(self._sections[section])
-        return [re.sub(f"^{indent}", "", text, flags=re.MULTILINE) for indent, of, text in found if of == language]
+        """Give the blocks of a section."""
+        return [token.content for token in self._sections[section] if token.info == language]
 
 
 @contextmanager
