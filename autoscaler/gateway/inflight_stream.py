@@ -25,6 +25,7 @@ from typing import Any
 
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher
 from autoscaler.gateway.router import Router
+from autoscaler.wake_up import NO_DEMAND, Demand, starts_holding
 
 COALESCE_S = 0.02
 LONGEST_SILENCE_S = 1.0
@@ -89,7 +90,11 @@ async def lines(gateway: Router) -> AsyncGenerator[bytes, None]:
 
     def is_urgent(name: str) -> bool:
         proxy = gateway.proxies.get(name)
-        return proxy is not None and _lacks_a_pod(proxy.dispatcher) and not _holds(told.get(name))
+        if proxy is None:
+            return False
+        dispatcher, sent = proxy.dispatcher, told.get(name)
+        before = NO_DEMAND if sent is None else _demand(sent)
+        return starts_holding(before, _demand_at(dispatcher)) and not dispatcher.ready
 
     changes = _Changes(is_urgent)
     gateway.watchers.add(changes.add)
@@ -110,12 +115,12 @@ async def lines(gateway: Router) -> AsyncGenerator[bytes, None]:
         gateway.watchers.discard(changes.add)
 
 
-def _lacks_a_pod(dispatcher: Dispatcher) -> bool:
-    return bool(dispatcher.queued or dispatcher.holding_pass) and not dispatcher.ready
+def _demand_at(dispatcher: Dispatcher) -> Demand:
+    return Demand(dispatcher.queued, dispatcher.queued + dispatcher.running, dispatcher.holding_pass)
 
 
-def _holds(state: State | None) -> bool:
-    return state is not None and bool(state["queued"] or state["holding_pass"])
+def _demand(sent: State) -> Demand:
+    return Demand(sent["queued"], sent["queued"] + sent["running"], sent["holding_pass"])
 
 
 def _grows(state: State) -> bool:

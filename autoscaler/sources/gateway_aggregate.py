@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from autoscaler.ports import Reading, ServiceName
 from autoscaler.sources.gateway_protocol import AT_REST, Count, GarbledLineError, Line, parse_line
+from autoscaler.wake_up import Demand, needs_wake_up
 
 _MOST_DRIFT = 1e-3
 """How many seconds in a second two clocks may drift apart; one that is set right slowly does 5e-4."""
@@ -24,8 +25,7 @@ class Heard(NamedTuple):
     """What a line brought."""
 
     urgent: Sequence[ServiceName]
-    """Services that cannot wait for the next tick: their queue grew, their requests in flight rose from zero, or
-    uncounted requests have begun to be held."""
+    """Services that need a wake-up."""
     news: Sequence[ServiceName]
     """Services of which it says anything but what was known and nothing in flight."""
 
@@ -70,14 +70,14 @@ class InflightAggregate:
         try:
             parsed = parse_line(line)
             news = [name for name, count in parsed.services.items() if _is_news(count, gateway.count(name))]
-            old = [_urgency(service, before) for service in news]
+            old = [_demand(service, before) for service in news]
             gateway.take(parsed, at_s)
         except GarbledLineError:
             gateway.heard_s = -math.inf
             raise
         after = self._heard(at_s)
-        new = [_urgency(service, after) for service in news]
-        return Heard([service for service, o, n in zip(news, old, new, strict=True) if _cannot_wait(o, n)], news)
+        new = [_demand(service, after) for service in news]
+        return Heard([service for service, o, n in zip(news, old, new, strict=True) if needs_wake_up(o, n)], news)
 
     def readings(self, services: Iterable[ServiceName], now_s: float) -> dict[ServiceName, Reading]:
         """Give queued and running requests of each service, as the gateways said last."""
@@ -321,21 +321,10 @@ def _is_news(count: Count, known: Count) -> bool:
     return bool(count.inflight or count.holding_pass) or count._replace(seconds_total=known.seconds_total) != known
 
 
-class _Urgency(NamedTuple):
-    queued: int
-    inflight: int
-    held: int
-    """Uncounted requests that wait for a pod."""
-
-
-def _urgency(service: ServiceName, heard: Iterable[_Gateway]) -> _Urgency:
+def _demand(service: ServiceName, heard: Iterable[_Gateway]) -> Demand:
     counts = [gateway.count(service) for gateway in heard]
-    return _Urgency(
+    return Demand(
         sum(count.queued for count in counts),
         sum(count.inflight for count in counts),
         sum(count.holding_pass for count in counts),
     )
-
-
-def _cannot_wait(old: _Urgency, new: _Urgency) -> bool:
-    return new.queued > old.queued or old.inflight == 0 < new.inflight or old.held == 0 < new.held

@@ -8,6 +8,8 @@ Rules:
 
 from math import ceil, inf
 
+from autoscaler import wake_up
+from autoscaler.wake_up import Demand
 from simulations.engines.compiled_heap import pop, push
 from simulations.engines.compiled_state import (
     ABLE,
@@ -55,6 +57,8 @@ from simulations.engines.compiled_state import (
 )
 from simulations.engines.jit import compiled
 from simulations.model.history import HUNG_UP, QUEUE_TIMEOUT, REFUSED, SERVED, STILL_IN
+
+needs_wake_up, starts_holding = compiled(wake_up.needs_wake_up), compiled(wake_up.starts_holding)
 
 REACHED, WOKEN, GROW = range(3)
 """Why `advance` came back: the time was reached, the controller was woken, an array is too short."""
@@ -343,7 +347,7 @@ def tell(s: State) -> bool:
     clock, counts = s.clock, s.counts
     flow(s)
     queued, inflight = counts[QUEUED], counts[QUEUED] + counts[RUNNING]
-    urgent = bool(queued > counts[LINE_QUEUED] or counts[LINE_INFLIGHT] == 0 < inflight)
+    urgent = needs_wake_up(Demand(counts[LINE_QUEUED], counts[LINE_INFLIGHT], 0), Demand(queued, inflight, 0))
     counts[LINE_QUEUED], counts[LINE_INFLIGHT] = queued, inflight
     clock[LINE_AT], clock[LINE_AREA], clock[LINE_DUE] = clock[NOW], clock[AREA], inf
     clock[LOOKED_AREA] = min(clock[LOOKED_AREA], clock[AREA])
@@ -355,10 +359,10 @@ def changed(s: State) -> None:
     """Note that something has changed, for the gateway to tell or for the zero-delay policy to follow."""
     clock, counts = s.clock, s.counts
     clock[MOVED] = clock[NOW]
-    is_held_first = counts[QUEUED] > 0 and counts[LINE_QUEUED] == 0 and counts[ABLE] == 0
+    sent, demand = Demand(counts[LINE_QUEUED], 0, 0), Demand(counts[QUEUED], 0, 0)
     if s.limits[IMMEDIATE]:
         follow(s)
-    elif is_held_first and s.spans[LINE_S] < inf:
+    elif starts_holding(sent, demand) and counts[ABLE] == 0 and s.spans[LINE_S] < inf:
         clock[LINE_DUE] = clock[NOW]
     elif clock[LINE_DUE] == inf:
         clock[LINE_DUE] = max(clock[NOW], clock[LINE_AT] + s.spans[LINE_S])

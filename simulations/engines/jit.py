@@ -1,7 +1,7 @@
 """Compilation of plain functions over arrays, once for a machine: the results are kept in the user's cache folder.
 
-numba looks only at the file of a function to see whether its result is out of date. Ours use constants and tables of
-other files as well, so there is one folder for each state of the package's code.
+numba looks only at the file of a function to see whether its result is out of date. Ours use constants, tables and
+rules of other files as well, so there is one folder for each state of these files.
 """
 
 import hashlib
@@ -11,13 +11,14 @@ from typing import Any, TypeVar, cast
 
 from numba import config, njit, typeof
 
+from autoscaler import wake_up
 from autoscaler.runtime.programs import cache_folder
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def _fingerprint() -> str:
-    sources = sorted(Path(__file__).parents[1].rglob("*.py"))
+    sources = [*sorted(Path(__file__).parents[1].rglob("*.py")), Path(wake_up.__file__)]
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
 
 

@@ -1,10 +1,9 @@
 """What the controller gets to know of the gateway: the lines of its stream, and Prometheus' scrapes.
 
 Rules, as in the live system:
-1. The first change after a pause is told at once; those within a short while of a line share the next one, all but the
-   first held request while no replica is ready: it does not wait. Between lines a count is taken to stay what it was.
-2. A line with a queue that grew, with requests where there were none, or with the first uncounted one that waits for a
-   replica, cannot wait for the next tick.
+1. The first change after a pause is sent at once. Changes soon after a line share the next one, unless `wake_up` says
+   that one must be sent now. Between lines a count stays what it was.
+2. A line for which `wake_up` asks wakes the controller.
 3. A query finds the newest sample that is old enough to have arrived.
 """
 
@@ -14,6 +13,7 @@ from typing import NamedTuple
 from autoscaler.controller.observation import NOTHING_HEARD, Live
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher
 from autoscaler.ports import Reading
+from autoscaler.wake_up import Demand, needs_wake_up, starts_holding
 from simulations.model.random_streams import RandomStreams
 from simulations.model.run_inputs import RunInputs
 
@@ -29,6 +29,10 @@ class _Line(NamedTuple):
     """Uncounted requests that wait for a replica."""
     passed: int = 0
     """All of these that ever came."""
+
+    @property
+    def demand(self) -> Demand:
+        return Demand(self.queued, self.inflight, self.held)
 
     def seconds_at(self, now_s: float) -> float:
         return self.seconds_total + self.inflight * (now_s - self.t_s)
@@ -46,11 +50,11 @@ class Lines:
 
     def due_s(self, now_s: float) -> float:
         """Give when a change that happens now is told (rule 1)."""
-        gateway, told = self._dispatcher, self._line
-        holds = gateway.queued or gateway.holding_pass
-        if holds and not (told.queued or told.held or gateway.ready) and self._inputs.line_s < inf:
+        gateway, sent = self._dispatcher, self._line
+        demand = Demand(gateway.queued, gateway.queued + gateway.running, gateway.holding_pass)
+        if starts_holding(sent.demand, demand) and not gateway.ready and self._inputs.line_s < inf:
             return now_s
-        return max(now_s, told.t_s + self._inputs.line_s)
+        return max(now_s, sent.t_s + self._inputs.line_s)
 
     def tell(self, now_s: float) -> bool:
         """Tell the state; whether it cannot wait (rule 2)."""
@@ -60,8 +64,7 @@ class Lines:
         line = _Line(now_s, queued, queued + gateway.running, seconds, gateway.holding_pass, gateway.passed_total)
         self._line = line
         self._observed_seconds = min(self._observed_seconds, line.seconds_total)
-        first = before.inflight == 0 < line.inflight or before.held == 0 < line.held
-        return first or line.queued > before.queued
+        return needs_wake_up(before.demand, line.demand)
 
     def live(self, since_s: float, now_s: float) -> Live:
         """Give what the lines say, with the mean since the last look."""
