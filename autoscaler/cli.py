@@ -1,12 +1,13 @@
 """The command line: finds the sub-commands by the entry-point group `autoscaler.commands`.
 
 So the packages above this one (the simulator) bring their own, and a small image has only what it can run. A command
-is a module with a first docstring line, `add_arguments(parser)` and `run(arguments) -> exit status`.
+is a module with a first docstring line, `EXIT_STATUS`, `add_arguments(parser)` and `run(arguments) -> exit status`.
 """
 
 import argparse
 import re
 import sys
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points, requires, version
 from typing import Any, Protocol, cast
 
@@ -18,6 +19,8 @@ class Command(Protocol):
     """What a command's module has."""
 
     __doc__: str | None
+    EXIT_STATUS: Mapping[int, str]
+    """What each exit status of this command says; Ctrl-C gives 130 besides."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare options and arguments."""
@@ -70,6 +73,7 @@ def _add(subparsers: Any, name: str, entry: EntryPoint, asked_by: argparse.Argum
         return
     summary = (command.__doc__ or "").partition("\n")[0]
     subparser = subparsers.add_parser(name, help=summary, description=command.__doc__)
+    subparser.epilog = "\n".join(["exit status:", *(f"  {key}  {text}" for key, text in command.EXIT_STATUS.items())])
     subparser.formatter_class = argparse.RawDescriptionHelpFormatter
     command.add_arguments(subparser)
     subparser.set_defaults(command=command)

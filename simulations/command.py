@@ -16,6 +16,12 @@ DEMO = "demo"
 HERE = Path(__file__).parent
 TABLES = (".parquet", ".csv", ".jsonl")
 
+EXIT_STATUS = {
+    0: "the run went as the scenario expects",
+    1: "it did not",
+    2: "a document is invalid, or a file cannot be used",
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
@@ -43,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_number_from(1),
         default=1,
         metavar="N",
-        help="processes (1); the result does not depend on it",
+        help="processes; the result does not depend on it (1)",
     )
     parser.add_argument("--engine", choices=["reference"], default="", help="do not use the compiled engines")
     parser.add_argument("--json", type=_output(), metavar="OUT", help="write the report and all figures")

@@ -3,6 +3,8 @@
 
 from pathlib import Path
 
+from command_line_page import command_line
+
 from autoscaler.documents.document import to_yaml
 from autoscaler.policy.reference import reference
 from autoscaler.policy.schema import custom_resource_definition
@@ -18,6 +20,7 @@ def generated() -> dict[Path, str]:
     return {
         ROOT / "manifests" / "base" / "definition.yaml": definition,
         ROOT / "docs" / "reference" / "policy.md": reference(),
+        ROOT / "docs" / "reference" / "command-line.md": command_line(),
     }
 
 

@@ -26,6 +26,7 @@ from autoscaler.policy.spec import PolicySpec, ScalingPolicy
 POLICY = Path(__file__).parents[1] / "demo" / "policy.yaml"
 FASTEST = 100.0
 """At a higher speed a process takes longer to start than its cold start may last."""
+EXIT_STATUS = {0: "every check of the run passed", 1: "a check failed", 2: "the demo cannot run"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,6 +12,8 @@ from autoscaler.policy.explain import explained, to_yaml
 from autoscaler.policy.loading import policy_documents, validated
 from autoscaler.policy.spec import ScalingPolicy
 
+EXIT_STATUS = {0: "all documents are valid", 2: "a document is invalid, or a file cannot be read"}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the file."""

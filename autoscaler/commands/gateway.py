@@ -47,6 +47,7 @@ from autoscaler.runtime.signals import ignore_hangups
 
 _BODIES_PART, _BACKLOGS_PART = 4, 16
 """Parts of the memory limit: a fourth for bodies of held requests, a sixteenth for what clients have not read."""
+EXIT_STATUS = {0: "it has drained and ended after a signal", 2: "a file or a port cannot be used, or a file is invalid"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,15 +18,16 @@ def adder(parser: argparse.ArgumentParser) -> Callable[..., None]:
     repeated. A variable that is empty is not set. An option that is required is not, if the environment has it.
     """
 
-    def add(name: str, *, default: Any = None, **options: Any) -> None:
-        set_to = os.environ.get("INFLIGHT_" + name.removeprefix("--").replace("-", "_").upper())
+    def add(name: str, *, help: str = "", default: Any = None, **options: Any) -> None:  # noqa: A002 - argparse's name
+        variable = "INFLIGHT_" + name.removeprefix("--").replace("-", "_").upper()
+        set_to = os.environ.get(variable)
         if options.get("action") == "append":
             read = options.get("type", str)
             default = [read(value) for value in set_to.split(",")] if set_to else []
         elif set_to:
             default = set_to
             options.pop("required", None)
-        parser.add_argument(name, default=default, **options)
+        parser.add_argument(name, help=f"{help} [{variable}]", default=default, **options)
 
     return add
 

@@ -17,6 +17,12 @@ from autoscaler.policy.loading import read_alternatives
 
 _HEAD = ("time", "service", "in flight", "ready", "recorded", "now", "why")
 
+EXIT_STATUS = {
+    0: "no decision differs, or `--policy` was given",
+    1: "a decision differs",
+    2: "the log or a policy is invalid",
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the log and the policies."""

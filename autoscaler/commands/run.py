@@ -49,6 +49,12 @@ def servers(text: str) -> tuple[str, ...]:
     return tuple(server(each.strip()) for each in text.split(",") if each.strip())
 
 
+EXIT_STATUS = {
+    0: "it has ended after a signal",
+    2: "it cannot start: a file or a port cannot be used, or the API server refuses it",
+}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options, each with its environment name."""
     add = adder(parser)

@@ -1,7 +1,7 @@
 """Print what a ScalingPolicy may say: a JSON Schema for editors, or with --crd the definition for Kubernetes.
 
-An editor with the YAML language server takes the schema from a first line in the file:
-# yaml-language-server: $schema=scalingpolicy.schema.json
+An editor with the YAML language server takes the schema from the first line of the file:
+`# yaml-language-server: $schema=scalingpolicy.schema.json`
 """
 
 import argparse
@@ -9,6 +9,8 @@ import json
 
 from autoscaler.documents.document import to_yaml
 from autoscaler.policy.schema import custom_resource_definition, json_schema
+
+EXIT_STATUS = {0: "printed"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,8 +3,8 @@
 The files are checked together: no two policies may have one host or one backend. A Scenario is checked with the files
 that it names. Documents of other kinds are left out and named. A List, as `kubectl get -o yaml` writes it, is read too.
 
-Exit status 0 when all are valid, 2 when not. With --against, each policy that an earlier release took and this one
-refuses is named too: stored in a cluster, such a policy is Invalid after an upgrade, and its service is not scaled.
+With --against, each policy that an earlier release accepted and this one refuses is named too: stored in a cluster,
+such a policy is invalid after an upgrade, and its service is not scaled.
 """
 
 import argparse
@@ -20,11 +20,12 @@ from autoscaler.policy.releases import RELEASES, took
 
 KINDS = "autoscaler.kinds"
 """The entry-point group of kinds from packages above this one: each checks a document and raises DocumentError."""
+EXIT_STATUS = {0: "all documents are valid", 2: "a document is invalid, or a file cannot be read"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the files, and what their namespaces may claim."""
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="documents to check")
     parser.add_argument("--against", choices=RELEASES, help="name what this release took and is refused now")
     parser.add_argument("--host-claims", type=Path, metavar="FILE", help="which namespaces may claim which hosts (any)")
 

@@ -24,6 +24,9 @@ class TraceError(Exception):
     """No trace can be made; the message says why."""
 
 
+EXIT_STATUS = {0: "the trace is written", 2: "there is no trace to write"}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare both ways."""
     ways = parser.add_subparsers(required=True, metavar="export|import", dest="way")
@@ -46,8 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--arrivals", metavar="SELECTOR", help="the counter of another proxy, such as 'istio_requests_total{...}'")
     add("--inflight", type=_table, metavar="OUT", help="with --prometheus: also write the requests in flight")
     import_ = ways.add_parser("import", help="make a trace from a public one", description=import_trace.__doc__)
-    import_.add_argument("format", choices=FORMATS)
-    import_.add_argument("file", type=Path, metavar="FILE")
+    import_.add_argument("format", choices=FORMATS, help="the format of the public trace")
+    import_.add_argument("file", type=Path, metavar="FILE", help="the public trace")
     import_.add_argument("out", type=_table, metavar="OUT", help="a trace, or from servegen a rate curve")
 
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from importlib.metadata import version
+from typing import ClassVar
 
 import pytest
 
@@ -31,6 +32,8 @@ spec:
 
 class FakeCommand:
     """A command that is loaded like a real one."""
+
+    EXIT_STATUS: ClassVar = {0: "done", 3: "half done"}
 
     def __init__(self, name, loaded, run=lambda _arguments: 0, load=None):
         self.name = name

@@ -73,6 +73,24 @@ def numbered_rows(page: str) -> dict[int, str]:
     return {int(number): rest for number, rest in rows}
 
 
+def table(page: str, heading: str, first: str, *, deep: bool = False) -> list[list[str]]:
+    """Give the rows of a chapter's tables whose first column has this title; with those of inner chapters if deep."""
+    text = pages()[page]
+    level, rest = re.search(rf"(?ms)^(#+) {re.escape(heading)}$(.*)", text).groups()
+    chapter = re.split(rf"(?m)^#{{1,{len(level) if deep else 6}}} ", rest)[0]
+    rows: list[list[str]] = []
+    is_it = False
+    for line in chapter.splitlines():
+        cells = [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if not cells or set(cells[0]) == {"-"}:
+            is_it = is_it and bool(cells)
+        elif is_it:
+            rows.append(cells)
+        else:
+            is_it = cells[0] == first
+    return rows
+
+
 def script(block: Block) -> str:
     """Give what a block tells the reader to type: all of it, or what follows the prompts of a `console` block."""
     if block.language == "sh":
