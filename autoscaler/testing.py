@@ -19,7 +19,9 @@ HANGING_S = 20.0
 """Real seconds without anything to do, and no timer set, after which `VirtualTimeLoop` says that a test hangs."""
 
 
-def policy_document(service: ServiceName = "sd", *, annotations: Mapping[str, str] | None = None, **spec: Any) -> Any:
+def policy_document(
+    service: ServiceName = "sd", *, annotations: Mapping[str, str] | None = None, **spec: Any
+) -> dict[str, Any]:
     """Make a policy as a file has it.
 
     Args:

@@ -19,6 +19,7 @@ import aiohttp
 
 from autoscaler.kubernetes.client import Api, connected
 from autoscaler.targets.local_replica import DIE_WITH_PARENT
+from autoscaler.testing import policy_document
 from benchmarks.cluster_prometheus import StubPrometheus
 from tests.cluster.control_plane import ControlPlane, started
 
@@ -62,15 +63,12 @@ def _deployment(name: str, *, paused: bool) -> dict[str, Any]:
 
 
 def _policy(name: str, algorithm: Mapping[str, Any]) -> dict[str, Any]:
-    spec = {
-        "scaleTargetRef": {"name": name},
-        "maxReplicas": 10,
-        "algorithm": algorithm,
-        "scaleDown": {"toZeroDelay": "0s"},
-        "traffic": {"hosts": [host(name)], "port": 9},
-    }
-    body = {"apiVersion": "inflight.dev/v1alpha1", "kind": "ScalingPolicy", "metadata": {"name": name}}
-    return {**body, "spec": spec}
+    return policy_document(
+        name,
+        algorithm=algorithm,
+        scaleDown={"toZeroDelay": "0s"},
+        traffic={"hosts": [host(name)], "port": 9},
+    )
 
 
 @dataclass

@@ -4,8 +4,8 @@ from algorithms.types import Observation
 from autoscaler.app.local import services
 from autoscaler.controller.step import Service, step
 from autoscaler.policy.decider_factory import ALGORITHMS
-from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Fleet, Replica
+from autoscaler.testing import policy
 from benchmarks.figures import cpu_s, report
 
 SIZES = (1, 1_000, 10_000)
@@ -20,16 +20,7 @@ IDLE = Fleet(0, ())
 
 def fleet(algorithm: str, size: int) -> dict[str, Service]:
     """Build so many services with one algorithm."""
-    documents = (
-        {
-            "apiVersion": "inflight.dev/v1alpha1",
-            "kind": "ScalingPolicy",
-            "metadata": {"name": f"service-{number}"},
-            "spec": {"scaleTargetRef": {"name": "x"}, "algorithm": {algorithm: {}}},
-        }
-        for number in range(size)
-    )
-    return services([ScalingPolicy.model_validate(document) for document in documents])
+    return services([policy(f"service-{number}", algorithm={algorithm: {}}) for number in range(size)])
 
 
 def measure(algorithm: str, size: int, *, busy: bool) -> float:

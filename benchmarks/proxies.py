@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from autoscaler.runtime import programs
+from autoscaler.testing import policy_document
 
 PEERS = Path(__file__).parent / "peers"
 HOST = "127.0.0.1"
@@ -120,21 +121,17 @@ def peers_binary(folder: Path) -> Path:
 def gateway(folder: Path, backends: Sequence[str], *, concurrency: int = 0, queue: int = 100) -> Iterator[Running]:
     """Run the gateway as its command does, with cookies and both path classes."""
     port, metrics_port = free_port(), free_port()
-    document = {
-        "apiVersion": "inflight.dev/v1alpha1",
-        "kind": "ScalingPolicy",
-        "metadata": {"name": "bench"},
-        "spec": {
-            "backends": list(backends),
-            "containerConcurrency": concurrency,
-            "traffic": {
-                "hosts": [HOST],
-                "queue": {"maxLength": queue},
-                "affinity": {"cookie": {"name": "sd"}, "whenBusy": "Spill", "spillAfter": "0s"},
-                "paths": [{"match": ["/pass*"], "class": "Pass", "maxPerPod": 1000}],
-            },
+    document = policy_document(
+        "bench",
+        backends=list(backends),
+        containerConcurrency=concurrency,
+        traffic={
+            "hosts": [HOST],
+            "queue": {"maxLength": queue},
+            "affinity": {"cookie": {"name": "sd"}, "whenBusy": "Spill", "spillAfter": "0s"},
+            "paths": [{"match": ["/pass*"], "class": "Pass", "maxPerPod": 1000}],
         },
-    }
+    )
     config = folder / f"gateway-{port}.yaml"
     config.write_text(json.dumps(document))
     ports = ["--port", str(port), "--metrics-port", str(metrics_port)]

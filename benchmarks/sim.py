@@ -22,8 +22,8 @@ from autoscaler.controller.recorders import OnChange
 from autoscaler.controller.step import Service
 from autoscaler.gateway.dispatch.dispatcher import Limits
 from autoscaler.policy.decider_factory import decider
-from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Record
+from autoscaler.testing import policy
 from benchmarks import sim_cases
 from benchmarks.figures import cpu_s, report
 from simulations.engines import compiled, fifo
@@ -42,17 +42,12 @@ REAL_COUNT = 500_000
 MANY = 100_000_000
 FOREVER = Limits(concurrency=1, queue_length=10**9, queue_timeout_s=inf)
 COLD = (Pool("gpu", (Constant(sim_cases.COLD_START_S),)),)
-POLICY = {
-    "apiVersion": "inflight.dev/v1alpha1",
-    "kind": "ScalingPolicy",
-    "metadata": {"name": "w2"},
-    "spec": {
-        "scaleTargetRef": {"name": "w2"},
-        "minReplicas": 1,
-        "maxReplicas": sim_cases.MOST,
-        "algorithm": {"concurrency": {}},
-    },
-}
+POLICY = policy(
+    "w2",
+    minReplicas=1,
+    maxReplicas=sim_cases.MOST,
+    algorithm={"concurrency": {}},
+)
 
 Row = dict[str, Any]
 
@@ -104,7 +99,7 @@ def still(_now_s: float, _inflight: float | None, asked: int, _ready: int, /) ->
 def stepped(inputs: RunInputs) -> ControllerLaw:
     """Give the real policy with the live step and a recorder that keeps changes."""
     kept: list[Record] = []
-    return ControllerLaw(inputs, Service(decider(ScalingPolicy.model_validate(POLICY))), OnChange(kept.append))
+    return ControllerLaw(inputs, Service(decider(POLICY)), OnChange(kept.append))
 
 
 def row(case: str, engine: str, requests: int, seconds: float, *, ticks: float = 0.0, wait_s: float = inf) -> Row:
@@ -137,18 +132,13 @@ def ours() -> Iterator[Row]:
     w1, w2 = sim_cases.m_m_10(COUNT), sim_cases.autoscaled(COUNT)
     static = inputs(sim_cases.SERVERS, tick_s=inf)
     yield followed("W1", "inflight", static, w1, lambda _: still)
-    full = cpu_s(lambda: fifo.run(static, fifo.in_pieces(*w1), Service(decider(policy())), RandomStreams(1)))
+    full = cpu_s(lambda: fifo.run(static, fifo.in_pieces(*w1), Service(decider(POLICY)), RandomStreams(1)))
     yield row("W1", "inflight, every column of every request", COUNT, full)
     scaled, short = w2_setup(w2[0]), (w2[0][:REAL_COUNT], w2[1][:REAL_COUNT])
     yield followed("W2", "inflight, small policy", scaled, w2, lambda _: sim_cases.SmallPolicy())
     yield followed("W2", "inflight, no policy", w2_setup(short[0], initial=12), short, lambda _: still)
     yield followed("W2", "inflight, concurrency, step, changes kept", w2_setup(short[0]), short, stepped)
     yield waking(short)
-
-
-def policy() -> ScalingPolicy:
-    """Give the real policy."""
-    return ScalingPolicy.model_validate(POLICY)
 
 
 def waking(chunk: Chunk) -> Row:
@@ -163,7 +153,7 @@ def waking(chunk: Chunk) -> Row:
 
     def work() -> None:
         decided[0] = 0
-        compiled.run(scaled, Batch(arrival, service, never, never), Service(decider(policy())), RandomStreams(1), count)
+        compiled.run(scaled, Batch(arrival, service, never, never), Service(decider(POLICY)), RandomStreams(1), count)
 
     seconds = cpu_s(work)
     return row("W2", "inflight, concurrency, stream and wake-ups", len(arrival), seconds, ticks=decided[0])
@@ -194,7 +184,7 @@ def closed() -> Iterator[Row]:
     """Measure W3 on the compiled engine with events, and on the plain one, which a single small run chooses."""
     loops = sim_cases.closed_loop()
     static = inputs(sim_cases.CLIENTS, tick_s=inf)
-    service = Service(decider(policy()))
+    service = Service(decider(POLICY))
     never, at_once = np.full(loops.shape[1], inf), np.zeros(loops.shape[1])
 
     def compiled_runs() -> None:

@@ -9,28 +9,21 @@ from pathlib import Path
 from autoscaler.app.gateway_config import gateway_services
 from autoscaler.app.local import controller
 from autoscaler.gateway.server import GatewayServer
-from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Record
 from autoscaler.runtime.clock import SystemClock
 from autoscaler.targets.local import LocalProcesses, Router
+from autoscaler.testing import policy
 from benchmarks.figures import report
 
 TRIALS = 200
 TICK_S = 0.05
 """Short, so that the number is soon back at zero; no trial waits for a tick to go up."""
 HOST = "127.0.0.1"
-POLICY = ScalingPolicy.model_validate(
-    {
-        "apiVersion": "inflight.dev/v1alpha1",
-        "kind": "ScalingPolicy",
-        "metadata": {"name": "sd"},
-        "spec": {
-            "scaleTargetRef": {"name": "sd"},
-            "algorithm": {"mpa": {}},
-            "scaleDown": {"toZeroDelay": "0s"},
-            "traffic": {"hosts": ["sd.example.com"]},
-        },
-    }
+POLICY = policy(
+    "sd",
+    algorithm={"mpa": {}},
+    scaleDown={"toZeroDelay": "0s"},
+    traffic={"hosts": ["sd.example.com"]},
 )
 REQUEST = b"GET / HTTP/1.1\r\nHost: sd.example.com\r\n\r\n"
 

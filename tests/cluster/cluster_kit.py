@@ -8,6 +8,8 @@ from pathlib import Path
 
 import yaml
 
+from autoscaler.testing import policy_document
+
 
 def workload(name="web", *, kind="Deployment", replicas=0, annotations=None):
     spec = {
@@ -147,9 +149,7 @@ class PolicyCluster(Cluster):
         return self.path("apis/inflight.dev/v1alpha1", "scalingpolicies")
 
     async def apply(self, name="web", *, annotations=None, **spec):
-        metadata = {"name": name, "annotations": annotations or {}}
-        body = {"apiVersion": "inflight.dev/v1alpha1", "kind": "ScalingPolicy", "metadata": metadata}
-        await self.ask("create", self.policies, {**body, "spec": {"scaleTargetRef": {"name": name}, **spec}})
+        await self.ask("create", self.policies, policy_document(name, annotations=annotations, **spec))
 
     async def change(self, name="web", **patch):
         await self.ask("patch", f"{self.policies}/{name}", patch)

@@ -11,6 +11,8 @@ from cluster_kit import PLURALS, QUICK, workload
 from installation import OWN, Containers, Ports, answered, copied
 from kubectl import apply, kubectl, objects
 
+from autoscaler.testing import policy_document
+
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
 
 PATIENCE_S = 60
@@ -141,9 +143,7 @@ class Policies:
 
     def set(self, specs):
         for name, spec in specs.items():
-            metadata = {"name": name, "namespace": self.namespace}
-            head = {"apiVersion": "inflight.dev/v1alpha1", "kind": "ScalingPolicy", "metadata": metadata}
-            self.documents[name] = {**head, "spec": spec}
+            self.documents[name] = policy_document(f"{self.namespace}/{name}", **spec)
         self.keep()
 
     def set_override(self, name, replicas):

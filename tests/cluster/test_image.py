@@ -14,6 +14,8 @@ from kubectl import apply, kubectl
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 
+from autoscaler.testing import policy_document
+
 pytestmark = [pytest.mark.program, pytest.mark.real_time, pytest.mark.image]
 
 ROOT = MANIFESTS.parent
@@ -104,12 +106,7 @@ def test_in_the_pods_place_it_holds_a_request_scales_and_answers(ours, control_p
         deployments = f"/apis/apps/v1/namespaces/{namespace}/deployments"
         control_plane.create(deployments, workload())
         traffic = {"hosts": ["web.example.com"], "port": ports.service}
-        policy = {
-            "apiVersion": "inflight.dev/v1alpha1",
-            "kind": "ScalingPolicy",
-            "metadata": {"name": "web", "namespace": namespace},
-            "spec": {"scaleTargetRef": {"name": "web"}, "maxReplicas": 3, "traffic": traffic, **QUICK},
-        }
+        policy = policy_document(f"{namespace}/web", maxReplicas=3, traffic=traffic, **QUICK)
         kubectl(control_plane, "apply", "--server-side", "-f", "-", body=yaml.safe_dump(policy))
         status, body = answered(ports.gateway, "web.example.com")
         assert status == 200, body

@@ -19,6 +19,8 @@ from control_plane import started
 from installation import OWN, Containers, Ports, copied
 from pages import Page, alone_with_their_port, run
 
+from autoscaler.testing import policy_document
+
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/{}/deployments"
@@ -170,9 +172,7 @@ def test_one_command_stops_deciding_everywhere_without_a_restart_and_one_goes_on
     stop, see, *_ = page.blocks("")
     with new_namespace(my_model.plane) as other:
         my_model.plane.create(DEPLOYMENTS.format(other), workload("web", replicas=1))
-        spec = {"scaleTargetRef": {"name": "web"}, "minReplicas": 2}
-        head = {"apiVersion": "inflight.dev/v1alpha1", "kind": "ScalingPolicy", "metadata": {"name": "web"}}
-        my_model.plane.create(POLICIES.format(other), head | {"spec": spec})
+        my_model.plane.create(POLICIES.format(other), policy_document("web", minReplicas=2))
         my_model.wait_replicas(2, "web", other)
         illegal = {"metadata": {"annotations": {"inflight.dev/paused": "true"}}, "spec": {"minReplicas": 3}}
         my_model.plane.patch(f"{POLICIES.format(other)}/web", illegal)

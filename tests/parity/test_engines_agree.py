@@ -15,7 +15,7 @@ from algorithms.types import Recommendation
 from autoscaler.controller.step import Service
 from autoscaler.gateway.dispatch.dispatcher import Limits, LoadBalancing
 from autoscaler.policy.decider_factory import decider
-from autoscaler.policy.spec import ScalingPolicy
+from autoscaler.testing import policy
 from simulations.engines import compiled as compiled_engine
 from simulations.engines import fifo
 from simulations.engines.reference import Engine
@@ -107,17 +107,12 @@ class Erratic(Stateless):
         return Recommendation(int(self._rng.integers(0, 5)), "as it likes")
 
 
-POLICY = {
-    "apiVersion": "inflight.dev/v1alpha1",
-    "kind": "ScalingPolicy",
-    "metadata": {"name": "x"},
-    "spec": {
-        "scaleTargetRef": {"name": "x"},
-        "maxReplicas": 4,
-        "algorithm": {"concurrency": {"stableWindow": "6s"}},
-        "scaleDown": {"toZeroDelay": "3s"},
-    },
-}
+POLICY = policy(
+    "x",
+    maxReplicas=4,
+    algorithm={"concurrency": {"stableWindow": "6s"}},
+    scaleDown={"toZeroDelay": "3s"},
+)
 
 
 def erratic(seed):
@@ -125,7 +120,7 @@ def erratic(seed):
 
 
 def real(_seed):
-    return Service(decider(ScalingPolicy.model_validate(POLICY)))
+    return Service(decider(POLICY))
 
 
 def histories(work, inputs, service):

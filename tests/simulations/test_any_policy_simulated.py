@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from legal_policies import legal_policies
 
-from autoscaler.policy.spec import ScalingPolicy
+from autoscaler.testing import policy
 from simulations import simulate
 from simulations.scenario.document import Scenario
 
@@ -31,8 +31,6 @@ def test_any_policy_is_simulated_within_its_bounds(policy):
 
 
 def test_a_decider_that_fails_ends_a_simulation_for_its_figures_would_be_those_of_a_defect(monkeypatch):
-    document = {"apiVersion": "inflight.dev/v1alpha1", "kind": "ScalingPolicy", "metadata": {"name": "x"}}
-    policy = ScalingPolicy.model_validate(document | {"spec": {"scaleTargetRef": {"name": "x"}}})
     monkeypatch.setattr("algorithms.concurrency.Concurrency.recommend", None)
     with pytest.raises(TypeError):
-        simulate(SCENARIO, policy)
+        simulate(SCENARIO, policy("x"))

@@ -4,20 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from autoscaler.policy.spec import ScalingPolicy
+from autoscaler.testing import policy, policy_document
 from simulations import compare, simulate
 from simulations.comparison import comparison_text, figures_text
 from simulations.scenario.candidates import Candidate, candidates_in, candidates_of
 from simulations.scenario.document import Scenario
-
-
-def policy(name="x", **spec):
-    return {
-        "apiVersion": "inflight.dev/v1alpha1",
-        "kind": "ScalingPolicy",
-        "metadata": {"name": name},
-        "spec": {"scaleTargetRef": {"name": "x"}, **spec},
-    }
 
 
 def scenario(*policies, requests=40):
@@ -37,8 +28,9 @@ def scenario(*policies, requests=40):
     )
 
 
-WARM = {"policy": policy(minReplicas=4, maxReplicas=4), "name": "warm"}
-LEAN = {"policy": policy(maxReplicas=2), "name": "lean"}
+X = policy_document("x")
+WARM = {"policy": policy_document("x", minReplicas=4, maxReplicas=4), "name": "warm"}
+LEAN = {"policy": policy_document("x", maxReplicas=2), "name": "lean"}
 
 
 def rows(text):
@@ -126,12 +118,12 @@ def test_policies_of_several_services_are_called_by_their_names(tmp_path):
 
 
 def test_what_no_name_tells_apart_is_numbered():
-    same = [{"policy": policy()}, {"policy": policy()}, {"policy": policy(), "name": "given"}]
+    same = [{"policy": X}, {"policy": X}, {"policy": X, "name": "given"}]
     assert [candidate.name for candidate in candidates_of(scenario(*same))] == ["x-1", "x-2", "given-3"]
 
 
 def test_a_policy_that_is_given_takes_the_place_of_the_scenario_s_own():
-    given = ScalingPolicy.model_validate(policy("y", minReplicas=3, maxReplicas=3))
+    given = policy("y", minReplicas=3, maxReplicas=3)
     assert simulate(scenario(WARM), given).estimates["replicas_peak"].mean == 3.0
     (result,) = compare(scenario(WARM, LEAN), [Candidate("mine", given)])
     assert result.name == "mine"

@@ -8,7 +8,7 @@ import pytest
 from algorithms.distributions import Constant, Uniform
 from autoscaler.gateway.dispatch.dispatcher import Limits, SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
-from autoscaler.policy.spec import ScalingPolicy
+from autoscaler.testing import policy
 from simulations import simulate
 from simulations.model import invariants
 from simulations.model.history import HUNG_UP, REFUSED, REPLICA_DIED, REQUEST_TIMEOUT, SERVED
@@ -189,22 +189,17 @@ def test_a_lag_that_varies_never_shows_an_older_sample_after_a_newer_one(run):
 
 # All of it, from documents.
 
-POLICY = {
-    "apiVersion": "inflight.dev/v1alpha1",
-    "kind": "ScalingPolicy",
-    "metadata": {"name": "x"},
-    "spec": {
-        "scaleTargetRef": {"name": "x"},
-        "maxReplicas": 4,
-        "traffic": {
-            "hosts": ["x.example.com"],
-            "requestTimeout": "60s",
-            "onAbort": "Interrupt",
-            "affinity": {"cookie": {"name": "sd"}, "whenBusy": "Spill", "spillAfter": "5s"},
-            "paths": [{"match": ["/progress"], "class": "Pass", "maxPerPod": 3}],
-        },
+POLICY = policy(
+    "x",
+    maxReplicas=4,
+    traffic={
+        "hosts": ["x.example.com"],
+        "requestTimeout": "60s",
+        "onAbort": "Interrupt",
+        "affinity": {"cookie": {"name": "sd"}, "whenBusy": "Spill", "spillAfter": "5s"},
+        "paths": [{"match": ["/progress"], "class": "Pass", "maxPerPod": 3}],
     },
-}
+)
 
 
 def scenario(*workloads, **pool):
@@ -236,7 +231,7 @@ JOBS = {"poisson": {"rate": 0.2}, "serviceTime": "uniform(5, 15)"}
     ],
 )
 def test_the_run_says_why_it_takes_the_reference_engine(workloads, pool, why):
-    result = simulate(scenario(*workloads, **pool), ScalingPolicy.model_validate(POLICY))
+    result = simulate(scenario(*workloads, **pool), POLICY)
     assert result.history.engine.startswith("reference (not compiled: ")
     assert why in result.history.engine
     assert result.estimates["served"].mean > 100
@@ -244,9 +239,7 @@ def test_the_run_says_why_it_takes_the_reference_engine(workloads, pool, why):
 
 def test_progress_that_is_polled_does_not_raise_the_number_of_replicas():
     polling = {"poisson": {"rate": 5}, "path": "/progress", "serviceTime": "0.05"}
-    alone, polled = (
-        simulate(scenario(*workloads), ScalingPolicy.model_validate(POLICY)) for workloads in ([JOBS], [JOBS, polling])
-    )
+    alone, polled = (simulate(scenario(*workloads), POLICY) for workloads in ([JOBS], [JOBS, polling]))
     assert polled.estimates["replicas_peak"] == alone.estimates["replicas_peak"]
     assert polled.estimates["served"] == alone.estimates["served"]
     assert polled.estimates["passing_served"].mean > 4000

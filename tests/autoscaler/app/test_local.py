@@ -10,22 +10,11 @@ from autoscaler.gateway.server import GatewayServer
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Query
 from autoscaler.runtime.clock import SystemClock
-from autoscaler.testing import FakeScaleTarget
+from autoscaler.testing import FakeScaleTarget, policy
 
 QUERY = "sum by (namespace, service) (inflight_requests)"
 SERVER = "http://prometheus:9090"
 TRAFFIC = {"hosts": ["sd.example.com"]}
-
-
-def policy(name="sd", **spec):
-    return ScalingPolicy.model_validate(
-        {
-            "apiVersion": "inflight.dev/v1alpha1",
-            "kind": "ScalingPolicy",
-            "metadata": {"name": name},
-            "spec": {"scaleTargetRef": {"name": name}, **spec},
-        }
-    )
 
 
 # The loop.

@@ -8,7 +8,7 @@ import pytest
 from autoscaler.cli import main
 from autoscaler.commands import demo
 from autoscaler.demo.plan import Plan
-from autoscaler.policy.spec import ScalingPolicy
+from autoscaler.testing import policy
 
 POLICY = """\
 apiVersion: inflight.dev/v1alpha1
@@ -103,13 +103,7 @@ def test_what_does_not_fit_together_is_told_before_anything_starts(capsys, tmp_p
     ],
 )
 def test_what_is_expected_follows_from_load_and_policy(spec, workers, requests, expected):
-    document = {
-        "apiVersion": "inflight.dev/v1alpha1",
-        "kind": "ScalingPolicy",
-        "metadata": {"name": "sd"},
-        "spec": {"scaleTargetRef": {"name": "sd"}, **spec},
-    }
-    plan = Plan(ScalingPolicy.model_validate(document), requests=requests, workers=workers)
+    plan = Plan(policy(**spec), requests=requests, workers=workers)
     assert demo._expected(plan) == expected
 
 

@@ -20,7 +20,7 @@ from algorithms.distributions import Constant
 from autoscaler.controller.replay import Replay
 from autoscaler.demo.plan import Plan
 from autoscaler.demo.stage import staged
-from autoscaler.policy.spec import ScalingPolicy
+from autoscaler.testing import policy
 
 pytestmark = [pytest.mark.real_time, pytest.mark.program]
 
@@ -215,24 +215,17 @@ REQUESTS, CLIENTS = 32, 4
 
 
 def deadly_plan():
-    document = {
-        "apiVersion": "inflight.dev/v1alpha1",
-        "kind": "ScalingPolicy",
-        "metadata": {"name": "sd"},
-        "spec": {
-            "scaleTargetRef": {"name": "sd"},
-            "algorithm": {"mpa": {}},
-            "scaleDown": {"toZeroDelay": "0s"},
-            "traffic": {
-                "hosts": ["sd.example.com"],
-                "queue": {"timeout": "60s"},
-                "requestTimeout": "60s",
-                "paths": [{"match": ["/sdapi/v1/txt2img"], "class": "Count"}, {"match": ["/*"], "class": "Pass"}],
-            },
+    deadly = policy(
+        algorithm={"mpa": {}},
+        scaleDown={"toZeroDelay": "0s"},
+        traffic={
+            "hosts": ["sd.example.com"],
+            "queue": {"timeout": "60s"},
+            "requestTimeout": "60s",
+            "paths": [{"match": ["/sdapi/v1/txt2img"], "class": "Count"}, {"match": ["/*"], "class": "Pass"}],
         },
-    }
-    policy = ScalingPolicy.model_validate(document)
-    return Plan(policy, service_time=Constant(0.15), cold_start=Constant(0.1), tick_s=0.2, speed=10.0)
+    )
+    return Plan(deadly, service_time=Constant(0.15), cold_start=Constant(0.1), tick_s=0.2, speed=10.0)
 
 
 async def send(address, random_streams):

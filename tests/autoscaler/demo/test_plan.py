@@ -14,6 +14,7 @@ from autoscaler.demo.plan import Plan, faster
 from autoscaler.documents.fields import DURATION_PATTERN, metadata_of
 from autoscaler.policy.loading import read_policies
 from autoscaler.policy.spec import ScalingPolicy
+from autoscaler.testing import policy
 
 EXAMPLE = Path(__file__).parents[3] / "manifests" / "examples" / "stable-diffusion" / "policy.yaml"
 RULES = {
@@ -46,30 +47,22 @@ ALGORITHMS = {
 }
 
 
-def policy(algorithm, **settings):
+def policy_of(algorithm, **settings):
     """Every duration there is, long enough that none meets its floor at a tenfold speed."""
-    return ScalingPolicy.model_validate(
-        {
-            "apiVersion": "inflight.dev/v1alpha1",
-            "kind": "ScalingPolicy",
-            "metadata": {"name": "sd"},
-            "spec": {
-                "scaleTargetRef": {"name": "sd"},
-                "algorithm": {algorithm: ALGORITHMS[algorithm] | settings},
-                "scaleDown": {"delay": "10m", "toZeroDelay": "10m"},
-                "metrics": {"prometheus": {"maxSampleAge": "10m"}},
-                "traffic": {
-                    "hosts": ["sd.example.com"],
-                    "queue": {"timeout": "10m"},
-                    "requestTimeout": "10m",
-                    "affinity": {"cookie": {"timeout": "10m"}, "spillAfter": "10m"},
-                    "paths": [{"match": ["/"], "class": "Count", "requestTimeout": "10m"}],
-                    "timeouts": {"responseStart": "10m"},
-                    "cors": {"origins": ["*"], "maxAge": "10m"},
-                    "busy": {"path": "/queue", "jsonPointers": [""], "interval": "50s", "timeout": "50s"},
-                },
-            },
-        }
+    return policy(
+        algorithm={algorithm: ALGORITHMS[algorithm] | settings},
+        scaleDown={"delay": "10m", "toZeroDelay": "10m"},
+        metrics={"prometheus": {"maxSampleAge": "10m"}},
+        traffic={
+            "hosts": ["sd.example.com"],
+            "queue": {"timeout": "10m"},
+            "requestTimeout": "10m",
+            "affinity": {"cookie": {"timeout": "10m"}, "spillAfter": "10m"},
+            "paths": [{"match": ["/"], "class": "Count", "requestTimeout": "10m"}],
+            "timeouts": {"responseStart": "10m"},
+            "cors": {"origins": ["*"], "maxAge": "10m"},
+            "busy": {"path": "/queue", "jsonPointers": [""], "interval": "50s", "timeout": "50s"},
+        },
     )
 
 
@@ -118,7 +111,7 @@ def names(path):
 
 
 def test_these_policies_have_every_duration_there_is():
-    seen = {names(path) for algorithm in ALGORITHMS for path, timed, _ in leaves(policy(algorithm)) if timed}
+    seen = {names(path) for algorithm in ALGORITHMS for path, timed, _ in leaves(policy_of(algorithm)) if timed}
     assert seen == all_durations()
 
 
@@ -126,7 +119,7 @@ def test_these_policies_have_every_duration_there_is():
 @settings(max_examples=20)
 @given(speed=st.floats(1, 10) | st.integers(1, 10).map(float))
 def test_every_duration_is_divided_once_and_nothing_else_changes(algorithm, speed):
-    slow = policy(algorithm)
+    slow = policy_of(algorithm)
     fast = faster(Plan(slow), speed).policy
     before, after = list(leaves(slow)), list(leaves(fast))
     assert [path for path, _, _ in after] == [path for path, _, _ in before]
@@ -144,7 +137,7 @@ def test_every_duration_is_divided_once_and_nothing_else_changes(algorithm, spee
 @given(st.sampled_from(sorted(ALGORITHMS)), st.floats(1, 100), st.floats(1, 100))
 def test_twice_is_as_good_as_once(algorithm, first, second):
     # Where numbers are rounded to whole seconds, twice is off by one at most.
-    slow = Plan(policy(algorithm))
+    slow = Plan(policy_of(algorithm))
     once, twice = faster(slow, first * second), faster(faster(slow, first), second)
     assert twice.speed == pytest.approx(once.speed)
     assert twice.tick_s == pytest.approx(once.tick_s)
@@ -165,18 +158,18 @@ def test_twice_is_as_good_as_once(algorithm, first, second):
     ],
 )
 def test_at_a_thousandfold_speed_durations_stop_at_their_floors(path, seconds):
-    fast = {".".join(names(p)): value for p, _, value in leaves(faster(Plan(policy("concurrency")), 1000.0).policy)}
+    fast = {".".join(names(p)): value for p, _, value in leaves(faster(Plan(policy_of("concurrency")), 1000.0).policy)}
     assert fast[path] == seconds
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_no_speed_makes_a_policy_illegal(algorithm):
     for speed in (1.0, 3.7, 100.0, 1e6):
-        faster(Plan(policy(algorithm)), speed)
+        faster(Plan(policy_of(algorithm)), speed)
 
 
 def test_what_is_below_its_floor_already_stays_as_it_is():
-    short = policy("concurrency", stableWindow="6s")
+    short = policy_of("concurrency", stableWindow="6s")
     young = short.model_copy(update={"spec": short.spec.model_copy(update={"metrics": example().spec.metrics})})
     fast = faster(Plan(young), 50.0).policy.spec
     assert fast.algorithm.concurrency.stable_window == 6.0
@@ -200,7 +193,7 @@ def test_the_demos_own_policy_at_its_default_speed():
 
 @given(st.floats(1, 100))
 def test_load_and_service_and_cold_start_and_tick_are_divided_and_counts_are_not(speed):
-    slow = Plan(policy("mpa"), service_time=parse("uniform(10, 30)"), cold_start=Constant(35.0))
+    slow = Plan(policy_of("mpa"), service_time=parse("uniform(10, 30)"), cold_start=Constant(35.0))
     fast = faster(slow, speed)
     assert fast.service_time.expected() == pytest.approx(20.0 / speed)
     assert fast.cold_start.expected() == pytest.approx(35.0 / speed)
@@ -209,14 +202,14 @@ def test_load_and_service_and_cold_start_and_tick_are_divided_and_counts_are_not
 
 
 def test_no_field_of_a_plan_is_forgotten():
-    slow = Plan(policy("mpa"))
+    slow = Plan(policy_of("mpa"))
     fast = faster(slow, 2.0)
     same = {field.name for field in fields(Plan) if getattr(slow, field.name) == getattr(fast, field.name)}
     assert same == {"requests", "workers", "seed"}
 
 
 def test_real_time_is_a_speed_of_one():
-    slow = Plan(policy("concurrency"))
+    slow = Plan(policy_of("concurrency"))
     fast = faster(slow, 1.0)
     assert replace(fast, service_time=slow.service_time, cold_start=slow.cold_start) == slow
     assert str(fast.service_time) == str(slow.service_time)

@@ -6,14 +6,15 @@ import sys
 
 from gateway_kit import HOST, in_time, refused_port
 
+from autoscaler.testing import policy_document
+
 PATIENCE_S = 60
 """A process starts on a machine that may be busy."""
 
 
 def document(name="sd", host=HOST, **spec):
-    head = {"apiVersion": "inflight.dev/v1alpha1", "kind": "ScalingPolicy", "metadata": {"name": name}}
     traffic = {"hosts": [host], "port": 80, **spec.pop("traffic", {})}
-    return json.dumps({**head, "spec": {"containerConcurrency": 1, "maxReplicas": 1, "traffic": traffic, **spec}})
+    return json.dumps(policy_document(name, **{"containerConcurrency": 1, "maxReplicas": 1, "traffic": traffic} | spec))
 
 
 class Program:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from autoscaler.gateway.host_routes import Routes
 from autoscaler.gateway.lifecycle import reload
+from autoscaler.testing import policy_document
 
 pytestmark = pytest.mark.real_time
 
@@ -54,10 +55,7 @@ async def test_b91_backends_that_a_policy_names_no_more_are_sent_nothing_new(kit
 
 
 def document(service_name, *, hosts=(HOST,), backends=()):
-    namespace, name = service_name.split("/")
-    head = {"apiVersion": "inflight.dev/v1alpha1", "kind": "ScalingPolicy"}
-    spec = {"backends": list(backends), "traffic": {"hosts": list(hosts)}}
-    return json.dumps({**head, "metadata": {"name": name, "namespace": namespace}, "spec": spec})
+    return json.dumps(policy_document(service_name, backends=list(backends), traffic={"hosts": list(hosts)}))
 
 
 @pytest.fixture

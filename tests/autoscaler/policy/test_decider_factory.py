@@ -9,21 +9,10 @@ from hypothesis import strategies as st
 from algorithms.types import Observation
 from autoscaler.policy.algorithm import AlgorithmChoice, Mpa
 from autoscaler.policy.decider_factory import ALGORITHMS, check_wiring, decider, lookback_s
-from autoscaler.policy.spec import ScalingPolicy
+from autoscaler.testing import policy
 
 START_S = 1_700_000_000.0
 TICK_S = 2.0
-
-
-def policy(**spec):
-    return ScalingPolicy.model_validate(
-        {
-            "apiVersion": "inflight.dev/v1alpha1",
-            "kind": "ScalingPolicy",
-            "metadata": {"name": "sd"},
-            "spec": {"scaleTargetRef": {"name": "sd"}, **spec},
-        }
-    )
 
 
 class Story:

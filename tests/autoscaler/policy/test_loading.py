@@ -13,6 +13,7 @@ from autoscaler.host_claims import HostGrants
 from autoscaler.policy.loading import read_alternatives, read_policies
 from autoscaler.policy.spec import Backend
 from autoscaler.policy.traffic import Host
+from autoscaler.testing import policy_document
 
 HEAD = """\
 apiVersion: inflight.dev/v1alpha1
@@ -625,7 +626,7 @@ def test_a_password_in_an_address_is_in_no_problem_whatever_else_is_wrong_with_i
     spec = {"scaleTargetRef": {"name": "a"}, "metrics": {"prometheus": {"serverAddress": address}}}
     if as_list and "//" in address:
         spec["metrics"]["prometheus"]["serverAddress"] = [address]
-    document = {"apiVersion": "inflight.dev/v1alpha1", "kind": "ScalingPolicy", "metadata": {"name": "a"}, "spec": spec}
+    document = policy_document("a", **spec)
     path = tmp_path_factory.getbasetemp() / "policy.json"
     path.write_text(json.dumps(document))
     with pytest.raises(DocumentError) as caught:
@@ -637,7 +638,7 @@ def test_a_password_in_an_address_is_in_no_problem_whatever_else_is_wrong_with_i
 @given(addresses, st.sampled_from(["query", "series", "maxSampleAge"]))
 def test_a_password_in_an_address_that_stands_in_the_wrong_place_is_not_shown_either(tmp_path_factory, address, key):
     spec = {"scaleTargetRef": {"name": "a"}, "metrics": {"prometheus": {key: address}}}
-    document = {"apiVersion": "inflight.dev/v1alpha1", "kind": "ScalingPolicy", "metadata": {"name": "a"}, "spec": spec}
+    document = policy_document("a", **spec)
     path = tmp_path_factory.getbasetemp() / "policy.json"
     path.write_text(json.dumps(document))
     with pytest.raises(DocumentError) as caught:

@@ -13,22 +13,10 @@ from autoscaler.documents.document import read_text
 from autoscaler.documents.fields import format_duration, format_percent
 from autoscaler.policy.loading import read_policies, validated
 from autoscaler.policy.spec import API_VERSION, GROUP, Metrics, Prometheus, ScalingPolicy
+from autoscaler.testing import policy, policy_document
 
 EXAMPLES = Path(__file__).parents[3] / "manifests" / "examples"
 DEMO = Path(__file__).parents[3] / "autoscaler" / "demo" / "policy.yaml"
-
-
-def document(**spec):
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "ScalingPolicy",
-        "metadata": {"name": "sd"},
-        "spec": {"scaleTargetRef": {"name": "sd"}, **spec},
-    }
-
-
-def policy(**spec):
-    return ScalingPolicy.model_validate(document(**spec))
 
 
 def dumped(model):
@@ -130,7 +118,7 @@ def test_the_target_is_concurrency_times_utilisation(spec, target):
 
 def test_a_policy_is_known_by_namespace_and_name():
     assert policy().service == "default/sd"
-    elsewhere = document() | {"metadata": {"name": "sd", "namespace": "gpu"}}
+    elsewhere = policy_document("gpu/sd")
     assert ScalingPolicy.model_validate(elsewhere).service == "gpu/sd"
 
 

@@ -12,10 +12,10 @@ from autoscaler.app.local import services
 from autoscaler.controller.controller import Controller
 from autoscaler.controller.services import query
 from autoscaler.kubernetes.scales import NamespacedKind
-from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Reading
 from autoscaler.runtime.clock import SystemClock
 from autoscaler.targets.kubernetes import KubernetesTarget, Target
+from autoscaler.testing import policy
 
 WEB = "ns/web"
 TICK_S = 2.0
@@ -36,17 +36,8 @@ class World:
     def __init__(self):
         self.api, self.load, self.clock, self.records = ApiServer(), Load(), SystemClock(1_767_229_200.0), []
         self.api.put(DEPLOYMENTS, workload("web", replicas=0))
-        document = {
-            "apiVersion": "inflight.dev/v1alpha1",
-            "kind": "ScalingPolicy",
-            "metadata": {"name": "web", "namespace": NAMESPACE},
-            "spec": {
-                "scaleTargetRef": {"name": "web"},
-                "maxReplicas": MOST,
-                "metrics": {"prometheus": {"serverAddress": "http://prometheus:9090"}},
-            },
-        }
-        self.policy = ScalingPolicy.model_validate(document)
+        server = {"prometheus": {"serverAddress": "http://prometheus:9090"}}
+        self.policy = policy(WEB, maxReplicas=MOST, metrics=server)
 
     @asynccontextmanager
     async def running(self):

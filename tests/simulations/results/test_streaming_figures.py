@@ -9,7 +9,7 @@ import pytest
 
 from algorithms.distributions import Constant, Exponential
 from autoscaler.gateway.dispatch.dispatcher import Limits
-from autoscaler.policy.spec import ScalingPolicy
+from autoscaler.testing import policy
 from simulations import run, study
 from simulations.engines import fifo
 from simulations.model.invariants import BrokenInvariantError
@@ -19,12 +19,11 @@ from simulations.results.streaming_figures import Spread, Streamed
 from simulations.results.tables import requests_table
 from simulations.scenario.document import Scenario
 
-POLICY = {
-    "apiVersion": "inflight.dev/v1alpha1",
-    "kind": "ScalingPolicy",
-    "metadata": {"name": "x"},
-    "spec": {"scaleTargetRef": {"name": "x"}, "maxReplicas": 30, "algorithm": {"concurrency": {"stableWindow": "6s"}}},
-}
+POLICY = policy(
+    "x",
+    maxReplicas=30,
+    algorithm={"concurrency": {"stableWindow": "6s"}},
+)
 SCENARIO = {
     "apiVersion": "inflight.dev/v1alpha1",
     "kind": "Scenario",
@@ -40,7 +39,7 @@ SCENARIO = {
 
 
 def simulated():
-    return study.simulate(Scenario.model_validate(SCENARIO), ScalingPolicy.model_validate(POLICY))
+    return study.simulate(Scenario.model_validate(SCENARIO), POLICY)
 
 
 def test_the_figures_are_those_of_a_run_whose_requests_are_kept(monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 import simulations
 from autoscaler import cli
 from autoscaler.documents.document import DocumentError
-from autoscaler.policy.spec import ScalingPolicy
+from autoscaler.testing import policy
 from simulations.run import run
 from simulations.scenario.document import read_scenario
 from simulations.traces import importers
@@ -19,13 +19,8 @@ TRACES = Path(simulations.__file__).parent / "traces"
 LLM = TRACES / "azure_llm_2023" / "code-first-200.csv"
 FUNCTIONS = TRACES / "azure_functions_2021" / "first-60.csv"
 SERVEGEN = TRACES / "servegen" / "mm-image-client-0.csv"
-POLICY = ScalingPolicy.model_validate(
-    {
-        "apiVersion": "inflight.dev/v1alpha1",
-        "kind": "ScalingPolicy",
-        "metadata": {"name": "sd"},
-        "spec": {"scaleTargetRef": {"name": "sd"}},
-    }
+POLICY = policy(
+    "sd",
 )
 
 
