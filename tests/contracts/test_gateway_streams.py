@@ -11,6 +11,7 @@ from metrics_peers import GatewayServer, free_port, replying, until
 from autoscaler.ports import Query
 from autoscaler.runtime.backoff import Backoff
 from autoscaler.sources.gateway_stream import StreamSource
+from autoscaler.testing import FakeStreams
 
 pytestmark = pytest.mark.real_time
 
@@ -242,6 +243,83 @@ async def test_leaving_it_closes_all_streams(session):
             return len(gateway.streams)
 
         assert await until(open_streams, lambda number: number == 0) == 0
+
+
+# What the controller is promised of its gateways' streams, asked of the real ones and of the fake.
+
+
+class OfGateway:
+    """A gateway that is listened to."""
+
+    def __init__(self, streams, gateway):
+        self.streams = streams
+        self._gateway = gateway
+
+    def says(self, service, count):
+        self._gateway.says(service, running=count)
+
+    def falls_silent(self):
+        self._gateway.mute = True
+
+
+class OfFake:
+    """A gateway as a test would tell of it."""
+
+    def __init__(self):
+        self.streams = FakeStreams()
+
+    def says(self, service, count):
+        self.streams.counts[service] = float(count)
+
+    def falls_silent(self):
+        self.streams.silent = True
+
+
+@pytest.fixture(params=[OfGateway, OfFake])
+async def world(request, source):
+    if request.param is OfFake:
+        yield OfFake()
+        return
+    gateway = GatewayServer()
+    async with gateway.served() as port:
+        source.set_gateways([f"127.0.0.1:{port}"])
+        yield OfGateway(source, gateway)
+
+
+async def until_live(world, service, good):
+    async def observe():
+        return world.streams.live(service, time.time() - 0.1, time.time())
+
+    return await until(observe, good)
+
+
+async def test_a_count_of_now_is_given_and_a_mean_that_is_none_of_its_own(world):
+    for count in (2, 0, 7):
+        world.says(A, count)
+        live = await until_live(world, A, lambda live, count=count: live.latest == count)
+        assert (live.passing, live.problem) == (0, "")
+        assert live.mean is None or 0 <= live.mean <= 7
+    assert world.streams.known() == 1
+    assert world.streams.heard(time.time())
+
+
+async def test_a_service_that_the_gateway_does_not_count_is_unknown_and_explained(world):
+    world.says(A, 4)
+    await until_live(world, A, lambda live: live.latest == 4)
+    live = world.streams.live("ns/nobodys", time.time() - 0.1, time.time())
+    assert (live.latest, live.mean, live.passing) == (None, None, 0)
+    assert "ns/nobodys" in live.problem
+
+
+async def test_a_silent_gateway_is_known_and_not_heard_and_nothing_that_it_said_counts(world):
+    world.says(A, 4)
+    await until_live(world, A, lambda live: live.latest == 4)
+    world.falls_silent()
+    live = await until_live(world, A, lambda live: live.latest is None)
+    assert live.mean is None
+    assert live.problem
+    assert world.streams.known() == 1
+    assert not world.streams.heard(time.time())
 
 
 class Least(random.Random):
