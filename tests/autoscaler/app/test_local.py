@@ -7,7 +7,6 @@ import pytest
 from autoscaler.app.gateway_config import gateway_services
 from autoscaler.app.local import controller, queries, services
 from autoscaler.gateway.server import GatewayServer
-from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Query
 from autoscaler.runtime.clock import SystemClock
 from autoscaler.testing import FakeScaleTarget, policy
