@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from algorithms.types import Decision, Observation
+from autoscaler.removal_order import replicas_to_remove
 
 ServiceName = str
 """`namespace/name` of a policy: the key under which everything about one service is found."""
@@ -108,19 +109,9 @@ class Fleet(NamedTuple):
         """How many of its replicas can serve now."""
         return sum(replica.ready for replica in self.replicas)
 
-    def leaving(self, staying: int) -> tuple[str, ...]:
-        """Name those that should go so that so many stay, first to go first."""
-        too_many = len(self.replicas) - staying
-        return removal_order(self.replicas)[:too_many] if too_many > 0 else ()
-
-
-def removal_order(replicas: Sequence[Replica]) -> tuple[str, ...]:
-    """Give the replicas in the order in which they should go: not ready, then idle, then busy; the youngest first.
-
-    A replica that starts has served nobody, an idle one serves nobody now, and the oldest has the warmest caches.
-    """
-    ordered = sorted(replicas, key=lambda replica: (replica.ready, replica.running, replica.age_s))
-    return tuple(replica.name for replica in ordered)
+    def to_remove(self, staying: int) -> tuple[str, ...]:
+        """Name the replicas to remove so that `staying` are left, first to be removed first."""
+        return replicas_to_remove(self.replicas, staying)
 
 
 class ScaleRequest(NamedTuple):
@@ -128,8 +119,8 @@ class ScaleRequest(NamedTuple):
 
     service: ServiceName
     replicas: int
-    leaving: tuple[str, ...]
-    """Names of the replicas that should go, first to go first; empty when the number grows."""
+    remove: tuple[str, ...]
+    """Names of the replicas to remove, first to be removed first; empty when the number grows."""
 
 
 class Outcome(NamedTuple):

@@ -1,17 +1,56 @@
-"""Which replicas go when their number falls, whatever they run on."""
+"""Which replicas are removed when the number falls, on any target.
+
+Rules:
+1. Replicas that are not ready go first, then idle ones, then busy ones with the fewest requests; the youngest of each.
+   A replica that starts has served nobody, an idle one serves nobody now, and the oldest has the warmest caches.
+2. A request to scale names the replicas to remove. They were chosen a moment ago: names that are gone are skipped, and
+   if too few are left, others follow by rule 1.
+3. Never more are removed than there are too many.
+"""
 
 from collections.abc import Sequence
+from typing import Protocol
 
-from autoscaler.ports import Replica, ScaleRequest, removal_order
+
+class Removable(Protocol):
+    """What the rules compare of a replica."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can serve."""
+        ...
+
+    @property
+    def running(self) -> int:
+        """Counted requests that it serves."""
+        ...
+
+    @property
+    def age_s(self) -> float:
+        """How old it is."""
+        ...
 
 
-def replicas_to_remove(order: ScaleRequest, replicas: Sequence[Replica]) -> tuple[str, ...]:
-    """Give the names of those that have to go: never more than there are too many.
+def removal_order(replicas: Sequence[Removable]) -> tuple[str, ...]:
+    """Give the names of replicas in the order in which they should be removed (rule 1)."""
+    ordered = sorted(replicas, key=lambda replica: (replica.ready, replica.running, replica.age_s))
+    return tuple(replica.name for replica in ordered)
 
-    An order was made for the replicas of a moment ago. Those it names go first, in its order; one that is gone already
-    is passed over, and where too few are left, others follow in the order in which replicas should go.
+
+def replicas_to_remove(replicas: Sequence[Removable], staying: int, named: Sequence[str] = ()) -> tuple[str, ...]:
+    """Give the names of the replicas to remove so that `staying` are left, first to be removed first.
+
+    Args:
+        replicas: those that run or start now.
+        staying: how many of them stay.
+        named: those that should be removed before all others (rule 2).
     """
     here = {replica.name for replica in replicas}
-    named = [name for name in dict.fromkeys(order.leaving) if name in here]
-    others = removal_order([replica for replica in replicas if replica.name not in order.leaving])
-    return (*named, *others)[: max(len(replicas) - order.replicas, 0)]
+    first = dict.fromkeys(name for name in named if name in here)
+    others = removal_order([replica for replica in replicas if replica.name not in first])
+    return (*first, *others)[: max(len(replicas) - staying, 0)]

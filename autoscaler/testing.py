@@ -225,7 +225,7 @@ class FakeScaleTarget:
             return self.errors[order.service]
         self._asked[order.service] = order.replicas
         staying = self._staying(order.service)
-        for name in replicas_to_remove(order, staying):
+        for name in replicas_to_remove(staying, order.replicas, order.remove):
             self._replicas[order.service][name].leaving = True
         for _ in range(order.replicas - len(staying)):
             self._start(order.service)

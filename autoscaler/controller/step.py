@@ -75,7 +75,7 @@ def _decided(name: ServiceName, service: Service, observation: Observation, flee
     if decision.desired == fleet.asked or not service.writes:
         return Step(name, observation, decision, None, failure)
     return Step(
-        name, observation, decision, ScaleRequest(name, decision.desired, fleet.leaving(decision.desired)), failure
+        name, observation, decision, ScaleRequest(name, decision.desired, fleet.to_remove(decision.desired)), failure
     )
 
 

@@ -326,7 +326,9 @@ class KubernetesTarget:
         if service.target.kind.kind == "StatefulSet":
             return
         fleet = self._fleet(order.service, service)
-        costs = marks(self._staying(service), replicas_to_remove(order, fleet.replicas) if fleet else ())
+        costs = marks(
+            self._staying(service), replicas_to_remove(fleet.replicas, order.replicas, order.remove) if fleet else ()
+        )
         await asyncio.gather(*(self._annotate(service, name, cost) for name, cost in costs.items()))
 
     async def _annotate(self, service: _Service, pod: str, cost: str | None) -> None:

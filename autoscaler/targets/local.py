@@ -128,7 +128,7 @@ class LocalProcesses:
             return "the target is closed"
         service.asked = order.replicas
         staying = {replica.name: replica for replica in service.staying()}
-        for name in replicas_to_remove(order, self._fleet(service).replicas):
+        for name in replicas_to_remove(self._fleet(service).replicas, order.replicas, order.remove):
             staying[name].leave()
         for _ in range(service.asked - len(service.staying())):
             self._start(order.service, service)

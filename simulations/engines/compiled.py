@@ -12,7 +12,8 @@ import numpy as np
 
 from autoscaler.controller.observation import NOTHING_HEARD, Live, observe
 from autoscaler.controller.step import Service, step
-from autoscaler.ports import Fleet, Outcome, Reading, Record, Replica, ScaleRequest
+from autoscaler.ports import Outcome, Reading, Record, Replica, ScaleRequest
+from autoscaler.removal_order import replicas_to_remove
 from simulations.engines import compiled_kernel
 from simulations.engines.compiled_kernel import GROW, REACHED
 from simulations.engines.compiled_state import (
@@ -193,9 +194,9 @@ class CompiledEngine:
         clock[LOOKED_AREA] = seconds
         return Live(latest=inflight, mean=spent / (now_s - self._observed_s) if now_s > self._observed_s else None)
 
-    def leaving(self, now_s: float, staying: int) -> tuple[str, ...]:
+    def to_remove(self, now_s: float, staying: int) -> tuple[str, ...]:
         """Name those that should go so that so many stay."""
-        return Fleet(self._asked, self.replicas(now_s)).leaving(staying)
+        return replicas_to_remove(self.replicas(now_s), staying)
 
     def replicas(self, now_s: float) -> tuple[Replica, ...]:
         """Give those that stay, as a target would see them."""
@@ -221,7 +222,7 @@ class CompiledEngine:
     def _scale(self, order: ScaleRequest) -> None:
         self._asked = order.replicas
         self._changes.append(Change(float(self._state.clock[NOW]), self._asked))
-        for name in order.leaving:
+        for name in order.remove:
             compiled_kernel.drain(self._state, int(name.removeprefix("replica-")))
         for _ in range(self._asked - int(self._state.counts[STAYING])):
             self._add()

@@ -58,7 +58,7 @@ class ControllerLaw:
             raise taken.failure  # figures must not be those of a defect
         order = taken.order
         if order is not None:
-            self.engine.scale(now_s, order.replicas, [int(name[len(PREFIX) :]) for name in order.leaving])
+            self.engine.scale(now_s, order.replicas, [int(name[len(PREFIX) :]) for name in order.remove])
         self._recorder(Record(self._name, seen, taken.decision, Outcome(self._name) if order else None))
         return self.engine.asked
 

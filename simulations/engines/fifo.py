@@ -251,7 +251,7 @@ class Fifo:
                 fifo_recursion.remove(*arrays, number)
         self._staying = staying
 
-    def leaving(self, now_s: float, staying: int) -> tuple[str, ...]:
+    def to_remove(self, now_s: float, staying: int) -> tuple[str, ...]:
         """Name those that should go so that so many stay, first to go first."""
         place, names = -1, []
         for _ in range(self._staying - staying):

@@ -12,8 +12,8 @@ class Engine(Protocol):
         """Give all that stay."""
         ...
 
-    def leaving(self, now_s: float, staying: int) -> tuple[str, ...]:
-        """Do what `Fleet.leaving` does."""
+    def to_remove(self, now_s: float, staying: int) -> tuple[str, ...]:
+        """Do what `Fleet.to_remove` does."""
         ...
 
 
@@ -36,6 +36,6 @@ class LazyFleet(Fleet):
         """All that stay."""
         return self._engine.replicas(self._now_s)
 
-    def leaving(self, staying: int) -> tuple[str, ...]:
+    def to_remove(self, staying: int) -> tuple[str, ...]:
         """Name those that should go."""
-        return self._engine.leaving(self._now_s, staying)
+        return self._engine.to_remove(self._now_s, staying)

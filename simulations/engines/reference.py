@@ -324,7 +324,7 @@ class Engine:
     def _scale(self, order: ScaleRequest) -> None:
         self._asked = order.replicas
         self._changes.append(Change(self._now_s, self._asked))
-        for name in order.leaving:
+        for name in order.remove:
             replica = self._fleet[name]
             self._fleet.leave(replica, self._now_s)
             self._start_all(self._dispatcher.drain_backend(name, self._now_s))

@@ -9,7 +9,8 @@ from cluster_kit import Cluster, is_going, is_ready, toy_kind, until, workload
 
 from autoscaler.kubernetes.client import connected
 from autoscaler.kubernetes.scales import NamespacedKind
-from autoscaler.ports import Fleet, ScaleRequest, removal_order
+from autoscaler.ports import Fleet, ScaleRequest
+from autoscaler.removal_order import replicas_to_remove
 from autoscaler.targets.kubernetes import KubernetesTarget, Target
 from autoscaler.targets.kubernetes_ownership import Ownership
 
@@ -80,7 +81,7 @@ class World(Cluster):
 
     async def order(self, replicas, service=SERVICE):
         fleet = await self.fleet(service)
-        leaving = removal_order(fleet.replicas)[: max(len(fleet.replicas) - replicas, 0)]
+        leaving = replicas_to_remove(fleet.replicas, replicas)
         (outcome,) = await self.target.scale([ScaleRequest(service, replicas, leaving)])
         return outcome.error
 

@@ -181,7 +181,7 @@ class LiveWorld:
     async def scale(self, orders):
         (order,) = orders
         self.asked, now_s = order.replicas, self.clock.now()
-        for name in order.leaving:
+        for name in order.remove:
             self.fleet.leave(self.fleet[name], now_s)
             self.begin_all(self.dispatcher.drain_backend(name, now_s))
             self.let_go(self.fleet[name])

@@ -513,7 +513,7 @@ async def test_those_that_leave_are_named_not_ready_then_idle_then_busy():
         await soon()
         world.streams.counts[SD] = 0.0
         await asyncio.sleep(0.5)
-    assert world.target.orders[-1].leaving == ("sd-3", "sd-1", "sd-2")
+    assert world.target.orders[-1].remove == ("sd-3", "sd-1", "sd-2")
 
 
 # The end.

@@ -8,7 +8,7 @@ from algorithms.decider import Decider
 from algorithms.mpa import Mpa
 from algorithms.types import Decision, Observation, Reason, Recommendation
 from autoscaler.controller.step import Service, ordered, step
-from autoscaler.ports import Fleet, Override, Replica, ScaleRequest, removal_order
+from autoscaler.ports import Fleet, Override, Replica, ScaleRequest
 
 SD, LLM = "default/sd", "default/llm"
 NOW_S = 1000.0
@@ -72,26 +72,7 @@ def test_a_service_that_was_not_looked_at_is_not_decided_on():
     assert [t.service for t in step({SD: service(), LLM: service()}, {LLM: looked(1.0, Fleet(0, ()))})] == [LLM]
 
 
-# Who leaves first.
-
-
-def test_the_not_ready_go_first_then_the_idle_then_the_busy_and_the_youngest_of_each():
-    replicas = [
-        Replica("busy", ready=True, running=2, age_s=10.0),
-        Replica("less busy", ready=True, running=1, age_s=10.0),
-        Replica("idle, old", ready=True, running=0, age_s=900.0),
-        Replica("idle, young", ready=True, running=0, age_s=9.0),
-        Replica("starting", ready=False, running=0, age_s=5.0),
-        Replica("started just now", ready=False, running=0, age_s=1.0),
-    ]
-    assert removal_order(replicas) == (
-        "started just now",
-        "starting",
-        "idle, young",
-        "idle, old",
-        "less busy",
-        "busy",
-    )
+# Which replicas are removed.
 
 
 REPLICAS = st.lists(st.tuples(st.booleans(), st.integers(0, 3), st.floats(0, 1000)), max_size=8).map(
@@ -101,17 +82,6 @@ REPLICAS = st.lists(st.tuples(st.booleans(), st.integers(0, 3), st.floats(0, 100
 )
 
 
-@given(REPLICAS, st.randoms())
-def test_everybody_has_one_place_in_the_order_whatever_order_they_are_told_in(replicas, random_streams):
-    ranks = {replica.name: (replica.ready, replica.running, replica.age_s) for replica in replicas}
-    names = removal_order(replicas)
-    assert sorted(names) == sorted(ranks)
-    assert [ranks[name] for name in names] == sorted(ranks.values())
-    told = list(replicas)
-    random_streams.shuffle(told)
-    assert [ranks[name] for name in removal_order(told)] == sorted(ranks.values())
-
-
 @given(REPLICAS, st.floats(0, 12), st.integers(0, 10))
 def test_an_order_names_just_those_that_are_too_many_and_no_busy_one_before_an_idle_one(replicas, inflight, asked):
     taken = one(inflight, Fleet(asked, tuple(replicas)))
@@ -119,10 +89,10 @@ def test_an_order_names_just_those_that_are_too_many_and_no_busy_one_before_an_i
         assert taken.decision.desired == asked
         return
     assert taken.order.replicas == taken.decision.desired != asked
-    leaving = set(taken.order.leaving)
-    assert len(leaving) == len(taken.order.leaving) == max(len(replicas) - taken.order.replicas, 0)
-    kept = [replica for replica in replicas if replica.name not in leaving]
-    gone = [replica for replica in replicas if replica.name in leaving]
+    removed = set(taken.order.remove)
+    assert len(removed) == len(taken.order.remove) == max(len(replicas) - taken.order.replicas, 0)
+    kept = [replica for replica in replicas if replica.name not in removed]
+    gone = [replica for replica in replicas if replica.name in removed]
     assert max((r.running for r in gone), default=0) <= min((r.running for r in kept if r.ready), default=99)
     assert all(not replica.ready for replica in gone) or all(replica.ready for replica in kept)
 
