@@ -220,7 +220,7 @@ class FakeScaleTarget:
         if order.service not in self._asked:
             return f"{order.service} is no service of this target"
         if order.replicas < 0:
-            return f"{order.replicas} replicas cannot be"
+            return f"{order.replicas} replicas are not possible"
         if order.service in self.errors:
             return self.errors[order.service]
         self._asked[order.service] = order.replicas

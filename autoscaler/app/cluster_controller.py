@@ -32,7 +32,7 @@ from autoscaler.kubernetes.gateways import metrics_address
 from autoscaler.kubernetes.informer import Informer
 from autoscaler.kubernetes.lease import Election, Times
 from autoscaler.kubernetes.objects import PODS
-from autoscaler.kubernetes.policies import POLICIES, PolicyReader, Stored
+from autoscaler.kubernetes.policies import POLICIES, PolicyReader, StoredPolicy
 from autoscaler.kubernetes.reporting import Reporter
 from autoscaler.kubernetes.scales import NamespacedKind
 from autoscaler.kubernetes.store import Change
@@ -138,7 +138,7 @@ class ClusterController:
             api, rng, namespace=only, file=settings.host_claims, on_change=self._permissions_changed
         )
         self._read = PolicyReader()
-        self.policies: Informer[Stored] = Informer(
+        self.policies: Informer[StoredPolicy] = Informer(
             api,
             POLICIES.collection(settings.namespace),
             self._read,
@@ -234,7 +234,7 @@ class ClusterController:
             _log.error("%s: %s", service, problem)
         self._changed.set()
 
-    def _policies_changed(self, changes: Sequence[Change[Stored]]) -> None:
+    def _policies_changed(self, changes: Sequence[Change[StoredPolicy]]) -> None:
         for service, _before, after in changes:
             try:
                 self._policy_changed(service, after)
@@ -246,7 +246,7 @@ class ClusterController:
         if any(before is None or after is None or before.resource != after.resource for _, before, after in changes):
             self._changed.set()
 
-    def _policy_changed(self, service: ServiceName, after: Stored | None) -> None:
+    def _policy_changed(self, service: ServiceName, after: StoredPolicy | None) -> None:
         if after is None:
             self._origins.put("resources", service, None)
             self._reporter.forget(service)
@@ -375,7 +375,7 @@ async def cluster_controller(
             hold_s=settings.foreign_writer_hold_s,
             on_foreign_writer=reporter.foreign_writer,
             on_change=target_changed,
-            on_trouble=reporter.trouble,
+            on_not_ready=reporter.not_ready,
         ) as target:
             whole = ClusterController(
                 settings,

@@ -17,7 +17,7 @@ from autoscaler.host_claims import Claim, Conflict, HostGrants, HostPermissions,
 from autoscaler.kubernetes.backends import BackendWatch, ServiceBackend
 from autoscaler.kubernetes.client import Api, connected
 from autoscaler.kubernetes.informer import Informer
-from autoscaler.kubernetes.policies import POLICIES, PolicyReader, Stored
+from autoscaler.kubernetes.policies import POLICIES, PolicyReader, StoredPolicy
 from autoscaler.kubernetes.scales import NamespacedKind
 from autoscaler.kubernetes.store import Change
 from autoscaler.policy.host_claims_file import read_grants
@@ -85,7 +85,7 @@ class ClusterServices:
             self._put(policy, 0.0)
         self._changed.set()
 
-    def take(self, changes: Sequence[Change[Stored]]) -> None:
+    def take(self, changes: Sequence[Change[StoredPolicy]]) -> None:
         """Follow what has changed of the custom resources."""
         for service, before, after in changes:
             if before is not None and after is not None and before.resource == after.resource:
@@ -97,7 +97,7 @@ class ClusterServices:
                 _log.error("%s: its policy cannot be followed: %s", service, error, exc_info=error)
             self._changed.set()
 
-    def _take_one(self, service: ServiceName, after: Stored | None) -> None:
+    def _take_one(self, service: ServiceName, after: StoredPolicy | None) -> None:
         if after is None:
             self.read.forget(service)
             self._services.pop(service, None)
@@ -158,7 +158,7 @@ async def cluster_services(namespace: str, host_claims: Path | None = None) -> A
             api, rng, namespace=namespace, file=host_claims, on_change=services.set_permissions
         )
         path = POLICIES.collection(namespace)
-        policies: Informer[Stored] = Informer(api, path, services.read, rng, on_change=services.take)
+        policies: Informer[StoredPolicy] = Informer(api, path, services.read, rng, on_change=services.take)
         for running in (policies.run(), permissions.run()):
             await stack.enter_async_context(_beside(running))
         await policies.synced.wait()

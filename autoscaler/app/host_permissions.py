@@ -8,7 +8,7 @@ from autoscaler.app.policy_files import follow_files
 from autoscaler.host_claims import HostGrants, HostPermissions, NamespaceHostPermissions
 from autoscaler.kubernetes.client import Api
 from autoscaler.kubernetes.informer import Informer
-from autoscaler.kubernetes.namespaces import NAMESPACES, leave_given, permissions_of
+from autoscaler.kubernetes.namespaces import NAMESPACES, granted_namespaces, permissions_of
 from autoscaler.policy.host_claims_file import read_host_claims
 from autoscaler.runtime.files import FileWatch
 
@@ -42,7 +42,7 @@ class WatchedHostPermissions:
         self._namespaces: Informer[frozenset[str]] | None = None
         if file is None and not namespace:
             path = NAMESPACES.collection("")
-            self._namespaces = Informer(api, path, leave_given, rng, on_change=lambda _changes: self._listed())
+            self._namespaces = Informer(api, path, granted_namespaces, rng, on_change=lambda _changes: self._listed())
 
     async def run(self) -> None:
         """Follow the file or the namespaces until cancelled."""

@@ -1,5 +1,10 @@
-"""What is known of Kubernetes and of its API server: calls, watches, leases, events; nothing about scaling.
+"""Kubernetes and its API server: calls, watches, the Lease, events and statuses. It knows nothing about scaling rules.
 
-`client` is the only module that talks HTTP. kubernetes_asyncio finds the server and the credentials; every list, watch
-and object is plain JSON, of which each user keeps the few fields that it needs.
+It promises that every list and watch recovers by itself, that one unreadable object never hides the others, and that
+every request has a deadline. Objects are plain JSON of which only the needed fields are kept (`objects`).
+
+* Talking: `account` (server and credentials), `client` (the only module that sends HTTP requests).
+* Following: `store` and `informer` (one collection), `watches` (many of them), `scales`, `pods`, `workloads`.
+* Roles: `lease` (leader election), `policies`, `namespaces` and `gateways` (what we read), `backends` (pods for a
+  gateway), `conditions`, `events` and `reporting` (what we write about policies).
 """

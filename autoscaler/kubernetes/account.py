@@ -1,7 +1,7 @@
-"""Who we are to which API server: the account of this pod, or the user of a kubeconfig.
+"""Finds the API server and our credentials: the service account of this pod, or the user of a kubeconfig.
 
-The account of a pod, and a user with a token or the files of a certificate, are read here. All else that can stand in a
-kubeconfig is left to kubernetes_asyncio, which costs seconds and 65 MB to import: no pod needs it.
+The account of a pod, and a user with a token or certificate files, are read here. Everything else that a kubeconfig can
+contain is left to kubernetes_asyncio, which takes seconds and 65 MB to import. No pod needs it.
 """
 
 import asyncio
@@ -15,33 +15,33 @@ import yaml
 
 POD_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _TOKEN_LASTS_S = 60.0
-"""A pod's token is replaced well before it runs out; client-go looks as often."""
+"""A pod's token is replaced well before it expires; client-go reads it as often."""
 _CLUSTER_KEYS = frozenset({"server", "certificate-authority", "certificate-authority-data", "extensions"})
 _USER_KEYS = frozenset({"token", "tokenFile", "client-certificate", "client-key"})
 
 
 class UnconfiguredError(Exception):
-    """There is no cluster to talk to; the text says why."""
+    """No cluster is configured; the message says why."""
 
 
 class Account(NamedTuple):
-    """An API server and how to show who we are."""
+    """An API server and how to authenticate to it."""
 
     server: str
     """Base address."""
     tls: ssl.SSLContext
     authorization: Callable[[], Awaitable[str]]
-    """Gives the header of a request; empty where the certificate says it all."""
+    """Gives the `Authorization` header of a request; empty if the client certificate is enough."""
     server_name: str | None = None
-    """Whom the server's certificate must name, where not its address."""
+    """The name that the server's certificate must have, if it is not its address."""
     proxy: str | None = None
 
 
 async def find_account(environment: Mapping[str, str]) -> Account:
-    """Find the account of this pod, or what $KUBECONFIG or ~/.kube/config say where we are in none.
+    """Find the service account of this pod; outside a pod read $KUBECONFIG or ~/.kube/config.
 
     Raises:
-        UnconfiguredError: neither is there, or it cannot be read.
+        UnconfiguredError: neither exists, or it cannot be read.
     """
     kubeconfig = environment.get("KUBECONFIG")
     try:
@@ -53,7 +53,7 @@ async def find_account(environment: Mapping[str, str]) -> Account:
 
 
 def pod_account(folder: Path, environment: Mapping[str, str]) -> Account:
-    """Read what Kubernetes puts into every pod; raises OSError or KeyError where it has not."""
+    """Read what Kubernetes puts into every pod; raises OSError or KeyError if it is missing."""
     host, port = environment["KUBERNETES_SERVICE_HOST"], environment["KUBERNETES_SERVICE_PORT"]
     server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
     token = _TokenFile(folder / "token")
@@ -62,9 +62,9 @@ def pod_account(folder: Path, environment: Mapping[str, str]) -> Account:
 
 
 def _plain_user(path: Path) -> Account | None:
-    """Read a kubeconfig; None if there is more in it than is understood here."""
+    """Read a kubeconfig; None if it contains more than is supported here."""
     if not path.is_file():
-        # None at all, or several that are named as one path.
+        # No file, or several files in one variable.
         return None
     config = yaml.load(path.read_bytes(), Loader=yaml.CSafeLoader)
     context = _named(config, "context", config["current-context"])
@@ -102,7 +102,7 @@ def _shown(folder: Path, user: Mapping[str, Any]) -> Callable[[], Awaitable[str]
 
 
 class _TokenFile:
-    """A token that somebody else replaces from time to time."""
+    """A token that another program replaces from time to time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -114,7 +114,7 @@ class _TokenFile:
         self._header, self._read_s = f"Bearer {self._path.read_text().strip()}", _now_s()
 
     async def header(self) -> str:
-        """Give the header, of a token that was read a moment ago."""
+        """Give the header, with a token that was read recently."""
         if _now_s() - self._read_s >= _TOKEN_LASTS_S:
             self.read()
         return self._header

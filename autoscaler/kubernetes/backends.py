@@ -1,13 +1,13 @@
-"""Tells a gateway which pods each service has: from ready to leaving to gone, as a watch of pods sees them.
+"""Keeps a gateway's backends equal to the pods of each service: ready, draining, gone.
 
-EndpointSlices would say less: not that a pod is about to be chosen for deletion, nor that one leaves and still serves.
+It watches pods. EndpointSlices say less: neither that a pod is about to be deleted, nor that a terminating pod serves.
 
 Rules:
-1. A pod is sent requests while it is one of its service's, is Ready, and neither leaves nor is marked to go first in a
-   scale-down. One is its service's no more when its labels or its owners change, and when the policy names another
-   target: what was told is compared with what is, whatever changed.
-2. One that is no longer so drains: what it serves goes on. Only a pod that is gone is forgotten.
-3. While nothing is heard of the pods, the last known ones serve.
+1. A pod gets requests while it belongs to the service, is Ready, is not terminating, and is not marked to be removed
+   first in a scale-down. It stops belonging to the service if its labels or owners change, or if the policy names
+   another target. Whatever changed, the gateway's state is compared with the pod.
+2. Otherwise the pod drains: requests that it serves go on. Only a deleted pod is removed.
+3. While the API server cannot be reached, the last known pods serve.
 """
 
 import random
@@ -19,72 +19,70 @@ from autoscaler.kubernetes.client import Api
 from autoscaler.kubernetes.gateways import host_port
 from autoscaler.kubernetes.objects import Pod, Scale, is_marked
 from autoscaler.kubernetes.scales import NamespacedKind
-from autoscaler.kubernetes.selectors import Selecting
+from autoscaler.kubernetes.selectors import SelectorIndex
 from autoscaler.kubernetes.store import Change
 from autoscaler.kubernetes.workloads import Workload, Workloads
 from autoscaler.ports import ServiceName
 
 
 class Backends(Protocol):
-    """What is told of pods: a gateway, by its shape."""
+    """The part of a gateway that is kept in step with pods."""
 
     def add_backend(self, service: str, name: str, address: str) -> None:
         """Send requests to a pod that is ready."""
         ...
 
     def drain_backend(self, service: str, name: str) -> None:
-        """Send a pod nothing new, and let what it serves end."""
+        """Send a pod no new requests, and let those that it serves finish."""
         ...
 
     def remove_backend(self, service: str, name: str) -> None:
-        """Forget a pod that is gone."""
+        """Forget a deleted pod."""
         ...
 
 
 class ServiceBackend(NamedTuple):
-    """What stands behind one service."""
+    """The workload whose pods serve one service."""
 
     kind: NamespacedKind
     name: str
     port: int
-    """On which its pods serve."""
+    """The port on which its pods serve."""
 
     @property
     def workload(self) -> Workload:
-        """Whose pods they are."""
+        """The workload."""
         return Workload(self.kind, self.name)
 
 
 def address_for(pod: Pod, port: int) -> str:
-    """Give where a pod of a service is sent requests; empty while it must not be sent any."""
-    serves = pod.ready and pod.address and not pod.leaving and not is_marked(pod)
+    """Give the address at which a pod gets requests; empty while it must not get any."""
+    serves = pod.ready and pod.address and not pod.terminating and not is_marked(pod)
     return host_port(pod.address, port) if serves else ""
 
 
 class BackendWatch:
-    """Watches from entering to leaving it as a context manager.
+    """Follows the pods of services; use it as an asynchronous context manager.
 
     Args:
-        api: whom to ask.
+        api: the API server.
         rng: spreads attempts.
-        backends: who is told.
+        backends: the gateway to keep in step.
     """
 
     def __init__(self, api: Api, rng: random.Random, backends: Backends) -> None:
         self._backends = backends
         self._services: dict[ServiceName, ServiceBackend] = {}
-        self._behind: dict[Workload, list[ServiceName]] = {}
-        """Services by what stands behind them."""
         self._scales: dict[ServiceName, Scale] = {}
-        """What is known of that."""
-        self._selecting: defaultdict[str, Selecting] = defaultdict(Selecting)
-        """The services of each namespace, by what they select."""
-        self._told: defaultdict[ServiceName, dict[str, str]] = defaultdict(dict)
-        """The address that was told for each pod, by name; empty for one that drains."""
-        self._hearing: defaultdict[tuple[str, str], set[ServiceName]] = defaultdict(set)
-        """Services that were told of a pod, by its namespace and name."""
+        """The last known scale of each service's workload."""
+        self._selectors: defaultdict[str, SelectorIndex] = defaultdict(SelectorIndex)
+        """The services of each namespace, by their selectors."""
+        self._addresses: defaultdict[ServiceName, dict[str, str]] = defaultdict(dict)
+        """The address of each pod that the gateway knows, by pod name; empty for one that drains."""
+        self._services_of: defaultdict[tuple[str, str], set[ServiceName]] = defaultdict(set)
+        """Services of which the gateway knows a pod, by the pod's namespace and name."""
         self._workloads = Workloads(
-            api, rng, on_scale=self._seen, on_pods=self.pods_changed, on_controlled=self._controlled
+            api, rng, on_scale=self._scale_read, on_pods=self.pods_changed, on_controlled=self._controlled
         )
 
     async def __aenter__(self) -> Self:
@@ -92,52 +90,48 @@ class BackendWatch:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        # What is heard in the middle of ending is nobody's.
+        # Changes that arrive while the watches end belong to no service.
         self.set_services({})
         await self._workloads.__aexit__(*error)
 
     def set_services(self, services: Mapping[ServiceName, ServiceBackend]) -> None:
-        """Tell of the pods of exactly these from now on; the gateway must know them already."""
+        """Follow the pods of exactly these services; the gateway must know the services already."""
         before, self._services = self._services, dict(services)
         for name in before.keys() - services.keys():
             self._forget(name, before[name])
-        self._behind = {}
-        for name, backing in services.items():
-            self._behind.setdefault(backing.workload, []).append(name)
-        self._workloads.follow(self._behind)
-        for name, backing in services.items():
-            if (known := before.get(name)) != backing:
-                if known is None or known.workload != backing.workload:
+        self._workloads.follow({name: backend.workload for name, backend in services.items()})
+        for name, backend in services.items():
+            if (known := before.get(name)) != backend:
+                if known is None or known.workload != backend.workload:
                     self._select(name, None)
-                    self._workloads.tell(backing.workload)
-                self._settle_all(name)
+                    self._workloads.repeat(backend.workload)
+                self._update_all(name)
 
-    def _forget(self, name: ServiceName, backing: ServiceBackend) -> None:
+    def _forget(self, name: ServiceName, backend: ServiceBackend) -> None:
         """Forget a service that the gateway has forgotten with all its pods."""
-        namespace = backing.kind.namespace
+        namespace = backend.kind.namespace
         self._scales.pop(name, None)
-        self._selecting[namespace].set(name, ())
-        for pod in self._told.pop(name, ()):
-            self._hear_no_more(name, namespace, pod)
+        self._selectors[namespace].set(name, ())
+        for pod in self._addresses.pop(name, ()):
+            self._unlink(name, namespace, pod)
 
-    # What changes.
+    # Changes in the cluster.
 
     def pods_changed(self, namespace: str, changes: Sequence[Change[Pod]]) -> None:
-        """Take in what has changed of the pods of a namespace."""
+        """Take in changes to the pods of a namespace."""
         for change in changes:
             name = change.key.partition("/")[2]
-            selecting = self._selecting[namespace].who(change.after.labels) if change.after else ()
-            for service in {*self._hearing.get((namespace, name), ()), *selecting}:
-                self._settle(service, name, change.after)
+            selecting = self._selectors[namespace].selecting(change.after.labels) if change.after else ()
+            for service in {*self._services_of.get((namespace, name), ()), *selecting}:
+                self._update(service, name, change.after)
 
     def _controlled(self, _namespace: str, uids: Collection[str]) -> None:
         for service in [name for name, scale in self._scales.items() if scale.uid in uids]:
-            self._settle_all(service)
+            self._update_all(service)
 
-    def _seen(self, workload: Workload, scale: Scale | None) -> None:
-        for service in self._behind.get(workload, ()):
-            self._select(service, scale)
-            self._settle_all(service)
+    def _scale_read(self, service: ServiceName, scale: Scale | None) -> None:
+        self._select(service, scale)
+        self._update_all(service)
 
     def _select(self, service: ServiceName, scale: Scale | None) -> None:
         if scale is None:
@@ -145,43 +139,43 @@ class BackendWatch:
         else:
             self._scales[service] = scale
         namespace = self._services[service].kind.namespace
-        self._selecting[namespace].set(service, scale.selector if scale else ())
+        self._selectors[namespace].set(service, scale.selector if scale else ())
 
-    # What is told.
+    # Updates of the gateway.
 
-    def _settle_all(self, service: ServiceName) -> None:
-        """Tell of all pods that a service has, or was told of."""
+    def _update_all(self, service: ServiceName) -> None:
+        """Update all pods that a service has, and all that the gateway knows of it."""
         workload, scale = self._services[service].workload, self._scales.get(service)
         found = self._workloads.pods(workload, scale) if scale else ()
-        for name in {*self._told[service], *(pod.name for pod in found)}:
-            self._settle(service, name, self._workloads.pod(workload.kind.namespace, name))
+        for name in {*self._addresses[service], *(pod.name for pod in found)}:
+            self._update(service, name, self._workloads.pod(workload.kind.namespace, name))
 
-    def _settle(self, service: ServiceName, name: str, pod: Pod | None) -> None:
-        """Tell what a pod is to a service now, if that is not what was told last; None is one that is gone."""
-        told, namespace = self._told[service], self._services[service].kind.namespace
+    def _update(self, service: ServiceName, name: str, pod: Pod | None) -> None:
+        """Update the gateway if it does not know the state of this pod yet; None is a deleted pod."""
+        known, namespace = self._addresses[service], self._services[service].kind.namespace
         if pod is None:
-            if told.pop(name, None) is not None:
-                self._hear_no_more(service, namespace, name)
+            if known.pop(name, None) is not None:
+                self._unlink(service, namespace, name)
                 self._backends.remove_backend(service, name)
             return
         address = self._address(service, pod)
-        if address == told.get(name, ""):
+        if address == known.get(name, ""):
             return
-        told[name] = address
-        self._hearing[namespace, name].add(service)
+        known[name] = address
+        self._services_of[namespace, name].add(service)
         if address:
             self._backends.add_backend(service, name, address)
         else:
             self._backends.drain_backend(service, name)
 
     def _address(self, service: ServiceName, pod: Pod) -> str:
-        backing, scale = self._services[service], self._scales.get(service)
-        if scale is None or not self._workloads.owns(backing.workload, scale, pod):
+        backend, scale = self._services[service], self._scales.get(service)
+        if scale is None or not self._workloads.owns(backend.workload, scale, pod):
             return ""
-        return address_for(pod, backing.port)
+        return address_for(pod, backend.port)
 
-    def _hear_no_more(self, service: ServiceName, namespace: str, pod: str) -> None:
-        hearing = self._hearing[namespace, pod]
-        hearing.discard(service)
-        if not hearing:
-            del self._hearing[namespace, pod]
+    def _unlink(self, service: ServiceName, namespace: str, pod: str) -> None:
+        services = self._services_of[namespace, pod]
+        services.discard(service)
+        if not services:
+            del self._services_of[namespace, pod]

@@ -1,6 +1,6 @@
-"""A policy's status, made of what was decided last: conditions with the HPA's reason names, numbers, why. No I/O.
+"""A policy's status from its last decision: conditions with the HPA's reason names, numbers and reasons. No I/O.
 
-What is written is only what matters to a reader: a message that counts seconds, or a time, is never by itself a reason
+Only changes that matter to a reader are written. A message that counts seconds, or a time, is never by itself a reason
 to write again.
 """
 
@@ -9,12 +9,12 @@ from math import ceil
 from typing import Any, NamedTuple
 
 from autoscaler.host_claims import Conflict
-from autoscaler.kubernetes.objects import Trouble, timestamp, unix_s
+from autoscaler.kubernetes.objects import NotReady, timestamp, unix_s
 from autoscaler.ports import Record, Rescale
 
 Status = Mapping[str, Any]
 
-_STEERED = {
+_OVERRIDING_RULES = {
     "secondPolicy": "AmbiguousTarget",
     "foreignWriter": "ForeignWriter",
     "override": "ManualOverride",
@@ -23,7 +23,7 @@ _STEERED = {
 }
 """Rules under which the recommendation is not followed at all, the strongest first."""
 _HOST_CONFLICT, _HOST_NOT_ALLOWED = "HostConflict", "HostNotAllowed"
-_CONFLICTS_TOLD = 5
+_CONFLICTS_SHOWN = 5
 _KEPT = (
     "minReplicas",
     "maxReplicas",
@@ -33,12 +33,12 @@ _KEPT = (
     "lastScaleTime",
     "lastDecision",
 )
-"""What stays in a status as it was where nothing newer is known."""
+"""Fields that keep their value while nothing newer is known."""
 _STABILISED = frozenset({"scaleDown.delay", "scaleDown.toZeroDelay"})
 
 
 class Condition(NamedTuple):
-    """One condition as a reader sees it."""
+    """One condition, as a reader sees it."""
 
     type: str
     holds: bool
@@ -47,30 +47,30 @@ class Condition(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """All that a status is made of."""
+    """Everything that a status is made from."""
 
     generation: int
     invalid: str = ""
-    """Why the policy cannot be followed as it is now; one that was followed before still is."""
+    """Why the policy is not valid as it is now; the last valid version stays in force."""
     conflicts: tuple[Conflict, ...] = ()
-    """Its hosts that it cannot have; its others are routed, and it is scaled."""
+    """Hosts that it cannot have; its other hosts are routed, and it is scaled."""
     problem: str = ""
     """Why its target cannot be observed."""
     dry_run: bool = False
     record: Record | None = None
     """The last decision; None before the first."""
     changed: tuple[Record, float] | None = None
-    """The last one that changed the number, or would have, and when: what was decided since must not hide it."""
+    """The last one that changed the number, or would have, and when: later decisions must not hide it."""
     is_gap: bool = False
     """Whether the count is unknown, and was known a moment ago."""
-    trouble: Trouble | None = None
-    """Why fewer pods are ready than were asked for, where Kubernetes says it."""
+    not_ready: NotReady | None = None
+    """Why fewer pods are ready than were asked for, if Kubernetes says why."""
     bounds: tuple[int, int] | None = None
-    """The least and the most replicas that the policy in force allows; None where none is."""
+    """The least and the most replicas that the policy in force allows; None if no policy is in force."""
 
 
 def conditions(facts: Facts) -> tuple[Condition, ...]:
-    """Give Ready, ScalingActive, AbleToScale, ScalingLimited, and PodsReady where it does not hold; in this order."""
+    """Give Ready, ScalingActive, AbleToScale, ScalingLimited, and PodsReady if it is false; in this order."""
     able, active, limited, missing = _able(facts), _active(facts), _limited(facts), _missing(facts)
     first = next((each for each in (_legal(facts), _routed(facts), able, active, *missing) if not each.holds), None)
     if first is None:
@@ -81,10 +81,10 @@ def conditions(facts: Facts) -> tuple[Condition, ...]:
 
 
 def _missing(facts: Facts) -> tuple[Condition, ...]:
-    """Give PodsReady where something is in the way of pods; that they are about to start is no condition."""
-    if facts.trouble is None:
+    """Give PodsReady if something keeps pods from being ready; a normal start is no condition."""
+    if facts.not_ready is None:
         return ()
-    return (Condition("PodsReady", holds=False, reason=facts.trouble.reason, message=facts.trouble.message),)
+    return (Condition("PodsReady", holds=False, reason=facts.not_ready.reason, message=facts.not_ready.message),)
 
 
 def _legal(facts: Facts) -> Condition:
@@ -92,11 +92,11 @@ def _legal(facts: Facts) -> Condition:
 
 
 def host_problem(conflicts: Sequence[Conflict]) -> tuple[str, str]:
-    """Give the reason and the message of hosts that a policy cannot have: of one host, or of the first of many."""
-    told = "; ".join(conflict.why for conflict in conflicts[:_CONFLICTS_TOLD])
-    more = len(conflicts) - _CONFLICTS_TOLD
+    """Give the reason and the message for hosts that a policy cannot have; the message names the first few."""
+    shown = "; ".join(conflict.why for conflict in conflicts[:_CONFLICTS_SHOWN])
+    more = len(conflicts) - _CONFLICTS_SHOWN
     owned = any(conflict.owner for conflict in conflicts)
-    return _HOST_CONFLICT if owned else _HOST_NOT_ALLOWED, f"{told}; and {more} more" if more > 0 else told
+    return _HOST_CONFLICT if owned else _HOST_NOT_ALLOWED, f"{shown}; and {more} more" if more > 0 else shown
 
 
 def _routed(facts: Facts) -> Condition:
@@ -118,8 +118,8 @@ def _able(facts: Facts) -> Condition:
 def _active(facts: Facts) -> Condition:
     record, rules = facts.record, _rules(facts)
     if record is None:
-        return Condition("ScalingActive", holds=False, reason="NotDecidedYet", message="no decision has been taken yet")
-    for rule, reason in _STEERED.items():
+        return Condition("ScalingActive", holds=False, reason="NotDecidedYet", message="no decision has been made yet")
+    for rule, reason in _OVERRIDING_RULES.items():
         if rule in rules:
             return Condition("ScalingActive", holds=False, reason=reason, message=rules[rule])
     if facts.dry_run:
@@ -146,12 +146,12 @@ def _limited(facts: Facts) -> Condition:
 
 
 def _rules(facts: Facts) -> dict[str, str]:
-    """Give the rules that changed the number, each with its why."""
+    """Give the rules that changed the number, each with its explanation."""
     return {each.rule: each.why for each in facts.record.decision.reasons} if facts.record else {}
 
 
 def status(facts: Facts, before: Status, now_s: float) -> dict[str, Any]:
-    """Make the status that a policy should have; from the one before come the times of what has not changed."""
+    """Make the status that a policy should have; the status before gives the times of what has not changed."""
     known = {each["type"]: each for each in before.get("conditions") or ()}
     made: dict[str, Any] = {
         "observedGeneration": facts.generation,
@@ -187,7 +187,7 @@ def _counted(record: Record, *, is_gap: bool) -> dict[str, Any]:
     made = {"desiredReplicas": record.decision.desired, "readyReplicas": record.observation.ready}
     if is_gap:
         return made
-    # Absent is unknown; null takes it away in a merge patch.
+    # An absent count is unknown. Null removes it in a merge patch.
     return {**made, "inflight": None if inflight is None else ceil(max(inflight, record.observation.latest))}
 
 
@@ -203,7 +203,7 @@ def _decided(record: Record, at_s: float, before: Status) -> dict[str, Any]:
         **({"written": not record.outcome.error} if record.outcome else {}),
     }
     known = before.get("lastDecision") or {}
-    # Another controller may have led and decided since.
+    # Another replica of the controller may have led and decided since.
     if _same_decision(last, known) or last["time"] < known.get("time", ""):
         return {}
     scaled = {"lastScaleTime": last["time"]} if last.get("written") else {}
@@ -211,7 +211,7 @@ def _decided(record: Record, at_s: float, before: Status) -> dict[str, Any]:
 
 
 def last_rescale(status: Status) -> Rescale | None:
-    """Read from a status when the number was changed last, and from what."""
+    """Read from a status when the number last changed, and from which number."""
     try:
         at_s = unix_s(status["lastScaleTime"])
     except (LookupError, TypeError, ValueError):
@@ -223,13 +223,13 @@ def last_rescale(status: Status) -> Rescale | None:
 
 
 def _same_decision(last: Status, before: Status) -> bool:
-    """Tell whether a decision is the one that was written before: in DryRun the same is decided at each tick."""
+    """Tell whether a decision is already written: in DryRun every tick decides the same."""
     keys = ("desired", "error", "written")
     return not last.get("written") and all(last.get(key) == before.get(key) for key in keys)
 
 
 def matters(status: Status, *, counts: bool = True) -> list[Any]:
-    """Give what two statuses must differ in for one to be worth writing; the count of requests only if asked for."""
+    """Give the parts of a status whose change is worth a write; the count of requests only if `counts`."""
     last = status.get("lastDecision") or {}
     return [
         *_conditions(status),
@@ -245,6 +245,6 @@ def matters(status: Status, *, counts: bool = True) -> list[Any]:
 
 def _conditions(status: Status) -> Iterator[tuple[str, str, str, str]]:
     for each in status.get("conditions") or ():
-        # A host may pass from one owner to another, and the message names the owner.
-        said = each.get("message", "") if each["reason"] == _HOST_CONFLICT else ""
-        yield each["type"], each["status"], each["reason"], said
+        # A host may change its owner, whom the message names.
+        message = each.get("message", "") if each["reason"] == _HOST_CONFLICT else ""
+        yield each["type"], each["status"], each["reason"], message

@@ -1,6 +1,6 @@
-"""Events on a policy: what happened, for `kubectl describe`; few of them, whatever happens. No I/O.
+"""Events on a policy, for `kubectl describe`; their number is limited. No I/O.
 
-Each object may have a burst of them and then one now and then; the same words are not said again for a while.
+Each object may have a burst of events and then one now and then. The same event is not repeated for a while.
 """
 
 from typing import Any, NamedTuple
@@ -22,28 +22,28 @@ class Event(NamedTuple):
 
 
 class EventLimit:
-    """Lets through the events of one object that are worth telling."""
+    """Limits the events of one object."""
 
     def __init__(self) -> None:
         self._tokens = float(BURST)
         self._at_s: float | None = None
-        self._said: dict[Event, float] = {}
+        self._sent: dict[Event, float] = {}
 
     def allows(self, event: Event, now_s: float) -> bool:
-        """Tell whether this event may be told now; if so it counts."""
-        self._said = {each: at_s for each, at_s in self._said.items() if now_s - at_s < SAME_AGAIN_S}
+        """Tell whether this event may be sent now; if so, it counts as sent."""
+        self._sent = {each: at_s for each, at_s in self._sent.items() if now_s - at_s < SAME_AGAIN_S}
         if self._at_s is not None:
             self._tokens = min(BURST, self._tokens + (now_s - self._at_s) / ONE_EVERY_S)
         self._at_s = now_s
-        if event in self._said or self._tokens < 1:
+        if event in self._sent or self._tokens < 1:
             return False
         self._tokens -= 1
-        self._said[event] = now_s
+        self._sent[event] = now_s
         return True
 
 
 def body(event: Event, regarding: dict[str, str], reporter: str, now_s: float) -> dict[str, Any]:
-    """Give the object that is posted."""
+    """Give the object to post."""
     return {
         "metadata": {"generateName": f"{regarding['name']}-", "namespace": regarding["namespace"]},
         "eventTime": timestamp(now_s, micro=True),

@@ -1,21 +1,21 @@
-"""Which gateways there are: every pod with their label, from its address to its very end."""
+"""Which gateways there are: every pod with their label, from when it has an address until it is deleted."""
 
 from collections.abc import Mapping
 from typing import Any
 
 METRICS_PORT = 9090
-"""Where a gateway is asked that names no port `metrics`."""
+"""The port of a gateway that names no port `metrics`."""
 
 
 def host_port(host: str, port: int) -> str:
-    """Write an address; that of IPv6 stands in brackets."""
+    """Write `host:port`, with brackets around an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def metrics_address(item: Mapping[str, Any]) -> str:
-    """Give the metrics address of a gateway's pod; empty where there is none to ask.
+    """Give the metrics address of a gateway's pod; empty if it has none.
 
-    One that is being deleted is asked until it is gone: what it still serves counts.
+    A terminating pod keeps its address until it is gone, because the requests that it still serves count.
     """
     status = item.get("status") or {}
     if not status.get("podIP") or status.get("phase") in {"Succeeded", "Failed"}:

@@ -1,12 +1,12 @@
-"""Keeps a store at what the API server has: one list in pages, then one watch, and again after whatever goes wrong.
+"""Keeps a store in step with the API server: one list in pages, then one watch, and again after any failure.
 
 Rules:
-1. A watch that ends goes on where it ended; only after 410 everything is listed again.
-2. Attempts are spread and grow apart; the first event brings the shortest pause back.
-3. A watch on which nothing is heard, not even a bookmark, is made anew; only if that fails something is wrong.
-4. An object that cannot be read keeps no other from being followed. Where a list has one, it is asked for once more, as
-   an answer may be garbled; what is the same again is left out, and said in the log.
-5. Whatever is raised, the informer goes on: it lists everything again.
+1. A watch that ends continues from where it ended. Only after 410 everything is listed again.
+2. Attempts back off with random pauses. The first event resets the pause.
+3. A watch that stays silent, without even a bookmark, is opened again. Only if that fails there is a problem.
+4. An object that cannot be read does not hide any other. A list that contains one is requested once more, because the
+   response may be malformed. An object that is unreadable again is left out, and the log says so.
+5. After any error the informer goes on: it lists everything again.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 PAGE = 500
 PAGE_S = 60.0
-"""A page may take longer than a write, which must not come late: given up too soon, all pages are read again."""
+"""A page may take longer than a write, which must not be late. If a page times out, all pages are read again."""
 SILENCE_S = 90.0
 """The API server sends a bookmark about once a minute, but none before the first event since it started."""
 _NO_LIST = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
@@ -37,16 +37,16 @@ _log = logging.getLogger(__name__)
 
 
 class Informer(Generic[T]):
-    """One collection of objects, as it is now; `run` it.
+    """The current state of one collection of objects; `run` it.
 
     Args:
-        api: whom to ask.
+        api: the API server.
         path: the collection, such as `/api/v1/namespaces/default/pods`.
-        keep: gives what is kept of an object.
+        keep: reads the fields of an object that are kept.
         rng: spreads attempts.
-        selector: only objects with such labels.
-        metadata_only: ask for nothing but the metadata of objects, where `keep` reads no more.
-        on_change: is told of every change, in order, after the store has it.
+        selector: a label selector; only these objects are followed.
+        metadata_only: request only the metadata of objects, if `keep` needs no more.
+        on_change: called with all changes, in order, after the store has them.
         first_pause_s: the longest that the first pause after an error can be.
     """
 
@@ -72,13 +72,13 @@ class Informer(Generic[T]):
         self._backoff = Backoff(rng, first_s=first_pause_s, longest_s=30.0)
         self.store: Store[T] = Store(keep)
         self.synced = asyncio.Event()
-        """Set when the first list has been read whole."""
+        """Set when the first list is complete."""
         self.answered = asyncio.Event()
-        """Set when the first list has been read whole, or the server has said that we may not or that there is none."""
+        """Set when the first list is complete, or the server has said that it is forbidden or does not exist."""
         self.problem = ""
-        """Why nothing is heard at the moment; empty if all is well."""
-        self._odd: set[tuple[str, int]] = set()
-        """Objects that could not be read, by key and version: they are no garbled answer."""
+        """Why the collection cannot be followed at the moment; empty if all is well."""
+        self._known_unreadable: set[tuple[str, int]] = set()
+        """Objects that could not be read, by key and version: the response was not malformed."""
 
     async def run(self) -> None:
         """List and watch until cancelled."""
@@ -96,7 +96,7 @@ class Informer(Generic[T]):
             if error.is_expired or error.reason == _NOT_OURS:
                 self.store.version = ""
             await asyncio.sleep(self._backoff.pause_s())
-        except Exception as error:  # noqa: BLE001 - it is ours, and the others that are followed here must not end by it
+        except Exception as error:  # noqa: BLE001 - our own error must not end the other informers
             self.problem = f"{self._path}: {described(error)}"
             _log.error("not watching %s", self.problem, exc_info=error)
             self.store.version = ""
@@ -104,44 +104,45 @@ class Informer(Generic[T]):
 
     async def _list(self) -> None:
         kept: list[Item[T]] = []
-        odd: list[UnreadableError] = []
+        unreadable: list[UnreadableError] = []
         query = {"limit": str(PAGE), **self._selector}
         while True:
             page = await self._api.get(self._path, query, deadline_s=PAGE_S, **self._accept_list)
-            with _understood():
-                # A page at a time: whole, ten thousand objects take a hundred times the memory of what is kept.
-                kept += self._readable(page["items"], odd)
+            with _malformed_is_api_error():
+                # One page at a time: ten thousand whole objects take a hundred times the memory of the kept fields.
+                kept += self._readable(page["items"], unreadable)
                 version, more = page["metadata"]["resourceVersion"], page["metadata"].get("continue")
             if not more:
                 break
             query["continue"] = more
-        self._ask_once_more(odd)
+        self._retry_if_new(unreadable)
         changes = self.store.replace(kept, version)
-        for each in odd:
+        for each in unreadable:
             self._leave_out(each)
         self._on_change(changes)
         self.problem = ""
         self.synced.set()
         self.answered.set()
 
-    def _readable(self, items: Iterable[Mapping[str, Any]], odd: list[UnreadableError]) -> Iterator[Item[T]]:
+    def _readable(self, items: Iterable[Mapping[str, Any]], unreadable: list[UnreadableError]) -> Iterator[Item[T]]:
         for item in items:
             try:
                 yield self.store.item(item)
             except UnreadableError as error:
-                odd.append(error)
+                unreadable.append(error)
 
-    def _ask_once_more(self, odd: Sequence[UnreadableError]) -> None:
-        """Take what was not seen to be odd before for a garbled answer; raises ApiError."""
-        before, self._odd = self._odd, {(each.key, each.version) for each in odd}
-        if self._odd - before:
-            (why, *_) = (described(each.__cause__ or each) for each in odd if (each.key, each.version) not in before)
-            raise ApiError(0, _NOT_OURS, f"this is no answer of Kubernetes ({why})") from odd[0]
+    def _retry_if_new(self, unreadable: Sequence[UnreadableError]) -> None:
+        """Raise ApiError if an object was not unreadable in the last list: the response may be malformed."""
+        before, self._known_unreadable = self._known_unreadable, {(each.key, each.version) for each in unreadable}
+        if self._known_unreadable - before:
+            first = next(each for each in unreadable if (each.key, each.version) not in before)
+            why = described(first.__cause__ or first)
+            raise ApiError(0, _NOT_OURS, f"the response is not from Kubernetes ({why})") from first
 
-    def _leave_out(self, odd: UnreadableError) -> Sequence[Change[T]]:
-        error = odd.__cause__ or odd
-        _log.error("%s: %s is left out, it cannot be read: %s", self._path, odd.key, described(error), exc_info=error)
-        return self.store.leave_out(odd.key, described(error))
+    def _leave_out(self, object_error: UnreadableError) -> Sequence[Change[T]]:
+        key, error = object_error.key, object_error.__cause__ or object_error
+        _log.error("%s: %s is left out, it cannot be read: %s", self._path, key, described(error), exc_info=error)
+        return self.store.leave_out(key, described(error))
 
     async def _watch(self) -> None:
         query = {
@@ -160,11 +161,11 @@ class Informer(Generic[T]):
                 self._backoff.reset()
                 if changes:
                     self._on_change(changes)
-        # The server ends every watch after a while; one that ends all at once must not become a busy loop.
+        # The server ends every watch after a while. Watches that end immediately must not become a busy loop.
         await asyncio.sleep(self._backoff.pause_s())
 
     def _changes(self, line: bytes) -> Sequence[Change[T]]:
-        with _understood():
+        with _malformed_is_api_error():
             try:
                 return self.store.apply(_event(line))
             except UnreadableError as error:
@@ -172,17 +173,19 @@ class Informer(Generic[T]):
 
 
 @contextmanager
-def _understood() -> Iterator[None]:
-    """Take what is no list, no event or no such object for a peer's fault: it is said, and all is listed again."""
+def _malformed_is_api_error() -> Iterator[None]:
+    """Turn a malformed list, event or object into an ApiError: it is reported, and everything is listed again."""
     try:
         yield
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise ApiError(0, _NOT_OURS, f"this is no answer of Kubernetes ({type(error).__name__}: {error})") from error
+        raise ApiError(
+            0, _NOT_OURS, f"the response is not from Kubernetes ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _event(line: bytes) -> Mapping[str, Any]:
     try:
         event: Mapping[str, Any] = json.loads(line)
     except ValueError as error:
-        raise ApiError(0, "Garbled", "the watch broke off in the middle of an event") from error
+        raise ApiError(0, "Truncated", "the watch ended in the middle of an event") from error
     return event

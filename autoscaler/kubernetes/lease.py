@@ -1,12 +1,13 @@
-"""Election of one leader by a Lease, by client-go's rules.
+"""Election of one leader with a Lease, by client-go's rules.
 
-1. Nobody's clock is compared with another's: a lease is free when its record has not changed for as long as it says,
-   by our own clock that never steps, since we saw it change.
-2. Who leads renews; who could not for `renew_s` leads no more, well before `lease_s` lets another one take over.
-3. Every request has a deadline that is shorter than the difference of the two, so that none arrives too late.
-4. Who goes gives the lease back, and the next one need not wait.
-5. A Lease without a spec, as one that was made ahead, or without a holder is free. One with a holder that does not say
-   for how long, or says it in no number, lasts as long as our own. No Lease and no answer ends the election.
+1. Clocks of different candidates are never compared. A lease is free when its record has not changed for its own
+   duration, measured by our monotonic clock since we saw the last change.
+2. The leader renews the lease. If it could not for `renew_s`, it stops leading, well before `lease_s` lets another
+   candidate take over.
+3. Every request has a deadline shorter than the difference of the two, so that none arrives too late.
+4. A leader that shuts down releases the lease, so that the next one need not wait.
+5. A Lease without a spec (created in advance) or without a holder is free. If a held Lease has no duration, or one that
+   is not a number, it lasts as long as our own. No content of a Lease and no response ends the election.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 class Times(NamedTuple):
-    """How long things take, in seconds; the same for all who stand for election."""
+    """Durations in seconds; the same for all candidates."""
 
     lease_s: float = 15.0
     renew_s: float = 10.0
@@ -33,7 +34,7 @@ class Times(NamedTuple):
 
     @property
     def deadline_s(self) -> float:
-        """How long a request of a leader may take."""
+        """The timeout of a leader's request."""
         return (self.lease_s - self.renew_s) * 0.9
 
 
@@ -41,14 +42,14 @@ class Election:
     """One candidate; `run` it.
 
     Args:
-        api: whom to ask.
-        namespace: where the Lease is.
-        name: its name.
-        identity: who we are: a name that no other candidate has.
-        now: gives a time that never steps; it is what the Lease shows, and nothing is compared with another's.
+        api: the API server.
+        namespace: the namespace of the Lease.
+        name: the name of the Lease.
+        identity: our name, which no other candidate has.
+        now: a monotonic clock; the Lease shows its time, which is not compared with any other clock.
         rng: spreads attempts.
-        on_change: is told when we begin to lead, and when we end.
-        times: how long things take.
+        on_change: called with True when we start to lead, and with False when we stop.
+        times: the durations.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Election:
         self._leads_until_s = float("-inf")
         self._led = False
         self._outdated = True
-        """Somebody else may have written since our own last write."""
+        """Another client may have written since our own last write."""
 
     def leads(self) -> bool:
         """Tell whether we may write now."""
@@ -84,45 +85,45 @@ class Election:
 
     @property
     def leader(self) -> str:
-        """Who holds the lease, as last seen; empty if nobody does."""
-        return str(self._spec_seen.get("holderIdentity") or "")
+        """The last known holder of the lease; empty if there is none."""
+        return str(self._last_spec.get("holderIdentity") or "")
 
     @property
-    def _spec_seen(self) -> Mapping[str, Any]:
-        """The spec as last seen; what is no mapping is as if it were not there."""
+    def _last_spec(self) -> Mapping[str, Any]:
+        """The last known spec; anything but a mapping counts as absent."""
         spec = self._lease.get("spec")
         return spec if isinstance(spec, Mapping) else {}
 
     async def run(self) -> None:
-        """Stand for election, lead and stand again, until cancelled."""
+        """Try to lead, and renew while leading, until cancelled."""
         while True:
             await self._attempt()
-            self._tell()
+            self._report_change()
             await asyncio.sleep(self._times.retry_s * (1 if self._led else self._rng.uniform(1, 2)))
-            self._tell()
+            self._report_change()
 
     async def release(self) -> None:
-        """Give the lease back, if it is ours; nothing may be written afterwards."""
+        """Release the lease, if it is ours; nothing may be written afterwards."""
         led, self._leads_until_s = self.leads(), float("-inf")
         if not led:
             return
         try:
-            await self._give_back()
+            await self._clear_holder()
         except ApiError as error:
-            _log.warning("the lease could not be given back and runs out by itself: %s", error)
-        self._tell()
+            _log.warning("the lease could not be released and will expire: %s", error)
+        self._report_change()
 
-    async def _give_back(self) -> None:
-        # A renewal that was broken off may have reached the server.
+    async def _clear_holder(self) -> None:
+        # A cancelled renewal may have reached the server.
         self._lease = await self._read() or self._lease
         if self.leader == self.identity:
-            spec = {**self._spec_seen, "holderIdentity": "", "leaseDurationSeconds": 1}
+            spec = {**self._last_spec, "holderIdentity": "", "leaseDurationSeconds": 1}
             await self._write({**self._lease, "spec": spec})
 
-    def _tell(self) -> None:
+    def _report_change(self) -> None:
         if self._led != self.leads():
             self._led = not self._led
-            _log.info("%s %s", self.identity, "leads" if self._led else "leads no more")
+            _log.info("%s %s", self.identity, "leads" if self._led else "no longer leads")
             self._on_change(self._led)
 
     async def _attempt(self) -> None:
@@ -131,13 +132,13 @@ class Election:
             async with asyncio.timeout(self._times.deadline_s):
                 taken = await self._take_or_renew()
         except TimeoutError:
-            _log.warning("lease %s: no answer in time", self._name)
+            _log.warning("lease %s: no response in time", self._name)
         except ApiError as error:
             self._outdated = True
             if not error.is_conflict:
                 _log.warning("lease %s: %s", self._name, error)
-        except Exception as error:  # noqa: BLE001 - no Lease may end the election
-            # What is not understood renews nothing: we lead no more when our time is over, and try again.
+        except Exception as error:  # noqa: BLE001 - no content of a Lease may end the election
+            # Nothing is renewed: we stop leading when our time is over, and try again.
             self._outdated = True
             _log.exception("lease %s: %s", self._name, error)
         else:
@@ -162,7 +163,7 @@ class Election:
         self._lease = lease
 
     def _is_free(self) -> bool:
-        lasts_s = self._spec_seen.get("leaseDurationSeconds")
+        lasts_s = self._last_spec.get("leaseDurationSeconds")
         if not _is_number(lasts_s):
             lasts_s = self._times.lease_s
         return self.leader in {"", self.identity} or self._now() >= self._observed_s + lasts_s
@@ -183,7 +184,7 @@ class Election:
         return {"metadata": {"name": self._name}, "spec": self._spec(transitions=0)}
 
     def _renewed(self) -> dict[str, Any]:
-        spec = self._spec_seen
+        spec = self._last_spec
         if self.leader == self.identity:
             renewed = {**spec, "renewTime": timestamp(self._now(), micro=True)}
             return {**self._lease, "spec": renewed}
@@ -202,12 +203,12 @@ class Election:
 
 
 def _is_number(value: Any) -> TypeGuard[float]:
-    """Tell whether a value is a number that can be waited for or counted on from."""
+    """Tell whether a value is a usable duration or counter."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MOST
 
 
-def _as_object(answer: Any) -> Mapping[str, Any]:
-    """Give an answer that is an object; raises ApiError for anything else."""
-    if not isinstance(answer, Mapping):
-        raise ApiError(0, "NotKubernetes", f"this is no Lease: {str(answer)[:60]!r}")
-    return answer
+def _as_object(response: Any) -> Mapping[str, Any]:
+    """Give a response that is an object; raises ApiError for anything else."""
+    if not isinstance(response, Mapping):
+        raise ApiError(0, "NotKubernetes", f"the response is not a Lease: {str(response)[:60]!r}")
+    return response

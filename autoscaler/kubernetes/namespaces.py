@@ -1,8 +1,8 @@
-"""What namespaces allow each other: an annotation of a namespace names those that may claim hosts below its wildcards.
+"""Which namespaces may claim which hosts: an annotation names those that may claim hosts under a namespace's wildcards.
 
     inflight.dev/host-claims-from: "team-b, team-c"
 
-Whoever may change a policy can seldom change its namespace, so administrators of the cluster give leave.
+Users who may change a policy can seldom change its namespace, so cluster administrators grant this.
 """
 
 import logging
@@ -20,18 +20,18 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _log = logging.getLogger(__name__)
 
 
-def leave_given(item: Mapping[str, Any]) -> frozenset[str]:
-    """Give the namespaces that a namespace lets claim hosts below its wildcards; what is no name is logged."""
+def granted_namespaces(item: Mapping[str, Any]) -> frozenset[str]:
+    """Give the namespaces that may claim hosts under a namespace's wildcards; an invalid annotation is logged."""
     metadata = item["metadata"]
     text = (metadata.get("annotations") or {}).get(HOST_CLAIMS_FROM, "")
     names = {name.strip() for name in text.split(",")} - {""}
     legal = frozenset(name for name in names if _NAME.fullmatch(name))
     if names != legal:
-        told = "namespace %s: metadata.annotations.%s: %r: must be names of namespaces, parted by commas"
-        _log.error(told, metadata["name"], HOST_CLAIMS_FROM, text)
+        message = "namespace %s: metadata.annotations.%s: %r: must be names of namespaces, separated by commas"
+        _log.error(message, metadata["name"], HOST_CLAIMS_FROM, text)
     return legal
 
 
 def permissions_of(namespaces: Mapping[str, frozenset[str]]) -> NamespaceHostPermissions:
-    """Make leave of what all namespaces give, by the key that a store has."""
+    """Combine the grants of all namespaces, which are keyed as in a store."""
     return NamespaceHostPermissions({key.removeprefix("/"): given for key, given in namespaces.items() if given})

@@ -1,6 +1,6 @@
-"""The few fields that are kept of pods and of what is scaled, and the paths at which they are found.
+"""The few fields that are kept of pods and of scaled objects, and the paths of these resources.
 
-What is read has the types that it says, or reading raises an error of Python's own: whoever uses it can rely on them.
+Every value that is read has its declared type, or reading raises one of Python's own errors. Users can rely on that.
 """
 
 import re
@@ -20,7 +20,7 @@ DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 _ENDED = frozenset({"Succeeded", "Failed"})
 _STARTING = frozenset({"ContainerCreating", "PodInitializing"})
 _ALTERNATING = {"ErrImagePull": "ImagePullBackOff"}
-"""Reasons that take turns with another one every few seconds, by that one: a status would be written for each turn."""
+"""Reasons that alternate with another one every few seconds, by that other one: a status would be written each time."""
 _LONGEST_MESSAGE = 500
 
 
@@ -33,8 +33,8 @@ class Owner(NamedTuple):
     uid: str
 
 
-class Trouble(NamedTuple):
-    """Why a pod does not become ready, or is not even made, in Kubernetes' own words."""
+class NotReady(NamedTuple):
+    """Why a pod does not become ready, or is not even created, in Kubernetes' own words."""
 
     reason: str
     message: str
@@ -48,20 +48,20 @@ class Pod(NamedTuple):
     address: str
     """Its IP; empty before it has one."""
     ready: bool
-    leaving: bool
+    terminating: bool
     """It is being deleted, or has ended."""
     created_s: float
     """Unix time by the API server's clock."""
     cost: str
-    """Its deletion cost as it is annotated; empty without."""
+    """Its annotated deletion cost; empty if it has none."""
     owner: Owner | None = None
-    """What manages it; None for a pod of its own."""
-    trouble: Trouble | None = None
-    """Why it is not ready, where Kubernetes says more than that it starts."""
+    """Its controller; None for a bare pod."""
+    not_ready: NotReady | None = None
+    """Why it is not ready, if Kubernetes says more than that it is starting."""
 
 
 def pod(item: Json) -> Pod:
-    """Keep what matters of a pod."""
+    """Read the fields of a pod that are kept."""
     metadata, status = item["metadata"], item.get("status") or {}
     ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or ())
     found = Pod(
@@ -69,17 +69,17 @@ def pod(item: Json) -> Pod:
         labels=metadata.get("labels") or {},
         address=status.get("podIP") or "",
         ready=ready,
-        leaving="deletionTimestamp" in metadata or status.get("phase") in _ENDED,
+        terminating="deletionTimestamp" in metadata or status.get("phase") in _ENDED,
         created_s=unix_s(metadata["creationTimestamp"]),
         cost=(metadata.get("annotations") or {}).get(DELETION_COST, ""),
         owner=owner(metadata),
-        trouble=None if ready else next(_troubles(status), None),
+        not_ready=None if ready else next(_reasons_not_ready(status), None),
     )
     return convert(tuple(found), Pod)
 
 
 def owner(metadata: Json) -> Owner | None:
-    """Name what manages an object; of several owners it is the one with `controller: true`."""
+    """Give the controller of an object: of several owners the one with `controller: true`."""
     for each in metadata.get("ownerReferences") or ():
         if each.get("controller"):
             # A thousand pods of one ReplicaSet share these texts.
@@ -88,55 +88,55 @@ def owner(metadata: Json) -> Owner | None:
 
 
 def owner_uid(item: Json) -> str:
-    """Keep of an object the uid of what manages it; empty where nothing does."""
+    """Read the uid of an object's controller; empty if it has none."""
     found = owner(item["metadata"])
     return "" if found is None else found.uid
 
 
-def _troubles(status: Json) -> Iterator[Trouble]:
-    """Give what keeps a pod from being ready: no node has room, or a container cannot start or stay."""
+def _reasons_not_ready(status: Json) -> Iterator[NotReady]:
+    """Give what keeps a pod from being ready: no node has room, or a container cannot start or keeps failing."""
     for each in status.get("conditions") or ():
         if each["type"] == "PodScheduled" and each["status"] == "False":
-            yield _trouble(each)
+            yield _not_ready(each)
     for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
         waiting = (container.get("state") or {}).get("waiting") or {}
         if waiting.get("reason", "") not in {"", *_STARTING}:
-            yield _trouble(waiting)
+            yield _not_ready(waiting)
         elif container.get("restartCount") and not container.get("ready"):
-            # Between two crashes it runs for a moment; the reason is the same.
-            yield Trouble("CrashLoopBackOff", f"container {container['name']} has ended and was started again")
+            # Between two crashes it runs for a moment. The reason stays the same.
+            yield NotReady("CrashLoopBackOff", f"container {container['name']} has ended and was started again")
 
 
-def _trouble(said: Json) -> Trouble:
-    reason = said.get("reason") or "Unknown"
-    return Trouble(_ALTERNATING.get(reason, reason), (said.get("message") or "")[:_LONGEST_MESSAGE])
+def _not_ready(state: Json) -> NotReady:
+    reason = state.get("reason") or "Unknown"
+    return NotReady(_ALTERNATING.get(reason, reason), (state.get("message") or "")[:_LONGEST_MESSAGE])
 
 
 class Scale(NamedTuple):
-    """How many replicas an object asks for."""
+    """The replicas that an object asks for."""
 
     replicas: int
     version: str
-    """Its resource version: a write that names it meets nothing newer."""
+    """Its resource version: a write that names it cannot overwrite anything newer."""
     selector: Selector
     writer: str
-    """Who wrote `spec.replicas`, where managedFields tell; else empty."""
+    """The field manager that wrote `spec.replicas`; empty if managedFields do not name it."""
     uid: str = ""
-    """The object's own: names come again, uids do not."""
-    trouble: Trouble | None = None
-    """Why its pods cannot be made, or not be found, where it is known."""
+    """The object's own: names are reused, uids are not."""
+    not_ready: NotReady | None = None
+    """Why its pods cannot be created or found, if known."""
 
 
 _LOWEST_COST = -1_000_000
 
 
-def leaving_cost(place: int) -> str:
-    """Give the deletion cost of the pod that is to go at this place: far below what anybody else would set."""
+def removal_cost(place: int) -> str:
+    """Give the deletion cost of the pod to remove at this place: far below what anybody else would set."""
     return str(_LOWEST_COST + place)
 
 
 def is_marked(pod: Pod) -> bool:
-    """Tell whether we have marked a pod to go first."""
+    """Tell whether we have marked a pod to be removed first."""
     number = pod.cost.removeprefix("-")
     return number != pod.cost and re.fullmatch("[0-9]{1,10}", number) is not None and -int(number) < _LOWEST_COST // 2
 
@@ -151,40 +151,40 @@ def workload(item: Json) -> Scale:
         selector=from_object(spec.get("selector") or {}),
         writer=writer(metadata.get("managedFields") or ()),
         uid=intern(metadata.get("uid") or ""),
-        trouble=_trouble_of_workload((item.get("status") or {}).get("conditions") or ()),
+        not_ready=_workload_not_ready((item.get("status") or {}).get("conditions") or ()),
     )
     return convert(tuple(found), Scale)
 
 
-def _trouble_of_workload(conditions: Iterable[Json]) -> Trouble | None:
+def _workload_not_ready(conditions: Iterable[Json]) -> NotReady | None:
     for each in conditions:
         if (each["type"], each["status"]) in {("ReplicaFailure", "True"), ("Progressing", "False")}:
-            return _trouble(each)
+            return _not_ready(each)
     return None
 
 
 def scale(item: Json, *, writer: str = "") -> Scale:
-    """Read a scale object; zero replicas and an unset selector are absent in it."""
+    """Read a scale object, which omits zero replicas and an unset selector."""
     metadata = item["metadata"]
-    selector, trouble = _selector((item.get("status") or {}).get("selector") or "")
+    selector, not_ready = _selector((item.get("status") or {}).get("selector") or "")
     replicas = (item.get("spec") or {}).get("replicas", 0)
     uid = intern(metadata.get("uid") or "")
-    return convert((replicas, metadata["resourceVersion"], selector, writer, uid, trouble), Scale)
+    return convert((replicas, metadata["resourceVersion"], selector, writer, uid, not_ready), Scale)
 
 
-def _selector(text: str) -> tuple[Selector, Trouble | None]:
+def _selector(text: str) -> tuple[Selector, NotReady | None]:
     """Read a scale's selector, or say why no pod can be found by it."""
     try:
         selector = from_text(text)
     except ValueError as error:
-        return (), Trouble("InvalidSelector", f"status.selector of its scale: {error}")
+        return (), NotReady("InvalidSelector", f"status.selector of its scale: {error}")
     if not selector:
-        return (), Trouble("InvalidSelector", "status.selector of its scale is empty, so none of its pods can be found")
+        return (), NotReady("InvalidSelector", "status.selector of its scale is empty, so its pods cannot be found")
     return selector, None
 
 
 def writer(managed_fields: Sequence[Json]) -> str:
-    """Name who wrote `spec.replicas` last; at zero, and for some clients, managedFields name nobody."""
+    """Name the last writer of `spec.replicas`; at zero, and for some clients, managedFields name none."""
     owners = [each for each in managed_fields if "f:replicas" in (each.get("fieldsV1") or {}).get("f:spec", {})]
     last = max(owners, key=lambda each: each.get("time") or "", default=None)
     return "" if last is None else last["manager"]
@@ -196,29 +196,29 @@ def is_ours(name: str) -> bool:
 
 
 def unix_s(text: str) -> float:
-    """Read a time stamp of Kubernetes."""
+    """Read a timestamp of Kubernetes."""
     return datetime.fromisoformat(text).timestamp()
 
 
 def timestamp(unix: float, *, micro: bool = False) -> str:
-    """Write a time stamp as Kubernetes does: whole seconds, or `MicroTime`."""
+    """Write a timestamp as Kubernetes does: whole seconds, or `MicroTime`."""
     text = datetime.fromtimestamp(unix, UTC).isoformat(timespec="microseconds" if micro else "seconds")
     return text.replace("+00:00", "Z")
 
 
 def group_root(api_version: str) -> str:
-    """Give the path of a group and version; the core group, which has no name, has a place of its own."""
+    """Give the path of a group and version; the core group has no name and another path."""
     return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
 
 
 class Resource(NamedTuple):
-    """A kind as it stands in paths."""
+    """A kind as it is named in paths."""
 
     api_version: str
     plural: str
 
     def collection(self, namespace: str) -> str:
-        """Give the path of its objects; an empty namespace is all of them."""
+        """Give the path of its objects; an empty namespace means all namespaces."""
         root = group_root(self.api_version)
         return f"{root}/namespaces/{namespace}/{self.plural}" if namespace else f"{root}/{self.plural}"
 
@@ -229,4 +229,4 @@ WORKLOADS = {
     ("apps/v1", "StatefulSet"): Resource("apps/v1", "statefulsets"),
     ("apps/v1", "ReplicaSet"): Resource("apps/v1", "replicasets"),
 }
-"""Kinds of which the object itself tells its scale."""
+"""Kinds whose objects contain their scale themselves."""

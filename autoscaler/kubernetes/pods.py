@@ -1,4 +1,4 @@
-"""The pods of one namespace, found by selector without looking at every pod each time. No I/O."""
+"""The pods of one namespace, indexed by label so that a selector need not be matched with every pod. No I/O."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from autoscaler.kubernetes.store import Change
 
 
 class PodIndex:
-    """Pods by name and by label, kept up with a store's changes."""
+    """Pods by name and by label, updated with a store's changes."""
 
     def __init__(self) -> None:
         self._pods: dict[str, Pod] = {}
@@ -24,7 +24,7 @@ class PodIndex:
                 self._remember(change.after)
 
     def select(self, selector: Selector) -> list[Pod]:
-        """Give the pods that a selector selects, the oldest first."""
+        """Give the selected pods, the oldest first."""
         found = [pod for pod in self._candidates(selector) if matches(selector, pod.labels)]
         return sorted(found, key=lambda pod: (pod.created_s, pod.name))
 
@@ -33,7 +33,7 @@ class PodIndex:
         return self._pods.get(name)
 
     def _candidates(self, selector: Selector) -> Iterable[Pod]:
-        """Give all pods with one of the labels that are asked for; most selectors name one."""
+        """Give all pods with one of the required labels; most selectors require one."""
         for key, operator, values in selector:
             if operator == "In":
                 return [self._pods[name] for value in values for name in self._labelled.get((key, value), ())]

@@ -1,4 +1,4 @@
-"""Policies as custom resources: each is read and checked as a file's would be; one that is wrong is kept with why."""
+"""Policies as custom resources: each is read and validated like a file; an invalid one is kept with its problem."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -22,51 +22,51 @@ class PolicyResource(NamedTuple):
     """One custom resource."""
 
     policy: ScalingPolicy | None
-    """None where it is not legal; `problem` then says why."""
+    """None if it is not valid; `problem` then says why."""
     problem: str
     uid: str
     generation: int
     created_s: float
     hosts: tuple[str, ...] = ()
-    """What it claims; one that is not legal keeps its hosts until it is mended or deleted."""
+    """The hosts that it claims; an invalid policy keeps its hosts until it is corrected or deleted."""
     annotations: Mapping[str, str] = MappingProxyType({})
-    """Of one that is not legal: a pause among them holds all the same."""
+    """Annotations of an invalid policy, whose pause still counts."""
 
 
-class Stored(NamedTuple):
-    """One custom resource with the status that it has; of the two, users of the policy watch the first."""
+class StoredPolicy(NamedTuple):
+    """One custom resource and its status; users of the policy watch only the resource."""
 
     resource: PolicyResource
     status: Mapping[str, Any]
 
 
-def stored(item: Mapping[str, Any]) -> Stored:
-    """Keep what matters of a custom resource."""
-    return Stored(_resource(item), _status(item))
+def stored_policy(item: Mapping[str, Any]) -> StoredPolicy:
+    """Read a custom resource."""
+    return StoredPolicy(_resource(item), _status(item))
 
 
 class PolicyReader:
-    """Does as `stored`, but does not read a policy again of which only the status was written: it stays one object."""
+    """Reads as `stored_policy` does, but keeps the same policy object if only the status has changed."""
 
     def __init__(self) -> None:
         self._known: dict[ServiceName, tuple[Any, PolicyResource]] = {}
 
-    def __call__(self, item: Mapping[str, Any]) -> Stored:
-        """Keep what matters of a custom resource."""
+    def __call__(self, item: Mapping[str, Any]) -> StoredPolicy:
+        """Read a custom resource."""
         service = key_of(item)
         version = [item["metadata"].get(key) for key in ("uid", "generation", "annotations", "labels")]
         known = self._known.get(service)
         if known is None or known[0] != version:
             known = self._known[service] = version, _resource(item)
-        return Stored(known[1], _status(item))
+        return StoredPolicy(known[1], _status(item))
 
     def forget(self, service: ServiceName) -> None:
-        """Take in that a policy is gone."""
+        """Forget a deleted policy."""
         self._known.pop(service, None)
 
 
 def _status(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Read the status; equal conditions, which most policies have, are one object."""
+    """Read the status; equal conditions, which most policies have, share one object."""
     status = item.get("status") or {}
     if "conditions" not in status:
         return status
@@ -88,7 +88,7 @@ def _resource(item: Mapping[str, Any]) -> PolicyResource:
 
 
 def _read(item: Mapping[str, Any]) -> tuple[ScalingPolicy | None, str]:
-    """Read it as a document; of its metadata only what a document may have."""
+    """Read it as a document, with only the metadata that a document may have."""
     metadata = {key: item["metadata"][key] for key in _METADATA if key in item["metadata"]}
     value = {"apiVersion": API_VERSION, "kind": "ScalingPolicy", "metadata": metadata, "spec": item.get("spec")}
     source = f"ScalingPolicy {metadata['namespace']}/{metadata['name']}"
@@ -102,7 +102,7 @@ def _read(item: Mapping[str, Any]) -> tuple[ScalingPolicy | None, str]:
 
 
 def _hosts(policy: ScalingPolicy | None, spec: Any) -> tuple[str, ...]:
-    """Give the hosts of a policy, also of one that is illegal elsewhere."""
+    """Give the hosts of a policy, also of one that is invalid in another place."""
     if policy is not None:
         return policy.spec.traffic.hosts if policy.spec.traffic else ()
     traffic = spec.get("traffic") if isinstance(spec, Mapping) else None

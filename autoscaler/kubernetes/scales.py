@@ -1,8 +1,8 @@
-"""Follows and writes the scales of one kind's objects in one namespace, whatever the kind.
+"""Follows and writes the scales of all objects of one kind in one namespace.
 
-A Deployment, StatefulSet or ReplicaSet tells its scale itself. Of any other kind only the scale subresource knows where
-the number stands, so each change of the object is followed by a read of that. A read that fails is tried again until
-one succeeds: the next change of the object may never come.
+A Deployment, StatefulSet or ReplicaSet contains its scale. For any other kind only the scale subresource knows where
+the number is, so each change of the object is followed by a read of its scale. A failed read is tried again until one
+succeeds, because the object may never change again.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from autoscaler.kubernetes.store import Change
 from autoscaler.runtime.backoff import Backoff
 
 _AT_ONCE = 4
-"""Scales read at the same time: an object whose webhook hangs delays few others."""
+"""Scales that are read at the same time: an object whose webhook hangs delays few others."""
 _log = logging.getLogger(__name__)
 
 
@@ -30,7 +30,7 @@ class NamespacedKind(NamedTuple):
     kind: str
 
 
-class _Mark(NamedTuple):
+class _WithoutScale(NamedTuple):
     """What is kept of an object whose scale only the subresource knows."""
 
     version: str
@@ -43,18 +43,18 @@ class _Unread(NamedTuple):
     problem: str
     backoff: Backoff
     again: asyncio.TimerHandle
-    """When it is read again."""
+    """The next attempt."""
 
 
 class ScaleWatch:
     """The scales of one kind in one namespace; `run` it.
 
     Args:
-        api: whom to ask.
-        kind: what is followed.
+        api: the API server.
+        kind: the kind to follow.
         rng: spreads attempts.
-        on_seen: is told of the scale of a followed object whenever it was read; None when the object is gone.
-        on_unread: is told of a followed object whose scale could not be read; `problem` then says why.
+        on_scale: called with the scale of a followed object when it has been read, and with None when it is deleted.
+        on_unread: called with the name of a followed object whose scale could not be read; `problem` then says why.
     """
 
     def __init__(
@@ -62,43 +62,43 @@ class ScaleWatch:
         api: Api,
         kind: NamespacedKind,
         rng: random.Random,
-        on_seen: Callable[[str, Scale | None], None],
+        on_scale: Callable[[str, Scale | None], None],
         on_unread: Callable[[str], None] = lambda _name: None,
     ) -> None:
         self._api = api
         self._kind = kind
         self._rng = rng
-        self._on_seen = on_seen
+        self._on_scale = on_scale
         self._on_unread = on_unread
         self._resource = WORKLOADS.get((kind.api_version, kind.kind))
-        self._tells_itself = self._resource is not None
+        self._contains_scale = self._resource is not None
         self._informer: Informer[Any] | None = None
         self._names: frozenset[str] = frozenset()
         self._to_read: asyncio.Queue[str] = asyncio.Queue()
         self._unread: dict[str, _Unread] = {}
-        """Objects whose scale could not be read the last time."""
+        """Objects whose last read failed."""
         self._never_read: set[str] = set()
-        """Followed objects whose scale has not been read at all, and will be."""
+        """Followed objects whose scale is still to be read for the first time."""
         self._writers: dict[str, str] = {}
         self._problem = _unlisted(kind)
 
     def follow_only(self, names: Collection[str]) -> None:
-        """Tell of the scales of these objects from now on."""
+        """Follow the scales of exactly these objects."""
         self._names = frozenset(names)
         for name in self._writers.keys() - self._names:
             self._forget(name)
 
-    def tell(self, name: str) -> None:
-        """Tell once more what is known of one object's scale, for somebody who begins to follow it."""
+    def repeat(self, name: str) -> None:
+        """Call `on_scale` again with what is known of one object's scale."""
         known = self._informer.store.get(f"{self._kind.namespace}/{name}") if self._informer else None
         if known is not None:
-            self._tell(name, known)
+            self._take(name, known)
 
     def problem(self, name: str) -> str:
-        """Say why the scale of a followed object is not known, or may be old; empty if it is known."""
+        """Say why the scale of a followed object is unknown or may be stale; empty if all is well."""
         watched, whole = self._informer, f"{self._kind.kind} {self._kind.namespace}/{name}"
         if watched is None or not watched.synced.is_set():
-            return self.trouble
+            return self.shared_problem
         if watched.store.get(f"{self._kind.namespace}/{name}") is None:
             unreadable = watched.store.unreadable.get(f"{self._kind.namespace}/{name}")
             return f"{whole} cannot be read: {unreadable}" if unreadable else f"{whole} does not exist"
@@ -107,8 +107,8 @@ class ScaleWatch:
         return self._being_read if name in self._never_read else watched.problem
 
     @property
-    def trouble(self) -> str:
-        """Why no scale at all is known, or may be old; empty if all is well."""
+    def shared_problem(self) -> str:
+        """Why no scale at all is known, or all may be stale; empty if all is well."""
         watched = self._informer
         if watched is None or not watched.synced.is_set():
             return (watched.problem if watched else "") or self._problem
@@ -124,7 +124,7 @@ class ScaleWatch:
         self._resource = self._resource or await self._resolved()
         self._problem = _unlisted(self._kind)
         path = self._resource.collection(self._kind.namespace)
-        keep = workload if self._tells_itself else _mark
+        keep = workload if self._contains_scale else _without_scale
         self._informer = Informer(self._api, path, keep, self._rng, on_change=self._changed)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._informer.run())
@@ -133,12 +133,12 @@ class ScaleWatch:
 
     async def read(self, name: str) -> Scale:
         """Read a scale from the API server itself; raises ApiError."""
-        return _understood(await self._api.get(self._path(name)), self._writers.get(name, ""))
+        return _as_scale(await self._api.get(self._path(name)), self._writers.get(name, ""))
 
     async def write(self, name: str, replicas: int, version: str) -> Scale:
-        """Ask for so many replicas, unless the object is newer than `version`; raises ApiError."""
+        """Ask for this number of replicas, unless the object is newer than `version`; raises ApiError."""
         body = {"metadata": {"resourceVersion": version}, "spec": {"replicas": replicas}}
-        return _understood(await self._api.patch(self._path(name), body))
+        return _as_scale(await self._api.patch(self._path(name), body))
 
     def _path(self, name: str) -> str:
         if self._resource is None:
@@ -149,20 +149,20 @@ class ScaleWatch:
         for change in changes:
             name = change.key.partition("/")[2]
             if name in self._names:
-                self._tell(name, change.after)
+                self._take(name, change.after)
 
-    def _tell(self, name: str, kept: Scale | _Mark | None) -> None:
-        if isinstance(kept, _Mark):
+    def _take(self, name: str, kept: Scale | _WithoutScale | None) -> None:
+        if isinstance(kept, _WithoutScale):
             if name not in self._writers:
                 self._never_read.add(name)
             self._writers[name] = kept.writer
             self._to_read.put_nowait(name)
         else:
             self._forget(name)
-            self._on_seen(name, kept)
+            self._on_scale(name, kept)
 
     def _forget(self, name: str) -> None:
-        """Take in that there is nothing to read of an object: it is gone, or tells its scale itself."""
+        """Stop reading an object's scale: it is deleted, or contains its scale."""
         self._writers.pop(name, None)
         self._was_read(name)
 
@@ -175,24 +175,23 @@ class ScaleWatch:
     async def _read_forever(self) -> None:
         while True:
             name = await self._to_read.get()
-            # One that is gone, or followed no more, has nothing to tell.
             if name in self._names and name in self._writers:
-                await self._read_for_once(name)
+                await self._read_once(name)
 
-    async def _read_for_once(self, name: str) -> None:
+    async def _read_once(self, name: str) -> None:
         found: Scale | ApiError
         try:
             found = await self.read(name)
         except ApiError as error:
             found = error
         if name not in self._writers:
-            # It went, or is followed no more, while it was being read.
+            # It was deleted, or is no longer followed, since the read began.
             return
         if isinstance(found, ApiError):
             self._read_later(name, found)
         else:
             self._was_read(name)
-            self._on_seen(name, found)
+            self._on_scale(name, found)
 
     def _read_later(self, name: str, error: ApiError) -> None:
         before = self._unread.get(name)
@@ -208,36 +207,36 @@ class ScaleWatch:
         self._on_unread(name)
 
     async def _resolved(self) -> Resource:
-        """Find out how a kind is called in paths, however long it takes until there is such a kind."""
+        """Find the name of a kind in paths, and wait until the kind exists."""
         backoff = Backoff(self._rng, first_s=1.0, longest_s=30.0)
         while True:
             try:
-                return _named(await self._api.get(group_root(self._kind.api_version)), self._kind)
+                return _find_resource(await self._api.get(group_root(self._kind.api_version)), self._kind)
             except ApiError as error:
                 self._problem = f"{self._kind.api_version} {self._kind.kind} cannot be scaled: {error}"
                 _log.warning("%s", self._problem)
             await asyncio.sleep(backoff.pause_s())
 
 
-def _mark(item: Mapping[str, Any]) -> _Mark:
+def _without_scale(item: Mapping[str, Any]) -> _WithoutScale:
     metadata = item["metadata"]
-    return _Mark(metadata["resourceVersion"], writer(metadata.get("managedFields") or ()))
+    return _WithoutScale(metadata["resourceVersion"], writer(metadata.get("managedFields") or ()))
 
 
-def _understood(item: Mapping[str, Any], writer: str = "") -> Scale:
-    """Read an answer as a scale; raises ApiError where it is none, as some API of an extension may give."""
+def _as_scale(item: Mapping[str, Any], writer: str = "") -> Scale:
+    """Read a response as a scale; raises ApiError if it is none, because an extension's API may return anything."""
     try:
         found = scale(item, writer=writer)
         return found._replace(replicas=int(found.replicas), version=str(int(found.version)))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise ApiError(0, "NotAScale", f"this is no scale ({type(error).__name__}: {error})") from error
+        raise ApiError(0, "NotAScale", f"the response is not a scale ({type(error).__name__}: {error})") from error
 
 
 def _unlisted(kind: NamespacedKind) -> str:
     return f"{kind.kind}s of {kind.namespace} have not been listed yet"
 
 
-def _named(found: Mapping[str, Any], kind: NamespacedKind) -> Resource:
+def _find_resource(found: Mapping[str, Any], kind: NamespacedKind) -> Resource:
     names = {each.get("name") or "" for each in found.get("resources") or () if each.get("kind") == kind.kind}
     plural = next((name for name in names if name and "/" not in name), "")
     if not plural:

@@ -1,6 +1,6 @@
 """Label selectors, as an object has them and as the scale subresource writes them, matched on our side.
 
-One watch of a namespace's pods serves all services in it; which pods are whose is decided here.
+One watch of a namespace's pods serves all services in it. The selectors assign pods to services.
 """
 
 import re
@@ -40,20 +40,20 @@ Selector = tuple[Requirement, ...]
 
 
 def matches(selector: Selector, labels: Mapping[str, str]) -> bool:
-    """Tell whether labels meet all conditions; an empty selector selects nothing, as it would be everybody's pods."""
+    """Tell whether labels meet all conditions; an empty selector selects nothing, instead of every pod."""
     return bool(selector) and all(requirement.holds(labels) for requirement in selector)
 
 
-class Selecting:
-    """Who selects which labels, found without asking everybody: most selectors name a value that few share."""
+class SelectorIndex:
+    """Selectors by name, so that those that select given labels are found fast: most name a value that few share."""
 
     def __init__(self) -> None:
         self._selectors: dict[str, Selector] = {}
         self._naming: defaultdict[tuple[str, str] | None, dict[str, None]] = defaultdict(dict)
-        """Who must be asked about a label; None are those who must always be."""
+        """The selectors to try for a label; None has those to try always."""
 
     def set(self, name: str, selector: Selector) -> None:
-        """Take in what somebody selects from now on; an empty selector selects nothing."""
+        """Set the selector of a name; an empty selector selects nothing."""
         if self._selectors.get(name, ()) == selector:
             return
         for term in _terms(self._selectors.pop(name, ())):
@@ -62,14 +62,14 @@ class Selecting:
             self._selectors[name] = selector
             self._naming[term][name] = None
 
-    def who(self, labels: Mapping[str, str]) -> list[str]:
-        """Name those whose selectors select these labels."""
-        asked = {name: None for term in (None, *labels.items()) for name in self._naming.get(term, ())}
-        return [name for name in asked if matches(self._selectors[name], labels)]
+    def selecting(self, labels: Mapping[str, str]) -> list[str]:
+        """Give the names whose selectors select these labels."""
+        candidates = {name: None for term in (None, *labels.items()) for name in self._naming.get(term, ())}
+        return [name for name in candidates if matches(self._selectors[name], labels)]
 
 
 def _terms(selector: Selector) -> Iterator[tuple[str, str] | None]:
-    """Give labels one of which everything selected has; None where there is no such label."""
+    """Give labels of which every selected object has at least one; None if there are no such labels."""
     named = next((each for each in selector if each.operator == "In"), None)
     if named is not None:
         yield from ((named.key, value) for value in named.values)
@@ -91,7 +91,7 @@ def from_text(text: str) -> Selector:
     """Read the form of the scale subresource, such as `app=web,tier in (a,b),!debug`.
 
     Raises:
-        ValueError: it is not of that form.
+        ValueError: it does not have that form.
     """
     requirements: list[Requirement] = []
     at = 0

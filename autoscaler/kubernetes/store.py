@@ -1,11 +1,11 @@
-"""What a watch has told so far: pages and events in, objects by `namespace/name` out. No I/O.
+"""The state of one watch: pages and events in, objects by `namespace/name` out. No I/O.
 
-Rules, for events come twice, late, and after a cut:
+Rules, because events can be repeated, late, or lost in a disconnection:
 1. The newest resource version of an object wins; a late or repeated event changes nothing.
-2. A list replaces everything: what is not in it is gone, though nobody told of its deletion.
-3. Users hear of changes of what is kept of an object, and of nothing else.
-4. An object of which nothing can be kept, because it lacks a field or has another type in it, is left out as if it were
-   not there; `unreadable` says why. All others are kept.
+2. A list replaces everything: what is not in it is deleted, even if no event said so.
+3. Users get changes to the kept fields of an object, and nothing else.
+4. An object that cannot be read, because a field is missing or has another type, is left out as if it did not exist.
+   `unreadable` says why. All others are kept.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Change(NamedTuple, Generic[T]):
-    """One object as it was and as it is; None where it was not, or is no more."""
+    """One object before and after; None before it is created or after it is deleted."""
 
     key: str
     before: T | None
@@ -36,14 +36,14 @@ class Item(NamedTuple, Generic[T]):
 def key_of(item: Mapping[str, Any]) -> str:
     """Give `namespace/name` of an object; a cluster-scoped one has an empty namespace.
 
-    Equal names are one string, which a dozen mappings hold.
+    Equal names share one string, which a dozen mappings hold.
     """
     metadata = item["metadata"]
     return intern(f"{metadata.get('namespace', '')}/{metadata['name']}")
 
 
 class UnreadableError(Exception):
-    """An object that is one, of which nothing can be kept; its cause says why."""
+    """An object has a key and a version, and its other fields cannot be read; the cause says why."""
 
     def __init__(self, key: str, version: int) -> None:
         super().__init__(key)
@@ -62,9 +62,9 @@ class Store(Generic[T]):
         self._keep = keep
         self._kept: dict[str, Item[T]] = {}
         self.version = ""
-        """From where a watch can go on; empty when only a list can tell."""
+        """The version from which a watch can continue; empty if a new list is needed."""
         self.unreadable: dict[str, str] = {}
-        """Objects that are left out, with why."""
+        """Objects that are left out, with the reason."""
 
     def get(self, key: str) -> T | None:
         """Give what is kept of one object."""
@@ -76,10 +76,10 @@ class Store(Generic[T]):
         return {key: kept.value for key, kept in self._kept.items()}
 
     def item(self, item: Mapping[str, Any]) -> Item[T]:
-        """Give what is kept of an object, without keeping it.
+        """Read an object, without keeping it.
 
         Raises:
-            UnreadableError: it is one, and nothing can be kept of it.
+            UnreadableError: its fields cannot be read.
         """
         key, version = key_of(item), int(item["metadata"]["resourceVersion"])
         try:
@@ -88,24 +88,24 @@ class Store(Generic[T]):
             raise UnreadableError(key, version) from error
 
     def leave_out(self, key: str, why: str) -> list[Change[T]]:
-        """Have nothing of an object, and say why; gives the change if it is one."""
+        """Remove an object that cannot be read, and keep the reason; gives the change, if it is one."""
         self.unreadable[key] = why
         known = self._kept.pop(key, None)
         return [] if known is None else [Change(key, known.value, None)]
 
     def replace(self, items: Iterable[Item[T]], version: str) -> list[Change[T]]:
-        """Take a whole list in, and give what has changed since."""
+        """Take in a complete list, and give the changes."""
         before, self._kept, self.version, self.unreadable = self._kept, {}, version, {}
         changes = [change for item in items if (change := self._take(item, before.get(item.key)))]
         gone = [Change(key, kept.value, None) for key, kept in before.items() if key not in self._kept]
         return [*changes, *gone]
 
     def apply(self, event: Mapping[str, Any]) -> list[Change[T]]:
-        """Take one event in, and give the change if it is one.
+        """Take in one event, and give the change, if it is one.
 
         Raises:
-            ApiError: the event says that the watch is over.
-            UnreadableError: nothing can be kept of its object.
+            ApiError: the event ends the watch.
+            UnreadableError: its object cannot be read.
         """
         kind, item = event["type"], event["object"]
         if kind == "ERROR":

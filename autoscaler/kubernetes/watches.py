@@ -1,4 +1,4 @@
-"""Watches that are started when somebody needs them, and end when nobody does; one that fails is started again."""
+"""Watches by key: started when needed, cancelled when no longer needed, started again when they fail."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 from autoscaler.controller.step import described
 
 AGAIN_S = 10.0
-"""How long after a watch has failed it is started again."""
+"""The wait before a failed watch is started again."""
 _log = logging.getLogger(__name__)
 
 
@@ -37,7 +37,7 @@ class Watches(Generic[Key, W]):
         self._watches: dict[Key, tuple[W, asyncio.Task[None]]] = {}
 
     def __getitem__(self, key: Key) -> W:
-        """Give the watch of a key that is needed."""
+        """Give the watch of a needed key."""
         return self._watches[key][0]
 
     def items(self) -> Iterable[tuple[Key, W]]:
@@ -45,20 +45,20 @@ class Watches(Generic[Key, W]):
         return [(key, watch) for key, (watch, _task) in self._watches.items()]
 
     def need(self, keys: Iterable[Key], tasks: asyncio.TaskGroup) -> None:
-        """Run exactly these watches from now on."""
+        """Run the watches of exactly these keys."""
         wanted = set(keys)
         for key in self._watches.keys() - wanted:
             self._watches.pop(key)[1].cancel()
         for key in wanted - self._watches.keys():
             watch = self._make(key)
-            self._watches[key] = watch, tasks.create_task(_again_and_again(key, watch))
+            self._watches[key] = watch, tasks.create_task(_run_forever(key, watch))
 
 
-async def _again_and_again(key: Hashable, watch: Running) -> None:
-    """Run a watch until it is cancelled: an error of its own must not end the watches of others."""
+async def _run_forever(key: Hashable, watch: Running) -> None:
+    """Run a watch until it is cancelled: its error must not end the other watches."""
     while True:
         try:
             await watch.run()
-        except Exception as error:  # noqa: BLE001 - whatever it is
-            _log.error("the watch of %s failed and is made anew: %s", key, described(error), exc_info=error)
+        except Exception as error:  # noqa: BLE001 - logged, whatever it is
+            _log.error("the watch of %s failed and is started again: %s", key, described(error), exc_info=error)
         await asyncio.sleep(AGAIN_S)

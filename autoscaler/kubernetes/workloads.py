@@ -1,19 +1,23 @@
-"""Workloads that are scaled, as watches tell of them: their scales, and which pods are theirs.
+"""The workloads that services scale, as watches see them: their scales, and which pods belong to them.
 
-A selector alone selects pods of others too: those of a Job or of another Deployment with the same labels. Rules:
+This is the base of everything that follows services in a cluster: the controller's target and the gateway's backends.
 
-1. A pod of a StatefulSet, ReplicaSet or ReplicationController is one that its selector selects and that it controls.
-2. A pod of a Deployment is one that its selector selects and that a ReplicaSet controls which the Deployment controls.
-3. What stands between any other kind and its pods is not known. There its selector alone tells, which its own
-   controller has written into its scale.
-4. Before pods have been listed, and ReplicaSets where they matter, no pods are known, which is not the same as none.
+A selector alone also selects pods of others, such as those of a Job or of another Deployment with the same labels.
+
+Rules:
+1. A pod belongs to a StatefulSet, ReplicaSet or ReplicationController if its selector selects the pod and the object
+   controls the pod.
+2. A pod belongs to a Deployment if its selector selects the pod and the Deployment controls the pod's ReplicaSet.
+3. What stands between any other kind and its pods is not known. For these the selector alone decides. Their own
+   controller has written it into their scale.
+4. Before pods have been listed, and ReplicaSets where they matter, the pods are unknown. That is not the same as none.
 """
 
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import NamedTuple, Self
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Generic, NamedTuple, Self, TypeVar
 
 from autoscaler.kubernetes.client import Api
 from autoscaler.kubernetes.informer import Informer
@@ -23,12 +27,14 @@ from autoscaler.kubernetes.scales import NamespacedKind, ScaleWatch
 from autoscaler.kubernetes.selectors import matches
 from autoscaler.kubernetes.store import Change
 from autoscaler.kubernetes.watches import Watches
+from autoscaler.ports import ServiceName
 
 _DEPLOYMENT = ("apps/v1", "Deployment")
 _REPLICA_SET = ("apps/v1", "ReplicaSet")
 _CONTROLS_ITS_PODS = {("apps/v1", "StatefulSet"), _REPLICA_SET, ("v1", "ReplicationController")}
-Uids = Callable[[str], str]
-"""Gives the uid of what controls the ReplicaSet of this name; empty where nothing does."""
+ControllerOf = Callable[[str], str]
+"""Gives the uid of the controller of the ReplicaSet of this name; empty if it has none."""
+T = TypeVar("T")
 
 
 class Workload(NamedTuple):
@@ -41,42 +47,41 @@ class Workload(NamedTuple):
         return f"{self.kind.kind} {self.kind.namespace}/{self.name}"
 
 
-def is_of(pod: Pod, kind: NamespacedKind, scale: Scale, replica_sets: Uids) -> bool:
-    """Tell whether a pod is one of a workload's.
+def is_of(pod: Pod, kind: NamespacedKind, scale: Scale, controller_of: ControllerOf) -> bool:
+    """Tell whether a pod belongs to a workload.
 
     Args:
-        pod: the pod, of the workload's namespace.
-        kind: the workload's.
-        scale: the workload's.
-        replica_sets: tells what controls a ReplicaSet of the namespace.
+        pod: a pod of the workload's namespace.
+        kind: the workload's kind.
+        scale: the workload's scale.
+        controller_of: gives the controller of a ReplicaSet of the namespace.
     """
     if not matches(scale.selector, pod.labels):
         return False
-    what = (kind.api_version, kind.kind)
-    if what == _DEPLOYMENT:
-        return _controller(pod.owner, replica_sets) == scale.uid != ""
-    if what in _CONTROLS_ITS_PODS:
+    if _has_replica_sets(kind):
+        return _controller(pod.owner, controller_of) == scale.uid != ""
+    if (kind.api_version, kind.kind) in _CONTROLS_ITS_PODS:
         return pod.owner is not None and pod.owner.uid == scale.uid
     return True
 
 
-def _controller(owner: Owner | None, replica_sets: Uids) -> str:
-    """Give the uid of what controls the ReplicaSet that controls a pod; empty where there is none."""
+def _controller(owner: Owner | None, controller_of: ControllerOf) -> str:
+    """Give the uid of the controller of the ReplicaSet that owns a pod; empty if there is none."""
     if owner is None or (owner.api_version, owner.kind) != _REPLICA_SET:
         return ""
-    return replica_sets(owner.name)
+    return controller_of(owner.name)
 
 
 class Workloads:
-    """Follows scales and pods of workloads from entering to leaving it as a context manager.
+    """Follows scales and pods of the workloads of services; use it as an asynchronous context manager.
 
     Args:
-        api: whom to ask.
+        api: the API server.
         rng: spreads attempts.
-        on_scale: is told of a workload's scale whenever it was read, and None when the workload is gone.
-        on_unread: is told of a workload whose scale could not be read.
-        on_pods: is told of what has changed of the pods of a namespace.
-        on_controlled: is told of the uids of workloads that control other ReplicaSets than before.
+        on_scale: called for each service of a workload when its scale has been read, and with None when it is gone.
+        on_unread: called for each service of a workload whose scale could not be read.
+        on_pods: called with the changes to the pods of a namespace.
+        on_controlled: called with the uids of workloads that now control other ReplicaSets than before.
     """
 
     def __init__(
@@ -84,20 +89,21 @@ class Workloads:
         api: Api,
         rng: random.Random,
         *,
-        on_scale: Callable[[Workload, Scale | None], None],
-        on_unread: Callable[[Workload], None] = lambda _workload: None,
+        on_scale: Callable[[ServiceName, Scale | None], None],
+        on_unread: Callable[[ServiceName], None] = lambda _service: None,
         on_pods: Callable[[str, Sequence[Change[Pod]]], None] = lambda _namespace, _changes: None,
         on_controlled: Callable[[str, Collection[str]], None] = lambda _namespace, _uids: None,
     ) -> None:
         self._on_scale = on_scale
         self._on_unread = on_unread
+        self._services: dict[Workload, list[ServiceName]] = {}
         self._scales: Watches[NamespacedKind, ScaleWatch] = Watches(
             lambda kind: ScaleWatch(
                 api,
                 kind,
                 rng,
-                lambda name, scale: on_scale(Workload(kind, name), scale),
-                lambda name: on_unread(Workload(kind, name)),
+                lambda name, scale: self._scale_read(Workload(kind, name), scale),
+                lambda name: self._scale_unread(Workload(kind, name)),
             )
         )
         self._pods: Watches[str, _Pods] = Watches(lambda namespace: _Pods(api, namespace, rng, on_pods))
@@ -111,37 +117,56 @@ class Workloads:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        self.follow(())
+        self.follow({})
         await self._tasks.__aexit__(*error)  # type: ignore[arg-type]
 
-    def follow(self, workloads: Iterable[Workload]) -> None:
-        """Follow exactly these from now on; `tell` tells what is known already of one that is new."""
+    def follow(self, services: Mapping[ServiceName, Workload]) -> None:
+        """Follow the workloads of exactly these services; `repeat` gives what is already known for a new one."""
+        self._services = {}
         names: defaultdict[NamespacedKind, set[str]] = defaultdict(set)
-        for workload in workloads:
+        for service, workload in services.items():
+            self._services.setdefault(workload, []).append(service)
             names[workload.kind].add(workload.name)
         self._scales.need(names, self._tasks)
         self._pods.need({kind.namespace for kind in names}, self._tasks)
-        through = {kind.namespace for kind in names if (kind.api_version, kind.kind) == _DEPLOYMENT}
-        self._replica_sets.need(through, self._tasks)
+        self._replica_sets.need({kind.namespace for kind in names if _has_replica_sets(kind)}, self._tasks)
         for kind, watch in self._scales.items():
             watch.follow_only(names[kind])
 
-    def tell(self, workload: Workload) -> None:
-        """Tell once more what is known of a workload's scale, for somebody who begins to follow it."""
-        self._scales[workload.kind].tell(workload.name)
+    def services(self, workload: Workload) -> Sequence[ServiceName]:
+        """Give the services of a workload, in the order in which `follow` was given them."""
+        return self._services.get(workload, ())
 
-    def scale(self, workload: Workload) -> ScaleWatch:
-        """Give what reads and writes the scale of a workload that is followed."""
-        return self._scales[workload.kind]
+    # Scales.
+
+    def repeat(self, workload: Workload) -> None:
+        """Call `on_scale` again with what is known of a workload's scale."""
+        self._scales[workload.kind].repeat(workload.name)
+
+    async def read_scale(self, workload: Workload) -> None:
+        """Read a workload's scale from the API server itself, and call `on_scale`; raises ApiError."""
+        self._scale_read(workload, await self._scales[workload.kind].read(workload.name))
+
+    async def write_scale(self, workload: Workload, replicas: int, version: str) -> Scale:
+        """Ask for this number of replicas, unless the workload is newer than `version`; raises ApiError."""
+        return await self._scales[workload.kind].write(workload.name, replicas, version)
+
+    def _scale_read(self, workload: Workload, scale: Scale | None) -> None:
+        for service in self.services(workload):
+            self._on_scale(service, scale)
+
+    def _scale_unread(self, workload: Workload) -> None:
+        for service in self.services(workload):
+            self._on_unread(service)
 
     # Pods.
 
     def know_pods(self, kind: NamespacedKind) -> bool:
         """Tell whether the pods of a kind are known."""
-        return all(watch.synced for watch in self._behind(kind))
+        return all(watch.synced for watch in self._pod_watches(kind))
 
     def pods(self, workload: Workload, scale: Scale) -> list[Pod]:
-        """Give a workload's pods, the oldest first, those that leave among them."""
+        """Give a workload's pods, the oldest first, including those that are being deleted."""
         candidates = self._pods[workload.kind.namespace].index.select(scale.selector)
         return [pod for pod in candidates if self.owns(workload, scale, pod)]
 
@@ -150,45 +175,60 @@ class Workloads:
         return self._pods[namespace].index.get(name)
 
     def owns(self, workload: Workload, scale: Scale, pod: Pod) -> bool:
-        """Tell whether a pod of its namespace is one of a workload's."""
+        """Tell whether a pod of its namespace belongs to a workload."""
         kind = workload.kind
-        through = self._replica_sets[kind.namespace].controller if _passes_replica_sets(kind) else _nobody
-        return is_of(pod, kind, scale, through)
+        controller_of = self._replica_sets[kind.namespace].controller if _has_replica_sets(kind) else _no_controller
+        return is_of(pod, kind, scale, controller_of)
 
     # Problems.
 
     def problem(self, workload: Workload) -> str:
-        """Say why scale or pods of a workload are not known, or may be old; empty if all is well."""
+        """Say why scale or pods of a workload are unknown or may be stale; empty if all is well."""
         return self._scales[workload.kind].problem(workload.name) or next(
-            (watch.problem for watch in self._behind(workload.kind) if watch.problem), ""
+            (watch.problem for watch in self._pod_watches(workload.kind) if watch.problem), ""
         )
 
-    def trouble(self) -> str:
-        """Say what keeps all workloads of some kind or namespace from being observed; empty if nothing does."""
-        troubles = [
-            *(watch.trouble for _, watch in self._scales.items()),
+    def shared_problem(self) -> str:
+        """Say what makes all workloads of some kind or namespace unknown; empty if nothing does."""
+        problems = [
+            *(watch.shared_problem for _, watch in self._scales.items()),
             *(watch.problem for _, watch in self._pods.items()),
             *(watch.problem for _, watch in self._replica_sets.items()),
         ]
-        return "; ".join(filter(None, troubles))
+        return "; ".join(filter(None, problems))
 
-    def _behind(self, kind: NamespacedKind) -> Iterable["_Pods | _ReplicaSets"]:
+    def _pod_watches(self, kind: NamespacedKind) -> Iterable["_Pods | _ReplicaSets"]:
         yield self._pods[kind.namespace]
-        if _passes_replica_sets(kind):
+        if _has_replica_sets(kind):
             yield self._replica_sets[kind.namespace]
 
 
-def _passes_replica_sets(kind: NamespacedKind) -> bool:
+def _has_replica_sets(kind: NamespacedKind) -> bool:
     return (kind.api_version, kind.kind) == _DEPLOYMENT
 
 
-def _nobody(_replica_set: str) -> str:
+def _no_controller(_replica_set: str) -> str:
     return ""
 
 
-class _Pods:
-    """The pods of one namespace."""
+class _NamespaceWatch(Generic[T]):
+    """The objects of one resource in one namespace."""
 
+    def __init__(self, informer: Informer[T], objects: str) -> None:
+        self.run = informer.run
+        self._informer = informer
+        self._objects = objects
+
+    @property
+    def synced(self) -> bool:
+        return self._informer.synced.is_set()
+
+    @property
+    def problem(self) -> str:
+        return self._informer.problem or ("" if self.synced else f"the {self._objects} have not been listed yet")
+
+
+class _Pods(_NamespaceWatch[Pod]):
     def __init__(
         self,
         api: Api,
@@ -199,26 +239,16 @@ class _Pods:
         self.index = PodIndex()
         self._namespace = namespace
         self._on_change = on_change
-        self._informer: Informer[Pod] = Informer(api, PODS.collection(namespace), pod, rng, on_change=self._changed)
-        self.run = self._informer.run
-
-    @property
-    def synced(self) -> bool:
-        return self._informer.synced.is_set()
-
-    @property
-    def problem(self) -> str:
-        return self._informer.problem or (
-            "" if self.synced else f"the pods of {self._namespace} have not been listed yet"
-        )
+        informer = Informer(api, PODS.collection(namespace), pod, rng, on_change=self._changed)
+        super().__init__(informer, f"pods of {namespace}")
 
     def _changed(self, changes: Sequence[Change[Pod]]) -> None:
         self.index.take(changes)
         self._on_change(self._namespace, changes)
 
 
-class _ReplicaSets:
-    """What controls the ReplicaSets of one namespace; of them it is all that matters, and their metadata has it."""
+class _ReplicaSets(_NamespaceWatch[str]):
+    """The uid of the controller of each ReplicaSet. Their metadata has it, so no more is requested."""
 
     def __init__(
         self,
@@ -230,18 +260,8 @@ class _ReplicaSets:
         self._namespace = namespace
         self._on_change = on_change
         path = WORKLOADS[_REPLICA_SET].collection(namespace)
-        self._informer: Informer[str] = Informer(api, path, owner_uid, rng, metadata_only=True, on_change=self._changed)
-        self.run = self._informer.run
-
-    @property
-    def synced(self) -> bool:
-        return self._informer.synced.is_set()
-
-    @property
-    def problem(self) -> str:
-        return self._informer.problem or (
-            "" if self.synced else f"the ReplicaSets of {self._namespace} have not been listed yet"
-        )
+        informer = Informer(api, path, owner_uid, rng, metadata_only=True, on_change=self._changed)
+        super().__init__(informer, f"ReplicaSets of {namespace}")
 
     def controller(self, name: str) -> str:
         return self._informer.store.get(f"{self._namespace}/{name}") or ""

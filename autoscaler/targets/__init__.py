@@ -1,1 +1,10 @@
-"""What the controller scales: adapters of `ports.ScaleTarget`, none of which knows another."""
+"""What the controller scales: implementations of `ports.ScaleTarget`, which do not know each other.
+
+A target promises that `observe` and `scale` raise nothing: a service that cannot be observed is left out, and a request
+that fails gives an `Outcome` with an error. It knows nothing about algorithms, counts of requests or policies.
+
+* `kubernetes`: anything with a scale subresource. `kubernetes_ownership` decides who wrote the number,
+  `kubernetes_foreign_writers` names the other writer, `kubernetes_deletion_cost` chooses the pods to remove.
+* `local`: processes of this machine, for the demo and for trials. `local_replica` is one of them,
+  `local_die_with_parent` the program that ends it with its parent.
+"""

@@ -1,7 +1,7 @@
-"""Replicas of whatever has a scale subresource in Kubernetes.
+"""Replicas of anything with a scale subresource in Kubernetes.
 
-What is observed comes from watches and asks nobody. A write names the resource version read last; where that is old,
-the scale is read again: the same number means that only the status has moved, another one means another writer.
+Observing reads from watches and sends no request. A write names the resource version that was read last. If that is
+stale, the scale is read again: the same number means that only the status changed, another number means another writer.
 """
 
 import asyncio
@@ -12,21 +12,21 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from autoscaler.kubernetes.client import Api, ApiError
-from autoscaler.kubernetes.objects import PODS, Pod, Scale, Trouble, is_marked
+from autoscaler.kubernetes.objects import PODS, NotReady, Pod, Scale, is_marked
 from autoscaler.kubernetes.scales import NamespacedKind
 from autoscaler.kubernetes.workloads import Workload, Workloads
 from autoscaler.ports import Fleet, Outcome, Override, Replica, ScaleRequest, ServiceName
 from autoscaler.removal_order import replicas_to_remove
-from autoscaler.targets.kubernetes_deletion_cost import marks, patch
+from autoscaler.targets.kubernetes_deletion_cost import cost_changes, patch
 from autoscaler.targets.kubernetes_foreign_writers import find_other_autoscaler
 from autoscaler.targets.kubernetes_ownership import Ownership
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 16
-"""Orders carried out at the same time: more would only queue in the API server, and there their deadlines run. A server
+"""Requests carried out at the same time. More would only queue in the API server while their deadlines run. A server
 that writes four a second still answers all of them in time."""
 _ATTEMPTS = 5
-"""Times that a status write may come between our reading and our writing."""
+"""How often a write is repeated because a status write came between our read and our write."""
 
 
 class Target(NamedTuple):
@@ -35,7 +35,7 @@ class Target(NamedTuple):
     kind: NamespacedKind
     name: str
     created_s: float
-    """When its policy was made: of two policies for one target the older acts."""
+    """When its policy was created: of two policies for one target the older one acts."""
 
     @property
     def workload(self) -> Workload:
@@ -51,31 +51,31 @@ class _Service:
     target: Target
     ownership: Ownership
     scale: Scale | None = None
-    """As it was read last; of its numbers, `ownership` knows which is the newest."""
-    trouble: Trouble | None = None
-    """Why some of its pods are not ready, as it was told last."""
+    """As it was last read; `ownership` knows which of its numbers is the newest."""
+    not_ready: NotReady | None = None
+    """Why some of its pods are not ready, as last reported."""
     owner: ServiceName = ""
     """The older service that scales the same target."""
-    ordered: bool = False
-    """An order is being carried out."""
+    is_scaling: bool = False
+    """A request is being carried out."""
     unmarking: frozenset[str] = frozenset()
-    """Pods from which a mark is being taken."""
+    """Pods from which a mark is being removed."""
 
 
 class KubernetesTarget:
-    """A `ScaleTarget` over the scale subresource; it watches from entering to leaving it as a context manager.
+    """A `ScaleTarget` over the scale subresource; use it as an asynchronous context manager.
 
     Args:
-        api: whom to ask.
+        api: the API server.
         now: gives the controller's time.
         rng: spreads attempts.
         running: gives the running requests of each pod of a service.
         leads: tells whether this replica of the controller may write now.
-        hold_s: how long it must be quiet after another writer.
-        on_foreign_writer: is told of another writer, with its name and the number it wrote.
-        on_change: is told of a service that is new, or whose scale was read, could not be read, or is gone.
-        on_trouble: is told why fewer pods of a service are ready than were asked for, as soon as Kubernetes says it,
-            and None when that is over.
+        hold_s: how long nobody else must write before scaling goes on after another writer.
+        on_foreign_writer: called with a message when another writer has changed a service's replicas.
+        on_change: called when a service is new, and when its scale was read, could not be read, or is gone.
+        on_not_ready: called as soon as Kubernetes says why fewer pods of a service are ready than were asked for, and
+            with None when that is over.
     """
 
     def __init__(
@@ -87,9 +87,9 @@ class KubernetesTarget:
         running: Callable[[ServiceName], Mapping[str, int]],
         leads: Callable[[], bool] = lambda: True,
         hold_s: float = 300.0,
-        on_foreign_writer: Callable[[ServiceName, str], None] = lambda _service, _what: None,
+        on_foreign_writer: Callable[[ServiceName, str], None] = lambda _service, _message: None,
         on_change: Callable[[ServiceName], None] = lambda _service: None,
-        on_trouble: Callable[[ServiceName, Trouble | None], None] = lambda _service, _trouble: None,
+        on_not_ready: Callable[[ServiceName, NotReady | None], None] = lambda _service, _why: None,
     ) -> None:
         self._api = api
         self._now = now
@@ -98,11 +98,9 @@ class KubernetesTarget:
         self._hold_s = hold_s
         self._on_foreign_writer = on_foreign_writer
         self._on_change = on_change
-        self._on_trouble = on_trouble
+        self._on_not_ready = on_not_ready
         self._services: dict[ServiceName, _Service] = {}
-        self._scaling: dict[Workload, list[ServiceName]] = {}
-        """Services by what they scale, the owner first."""
-        self._workloads = Workloads(api, rng, on_scale=self._seen, on_unread=self._unread)
+        self._workloads = Workloads(api, rng, on_scale=self._scale_read, on_unread=on_change)
         self._tasks = asyncio.TaskGroup()
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._under_way = 0
@@ -119,7 +117,7 @@ class KubernetesTarget:
         await self._tasks.__aexit__(*error)  # type: ignore[arg-type]
 
     def set_targets(self, targets: Mapping[ServiceName, Target]) -> None:
-        """Observe exactly these from now on; a service that is gone leaves its replicas as they are."""
+        """Observe exactly these; a service that is no longer among them leaves its replicas as they are."""
         before = self._services
         self._services = {
             name: known
@@ -127,22 +125,17 @@ class KubernetesTarget:
             else _Service(target, Ownership(self._hold_s))
             for name, target in targets.items()
         }
-        self._settle_owners()
-        self._workloads.follow(self._scaling)
+        by_age = sorted(targets, key=lambda name: (targets[name].created_s, name))
+        self._workloads.follow({name: targets[name].workload for name in by_age})
+        for name, service in self._services.items():
+            oldest = self._workloads.services(service.target.workload)[0]
+            service.owner = "" if oldest == name else oldest
         for name, service in self._services.items():
             if (known := before.get(name)) is not service:
                 if known is not None:
-                    self._say_trouble(name, known, None)
-                self._workloads.tell(service.target.workload)
+                    self._report_not_ready(name, known, None)
+                self._workloads.repeat(service.target.workload)
                 self._on_change(name)
-
-    def _settle_owners(self) -> None:
-        self._scaling = {}
-        for name in sorted(self._services, key=lambda name: (self._services[name].target.created_s, name)):
-            target = self._services[name].target
-            sharing = self._scaling.setdefault(target.workload, [])
-            self._services[name].owner = sharing[0] if sharing else ""
-            sharing.append(name)
 
     # Observing.
 
@@ -153,23 +146,23 @@ class KubernetesTarget:
         return {name: fleet for name, fleet in fleets.items() if fleet is not None}
 
     def problem(self, service: ServiceName) -> str:
-        """Say why a service cannot be observed now, or only by what was last heard; empty if all is well."""
+        """Say why a service cannot be observed, or why its observation may be stale; empty if all is well."""
         known = self._services.get(service)
         if known is None:
             return f"{service} is no service of this target"
         return self._workloads.problem(known.target.workload)
 
-    def trouble(self) -> str:
-        """Say what keeps all services of some kind or namespace from being observed; empty if nothing does."""
-        return self._workloads.trouble()
+    def shared_problem(self) -> str:
+        """Say why all services of some kind or namespace cannot be observed; empty if they can."""
+        return self._workloads.shared_problem()
 
     def _fleet(self, name: ServiceName, service: _Service) -> Fleet | None:
         if service.ownership.asked is None or not self._workloads.know_pods(service.target.kind):
             return None
         running, now_s = self._running(name), self._now()
         staying = self._staying(service)
-        self._keep_unmarked(service, staying)
-        self._say_trouble(name, service, trouble(service.ownership.asked, service.scale, staying))
+        self._remove_stale_marks(service, staying)
+        self._report_not_ready(name, service, not_ready(service.ownership.asked, service.scale, staying))
         replicas = (
             Replica(pod.name, pod.ready, running.get(pod.name, 0), max(now_s - pod.created_s, 0.0)) for pod in staying
         )
@@ -178,12 +171,12 @@ class KubernetesTarget:
     def _staying(self, service: _Service) -> list[Pod]:
         if service.scale is None:
             return []
-        return [pod for pod in self._workloads.pods(service.target.workload, service.scale) if not pod.leaving]
+        return [pod for pod in self._workloads.pods(service.target.workload, service.scale) if not pod.terminating]
 
-    def _say_trouble(self, name: ServiceName, service: _Service, found: Trouble | None) -> None:
-        if found != service.trouble:
-            service.trouble = found
-            self._on_trouble(name, found)
+    def _report_not_ready(self, name: ServiceName, service: _Service, why: NotReady | None) -> None:
+        if why != service.not_ready:
+            service.not_ready = why
+            self._on_not_ready(name, why)
 
     def _hold(self, service: _Service, now_s: float) -> Override | None:
         if service.owner:
@@ -192,27 +185,18 @@ class KubernetesTarget:
             )
         return service.ownership.hold(now_s)
 
-    def _unread(self, workload: Workload) -> None:
-        for service in self._scaling.get(workload, ()):
+    def _scale_read(self, service: ServiceName, scale: Scale | None) -> None:
+        try:
+            self._take_scale(service, self._services[service], scale)
             self._on_change(service)
+        except Exception as error:  # noqa: BLE001 - an error of one service must not stop the others
+            _log.exception("%s: its scale could not be taken in: %s", service, error)
 
-    def _seen(self, workload: Workload, scale: Scale | None) -> None:
-        for service in self._scaling.get(workload, ()):
-            try:
-                self._seen_by(service, self._services[service], scale)
-                self._on_change(service)
-            except Exception as error:  # noqa: BLE001 - one service's
-                _log.exception("what was seen of %s could not be taken in: %s", service, error)
-
-    def _start(self, work: Coroutine[None, None, None]) -> None:
-        """Do something for one service beside all else; its error is said, and ends nothing else."""
-        self._tasks.create_task(_alone(work))
-
-    def _seen_by(self, name: ServiceName, service: _Service, scale: Scale | None) -> None:
+    def _take_scale(self, name: ServiceName, service: _Service, scale: Scale | None) -> None:
         service.scale = scale
         if scale is None:
             service.ownership = Ownership(self._hold_s)
-            self._say_trouble(name, service, None)
+            self._report_not_ready(name, service, None)
             return
         if service.ownership.seen(scale, self._now(), leading=self._leads() and not service.owner):
             self._start(self._name_foreign_writer(name, service, scale.replicas))
@@ -223,9 +207,9 @@ class KubernetesTarget:
         service.ownership.writer = found or service.ownership.writer or "unknown"
         self._on_foreign_writer(name, f"{service.ownership.writer} has written {replicas} replicas to {service.target}")
 
-    def _keep_unmarked(self, service: _Service, staying: Sequence[Pod]) -> None:
-        """Take our marks from pods that stay after all: a gateway sends a marked one nothing."""
-        if service.ordered or len(staying) > (service.ownership.asked or 0) or not self._leads():
+    def _remove_stale_marks(self, service: _Service, staying: Sequence[Pod]) -> None:
+        """Remove our cost_changes from pods that stay after all: a gateway sends no requests to a marked pod."""
+        if service.is_scaling or len(staying) > (service.ownership.asked or 0) or not self._leads():
             return
         for name in [each.name for each in staying if is_marked(each)]:
             if name not in service.unmarking:
@@ -236,84 +220,87 @@ class KubernetesTarget:
         try:
             await self._annotate(service, pod, None)
         except ApiError as error:
-            _log.warning("the mark of pod %s could not be taken away: %s", pod, error)
+            _log.warning("the deletion cost of pod %s could not be removed: %s", pod, error)
         finally:
             service.unmarking -= {pod}
 
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        """Run work for one service in the background; its error is logged and stops nothing else."""
+        self._tasks.create_task(_logging_errors(work))
+
     # Scaling.
 
-    async def scale(self, orders: Sequence[ScaleRequest]) -> Sequence[Outcome]:
-        """Carry out all orders; says for each what came of it. Raises nothing."""
-        self._under_way += len(orders)
+    async def scale(self, requests: Sequence[ScaleRequest]) -> Sequence[Outcome]:
+        """Carry out all requests and give the outcome of each. Raises nothing."""
+        self._under_way += len(requests)
         self._quiet.clear()
         try:
-            return [Outcome(*each) for each in await asyncio.gather(*map(self._outcome, orders))]
+            return [Outcome(*each) for each in await asyncio.gather(*map(self._outcome, requests))]
         finally:
-            self._under_way -= len(orders)
+            self._under_way -= len(requests)
             if not self._under_way:
                 self._quiet.set()
 
     async def quiet(self) -> None:
-        """Wait until no order is under way."""
+        """Wait until no request is under way."""
         await self._quiet.wait()
 
-    async def _outcome(self, order: ScaleRequest) -> tuple[ServiceName, str]:
+    async def _outcome(self, request: ScaleRequest) -> tuple[ServiceName, str]:
         async with self._slots:
             try:
-                return order.service, await self._carry_out(order)
+                return request.service, await self._carry_out(request)
             except ApiError as error:
-                return order.service, str(error)
+                return request.service, str(error)
 
-    async def _carry_out(self, order: ScaleRequest) -> str:
-        """Carry out one order; the answer is what is wrong with it, or empty."""
-        service = self._services.get(order.service)
+    async def _carry_out(self, request: ScaleRequest) -> str:
+        """Carry out one request; gives the error, or an empty text."""
+        service = self._services.get(request.service)
         if service is None:
-            return f"{order.service} is no service of this target"
-        if order.replicas < 0:
-            return f"{order.replicas} replicas cannot be"
+            return f"{request.service} is no service of this target"
+        if request.replicas < 0:
+            return f"{request.replicas} replicas are not possible"
         asked = service.ownership.asked
         if hold := self._hold(service, self._now()):
-            raises = asked is not None and order.replicas > asked
+            raises = asked is not None and request.replicas > asked
             if not (hold.yields_to_load and raises):
                 return hold.why
         if asked is None:
-            return self.problem(order.service)
-        if asked == order.replicas:
+            return self.problem(request.service)
+        if asked == request.replicas:
             return ""
-        service.ordered = True
+        service.is_scaling = True
         try:
-            if order.replicas < asked:
-                await self._mark_leaving(order, service)
-            return await self._write(order.replicas, service)
+            if request.replicas < asked:
+                await self._mark_to_remove(request, service)
+            return await self._write(request.replicas, service)
         finally:
-            service.ordered = False
+            service.is_scaling = False
 
     async def _write(self, replicas: int, service: _Service) -> str:
         ownership = service.ownership
-        ownership.writes(replicas)
+        ownership.begin_write(replicas)
         try:
-            return await self._insist(replicas, service)
+            return await self._write_until_settled(replicas, service)
         except ApiError as error:
-            ownership.rests(answered=error.is_refusal)
+            ownership.end_write(answered=error.is_refusal)
             raise
         finally:
-            ownership.rests()
+            ownership.end_write()
 
-    async def _insist(self, replicas: int, service: _Service) -> str:
-        """Write, and again where only the status has moved meanwhile."""
+    async def _write_until_settled(self, replicas: int, service: _Service) -> str:
+        """Write, and again if only the status changed in between."""
         ownership, workload = service.ownership, service.target.workload
-        watch = self._workloads.scale(workload)
         for _ in range(_ATTEMPTS):
             if not self._leads():
                 return "another controller leads"
-            # Another writer's number may be heard of before the answer comes.
+            # The watch may deliver another writer's number before our response arrives.
             before = ownership.asked
             try:
-                ownership.wrote(await watch.write(workload.name, replicas, ownership.version))
+                ownership.wrote(await self._workloads.write_scale(workload, replicas, ownership.version))
             except ApiError as error:
                 if not error.is_conflict:
                     raise
-                self._seen(workload, await watch.read(workload.name))
+                await self._workloads.read_scale(workload)
                 hold = ownership.hold(self._now())
                 if hold and ownership.asked != before:
                     return hold.why
@@ -321,47 +308,46 @@ class KubernetesTarget:
                 return ""
         return f"{service.target} changes faster than it can be written"
 
-    async def _mark_leaving(self, order: ScaleRequest, service: _Service) -> None:
-        """Tell Kubernetes which pods should go; a StatefulSet takes its last ones whatever is said."""
+    async def _mark_to_remove(self, request: ScaleRequest, service: _Service) -> None:
+        """Mark the pods that Kubernetes should remove first; a StatefulSet always removes its last ones."""
         if service.target.kind.kind == "StatefulSet":
             return
-        fleet = self._fleet(order.service, service)
-        costs = marks(
-            self._staying(service), replicas_to_remove(fleet.replicas, order.replicas, order.remove) if fleet else ()
-        )
+        fleet = self._fleet(request.service, service)
+        to_remove = replicas_to_remove(fleet.replicas, request.replicas, request.remove) if fleet else ()
+        costs = cost_changes(self._staying(service), to_remove)
         await asyncio.gather(*(self._annotate(service, name, cost) for name, cost in costs.items()))
 
     async def _annotate(self, service: _Service, pod: str, cost: str | None) -> None:
         try:
             await self._api.patch(f"{PODS.collection(service.target.kind.namespace)}/{pod}", patch(cost))
         except ApiError as error:
-            # One that is gone has gone first, as it should.
+            # A pod that is already deleted needs no mark.
             if not error.is_not_found:
                 raise
 
 
-def trouble(asked: int, scale: Scale | None, staying: Sequence[Pod]) -> Trouble | None:
-    """Say why fewer pods are ready than asked for, in Kubernetes' own words; None where it says nothing.
+def not_ready(asked: int, scale: Scale | None, staying: Sequence[Pod]) -> NotReady | None:
+    """Say why fewer pods are ready than were asked for, in Kubernetes' own words; None if it says nothing.
 
     Args:
-        asked: how many should be.
-        scale: of what they belong to; it says why pods are not made.
-        staying: those that there are, the oldest first, without those that leave.
+        asked: the replicas asked for.
+        scale: the workload's scale, which says why pods are not created.
+        staying: its pods, the oldest first, without those that are terminating.
     """
     ready = sum(pod.ready for pod in staying)
     if ready >= asked:
         return None
     share = f"{ready} of {asked} replicas are ready"
     for pod in staying:
-        if pod.trouble is not None:
-            return Trouble(pod.trouble.reason, f"{share}; pod {pod.name}: {pod.trouble.message}")
-    if scale is not None and scale.trouble is not None:
-        return Trouble(scale.trouble.reason, f"{share}: {scale.trouble.message}")
+        if pod.not_ready is not None:
+            return NotReady(pod.not_ready.reason, f"{share}; pod {pod.name}: {pod.not_ready.message}")
+    if scale is not None and scale.not_ready is not None:
+        return NotReady(scale.not_ready.reason, f"{share}: {scale.not_ready.message}")
     return None
 
 
-async def _alone(work: Coroutine[None, None, None]) -> None:
+async def _logging_errors(work: Coroutine[None, None, None]) -> None:
     try:
         await work
-    except Exception as error:  # noqa: BLE001 - whatever it is
-        _log.error("what was begun for one service failed: %s", error, exc_info=error)
+    except Exception as error:  # noqa: BLE001 - logged, whatever it is
+        _log.error("background work for one service failed: %s", error, exc_info=error)

@@ -1,19 +1,19 @@
-"""Which pods get which deletion cost, so that Kubernetes takes those that we chose. No I/O."""
+"""Which pods get which deletion cost, so that Kubernetes removes the pods that we chose. No I/O."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from autoscaler.kubernetes.objects import DELETION_COST, Pod, is_marked, leaving_cost
+from autoscaler.kubernetes.objects import DELETION_COST, Pod, is_marked, removal_cost
 
 
-def marks(pods: Sequence[Pod], leaving: Sequence[str]) -> dict[str, str | None]:
-    """Give the cost that each pod needs and has not; None takes away one of ours from a pod that stays after all.
+def cost_changes(pods: Sequence[Pod], to_remove: Sequence[str]) -> dict[str, str | None]:
+    """Give the cost that each pod needs but does not have; None removes our cost from a pod that stays after all.
 
     Args:
-        pods: all that run.
-        leaving: names of those that should go, the first to go first.
+        pods: all pods that run.
+        to_remove: the names of the pods to remove, in this order.
     """
-    wanted = {name: leaving_cost(place) for place, name in enumerate(leaving)}
+    wanted = {name: removal_cost(place) for place, name in enumerate(to_remove)}
     return {
         pod.name: cost
         for pod in pods

@@ -1,4 +1,4 @@
-"""Names who else scales a target: an HPA or a KEDA ScaledObject that points at it."""
+"""Finds another autoscaler of a target: an HPA or a KEDA ScaledObject that points at it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ _KINDS = (
 
 
 async def find_other_autoscaler(api: Api, namespace: str, kind: str, name: str) -> str:
-    """Name an autoscaler whose scaleTargetRef is this object; empty if none is found, or none may be looked for."""
+    """Name an autoscaler whose scaleTargetRef is this object; empty if there is none, or listing them is forbidden."""
     for autoscaler, resource in _KINDS:
         for item in await _listed(api, resource, namespace):
             if _points_at((item.get("spec") or {}).get("scaleTargetRef") or {}, kind, name):
@@ -25,7 +25,7 @@ async def _listed(api: Api, resource: Resource, namespace: str) -> list[Mapping[
     try:
         items: list[Mapping[str, Any]] = (await api.get(resource.collection(namespace)))["items"]
     except ApiError:
-        # No KEDA, or no permission to look: the writer stays unnamed, which its reader is told.
+        # No KEDA, or no permission: the writer stays unnamed, and the event says "unknown".
         return []
     return items
 

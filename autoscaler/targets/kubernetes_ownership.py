@@ -1,12 +1,12 @@
-"""Whose number `spec.replicas` is: told by value, for managedFields name nobody after a visit to zero. No I/O.
+"""Who wrote `spec.replicas`: decided by value, because managedFields name nobody after the number was zero. No I/O.
 
 Rules:
-1. What is there when we begin, or while another of our replicas leads, is taken over as it is.
-2. Afterwards every number is ours or another writer's; what is older than our own last write says nothing. A write that
-   got no answer may have been carried out: its number is ours until something newer is seen.
-3. After another writer's number we hold until nobody else has written for a while, and go on from what is there then.
-   The hold yields to load: fewer replicas than there are requests in flight are raised at once, as somebody who applies
-   a manifest with `replicas: 1` in it does not mean to starve who is waiting.
+1. The number that is there when we start, or while another replica of the controller leads, is taken over as it is.
+2. Afterwards every number is ours or another writer's. Versions older than our own last write are ignored. A write
+   without a response may have been carried out: its number counts as ours until a newer version is seen.
+3. After another writer's number we hold until nobody else has written for a while, and continue from the number that is
+   there then. The hold yields to load: if there are fewer replicas than requests in flight, they are raised at once.
+   Applying a manifest with `replicas: 1` is not meant to starve waiting requests.
 """
 
 from autoscaler.kubernetes.objects import Scale, is_ours
@@ -14,14 +14,14 @@ from autoscaler.ports import Override
 
 RULE = "foreignWriter"
 _NONE: frozenset[int] = frozenset()
-"""One for all: each empty set would take 216 bytes."""
+"""Shared: each empty set would take 216 bytes."""
 
 
 class Ownership:
-    """What we know of the number of one object.
+    """What we know about the number of one object.
 
     Args:
-        hold_s: how long it must be quiet after another writer.
+        hold_s: how long nobody else must write before scaling goes on after another writer.
     """
 
     __slots__ = (
@@ -45,14 +45,14 @@ class Ownership:
         """The number that another writer wrote last."""
         self._foreign_until_s = float("-inf")
         self.asked: int | None = None
-        """Replicas asked for; None before it is known."""
+        """Replicas asked for; None while unknown."""
         self.version = ""
-        """The resource version read last."""
+        """The last resource version that was read."""
         self.writer = ""
-        """Who else wrote, as far as known."""
+        """The other writer's name, if known."""
 
     def seen(self, scale: Scale, now_s: float, *, leading: bool) -> bool:
-        """Take in what was read; True if another writer has just shown."""
+        """Take in a scale that was read; True if another writer has changed it."""
         if int(scale.version) < self._version:
             return False
         before, ours = self.asked, {self.asked, self._writing, *self._unanswered}
@@ -64,7 +64,7 @@ class Ownership:
         return True
 
     def hold(self, now_s: float) -> Override | None:
-        """Give the order to hold, while it lasts."""
+        """Give the override that holds the number, while it lasts."""
         if now_s >= self._foreign_until_s:
             return None
         why = (
@@ -72,23 +72,23 @@ class Ownership:
         )
         return Override(RULE, self._foreign_until_s, why, yields_to_load=True)
 
-    def writes(self, replicas: int) -> None:
-        """Note that we are about to write: its event may come before its answer."""
+    def begin_write(self, replicas: int) -> None:
+        """Note that we are about to write: the watch may deliver the number before the response arrives."""
         self._writing = replicas
 
     def wrote(self, scale: Scale) -> None:
-        """Take in the answer to our own write."""
+        """Take in the response to our own write."""
         if int(scale.version) >= self._version:
             self._take(scale)
 
-    def rests(self, *, answered: bool = True) -> None:
-        """Note that no write is under way any more; one without an answer may have been carried out."""
+    def end_write(self, *, answered: bool = True) -> None:
+        """Note that our write has ended; one without an answer may have been carried out."""
         if self._writing is not None and not answered:
             self._unanswered |= {self._writing}
         self._writing = None
 
     def _take(self, scale: Scale) -> None:
         if int(scale.version) > self._version:
-            # A write names the version it was made for, so it meets nothing newer.
+            # A write names the version it was made for, so it cannot overwrite anything newer.
             self._unanswered = _NONE
         self._version, self.version, self.asked = int(scale.version), scale.version, scale.replicas

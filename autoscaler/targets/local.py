@@ -123,7 +123,7 @@ class LocalProcesses:
         if service is None:
             return f"{order.service} is no service of this target"
         if order.replicas < 0:
-            return f"{order.replicas} replicas cannot be"
+            return f"{order.replicas} replicas are not possible"
         if self._closed:
             return "the target is closed"
         service.asked = order.replicas

@@ -42,7 +42,7 @@ class World(Cluster):
                 leads=lambda: self.leads,
                 hold_s=hold_s,
                 on_foreign_writer=lambda service, what: self.rivals.append((service, what)),
-                on_trouble=lambda _service, trouble: self.troubles.append(trouble),
+                on_not_ready=lambda _service, trouble: self.troubles.append(trouble),
             ) as self.target,
         ):
             yield self

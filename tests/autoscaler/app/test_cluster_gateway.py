@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from autoscaler.app.cluster_gateway import ClusterServices
 from autoscaler.gateway.host_routes import Routes
 from autoscaler.host_claims import NamespaceHostPermissions
-from autoscaler.kubernetes.policies import stored
+from autoscaler.kubernetes.policies import stored_policy
 from autoscaler.kubernetes.store import Change
 
 TARGET = {"scaleTargetRef": {"name": "web"}}
@@ -23,7 +23,7 @@ def item(service, *hosts, day=1, spec=None, **metadata):
 
 
 def change(service, *hosts, before=None, **options):
-    return Change(service, before, stored(item(service, *hosts, **options)))
+    return Change(service, before, stored_policy(item(service, *hosts, **options)))
 
 
 def made():
@@ -100,7 +100,7 @@ def test_one_that_becomes_illegal_is_served_as_it_was(services):
 )
 def test_whatever_an_illegal_resource_says_it_claims_what_can_be_read(spec):
     illegal = {**item("a/p"), "spec": spec}
-    assert stored(illegal).resource.hosts == ()
+    assert stored_policy(illegal).resource.hosts == ()
 
 
 @given(st.permutations(range(4)), st.booleans())

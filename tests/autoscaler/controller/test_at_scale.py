@@ -14,7 +14,7 @@ from autoscaler.controller.idle import IdleServices
 from autoscaler.controller.services import PolicyEntry, ServiceRegistry
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Limits, SlotUse
 from autoscaler.gateway.inflight_stream import lines
-from autoscaler.kubernetes.policies import stored
+from autoscaler.kubernetes.policies import stored_policy
 from autoscaler.kubernetes.reporting import Reporter
 from autoscaler.kubernetes.scales import NamespacedKind
 from autoscaler.ports import Reading
@@ -104,7 +104,7 @@ class Prometheus:
 
 
 def policy(name):
-    return stored(
+    return stored_policy(
         {
             "metadata": {
                 "name": name.partition("/")[2],

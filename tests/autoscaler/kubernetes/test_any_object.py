@@ -13,10 +13,10 @@ from autoscaler.kubernetes.client import ApiError
 from autoscaler.kubernetes.conditions import last_rescale
 from autoscaler.kubernetes.gateways import metrics_address
 from autoscaler.kubernetes.informer import Informer
-from autoscaler.kubernetes.namespaces import leave_given
+from autoscaler.kubernetes.namespaces import granted_namespaces
 from autoscaler.kubernetes.objects import is_marked, owner_uid, pod, workload
 from autoscaler.kubernetes.policies import PolicyReader
-from autoscaler.kubernetes.scales import _mark, _understood
+from autoscaler.kubernetes.scales import _as_scale, _without_scale
 from autoscaler.kubernetes.selectors import matches
 from autoscaler.testing import VirtualTimeLoop
 
@@ -69,9 +69,9 @@ KINDS = {
     "pods": (pod, POD),
     "gateways": (metrics_address, POD),
     "deployments": (workload, DEPLOYMENT),
-    "other kinds": (_mark, DEPLOYMENT),
+    "other kinds": (_without_scale, DEPLOYMENT),
     "replica sets": (owner_uid, DEPLOYMENT),
-    "namespaces": (leave_given, {"metadata": METADATA}),
+    "namespaces": (granted_namespaces, {"metadata": METADATA}),
     "policies": (PolicyReader(), POLICY),
 }
 SCALARS = st.none() | st.booleans() | st.integers(-3, 3) | st.just(1.5) | st.text("a1-", max_size=2)
@@ -168,7 +168,7 @@ def test_what_is_read_of_a_pod_can_be_used(item):
 @given(garbled({**DEPLOYMENT, "status": {"selector": "app=web"}}))
 def test_what_is_read_of_a_scale_can_be_used(item):
     try:
-        found = _understood(named(item, "a", 1))
+        found = _as_scale(named(item, "a", 1))
     except ApiError:
         return
     assert type(found.replicas) is int

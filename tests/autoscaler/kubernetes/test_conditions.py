@@ -5,7 +5,7 @@ import pytest
 from algorithms.types import Decision, Observation, Reason, Recommendation
 from autoscaler.host_claims import Conflict
 from autoscaler.kubernetes.conditions import Facts, conditions, last_rescale, matters, status
-from autoscaler.kubernetes.objects import Trouble
+from autoscaler.kubernetes.objects import NotReady
 from autoscaler.policy.status import PolicyStatus
 from autoscaler.ports import Outcome, Record
 
@@ -41,7 +41,7 @@ def told(facts, kind):
         ),
         (Facts(1, record=record(5, "maxReplicas")), "ScalingLimited", (True, "TooManyReplicas", "why maxReplicas")),
         (Facts(1, record=record(5, "minReplicas")), "ScalingLimited", (True, "TooFewReplicas", "why minReplicas")),
-        (Facts(1), "Ready", (False, "NotDecidedYet", "no decision has been taken yet")),
+        (Facts(1), "Ready", (False, "NotDecidedYet", "no decision has been made yet")),
         (Facts(1, invalid="spec: wrong", record=record()), "Ready", (False, "InvalidPolicy", "spec: wrong")),
         (Facts(1, problem="no web"), "Ready", (False, "FailedGetScale", "no web")),
         (Facts(1, record=record(error="forbidden")), "AbleToScale", (False, "FailedUpdateScale", "forbidden")),
@@ -89,11 +89,11 @@ def test_a_condition_says_what_keeps_a_service_from_being_scaled(facts, kind, ex
     assert told(facts, kind) == expected
 
 
-FULL = Trouble("FailedCreate", "0 of 2 replicas are ready: exceeded quota")
+FULL = NotReady("FailedCreate", "0 of 2 replicas are ready: exceeded quota")
 
 
 def test_what_is_in_the_way_of_pods_is_a_condition_while_it_is_and_the_reason_of_ready():
-    facts = Facts(1, record=record(), trouble=FULL)
+    facts = Facts(1, record=record(), not_ready=FULL)
     assert told(facts, "PodsReady") == told(facts, "Ready") == (False, *FULL)
     assert told(facts, "ScalingActive")[0], "the number is right"
     assert "PodsReady" not in {each.type for each in conditions(Facts(1, record=record()))}
@@ -101,7 +101,7 @@ def test_what_is_in_the_way_of_pods_is_a_condition_while_it_is_and_the_reason_of
 
 
 def test_what_keeps_the_number_from_being_right_is_told_before_what_keeps_pods():
-    assert told(Facts(1, record=record(2, "paused"), trouble=FULL), "Ready")[1] == "Paused"
+    assert told(Facts(1, record=record(2, "paused"), not_ready=FULL), "Ready")[1] == "Paused"
 
 
 def test_the_bounds_of_the_policy_in_force_stay_in_the_status_when_it_is_broken():

@@ -63,7 +63,7 @@ async def test_a_list_that_is_none_is_asked_for_again(lie, caplog):
     informer = await followed(Liar([lie, a_list(item("a"))]))
     assert informer.store.items() == {"ns/a": "a"}
     assert informer.problem == ""
-    assert "not watching /x: this is no answer of Kubernetes" in caplog.text
+    assert "not watching /x: the response is not from Kubernetes" in caplog.text
 
 
 @pytest.mark.parametrize("lie", [{}, [], None, {"type": "ADDED"}, {"type": "ADDED", "object": {}}, 5])
@@ -71,7 +71,7 @@ async def test_after_an_event_that_is_none_all_is_listed_again(lie, caplog):
     liar = Liar([a_list(item("a")), a_list(item("a"), item("b", 2), version=2)], [json.dumps(lie).encode()])
     informer = await followed(liar)
     assert informer.store.items() == {"ns/a": "a", "ns/b": "b"}
-    assert "this is no answer of Kubernetes" in caplog.text
+    assert "the response is not from Kubernetes" in caplog.text
 
 
 async def test_an_event_that_broke_off_costs_no_new_list():

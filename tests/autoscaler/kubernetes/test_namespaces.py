@@ -3,7 +3,7 @@
 import pytest
 
 from autoscaler.host_claims import NamespaceHostPermissions
-from autoscaler.kubernetes.namespaces import leave_given, permissions_of
+from autoscaler.kubernetes.namespaces import granted_namespaces, permissions_of
 
 
 def namespace(**annotations):
@@ -17,15 +17,19 @@ def namespace(**annotations):
     [("team-b", {"team-b"}), ("team-b, team-c", {"team-b", "team-c"}), ("", set()), (" , ", set())],
 )
 def test_an_annotation_names_namespaces(text, given):
-    assert leave_given(namespace(**{"host-claims-from": text})) == given
+    assert granted_namespaces(namespace(**{"host-claims-from": text})) == given
 
 
 def test_without_it_no_leave_is_given():
-    assert leave_given({"metadata": {"name": "shop"}}) == leave_given(namespace(other="team-b")) == frozenset()
+    assert (
+        granted_namespaces({"metadata": {"name": "shop"}})
+        == granted_namespaces(namespace(other="team-b"))
+        == frozenset()
+    )
 
 
 def test_what_is_no_name_is_logged_and_gives_no_leave(caplog):
-    assert leave_given(namespace(**{"host-claims-from": "team-b, Team C, *"})) == {"team-b"}
+    assert granted_namespaces(namespace(**{"host-claims-from": "team-b, Team C, *"})) == {"team-b"}
     assert "namespace shop: metadata.annotations.inflight.dev/host-claims-from: 'team-b, Team C, *'" in caplog.text
 
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from autoscaler.controller.services import Origins, PolicyEntry, ServiceRegistry
-from autoscaler.kubernetes.policies import PolicyReader, stored
+from autoscaler.kubernetes.policies import PolicyReader, stored_policy
 
 ITEM = {
     "metadata": {
@@ -45,8 +45,8 @@ def test_a_status_that_is_written_leaves_the_policy_the_same_object():
 def test_whatever_a_policy_is_made_of_has_it_read_again(metadata):
     read = PolicyReader()
     read(ITEM)
-    assert read(changed(**metadata)) == stored(changed(**metadata))
-    assert read(changed(**metadata)).resource != stored(ITEM).resource
+    assert read(changed(**metadata)) == stored_policy(changed(**metadata))
+    assert read(changed(**metadata)).resource != stored_policy(ITEM).resource
 
 
 def test_one_that_is_gone_and_comes_again_is_read_again():
@@ -62,7 +62,7 @@ def test_equal_parts_of_policies_are_one_object_and_say_the_same_as_before():
         "traffic": {"hosts": ["a.example"], "queue": {"maxLength": 5}},
     }
     first, second = (
-        stored(changed(name=name) | {"spec": {"scaleTargetRef": {"name": name}, **spec}}).resource.policy
+        stored_policy(changed(name=name) | {"spec": {"scaleTargetRef": {"name": name}, **spec}}).resource.policy
         for name in ("a", "b")
     )
     assert first.spec.algorithm is second.spec.algorithm
@@ -75,7 +75,7 @@ def test_equal_parts_of_policies_are_one_object_and_say_the_same_as_before():
 
 def test_equal_conditions_of_statuses_are_one_object():
     status = {"conditions": [{"type": "Ready", "status": "True"}], "desiredReplicas": 0}
-    first, second = (stored(changed(name=name) | {"status": status}).status for name in ("a", "b"))
+    first, second = (stored_policy(changed(name=name) | {"status": status}).status for name in ("a", "b"))
     assert first == status
     assert first["conditions"][0] is second["conditions"][0]
 
@@ -88,7 +88,7 @@ REFUSED = {"rate", "beyond-its-maximum", "misspelled-pause"}
 
 @pytest.mark.parametrize("document", STORED, ids=lambda document: document["metadata"]["name"])
 def test_a_policy_that_an_older_release_has_stored_is_followed_or_invalid_and_then_never_scaled(document):
-    resource = stored(document | {"metadata": ITEM["metadata"] | document["metadata"]}).resource
+    resource = stored_policy(document | {"metadata": ITEM["metadata"] | document["metadata"]}).resource
     registry = ServiceRegistry()
     problem = resource.problem
     if resource.policy is not None:

@@ -10,8 +10,8 @@ from api_kit import NAMESPACE, ApiServer, workload
 from algorithms.types import Decision, Observation, Reason, Recommendation
 from autoscaler.host_claims import Conflict
 from autoscaler.kubernetes.client import ApiError
-from autoscaler.kubernetes.objects import Trouble
-from autoscaler.kubernetes.policies import stored
+from autoscaler.kubernetes.objects import NotReady
+from autoscaler.kubernetes.policies import stored_policy
 from autoscaler.kubernetes.reporting import Reporter
 from autoscaler.kubernetes.scales import NamespacedKind
 from autoscaler.ports import Outcome, Record
@@ -65,7 +65,7 @@ class Targets:
     async def quiet(self):
         await self.no_orders.wait()
 
-    def trouble(self):
+    def shared_problem(self):
         return self.general
 
     def problem(self, _service):
@@ -81,7 +81,7 @@ class World:
 
     @asynccontextmanager
     async def running(self):
-        self.reporter.keep(SD, stored(POLICY), "")
+        self.reporter.keep(SD, stored_policy(POLICY), "")
         task = asyncio.create_task(self.reporter.run(self.targets))
         await asyncio.sleep(0.5)
         try:
@@ -140,9 +140,9 @@ async def test_the_changes_of_a_second_are_one_write_that_keeps_the_last_decisio
 
 
 async def test_a_policy_that_may_be_followed_after_all_says_so_though_it_is_the_same(world):
-    world.reporter.keep(SD, stored(POLICY), "its server may not be asked")
+    world.reporter.keep(SD, stored_policy(POLICY), "its server may not be asked")
     await asyncio.sleep(60)
-    world.reporter.keep(SD, stored(POLICY), "")
+    world.reporter.keep(SD, stored_policy(POLICY), "")
     await asyncio.sleep(60)
     reasons = [status["conditions"][0]["reason"] for _, status in world.api.statuses]
     assert reasons == ["InvalidPolicy", "NotDecidedYet"]
@@ -244,16 +244,16 @@ async def test_a_problem_of_one_target_is_told_at_once_while_many_have_another(w
 async def test_what_is_in_the_way_of_pods_is_a_condition_and_an_event_until_it_is_gone(world):
     world.decides(2)
     await asyncio.sleep(2)
-    world.reporter.trouble(SD, Trouble("Unschedulable", "0 of 2 replicas are ready; pod sd-1: no node has room"))
+    world.reporter.not_ready(SD, NotReady("Unschedulable", "0 of 2 replicas are ready; pod sd-1: no node has room"))
     await asyncio.sleep(2)
     conditions = {each["type"]: each for each in world.api.statuses[-1][1]["conditions"]}
     assert (conditions["PodsReady"]["status"], conditions["Ready"]["reason"]) == ("False", "Unschedulable")
     assert world.api.events[-1][1:] == ("Unschedulable", "0 of 2 replicas are ready; pod sd-1: no node has room")
     for number in range(20):
-        world.reporter.trouble(SD, Trouble("Unschedulable", f"{number} of 20 replicas are ready"))
+        world.reporter.not_ready(SD, NotReady("Unschedulable", f"{number} of 20 replicas are ready"))
         await asyncio.sleep(30)
     assert len(world.api.events) == 2, "one of the decision, one of the trouble"
-    world.reporter.trouble(SD, None)
+    world.reporter.not_ready(SD, None)
     await asyncio.sleep(2)
     conditions = {each["type"]: each for each in world.api.statuses[-1][1]["conditions"]}
     assert ("PodsReady" in conditions, conditions["Ready"]["status"]) == (False, "True")
@@ -274,7 +274,7 @@ async def test_a_scale_that_may_not_be_read_is_told_as_the_api_server_said_it_un
     metadata = {**POLICY["metadata"], "namespace": NAMESPACE, "name": "llm"}
     api.put(POLICIES, {"metadata": metadata, "spec": {"scaleTargetRef": reference}})
     service = f"{NAMESPACE}/llm"
-    reporter.keep(service, stored(api.find(POLICIES, "llm")), "")
+    reporter.keep(service, stored_policy(api.find(POLICIES, "llm")), "")
 
     def able():
         conditions = api.find(POLICIES, "llm").get("status", {}).get("conditions", ())
@@ -330,10 +330,10 @@ async def test_statuses_and_events_let_orders_go_first_and_are_not_held_up_for_e
 
 
 async def test_a_status_that_comes_back_before_the_answer_is_known_to_have_been_written(world):
-    world.api.on_status = lambda made: world.reporter.keep(SD, stored({**POLICY, "status": made}), "")
+    world.api.on_status = lambda made: world.reporter.keep(SD, stored_policy({**POLICY, "status": made}), "")
     world.decides(3)
     await asyncio.sleep(2)
-    world.reporter.keep(SD, stored(POLICY), "")  # somebody wipes it
+    world.reporter.keep(SD, stored_policy(POLICY), "")  # somebody wipes it
     world.decides(3, inflight=1.0)
     world.decides(3)
     await asyncio.sleep(20)
@@ -416,7 +416,7 @@ async def test_what_fails_for_one_service_is_an_event_and_what_keeps_it_from_bei
 async def test_a_status_that_cannot_be_made_keeps_no_other_one_from_being_written(world, caplog):
     odd = {**POLICY, "metadata": {**POLICY["metadata"], "name": "odd"}, "status": {"conditions": [{"type": "Ready"}]}}
     async with world.running():
-        world.reporter.keep("team/odd", stored(odd), "it is not legal")
+        world.reporter.keep("team/odd", stored_policy(odd), "it is not legal")
         await asyncio.sleep(1)
         world.decides(2)
         await asyncio.sleep(60)
@@ -433,7 +433,7 @@ async def test_nothing_is_kept_of_policies_that_came_and_went(world):
             resource = {**POLICY, "metadata": {**POLICY["metadata"], "name": f"passing-{number}"}}
             decided = Decision(2, Recommendation(2, "a wish"), ())
             record = Record(service, Observation(1.0, 0.0, 2.0, 0, 0), decided, None)
-            world.reporter.keep(service, stored(resource), "it is not legal" if number % 2 else "")
+            world.reporter.keep(service, stored_policy(resource), "it is not legal" if number % 2 else "")
             world.reporter.record(record)
             world.reporter.failing(service, "observation", "KeyError: 'spec'")
             world.reporter.changed(service)

@@ -107,7 +107,7 @@ async def test_what_is_gone_or_followed_no_more_is_read_no_more(world):
         await asyncio.sleep(LONG_S)
         assert world.reads() == before
         world.watch.follow_only({"llm"})
-        world.watch.tell("llm")
+        world.watch.repeat("llm")
         await heard()
         assert world.reads() == before + 1
         world.api.delete(SERVERS, "llm")
@@ -174,11 +174,13 @@ async def test_while_scales_are_read_for_the_first_time_that_is_nobodys_own_prob
     async with world.running("llm", "quick"):
         assert world.watch.problem("quick") == ""
         assert (
-            world.watch.problem("llm") == world.watch.trouble == f"the scales of Servers of {NAMESPACE} are being read"
+            world.watch.problem("llm")
+            == world.watch.shared_problem
+            == f"the scales of Servers of {NAMESPACE} are being read"
         )
         answered.set()
         await heard()
-        assert world.watch.problem("llm") == world.watch.trouble == ""
+        assert world.watch.problem("llm") == world.watch.shared_problem == ""
 
 
 async def test_before_anything_is_known_no_health_is_invented(world):

@@ -1,6 +1,6 @@
 import pytest
 
-from autoscaler.kubernetes.selectors import Selecting, from_object, from_text, matches
+from autoscaler.kubernetes.selectors import SelectorIndex, from_object, from_text, matches
 
 WEB = {"app": "web", "tier": "front"}
 
@@ -59,17 +59,17 @@ LABELS = [WEB, {"app": "db"}, {"tier": "front"}, {"app": "web"}, {}]
 
 
 def test_who_selects_a_pod_is_found_as_if_everybody_had_been_asked():
-    selecting = Selecting()
+    index = SelectorIndex()
     for text in SELECTORS:
-        selecting.set(text, from_text(text))
+        index.set(text, from_text(text))
     for labels in LABELS:
-        assert set(selecting.who(labels)) == {text for text in SELECTORS if matches(from_text(text), labels)}
+        assert set(index.selecting(labels)) == {text for text in SELECTORS if matches(from_text(text), labels)}
 
 
 def test_who_selects_something_else_no_longer_selects_what_was_before():
-    selecting = Selecting()
+    index = SelectorIndex()
     for text in SELECTORS:
-        selecting.set("one", from_text(text))
-        assert [selecting.who(labels) == ["one"] for labels in LABELS] == [
+        index.set("one", from_text(text))
+        assert [index.selecting(labels) == ["one"] for labels in LABELS] == [
             matches(from_text(text), labels) for labels in LABELS
         ]

@@ -1,27 +1,27 @@
-from autoscaler.kubernetes.objects import Pod, is_marked, leaving_cost
-from autoscaler.targets.kubernetes_deletion_cost import marks, patch
+from autoscaler.kubernetes.objects import Pod, is_marked, removal_cost
+from autoscaler.targets.kubernetes_deletion_cost import cost_changes, patch
 
 
 def pod(name, cost=""):
-    return Pod(name, {}, "", ready=True, leaving=False, created_s=0.0, cost=cost)
+    return Pod(name, {}, "", ready=True, terminating=False, created_s=0.0, cost=cost)
 
 
 def test_the_first_to_go_has_the_lowest_cost():
-    made = marks([pod("a"), pod("b"), pod("c")], ["c", "a"])
+    made = cost_changes([pod("a"), pod("b"), pod("c")], ["c", "a"])
     assert made.keys() == {"a", "c"}
     assert int(made["c"]) < int(made["a"]) < 0
 
 
 def test_what_has_its_cost_already_is_not_written_again():
-    assert marks([pod("a", leaving_cost(0))], ["a"]) == {}
+    assert cost_changes([pod("a", removal_cost(0))], ["a"]) == {}
 
 
 def test_a_mark_of_ours_is_taken_from_who_stays_and_one_of_others_is_left():
-    assert marks([pod("a", leaving_cost(3)), pod("b", "-5"), pod("c", "100")], []) == {"a": None}
+    assert cost_changes([pod("a", removal_cost(3)), pod("b", "-5"), pod("c", "100")], []) == {"a": None}
 
 
 def test_only_a_cost_that_we_would_write_is_our_mark():
-    assert is_marked(pod("a", leaving_cost(9999)))
+    assert is_marked(pod("a", removal_cost(9999)))
     assert not any(is_marked(pod("a", cost)) for cost in ("", "-", "-1", "5", "1000000", "-1e6"))
 
 

@@ -18,16 +18,16 @@ def ownership():
 
 
 def write(ownership, replicas, version):
-    ownership.writes(replicas)
+    ownership.begin_write(replicas)
     ownership.wrote(scale(replicas, version))
-    ownership.rests()
+    ownership.end_write()
 
 
 def test_our_own_write_is_ours_whether_its_event_comes_before_or_after_its_answer(ownership):
-    ownership.writes(5)
+    ownership.begin_write(5)
     assert not ownership.seen(scale(5, 11), 1.0, leading=True)
     ownership.wrote(scale(5, 11))
-    ownership.rests()
+    ownership.end_write()
     write(ownership, 3, 14)
     assert not ownership.seen(scale(3, 14), 2.0, leading=True)
     assert ownership.hold(2.0) is None
@@ -35,8 +35,8 @@ def test_our_own_write_is_ours_whether_its_event_comes_before_or_after_its_answe
 
 def lose(ownership, replicas):
     """Write, and hear no answer."""
-    ownership.writes(replicas)
-    ownership.rests(answered=False)
+    ownership.begin_write(replicas)
+    ownership.end_write(answered=False)
 
 
 def test_a_write_without_an_answer_is_ours_when_its_event_shows_that_it_was_carried_out(ownership):
@@ -83,7 +83,7 @@ def test_each_write_of_another_one_begins_the_wait_anew(ownership):
 
 
 def test_the_number_of_another_one_is_not_taken_for_the_one_we_are_writing(ownership):
-    ownership.writes(5)
+    ownership.begin_write(5)
     assert ownership.seen(scale(7, 11), 1.0, leading=True)
 
 

@@ -1,4 +1,4 @@
-"""Which pods a target counts and marks, whose numbers it takes, and what is in the way of pods that are missing."""
+"""Which pods a target counts and marks, whose numbers it accepts, and why pods are not ready."""
 
 import random
 from contextlib import asynccontextmanager
@@ -25,7 +25,7 @@ class World:
             random.Random(1),  # noqa: S311
             running=lambda _service: {},
             on_change=self.changed.append,
-            on_trouble=lambda _service, trouble: self.troubles.append(trouble),
+            on_not_ready=lambda _service, trouble: self.troubles.append(trouble),
         )
 
     @asynccontextmanager
@@ -112,7 +112,7 @@ async def test_pods_are_unknown_until_replica_sets_are_listed_and_the_refusal_is
         await world.follow()
         assert await world.fleet() is None
         assert "cannot list" in world.target.problem(WEB)
-        assert "cannot list" in world.target.trouble()
+        assert "cannot list" in world.target.shared_problem()
 
 
 async def test_that_pods_may_not_be_listed_is_said_as_the_api_server_said_it():
