@@ -133,7 +133,7 @@ async def test_an_answer_that_is_no_scale_is_a_problem_of_its_object_alone(world
     world.api.discovered[SCALE] = lie
     world.api.put(SERVERS, workload("other"))
     async with world.running("llm", "other"):
-        assert "this is no scale" in world.watch.problem("llm")
+        assert "the response is not a scale" in world.watch.problem("llm")
         assert set(world.seen) == {"other"}
         del world.api.discovered[SCALE]
         await asyncio.sleep(30)
