@@ -230,7 +230,7 @@ class ServiceProxy:
             pod if config.busy.port is None else pod.at_port(config.busy.port),
             config.busy,
             connect_s,
-            newest=partial(self.dispatcher.granted_to, pod.name),
+            newest=partial(self.dispatcher.newest_granted, pod.name),
             told=partial(self._busy_told, pod),
             failed=partial(self._busy_unknown, pod),
         )
@@ -240,14 +240,14 @@ class ServiceProxy:
         if not pod.admitted:
             self._admit(pod, jobs)
         else:
-            self._deliver(self.dispatcher.busy_told(pod.name, jobs, newest, self._loop.time()))
+            self._deliver(self.dispatcher.report_jobs(pod.name, jobs, newest, self._loop.time()))
         self._leave_alone_if_forgotten(pod)
 
     def _busy_unknown(self, pod: Pod, times: int) -> None:
         """Take note of a pod that does not say how busy it is; of one that leaves nobody waits for a word for ever."""
         self.counts.failed_busy_polls += 1
         if times >= _LAST_WORDS and self.pods.get(pod.name) is not pod:
-            self._deliver(self.dispatcher.busy_told(pod.name, None, 0, self._loop.time()))
+            self._deliver(self.dispatcher.report_jobs(pod.name, None, 0, self._loop.time()))
         self._leave_alone_if_forgotten(pod)
 
     def _leave_alone_if_forgotten(self, pod: Pod) -> None:
@@ -268,7 +268,7 @@ class ServiceProxy:
         """Begin again with what the configuration says."""
         for pod in self.pods.values():
             if self.config.busy is None and pod.admitted:
-                self._deliver(self.dispatcher.busy_told(pod.name, None, 0, self._loop.time()))
+                self._deliver(self.dispatcher.report_jobs(pod.name, None, 0, self._loop.time()))
             self._attend(pod)
 
     def _came_to(self, pod: Pod, status: int, failure: Failure | None) -> None:

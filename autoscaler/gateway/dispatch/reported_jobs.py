@@ -1,14 +1,14 @@
-"""How many slots of a pod are taken that tells itself how many jobs it runs: whatever is known, nothing twice.
+"""How many slots of a pod are taken that reports how many jobs it runs: nothing is counted twice.
 
 Rules:
-1. A request that was granted before the pod was asked may be one of the jobs that it told: the larger number counts.
-2. One that was granted since is none of them. It holds its slot until the pod has been asked again, though its response
-   may be there: the work may go on behind it.
-3. What a pod told stands until it tells something else. Silence is not zero.
+1. A request that was granted before the pod was asked may be one of the reported jobs: the larger number counts.
+2. A request that was granted since is none of them. It holds its slot until the pod has been asked again, even after
+   its response, because the pod may go on working.
+3. A report stays valid until the next one. A pod that does not answer does not have zero jobs.
 """
 
 
-class Occupancy:
+class ReportedJobs:
     """The slots of one pod."""
 
     __slots__ = ("_jobs", "_since")
@@ -19,23 +19,23 @@ class Occupancy:
         """The requests that were granted since the pod was asked, by number, and whether they are still open."""
 
     def granted(self, number: int) -> None:
-        """Note a request, by a number that grows."""
+        """Note a request; numbers grow."""
         self._since[number] = True
 
     def ended(self, number: int) -> None:
-        """Note that a request was answered, or broken off."""
+        """Note that a request was answered or broken off."""
         if number in self._since:
             self._since[number] = False
 
     def refused(self, number: int) -> None:
-        """Note that the pod never saw a request."""
+        """Note that the pod never received a request."""
         self._since.pop(number, None)
 
-    def told(self, jobs: int, newest: int) -> None:
-        """Note what the pod says it works on; it was asked when `newest` was the newest request."""
+    def reported(self, jobs: int, newest: int) -> None:
+        """Note how many jobs the pod reports; it was asked when `newest` was the newest request."""
         self._jobs = jobs
         self._since = {number: is_open for number, is_open in self._since.items() if number > newest}
 
-    def taken(self, running: int) -> int:
-        """Give the slots that are taken where so many requests are open."""
+    def slots(self, running: int) -> int:
+        """Return how many slots are taken if this many requests are open."""
         return max(self._jobs, running - sum(self._since.values())) + len(self._since)

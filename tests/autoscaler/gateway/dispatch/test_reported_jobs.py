@@ -57,13 +57,13 @@ class Working(RuleBasedStateMachine):
 
     @rule()
     def the_pod_is_asked(self):
-        self.asked = (self.jobs, self.dispatcher.granted_to(POD))
+        self.asked = (self.jobs, self.dispatcher.newest_granted(POD))
 
     @precondition(lambda self: self.asked)
     @rule()
     def the_pod_answers(self):
         (jobs, newest), self.asked = self.asked, None
-        self.take(self.dispatcher.busy_told(POD, jobs, newest, 0))
+        self.take(self.dispatcher.report_jobs(POD, jobs, newest, 0))
 
     @invariant()
     def never_fewer_are_taken_than_there_are_of_ours(self):
@@ -74,7 +74,7 @@ class Working(RuleBasedStateMachine):
         if hasattr(self, "open"):
             self.the_pod_is_asked()
             jobs, newest = self.asked
-            grants = self.dispatcher.busy_told(POD, jobs, newest, 0)
+            grants = self.dispatcher.report_jobs(POD, jobs, newest, 0)
             assert self.dispatcher.running_on(POD) == jobs + len(grants)
 
 
@@ -93,25 +93,25 @@ def test_a_job_behind_its_response_keeps_its_slot_until_the_pod_says_that_it_is_
     dispatcher.arrive("first", 0)
     dispatcher.arrive("second", 0)
     assert dispatcher.finish("first", 1) == []
-    assert dispatcher.busy_told(POD, 1, dispatcher.granted_to(POD), 2) == []
+    assert dispatcher.report_jobs(POD, 1, dispatcher.newest_granted(POD), 2) == []
     assert (dispatcher.running, dispatcher.idle) == (1, ())
-    assert dispatcher.busy_told(POD, 0, dispatcher.granted_to(POD), 3) == [Grant("second", POD)]
+    assert dispatcher.report_jobs(POD, 0, dispatcher.newest_granted(POD), 3) == [Grant("second", POD)]
 
 
 def test_a_request_that_the_pod_counts_too_is_counted_once():
     dispatcher = with_jobs(0, concurrency=4)
     for n in range(3):
         dispatcher.arrive(n, 0)
-    dispatcher.busy_told(POD, 3, dispatcher.granted_to(POD), 1)
+    dispatcher.report_jobs(POD, 3, dispatcher.newest_granted(POD), 1)
     assert dispatcher.running == 3
 
 
 def test_an_answer_that_is_older_than_a_request_does_not_free_its_slot():
     dispatcher = with_jobs(0)
-    newest = dispatcher.granted_to(POD)
+    newest = dispatcher.newest_granted(POD)
     dispatcher.arrive("first", 0)
     dispatcher.finish("first", 1)
-    dispatcher.busy_told(POD, 0, newest, 2)
+    dispatcher.report_jobs(POD, 0, newest, 2)
     assert dispatcher.running == 1
 
 
@@ -127,7 +127,7 @@ def test_the_jobs_of_a_pod_that_leaves_count_until_they_are_done_and_those_of_on
     dispatcher = with_jobs(2)
     dispatcher.drain_backend(POD, 1)
     assert (dispatcher.running, dispatcher.backends) == (2, (POD,))
-    dispatcher.busy_told(POD, 0, 0, 2)
+    dispatcher.report_jobs(POD, 0, 0, 2)
     assert (dispatcher.running, dispatcher.backends) == (0, ())
     dispatcher = with_jobs(2)
     dispatcher.remove_backend(POD, 1)
@@ -137,5 +137,5 @@ def test_the_jobs_of_a_pod_that_leaves_count_until_they_are_done_and_those_of_on
 def test_a_pod_that_will_tell_no_more_counts_by_its_requests():
     dispatcher = with_jobs(2)
     dispatcher.arrive("waits", 0)
-    assert dispatcher.busy_told(POD, None, 0, 1) == [Grant("waits", POD)]
+    assert dispatcher.report_jobs(POD, None, 0, 1) == [Grant("waits", POD)]
     assert dispatcher.running == 1
