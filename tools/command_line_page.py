@@ -16,6 +16,20 @@ the release. `python -m autoscaler` is the same program. This page is generated 
 
 A duration is written `500ms`, `20s`, `5m` or `1h30m`.
 
+## Install
+
+The wheel `inflight-autoscaler` has three import packages: `autoscaler`, `simulations` and `algorithms`. `validate`,
+`explain-policy`, `replay` and `schema` need no extra. A command that lacks a package names the extra that brings it.
+
+| extra | for |
+|---|---|
+| `demo` | `demo` |
+| `gateway` | `gateway` |
+| `cluster` | `run`, and `gateway` in a cluster |
+| `sim` | `simulate`, `trace`, and `validate` of a Scenario |
+| `history` | `trace export --prometheus` |
+| `validate` | `validate --against` |
+
 ## Exit status
 
 | status | meaning |

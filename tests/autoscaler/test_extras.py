@@ -1,9 +1,10 @@
 """What the package does without its extras and with one of them; a command that lacks something names the extra."""
 
 import os
+import re
 import subprocess
 import sys
-from importlib.metadata import distribution
+from importlib.metadata import distribution, metadata
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,20 @@ def with_extra(tmp_path):
         return autoscaler
 
     return installed
+
+
+def test_each_extra_stands_in_the_reference_of_the_command_line():
+    page = (
+        (ROOT / "docs" / "reference" / "command-line.md").read_text().partition("## Install\n")[2].partition("\n## ")[0]
+    )
+    named = re.findall(r"(?m)^\| `(\w+)` \|", page)
+    assert sorted(named) == sorted(metadata(PROJECT).get_all("Provides-Extra"))
+
+
+def test_without_an_extra_every_command_that_the_reference_names_can_be_run(with_extra):
+    autoscaler = with_extra("")
+    for command in ("validate", "explain-policy", "replay", "schema"):
+        assert autoscaler(command, "--help")[0] == 0, command
 
 
 def test_without_an_extra_demo_and_simulate_name_the_extra_that_they_need(with_extra):
