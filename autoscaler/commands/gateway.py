@@ -29,7 +29,7 @@ from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.counts import ProcessMetric
 from autoscaler.gateway.http.clients import ClientLimits
 from autoscaler.gateway.http.framing import HeadLimits
-from autoscaler.gateway.http.memory_budget import Budget
+from autoscaler.gateway.http.memory_budget import MemoryBudget
 from autoscaler.gateway.lifecycle import Build, ShutdownTimeouts, serve
 from autoscaler.gateway.overload import Overload
 from autoscaler.gateway.request_log import RequestLog
@@ -159,8 +159,8 @@ class _Memory(TypedDict):
     """What becomes of a limit."""
 
     overload: Overload
-    body_budget: NotRequired[Budget]
-    backlogs: NotRequired[Budget]
+    body_budget: NotRequired[MemoryBudget]
+    backlog_budget: NotRequired[MemoryBudget]
 
 
 def _memory(limit: int | None) -> _Memory:
@@ -168,8 +168,8 @@ def _memory(limit: int | None) -> _Memory:
         return _Memory(overload=Overload())
     return _Memory(
         overload=Overload(limit),
-        body_budget=Budget(limit // _BODIES_PART),
-        backlogs=Budget(limit // _BACKLOGS_PART),
+        body_budget=MemoryBudget(limit // _BODIES_PART),
+        backlog_budget=MemoryBudget(limit // _BACKLOGS_PART),
     )
 
 

@@ -16,7 +16,7 @@ from autoscaler.controller.status_http import serve_status
 from autoscaler.demo.plan import Plan
 from autoscaler.demo.prometheus import prometheus
 from autoscaler.demo.witness import LOOK_EVERY_S, Sight, Witness
-from autoscaler.gateway.request_log import Ended
+from autoscaler.gateway.request_log import RequestRecord
 from autoscaler.gateway.server import GatewayServer
 from autoscaler.runtime import programs
 from autoscaler.runtime.clock import SystemClock
@@ -59,7 +59,7 @@ async def staged(plan: Plan, folder: Path, port: int) -> AsyncIterator[Stage]:
     clock, latest = SystemClock(), Latest()
     _clear(folder)
     async with AsyncExitStack() as stack:
-        ended: list[Ended] = []
+        ended: list[RequestRecord] = []
         gateway = GatewayServer(gateway_services([plan.policy]), on_ended=ended.append)
         await gateway.start(port=port, metrics_port=0, hosts=[HOST])
         metrics = f"{HOST}:{gateway.metrics_port}"

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
 from autoscaler.demo.report import Decided, Moment, Served
-from autoscaler.gateway.request_log import Ended
+from autoscaler.gateway.request_log import RequestRecord
 from autoscaler.ports import Fleet, Record
 
 LOOK_EVERY_S = 0.005
@@ -25,7 +25,7 @@ class Witness:
     """Keeps the timeline of a run, the decisions, and the sums over time; times count from its making."""
 
     def __init__(
-        self, observation: Callable[[], Awaitable[Sight]], now: Callable[[], float], ended: Iterable[Ended] = ()
+        self, observation: Callable[[], Awaitable[Sight]], now: Callable[[], float], ended: Iterable[RequestRecord] = ()
     ) -> None:
         self._observation = observation
         self._now = now

@@ -11,7 +11,7 @@ from autoscaler.runtime.bearer_tokens import BearerTokens, authenticated
 from autoscaler.runtime.prometheus_text import respond
 
 
-def observer(gateway: Router, tokens: BearerTokens | None = None) -> web.Application:
+def metrics_app(gateway: Router, tokens: BearerTokens | None = None) -> web.Application:
     """Build the application of the metrics port; with tokens, all but the probes asks for one."""
 
     async def exposition(request: web.Request) -> web.StreamResponse:

@@ -51,7 +51,7 @@ class AffinityCookie:
         self._issued: dict[tuple[str, bool], tuple[int, bytes]] = {}
         """The line that was last issued for a pod: all of a second are the same."""
 
-    def know(self, pods: Iterable[str]) -> None:
+    def set_pods(self, pods: Iterable[str]) -> None:
         """Learn which pods there are; a cookie for any other one is read as none."""
         names = list(pods)
         for key in self._keys:

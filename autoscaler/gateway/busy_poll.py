@@ -7,7 +7,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from autoscaler.gateway.busy_response import BusyPoll, UnknownJobsError, jobs_in
-from autoscaler.gateway.http.pod_call import NoAnswerError, ask
+from autoscaler.gateway.http.pod_call import PodCallError, call_pod
 from autoscaler.gateway.http.pod_pool import Pod
 
 _log = logging.getLogger(__name__)
@@ -15,7 +15,7 @@ _PAUSE_S = 0.1
 """Between two questions at least."""
 
 
-class Poller:
+class BusyPoller:
     """Asks one pod.
 
     Args:
@@ -23,8 +23,8 @@ class Poller:
         poll: what to ask.
         connect_s: for the connection.
         newest: gives the number of the newest request that the pod has been granted.
-        told: is given each number of jobs that is known, with the newest request when the pod was asked.
-        failed: is given how often in a row there was no answer that says it.
+        on_jobs: is given each number of jobs that is known, with the newest request when the pod was asked.
+        on_failure: is given how often in a row there was no answer that says it.
     """
 
     def __init__(
@@ -34,15 +34,15 @@ class Poller:
         connect_s: float,
         *,
         newest: Callable[[], int],
-        told: Callable[[int, int], None],
-        failed: Callable[[int], None],
+        on_jobs: Callable[[int, int], None],
+        on_failure: Callable[[int], None],
     ) -> None:
         self._pod = pod
         self._poll = poll
         self._connect_s = connect_s
         self._newest = newest
-        self._told = told
-        self._failed = failed
+        self._on_jobs = on_jobs
+        self._on_failure = on_failure
         self._wanted = asyncio.Event()
         self._problem = ""
         self._failures = 0
@@ -62,7 +62,7 @@ class Poller:
                 self._unknown(str(error))
             else:
                 self._problem, self._failures = "", 0
-                self._told(jobs, newest)
+                self._on_jobs(jobs, newest)
             await asyncio.sleep(_PAUSE_S)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(self._poll.interval_s - _PAUSE_S, 0)):
@@ -71,9 +71,9 @@ class Poller:
     async def _jobs(self) -> int:
         pod, request, answer_s = self._pod, f"GET {self._poll.path}", self._poll.timeout_s
         try:
-            answer = await ask(pod, request, pod.address, connect_s=self._connect_s, answer_s=answer_s)
-        except NoAnswerError as error:
-            if error.refused and pod.answers:
+            answer = await call_pod(pod, request, pod.address, connect_s=self._connect_s, answer_s=answer_s)
+        except PodCallError as error:
+            if error.refused and pod.has_answered:
                 # Nobody listens there any more: a process that ended took its jobs with it.
                 return 0
             raise UnknownJobsError(str(error)) from error
@@ -86,4 +86,4 @@ class Poller:
         if why != self._problem:
             self._problem = why
             _log.warning("pod %s does not say how busy it is: GET %s: %s", self._pod.name, self._poll.path, why)
-        self._failed(self._failures)
+        self._on_failure(self._failures)

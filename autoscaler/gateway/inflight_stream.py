@@ -10,8 +10,8 @@ service has
 * `passing`: uncounted requests that may wake a pod and are held or open, `holding_pass` those of them that are held;
 * `passed_total`: how many of them ever came.
 
-Only the first line has every service; later ones have those that changed. The first change after a pause is told at
-once, and those within 20 ms of a line that told one share the next: all but the first held request of a service without
+Only the first line has every service; later ones have those that changed. The first change after a pause is sent at
+once, and those within 20 ms of a line that sent one share the next: all but the first held request of a service without
 a pod, which a pod has to be started for and which gathers nothing. A silent second brings a line with the services that
 have something in flight, as their integral grows while the counts stand still; of the others there is nothing to say,
 so that ten thousand services at rest cost nothing.
@@ -83,8 +83,8 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
 
 
 async def lines(gateway: Router) -> AsyncGenerator[bytes, None]:
-    """Give the lines of one reader, for ever; the first change after a pause is told at once."""
-    told: dict[str, State] = {}
+    """Give the lines of one reader, for ever; the first change after a pause is sent at once."""
+    sent: dict[str, State] = {}
     growing: set[str] = set()
     names = changed = set(gateway.proxies)
 
@@ -92,8 +92,8 @@ async def lines(gateway: Router) -> AsyncGenerator[bytes, None]:
         proxy = gateway.proxies.get(name)
         if proxy is None:
             return False
-        dispatcher, sent = proxy.dispatcher, told.get(name)
-        before = NO_DEMAND if sent is None else _demand(sent)
+        dispatcher, last = proxy.dispatcher, sent.get(name)
+        before = NO_DEMAND if last is None else _demand(last)
         return starts_holding(before, _demand_at(dispatcher)) and not dispatcher.ready
 
     changes = _Changes(is_urgent)
@@ -102,10 +102,10 @@ async def lines(gateway: Router) -> AsyncGenerator[bytes, None]:
         while True:
             now_s = gateway.loop_time()
             found = {name: state(proxy.dispatcher, now_s) for name in names if (proxy := gateway.proxies.get(name))}
-            news = {name: each for name, each in found.items() if _is_news(each, told.get(name))}
-            told.update(news)
+            changes_to_send = {name: each for name, each in found.items() if _must_be_sent(each, sent.get(name))}
+            sent.update(changes_to_send)
             growing = growing - names | {name for name, each in found.items() if _grows(each)}
-            yield _line(gateway, now_s, news)
+            yield _line(gateway, now_s, changes_to_send)
             pause_s = COALESCE_S if changed else 0.0
             await changes.gather(pause_s)
             await changes.wait(LONGEST_SILENCE_S - pause_s)
@@ -127,7 +127,7 @@ def _grows(state: State) -> bool:
     return bool(state["queued"] or state["running"])
 
 
-def _is_news(state: State, before: State | None) -> bool:
+def _must_be_sent(state: State, before: State | None) -> bool:
     return before is None or _grows(state) or any(state[key] != before[key] for key in state if key != "seconds_total")
 
 

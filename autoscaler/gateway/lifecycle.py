@@ -1,4 +1,4 @@
-"""Runs a gateway until it is told to go, and reloads what it serves when the file changes."""
+"""Runs a gateway until a signal ends it, and reloads what it serves when the file changes."""
 
 import asyncio
 import logging
@@ -18,8 +18,8 @@ from autoscaler.runtime.gc_tuning import tune_gc
 from autoscaler.runtime.memory import resident_bytes, trim
 from autoscaler.runtime.signals import follow_hangups
 
-_LOOK_AT_MEMORY_EVERY_S = 0.25
-_LOOKS_BETWEEN_TRIMS = 20
+_MEASURE_MEMORY_EVERY_S = 0.25
+_MEASUREMENTS_BETWEEN_TRIMS = 20
 _log = logging.getLogger(__name__)
 
 Load = Callable[[], Mapping[str, GatewayService]]
@@ -31,7 +31,7 @@ Follow = Callable[[GatewayServer], Coroutine[None, None, None]]
 
 
 class ShutdownTimeouts(NamedTuple):
-    """How a gateway goes that is told to."""
+    """How long a gateway may take to shut down."""
 
     propagation_s: float = 5.0
     """How long it still accepts clients while it says that it is not ready."""
@@ -84,7 +84,7 @@ async def serve(
         follow = partial(watch_config, watch=watch, load=load)
     services = load()
     gateway = build(services)
-    told = _told_to_go()
+    signals = _stop_signals()
     follow_hangups(reopen, recheck)
     await gateway.start(port, metrics_port, hosts, metrics_hosts=metrics_hosts, tokens=tokens)
     _log.info(
@@ -95,8 +95,8 @@ async def serve(
     keys = cookie_keys and partial(watch_keys, file=cookie_keys)
     watching = asyncio.ensure_future(_all(gateway, [each for each in (watch_memory, follow, keys) if each]))
     try:
-        await _told_or_failed(told, watching)
-        await _until_told_again(told, gateway.drain(*(shutdown or ShutdownTimeouts())))
+        await _until_signal_or_failure(signals, watching)
+        await _until_done_or_second_signal(signals, gateway.drain(*(shutdown or ShutdownTimeouts())))
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
@@ -108,24 +108,24 @@ async def _all(gateway: GatewayServer, followed: Sequence[Follow]) -> None:
     await asyncio.gather(*(each(gateway) for each in followed))
 
 
-def _told_to_go() -> asyncio.Queue[int]:
-    told: asyncio.Queue[int] = asyncio.Queue()
+def _stop_signals() -> asyncio.Queue[int]:
+    signals: asyncio.Queue[int] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.put_nowait, number)
-    return told
+        loop.add_signal_handler(number, signals.put_nowait, number)
+    return signals
 
 
-async def _told_or_failed(told: asyncio.Queue[int], watching: asyncio.Future[Any]) -> None:
-    telling = asyncio.ensure_future(told.get())
-    await asyncio.wait({telling, watching}, return_when=asyncio.FIRST_COMPLETED)
+async def _until_signal_or_failure(signals: asyncio.Queue[int], watching: asyncio.Future[Any]) -> None:
+    signal_came = asyncio.ensure_future(signals.get())
+    await asyncio.wait({signal_came, watching}, return_when=asyncio.FIRST_COMPLETED)
     if watching.done():
-        telling.cancel()
+        signal_came.cancel()
         watching.result()
 
 
-async def _until_told_again(told: asyncio.Queue[int], draining: Coroutine[None, None, None]) -> None:
-    both = [asyncio.ensure_future(draining), asyncio.ensure_future(told.get())]
+async def _until_done_or_second_signal(signals: asyncio.Queue[int], draining: Coroutine[None, None, None]) -> None:
+    both = [asyncio.ensure_future(draining), asyncio.ensure_future(signals.get())]
     done, left = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
     for task in left:
         task.cancel()
@@ -136,14 +136,14 @@ async def _until_told_again(told: asyncio.Queue[int], draining: Coroutine[None, 
 async def watch_memory(gateway: GatewayServer) -> None:
     """Refuse new work while memory is short, for ever; the allocator gives back what it can meanwhile."""
     overload = gateway.overload
-    for looks in count():
-        if overload.look(resident_bytes()):
+    for measurement in count():
+        if overload.measure(resident_bytes()):
             say = _log.error if overload.active else _log.warning
             what = "new requests are refused with 503" if overload.active else "new requests are taken again"
             say("%d MiB of %s MiB in use: %s", overload.used_bytes >> 20, (overload.limit_bytes or 0) >> 20, what)
-        if overload.active and looks % _LOOKS_BETWEEN_TRIMS == 0:
+        if overload.active and measurement % _MEASUREMENTS_BETWEEN_TRIMS == 0:
             trim()
-        await asyncio.sleep(_LOOK_AT_MEMORY_EVERY_S)
+        await asyncio.sleep(_MEASURE_MEMORY_EVERY_S)
 
 
 async def watch_keys(gateway: GatewayServer, file: Path) -> None:

@@ -160,7 +160,7 @@ def _of_process(gateway: Router) -> list[ProcessMetric]:
             "gateway_response_backlog_bytes",
             "gauge",
             "Taken of the budget for what clients have not read yet.",
-            lambda: clients.backlogs.taken_bytes,
+            lambda: clients.backlog_budget.taken_bytes,
         ),
         ProcessMetric(
             "gateway_held_body_bytes",

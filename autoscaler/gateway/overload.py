@@ -18,7 +18,7 @@ class Overload:
         self.used_bytes = 0
         self.active = False
 
-    def look(self, used_bytes: int) -> bool:
+    def measure(self, used_bytes: int) -> bool:
         """Take in how much memory is in use; True if that begins or ends the overload."""
         self.used_bytes = used_bytes
         before, limit = self.active, self.limit_bytes

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 from autoscaler.gateway.http.headers import RequestHead
-from autoscaler.gateway.http.pod_call import NoAnswerError, ask
+from autoscaler.gateway.http.pod_call import PodCallError, call_pod
 from autoscaler.gateway.http.pod_pool import Pod
 from autoscaler.gateway.service import ServiceProxy
 
@@ -22,6 +22,6 @@ def interrupt(proxy: ServiceProxy, pod: Pod, head: RequestHead) -> asyncio.Task[
 
 async def _call(proxy: ServiceProxy, pod: Pod, head: RequestHead) -> None:
     # A pod that cannot be interrupted goes on; its slot is free when it ends.
-    with contextlib.suppress(NoAnswerError):
+    with contextlib.suppress(PodCallError):
         call, connect_s = f"POST {proxy.config.interrupt_path}", proxy.config.timeouts.connect_s
-        await ask(pod, call, head.host, connect_s=connect_s, answer_s=_ANSWER_S)
+        await call_pod(pod, call, head.host, connect_s=connect_s, answer_s=_ANSWER_S)

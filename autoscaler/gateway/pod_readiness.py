@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from autoscaler.gateway.http.pod_call import NoAnswerError, ask
+from autoscaler.gateway.http.pod_call import PodCallError, call_pod
 from autoscaler.gateway.http.pod_pool import Pod
 
 _log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ async def until_ready(pod: Pod, path: str, *, connect_s: float, answer_s: float)
 
 async def _why_not(pod: Pod, path: str, connect_s: float, answer_s: float) -> str:
     try:
-        answer = await ask(pod, f"GET {path}", pod.address, connect_s=connect_s, answer_s=answer_s)
-    except NoAnswerError as error:
+        answer = await call_pod(pod, f"GET {path}", pod.address, connect_s=connect_s, answer_s=answer_s)
+    except PodCallError as error:
         return str(error)
     return "" if answer.status in _READY else f"status {answer.status}"

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Sequence
 _METHODS = frozenset({b"GET", b"HEAD"})
 
 
-class Probes:
+class ProbeUserAgents:
     """Knows the user agents that a service takes for probes."""
 
     def __init__(self, user_agents: Iterable[str]) -> None:
         self._parts = tuple(text.lower().encode("latin-1") for text in user_agents)
 
-    def ask(self, method: bytes, user_agents: Sequence[bytes]) -> bool:
+    def match(self, method: bytes, user_agents: Sequence[bytes]) -> bool:
         """Say whether a request without a body is a probe: a GET or HEAD whose user agent contains one of the texts."""
         if method not in _METHODS or not user_agents:
             return False

@@ -24,7 +24,7 @@ from autoscaler.gateway.error_responses import (
     outcome_of_body_error,
 )
 from autoscaler.gateway.http.client_connection import ClientConnection
-from autoscaler.gateway.http.exchange import Exchange, Terms
+from autoscaler.gateway.http.exchange import Exchange, ResponseOptions
 from autoscaler.gateway.http.headers import Forwarded, RequestHead, ResponseHead, request_bytes, switching_bytes
 from autoscaler.gateway.http.own_response import own_response
 from autoscaler.gateway.http.pod_connection import Failure, PodConnection
@@ -33,7 +33,7 @@ from autoscaler.gateway.http.request_parser import IncomingRequest
 from autoscaler.gateway.http.tunnel import Tunnel
 from autoscaler.gateway.pod_interrupt import interrupt
 from autoscaler.gateway.request_body import RequestBody
-from autoscaler.gateway.request_log import Ended
+from autoscaler.gateway.request_log import RequestRecord
 from autoscaler.gateway.service import ServiceProxy, Waiter
 
 _log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class ProxiedRequest:
         rule = self._proxy.rules.find(self._head.target.decode("latin-1"))
         if self._is_preflight:
             return preflight_rule(rule)
-        is_probe = self._body.is_empty and self._proxy.probes.ask(self._head.method, self._head.user_agents)
+        is_probe = self._body.is_empty and self._proxy.probes.match(self._head.method, self._head.user_agents)
         return rule._replace(wake=False) if is_probe else rule
 
     async def run(self) -> bool:
@@ -152,7 +152,7 @@ class ProxiedRequest:
             return
         arrived_s, granted_s = self._waiter.arrived_s, self._granted_s
         self._proxy.on_ended(
-            Ended(
+            RequestRecord(
                 service=self._proxy.config.name,
                 request_id=self._arrival.request_id.decode("latin-1"),
                 kind=self._rule.kind.value,
@@ -174,13 +174,13 @@ class ProxiedRequest:
             return self._answer_preflight(self._proxy.config.cors)
         pod = self._admitted() or await self._granted()
         while True:
-            terms = self._terms(pod)
+            options = self._options(pod)
             try:
                 connection = self._idle_at(pod) or await self._connected(pod)
             except PodRefusedError:
                 pod = await self._elsewhere()
                 continue
-            exchange = Exchange(self._client, pod, connection, terms, self._release)
+            exchange = Exchange(self._client, pod, connection, options, self._release)
             failure = await self._exchanged(exchange, connection, pod)
             if failure is Failure.UNREADY:
                 pod = await self._elsewhere()
@@ -202,7 +202,7 @@ class ProxiedRequest:
     async def _granted(self) -> Pod:
         self._body.read_ahead(self._proxy.body_budget)
         self._body.when_broken(self._reject_unless_granted)
-        answer = await cast("asyncio.Future[Pod | RequestOutcome]", self._waiter.grant)
+        answer = await cast("asyncio.Future[Pod | RequestOutcome]", self._waiter.placement)
         if isinstance(answer, RequestOutcome):
             raise RequestRejectedError(answer)
         self._granted_s = self._loop.time()
@@ -214,12 +214,12 @@ class ProxiedRequest:
 
     def _reject_unless_granted(self) -> None:
         """End the wait of a request whose body is broken: nobody should wait behind it."""
-        grant = self._waiter.grant
+        placement = self._waiter.placement
         try:
             self._body.check()
         except BODY_ERRORS as error:
-            if grant is not None and not grant.done():
-                grant.set_result(outcome_of_body_error(error))
+            if placement is not None and not placement.done():
+                placement.set_result(outcome_of_body_error(error))
 
     async def _elsewhere(self) -> Pod:
         self._proxy.put_back(self._waiter)
@@ -236,7 +236,7 @@ class ProxiedRequest:
     def _idle_at(self, pod: Pod) -> PodConnection | None:
         return pod.take_idle() if self._body.is_empty and self._head.method in _SAFE else None
 
-    def _terms(self, pod: Pod) -> Terms:
+    def _options(self, pod: Pod) -> ResponseOptions:
         cookie = b""
         if self._proxy.cookie is not None and self._pinned is None:
             now_s = self._arrival.unix_s + self._loop.time() - self._waiter.arrived_s
@@ -244,7 +244,7 @@ class ProxiedRequest:
         bodiless = self._head.method == b"HEAD"
         upgrade = bool(self._head.upgrade)
         half_close, keep_alive = self._proxy.config.half_close, self._arrival.keep_alive
-        return Terms(self._http10, bodiless, keep_alive, cookie, half_close, upgrade, self._cors_lines())
+        return ResponseOptions(self._http10, bodiless, keep_alive, cookie, half_close, upgrade, self._cors_lines())
 
     def _release(self) -> None:
         if self._interrupting is None or self._interrupting.done():
@@ -295,9 +295,9 @@ class ProxiedRequest:
 
     def _leave(self, exchange: Exchange, connection: PodConnection, pod: Pod) -> None:
         """The client has gone: what becomes of the pod's work is the service's choice."""
-        exchange.leave()
+        exchange.detach_client()
         if not connection.request_done:
-            self._proxy.counts.abandoned_late += self._waiter.grant is not None
+            self._proxy.counts.abandoned_late += self._waiter.placement is not None
         elif self._stays_at_pod and not exchange.over:
             self._left_at_pod = True
             if self._proxy.config.on_abort is OnAbort.INTERRUPT:
@@ -352,7 +352,7 @@ class ProxiedRequest:
         return b"" if self._proxy.config.cors is None else self._proxy.config.cors.response_lines(self._head)
 
     def _answer_preflight(self, cors: Cors) -> tuple[bool, RequestOutcome]:
-        keep_alive = self._arrival.keep_alive and not self._client.going
+        keep_alive = self._arrival.keep_alive and not self._client.closing
         lines = cors.preflight_lines(self._head)
         if lines is None:
             text = "traffic.cors of this service does not name the origin of the page"
@@ -366,7 +366,7 @@ class ProxiedRequest:
         if self._client.answered:
             return False
         status, text = ERROR_RESPONSES[outcome]
-        keep_alive = self._arrival.keep_alive and self._body.is_read and not self._client.going
+        keep_alive = self._arrival.keep_alive and self._body.is_read and not self._client.closing
         added = self._cors_lines()
         if outcome in RETRY_LATER:
             added += b"Retry-After: %d\r\n" % self._proxy.retry_after_s()

@@ -7,8 +7,8 @@ from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.http.client_connection import ClientConnection
 from autoscaler.gateway.http.exchange import Exchange
 from autoscaler.gateway.http.headers import RequestHead
-from autoscaler.gateway.http.memory_budget import Budget
-from autoscaler.gateway.http.minimum_rate import Pace
+from autoscaler.gateway.http.memory_budget import MemoryBudget
+from autoscaler.gateway.http.minimum_rate import MinimumRate
 from autoscaler.gateway.http.pod_connection import PodConnection
 from autoscaler.gateway.http.request_parser import BrokenBodyError, IncomingBody
 
@@ -51,7 +51,7 @@ class RequestBody:
         """Whether nothing of it is left in the client's connection."""
         return self._content is None or self._content.complete
 
-    def read_ahead(self, budget: Budget) -> None:
+    def read_ahead(self, budget: MemoryBudget) -> None:
         """Let it come while its request is held, unless the client waits to be asked for it."""
         if self._content is not None and not self._expects:
             self._content.read_ahead(READ_AHEAD_BYTES, budget)
@@ -106,22 +106,22 @@ class RequestBody:
             self._content.close()
 
     async def _pump(self, exchange: Exchange, connection: PodConnection) -> None:
-        content, pace = self._content, Pace(self._config.min_body_bytes_per_s)
-        while content is not None and (data := await self._read(content, pace)):
+        content, rate = self._content, MinimumRate(self._config.min_body_bytes_per_s)
+        while content is not None and (data := await self._read(content, rate)):
             connection.write(self._part(data))
             await exchange.until_writable()
         connection.write(self._last())
         connection.complete()
 
-    async def _read(self, content: IncomingBody, pace: Pace) -> bytes:
+    async def _read(self, content: IncomingBody, rate: MinimumRate) -> bytes:
         loop = asyncio.get_running_loop()
         asked_s = loop.time()
         try:
-            async with asyncio.timeout(min(self._config.timeouts.body_idle_s, pace.left_s)):
+            async with asyncio.timeout(min(self._config.timeouts.body_idle_s, rate.left_s)):
                 data = await content.read()
         except TimeoutError as error:
             raise BodyLateError from error
-        pace.received(len(data), loop.time() - asked_s)
+        rate.received(len(data), loop.time() - asked_s)
         return self._taking(data)
 
     def _taking(self, data: bytes) -> bytes:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from autoscaler.runtime.background_writer import BackgroundWriter
 
 
-class Ended(NamedTuple):
+class RequestRecord(NamedTuple):
     """One request, all of it."""
 
     service: str
@@ -37,7 +37,7 @@ class Ended(NamedTuple):
     """Of the response, with its head."""
 
 
-OnEnded = Callable[[Ended], None]
+OnEnded = Callable[[RequestRecord], None]
 
 
 class RequestLog:
@@ -50,7 +50,7 @@ class RequestLog:
     def __init__(self, writer: BackgroundWriter) -> None:
         self.writer = writer
 
-    def __call__(self, ended: Ended) -> None:
+    def __call__(self, ended: RequestRecord) -> None:
         """Write one request down."""
         self.writer.offer(f"{json.dumps(ended._asdict(), separators=(',', ':'))}\n")
 

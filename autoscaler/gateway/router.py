@@ -18,10 +18,10 @@ from autoscaler.gateway.host_routes import Routes
 from autoscaler.gateway.http.client_connection import ClientConnection
 from autoscaler.gateway.http.clients import ClientLimits, Clients
 from autoscaler.gateway.http.headers import BadRequestError, Forwarded, RequestHead, read_request
-from autoscaler.gateway.http.memory_budget import Budget
+from autoscaler.gateway.http.memory_budget import MemoryBudget
 from autoscaler.gateway.http.own_response import own_response
 from autoscaler.gateway.http.request_parser import IncomingRequest
-from autoscaler.gateway.http.resolver import Names
+from autoscaler.gateway.http.resolver import Resolver
 from autoscaler.gateway.overload import Overload
 from autoscaler.gateway.proxied_request import Arrival, ProxiedRequest
 from autoscaler.gateway.request_log import OnEnded, client_address
@@ -32,8 +32,8 @@ _LONGEST_ADDRESS = 64
 """Characters; more is none, and is not remembered."""
 _HELD_BODIES_BYTES = 64 << 20
 _REFUSED_METHODS = frozenset({b"CONNECT", b"TRACE"})
-_CHECKS = frozenset({b"GET", b"HEAD"})
-_HEALTH = frozenset({b"/healthz", b"/readyz"})
+_CHECK_METHODS = frozenset({b"GET", b"HEAD"})
+_HEALTH_PATHS = frozenset({b"/healthz", b"/readyz"})
 
 
 class Router:
@@ -49,10 +49,10 @@ class Router:
         trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = (),
         rng: random.Random | None = None,
         on_ended: OnEnded | None = None,
-        body_budget: Budget | None = None,
-        backlogs: Budget | None = None,
+        body_budget: MemoryBudget | None = None,
+        backlog_budget: MemoryBudget | None = None,
         overload: Overload | None = None,
-        names: Names | None = None,
+        resolver: Resolver | None = None,
     ) -> None:
         """Build a gateway.
 
@@ -65,8 +65,8 @@ class Router:
             rng: spreads `Retry-After`.
             on_ended: is given every request as it ends.
             body_budget: what the bodies of all held requests may take; 64 MiB unless it is given.
-            backlogs: what all clients may leave lying of their responses; 64 MiB unless it is given.
-            names: looks up the names of pods.
+            backlog_budget: what all clients may leave lying of their responses; 64 MiB unless it is given.
+            resolver: looks up the names of pods.
             overload: says whether new work is refused; somebody else has it look at the memory.
         """
         self.loop = asyncio.get_running_loop()
@@ -77,9 +77,9 @@ class Router:
         self._trusted_proxies = trusted_proxies
         self._forwarded = lru_cache(maxsize=1024)(self._forwarded_by)
         self._on_ended = on_ended
-        self.body_budget = body_budget or Budget(_HELD_BODIES_BYTES)
+        self.body_budget = body_budget or MemoryBudget(_HELD_BODIES_BYTES)
         self.overload = overload or Overload()
-        self._names = names or Names()
+        self._resolver = resolver or Resolver()
         self._rng = rng or random.Random()  # noqa: S311
         self._uid_bytes = self.uid.encode()
         self._loop_name = b"inflight-" + self._uid_bytes
@@ -92,7 +92,7 @@ class Router:
         self.watchers: set[Callable[[str], None]] = set()
         """Told of each service whose counts change."""
         self._routes = Routes({})
-        self.clients = Clients(limits or ClientLimits(), backlogs)
+        self.clients = Clients(limits or ClientLimits(), backlog_budget)
         self.process_metrics: list[ProcessMetric] = []
         """Metrics of the process that others add to those of the gateway, such as lines that a log has lost."""
         self.reload(services)
@@ -142,7 +142,7 @@ class Router:
                     changed=partial(self._changed, name),
                     body_budget=self.body_budget,
                     overload=self.overload,
-                    names=self._names,
+                    resolver=self._resolver,
                     on_ended=self._on_ended,
                 )
                 proxy.set_backends(service.backends or {})
@@ -175,7 +175,7 @@ class Router:
 
     def _drop(self, name: str) -> None:
         proxy = self.proxies.pop(name)
-        proxy.turn_away_all()
+        proxy.reject_all()
         proxy.set_backends({})
         proxy.close()
 
@@ -205,11 +205,11 @@ class Router:
             return _answer(client, 405, f"{head.method.decode()} is not for a gateway", keep_alive=False)
         if head.expect and head.expect != b"100-continue":
             return _answer(client, 417, "only 100-continue can be expected", keep_alive=False)
-        if head.went_through(self._loop_name):
+        if head.passed_through(self._loop_name):
             return _answer(client, 508, "a backend leads back to this gateway", keep_alive=False)
         name = self._routes.find(head.host)
         if name is None:
-            return self._of_nobody(client, request, head)
+            return self._answer_without_service(client, request, head)
         proxy = self.proxies[name]
         try:
             return ProxiedRequest(proxy, client, request, self._arrival(client, request, head))
@@ -217,10 +217,10 @@ class Router:
             proxy.counts.outcomes[RequestOutcome.ERROR] += 1
             raise
 
-    def _of_nobody(self, client: ClientConnection, request: IncomingRequest, head: RequestHead) -> bool:
+    def _answer_without_service(self, client: ClientConnection, request: IncomingRequest, head: RequestHead) -> bool:
         """Answer what is for no service: a load balancer that checks by address, or a stranger."""
         keep_alive = request.keep_alive and request.complete
-        if head.method not in _CHECKS or head.target.partition(b"?")[0] not in _HEALTH:
+        if head.method not in _CHECK_METHODS or head.target.partition(b"?")[0] not in _HEALTH_PATHS:
             return _answer(client, 404, "no service has this host", keep_alive=keep_alive)
         ready = not (self.draining and head.target.startswith(b"/readyz"))
         return _answer(
@@ -238,7 +238,7 @@ class Router:
             forwarded=forwarded,
             request_id=head.request_id or self._request_id(),
             unix_s=self.now_s(),
-            secure=forwarded.trusted and head.came_by_https,
+            secure=forwarded.trusted and head.is_https,
             keep_alive=request.keep_alive,
             client=self._client_of(client.peername, head) if self._on_ended is not None else "",
         )
@@ -264,6 +264,6 @@ class Router:
 
 
 def _answer(client: ClientConnection, status: int, text: str, *, keep_alive: bool, without_body: bool = False) -> bool:
-    keep_alive = keep_alive and not client.going
+    keep_alive = keep_alive and not client.closing
     client.send(own_response(status, text, keep_alive=keep_alive, without_body=without_body))
     return keep_alive

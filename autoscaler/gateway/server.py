@@ -7,14 +7,14 @@ from typing import cast
 
 from aiohttp import web
 
-from autoscaler.gateway.admin_http import observer
+from autoscaler.gateway.admin_http import metrics_app
 from autoscaler.gateway.router import Router
 from autoscaler.runtime.bearer_tokens import BearerTokens
 from autoscaler.runtime.listeners import listeners
 
-OBSERVERS = 32
+METRICS_CONNECTIONS = 32
 """Connections of the metrics port; the newest takes the place of the oldest, for probes must get through."""
-_LAST_WORDS_S = 0.1
+_LAST_ANSWERS_S = 0.1
 """For the answers to those who are turned away at the end."""
 
 
@@ -23,9 +23,9 @@ class GatewayServer(Router):
 
     _port: int | None = None
     _metrics_port: int | None = None
-    _observer: web.AppRunner | None = None
+    _metrics_runner: web.AppRunner | None = None
     _listeners: Sequence[asyncio.Server] = ()
-    _observed: Sequence[asyncio.Server] = ()
+    _metrics_listeners: Sequence[asyncio.Server] = ()
 
     @property
     def port(self) -> int:
@@ -62,20 +62,22 @@ class GatewayServer(Router):
         Raises:
             OSError: a port is taken; then neither is listened to.
         """
-        observed = listeners(hosts if metrics_hosts is None else metrics_hosts, metrics_port)
+        metrics_sockets = listeners(hosts if metrics_hosts is None else metrics_hosts, metrics_port)
         try:
-            found = listeners(hosts, port)
+            client_sockets = listeners(hosts, port)
         except OSError:
-            for each in observed:
+            for each in metrics_sockets:
                 each.close()
             raise
-        runner = web.AppRunner(observer(self, tokens), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+        runner = web.AppRunner(
+            metrics_app(self, tokens), access_log=None, handler_cancellation=True, shutdown_timeout=0.1
+        )
         await runner.setup()
-        self._observer = runner
-        self._port, self._metrics_port = found[0].getsockname()[1], observed[0].getsockname()[1]
+        self._metrics_runner = runner
+        self._port, self._metrics_port = client_sockets[0].getsockname()[1], metrics_sockets[0].getsockname()[1]
         create = self.loop.create_server
-        self._observed = [await create(partial(_newest, runner), sock=each) for each in observed]
-        self._listeners = [await create(self.accept, sock=each, backlog=1024) for each in found]
+        self._metrics_listeners = [await create(partial(_newest, runner), sock=each) for each in metrics_sockets]
+        self._listeners = [await create(self.accept, sock=each, backlog=1024) for each in client_sockets]
 
     async def drain(self, propagation_s: float, grace_s: float) -> None:
         """Go without breaking anything off, if it can be done in time; `stop` is still to be called.
@@ -96,7 +98,7 @@ class GatewayServer(Router):
                     await self.quiet.wait()
         except TimeoutError:
             for proxy in self.proxies.values():
-                proxy.turn_away_all()
+                proxy.reject_all()
                 for tunnel in list(proxy.tunnels):
                     tunnel.go_away()
 
@@ -106,19 +108,19 @@ class GatewayServer(Router):
         for listener in self._listeners:
             listener.close()
         for proxy in self.proxies.values():
-            proxy.turn_away_all()
-        await self.clients.shutdown(_LAST_WORDS_S)
+            proxy.reject_all()
+        await self.clients.shutdown(_LAST_ANSWERS_S)
         for proxy in self.proxies.values():
             proxy.close()
-        for listener in self._observed:
+        for listener in self._metrics_listeners:
             listener.close()
-        if self._observer is not None:
-            await self._observer.cleanup()
+        if self._metrics_runner is not None:
+            await self._metrics_runner.cleanup()
 
 
 def _newest(runner: web.AppRunner) -> asyncio.Protocol:
     """Make the protocol of a new connection to the metrics port; the oldest ends if there are too many."""
     server = cast("web.Server", runner.server)
-    for connection in server.connections[: max(0, len(server.connections) - OBSERVERS + 1)]:
+    for connection in server.connections[: max(0, len(server.connections) - METRICS_CONNECTIONS + 1)]:
         connection.force_close()
     return server()

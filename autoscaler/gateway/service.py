@@ -10,26 +10,26 @@ from typing import cast
 from weakref import WeakSet
 
 from autoscaler.gateway.affinity import AffinityCookie
-from autoscaler.gateway.busy_poll import Poller
+from autoscaler.gateway.busy_poll import BusyPoller
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.counts import Counts, RequestOutcome
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Grant, Granted, Held, Refused, SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule, PathRules
 from autoscaler.gateway.dispatch.types import FailureKind
-from autoscaler.gateway.http.memory_budget import Budget
+from autoscaler.gateway.http.memory_budget import MemoryBudget
 from autoscaler.gateway.http.pod_connection import Failure
 from autoscaler.gateway.http.pod_pool import Pod
-from autoscaler.gateway.http.resolver import Names
+from autoscaler.gateway.http.resolver import Resolver
 from autoscaler.gateway.http.tunnel import Tunnel
 from autoscaler.gateway.overload import Overload
 from autoscaler.gateway.pod_readiness import until_ready
-from autoscaler.gateway.probe_requests import Probes
+from autoscaler.gateway.probe_requests import ProbeUserAgents
 from autoscaler.gateway.request_log import OnEnded
 
 _log = logging.getLogger(__name__)
 _LONGEST_RETRY_AFTER_S = 120
 _FIRST_SERVER_ERROR = 500
-_LAST_WORDS = 30
+_MOST_FAILED_POLLS = 30
 """So often in a row a pod that leaves may fail to say how busy it is, before it counts as idle."""
 _FAILURES = {
     Failure.RESET: FailureKind.RESET,
@@ -41,14 +41,14 @@ _FAILURES = {
 class Waiter:
     """One request as the dispatcher knows it: by identity."""
 
-    __slots__ = ("arrived_s", "grant", "kind", "present")
+    __slots__ = ("arrived_s", "in_dispatcher", "kind", "placement")
 
     def __init__(self, kind: SlotUse, arrived_s: float) -> None:
         self.kind = kind
         self.arrived_s = arrived_s
-        self.present = False
+        self.in_dispatcher = False
         """Whether the dispatcher has it."""
-        self.grant: asyncio.Future[Pod | RequestOutcome] | None = None
+        self.placement: asyncio.Future[Pod | RequestOutcome] | None = None
         """Set while it is held: the pod it may go to, or why it may not any more."""
 
 
@@ -63,15 +63,15 @@ class ServiceProxy:
         keys: Sequence[bytes],
         rng: random.Random,
         changed: Callable[[], None],
-        body_budget: Budget,
+        body_budget: MemoryBudget,
         overload: Overload,
-        names: Names,
+        resolver: Resolver,
         on_ended: OnEnded | None = None,
     ) -> None:
         self._loop = loop
         self.body_budget = body_budget
         self._overload = overload
-        self._names = names
+        self._resolver = resolver
         """What the bodies of those who are held may take, together with those of the gateway's other services."""
         self.on_ended = on_ended
         """Is given every request of the service as it ends."""
@@ -84,9 +84,9 @@ class ServiceProxy:
         self.pods: dict[str, Pod] = {}
         self._draining: WeakSet[Pod] = WeakSet()
         """Pods that are sent nothing new, for as long as something goes on there."""
-        self._beside: dict[Pod, asyncio.Task[None]] = {}
+        self._checks: dict[Pod, asyncio.Task[None]] = {}
         """What is asked of pods beside requests."""
-        self._pollers: dict[Pod, Poller] = {}
+        self._pollers: dict[Pod, BusyPoller] = {}
         self.tunnels: set[Tunnel] = set()
         self.background_tasks: set[asyncio.Task[None]] = set()
         """What is still to be done for requests whose client has gone."""
@@ -103,7 +103,7 @@ class ServiceProxy:
         self._take_config(config)
         self._deliver(self.dispatcher.set_limits(config.limits, self._loop.time()))
         if (config.busy, config.ready_path) != (before.busy, before.ready_path):
-            self._ask_anew()
+            self._restart_checks()
         if config.backends is not None or named is not None:
             self.set_backends(config.backends or {})
 
@@ -115,7 +115,7 @@ class ServiceProxy:
     def _take_config(self, config: GatewayService) -> None:
         self.config = config
         self.rules = PathRules(config.paths)
-        self.probes = Probes(config.probes)
+        self.probes = ProbeUserAgents(config.probes)
         self.cookie = AffinityCookie(self._keys, config.name, config.affinity) if config.affinity else None
         self._pods_changed()
 
@@ -133,10 +133,10 @@ class ServiceProxy:
         self._changed()
         match answer:
             case Granted(backend):
-                waiter.present = True
+                waiter.in_dispatcher = True
                 return self.pods[backend]
             case Held():
-                waiter.present = True
+                waiter.in_dispatcher = True
                 self._hold(waiter)
                 return None
             case Refused(reason):
@@ -151,8 +151,8 @@ class ServiceProxy:
 
     def finish(self, waiter: Waiter) -> None:
         """End a request that a pod was given, and let the next one in."""
-        if waiter.present:
-            waiter.present = False
+        if waiter.in_dispatcher:
+            waiter.in_dispatcher = False
             self._deliver(self.dispatcher.finish(waiter, self._loop.time()))
 
     def open_tunnel(self, waiter: Waiter) -> None:
@@ -162,12 +162,12 @@ class ServiceProxy:
 
     def abandon(self, waiter: Waiter) -> None:
         """End a request wherever it stands, if it has not ended yet."""
-        if waiter.present:
-            waiter.present = False
+        if waiter.in_dispatcher:
+            waiter.in_dispatcher = False
             self._holding.discard(waiter)
             self._deliver(self.dispatcher.abandon(waiter, self._loop.time()))
 
-    def turn_away_all(self) -> None:
+    def reject_all(self) -> None:
         """End whatever is held."""
         for waiter in list(self._holding):
             self._end_held(waiter, RequestOutcome.DRAINED)
@@ -197,11 +197,11 @@ class ServiceProxy:
             return
         if known is not None:
             self.remove(name)
-        pod = self.pods[name] = Pod(name, address, self._loop, self._names, ready=self.config.backends is None)
-        pod.on_outcome = partial(self._came_to, pod)
+        pod = self.pods[name] = Pod(name, address, self._loop, self._resolver, ready=self.config.backends is None)
+        pod.on_outcome = partial(self._note_outcome, pod)
         self._pods_changed()
         pod.may_be_unready = self.config.ready_path is not None
-        self._attend(pod)
+        self._start_checks(pod)
 
     def _admit(self, pod: Pod, jobs: int | None = None) -> None:
         pod.admitted = True
@@ -209,69 +209,69 @@ class ServiceProxy:
 
     # What is asked of pods beside requests.
 
-    def _attend(self, pod: Pod) -> None:
+    def _start_checks(self, pod: Pod) -> None:
         """Ask a pod what the configuration says, and nothing else that was asked under its name."""
-        for other in [known for known in self._beside if known.name == pod.name]:
-            self._leave_alone(other)
+        for other in [known for known in self._checks if known.name == pod.name]:
+            self._stop_checks(other)
         if self.config.busy is None and (pod.admitted or self.config.ready_path is None):
             if not pod.admitted:
                 self._admit(pod)
             return
-        self._beside[pod] = self._loop.create_task(self._ask(pod, self.config))
+        self._checks[pod] = self._loop.create_task(self._check(pod, self.config))
 
-    async def _ask(self, pod: Pod, config: GatewayService) -> None:
+    async def _check(self, pod: Pod, config: GatewayService) -> None:
         connect_s = config.timeouts.connect_s
         if config.ready_path is not None and not pod.admitted:
             await until_ready(pod, config.ready_path, connect_s=connect_s, answer_s=config.ready_timeout_s)
         if config.busy is None:
             self._admit(pod)
             return
-        poller = self._pollers[pod] = Poller(
+        poller = self._pollers[pod] = BusyPoller(
             pod if config.busy.port is None else pod.at_port(config.busy.port),
             config.busy,
             connect_s,
             newest=partial(self.dispatcher.newest_granted, pod.name),
-            told=partial(self._busy_told, pod),
-            failed=partial(self._busy_unknown, pod),
+            on_jobs=partial(self._jobs_reported, pod),
+            on_failure=partial(self._jobs_unknown, pod),
         )
         await poller.run()
 
-    def _busy_told(self, pod: Pod, jobs: int, newest: int) -> None:
+    def _jobs_reported(self, pod: Pod, jobs: int, newest: int) -> None:
         if not pod.admitted:
             self._admit(pod, jobs)
         else:
             self._deliver(self.dispatcher.report_jobs(pod.name, jobs, newest, self._loop.time()))
-        self._leave_alone_if_forgotten(pod)
+        self._stop_checks_if_forgotten(pod)
 
-    def _busy_unknown(self, pod: Pod, times: int) -> None:
+    def _jobs_unknown(self, pod: Pod, times: int) -> None:
         """Take note of a pod that does not say how busy it is; of one that leaves nobody waits for a word for ever."""
         self.counts.failed_busy_polls += 1
-        if times >= _LAST_WORDS and self.pods.get(pod.name) is not pod:
+        if times >= _MOST_FAILED_POLLS and self.pods.get(pod.name) is not pod:
             self._deliver(self.dispatcher.report_jobs(pod.name, None, 0, self._loop.time()))
-        self._leave_alone_if_forgotten(pod)
+        self._stop_checks_if_forgotten(pod)
 
-    def _leave_alone_if_forgotten(self, pod: Pod) -> None:
+    def _stop_checks_if_forgotten(self, pod: Pod) -> None:
         if self.pods.get(pod.name) is not pod and pod.name not in self.dispatcher.backends:
-            self._leave_alone(pod)
+            self._stop_checks(pod)
 
     @property
-    def asks(self) -> int:
+    def pods_checked(self) -> int:
         """How many pods are asked something beside requests, or were since they came."""
-        return len(self._beside)
+        return len(self._checks)
 
-    def _leave_alone(self, pod: Pod) -> None:
+    def _stop_checks(self, pod: Pod) -> None:
         self._pollers.pop(pod, None)
-        if pod in self._beside:
-            self._beside.pop(pod).cancel()
+        if pod in self._checks:
+            self._checks.pop(pod).cancel()
 
-    def _ask_anew(self) -> None:
+    def _restart_checks(self) -> None:
         """Begin again with what the configuration says."""
         for pod in self.pods.values():
             if self.config.busy is None and pod.admitted:
                 self._deliver(self.dispatcher.report_jobs(pod.name, None, 0, self._loop.time()))
-            self._attend(pod)
+            self._start_checks(pod)
 
-    def _came_to(self, pod: Pod, status: int, failure: Failure | None) -> None:
+    def _note_outcome(self, pod: Pod, status: int, failure: Failure | None) -> None:
         """Take note of what a pod made of a request; a failure that does not count says nothing for or against it."""
         if pod in self._pollers:
             self._pollers[pod].soon()
@@ -297,10 +297,10 @@ class ServiceProxy:
             pod.close()
             self._draining.add(pod)
             if not pod.admitted:
-                self._leave_alone(pod)
+                self._stop_checks(pod)
             self._pods_changed()
             self._deliver(self.dispatcher.drain_backend(name, self._loop.time()))
-            self._leave_alone_if_forgotten(pod)
+            self._stop_checks_if_forgotten(pod)
 
     def remove(self, name: str) -> None:
         """Forget a pod that is gone, and end what it served, though it was drained before."""
@@ -309,7 +309,7 @@ class ServiceProxy:
         self._pods_changed()
         self._deliver(self.dispatcher.remove_backend(name, self._loop.time()))
         for pod in gone:
-            self._leave_alone(pod)
+            self._stop_checks(pod)
             pod.remove()
 
     def close(self) -> None:
@@ -318,19 +318,19 @@ class ServiceProxy:
             self._timer.cancel()
         for pod in self.pods.values():
             pod.close()
-        for pod in list(self._beside):
-            self._leave_alone(pod)
+        for pod in list(self._checks):
+            self._stop_checks(pod)
         for task in self.background_tasks:
             task.cancel()
 
     def _pods_changed(self) -> None:
         if self.cookie is not None:
-            self.cookie.know(self.pods)
+            self.cookie.set_pods(self.pods)
 
     # Waiting.
 
     def _hold(self, waiter: Waiter) -> None:
-        waiter.grant = self._loop.create_future()
+        waiter.placement = self._loop.create_future()
         self._holding.add(waiter)
         self._arm()
 
@@ -340,14 +340,14 @@ class ServiceProxy:
             waiter = cast("Waiter", request)
             self._holding.discard(waiter)
             # A client that went in this very moment has cancelled its wait; its handler gives the slot on.
-            if waiter.grant is not None and not waiter.grant.done():
-                waiter.grant.set_result(self.pods[backend])
+            if waiter.placement is not None and not waiter.placement.done():
+                waiter.placement.set_result(self.pods[backend])
 
     def _end_held(self, waiter: Waiter, outcome: RequestOutcome) -> None:
-        waiter.present = False
+        waiter.in_dispatcher = False
         self._holding.discard(waiter)
-        if waiter.grant is not None and not waiter.grant.done():
-            waiter.grant.set_result(outcome)
+        if waiter.placement is not None and not waiter.placement.done():
+            waiter.placement.set_result(outcome)
 
     def _arm(self) -> None:
         deadline_s = self.dispatcher.next_deadline_s

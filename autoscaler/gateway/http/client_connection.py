@@ -22,7 +22,7 @@ from autoscaler.gateway.http.request_parser import (
     BrokenRequestError,
     IncomingRequest,
 )
-from autoscaler.gateway.http.response_backlog import OWN_BYTES, Backlog
+from autoscaler.gateway.http.response_backlog import OWN_BYTES, ResponseBacklog
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +64,6 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "_backlog",
-        "_backs_up",
         "_clients",
         "_deadline",
         "_handler",
@@ -75,6 +74,7 @@ class ClientConnection(asyncio.Protocol):
         "_stall_timer",
         "_task",
         "_tunnel",
+        "_writing_paused",
         "answered",
         "at_eof",
         "half_close",
@@ -97,8 +97,8 @@ class ClientConnection(asyncio.Protocol):
         """Whether nothing is read because of those that wait."""
         self._reader_waits = False
         """Whether nothing is read because whoever takes what comes has enough."""
-        self._backlog = Backlog(clients.backlogs)
-        self._backs_up = False
+        self._backlog = ResponseBacklog(clients.backlog_budget)
+        self._writing_paused = False
         """Whether the client has left more lying than the transport takes without a word."""
         self._deadline = Deadline(self._loop, self.break_off)
         self._stall_timer: asyncio.TimerHandle | None = None
@@ -119,7 +119,7 @@ class ClientConnection(asyncio.Protocol):
         self.stall_s = 60.0
 
     @property
-    def going(self) -> bool:
+    def closing(self) -> bool:
         """Whether the connection is to end with the response that is under way."""
         return self.at_eof or self._clients.draining
 
@@ -139,8 +139,8 @@ class ClientConnection(asyncio.Protocol):
         """Write what is no final response yet."""
         if self.transport is not None:
             self.transport.write(data)
-            if self._backs_up:
-                self._grew()
+            if self._writing_paused:
+                self._note_backlog()
             if self.status is None and data:
                 self.status = _final_status(data)
             self.sent_bytes += len(data)
@@ -243,17 +243,17 @@ class ClientConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Take note that the client does not keep up."""
-        self._backs_up = True
+        self._writing_paused = True
         self.watch_stall()
-        self._grew()
+        self._note_backlog()
 
     def resume_writing(self) -> None:
         """Pass on that it does again, if it was told."""
-        self._backs_up = False
+        self._writing_paused = False
         if self._backlog.drained() and self.listener is not None:
             self.listener.client_resumed()
 
-    def _grew(self) -> None:
+    def _note_backlog(self) -> None:
         """Pass on that the client does not keep up, once there is no room for what it leaves lying."""
         if self.transport is None or not self._backlog.grew(self.transport.get_write_buffer_size()):
             return
@@ -341,12 +341,12 @@ class ClientConnection(asyncio.Protocol):
         self._clients.idle(self)
         self._deadline.within(self._clients.limits.lingering_s)
 
-    def retire(self) -> None:
+    def close_if_idle(self) -> None:
         """Close if nobody is served."""
         if self._task is None and self.transport is not None:
             self.transport.close()
 
-    def abandon(self) -> asyncio.Task[None] | None:
+    def cancel(self) -> asyncio.Task[None] | None:
         """Close, and give the task that is cancelled by it."""
         if self.transport is not None:
             self.transport.close()

@@ -7,7 +7,7 @@ import asyncio
 from typing import NamedTuple, Protocol
 
 from autoscaler.gateway.http.framing import HeadLimits
-from autoscaler.gateway.http.memory_budget import Budget
+from autoscaler.gateway.http.memory_budget import MemoryBudget
 
 BACKLOGS_BYTES = 64 << 20
 """What all slow clients together may leave in our memory unless the gateway is given another budget."""
@@ -40,19 +40,19 @@ class Connection(Protocol):
     def break_off(self) -> None:
         """Close it."""
 
-    def retire(self) -> None:
+    def close_if_idle(self) -> None:
         """Close it if it serves no request."""
 
-    def abandon(self) -> asyncio.Task[None] | None:
+    def cancel(self) -> asyncio.Task[None] | None:
         """Close it, and give the task that is cancelled by it."""
 
 
 class Clients:
     """All connections of clients."""
 
-    def __init__(self, limits: ClientLimits, backlogs: Budget | None = None) -> None:
+    def __init__(self, limits: ClientLimits, backlog_budget: MemoryBudget | None = None) -> None:
         self.limits = limits
-        self.backlogs = backlogs or Budget(BACKLOGS_BYTES)
+        self.backlog_budget = backlog_budget or MemoryBudget(BACKLOGS_BYTES)
         """For what clients leave lying of their responses."""
         self.connections: set[Connection] = set()
         self._idle: dict[Connection, None] = {}
@@ -91,9 +91,9 @@ class Clients:
     async def shutdown(self, patience_s: float) -> None:
         """Close all connections; those that are served may take so long for their end."""
         for connection in list(self.connections):
-            connection.retire()
+            connection.close_if_idle()
         served = {connection.task for connection in self.connections if connection.task is not None}
         if served:
             await asyncio.wait(served, timeout=patience_s)
-        cancelled = [task for connection in list(self.connections) if (task := connection.abandon()) is not None]
+        cancelled = [task for connection in list(self.connections) if (task := connection.cancel()) is not None]
         await asyncio.gather(*cancelled, return_exceptions=True)

@@ -18,7 +18,7 @@ from autoscaler.gateway.http.pod_pool import Pod
 _ALLOWED_ORIGIN = b"access-control-allow-origin"
 
 
-class Terms(NamedTuple):
+class ResponseOptions(NamedTuple):
     """How a response is to be written to this client."""
 
     http10: bool
@@ -43,11 +43,11 @@ class Exchange:
         "_drained",
         "_is_stream",
         "_loop",
+        "_options",
         "_out",
         "_release",
         "_starts_first",
         "_stream_idle_s",
-        "_terms",
         "_until_eof",
         "_until_s",
         "_waiter",
@@ -63,12 +63,17 @@ class Exchange:
     )
 
     def __init__(
-        self, client: ClientConnection, pod: Pod, connection: PodConnection, terms: Terms, release: Callable[[], None]
+        self,
+        client: ClientConnection,
+        pod: Pod,
+        connection: PodConnection,
+        options: ResponseOptions,
+        release: Callable[[], None],
     ) -> None:
         self._client: ClientConnection | None = client
         self.pod = pod
         self._connection = connection
-        self._terms = terms
+        self._options = options
         self._release = release
         self._loop = asyncio.get_running_loop()
         self._out: list[bytes] = []
@@ -83,7 +88,7 @@ class Exchange:
         """Whether the client has been sent any of the response."""
         self.can_be_repeated = False
         """Whether all of the request is at hand, so that it can be sent again."""
-        self.keep_alive = terms.keep_alive
+        self.keep_alive = options.keep_alive
         self.status = 0
         self.switch: tuple[ResponseHead, bytes] | None = None
         self.over = False
@@ -97,7 +102,7 @@ class Exchange:
     @property
     def added_lines(self) -> list[bytes]:
         """Our own header lines of the response."""
-        return [self._terms.added] if self._terms.added else []
+        return [self._options.added] if self._options.added else []
 
     def limit(self, granted_s: float, start_s: float, total_s: float, stream_idle_s: float) -> None:
         """Give the pod so long from the grant for its first byte, so long for all; a stream, so long to be silent."""
@@ -119,7 +124,7 @@ class Exchange:
             self._drained = self._loop.create_future()
             await self._drained
 
-    def leave(self) -> None:
+    def detach_client(self) -> None:
         """Go on without the client: what the pod still says is thrown away; a stream has no longer than others have."""
         self._client = None
         self._connection.resume_reading()
@@ -136,27 +141,27 @@ class Exchange:
 
     def responded(self, head: ResponseHead) -> None:
         """Write the response's head."""
-        self.pod.answers = True
-        if self.pod.may_be_unready and self.can_be_repeated and head.asks_to_come_later:
+        self.pod.has_answered = True
+        if self.pod.may_be_unready and self.can_be_repeated and head.asks_to_retry_later:
             self.failed(Failure.UNREADY)
             return
         self.pod.may_be_unready = False
         self._go_on_until(head)
         self.status = head.status
-        terms = self._terms
+        options = self._options
         added = self.added_lines
-        if terms.cors and not any(name.lower() == _ALLOWED_ORIGIN for name, _ in head.headers):
-            added.append(terms.cors)
+        if options.cors and not any(name.lower() == _ALLOWED_ORIGIN for name, _ in head.headers):
+            added.append(options.cors)
         if head.has_body and not head.has_length:
-            self._until_eof = terms.http10
-            self._chunked = not terms.http10
+            self._until_eof = options.http10
+            self._chunked = not options.http10
             if self._chunked:
                 added.append(b"Transfer-Encoding: chunked\r\n")
-        going = self._client is None or self._client.going
-        self.keep_alive = self.keep_alive and self._connection.request_done and not (self._until_eof or going)
+        closing = self._client is None or self._client.closing
+        self.keep_alive = self.keep_alive and self._connection.request_done and not (self._until_eof or closing)
         if not self.keep_alive:
             added.append(b"Connection: close\r\n")
-        elif terms.http10:
+        elif options.http10:
             added.append(b"Connection: keep-alive\r\n")
         self._out.append(response_bytes(head, added))
 
@@ -179,7 +184,7 @@ class Exchange:
 
     def switched(self, head: ResponseHead, early: bytes) -> None:
         """Leave the connection to whoever asked for another protocol."""
-        if not self._terms.upgrade:
+        if not self._options.upgrade:
             self.failed(Failure.INVALID)
             return
         if self._client is None:
@@ -230,7 +235,7 @@ class Exchange:
     def client_eof(self) -> bool:
         """Take half a connection for none, unless the service's clients do that."""
         self.keep_alive = False
-        return self._terms.half_close
+        return self._options.half_close
 
     # Endings.
 

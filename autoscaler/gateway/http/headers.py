@@ -1,7 +1,7 @@
 """Heads of messages on their way through: what a hop keeps for itself is taken off, what it owes is added.
 
 Rules:
-1. Names, values, their order and their number stay as they came; nothing is folded, quoted or decoded.
+1. Resolver, values, their order and their number stay as they came; nothing is folded, quoted or decoded.
 2. How a body ends is said by us from what was parsed, never copied from a header that `Connection` could name.
 3. Our own headers are added after the hop-by-hop ones are taken off, so that a client cannot have them taken off.
 """
@@ -109,11 +109,11 @@ class RequestHead(NamedTuple):
         return b"transfer-encoding" in self.known
 
     @property
-    def came_by_https(self) -> bool:
+    def is_https(self) -> bool:
         """Whether the hops before say that the client did: theirs is a list, in which the first is the client's."""
         return b",".join(self.known.get(b"x-forwarded-proto", ())).partition(b",")[0].strip().lower() == b"https"
 
-    def went_through(self, gateway: bytes) -> bool:
+    def passed_through(self, gateway: bytes) -> bool:
         """Say whether the request has been at this gateway before (RFC 8586)."""
         return gateway in map(bytes.strip, b",".join(self.known.get(b"cdn-loop", ())).split(b","))
 
@@ -134,7 +134,7 @@ class ResponseHead(NamedTuple):
     """Whether the pod says that the connection ends with this."""
     is_stream: bool
     """Whether its type says that it comes part by part, and that there is no end to wait for."""
-    asks_to_come_later: bool
+    asks_to_retry_later: bool
     """Whether it is a 503 with Retry-After."""
 
 

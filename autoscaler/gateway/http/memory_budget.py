@@ -1,7 +1,7 @@
 """A number of bytes that many share: whoever wants some takes them, or learns that there are none left."""
 
 
-class Budget:
+class MemoryBudget:
     """Counts what is taken of a limit; it reserves nothing and waits for nobody.
 
     The limit may change while bytes are taken. A lower one takes nothing back; it refuses until enough was returned.

@@ -18,7 +18,7 @@ class PodAnswer(NamedTuple):
     body: bytes
 
 
-class NoAnswerError(Exception):
+class PodCallError(Exception):
     """There is no answer; the text says why."""
 
     def __init__(self, why: str, *, refused: bool = False) -> None:
@@ -43,7 +43,7 @@ class _Answer:
         self._bytes += len(data)
         if self._bytes > _MOST_BYTES:
             self._parts.clear()
-            self._end(NoAnswerError(f"the answer is longer than {_MOST_BYTES} bytes"))
+            self._end(PodCallError(f"the answer is longer than {_MOST_BYTES} bytes"))
         else:
             self._parts.append(data)
 
@@ -58,9 +58,9 @@ class _Answer:
         self._end(PodAnswer(self._status, b"".join(self._parts)))
 
     def failed(self, failure: Failure) -> None:
-        self._end(NoAnswerError(failure.value))
+        self._end(PodCallError(failure.value))
 
-    def _end(self, outcome: PodAnswer | NoAnswerError) -> None:
+    def _end(self, outcome: PodAnswer | PodCallError) -> None:
         if self.done.done():
             return
         if isinstance(outcome, PodAnswer):
@@ -69,7 +69,7 @@ class _Answer:
             self.done.set_exception(outcome)
 
 
-async def ask(pod: Pod, request: str, host: str, *, connect_s: float, answer_s: float) -> PodAnswer:
+async def call_pod(pod: Pod, request: str, host: str, *, connect_s: float, answer_s: float) -> PodAnswer:
     """Send a request without a body, such as `GET /health`, over a connection of its own.
 
     Args:
@@ -80,12 +80,12 @@ async def ask(pod: Pod, request: str, host: str, *, connect_s: float, answer_s: 
         answer_s: from then on, for the whole answer.
 
     Raises:
-        NoAnswerError: no connection, no whole answer in time, or a longer one than 1 MiB.
+        PodCallError: no connection, no whole answer in time, or a longer one than 1 MiB.
     """
     try:
         connection = await pod.connect(connect_s, answer_s)
     except PodRefusedError as error:
-        raise NoAnswerError(str(error), refused=isinstance(error.__cause__, ConnectionRefusedError)) from error
+        raise PodCallError(str(error), refused=isinstance(error.__cause__, ConnectionRefusedError)) from error
     try:
         answer = _Answer()
         head = f"{request} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -93,8 +93,8 @@ async def ask(pod: Pod, request: str, host: str, *, connect_s: float, answer_s: 
         async with asyncio.timeout(answer_s):
             await answer.done
     except TimeoutError as error:
-        raise NoAnswerError(f"no answer within {answer_s:g} s") from error
+        raise PodCallError(f"no answer within {answer_s:g} s") from error
     finally:
         connection.close()
-    pod.answers = True
+    pod.has_answered = True
     return answer.done.result()

@@ -274,7 +274,7 @@ class PodConnection(asyncio.Protocol):
         if handler is None:
             return
         self._spoiled = self._spoiled or self._parser.until_eof or not self.request_done or not self._parser.keeps_alive
-        self._came_to(self._parser.status, None)
+        self._report(self._parser.status, None)
         handler.ended()
 
     # Endings.
@@ -287,10 +287,10 @@ class PodConnection(asyncio.Protocol):
             return
         # What a client has not sent in time, or an idle connection that closes, says nothing of the pod.
         if failure is not Failure.STALE and (failure is not Failure.TIMEOUT or self.request_done):
-            self._came_to(0, failure)
+            self._report(0, failure)
         handler.failed(failure)
 
-    def _came_to(self, status: int, failure: Failure | None) -> None:
+    def _report(self, status: int, failure: Failure | None) -> None:
         if self.on_outcome is not None:
             self.on_outcome(status, failure)
 
@@ -301,6 +301,6 @@ class PodConnection(asyncio.Protocol):
         handler, self._handler = self._handler, None
         self.deadline.never()
         self._spoiled = True
-        self._came_to(head.status, None)
+        self._report(head.status, None)
         if handler is not None:
             handler.switched(head, early)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from autoscaler.gateway.http.pod_connection import Failure, PodConnection
-from autoscaler.gateway.http.resolver import Names
+from autoscaler.gateway.http.resolver import Resolver
 
 _NO_DESCRIPTOR = {errno.EMFILE, errno.ENFILE}
 _DESCRIPTOR_WAIT_S = 0.05
@@ -27,7 +27,7 @@ class PodRefusedError(Exception):
     """No connection to a pod came about, for whatever reason: nobody listens, it is gone, or its address is none."""
 
 
-class Open(Protocol):
+class PodUser(Protocol):
     """Whoever waits for something of a pod."""
 
     def failed(self, failure: Failure) -> None:
@@ -38,7 +38,7 @@ class Pod:
     """One pod's address and its idle connections; a pod that follows at the same address shares none of them."""
 
     def __init__(
-        self, name: str, address: str, loop: asyncio.AbstractEventLoop, names: Names, *, ready: bool = False
+        self, name: str, address: str, loop: asyncio.AbstractEventLoop, resolver: Resolver, *, ready: bool = False
     ) -> None:
         """Take a pod in.
 
@@ -46,22 +46,22 @@ class Pod:
             name: what it is called.
             address: where it serves, as `host:port`.
             loop: the loop of its connections.
-            names: looks up its host.
+            resolver: looks up its host.
             ready: whether somebody has seen that it serves.
         """
         self.name = name
         self.address = address
-        self._names = names
+        self._resolver = resolver
         self._loop = loop
         self._idle: list[PodConnection] = []
         self._closed = False
         self.gone = False
         """Whether whatever waits for it waits in vain."""
-        self.open: set[Open] = set()
+        self.open: set[PodUser] = set()
         """Who waits for a response of this pod, or is a tunnel to it."""
         self.on_outcome: Callable[[int, Failure | None], None] | None = None
         """Is given what becomes of each client's request."""
-        self.answers = False
+        self.has_answered = False
         """Whether it has ever answered anything."""
         self.admitted = False
         """Whether it is sent requests; before, it may have to answer what is asked of it."""
@@ -72,7 +72,7 @@ class Pod:
 
     def at_port(self, port: int) -> "Pod":
         """Give what the same pod serves on another port."""
-        return Pod(self.name, f"{self.address.rpartition(':')[0]}:{port}", self._loop, self._names)
+        return Pod(self.name, f"{self.address.rpartition(':')[0]}:{port}", self._loop, self._resolver)
 
     def take_idle(self) -> PodConnection | None:
         """Give an idle connection that is fresh enough, the last one used first."""
@@ -101,23 +101,23 @@ class Pod:
             async with asyncio.timeout(timeout_s):
                 connection = await self._connected(host, int(port))
         except (OSError, ValueError, OverflowError) as error:  # no port has six digits
-            self._names.forget(host)
+            self._resolver.forget(host)
             raise PodRefusedError(str(error)) from error
         if self.gone or not connection.reusable:
             connection.close()
             raise PodRefusedError("closed at once")
-        if not self.answers:
+        if not self.has_answered:
             await self._watch(connection, min(self._watch_s, answer_s / 10))
         return connection
 
     async def _connected(self, host: str, port: int) -> PodConnection:
         """Connect to one of a name's addresses; if all of them refuse, the name may have moved."""
-        addresses = await self._names.addresses(host)
+        addresses = await self._resolver.addresses(host)
         try:
             return await self._connected_to(addresses, port)
         except OSError:
-            self._names.forget(host)
-            others = await self._names.addresses(host)
+            self._resolver.forget(host)
+            others = await self._resolver.addresses(host)
             if others == addresses:
                 raise
             return await self._connected_to(others, port)

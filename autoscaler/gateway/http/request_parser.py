@@ -15,7 +15,7 @@ from typing import Protocol
 import httptools
 
 from autoscaler.gateway.http.framing import HTTP_VERSIONS, HeadLimits, Overhead, reason_of, refused_coding
-from autoscaler.gateway.http.memory_budget import Budget
+from autoscaler.gateway.http.memory_budget import MemoryBudget
 
 BODY_BUFFER_BYTES = 1 << 16
 """Reading pauses when so much of a body, or of what follows an upgrade, has not been taken."""
@@ -72,7 +72,7 @@ class IncomingBody:
         self._data = bytearray()
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None
-        self._budget: Budget | None = None
+        self._budget: MemoryBudget | None = None
         self._ahead_bytes = 0
         self._borrowed = 0
         """Bytes of the budget that what lies here has taken."""
@@ -82,7 +82,7 @@ class IncomingBody:
         self.complete = False
         """Whether all of it has arrived."""
 
-    def read_ahead(self, most_bytes: int, budget: Budget) -> None:
+    def read_ahead(self, most_bytes: int, budget: MemoryBudget) -> None:
         """Let more than the usual arrive while nobody reads, up to a limit and as long as the budget has room for all.
 
         It holds until something is taken, or `close`.
@@ -147,7 +147,7 @@ class IncomingBody:
         else:
             self._source.resume_reading()
 
-    def _borrows(self, budget: Budget) -> bool:
+    def _borrows(self, budget: MemoryBudget) -> bool:
         if self.size > self._ahead_bytes or not budget.take(self.size - self._borrowed):
             return False
         self._borrowed = self.size

@@ -27,7 +27,7 @@ class _Known(NamedTuple):
     until_s: float
 
 
-class Names:
+class Resolver:
     """Looks up names for all pods of a gateway; belongs to the event loop that it is made in."""
 
     def __init__(self, lookup: Lookup = socket.getaddrinfo) -> None:

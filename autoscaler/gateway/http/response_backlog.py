@@ -1,6 +1,6 @@
 """What a client has not taken of its response: a little is its own, more comes out of a budget for all clients."""
 
-from autoscaler.gateway.http.memory_budget import Budget
+from autoscaler.gateway.http.memory_budget import MemoryBudget
 
 OWN_BYTES = 32 * 1024
 """What any client may leave lying."""
@@ -9,12 +9,12 @@ MOST_BYTES = 1 << 20
 _STEP_BYTES = 64 * 1024
 
 
-class Backlog:
+class ResponseBacklog:
     """Follows how much lies there, and says when whoever adds to it has to wait."""
 
     __slots__ = ("_borrowed", "_budget", "full")
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: MemoryBudget) -> None:
         self._budget = budget
         self._borrowed = 0
         self.full = False

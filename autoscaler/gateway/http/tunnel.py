@@ -17,7 +17,7 @@ _SHORT_LENGTH = 125
 _LENGTH_BYTES = {126: 2, 127: 8}
 
 
-class FrameEdge:
+class FrameBoundary:
     """Follows a stream of WebSocket frames and knows whether it stands between two."""
 
     __slots__ = ("_head", "_left")
@@ -74,8 +74,8 @@ class Tunnel:
         self._idle_s = idle_s
         self._ending_s = ending_s
         self._loop = asyncio.get_running_loop()
-        self._heard_s = self._loop.time()
-        self._edge = FrameEdge()
+        self._last_data_s = self._loop.time()
+        self._boundary = FrameBoundary()
         self._ended = {"client": False, "pod": False}
         self._timer = self._loop.call_later(idle_s, self._check_idle)
         self._last_timer: asyncio.TimerHandle | None = None
@@ -91,7 +91,7 @@ class Tunnel:
 
     def go_away(self) -> None:
         """Tell a WebSocket that the gateway is going, if a frame of ours can be put in, and close."""
-        if self._edge.between and not self._ended["pod"]:  # nothing can be written behind the end of the pod's side
+        if self._boundary.between and not self._ended["pod"]:  # nothing can be written behind the end of the pod's side
             self._client.send(GOING_AWAY)
         self.close()
 
@@ -115,7 +115,7 @@ class Tunnel:
 
     def from_client(self, data: bytes) -> None:
         """Take what the client sends."""
-        self._heard_s = self._loop.time()
+        self._last_data_s = self._loop.time()
         self._connection.write(data)
 
     def client_lost(self) -> None:
@@ -139,8 +139,8 @@ class Tunnel:
 
     def from_pod(self, data: bytes) -> None:
         """Take what the pod sends."""
-        self._heard_s = self._loop.time()
-        self._edge.feed(data)
+        self._last_data_s = self._loop.time()
+        self._boundary.feed(data)
         self._client.send(data)
 
     def pod_eof(self) -> None:
@@ -168,7 +168,7 @@ class Tunnel:
             pass_on()
 
     def _check_idle(self) -> None:
-        quiet_s = self._loop.time() - self._heard_s
+        quiet_s = self._loop.time() - self._last_data_s
         if quiet_s >= self._idle_s:
             self.go_away()
         else:

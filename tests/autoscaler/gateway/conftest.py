@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 import uvloop
-from gateway_kit import Kit
+from gateway_kit import Kit, NameServer
 from gateway_program import Programs
 
 from autoscaler.testing import VirtualTimeLoop
@@ -27,6 +27,14 @@ async def kit():
 
 
 @pytest.fixture
+def name_server():
+    """Answers look-ups as the test says; at the end it lets go those that wait."""
+    made = NameServer()
+    yield made
+    made.go_on.set()
+
+
+@pytest.fixture
 async def programs(tmp_path, kit):
     """Gateways as processes of their own, all ended at the test's end."""
     made = Programs(tmp_path)
@@ -39,4 +47,4 @@ def pytest_asyncio_loop_factories(config, item):
     if not item.get_closest_marker("real_time"):
         return {"virtual time": VirtualTimeLoop}
     uv = {"uvloop": uvloop.new_event_loop}
-    return {"real time": asyncio.SelectorEventLoop, **uv} if item.path.name == "test_proxy.py" else uv
+    return {"real time": asyncio.SelectorEventLoop, **uv} if item.path.name == "test_server.py" else uv

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+import threading
 from typing import NamedTuple
 
 from autoscaler.gateway.config import GatewayService, Timeouts
@@ -297,3 +298,24 @@ def refused_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+class NameServer:
+    """Answers as `getaddrinfo` does; names that begin with `slow` wait until the test lets them go."""
+
+    def __init__(self):
+        self.addresses = {}
+        self.asked = []
+        self.go_on = threading.Event()
+        self._lock = threading.Lock()
+        self.waiting = 0
+
+    def __call__(self, host, _port, *, type):  # noqa: A002
+        with self._lock:
+            self.asked.append(host)
+            self.waiting += host.startswith("slow")
+        if host.startswith("slow"):
+            self.go_on.wait(30)
+        if host not in self.addresses:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return [(socket.AF_INET, type, 6, "", (address, 0)) for address in self.addresses[host]]

@@ -30,7 +30,7 @@ def issued(pod="a", now_s=1000, *, key=KEY, service="default/sd", affinity=SD):
 
 def reader(*pods, key=KEY, service="default/sd", affinity=SD):
     cookie = AffinityCookie([key], service, affinity)
-    cookie.know(pods)
+    cookie.set_pods(pods)
     return cookie
 
 

@@ -109,7 +109,7 @@ async def test_a_deadline_that_has_come_already_is_no_error_on_the_gateways_own_
     for waiter in waiters:
         assert proxy.arrive(waiter, PathRule(("/*",)), None) is None
     for waiter in waiters:
-        assert await waiter.grant is RequestOutcome.QUEUE_TIMEOUT
+        assert await waiter.placement is RequestOutcome.QUEUE_TIMEOUT
     called = asyncio.Event()
     deadline = Deadline(gateway.loop, called.set)
     for seconds in (0.0, -1.0, 1e-9):

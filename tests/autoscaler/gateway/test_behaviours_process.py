@@ -15,8 +15,8 @@ from gateway_program import document
 
 from autoscaler.commands import gateway as command
 from autoscaler.gateway.counts import RequestOutcome
-from autoscaler.gateway.http.memory_budget import Budget
-from autoscaler.gateway.http.resolver import Names
+from autoscaler.gateway.http.memory_budget import MemoryBudget
+from autoscaler.gateway.http.resolver import Resolver
 from autoscaler.gateway.lifecycle import reload
 from autoscaler.gateway.overload import Overload
 
@@ -139,7 +139,7 @@ async def test_b83_new_requests_are_refused_while_memory_is_short_and_those_that
     job = await pod.next()
     held = (await kit.client(gateway)).get("/held")
     await until(lambda: gateway.dispatcher(NAME).queued == 1)
-    overload.look(800)
+    overload.measure(800)
     refused = await (await kit.client(gateway)).get().response()
     assert (refused.status, refused.body) == (503, b"the gateway has no memory for more requests\n")
     assert int(refused.get(b"retry-after")) >= 1
@@ -153,7 +153,7 @@ async def test_b83_new_requests_are_refused_while_memory_is_short_and_those_that
         job.reply()
         assert (await client.response()).status == 200
         job = await pod.next() if client is running else None
-    overload.look(749)
+    overload.measure(749)
     again = (await kit.client(gateway)).get()
     (await pod.next()).reply()
     assert (await again.response()).status == 200
@@ -211,8 +211,8 @@ async def test_b84_slow_readers_take_no_more_memory_than_their_budget_and_are_gi
         request.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + body)
         await request.writer.drain()
 
-    budget = Budget(3 << 20)
-    gateway = await kit.gateway(service(concurrency=number), pods=[await kit.pod(large)], backlogs=budget)
+    budget = MemoryBudget(3 << 20)
+    gateway = await kit.gateway(service(concurrency=number), pods=[await kit.pod(large)], backlog_budget=budget)
     loop = asyncio.get_running_loop()
     clients = [await slow_client(gateway) for _ in range(number)]
     for client in clients:
@@ -301,33 +301,12 @@ async def test_b88_aliases_that_multiply_are_refused_and_the_next_reload_is_take
     assert [len(pod.seen) for pod in pods] == [1, 1]
 
 
-class Resolver:
-    """Knows the addresses that the test says; names that begin with `slow` wait until the test lets them go."""
-
-    def __init__(self):
-        self.addresses = {}
-        self.go_on = threading.Event()
-
-    def __call__(self, host, _port, *, type):  # noqa: A002
-        if host.startswith("slow"):
-            self.go_on.wait(60)
-            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
-        return [(socket.AF_INET, type, 6, "", (address, 0)) for address in self.addresses[host]]
-
-
-@pytest.fixture
-def resolver():
-    made = Resolver()
-    yield made
-    made.go_on.set()
-
-
-async def test_b86_a_name_that_hangs_delays_no_other(kit, resolver):
+async def test_b86_a_name_that_hangs_delays_no_other(kit, name_server):
     pod = await kit.pod(answer_ok)
-    resolver.addresses["pod.test"] = ["127.0.0.1"]
+    name_server.addresses["pod.test"] = ["127.0.0.1"]
     slow = [service(name=f"default/slow{n}", hosts=(f"slow{n}",), backends={"s": f"slow{n}.test:80"}) for n in range(8)]
     gateway = await kit.gateway(
-        *slow, service(backends={"pod": f"pod.test:{pod.port}"}), pods=(), names=Names(resolver)
+        *slow, service(backends={"pod": f"pod.test:{pod.port}"}), pods=(), resolver=Resolver(name_server)
     )
     for n in range(8):
         for _ in range(4):
@@ -336,14 +315,14 @@ async def test_b86_a_name_that_hangs_delays_no_other(kit, resolver):
     assert (await (await kit.client(gateway)).get().response()).status == 200
 
 
-async def test_b86_a_name_that_moves_is_followed_when_its_old_address_refuses(kit, resolver):
+async def test_b86_a_name_that_moves_is_followed_when_its_old_address_refuses(kit, name_server):
     old = await kit.pod(answer_ok)
     new = await kit.pod(answer_ok, port=old.port, host="127.0.0.2")
-    resolver.addresses["pod.test"] = ["127.0.0.1"]
-    gateway = await kit.gateway(service(backends={"pod": f"pod.test:{old.port}"}), names=Names(resolver))
+    name_server.addresses["pod.test"] = ["127.0.0.1"]
+    gateway = await kit.gateway(service(backends={"pod": f"pod.test:{old.port}"}), resolver=Resolver(name_server))
     for _ in range(2):
         assert (await (await kit.client(gateway)).post().response()).status == 200
-    resolver.addresses["pod.test"] = ["127.0.0.2"]
+    name_server.addresses["pod.test"] = ["127.0.0.2"]
     await old.stop()
     for _ in range(2):
         assert (await (await kit.client(gateway)).post().response()).status == 200
@@ -351,10 +330,10 @@ async def test_b86_a_name_that_moves_is_followed_when_its_old_address_refuses(ki
     assert gateway.proxies[NAME].counts.retries == 0
 
 
-async def test_b86_a_name_with_an_address_that_refuses_is_reached_at_its_next(kit, resolver):
+async def test_b86_a_name_with_an_address_that_refuses_is_reached_at_its_next(kit, name_server):
     pod = await kit.pod(answer_ok)
-    resolver.addresses["pod.test"] = ["127.0.0.3", "127.0.0.1"]
-    gateway = await kit.gateway(service(backends={"pod": f"pod.test:{pod.port}"}), names=Names(resolver))
+    name_server.addresses["pod.test"] = ["127.0.0.3", "127.0.0.1"]
+    gateway = await kit.gateway(service(backends={"pod": f"pod.test:{pod.port}"}), resolver=Resolver(name_server))
     assert (await (await kit.client(gateway)).get().response()).status == 200
     assert gateway.proxies[NAME].counts.retries == 0
 

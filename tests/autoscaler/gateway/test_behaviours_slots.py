@@ -20,13 +20,13 @@ from autoscaler.gateway.dispatch.path_rules import PathRule, PathRules
 from autoscaler.gateway.http import minimum_rate, pod_pool
 from autoscaler.gateway.http.exchange import Exchange
 from autoscaler.gateway.http.headers import STREAMS, read_response
-from autoscaler.gateway.http.memory_budget import Budget
+from autoscaler.gateway.http.memory_budget import MemoryBudget
 from autoscaler.gateway.http.pod_connection import PodConnection
 from autoscaler.gateway.http.pod_pool import Pod
 from autoscaler.gateway.http.request_parser import IncomingBody, RequestParser
 from autoscaler.gateway.http.response_parser import ResponseParser
 from autoscaler.gateway.http.tunnel import GOING_AWAY
-from autoscaler.gateway.probe_requests import Probes
+from autoscaler.gateway.probe_requests import ProbeUserAgents
 from autoscaler.gateway.request_body import RequestBody
 from autoscaler.gateway.service import ServiceProxy
 from autoscaler.runtime.probe_user_agents import PROBES
@@ -65,9 +65,9 @@ async def serve_first(job, client):
 
 @pytest.mark.parametrize("held", [False, True])
 async def test_b60_a_body_that_trickles_is_408_and_the_slot_is_free_whether_it_was_held_or_not(kit, held, monkeypatch):
-    monkeypatch.setattr(minimum_rate, "OVER_S", 0.2)
+    monkeypatch.setattr(minimum_rate, "ALLOWANCE_S", 0.2)
     pod = await kit.pod()
-    gateway = await kit.gateway(service(timeouts=Timeouts(request_s=60)), pods=[pod], body_budget=Budget(0))
+    gateway = await kit.gateway(service(timeouts=Timeouts(request_s=60)), pods=[pod], body_budget=MemoryBudget(0))
     if held:
         first = (await kit.client(gateway)).post("/first")
         job = await pod.next()
@@ -89,7 +89,7 @@ async def test_b60_a_body_that_trickles_is_408_and_the_slot_is_free_whether_it_w
 @pytest.mark.parametrize("held", [False, True])
 async def test_b60_the_time_of_a_request_counts_from_the_grant_whatever_it_is_spent_on(kit, held):
     pod = await kit.pod()
-    gateway = await kit.gateway(service(timeouts=QUICK), pods=[pod], body_budget=Budget(0))
+    gateway = await kit.gateway(service(timeouts=QUICK), pods=[pod], body_budget=MemoryBudget(0))
     if held:
         first = (await kit.client(gateway)).post("/first")
         job = await pod.next()
@@ -105,7 +105,7 @@ async def test_b60_the_time_of_a_request_counts_from_the_grant_whatever_it_is_sp
 
 
 async def test_b60_a_slow_body_may_be_allowed(kit, monkeypatch):
-    monkeypatch.setattr(minimum_rate, "OVER_S", 0.01)
+    monkeypatch.setattr(minimum_rate, "ALLOWANCE_S", 0.01)
     pod = await kit.pod()
     gateway = await kit.gateway(replace(service(), min_body_bytes_per_s=0), pods=[pod])
     slow = await kit.client(gateway)
@@ -154,7 +154,7 @@ async def test_b61_a_body_that_came_slowly_while_it_was_held_reaches_its_pod_at_
 
 
 async def test_b61_held_bodies_take_no_more_than_their_budget_and_return_it(kit):
-    budget = Budget(1_000_000)
+    budget = MemoryBudget(1_000_000)
     gateway = await kit.gateway(body_budget=budget)
     clients = [await kit.client(gateway) for _ in range(5)]
     for client in clients:
@@ -174,7 +174,7 @@ async def test_b61_held_bodies_take_no_more_than_their_budget_and_return_it(kit)
 
 @pytest.mark.parametrize("size", [0, 1, 100_000, 3 << 20])
 async def test_b61_a_body_is_whole_though_the_budget_is_empty(kit, size):
-    gateway = await kit.gateway(body_budget=Budget(50_000))
+    gateway = await kit.gateway(body_budget=MemoryBudget(50_000))
     body = bytes(range(251)) * (size // 251 + 1)
     client = (await kit.client(gateway)).post("/held", body[:size])
     await until(lambda: counts(gateway) == (1, 0))
@@ -509,13 +509,13 @@ NO_REQUEST_OF_ANYBODY = {
         "remove",
         "apply",
         "set_keys",
-        "turn_away_all",
+        "reject_all",
         "know",
     ),  # how pods and policies change
     *("connection_made", "connection_lost", "data_received", "eof_received"),  # what asyncio calls
 }
 COLLABORATORS = (
-    *(RequestParser, IncomingBody, PathRules, Probes, AffinityCookie, ServiceProxy, RequestBody),
+    *(RequestParser, IncomingBody, PathRules, ProbeUserAgents, AffinityCookie, ServiceProxy, RequestBody),
     *(Exchange, Pod, PodConnection, ResponseParser, Histogram),
 )
 FAULTS = [

@@ -8,7 +8,7 @@ from gateway_kit import NAME, PASS_ALL, Client, answer_ok, service, until
 
 from autoscaler.gateway.config import OnAbort, Timeouts
 from autoscaler.gateway.counts import RequestOutcome
-from autoscaler.gateway.http.tunnel import GOING_AWAY, FrameEdge
+from autoscaler.gateway.http.tunnel import GOING_AWAY, FrameBoundary
 
 pytestmark = pytest.mark.real_time
 
@@ -279,7 +279,7 @@ def test_b41_the_end_of_a_frame_is_found(size, masked):
     else:
         head = bytes([0x82, 127 | masked << 7]) + size.to_bytes(8, "big")
     frame = head + b"mask" * masked + b"x" * size
-    edge = FrameEdge()
+    edge = FrameBoundary()
     for at in (1, len(frame) - 1):
         edge.feed(frame[:at])
         assert not edge.between

@@ -3,15 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.gateway.http.memory_budget import Budget
-from autoscaler.gateway.http.response_backlog import MOST_BYTES, OWN_BYTES, Backlog
+from autoscaler.gateway.http.memory_budget import MemoryBudget
+from autoscaler.gateway.http.response_backlog import MOST_BYTES, OWN_BYTES, ResponseBacklog
 from autoscaler.gateway.overload import Overload
 
 
 def test_it_begins_at_one_level_and_ends_at_a_lower_one():
     overload = Overload(1000)
     levels = [0, 799, 800, 760, 750, 749, 799, 10**9]
-    assert [(overload.look(level), overload.active) for level in levels] == [
+    assert [(overload.measure(level), overload.active) for level in levels] == [
         *((False, False), (False, False), (True, True), (False, True)),
         *((False, True), (True, False), (False, False), (True, True)),
     ]
@@ -20,7 +20,7 @@ def test_it_begins_at_one_level_and_ends_at_a_lower_one():
 
 def test_without_a_limit_nothing_is_ever_refused():
     overload = Overload()
-    assert not overload.look(1 << 60)
+    assert not overload.measure(1 << 60)
     assert not overload.active
 
 
@@ -33,8 +33,8 @@ CLIENTS = 5
 )
 def test_whatever_clients_leave_lying_each_is_full_when_it_must_be_and_no_budget_is_overdrawn(limit, events):
     """Each event adds bytes for a client, or the client takes all that lies there."""
-    budget = Budget(limit)
-    backlogs, sizes, most = [Backlog(budget) for _ in range(CLIENTS)], [0] * CLIENTS, 0
+    budget = MemoryBudget(limit)
+    backlogs, sizes, most = [ResponseBacklog(budget) for _ in range(CLIENTS)], [0] * CLIENTS, 0
     for number, added in events:
         backlog = backlogs[number]
         if added is None:

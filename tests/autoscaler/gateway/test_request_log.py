@@ -8,9 +8,9 @@ import pytest
 from gateway_kit import HOST, NAME, OK, PASS_ALL, answer_ok, service, until
 
 from autoscaler.commands import gateway as command
-from autoscaler.gateway.request_log import Ended, client_address
+from autoscaler.gateway.request_log import RequestRecord, client_address
 
-ENDED = Ended(NAME, "g-1", "Count", 1000.5, 1.25, None, "queue_timeout")
+ENDED = RequestRecord(NAME, "g-1", "Count", 1000.5, 1.25, None, "queue_timeout")
 
 
 @pytest.mark.real_time

@@ -11,7 +11,7 @@ from memory_wire import MemoryNet
 from autoscaler.gateway.config import OnAbort, Timeouts
 from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.http.headers import STREAMS
-from autoscaler.gateway.http.memory_budget import Budget
+from autoscaler.gateway.http.memory_budget import MemoryBudget
 from autoscaler.gateway.router import Router
 
 HOURS_S = 2 * 3600
@@ -30,7 +30,7 @@ class World:
         self.net = MemoryNet(asyncio.get_running_loop(), self.pods)
         config = service(concurrency=self.rng.choice((1, 2)), queue_timeout_s=600, timeouts=Timeouts(REQUEST_S))
         config = replace(config, on_abort=self.rng.choice(list(OnAbort)), backends={each: each for each in self.pods})
-        self.core = Router({NAME: config}, body_budget=Budget(self.rng.choice((0, 1 << 20, 64 << 20))))
+        self.core = Router({NAME: config}, body_budget=MemoryBudget(self.rng.choice((0, 1 << 20, 64 << 20))))
         self.proxy = self.core.proxies[NAME]
         self.since = {}
         self.longest_s = 0.0

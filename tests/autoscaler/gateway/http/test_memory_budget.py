@@ -2,12 +2,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.gateway.http.memory_budget import Budget
+from autoscaler.gateway.http.memory_budget import MemoryBudget
 
 
 @given(st.integers(0, 100), st.lists(st.integers(0, 60)))
 def test_never_more_than_the_limit_is_taken_and_all_that_was_taken_can_be_returned(limit, wanted):
-    budget = Budget(limit)
+    budget = MemoryBudget(limit)
     taken = [number for number in wanted if budget.take(number)]
     assert budget.taken_bytes == sum(taken) <= limit
     for number in taken:
@@ -16,7 +16,7 @@ def test_never_more_than_the_limit_is_taken_and_all_that_was_taken_can_be_return
 
 
 def test_a_lower_limit_takes_nothing_back_and_refuses_until_enough_was_returned():
-    budget = Budget(10)
+    budget = MemoryBudget(10)
     assert budget.take(8)
     budget.limit_bytes = 5
     assert not budget.take(1)
@@ -26,4 +26,4 @@ def test_a_lower_limit_takes_nothing_back_and_refuses_until_enough_was_returned(
 
 def test_more_than_was_taken_cannot_be_returned():
     with pytest.raises(ValueError, match="only 0 were taken"):
-        Budget(10).give_back(1)
+        MemoryBudget(10).give_back(1)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.gateway.http.minimum_rate import OVER_S, Pace
+from autoscaler.gateway.http.minimum_rate import ALLOWANCE_S, MinimumRate
 
 RATE = 1000
 HOURS_S = 3600.0
@@ -25,22 +25,22 @@ def survived_s(pace, pieces):
 def test_who_keeps_up_the_rate_never_runs_out_of_patience(every_s, more):
     number = int(every_s * RATE) + 1 + more
     pieces = [(number, every_s)] * int(HOURS_S)
-    assert survived_s(Pace(RATE), pieces) == pytest.approx(every_s * int(HOURS_S))
+    assert survived_s(MinimumRate(RATE), pieces) == pytest.approx(every_s * int(HOURS_S))
 
 
 @given(st.integers(0, 9), st.floats(0.01, 9.0))
 def test_who_sends_a_part_of_the_rate_is_ended_in_bounded_time(tenths, every_s):
     number = int(every_s * RATE * tenths / 10)
-    bound_s = OVER_S / (1 - tenths / 10) + every_s
-    assert survived_s(Pace(RATE), [(number, every_s)] * 10**5) <= bound_s
+    bound_s = ALLOWANCE_S / (1 - tenths / 10) + every_s
+    assert survived_s(MinimumRate(RATE), [(number, every_s)] * 10**5) <= bound_s
 
 
 @given(st.integers(0, 10**9))
 def test_no_bytes_sent_before_buy_more_silence_than_ten_seconds(number):
-    pace = Pace(RATE)
+    pace = MinimumRate(RATE)
     pace.received(number, 0.0)
-    assert pace.left_s <= OVER_S
+    assert pace.left_s <= ALLOWANCE_S
 
 
 def test_a_rate_of_0_asks_for_nothing():
-    assert survived_s(Pace(0), [(0, HOURS_S)] * 1000) == 1000 * HOURS_S
+    assert survived_s(MinimumRate(0), [(0, HOURS_S)] * 1000) == 1000 * HOURS_S
