@@ -4,7 +4,7 @@ The safety that it adds stands elsewhere, each rule by itself: good time in `fee
 but what a count with a missing part does to the windows. Without it the wish is Knative's decision on the same seconds.
 """
 
-from algorithms.feeder import head
+from algorithms.feeder import current_count
 from algorithms.kpa import KpaCore, KpaOptions
 from algorithms.state import VERSION, check
 from algorithms.types import Observation, Recommendation, State
@@ -34,7 +34,7 @@ class Concurrency:
         As in Knative a service without replicas reports nothing: its idle seconds are not in the windows, so that the
         first requests after them are not averaged away.
         """
-        if not observation.replicas and not head(observation):
+        if not observation.replicas and not current_count(observation):
             return _IDLE
         core = self._core = self._core or KpaCore(self._options, observation.now_s, observation.ready)
         is_part = bool(observation.problem) and not self._parts_lower

@@ -5,7 +5,7 @@ Every decision is within the bounds, whatever the algorithm asks for and whateve
 
 from collections.abc import Sequence
 
-from algorithms.feeder import DataClock, head
+from algorithms.feeder import DataClock, current_count
 from algorithms.plausibility import is_time, plausible
 from algorithms.state import VERSION, check
 from algorithms.types import Algorithm, Decision, Observation, Reason, Recommendation, Stabiliser, State
@@ -39,7 +39,7 @@ class Decider:
             max_replicas: upper bound, likewise; `min_replicas` wins where they cross.
             good_time: the clock that stands still while the count is unknown; without it the algorithm is shown every
                 look, the unknown ones too, and says itself what they mean.
-            last_resort: a stateless algorithm that `held` asks in the place of all this; None: it holds only.
+            last_resort: a stateless algorithm that `decide_after_failure` uses instead; None: it only holds.
         """
         self._algorithm = algorithm
         self._stabilisers = tuple(stabilisers)
@@ -77,15 +77,19 @@ class Decider:
         self._idle = None if decision.desired or not _is_idle(observation) else decision
         return decision
 
-    def held(self, observation: Observation, why: str) -> Decision:
+    def decide_after_failure(self, observation: Observation, why: str) -> Decision:
         """Decide where `decide` has failed: hold what there is, and let requests that nobody can serve raise it.
 
         While no replica is ready, the last resort may raise the number up to the maximum. Nothing lowers it, not even
         the maximum. Everything that `decide` remembers stays as it is.
         """
         observation, number, recommendation = plausible(observation), observation.replicas, Recommendation(None, why)
-        if self._last_resort is not None and not observation.ready and (head(observation) or observation.passing):
-            recommendation = self._last_resort.recommend(observation._replace(inflight=head(observation)))
+        if (
+            self._last_resort is not None
+            and not observation.ready
+            and (current_count(observation) or observation.passing)
+        ):
+            recommendation = self._last_resort.recommend(observation._replace(inflight=current_count(observation)))
             needed = max(recommendation.replicas or 0, 1 if observation.passing else 0)
             number = max(number, min(needed, self._max))
         return Decision(number, recommendation, (Reason(FAILED, observation.replicas, number, why),))

@@ -15,7 +15,7 @@ from algorithms.state import VERSION, check
 from algorithms.types import Observation, State
 
 
-def covered(observation: Observation) -> range:
+def seconds_covered(observation: Observation) -> range:
     """Give the finished seconds that a look speaks of; the second in progress, `floor(now_s)`, follows them.
 
     The second in which the look before it was taken is among them: it was in progress then, and is finished now.
@@ -23,7 +23,7 @@ def covered(observation: Observation) -> range:
     return range(floor(observation.since_s), floor(observation.now_s))
 
 
-def head(observation: Observation) -> float:
+def current_count(observation: Observation) -> float:
     """Give the count for the second in progress: a burst that has just begun must not hide in a mean."""
     return max(observation.inflight or 0.0, observation.latest)
 

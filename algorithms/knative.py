@@ -6,7 +6,7 @@ has passed for it long ago. It reports requests in flight, so the metric is conc
 
 from math import inf
 
-from algorithms.feeder import head
+from algorithms.feeder import current_count
 from algorithms.knative_scale import SERVING, UNKNOWN, Active, Condition, Lifecycle, Path, ScaleOptions
 from algorithms.kpa import KpaCore
 from algorithms.state import VERSION, check
@@ -40,7 +40,9 @@ class Kpa:
     def recommend(self, observation: Observation) -> Recommendation:
         """Put the look into the windows, decide on them, and apply bounds and scale to zero."""
         core = self._core or self._begin(observation)
-        if observation.replicas or head(observation):  # a service without replicas and requests reports nothing
+        if observation.replicas or current_count(
+            observation
+        ):  # a service without replicas and requests reports nothing
             core.feed(observation)
         stable, panic = core.averages(observation.now_s)
         decision = core.decider.decide(observation.now_s, observation.ready, stable, panic)

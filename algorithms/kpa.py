@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from math import ceil, floor
 from typing import Literal, NamedTuple
 
-from algorithms.feeder import covered, head
+from algorithms.feeder import current_count, seconds_covered
 from algorithms.state import VERSION, check
 from algorithms.types import Observation, State
 from algorithms.windows import DelayWindow, LinearWindow, WeightedWindow
@@ -216,7 +216,7 @@ class KpaCore:
         """Put a look into its seconds, and its newest count into the one in progress; an unknown one puts nothing."""
         if observation.inflight is None:
             return
-        seconds, newest = covered(observation), head(observation)
+        seconds, newest = seconds_covered(observation), current_count(observation)
         self._stable.fill(seconds, observation.inflight, newest)
         self._panic.fill(seconds, observation.inflight, newest)
 

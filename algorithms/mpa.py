@@ -5,7 +5,7 @@ replicas = ceil(in-flight / (concurrency x utilisation)), in-flight being queued
 
 from math import ceil
 
-from algorithms.feeder import head
+from algorithms.feeder import current_count
 from algorithms.state import Stateless
 from algorithms.types import Observation, Recommendation
 
@@ -29,5 +29,5 @@ class Mpa(Stateless):
         """Divide; an unknown count is no wish."""
         if observation.inflight is None:
             return Recommendation(None, observation.problem)
-        count = head(observation)
+        count = current_count(observation)
         return Recommendation(replicas_for(count, self._target), f"{count:g} in flight / {self._target:g}")

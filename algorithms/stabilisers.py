@@ -4,7 +4,7 @@ They run in the order in which a policy lists them. Their times are those of the
 good time: a delay does not run out while nothing is known.
 """
 
-from algorithms.feeder import head
+from algorithms.feeder import current_count
 from algorithms.mpa import replicas_for
 from algorithms.state import VERSION, Stateless, check
 from algorithms.types import Observation, State
@@ -23,11 +23,11 @@ class FromZero(Stateless):
         """Ask for all that the requests in flight need, at once."""
         if observation.ready:
             return recommendation
-        return max(recommendation, replicas_for(head(observation), self._target))
+        return max(recommendation, replicas_for(current_count(observation), self._target))
 
     def why(self, observation: Observation) -> str:
         """Name the count."""
-        return f"no replica is ready and {head(observation):g} requests are in flight"
+        return f"no replica is ready and {current_count(observation):g} requests are in flight"
 
 
 class Passing(Stateless):

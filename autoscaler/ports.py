@@ -1,7 +1,7 @@
-"""The seams of the live driver: what it asks of a clock, of a source of counts and of something that scales.
+"""The ports of the controller: a clock, sources of counts, targets to scale, and the values that cross them.
 
-No library's exception crosses a port. A peer that fails is an answer (`Reading.problem`, `Outcome.error`), because each
-service must be decided on whatever happened to another.
+No exception of a library crosses a port. The failure of a peer is a value (`Reading.problem`, `Outcome.error`), because
+every service must be decided on, also if another one fails.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,61 +11,61 @@ from algorithms.types import Decision, Observation
 from autoscaler.removal_order import replicas_to_remove
 
 ServiceName = str
-"""`namespace/name` of a policy: the key under which everything about one service is found."""
+"""`namespace/name` of a policy: the key of everything that belongs to one service."""
 
 
 class Query(NamedTuple):
-    """How Prometheus is asked for one service's requests in flight; equal server and text are one query."""
+    """How to ask Prometheus for one service's requests in flight; equal server and text are one query."""
 
     server: str
     """Base address, such as `http://prometheus.monitoring.svc:9090`."""
     expression: str
-    """PromQL that gives one value for each pair of the labels `namespace` and `service`."""
+    """PromQL with one value for each pair of the labels `namespace` and `service`."""
     series: str
-    """The raw series behind the expression, a selector: its time stamps and number say how far to trust the value."""
+    """Selector of the raw series behind the expression; their time stamps and number say how far to trust the value."""
     max_age_s: float
-    """A value whose oldest sample is older than this is unknown."""
+    """If the oldest sample of a value is older, the value is unknown."""
 
 
 class Reading(NamedTuple):
-    """What one source says of one service: requests in flight, or why it cannot say.
+    """The requests in flight of one service, from one source.
 
-    `value` None is unknown; `problem` then says why. A value beside a problem is a part of the whole: it may raise,
-    never lower.
+    A `value` of None is unknown, and `problem` says why. A value with a problem is a part of the whole: it may raise
+    the number of replicas, and never lowers it.
     """
 
     value: float | None
     sampled_s: float
-    """No sample behind the value was taken before this, by the controller's clock."""
+    """When the oldest sample of the value was taken, by the controller's clock."""
     series: int = 0
-    """How many gateways were added up: fewer than are known to live is a part."""
+    """How many gateways were added up; if more are known, the value is a part of the whole."""
     problem: str = ""
 
 
-class Moment(NamedTuple):
-    """What a source would have said at a time that is past."""
+class TimedReading(NamedTuple):
+    """What a source would have said at a time before now."""
 
     at_s: float
     """By the controller's clock."""
     reading: Reading
 
 
-class Past(NamedTuple):
-    """What a source knows of the time before now, of one service."""
+class ReadingHistory(NamedTuple):
+    """The readings of one service before now."""
 
-    moments: tuple[Moment, ...]
-    """In order of time and evenly apart; the last one is now."""
+    readings: tuple[TimedReading, ...]
+    """In order of time, evenly spaced; the last one is now."""
     problem: str = ""
-    """Why there is none."""
+    """Why there are none."""
 
 
 class Rescale(NamedTuple):
-    """The last time that the number asked for was changed."""
+    """The last change of the replicas asked for."""
 
     at_s: float
     """In Unix time."""
     before: int | None
-    """What was asked for until then; None is not known."""
+    """Replicas asked for until then; None is unknown."""
 
 
 class Replica(NamedTuple):
@@ -74,24 +74,24 @@ class Replica(NamedTuple):
     name: str
     ready: bool
     running: int
-    """Counted requests it is serving."""
+    """Counted requests that it serves."""
     age_s: float
 
 
 class Override(NamedTuple):
-    """Something that stands above the algorithm for a while, and is a reason of the decision while it does."""
+    """Takes precedence over the algorithm for a time, and is then a reason of each decision."""
 
     rule: str
-    """The name under which it stands in a decision's reasons."""
+    """Its name in the reasons of a decision."""
     until_s: float
     """When it ends."""
     why: str
     replicas: int | None = None
-    """The number to have; None holds whatever there is."""
+    """The number to set; None holds the present number."""
     may_rise: bool = False
-    """It keeps the number from falling only."""
+    """The number may rise, and does not fall."""
     yields_to_load: bool = False
-    """A decision may raise the number all the same, up to as many as there are requests in flight."""
+    """A decision may still raise the number, up to the requests in flight."""
 
 
 class Fleet(NamedTuple):
@@ -100,9 +100,9 @@ class Fleet(NamedTuple):
     asked: int
     """Replicas asked for (`spec.replicas`)."""
     replicas: tuple[Replica, ...]
-    """Those that run or start; the ones on their way out are no longer among them."""
-    hold: Override | None = None
-    """Why the target must not be scaled now, whatever is decided; it would refuse."""
+    """Those that run or start, without those that are being removed."""
+    override: Override | None = None
+    """Why the target would refuse to be scaled now."""
 
     @property
     def ready(self) -> int:
@@ -124,27 +124,27 @@ class ScaleRequest(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of an order; `error` is empty when it was carried out."""
+    """The result of a request to scale; `error` is empty if it succeeded."""
 
     service: ServiceName
     error: str = ""
 
 
 class Record(NamedTuple):
-    """One service's decision with what led to it and what came of it: what every recorder is given."""
+    """One decision with its observation and its outcome, for the recorders."""
 
     service: ServiceName
     observation: Observation
     decision: Decision
     outcome: Outcome | None
-    """None when nothing had to be written."""
+    """None if nothing had to be written."""
 
 
 Recorder = Callable[[Record], None]
 
 
 class Wake(Protocol):
-    """Something that can be waited for: asyncio's Event, by its shape, so that nothing here imports asyncio."""
+    """What can be waited for: an `asyncio.Event`, without importing asyncio here."""
 
     async def wait(self) -> Literal[True]:
         """Wait until it is set."""
@@ -159,41 +159,41 @@ class Clock(Protocol):
         ...
 
     async def sleep_until(self, when_s: float, wake: Wake) -> bool:
-        """Sleep until `when_s`, or until `wake` is set; True if it was woken."""
+        """Sleep until `when_s`, or until `wake` is set; True if it was set."""
         ...
 
 
 class MetricsSource(Protocol):
-    """Reads requests in flight, many services at once."""
+    """Reads requests in flight of many services at once."""
 
     async def read(self, queries: Mapping[ServiceName, Query], now_s: float) -> Mapping[ServiceName, Reading]:
-        """Read all services; every one asked for is in the answer. Raises nothing but asyncio.CancelledError.
+        """Give a reading of each service in `queries`. Raises nothing but asyncio.CancelledError.
 
-        A mapping that was given once is never changed: most ticks give the same one again.
+        A returned mapping is never changed, because most ticks return the same one again.
         """
         ...
 
 
-class PastSource(Protocol):
-    """Reads what requests in flight were, many services at once."""
+class HistorySource(Protocol):
+    """Reads earlier requests in flight of many services at once."""
 
-    async def past(
+    async def history(
         self, queries: Mapping[ServiceName, Query], now_s: float, *, span_s: float, step_s: float
-    ) -> Mapping[ServiceName, Past]:
-        """Give the last `span_s`, a moment every `step_s`; every service asked for is in the answer. Raises nothing."""
+    ) -> Mapping[ServiceName, ReadingHistory]:
+        """Give the last `span_s` of each service in `queries`, one reading every `step_s`. Raises nothing."""
         ...
 
 
 class ScaleTarget(Protocol):
     """Observes and changes the replicas of services.
 
-    When the number falls, a target stops routing to the leaving replicas first, and lets the requests they serve end.
+    When the number falls, a target first stops routing to the replicas to remove, and lets their requests finish.
     """
 
     async def observe(self, services: Sequence[ServiceName]) -> Mapping[ServiceName, Fleet]:
-        """Give what runs for each service; one that cannot be observed now is left out. Raises nothing."""
+        """Give the fleet of each service, without those that cannot be observed now. Raises nothing."""
         ...
 
-    async def scale(self, orders: Sequence[ScaleRequest]) -> Sequence[Outcome]:
-        """Carry out all orders and say for each, in the same order, what came of it. Raises nothing."""
+    async def scale(self, requests: Sequence[ScaleRequest]) -> Sequence[Outcome]:
+        """Carry out all requests, and give the outcome of each in the same order. Raises nothing."""
         ...

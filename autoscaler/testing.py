@@ -12,7 +12,17 @@ from typing import Any
 from autoscaler.controller.controller import Controller
 from autoscaler.controller.observation import Live
 from autoscaler.policy.spec import API_VERSION, ScalingPolicy
-from autoscaler.ports import Fleet, Moment, Outcome, Past, Query, Reading, Replica, ScaleRequest, ServiceName
+from autoscaler.ports import (
+    Fleet,
+    Outcome,
+    Query,
+    Reading,
+    ReadingHistory,
+    Replica,
+    ScaleRequest,
+    ServiceName,
+    TimedReading,
+)
 from autoscaler.removal_order import replicas_to_remove
 
 HANGING_S = 20.0
@@ -113,13 +123,13 @@ class FakeMetricsSource:
         """Give what was told, without waiting for anything."""
         return {service: self._reading(service, query, now_s) for service, query in queries.items()}
 
-    async def past(
+    async def history(
         self, queries: Mapping[ServiceName, Query], now_s: float, *, span_s: float, step_s: float
-    ) -> Mapping[ServiceName, Past]:
+    ) -> Mapping[ServiceName, ReadingHistory]:
         """Give what was told, by the time of its sample; of what was never told there is none."""
         times = [now_s - step * step_s for step in range(round(span_s / step_s), -1, -1)]
         return {
-            service: Past(tuple(Moment(at_s, self._then(service, query, at_s)) for at_s in times))
+            service: ReadingHistory(tuple(TimedReading(at_s, self._then(service, query, at_s)) for at_s in times))
             for service, query in queries.items()
         }
 
@@ -154,7 +164,7 @@ class FakeStreams:
         """Count the gateway."""
         return 1
 
-    def heard(self, _now_s: float) -> bool:
+    def complete(self, _now_s: float) -> bool:
         """Tell whether it is heard."""
         return not self.silent
 

@@ -39,7 +39,7 @@ from autoscaler.kubernetes.store import Change
 from autoscaler.policy.host_claims_file import read_grants
 from autoscaler.policy.loading import read_policies
 from autoscaler.policy.spec import ScalingPolicy
-from autoscaler.ports import PastSource, Recorder, Rescale, ServiceName
+from autoscaler.ports import HistorySource, Recorder, Rescale, ServiceName
 from autoscaler.runtime.bearer_tokens import BearerTokens
 from autoscaler.runtime.clock import SystemClock
 from autoscaler.runtime.files import FileWatch
@@ -101,7 +101,7 @@ class ClusterController:
         streams: StreamSource,
         target: KubernetesTarget,
         reporter: Reporter,
-        source: PastSource,
+        source: HistorySource,
         known_gateways: KnownGateways,
         now: Callable[[], float],
         failures: Failures,

@@ -1,14 +1,14 @@
-"""The live driver of `loop.step`: look, step, write, record; then sleep until the next tick or a wake-up.
+"""The live driver of `step`: observe, decide, write, record; then sleep until the next tick or a wake-up.
 
 Rules:
 1. Ticks lie on a fixed grid; one that was missed is not made up for.
 2. A wake-up decides at once on what the streams say; it waits for no tick, no scrape and no slow Prometheus.
-3. A write that hangs delays its own service only: the others go on being decided.
-4. A Prometheus that hangs delays nobody's tick: see `readings`.
-5. Nothing is decided on what was observed before a write that has begun since: it is observed anew.
-6. A tick over many services is cut into slices, between which wake-ups come first; who rests is left out of it.
-7. An error in the work for one service goes to `failures`. That service holds, and is tried again at the next tick; all
-   others go on. A decider that fails again and again is replaced by a fresh one: its memory may be the cause.
+3. A write that hangs delays only its own service.
+4. A Prometheus that hangs delays no tick: see `polling`.
+5. If a write has begun since a service was observed, the service is observed again before it is decided on.
+6. A tick over many services is cut into slices, and wake-ups are answered between them. Ticks skip idle services.
+7. An error in the work for one service goes to `failures`. That service holds, and is tried again at the next tick. All
+   others go on. A decider that fails again and again is replaced by a fresh one, because its state may be the cause.
 8. Nothing is kept of a service that is gone.
 """
 
@@ -24,7 +24,7 @@ from autoscaler.controller.idle import IdleServices
 from autoscaler.controller.observation import Live, observe
 from autoscaler.controller.polling import MetricsPoller
 from autoscaler.controller.recorders import Recording
-from autoscaler.controller.step import Service, Step, described, step
+from autoscaler.controller.step import Service, Step, step
 from autoscaler.ports import (
     Clock,
     Fleet,
@@ -37,13 +37,14 @@ from autoscaler.ports import (
     ScaleTarget,
     ServiceName,
 )
+from autoscaler.runtime.errors import described
 
 _PATIENCE = 0.25
-"""How much of a tick is spent on waiting for Prometheus."""
+"""The part of a tick that may be spent on waiting for Prometheus."""
 _SLICE = 25
-"""Services that are decided on at a stretch, about a millisecond."""
-_SUSPICIOUS = 3
-"""Failures in a row after which a decider is replaced; then after twice as many, and so on."""
+"""Services that are decided on without a break, in about a millisecond."""
+_FAILURES_BEFORE_RENEWAL = 3
+"""Failures in a row after which a decider is replaced; then again after twice as many, and so on."""
 _NOTHING_RUNS = Fleet(0, ())
 
 
@@ -51,27 +52,27 @@ class Streams(Protocol):
     """The gateways' own counts, as they stand in memory."""
 
     def known(self) -> int:
-        """Give the number of gateways that are known to live."""
+        """Give the number of known gateways."""
         ...
 
-    def heard(self, now_s: float) -> bool:
-        """Tell whether all of them are heard."""
+    def complete(self, now_s: float) -> bool:
+        """Tell whether the counts of all of them are up to date."""
         ...
 
     def live(self, service: ServiceName, since_s: float, now_s: float) -> Live:
-        """Give what is heard of one service; its mean is over `(since_s, now_s]`."""
+        """Give the counts of one service; its mean is over `(since_s, now_s]`."""
         ...
 
 
 class WakeUps:
-    """Services that must be decided now: whoever hears of it adds them, the controller takes them."""
+    """Services that must be decided on now: the readers of streams add them, the controller takes them."""
 
     def __init__(self) -> None:
         self._services: set[ServiceName] = set()
         self._any = asyncio.Event()
 
     def add(self, service: ServiceName) -> None:
-        """Have a service decided now: requests met zero replicas, or its queue has grown."""
+        """Request a decision on a service now (see `autoscaler.wake_up`)."""
         self._services.add(service)
         self._any.set()
 
@@ -106,18 +107,18 @@ class Controller:
         """Wire it.
 
         Args:
-            services: what is decided on; it and `queries` may change while this runs, and are read at every step.
-            clock: the time of looks and ticks.
-            target: what is observed and scaled.
-            tick_s: distance of the ticks.
-            metered: Prometheus, for the services that `queries` names.
-            queries: how each of these is asked for.
+            services: the services to decide on. It and `queries` may change meanwhile; every step reads them.
+            clock: the time of observations and ticks.
+            target: observes and scales the services.
+            tick_s: the time between ticks.
+            metered: Prometheus, for the services in `queries`.
+            queries: how to ask for each of them.
             streams: the gateways' streams.
-            wake_ups: filled by whoever reads the streams.
-            idle: is told of every change by target and streams; without it every tick looks at every service.
-            recorders: are given every decision, after it was written; one that fails stops nothing.
-            on_observations: is shown what is decided on, before it is.
-            failures: takes in what fails for single services; None makes one.
+            wake_ups: filled by the readers of the streams.
+            idle: gets every change from target and streams; without it every tick observes every service.
+            recorders: get every decision after it was written; one that fails stops nothing.
+            on_observations: gets the observations before they are decided on.
+            failures: collects the failures of single services; None makes one.
             renew: gives a service a fresh decider.
         """
         self._services = services
@@ -128,18 +129,18 @@ class Controller:
         self._streams = streams
         self._on_observations = on_observations
         self.recording = Recording(recorders)
-        """What becomes of the records."""
+        """Passes the records on."""
         self.failures = failures or Failures()
-        """What fails for single services."""
+        """The failures of single services."""
         self._renew = renew
-        self._seen_s: dict[ServiceName, float] = {}
+        self._observed_s: dict[ServiceName, float] = {}
         self._wake_ups = wake_ups or WakeUps()
         self._idle = idle
         self._writing: set[ServiceName] = set()
         self._writes: Counter[ServiceName] = Counter()
-        """How many have begun."""
+        """How many writes of each service have begun."""
         self._missed: set[ServiceName] = set()
-        """Woken while a write of theirs was under way: decided again right after it."""
+        """Services that were woken during a write of theirs; they are decided on again right after it."""
 
     async def run(self) -> None:
         """Tick and answer wake-ups until cancelled."""
@@ -148,7 +149,7 @@ class Controller:
             group.create_task(self._answer_wake_ups(group))
 
     def is_writing(self, service: ServiceName) -> bool:
-        """Tell whether a write of this service is under way: what was decided is recorded after it."""
+        """Tell whether a write of this service is under way; its decision is recorded after it."""
         return service in self._writing
 
     async def _tick_forever(self, group: asyncio.TaskGroup) -> None:
@@ -156,14 +157,14 @@ class Controller:
         tick = floor(self._clock.now() / self._tick_s)
         while True:
             await self._decide_all(group, await self._readings.at_tick(group))
-            self._forget(self._seen_s.keys() - self._services.keys())
-            # A timer may go off a rounding error early, which is no reason to tick twice at one point of the grid.
+            self._forget(self._observed_s.keys() - self._services.keys())
+            # A timer may fire a rounding error early, which must not cause two ticks at one point of the grid.
             tick = max(tick, floor(self._clock.now() / self._tick_s)) + 1
             await self._clock.sleep_until(tick * self._tick_s, never)
 
     def _forget(self, gone: Iterable[ServiceName]) -> None:
         for name in gone:
-            self._seen_s.pop(name, None)
+            self._observed_s.pop(name, None)
             self._writes.pop(name, None)
             self._missed.discard(name)
             self.failures.forget(name)
@@ -189,13 +190,13 @@ class Controller:
         if self._idle is None:
             return list(self._services)
         now_s, streams = self._clock.now(), self._streams
-        gateways, heard = (0, False) if streams is None else (streams.known(), streams.heard(now_s))
-        return self._idle.active(self._services, readings, now_s, gateways=gateways, heard=heard)
+        gateways, complete = (0, False) if streams is None else (streams.known(), streams.complete(now_s))
+        return self._idle.active(self._services, readings, now_s, gateways=gateways, complete=complete)
 
     async def _decide(
         self, group: asyncio.TaskGroup, names: Iterable[ServiceName], readings: Mapping[ServiceName, Reading]
     ) -> list[ServiceName]:
-        """Decide on services; gives those that could not be, because a write of theirs came in between."""
+        """Decide on services; give those that could not be decided on, because a write of theirs came in between."""
         begun = {name: self._writes[name] for name in names if name in self._services}
         for name in begun:
             self._wake(name)
@@ -208,10 +209,10 @@ class Controller:
         }
         self._on_observations(observations)
         for taken in step(self._services, observations):
-            self._judge(taken)
-            if taken.order is None:
+            self._check_decider(taken)
+            if taken.request is None:
                 self._record(taken, None)
-                self._settle(taken, observations[taken.service][1])
+                self._mark_idle(taken, observations[taken.service][1])
             else:
                 self._writing.add(taken.service)
                 self._writes[taken.service] += 1
@@ -219,10 +220,10 @@ class Controller:
         return busy
 
     async def _observe(self, names: Sequence[ServiceName]) -> Mapping[ServiceName, Fleet]:
-        """Observe services; if that fails, each is observed alone, and one that fails is left out."""
+        """Observe services; if that fails, observe each alone, and leave out those that fail."""
         try:
             fleets = await self._target.observe(names)
-        except Exception as error:  # noqa: BLE001 - no target may raise one, and then one service is the cause
+        except Exception as error:  # noqa: BLE001 - a target must not raise; if one does, find the service that is the cause
             if len(names) == 1:
                 self.failures.failed(names[0], OBSERVATION, error)
                 return {}
@@ -231,43 +232,43 @@ class Controller:
             self.failures.works(name, OBSERVATION)
         return fleets
 
-    def _judge(self, taken: Step) -> None:
-        """Tell whether a decider works, and have one replaced that fails again and again."""
+    def _check_decider(self, taken: Step) -> None:
+        """Report whether a decider works, and replace one that fails again and again."""
         name, error = taken.service, taken.failure
         if error is None:
             self.failures.works(name, DECIDER)
             return
-        if not log2(self.failures.failed(name, DECIDER, error) / _SUSPICIOUS).is_integer():
+        if not log2(self.failures.failed(name, DECIDER, error) / _FAILURES_BEFORE_RENEWAL).is_integer():
             return
         try:
             self._renew(name)
-        except Exception as unfit:  # noqa: BLE001 - then it goes on with the one that it has
+        except Exception as unfit:  # noqa: BLE001 - then it keeps the decider that it has
             self.failures.failed(name, "renewal", unfit)
         else:
             self.failures.works(name, "renewal")
 
     def _wake(self, name: ServiceName) -> None:
-        """Show a service that has rested the time of its rest."""
+        """End a service's idle period, and let its decider see that period."""
         past = self._idle.end_idle_period(name) if self._idle else None
         if past is not None:
-            self._seen_s[name] = past.now_s
+            self._observed_s[name] = past.now_s
             for taken in step(self._services, {name: (past, _NOTHING_RUNS)}):
-                self._judge(taken)
+                self._check_decider(taken)
                 self._record(taken, None)
 
-    def _settle(self, taken: Step, fleet: Fleet) -> None:
+    def _mark_idle(self, taken: Step, fleet: Fleet) -> None:
         if self._idle is not None and taken.failure is None:
             self._idle.mark_idle(taken.service, self._services[taken.service], taken.observation, fleet)
 
     def _observation(self, name: ServiceName, fleet: Fleet, reading: Reading | None) -> Observation:
         now_s = self._clock.now()
-        since_s = self._seen_s.get(name, now_s)
-        self._seen_s[name] = now_s
+        since_s = self._observed_s.get(name, now_s)
+        self._observed_s[name] = now_s
         if self._streams is None:
             return observe(now_s, since_s, fleet, metered=reading)
         try:
             live = self._streams.live(name, since_s, now_s)
-        except Exception as error:  # noqa: BLE001 - one service's counts; Prometheus may know it
+        except Exception as error:  # noqa: BLE001 - the error stays with this service; Prometheus may know its count
             self.failures.failed(name, "stream", error)
             live = Live(None, None, problem=f"its gateways' counts: {described(error)}")
         else:
@@ -276,13 +277,13 @@ class Controller:
 
     async def _write(self, taken: Step) -> None:
         try:
-            (outcome,) = await self._target.scale([taken.order] if taken.order else [])
+            (outcome,) = await self._target.scale([taken.request] if taken.request else [])
             self.failures.works(taken.service, "write")
         except asyncio.CancelledError:
-            # It may have been carried out, and then the log has to say why.
+            # The write may have succeeded, and then the log has to say why.
             self._record(taken, Outcome(taken.service, "stopped before the answer came"))
             raise
-        except Exception as error:  # noqa: BLE001 - one service's write; it is decided on again at the next tick
+        except Exception as error:  # noqa: BLE001 - the error stays with this service until its next decision
             self.failures.failed(taken.service, "write", error)
             outcome = Outcome(taken.service, described(error))
         finally:

@@ -11,8 +11,8 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 
-from autoscaler.controller.step import described
 from autoscaler.ports import ServiceName
+from autoscaler.runtime.errors import described
 
 DECIDER, OBSERVATION = "decider", "observation"
 """Parts of a service that others ask about: what decides on it, and what sees its replicas."""

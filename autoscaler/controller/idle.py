@@ -1,12 +1,12 @@
-"""Services at zero with nothing in flight: of ten thousand most rest most of the time, and are not looked at meanwhile.
+"""Idle services: without replicas and traffic. Of ten thousand services most are idle, and ticks skip them.
 
 Rules:
-1. A service rests when its last look showed nothing at all, all of it was known, and the same look again would change
-   nothing.
-2. Whoever hears anything about it ends its rest (`wake`), and so does any answer of Prometheus but a whole zero, any
-   change of its policy, and a gateway that falls silent where there is no Prometheus to ask.
-3. Every service is looked at once in a while all the same, so that no rest lasts for ever.
-4. Before the look that ends a rest comes one over the time of rest: nothing was in flight, and that is known.
+1. A service is idle if its last observation showed nothing at all, all of it was known, and the same observation again
+   would change nothing.
+2. A change of its counts (`wake`) ends its idle period. So does any answer of Prometheus except a complete zero, any
+   change of its policy, and, if it has no Prometheus query, a gateway that falls silent.
+3. Every idle period has an end, so that every service is observed from time to time.
+4. Before the first observation after an idle period comes one over the whole period: nothing was in flight.
 """
 
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ from autoscaler.controller.step import Service
 from autoscaler.ports import Fleet, Reading, ServiceName
 
 LONGEST_S = 600.0
-"""No rest is longer; rests are of different lengths, so that not all services are looked at in the same tick."""
-_LENGTHS = 30
+"""The longest idle period. Periods differ in length, so that not all services are observed in the same tick."""
+_DIFFERENT_LENGTHS = 30
 
 
 class _IdlePeriod(NamedTuple):
@@ -29,25 +29,25 @@ class _IdlePeriod(NamedTuple):
 
 
 class IdleServices:
-    """Who rests; for a controller whose target and streams tell of every change."""
+    """Knows which services are idle, for a controller whose target and streams report every change."""
 
     def __init__(self) -> None:
         self._periods: dict[ServiceName, _IdlePeriod] = {}
         self._active: set[ServiceName] = set()
-        """Those that do not rest, of all that there were at the last tick."""
+        """The services of the last tick that are not idle."""
         self._ends: list[tuple[float, ServiceName]] = []
-        """A heap of when each rest ends by itself; some have ended before."""
+        """A heap of the ends of idle periods; some periods have ended earlier."""
         self._services: dict[ServiceName, Service] = {}
-        """As they were at the last tick."""
-        self._over: dict[ServiceName, Observation] = {}
-        """Looks over rests that the tick which is under way has ended."""
+        """The services of the last tick."""
+        self._ended_in_tick: dict[ServiceName, Observation] = {}
+        """Observations over the idle periods that the present tick has ended."""
         self._woken: set[ServiceName] = set()
         self._quiet_s = 0.0
-        """The last tick: until then nothing was in flight at any service that rests still."""
-        self._lengths_s = cycle([LONGEST_S * (1 + step / _LENGTHS) / 2 for step in range(_LENGTHS)])
+        """The last tick: until then nothing was in flight at any service that is still idle."""
+        self._lengths_s = cycle([LONGEST_S * (1 + n / _DIFFERENT_LENGTHS) / 2 for n in range(_DIFFERENT_LENGTHS)])
 
     def wake(self, service: ServiceName) -> None:
-        """End a service's rest with the next tick: something was heard of it."""
+        """End a service's idle period with the next tick: its counts have changed."""
         if service in self._periods:
             self._woken.add(service)
 
@@ -58,30 +58,29 @@ class IdleServices:
         now_s: float,
         *,
         gateways: int,
-        heard: bool,
+        complete: bool,
     ) -> list[ServiceName]:
-        """Give the services that a tick has to look at; the others rest on.
+        """Give the services that a tick has to observe; the others stay idle.
 
         Args:
-            services: all there are.
-            readings: what Prometheus says of those that it is asked for.
-            now_s: when.
-            gateways: how many are known to live.
-            heard: whether all of these are.
+            services: all services.
+            readings: Prometheus' readings of those that have a query.
+            now_s: the time of the tick.
+            gateways: how many gateways are known.
+            complete: whether all of them have sent their counts just now.
         """
-        # Sets, as a loop over ten thousand services would be most of a tick.
-        active = (
-            self._changed(services) | self._active | self._woken | self._ended_by(now_s) | _loud(readings, gateways)
-        )
-        if not heard:
+        # Sets, because a loop over ten thousand services would take most of a tick.
+        active = self._changed(services) | self._active | self._woken | self._ended_by(now_s)
+        active |= _not_zero(readings, gateways)
+        if not complete:
             active |= services.keys() - readings.keys()
         names = sorted(active & services.keys())
-        self._over = {name: observation for name in names if (observation := self._ended(name))}
+        self._ended_in_tick = {name: period for name in names if (period := self._end(name))}
         self._quiet_s = now_s
         return names
 
     def _changed(self, services: Mapping[ServiceName, Service]) -> set[ServiceName]:
-        """Give those that are decided on in another way than at the last tick, and forget those that are gone."""
+        """Give the services that have changed since the last tick, and forget those that are gone."""
         if services == self._services:
             return set()
         before, self._services = self._services, dict(services)
@@ -93,46 +92,47 @@ class IdleServices:
         ended = set()
         while self._ends and self._ends[0][0] <= now_s:
             until_s, name = heappop(self._ends)
-            rest = self._periods.get(name)
-            if rest is not None and rest.until_s == until_s:
+            period = self._periods.get(name)
+            if period is not None and period.until_s == until_s:
                 ended.add(name)
         return ended
 
     def end_idle_period(self, service: ServiceName) -> Observation | None:
-        """End a service's rest, for it is about to be looked at; gives the look over the time of rest, if it rested."""
-        return self._over.pop(service, None) or self._ended(service)
+        """End a service's idle period before it is observed; give the observation over the period, if there was one."""
+        return self._ended_in_tick.pop(service, None) or self._end(service)
 
-    def _ended(self, service: ServiceName) -> Observation | None:
+    def _end(self, service: ServiceName) -> Observation | None:
         self._woken.discard(service)
         self._active.add(service)
-        rest = self._periods.pop(service, None)
-        if rest is None or self._quiet_s <= rest.since_s:
+        period = self._periods.pop(service, None)
+        if period is None or self._quiet_s <= period.since_s:
             return None
-        return Observation(self._quiet_s, rest.since_s, inflight=0.0, replicas=0, ready=0)
+        return Observation(self._quiet_s, period.since_s, inflight=0.0, replicas=0, ready=0)
 
     def forget(self, service: ServiceName) -> None:
-        """Take in that a service is gone."""
-        self._ended(service)
+        """Forget a service that is gone."""
+        self._end(service)
         self._active.discard(service)
-        self._over.pop(service, None)
+        self._ended_in_tick.pop(service, None)
 
     def mark_idle(self, name: ServiceName, service: Service, observation: Observation, fleet: Fleet) -> None:
-        """Let a service that was looked at just now rest, if it may."""
-        if service.decider.is_settled and not (observation.problem or service.orders or fleet.replicas or fleet.hold):
+        """Begin an idle period of a service that was just observed, if it has nothing to do."""
+        has_override = service.overrides or fleet.override
+        if service.decider.is_settled and not (observation.problem or has_override or fleet.replicas):
             self._active.discard(name)
             self._periods[name] = _IdlePeriod(observation.now_s, observation.now_s + next(self._lengths_s))
             heappush(self._ends, (self._periods[name].until_s, name))
 
 
-def _loud(readings: Mapping[ServiceName, Reading], gateways: int) -> set[ServiceName]:
-    """Give those of which anything is said but a whole zero."""
-    loud, quiet = set(), None
+def _not_zero(readings: Mapping[ServiceName, Reading], gateways: int) -> set[ServiceName]:
+    """Give the services with any reading except a complete zero."""
+    found, zero = set(), None
     for name, reading in readings.items():
-        # Most readings are one object, so that most are told at a glance.
-        if reading is quiet:
+        # Most readings are one object, so that an identity check decides most of them.
+        if reading is zero:
             continue
         if reading.value == 0 and not reading.problem and reading.series >= gateways:
-            quiet = reading
+            zero = reading
         else:
-            loud.add(name)
-    return loud
+            found.add(name)
+    return found

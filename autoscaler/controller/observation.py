@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from algorithms.plausibility import doubt
 from algorithms.types import Observation
-from autoscaler.ports import Fleet, Moment, Reading, Rescale
+from autoscaler.ports import Fleet, Reading, Rescale, TimedReading
 
 
 class Live(NamedTuple):
@@ -89,7 +89,7 @@ def _count(metered: Reading | None, live: Live) -> tuple[float | None, str]:
 
 
 def past_observations(
-    moments: Sequence[Moment], fleet: Fleet, now_s: float, *, gateways: int = 0, rescale: Rescale | None = None
+    moments: Sequence[TimedReading], fleet: Fleet, now_s: float, *, gateways: int = 0, rescale: Rescale | None = None
 ) -> list[Observation]:
     """Make the looks that would have been taken until `now_s`; what was unknown then is left out.
 

@@ -12,9 +12,9 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 
-from autoscaler.controller.step import described
 from autoscaler.documents.prometheus_address import public
 from autoscaler.ports import MetricsSource, Query, Reading, ServiceName
+from autoscaler.runtime.errors import described
 
 _log = logging.getLogger(__name__)
 _Asked = tuple[str, str, str]

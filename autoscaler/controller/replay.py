@@ -12,10 +12,10 @@ from algorithms.decider import FAILED, Decider
 from algorithms.types import Decision, Observation, Reason
 from autoscaler.controller.records import current, from_json
 from autoscaler.controller.services import BACKFILL
-from autoscaler.controller.step import described
 from autoscaler.policy.decider_factory import decider
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Record, ServiceName
+from autoscaler.runtime.errors import described
 
 STANDING = frozenset({"paused", "override", "foreignWriter", "secondPolicy", BACKFILL})
 """Rules that a policy knows nothing of: they are taken over as recorded."""
@@ -88,7 +88,7 @@ class Replay:
         try:
             return decides.decide(observation)
         except Exception as error:  # noqa: BLE001 - as the controller does
-            return decides.held(observation, described(error))
+            return decides.decide_after_failure(observation, described(error))
 
     def _observation(self, record: Record) -> Observation:
         """Give the observation with the number that was decided here as asked for, unless somebody else wrote."""

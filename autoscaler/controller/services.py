@@ -1,7 +1,7 @@
-"""What is decided on at the moment: services by name, kept up with policies that come, change and go.
+"""The registry of services: their deciders and queries by name, while policies come, change and go.
 
-A changed policy goes on with what the one before it had learned, where that fits it and its decider does not fail;
-where not, it starts afresh, and holds until it knows enough.
+The decider of a changed policy continues with the state of the one before it, if that fits and did not fail. If not, it
+starts without state, and holds until it knows enough.
 """
 
 import logging
@@ -12,28 +12,29 @@ from typing import NamedTuple
 
 from algorithms.decider import Decider
 from algorithms.types import Observation
-from autoscaler.controller.step import Service, described
+from autoscaler.controller.step import Service
 from autoscaler.policy.annotations import PAUSED_UNTIL, overrides_of, pause_alone
 from autoscaler.policy.decider_factory import decider, decides_alike, resumes
 from autoscaler.policy.spec import Prometheus, ScalingPolicy
 from autoscaler.ports import Override, Query, ServiceName
+from autoscaler.runtime.errors import described
 
 BACKFILL = "backfill"
-"""The name of the rule under which a newcomer is not lowered."""
+"""The name of the rule that holds a new service until its history is known."""
 _log = logging.getLogger(__name__)
-_BACKFILLED = Override(BACKFILL, inf, "what was before the start is being asked for", may_rise=True)
+_BACKFILLED = Override(BACKFILL, inf, "the history before the start is being read", may_rise=True)
 
 
 class PolicyEntry(NamedTuple):
-    """One policy with the origin that tells its age."""
+    """One policy with its age."""
 
     policy: ScalingPolicy
     created_s: float = 0.0
-    """When it was made, in Unix time; those from files come before all others."""
+    """When it was created, in Unix time; policies from files count as the oldest."""
 
 
 def query(settings: Prometheus | None, default_server: str | None) -> Query | None:
-    """Build how Prometheus is asked for a service; None where neither policy nor default name a server."""
+    """Build the Prometheus query of a service; None if neither its policy nor the default names a server."""
     settings = settings or Prometheus()
     server = settings.server_address or default_server
     if not server:
@@ -43,20 +44,20 @@ def query(settings: Prometheus | None, default_server: str | None) -> Query | No
 
 @lru_cache(maxsize=1024)
 def _one_object(server: str, expression: str, series: str, max_age_s: float) -> Query:
-    """Give the same object for the same query: ten thousand services with one query are told so at a glance."""
+    """Give the same object for the same query, so that ten thousand services with one query compare fast."""
     return Query(server, expression, series, max_age_s)
 
 
 class ServiceRegistry:
-    """Services and queries, by name; the controller reads both at every step.
+    """Services and queries by name; the controller reads both at every step.
 
     Args:
         prometheus: the server of policies that name none.
-        refusal: says why a server may not be asked, nothing if it may; a policy that names it cannot be followed.
-        on_policy: is told of a policy that begins to be followed, with its decider.
-        on_gone: called with a service that is decided on no more.
-        is_broken: tells whether a service's decider fails; a changed policy then goes on with nothing of it.
-        backfills: whether newcomers will be told of their past (`remember`); until then they are not lowered.
+        refusal: says why a server may not be asked, empty if it may; a policy that names a refused one is refused.
+        on_policy: called with each new policy and its decider.
+        on_gone: called with each service that is no longer decided on.
+        is_broken: tells whether a service's decider fails; a changed policy then starts without its state.
+        backfills: whether new services get their history (`remember`); until then their number does not fall.
     """
 
     def __init__(
@@ -80,23 +81,27 @@ class ServiceRegistry:
         self.services: dict[ServiceName, Service] = {}
         self.queries: dict[ServiceName, Query] = {}
         self.unwarmed: set[ServiceName] = set()
-        """Those that began without any memory, and may be told of their past: somebody can be asked for it."""
+        """Services that began without state and whose history can be read."""
 
     def put(self, entry: PolicyEntry) -> None:
-        """Decide by this policy from now on; raises ValueError, and leaves all as it was, if it cannot be followed."""
+        """Decide by this policy from now on.
+
+        Raises:
+            ValueError: the policy cannot be followed; nothing has changed.
+        """
         policy, service = entry.policy, entry.policy.service
-        orders = overrides_of(policy.metadata.annotations)
+        overrides = overrides_of(policy.metadata.annotations)
         found = self._query(policy)
-        goes_on = self._goes_on(policy)
-        follows = goes_on or decider(policy)
+        continued = self._continued(policy)
+        decides = continued or decider(policy)
         known = self.services.get(service)
-        if known is None or known.decider is not follows:
-            self._on_policy(policy, follows)
+        if known is None or known.decider is not decides:
+            self._on_policy(policy, decides)
         self.entries[service] = entry
-        self._ask(service, found)
-        if goes_on is None and self._backfills and found is not None:
+        self._set_query(service, found)
+        if continued is None and self._backfills and found is not None:
             self.unwarmed.add(service)
-        self.services[service] = Service(follows, self._writes(policy), self._with_backfill(service, orders))
+        self.services[service] = Service(decides, self._writes(policy), self._with_backfill(service, overrides))
 
     def _query(self, policy: ScalingPolicy) -> Query | None:
         found = query(policy.spec.metrics.prometheus, self._prometheus)
@@ -105,15 +110,15 @@ class ServiceRegistry:
             raise ValueError(f"spec.metrics.prometheus.serverAddress: {found.server} {refusal}")
         return found
 
-    def _ask(self, service: ServiceName, found: Query | None) -> None:
+    def _set_query(self, service: ServiceName, found: Query | None) -> None:
         if found is None:
             self.queries.pop(service, None)
             self.unwarmed.discard(service)
         else:
             self.queries[service] = found
 
-    def _with_backfill(self, service: ServiceName, orders: tuple[Override, ...]) -> tuple[Override, ...]:
-        return (_BACKFILLED, *orders) if service in self.unwarmed else orders
+    def _with_backfill(self, service: ServiceName, overrides: tuple[Override, ...]) -> tuple[Override, ...]:
+        return (_BACKFILLED, *overrides) if service in self.unwarmed else overrides
 
     def pause(self, service: ServiceName, annotations: Mapping[str, str]) -> None:
         """Take over the pause, or its end, of a changed policy that cannot be followed; nothing else of it counts.
@@ -127,11 +132,11 @@ class ServiceRegistry:
         others = {key: value for key, value in metadata.annotations.items() if key != PAUSED_UNTIL}
         metadata = metadata.model_copy(update={"annotations": {**others, **pause_alone(annotations)}})
         self.entries[service] = before._replace(policy=before.policy.model_copy(update={"metadata": metadata}))
-        orders = self._with_backfill(service, overrides_of(metadata.annotations))
-        self.services[service] = self.services[service]._replace(orders=orders)
+        overrides = self._with_backfill(service, overrides_of(metadata.annotations))
+        self.services[service] = self.services[service]._replace(overrides=overrides)
 
-    def _goes_on(self, policy: ScalingPolicy) -> Decider | None:
-        """Give the decider that goes on with what it has learned; None where one must start afresh."""
+    def _continued(self, policy: ScalingPolicy) -> Decider | None:
+        """Give a decider with the state of the one before it; None if it must start without state."""
         before, known = self.entries.get(policy.service), self.services.get(policy.service)
         if before is None or known is None or (self._is_broken(policy.service) and before.policy != policy):
             return None
@@ -139,22 +144,22 @@ class ServiceRegistry:
             return known.decider
         if not resumes(before.policy, policy):
             return None
-        return _continued(policy, known.decider)
+        return _restored(policy, known.decider)
 
     def remember(self, service: ServiceName, observations: Sequence[Observation]) -> None:
-        """Let a newcomer decide as one that has seen all these looks, and nothing else; none leaves it as it is."""
-        policy, follows = self.entries[service].policy, self.services[service].decider
-        orders = overrides_of(policy.metadata.annotations)
+        """Give a new service a decider that has seen just these observations; without any, it keeps the present one."""
+        policy, decides = self.entries[service].policy, self.services[service].decider
+        overrides = overrides_of(policy.metadata.annotations)
         if observations:
-            follows = decider(policy)
+            decides = decider(policy)
             for observation in observations:
-                follows.decide(observation)
-            self._on_policy(policy, follows)
+                decides.decide(observation)
+            self._on_policy(policy, decides)
         self.unwarmed.discard(service)
-        self.services[service] = self.services[service]._replace(decider=follows, orders=orders)
+        self.services[service] = self.services[service]._replace(decider=decides, overrides=overrides)
 
     def renew(self, service: ServiceName) -> None:
-        """Let a service start afresh: what its decider remembers may be what it fails by.
+        """Give a service a fresh decider, because the state of the present one may be why it fails.
 
         Raises:
             ValueError: its policy cannot be followed; the decider stays.
@@ -165,15 +170,15 @@ class ServiceRegistry:
         self.services[service] = self.services[service]._replace(decider=fresh)
 
     def remove(self, service: ServiceName) -> None:
-        """Decide on a service no more; its replicas stay as they are."""
+        """Stop deciding on a service; its replicas stay as they are."""
         self.entries.pop(service, None)
         self.services.pop(service, None)
         self.queries.pop(service, None)
         self.unwarmed.discard(service)
         self._on_gone(service)
 
-    def set_writing(self, writing: bool) -> None:  # noqa: FBT001 - one fact, told by the election
-        """Write what is decided, or only decide: of several controllers one writes."""
+    def set_writing(self, writing: bool) -> None:  # noqa: FBT001 - the result of the election
+        """Write decisions, or only decide: only one of several controllers writes."""
         self._writing = writing
         for name, service in self.services.items():
             self.services[name] = service._replace(writes=self._writes(self.entries[name].policy))
@@ -182,20 +187,20 @@ class ServiceRegistry:
         return self._writing and policy.spec.mode == "Active"
 
 
-def _continued(policy: ScalingPolicy, old: Decider) -> Decider | None:
+def _restored(policy: ScalingPolicy, old: Decider) -> Decider | None:
     new = decider(policy)
     try:
         new.restore(old.export())
     except (ValueError, LookupError, TypeError):
-        # Of another algorithm or another set of rules; what was restored until then must not stay.
+        # The state is of another algorithm or another set of rules; a partly restored decider must not be used.
         return None
     return new
 
 
 class Origins:
-    """Policies from several origins as one roster: of two by the same name the origin named first wins.
+    """Policies from several origins in one registry; of two with the same name the origin named first wins.
 
-    A policy that cannot be followed, whatever is raised, is the problem of its own service.
+    If a policy cannot be followed, only its own service has a problem, whatever error was raised.
     """
 
     def __init__(self, registry: ServiceRegistry, names: Sequence[str]) -> None:
@@ -203,7 +208,7 @@ class Origins:
         self._of: dict[str, dict[ServiceName, PolicyEntry]] = {name: {} for name in names}
 
     def put(self, origin: str, service: ServiceName, entry: PolicyEntry | None) -> str:
-        """Take in a policy of one origin, or that it is gone; says why it cannot be followed, or nothing if it can."""
+        """Take a policy of one origin, None if it is gone; give why it cannot be followed, empty if it can."""
         if entry is None:
             self._of[origin].pop(service, None)
         else:
@@ -211,7 +216,7 @@ class Origins:
         return self._settle(service)
 
     def set(self, origin: str, entries: Mapping[ServiceName, PolicyEntry]) -> dict[ServiceName, str]:
-        """Replace all policies of one origin; gives the problems of those that cannot be followed."""
+        """Replace all policies of one origin; give the problems of those that cannot be followed."""
         gone = self._of[origin].keys() - entries.keys()
         problems = {name: self.put(origin, name, entries.get(name)) for name in [*gone, *entries]}
         return {name: problem for name, problem in problems.items() if problem}

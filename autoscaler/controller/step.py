@@ -1,9 +1,10 @@
-"""One tick as a plain function: looks in, decisions and orders out. The live driver and the simulator both call it.
+"""One tick as a plain function: observations in, decisions and requests to scale out.
 
-Nothing here awaits, reads a clock or knows where a look came from.
+The live controller and the simulator both call it. Nothing here awaits, reads a clock or knows where an observation
+came from.
 
-One service's failure is that service's: where its decider raises an error it holds what there is, with the reason
-`deciderFailed`, and all others are decided on as if nothing had happened.
+One service's failure stays with that service. If its decider raises an error, the number is held, with the reason
+`deciderFailed`, and all other services are decided on as usual.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,45 +15,43 @@ from algorithms.decider import FAILED, Decider
 from algorithms.plausibility import plausible
 from algorithms.types import Decision, Observation, Reason, Recommendation
 from autoscaler.ports import Fleet, Override, ScaleRequest, ServiceName
-
-_LONGEST = 200
-"""Characters of an error that are told in a status."""
+from autoscaler.runtime.errors import described
 
 
 class Service(NamedTuple):
-    """One service as the loop knows it."""
+    """One service as the controller knows it."""
 
     decider: Decider
     writes: bool = True
-    """False in DryRun: it is decided on and recorded, and nothing is written."""
-    orders: tuple[Override, ...] = ()
-    """Pause and manual override, as long as they last; the last one wins."""
+    """False in DryRun: decisions are recorded, and nothing is written."""
+    overrides: tuple[Override, ...] = ()
+    """Pause and manual override while they last; the last one wins."""
 
 
 class Step(NamedTuple):
-    """What one tick came to for one service."""
+    """The result of one tick for one service."""
 
     service: ServiceName
     observation: Observation
     decision: Decision
-    order: ScaleRequest | None
-    """None where nothing has to be written."""
+    request: ScaleRequest | None
+    """None if nothing has to be written."""
     failure: Exception | None = None
-    """What its decider raised; the decision is that of `Decider.held` then."""
+    """The error of its decider; the decision is then that of `Decider.decide_after_failure`."""
 
 
 def step(
     services: Mapping[ServiceName, Service], observations: Mapping[ServiceName, tuple[Observation, Fleet]]
 ) -> list[Step]:
-    """Ask the decider of every service that was looked at, and order what differs from what is asked for."""
-    return [_alone(name, services[name], observation, fleet) for name, (observation, fleet) in observations.items()]
+    """Decide on every service that was observed, and request what differs from the replicas asked for now."""
+    return [_isolated(name, services[name], observation, fleet) for name, (observation, fleet) in observations.items()]
 
 
-def _alone(name: ServiceName, service: Service, observation: Observation, fleet: Fleet) -> Step:
-    """Decide on one service so that no other one is touched by what goes wrong with it."""
+def _isolated(name: ServiceName, service: Service, observation: Observation, fleet: Fleet) -> Step:
+    """Decide on one service; an error stays with it."""
     try:
-        return _decided(name, service, observation, fleet)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the others must be decided on; the caller tells it
+        return _step(name, service, observation, fleet)
+    except Exception as error:  # noqa: BLE001 - the other services must be decided on; the caller reports the error
         why = described(error)
         held = Decision(
             observation.replicas,
@@ -62,40 +61,38 @@ def _alone(name: ServiceName, service: Service, observation: Observation, fleet:
         return Step(name, observation, held, None, error)
 
 
-def _decided(name: ServiceName, service: Service, observation: Observation, fleet: Fleet) -> Step:
-    failure: Exception | None = None
-    # The decider is asked in any case: its windows and delays go on while its wish is not followed.
-    try:
-        decision = service.decider.decide(observation)
-    except Exception as error:  # noqa: BLE001 - as above
-        decision, failure = service.decider.held(observation, described(error)), error
-    if service.orders or fleet.hold:
-        orders = (*service.orders, fleet.hold) if fleet.hold else service.orders
-        decision = ordered(decision, plausible(observation), orders)
+def _step(name: ServiceName, service: Service, observation: Observation, fleet: Fleet) -> Step:
+    decision, failure = _decide(service.decider, observation)
+    overrides = (*service.overrides, fleet.override) if fleet.override else service.overrides
+    if overrides:
+        decision = apply_overrides(decision, plausible(observation), overrides)
     if decision.desired == fleet.asked or not service.writes:
         return Step(name, observation, decision, None, failure)
-    return Step(
-        name, observation, decision, ScaleRequest(name, decision.desired, fleet.to_remove(decision.desired)), failure
-    )
+    request = ScaleRequest(name, decision.desired, fleet.to_remove(decision.desired))
+    return Step(name, observation, decision, request, failure)
 
 
-def described(error: BaseException) -> str:
-    """Say what an error is in one short line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST]
+def _decide(decider: Decider, observation: Observation) -> tuple[Decision, Exception | None]:
+    """Decide, also while an override holds the number: windows and delays must go on meanwhile."""
+    try:
+        return decider.decide(observation), None
+    except Exception as error:  # noqa: BLE001 - as above
+        return decider.decide_after_failure(observation, described(error)), error
 
 
-def ordered(decision: Decision, observation: Observation, orders: Sequence[Override]) -> Decision:
-    """Put standing orders above a decision; each that lasts is a reason, also where it does not change the number.
+def apply_overrides(decision: Decision, observation: Observation, overrides: Sequence[Override]) -> Decision:
+    """Apply overrides to a decision; each that lasts is a reason, also if it does not change the number.
 
-    One that lets the number rise is none where it does.
+    An override that allows the number to rise is no reason if it rises.
     """
-    for order in orders:
-        if observation.now_s < order.until_s:
-            number = observation.replicas if order.replicas is None else order.replicas
-            if order.yields_to_load:
-                number = max(number, ceil(min(decision.desired, max(observation.inflight or 0.0, observation.latest))))
-            if order.may_rise and decision.desired >= number:
+    for override in overrides:
+        if observation.now_s < override.until_s:
+            number = observation.replicas if override.replicas is None else override.replicas
+            if override.yields_to_load:
+                load = min(decision.desired, max(observation.inflight or 0.0, observation.latest))
+                number = max(number, ceil(load))
+            if override.may_rise and decision.desired >= number:
                 continue
-            reason = Reason(order.rule, decision.desired, number, order.why)
+            reason = Reason(override.rule, decision.desired, number, override.why)
             decision = decision._replace(desired=number, reasons=(*decision.reasons, reason))
     return decision

@@ -18,10 +18,10 @@ from contextlib import aclosing, contextmanager
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 
-from autoscaler.controller.step import described
 from autoscaler.kubernetes.client import METADATA, METADATA_LIST, Api, ApiError
 from autoscaler.kubernetes.store import Change, Item, Store, UnreadableError
 from autoscaler.runtime.backoff import Backoff
+from autoscaler.runtime.errors import described
 
 T = TypeVar("T")
 

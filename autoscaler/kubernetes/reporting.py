@@ -22,7 +22,6 @@ from typing import Any, Protocol
 
 from autoscaler.controller.failures import OBSERVATION, Failures
 from autoscaler.controller.records import explained
-from autoscaler.controller.step import described
 from autoscaler.host_claims import Conflict
 from autoscaler.kubernetes.client import Api, ApiError
 from autoscaler.kubernetes.conditions import Facts, host_problem, matters, status
@@ -31,6 +30,7 @@ from autoscaler.kubernetes.objects import NotReady, Resource
 from autoscaler.kubernetes.policies import POLICIES, StoredPolicy
 from autoscaler.policy.spec import API_VERSION
 from autoscaler.ports import Record, ServiceName
+from autoscaler.runtime.errors import described
 
 _EVENTS = Resource("events.k8s.io/v1", "events")
 _EVERY_S = 1.0

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Coroutine, Hashable, Iterable
 from typing import Generic, Protocol, TypeVar
 
-from autoscaler.controller.step import described
+from autoscaler.runtime.errors import described
 
 AGAIN_S = 10.0
 """The wait before a failed watch is started again."""

@@ -98,7 +98,7 @@ class StreamSource:
         """Count the gateways that are known to live."""
         return len(self._listeners)
 
-    def heard(self, now_s: float) -> bool:
+    def complete(self, now_s: float) -> bool:
         """Tell whether all gateways are heard."""
         return self._aggregate.heard_all(now_s)
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 import aiohttp
 
 from autoscaler.documents.prometheus_address import checked, public
-from autoscaler.ports import Past, Query, Reading, ServiceName
+from autoscaler.ports import Query, Reading, ReadingHistory, ServiceName
 from autoscaler.sources.known_gateways import claims_believed
 from autoscaler.sources.prometheus_credentials import PrometheusCredentials
 from autoscaler.sources.prometheus_incremental import Reader
@@ -68,7 +68,7 @@ _Key: TypeAlias = tuple[str, str, str]
 
 
 class PrometheusSource:
-    """A `MetricsSource` and `PastSource` over the HTTP API of any number of Prometheus, or of what speaks like one.
+    """A `MetricsSource` and `HistorySource` over the HTTP API of any number of Prometheus, or of what speaks like one.
 
     Args:
         session: how to get there.
@@ -110,9 +110,9 @@ class PrometheusSource:
             lambda services, asked, query, answer: readings(services, asked, query.max_age_s, answer, now_s),
         )
 
-    async def past(
+    async def history(
         self, queries: Mapping[ServiceName, Query], now_s: float, *, span_s: float, step_s: float
-    ) -> Mapping[ServiceName, Past]:
+    ) -> Mapping[ServiceName, ReadingHistory]:
         """Ask every server once what it knew, after asking for its time; the slowest takes `deadline_s` at most."""
         return await self._ask(
             _questions(queries),

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from autoscaler.ports import Moment, Past, Reading, ServiceName
+from autoscaler.ports import Reading, ReadingHistory, ServiceName, TimedReading
 from autoscaler.sources.prometheus_response import Labels, Sample, believed, result_of, understood
 
 Row: TypeAlias = "array[float]"
@@ -78,22 +78,22 @@ def parse_past(body: bytes, grid: Grid, wanted: Container[ServiceName]) -> PastA
 
 def pasts(
     services: Iterable[ServiceName], max_age_s: float, answer: PastAnswer | str, now_s: float
-) -> dict[ServiceName, Past]:
+) -> dict[ServiceName, ReadingHistory]:
     """Say what the past was that ended now: at each time of the grid what `reading` would have said then.
 
     Services that are as usual and had the same values share one past.
     """
     if isinstance(answer, str):
-        return dict.fromkeys(services, Past((), answer))
+        return dict.fromkeys(services, ReadingHistory((), answer))
     special = {*answer.oldest, *answer.series, *answer.bare, *answer.twice}
-    of_values: dict[bytes, Past] = {}
+    of_values: dict[bytes, ReadingHistory] = {}
     made = {}
     for service in services:
         row = _NO_VALUES if service in answer.repeated else answer.value.get(service, _NO_VALUES)
         key = row.tobytes() if service not in special else service.encode()
         known = of_values.get(key)
         if known is None:
-            known = of_values[key] = Past(_moments(service, row, max_age_s, answer, now_s))
+            known = of_values[key] = ReadingHistory(_moments(service, row, max_age_s, answer, now_s))
         made[service] = known
     return made
 
@@ -103,7 +103,7 @@ _NO_VALUES: Row = array("d")
 
 def _moments(
     service: ServiceName, values: Row, max_age_s: float, answer: PastAnswer, now_s: float
-) -> tuple[Moment, ...]:
+) -> tuple[TimedReading, ...]:
     """Go through the grid; what is not said of a service is as usual, and a count without any of it is none."""
     grid, missing = answer.grid, answer.grid.row(())
     rows = (
@@ -122,8 +122,8 @@ def _moments(
         sources = series if math.isnan(own_series) else own_series
         is_missing = any(map(math.isnan, (value, oldest_s, sources)))
         if is_missing or not (math.isnan(bare) and math.isnan(twice)):
-            made.append(Moment(at_s, Reading(None, at_s, problem="there was no count")))
+            made.append(TimedReading(at_s, Reading(None, at_s, problem="there was no count")))
         else:
             age_s = (grid.start_ms + step * grid.step_ms) / 1000 - oldest_s
-            made.append(Moment(at_s, believed(Sample(value, sources, age_s), max_age_s, answer.warning, at_s)))
+            made.append(TimedReading(at_s, believed(Sample(value, sources, age_s), max_age_s, answer.warning, at_s)))
     return tuple(made)

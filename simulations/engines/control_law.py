@@ -56,7 +56,7 @@ class ControllerLaw:
         (taken,) = step(self._services, {self._name: (seen, fleet)})
         if taken.failure is not None:
             raise taken.failure  # figures must not be those of a defect
-        order = taken.order
+        order = taken.request
         if order is not None:
             self.engine.scale(now_s, order.replicas, [int(name[len(PREFIX) :]) for name in order.remove])
         self._recorder(Record(self._name, seen, taken.decision, Outcome(self._name) if order else None))

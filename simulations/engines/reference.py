@@ -317,9 +317,9 @@ class Engine:
         (taken,) = step(self._services, {name: (seen, fleet)})
         if taken.failure is not None:
             raise taken.failure  # figures must not be those of a defect
-        if taken.order is not None:
-            self._scale(taken.order)
-        self._recorder(Record(name, seen, taken.decision, Outcome(name) if taken.order else None))
+        if taken.request is not None:
+            self._scale(taken.request)
+        self._recorder(Record(name, seen, taken.decision, Outcome(name) if taken.request else None))
 
     def _scale(self, order: ScaleRequest) -> None:
         self._asked = order.replicas

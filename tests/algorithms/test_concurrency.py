@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from algorithms.concurrency import Concurrency
-from algorithms.feeder import covered, head
+from algorithms.feeder import current_count, seconds_covered
 from algorithms.kpa import KpaCore, KpaOptions
 from algorithms.types import Observation
 
@@ -47,9 +47,9 @@ def test_without_rules_the_wish_is_knatives_decision_on_the_same_seconds(observa
     algorithm = Concurrency(OPTIONS)
     core = KpaCore(OPTIONS, observations[0].now_s, observations[0].ready)
     for observation in observations:
-        for second in covered(observation):
+        for second in seconds_covered(observation):
             core.replace(second, observation.inflight)
-        core.replace(floor(observation.now_s), head(observation))
+        core.replace(floor(observation.now_s), current_count(observation))
         assert algorithm.recommend(observation).replicas == core.decide_at(observation.now_s, observation.ready).desired
 
 

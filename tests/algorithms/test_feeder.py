@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithms.feeder import DataClock, covered, head
+from algorithms.feeder import DataClock, current_count, seconds_covered
 from algorithms.types import Observation
 from algorithms.windows import LinearWindow
 
@@ -16,9 +16,9 @@ def observe(now_s, since_s, inflight, latest=0.0):
 
 
 def feed(window, seen):
-    for second in covered(seen):
+    for second in seconds_covered(seen):
         window.replace(second, seen.inflight)
-    window.replace(floor(seen.now_s), head(seen))
+    window.replace(floor(seen.now_s), current_count(seen))
 
 
 steps = st.lists(st.tuples(st.floats(0.001, 7.0), st.booleans()), min_size=1, max_size=60)

@@ -146,21 +146,21 @@ OF_WINDOWS = [
 OF_FEEDER = [
     Misreading(
         "a look speaks of the second in which it is taken only",
-        feeder.covered,
+        feeder.seconds_covered,
         "floor(observation.since_s), floor(observation.now_s)",
         "0",
         test_kpa.test_a_look_is_put_into_its_seconds_and_its_newest_count_into_the_one_in_progress,
     ),
     Misreading(
         "a look begins in the second after the one before it",
-        feeder.covered,
+        feeder.seconds_covered,
         "floor(observation.since_s)",
         "floor(observation.since_s) + 1",
         test_feeder.test_a_newest_count_gives_way_to_the_mean_of_its_second_once_that_is_over,
     ),
     Misreading(
         "the second in progress reads the mean",
-        feeder.head,
+        feeder.current_count,
         "max(observation.inflight or 0.0, observation.latest)",
         "observation.inflight",
         test_feeder.test_a_burst_is_seen_at_once_in_the_second_in_progress,

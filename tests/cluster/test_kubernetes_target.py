@@ -256,15 +256,15 @@ async def test_another_writer_is_found_named_and_given_time(world):
 
     await world.scale(5)
 
-    fleet = await world.sees(lambda fleet: fleet.hold is not None)
-    assert (fleet.asked, fleet.hold.rule, fleet.hold.until_s) == (5, "foreignWriter", 300)
+    fleet = await world.sees(lambda fleet: fleet.override is not None)
+    assert (fleet.asked, fleet.override.rule, fleet.override.until_s) == (5, "foreignWriter", 300)
     assert "tests has written 5" in await outcome(world, 1)
     assert await world.replicas() == 5
     await until(lambda: world.rivals)
     assert world.rivals == [(SERVICE, f"tests has written 5 replicas to Deployment {world.namespace}/web")]
 
     world.now_s = 300
-    assert (await world.fleet()).hold is None
+    assert (await world.fleet()).override is None
     assert await world.order(1) == ""
     assert await world.replicas() == 1
 
@@ -301,7 +301,7 @@ async def test_who_does_not_lead_takes_over_what_the_leader_writes_and_writes_no
     world.leads = False
     await world.scale(2)
     fleet = await world.sees(lambda fleet: fleet.asked == 2)
-    assert fleet.hold is None
+    assert fleet.override is None
     assert await outcome(world, 1) == "another controller leads"
 
     world.leads = True
@@ -315,14 +315,14 @@ async def test_of_two_policies_for_one_target_the_older_acts(world):
     await world.follow(young=world.of(created_s=20), old=world.of(created_s=10))
 
     assert "scaled by team/old" in await outcome(world, 1, "team/young")
-    assert (await world.fleet("team/young")).hold.rule == "secondPolicy"
+    assert (await world.fleet("team/young")).override.rule == "secondPolicy"
     assert await world.order(2, "team/old") == ""
     assert await world.replicas() == 2
-    assert (await world.sees(lambda fleet: fleet.asked == 2, "team/young")).hold.rule == "secondPolicy"
+    assert (await world.sees(lambda fleet: fleet.asked == 2, "team/young")).override.rule == "secondPolicy"
     assert world.rivals == []
 
     await world.follow(young=world.of(created_s=20))
-    assert (await world.fleet("team/young")).hold is None
+    assert (await world.fleet("team/young")).override is None
 
 
 async def test_a_target_that_is_followed_no_more_keeps_its_replicas(world):
@@ -352,7 +352,7 @@ async def test_any_kind_with_a_scale_subresource_is_scaled_also_one_that_comes_l
     assert await world.order(4) == ""
     assert (await world.ask("get", f"{toys}/toy"))["spec"]["size"] == 4
     await world.ask("patch", f"{toys}/toy", {"spec": {"size": 1}})
-    assert (await world.sees(lambda fleet: fleet.hold is not None)).asked == 1
+    assert (await world.sees(lambda fleet: fleet.override is not None)).asked == 1
     await world.ask("delete", f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/toys.{group}")
 
 

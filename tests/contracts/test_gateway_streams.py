@@ -300,7 +300,7 @@ async def test_a_count_of_now_is_given_and_a_mean_that_is_none_of_its_own(world)
         assert (live.passing, live.problem) == (0, "")
         assert live.mean is None or 0 <= live.mean <= 7
     assert world.streams.known() == 1
-    assert world.streams.heard(time.time())
+    assert world.streams.complete(time.time())
 
 
 async def test_a_service_that_the_gateway_does_not_count_is_unknown_and_explained(world):
@@ -319,7 +319,7 @@ async def test_a_silent_gateway_is_known_and_not_heard_and_nothing_that_it_said_
     assert live.mean is None
     assert live.problem
     assert world.streams.known() == 1
-    assert not world.streams.heard(time.time())
+    assert not world.streams.complete(time.time())
 
 
 class Least(random.Random):

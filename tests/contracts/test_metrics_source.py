@@ -195,17 +195,17 @@ async def test_the_past_is_what_was_read_then(remembering, a):
         await reads(world, a, lambda reading, running=running: reading.value == running)
         await asyncio.sleep(1)
     now_s, nobodys = time.time(), f"{a}-nobodys"
-    pasts = await world.source.past(dict.fromkeys((a, nobodys), world.query), now_s, span_s=60, step_s=0.5)
+    pasts = await world.source.history(dict.fromkeys((a, nobodys), world.query), now_s, span_s=60, step_s=0.5)
     assert set(pasts) == {a, nobodys}
-    times = [moment.at_s for moment in pasts[a].moments]
+    times = [moment.at_s for moment in pasts[a].readings]
     assert times == pytest.approx([now_s - 0.5 * ago for ago in range(120, -1, -1)], abs=1e-3)
-    values = [moment.reading.value for moment in pasts[a].moments]
+    values = [moment.reading.value for moment in pasts[a].readings]
     assert [value for value, _ in itertools.groupby(values)] == [None, 3, 5]
-    assert all(moment.reading.sampled_s <= moment.at_s for moment in pasts[a].moments)
-    assert all(moment.reading.series == 1 for moment in pasts[a].moments if moment.reading.value is not None)
-    assert not any(moment.reading.value for moment in pasts[a].moments if moment.at_s < began_s - 1)
+    assert all(moment.reading.sampled_s <= moment.at_s for moment in pasts[a].readings)
+    assert all(moment.reading.series == 1 for moment in pasts[a].readings if moment.reading.value is not None)
+    assert not any(moment.reading.value for moment in pasts[a].readings if moment.at_s < began_s - 1)
     assert {moment.reading.value for moment in pasts[nobodys].moments} == {None}
 
 
 async def test_asked_for_no_past_it_answers_none(remembering):
-    assert await remembering.source.past({}, time.time(), span_s=60, step_s=2) == {}
+    assert await remembering.source.history({}, time.time(), span_s=60, step_s=2) == {}

@@ -182,5 +182,5 @@ async def test_with_a_token_it_is_read_and_so_is_its_past_and_a_new_token_is_rea
 
         source = PrometheusSource(session, access=PrometheusCredentials(tmp_path / "servers.yaml"))
         query = Query(address, EXPRESSION, SERIES, max_age_s=10)
-        past = (await source.past({service: query}, time.time(), span_s=10, step_s=1))[service]
-        assert (past.problem, past.moments[-1].reading.value) == ("", 5)
+        past = (await source.history({service: query}, time.time(), span_s=10, step_s=1))[service]
+        assert (past.problem, past.readings[-1].reading.value) == ("", 5)

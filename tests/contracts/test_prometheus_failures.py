@@ -243,9 +243,9 @@ async def test_a_host_that_is_none_is_not_found(source, service):
 # The past.
 
 
-async def past(source, service, server, *, expression=EXPRESSION, span_s=30):
+async def history(source, service, server, *, expression=EXPRESSION, span_s=30):
     query = Query(server, expression, SERIES, max_age_s=10)
-    return (await source.past({service: query}, time.time(), span_s=span_s, step_s=0.5))[service]
+    return (await source.history({service: query}, time.time(), span_s=span_s, step_s=0.5))[service]
 
 
 async def test_a_time_in_which_nothing_was_scraped_is_unknown_in_the_past_and_never_zero(
@@ -257,7 +257,7 @@ async def test_a_time_in_which_nothing_was_scraped_is_unknown_in_the_past_and_ne
     await until_read(unknown, source, service, prometheus.server)
     exporters[0].broken = False
     await until_read(known, source, service, prometheus.server)
-    values = [moment.reading.value for moment in (await past(source, service, prometheus.server)).moments]
+    values = [moment.reading.value for moment in (await history(source, service, prometheus.server)).readings]
     seen = [value for value, _ in itertools.groupby(values)]
     # A busy machine may have missed another scrape since.
     assert (5, None, 5) in zip(seen, seen[1:], seen[2:], strict=False)
@@ -266,8 +266,8 @@ async def test_a_time_in_which_nothing_was_scraped_is_unknown_in_the_past_and_ne
 
 async def test_an_instance_that_was_missing_shows_in_the_past_number_of_series(prometheus, source, service, exporters):
     async def seen():
-        found = await past(source, service, prometheus.server)
-        return [(each.reading.value, each.reading.series) for each in found.moments]
+        found = await history(source, service, prometheus.server)
+        return [(each.reading.value, each.reading.series) for each in found.readings]
 
     exporters[0].says(service, 5)
     exporters[1].says(service, 3)
@@ -280,15 +280,15 @@ async def test_an_instance_that_was_missing_shows_in_the_past_number_of_series(p
 
 
 async def test_why_there_is_no_past_is_said(source, service, prometheus):
-    refused = await past(source, service, prometheus.server, expression="(")
-    assert refused.moments == ()
+    refused = await history(source, service, prometheus.server, expression="(")
+    assert refused.readings == ()
     assert "refused: HTTP 400 Bad Request: bad_data" in refused.problem
-    gone = await past(source, service, f"http://127.0.0.1:{free_port()}")
-    assert (gone.moments, "not reachable" in gone.problem) == ((), True)
+    gone = await history(source, service, f"http://127.0.0.1:{free_port()}")
+    assert (gone.readings, "not reachable" in gone.problem) == ((), True)
 
 
 async def test_more_steps_than_prometheus_gives_are_refused(source, service, prometheus):
-    refused = await past(source, service, prometheus.server, span_s=6000)
+    refused = await history(source, service, prometheus.server, span_s=6000)
     assert "refused: HTTP 400 Bad Request: bad_data" in refused.problem
 
 

@@ -44,10 +44,10 @@ class Scraped:
     async def reads(self, good, **query):
         return await until(lambda: self.read(**query), good)
 
-    async def past(self):
+    async def history(self):
         query = Query(self.prometheus.server, EXPRESSION, SERIES, max_age_s=10)
-        found = await self.source.past({self.service: query}, time.time(), span_s=20, step_s=0.5)
-        return {moment.reading.value for moment in found[self.service].moments}
+        found = await self.source.history({self.service: query}, time.time(), span_s=20, step_s=0.5)
+        return {moment.reading.value for moment in found[self.service].readings}
 
 
 @pytest.fixture(scope="module")

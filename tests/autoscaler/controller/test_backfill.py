@@ -12,7 +12,7 @@ from autoscaler.controller.recorders import DecisionLog
 from autoscaler.controller.replay import Replay
 from autoscaler.controller.services import PolicyEntry, ServiceRegistry
 from autoscaler.policy.decider_factory import lookback_s
-from autoscaler.ports import Past, Reading, Rescale, ScaleRequest
+from autoscaler.ports import Reading, ReadingHistory, Rescale, ScaleRequest
 from autoscaler.runtime.clock import SystemClock
 from autoscaler.testing import FakeMetricsSource, FakeScaleTarget, FakeStreams, policy
 
@@ -35,17 +35,17 @@ class Prometheus(FakeMetricsSource):
         for ago_s in range(-since_s, -until_s, -1):
             self.tell(service, Reading(float(count), START_S - ago_s, series=1))
 
-    async def past(self, queries, now_s, *, span_s, step_s):
+    async def history(self, queries, now_s, *, span_s, step_s):
         self.asked.append((sorted(queries), span_s, step_s))
         await asyncio.sleep(self.late_s)
-        return await super().past(queries, now_s, span_s=span_s, step_s=step_s)
+        return await super().history(queries, now_s, span_s=span_s, step_s=step_s)
 
 
 class Unknown(Prometheus):
     """One that knows nothing of the past."""
 
-    async def past(self, queries, _now_s, **_span):
-        return dict.fromkeys(queries, Past((), "it is down"))
+    async def history(self, queries, _now_s, **_span):
+        return dict.fromkeys(queries, ReadingHistory((), "it is down"))
 
 
 class World:

@@ -130,7 +130,7 @@ def _raising(*_arguments):
 FAULTS = {
     "decider": decider_fails,
     "standing orders": lambda world, _: world.registry.services.update(
-        {BAD: world.registry.services[BAD]._replace(orders=(None,))}
+        {BAD: world.registry.services[BAD]._replace(overrides=(None,))}
     ),
     "observation": lambda world, _: world.target.blind.add(BAD),
     "write": lambda world, _: world.target.stuck.add(BAD),

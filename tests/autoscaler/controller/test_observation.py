@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.controller.observation import NOTHING_HEARD, Live, observe, past_observations
-from autoscaler.ports import Fleet, Moment, Reading, Replica, Rescale
+from autoscaler.ports import Fleet, Reading, Replica, Rescale, TimedReading
 
 NOW_S = 1000.0
 NO_REPLICAS = Fleet(0, ())
@@ -130,7 +130,7 @@ def moments(*counts, last_s=NOW_S, step_s=2.0, series=2):
     """Give the last of these counts at a time, and those before it at their distance; None is unknown."""
     times = [last_s - step_s * ago for ago in range(len(counts) - 1, -1, -1)]
     return [
-        Moment(at_s, Reading(count, at_s, series, "" if count is not None else "there was no series"))
+        TimedReading(at_s, Reading(count, at_s, series, "" if count is not None else "there was no series"))
         for at_s, count in zip(times, counts, strict=True)
     ]
 

@@ -47,7 +47,7 @@ class Live:
                 problem="" if count is not None else "silence",
             )
             (taken,) = step(self.registry.services, {SERVICE: (observation, Fleet(self.replicas, (), hold))})
-            outcome = Outcome(SERVICE) if taken.order else None
+            outcome = Outcome(SERVICE) if taken.request else None
             self.replicas = taken.decision.desired
             self.log(Record(SERVICE, observation, taken.decision, outcome))
 

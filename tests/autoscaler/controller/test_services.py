@@ -54,7 +54,7 @@ def test_a_policy_that_only_gets_another_annotation_keeps_its_decider(registry):
     before = registry.services["default/sd"].decider
     registry.put(PolicyEntry(policy(annotations={"inflight.dev/paused-until": "2026-11-23T18:00:00Z"})))
     assert registry.services["default/sd"].decider is before
-    assert [order.rule for order in registry.services["default/sd"].orders] == ["paused"]
+    assert [override.rule for override in registry.services["default/sd"].overrides] == ["paused"]
 
 
 def test_an_annotation_of_kedas_is_heeded_when_it_comes_and_when_it_goes():
@@ -80,17 +80,17 @@ def test_a_pause_holds_though_the_rest_of_the_policy_cannot_be_followed(wrong):
     origins = Origins(registry, ("resources",))
     origins.put("resources", "default/sd", PolicyEntry(policy()))
     assert origins.put("resources", "default/sd", PolicyEntry(policy(annotations={**wrong, **pause}, maxReplicas=3)))
-    assert [order.rule for order in registry.services["default/sd"].orders] == ["paused"]
+    assert [override.rule for override in registry.services["default/sd"].overrides] == ["paused"]
     assert registry.entries["default/sd"].policy.spec == policy().spec
     assert origins.put("resources", "default/sd", PolicyEntry(policy(annotations=wrong)))
-    assert registry.services["default/sd"].orders == ()
+    assert registry.services["default/sd"].overrides == ()
 
 
 def test_of_a_policy_that_was_never_followed_and_of_a_pause_that_cannot_be_read_nothing_is_taken(registry):
     registry.pause("default/unknown", {"inflight.dev/paused-until": "2026-11-23T18:00:00Z"})
     assert list(registry.services) == ["default/sd"]
     registry.pause("default/sd", {"inflight.dev/paused-until": "soon"})
-    assert registry.services["default/sd"].orders == ()
+    assert registry.services["default/sd"].overrides == ()
 
 
 def test_the_server_of_a_policy_wins_and_without_any_none_is_asked(registry):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from algorithms.decider import Decider
 from algorithms.mpa import Mpa
 from algorithms.types import Decision, Observation, Reason, Recommendation
-from autoscaler.controller.step import Service, ordered, step
+from autoscaler.controller.step import Service, apply_overrides, step
 from autoscaler.ports import Fleet, Override, Replica, ScaleRequest
 
 SD, LLM = "default/sd", "default/llm"
@@ -37,35 +37,35 @@ B = Replica("b", ready=True, running=0, age_s=200.0)
 C = Replica("c", ready=False, running=0, age_s=5.0)
 
 
-def test_what_differs_is_ordered():
-    assert one(3.0, Fleet(0, ())).order == ScaleRequest(SD, 3, ())
+def test_what_differs_is_requested():
+    assert one(3.0, Fleet(0, ())).request == ScaleRequest(SD, 3, ())
 
 
-def test_what_is_as_asked_for_is_not_ordered_even_where_fewer_run():
-    assert one(3.0, fleet_of(A, asked=3)).order is None
+def test_what_is_as_asked_for_is_not_requested_again_even_if_fewer_run():
+    assert one(3.0, fleet_of(A, asked=3)).request is None
 
 
 def test_in_dry_run_nothing_is_ordered_and_the_decision_is_the_same():
     taken = one(3.0, Fleet(0, ()), writes=False)
-    assert (taken.order, taken.decision.desired) == (None, 3)
+    assert (taken.request, taken.decision.desired) == (None, 3)
 
 
-def test_those_that_leave_are_named_first_to_go_first():
-    assert one(1.0, fleet_of(A, B, C)).order == ScaleRequest(SD, 1, ("c", "b"))
+def test_the_replicas_to_remove_are_named_in_order():
+    assert one(1.0, fleet_of(A, B, C)).request == ScaleRequest(SD, 1, ("c", "b"))
 
 
-def test_replicas_that_do_not_run_yet_need_not_leave():
-    assert one(2.0, fleet_of(A, B, asked=5)).order == ScaleRequest(SD, 2, ())
+def test_replicas_that_do_not_run_yet_need_not_be_removed():
+    assert one(2.0, fleet_of(A, B, asked=5)).request == ScaleRequest(SD, 2, ())
 
 
-def test_more_that_run_than_were_asked_for_leave_as_well():
-    assert one(1.0, fleet_of(A, B, C, asked=2)).order == ScaleRequest(SD, 1, ("c", "b"))
+def test_more_that_run_than_were_asked_for_are_removed_as_well():
+    assert one(1.0, fleet_of(A, B, C, asked=2)).request == ScaleRequest(SD, 1, ("c", "b"))
 
 
 def test_each_service_is_decided_on_by_its_own_decider():
     services = {SD: service(), LLM: Service(Decider(Mpa(target=2.0), min_replicas=1, max_replicas=10))}
     taken = step(services, {SD: looked(4.0, Fleet(0, ())), LLM: looked(4.0, Fleet(0, ()))})
-    assert [(t.service, t.order.replicas) for t in taken] == [(SD, 4), (LLM, 2)]
+    assert [(t.service, t.request.replicas) for t in taken] == [(SD, 4), (LLM, 2)]
 
 
 def test_a_service_that_was_not_looked_at_is_not_decided_on():
@@ -85,12 +85,12 @@ REPLICAS = st.lists(st.tuples(st.booleans(), st.integers(0, 3), st.floats(0, 100
 @given(REPLICAS, st.floats(0, 12), st.integers(0, 10))
 def test_an_order_names_just_those_that_are_too_many_and_no_busy_one_before_an_idle_one(replicas, inflight, asked):
     taken = one(inflight, Fleet(asked, tuple(replicas)))
-    if taken.order is None:
+    if taken.request is None:
         assert taken.decision.desired == asked
         return
-    assert taken.order.replicas == taken.decision.desired != asked
-    removed = set(taken.order.remove)
-    assert len(removed) == len(taken.order.remove) == max(len(replicas) - taken.order.replicas, 0)
+    assert taken.request.replicas == taken.decision.desired != asked
+    removed = set(taken.request.remove)
+    assert len(removed) == len(taken.request.remove) == max(len(replicas) - taken.request.replicas, 0)
     kept = [replica for replica in replicas if replica.name not in removed]
     gone = [replica for replica in replicas if replica.name in removed]
     assert max((r.running for r in gone), default=0) <= min((r.running for r in kept if r.ready), default=99)
@@ -120,7 +120,7 @@ DECISION = Decision(3, Recommendation(3, "3 in flight / 1"), ())
     ],
 )
 def test_a_standing_order_is_above_the_decision_while_it_lasts(orders, desired, reasons):
-    decided = ordered(DECISION, LOOK, orders)
+    decided = apply_overrides(DECISION, LOOK, orders)
     assert decided.desired == desired
     assert [(reason.rule, reason.before, reason.after) for reason in decided.reasons] == reasons
     assert decided.recommendation == DECISION.recommendation
@@ -128,18 +128,18 @@ def test_a_standing_order_is_above_the_decision_while_it_lasts(orders, desired, 
 
 def test_a_standing_order_comes_after_the_reasons_that_were_there():
     limited = Decision(3, Recommendation(9, "9"), (Reason("maxReplicas", 9, 3, "at most 3"),))
-    assert [reason.rule for reason in ordered(limited, LOOK, [PAUSED]).reasons] == ["maxReplicas", "paused"]
+    assert [reason.rule for reason in apply_overrides(limited, LOOK, [PAUSED]).reasons] == ["maxReplicas", "paused"]
 
 
 def test_a_paused_service_is_not_written_and_an_overridden_one_is():
-    assert one(3.0, fleet_of(A, B), orders=(PAUSED,)).order is None
-    assert one(3.0, fleet_of(A, B), orders=(OVERRIDE,)).order == ScaleRequest(SD, 5, ())
+    assert one(3.0, fleet_of(A, B), overrides=(PAUSED,)).request is None
+    assert one(3.0, fleet_of(A, B), overrides=(OVERRIDE,)).request == ScaleRequest(SD, 5, ())
 
 
 def test_what_the_target_holds_is_above_an_override():
     held = Fleet(2, (A, B), Override("conflict", NOW_S + 60, "another autoscaler scales it"))
-    taken = one(3.0, held, orders=(OVERRIDE,))
-    assert (taken.order, taken.decision.reasons[-1].rule) == (None, "conflict")
+    taken = one(3.0, held, overrides=(OVERRIDE,))
+    assert (taken.request, taken.decision.reasons[-1].rule) == (None, "conflict")
 
 
 def test_the_decider_goes_on_while_its_wish_is_not_followed():
@@ -150,7 +150,7 @@ def test_the_decider_goes_on_while_its_wish_is_not_followed():
             asked.append(observation.now_s)
             return super().recommend(observation)
 
-    paused = Service(Decider(Counting(target=1.0), min_replicas=0, max_replicas=9), orders=(PAUSED,))
+    paused = Service(Decider(Counting(target=1.0), min_replicas=0, max_replicas=9), overrides=(PAUSED,))
     step({SD: paused}, {SD: looked(1.0, Fleet(0, ()))})
     assert asked == [NOW_S]
 
@@ -180,7 +180,7 @@ def test_a_hold_that_yields_to_load_keeps_no_fewer_than_are_in_flight_and_no_mor
 
 def test_a_hold_that_yields_to_load_raises_no_further_than_was_decided():
     observation = Observation(NOW_S, NOW_S - 2, 12.0, 1, 1)
-    assert ordered(Decision(3, Recommendation(3, "4 each"), ()), observation, [FOREIGN]).desired == 3
+    assert apply_overrides(Decision(3, Recommendation(3, "4 each"), ()), observation, [FOREIGN]).desired == 3
 
 
 # A decider that fails.
@@ -217,7 +217,7 @@ def beside_a_broken_one(inflight, fleet, **options):
 @pytest.mark.parametrize("fleet", [fleet_of(A), fleet_of(A, B, asked=20), fleet_of(A, C, asked=2)])
 def test_where_a_decider_fails_what_there_is_is_held_and_the_reason_says_by_what(fleet, inflight):
     taken = beside_a_broken_one(inflight, fleet)
-    assert (taken.order, taken.decision.desired) == (None, fleet.asked)
+    assert (taken.request, taken.decision.desired) == (None, fleet.asked)
     why = "OverflowError: cannot convert float infinity to integer"
     assert taken.decision.reasons == (Reason("deciderFailed", fleet.asked, fleet.asked, why),)
     assert isinstance(taken.failure, OverflowError)
@@ -236,16 +236,16 @@ def test_while_no_replica_is_ready_requests_raise_the_number_of_a_broken_one_and
 def test_uncounted_requests_at_zero_get_a_broken_service_one_replica():
     observation = looked(None, Fleet(0, ()))[0]._replace(passing=7)
     (taken,) = step({SD: broken()}, {SD: (observation, Fleet(0, ()))})
-    assert taken.order == ScaleRequest(SD, 1, ())
+    assert taken.request == ScaleRequest(SD, 1, ())
 
 
 def test_a_pause_and_an_override_are_above_a_broken_decider():
-    assert beside_a_broken_one(5.0, Fleet(0, ()), orders=(PAUSED,)).order is None
-    assert beside_a_broken_one(5.0, Fleet(0, ()), orders=(OVERRIDE,)).order == ScaleRequest(SD, 5, ())
+    assert beside_a_broken_one(5.0, Fleet(0, ()), overrides=(PAUSED,)).request is None
+    assert beside_a_broken_one(5.0, Fleet(0, ()), overrides=(OVERRIDE,)).request == ScaleRequest(SD, 5, ())
 
 
 def test_what_goes_wrong_around_a_decider_holds_that_service_alone():
     odd = Override("odd", None, "an end that is no time")
-    assert beside_a_broken_one(5.0, Fleet(0, ()), orders=(odd,)).order is None
-    taken = step({SD: service(orders=(odd,))}, {SD: looked(5.0, fleet_of(A))})[0]
-    assert (taken.order, taken.decision.desired, type(taken.failure)) == (None, 1, TypeError)
+    assert beside_a_broken_one(5.0, Fleet(0, ()), overrides=(odd,)).request is None
+    taken = step({SD: service(overrides=(odd,))}, {SD: looked(5.0, fleet_of(A))})[0]
+    assert (taken.request, taken.decision.desired, type(taken.failure)) == (None, 1, TypeError)

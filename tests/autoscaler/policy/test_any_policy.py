@@ -30,7 +30,7 @@ def test_no_decider_raises_and_each_decision_is_within_the_bounds(algorithm, dat
     decides = decider(policy)
     for observation in data.draw(observations()):
         assert is_decided(decides.decide(observation), policy)
-        held = decides.held(observation, "why")
+        held = decides.decide_after_failure(observation, "why")
         assert observation.replicas <= held.desired <= max(observation.replicas, policy.spec.max_replicas)
 
 

@@ -116,7 +116,7 @@ def past_of(answer, service=A):
     try:
         return pasts([service], 5.0, parse_past(json.dumps(answer).encode(), GRID, [service]), now_s=50.0)[
             service
-        ].moments
+        ].readings
     except Fault as fault:
         return str(fault)
 
@@ -184,7 +184,7 @@ def test_what_is_as_usual_is_said_once_and_services_that_were_alike_share_their_
     body = json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}}).encode()
     names = ["ns/a", "ns/b", "ns/c", "ns/d"]
     made = pasts(names, 5.0, parse_past(body, GRID, names), now_s=50.0)
-    seen = {name: [moment.reading[::2] for moment in past.moments] for name, past in made.items()}
+    seen = {name: [moment.reading[::2] for moment in past.readings] for name, past in made.items()}
     assert seen == {
         "ns/a": [(0, 2), (0, 2), (None, 0), (0, 2)],
         "ns/b": [(0, 2), (0, 2), (None, 0), (0, 2)],

@@ -65,13 +65,13 @@ def test_every_service_gets_a_reading_and_a_past_that_can_be(answers, query, gat
         source = PrometheusSource(Replies(answers), gateways=lambda: known)
         first = await source.read({A: query, B: query}, 50.0)
         again = await source.read({A: query, B: query}, 52.0)
-        past = await source.past({A: query, B: query}, 50.0, span_s=4, step_s=2)
+        past = await source.history({A: query, B: query}, 50.0, span_s=4, step_s=2)
         return first, again, past
 
     *readings, pasts = asyncio.run(asked())
     assert all(found.keys() == {A, B} for found in (*readings, pasts))
     found = [reading for each in readings for reading in each.values()]
-    found += [moment.reading for past in pasts.values() for moment in past.moments]
+    found += [moment.reading for past in pasts.values() for moment in past.readings]
     for reading in found:
         assert reading.problem if reading.value is None else 0 <= reading.value <= MOST_BELIEVED
         assert reading.sampled_s <= 52

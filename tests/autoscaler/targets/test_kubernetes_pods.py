@@ -164,13 +164,13 @@ async def test_another_writers_number_is_held_downwards_only(world):
     assert await world.order(2) == ""
     world.scale_by_hand(1)
     fleet = await world.fleet()
-    assert (fleet.asked, fleet.hold.rule, fleet.hold.yields_to_load) == (1, "foreignWriter", True)
+    assert (fleet.asked, fleet.override.rule, fleet.override.yields_to_load) == (1, "foreignWriter", True)
     assert "kubectl-client-side-apply has written 1" in await world.order(0)
 
     assert await world.order(4) == ""
     fleet = await world.fleet()
     assert fleet.asked == 4
-    assert fleet.hold.why.startswith("kubectl-client-side-apply has written 1")
+    assert fleet.override.why.startswith("kubectl-client-side-apply has written 1")
     assert "has written 1" in await world.order(3)
 
 
