@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-DIE_WITH_PARENT = ROOT / "autoscaler" / "targets" / "leash.py"
+DIE_WITH_PARENT = ROOT / "autoscaler" / "targets" / "local_die_with_parent.py"
 """Ends its command when we end, however that comes."""
 HOGS = 2
 REAL_TIME = ("-m", "real_time")

@@ -10,21 +10,10 @@ from autoscaler.gateway.dispatch.dispatcher import EjectionRules, Limits, LoadBa
 from autoscaler.gateway.dispatch.path_rules import PathRule
 from autoscaler.gateway.dispatch.types import FailureKind
 from autoscaler.policy.loading import read_policies
-from autoscaler.policy.spec import ScalingPolicy
+from autoscaler.testing import policy
 
 EXAMPLES = Path(__file__).parents[3] / "manifests" / "examples"
 TRAFFIC = {"hosts": ["sd.example.com"]}
-
-
-def policy(name="sd", **spec):
-    return ScalingPolicy.model_validate(
-        {
-            "apiVersion": "inflight.dev/v1alpha1",
-            "kind": "ScalingPolicy",
-            "metadata": {"name": name},
-            "spec": {"scaleTargetRef": {"name": name}, **spec},
-        }
-    )
 
 
 def test_the_gateway_is_told_all_that_the_reference_policy_says():
