@@ -10,6 +10,7 @@ from autoscaler.gateway.dispatch.dispatcher import EjectionRules, Limits, LoadBa
 from autoscaler.gateway.dispatch.path_rules import PathRule
 from autoscaler.gateway.dispatch.types import FailureKind
 from autoscaler.policy.loading import read_policies
+from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.testing import policy
 
 EXAMPLES = Path(__file__).parents[3] / "manifests" / "examples"
