@@ -3,7 +3,7 @@ BIN := .venv/bin
 
 BENCHES := $(patsubst benchmarks/%.py,bench-%,$(shell grep -l __main__ benchmarks/*.py))
 
-.PHONY: help setup programs controlplane image lock-debian sbom audit lint check test test-busy docs demo picture soak fuzz bench
+.PHONY: help setup programs controlplane image lock-debian sbom audit lint generated check test test-busy docs demo picture soak fuzz bench
 .PHONY: $(BENCHES) mutants lock
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -37,14 +37,16 @@ build/%/made: requirements/%.txt | setup
 	@$(BIN)/uv pip install --quiet --python build/$*/bin/python --require-hashes -r $<
 	@touch $@
 
-lint: setup ## style, types and import rules
-	$(BIN)/ruff check --quiet
-	$(BIN)/ruff format --check --quiet
-	$(BIN)/mypy
-	$(BIN)/lint-imports --no-logo
+LINTERS := "ruff check" "ruff format --check" mypy "lint-imports --no-logo"
+lint: setup ## style, types and import rules; runs all of them and names those that fail
+	@failed=; for linter in $(LINTERS); do echo "lint: $$linter"; $(BIN)/$$linter || failed="$$failed, $$linter"; done; \
+	[ -z "$$failed" ] || { echo "lint: failed: $${failed#, }"; exit 1; }
 
-check: lint ## the quick inner loop: lint, and the tests that need no other program
-	$(BIN)/pytest -m "not program" $(ARGS)
+generated: setup ## write the files that are generated from the code
+	@$(BIN)/python tools/generated.py
+
+check: setup ## the quick loop: lint, and the tests that are quick and need no other program; prints its CPU time
+	@$(BIN)/python tools/check.py $(ARGS)
 
 test: lint programs controlplane build/gradio/made build/docs/made ## the whole suite
 	$(BIN)/pytest $(ARGS)
