@@ -9,6 +9,7 @@ from pages import Page, alone_with_their_port, run, typed
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
 
+POLICIES = "/apis/inflight.dev/v1alpha1/namespaces/default/scalingpolicies"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 
 
@@ -47,6 +48,9 @@ def test_the_pages_install_upgrade_and_uninstall_and_the_replicas_go_on_running(
         left = {each["metadata"]["name"] for each in plane.get("/api/v1/namespaces")["items"]}
         assert OWN not in left
         assert "inflight.dev" not in {each["name"] for each in plane.get("/apis")["groups"]}
+        run(uninstall.commands("Install again"), plane, tmp_path)
+        (policy,) = plane.get(POLICIES)["items"]
+        assert "inflight.dev/paused-until" not in policy["metadata"]["annotations"]
         plane.wait(DEPLOYMENTS, lambda found: found["knative-sd-demo"]["status"].get("readyReplicas") == 2)
 
 
