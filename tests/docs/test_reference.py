@@ -24,6 +24,7 @@ from autoscaler.controller.metrics import ControllerMetrics
 from autoscaler.controller.records import VERSION, from_json
 from autoscaler.controller.replay import STANDING
 from autoscaler.gateway.counts import RequestOutcome
+from autoscaler.gateway.error_responses import ERROR_RESPONSES
 from autoscaler.kubernetes import namespaces, objects
 from autoscaler.policy import annotations
 from autoscaler.ports import Outcome, Record
@@ -108,6 +109,16 @@ def test_the_controllers_metrics_are_those_of_the_page():
 def test_every_reason_by_which_a_request_ends_stands_in_the_page_and_no_other():
     reasons = {reason.strip("`") for reason, *_ in table(METRICS, "Reasons", "`reason`")}
     assert reasons == {outcome.value for outcome in RequestOutcome}
+
+
+def test_a_reason_has_the_status_of_the_page():
+    page = {
+        reason.strip("`"): int(status[:3])
+        for reason, status, _ in table(METRICS, "Reasons", "`reason`")
+        if status[0].isdigit()
+    }
+    del page["preflight"]
+    assert page == {outcome.value: status for outcome, (status, _) in ERROR_RESPONSES.items()}
 
 
 def test_every_part_whose_failures_are_counted_stands_in_the_page_and_no_other():
