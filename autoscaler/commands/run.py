@@ -164,7 +164,7 @@ async def serve(arguments: argparse.Namespace, *more: Recorder) -> None:
         )
         # At ten thousand services it would be half of a start.
         tune_gc()
-        follow_hangups((writer.reopen, log.begin_anew) if writer and log else (), whole.recheck)
+        follow_hangups((writer.reopen, log.begin_file) if writer and log else (), whole.recheck)
         await _until_told(whole.run(controller))
 
 

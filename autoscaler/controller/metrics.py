@@ -1,4 +1,4 @@
-"""What the controller says of itself to Prometheus, in its own names: numbers of each service's last decision."""
+"""The controller's metrics: the numbers of each service's last decision, and counts of writes and failures."""
 
 from collections.abc import Callable, Container, Iterator, Mapping
 from operator import attrgetter
@@ -7,33 +7,33 @@ from autoscaler.ports import Record, ServiceName
 from autoscaler.runtime.prometheus_text import family, labels
 
 _GAUGES: tuple[tuple[str, str, Callable[[Record], int]], ...] = (
-    ("inflight_desired_replicas", "Replicas that should be", attrgetter("decision.desired")),
+    ("inflight_desired_replicas", "Desired replicas, of the last decision", attrgetter("decision.desired")),
     ("inflight_replicas", "Replicas asked for", attrgetter("observation.replicas")),
-    ("inflight_ready_replicas", "Replicas that can serve", attrgetter("observation.ready")),
+    ("inflight_ready_replicas", "Pods that can serve", attrgetter("observation.ready")),
     (
         "inflight_count_unknown",
-        "1 while the count is not known",
+        "1 while the count of requests in flight is unknown",
         lambda record: int(record.observation.inflight is None),
     ),
 )
 
 
 class ControllerMetrics:
-    """A recorder that keeps what `/metrics` shows."""
+    """A recorder that keeps the numbers of `/metrics`."""
 
     def __init__(self) -> None:
         self._records: dict[ServiceName, Record] = {}
         self._writes: dict[tuple[ServiceName, str], int] = {}
 
     def __call__(self, record: Record) -> None:
-        """Keep it."""
+        """Keep the record."""
         self._records[record.service] = record
         if record.outcome is not None:
             key = record.service, "error" if record.outcome.error else "ok"
             self._writes[key] = self._writes.get(key, 0) + 1
 
     def forget(self, service: ServiceName) -> None:
-        """Take in that a service is gone."""
+        """Drop what is kept of a service that is gone."""
         self._records.pop(service, None)
         self._writes = {key: number for key, number in self._writes.items() if key[0] != service}
 
@@ -45,15 +45,15 @@ class ControllerMetrics:
         failures: Mapping[str, int],
         of_services: Mapping[tuple[ServiceName, str], int] | None = None,
     ) -> Iterator[bytes]:
-        """Give all of it as it is now, of those services that there still are, in pieces of Prometheus' text format.
+        """Give all metrics as they are now, in pieces of Prometheus' text format.
 
-        What is decided between two of them is shown the next time.
+        A record that arrives between two pieces is shown by the next scrape.
 
         Args:
-            services: those that there are.
+            services: the services that exist; others are dropped.
             leads: whether this controller writes.
-            failures: how many records each recorder could not take.
-            of_services: how often each part of each service failed.
+            failures: how many records each recorder has missed.
+            of_services: how often each part of each service has failed.
         """
         self._records = {name: record for name, record in self._records.items() if name in services}
         self._writes = {key: number for key, number in self._writes.items() if key[0] in services}
@@ -75,19 +75,19 @@ def _text(
     yield from family(
         "inflight_controller_writes_total",
         "counter",
-        "Orders that were given",
+        "Replica counts that were written, or could not be",
         ((f'{{{_labels(service)},result="{result}"}}', number) for (service, result), number in writes.items()),
     )
     yield from family(
         "inflight_controller_recorder_failures_total",
         "counter",
-        "Records that a recorder could not take",
+        "Decision records that a recorder could not take",
         ((f"{{{labels(recorder=recorder)}}}", number) for recorder, number in failures.items()),
     )
     yield from family(
         "inflight_controller_service_failures_total",
         "counter",
-        "Times that a part of the controller's work for one service failed",
+        "Errors in the work for one service",
         ((f"{{{_labels(service)},{labels(part=part)}}}", number) for (service, part), number in of_services.items()),
     )
 

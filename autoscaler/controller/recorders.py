@@ -1,4 +1,4 @@
-"""What is done with every decision: plain callables that are given its record."""
+"""What happens with each decision record: recorders are callables that take one."""
 
 import json
 import logging
@@ -15,23 +15,23 @@ _LOG = logging.getLogger("autoscaler.decisions")
 
 
 class Recording:
-    """Gives every record to all recorders; deciding goes on whatever becomes of one of them, such as on a full disk.
+    """Gives each record to all recorders; one that fails, such as on a full disk, does not stop the others.
 
-    A recorder that fails is said in the log once, and once more when it works again; each record that it missed counts.
+    The log has one line when a recorder begins to fail and one when it works again. Each record that it missed counts.
     """
 
     def __init__(self, recorders: Sequence[Recorder]) -> None:
         self._recorders = [(_name(recorder), recorder) for recorder in recorders]
         self._failing: set[str] = set()
         self.failures = Counter({name: 0 for name, _ in self._recorders})
-        """How many records each recorder, by name, could not take."""
+        """How many records each recorder, by name, has missed."""
 
     def __call__(self, record: Record) -> None:
-        """Give it to all of them."""
+        """Give a record to all recorders."""
         for name, recorder in self._recorders:
             try:
                 recorder(record)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the controller
+            except Exception as error:  # noqa: BLE001 - no error of a recorder may end the controller
                 self._failed(name, error)
             else:
                 if self._failing and name in self._failing:
@@ -39,7 +39,7 @@ class Recording:
                     _LOG.warning("%s records again; %d records were lost so far", name, self.failures[name])
 
     def forget(self, service: ServiceName) -> None:
-        """Let all of them forget a service that is gone."""
+        """Let all recorders forget a service that is gone."""
         for _, recorder in self._recorders:
             if isinstance(recorder, Forgetting):
                 recorder.forget(service)
@@ -64,7 +64,7 @@ def log_changes(record: Record) -> None:
 
 
 def _fields(record: Record) -> dict[str, Any]:
-    """Give what is worth filtering by."""
+    """Give the fields of the log line that people filter by."""
     observation, decision = record.observation, record.decision
     fields = {
         "service": record.service,
@@ -79,53 +79,53 @@ def _fields(record: Record) -> dict[str, Any]:
 
 @runtime_checkable
 class Forgetting(Protocol):
-    """A recorder that keeps something of each service."""
+    """A recorder that keeps data of each service."""
 
     def forget(self, service: ServiceName) -> None:
-        """Keep nothing more of a service: it is gone."""
+        """Drop what is kept of a service that is gone."""
         ...
 
 
 class OnChange:
-    """Passes on what differs from the last record of its service in the number, its rules, or what came of it."""
+    """Passes on a record if desired replicas, replicas, rules or error differ from the service's last one."""
 
     def __init__(self, recorder: Recorder) -> None:
-        """Pass changes on to this recorder."""
+        """Pass on to this recorder."""
         self._recorder = recorder
         self._last: dict[ServiceName, object] = {}
 
     def __call__(self, record: Record) -> None:
-        """Pass it on if it is news."""
+        """Pass the record on if it differs."""
         decision, error = record.decision, record.outcome.error if record.outcome else ""
-        told = (decision.desired, record.observation.replicas, [reason.rule for reason in decision.reasons], error)
-        if self._last.get(record.service) != told:
-            self._last[record.service] = told
+        shown = (decision.desired, record.observation.replicas, [reason.rule for reason in decision.reasons], error)
+        if self._last.get(record.service) != shown:
+            self._last[record.service] = shown
             self._recorder(record)
 
     def forget(self, service: ServiceName) -> None:
-        """Take in that a service is gone."""
+        """Drop what is kept of a service that is gone."""
         self._last.pop(service, None)
 
 
 class LineFile(Protocol):
-    """A text file, or what writes one."""
+    """A text file, or a writer of one."""
 
     def write(self, lines: str, /) -> object:
         """Write whole lines; raises OSError."""
 
     def flush(self) -> object:
-        """Have written what was not yet; raises OSError."""
+        """Write what is buffered; raises OSError."""
 
 
 class DecisionLog:
-    """Writes every decision as one line of JSON; such a log is the input of replay.
+    """Writes each decision as a line of JSON, and before it the policy and the decider's state if they are new.
 
-    After a decision that could not be written a service begins anew in the log, with what its decider knows by then. So
-    does one whose decider has failed.
+    The policy and the state are also written again after a record was lost, and after a decider failed: replay can go
+    on from there.
 
     Attributes:
-        is_writing: tells whether a decision on a service was taken and comes only when its number has been written: a
-            policy that begins meanwhile stands behind it.
+        is_writing: tells whether a number of a service is being written. Its record follows, and a policy that begins
+            in the meantime comes after that record.
     """
 
     def __init__(self, file: LineFile) -> None:
@@ -133,26 +133,26 @@ class DecisionLog:
         self._file = file
         self._policies: dict[ServiceName, tuple[Mapping[str, Any], Callable[[], State]]] = {}
         self._begins: dict[ServiceName, Mapping[str, Any]] = {}
-        """Lines that stand before the next decision of their service."""
+        """Policy lines to write before the service's next decision."""
         self._behind_a_write: dict[ServiceName, Mapping[str, Any]] = {}
-        """Lines that stand before the next decision but one."""
+        """Policy lines to write after the service's next decision."""
         self.is_writing: Callable[[ServiceName], bool] = lambda _service: False
         self._lost: set[ServiceName] = set()
         self._after_failure: dict[ServiceName, Mapping[str, Any]] = {}
-        """Lines that stand before the next decision of a service whose decider has failed, unless it fails again."""
+        """Policy lines to write before the next decision of a service whose decider failed, unless it fails again."""
 
-    def begin(self, service: ServiceName, policy: Mapping[str, Any], knows: Callable[[], State]) -> None:
-        """Take in by which policy a service is decided on from now on, and how to ask what its decider knows."""
-        self._policies[service] = policy, knows
+    def begin(self, service: ServiceName, policy: Mapping[str, Any], state: Callable[[], State]) -> None:
+        """Set the policy of a service from now on, and how to get its decider's state."""
+        self._policies[service] = policy, state
         lines = self._behind_a_write if self.is_writing(service) else self._begins
         lines[service] = self._begun(service)
 
-    def begin_anew(self) -> None:
-        """Begin each service anew, as after a loss: what is written from now on stands in another file."""
+    def begin_file(self) -> None:
+        """Write each policy and state again before the next decision: the lines go to a new file."""
         self._lost.update(self._policies)
 
     def __call__(self, record: Record) -> None:
-        """Write whole lines, so that a log that breaks off can be read up to there; raises OSError."""
+        """Write whole lines, so that a log that was cut off can be read up to there; raises OSError."""
         service = record.service
         failed = any(reason.rule == FAILED for reason in record.decision.reasons)
         after_failure = self._after_failure.pop(service, None)
@@ -173,7 +173,7 @@ class DecisionLog:
             self._after_failure[service] = self._begun(service)
 
     def forget(self, service: ServiceName) -> None:
-        """Take in that a service is gone."""
+        """Drop what is kept of a service that is gone."""
         self._policies.pop(service, None)
         self._begins.pop(service, None)
         self._behind_a_write.pop(service, None)
@@ -181,8 +181,8 @@ class DecisionLog:
         self._after_failure.pop(service, None)
 
     def _begun(self, service: ServiceName) -> Mapping[str, Any]:
-        policy, knows = self._policies[service]
-        return {"version": VERSION, "service": service, "policy": policy, "state": knows()}
+        policy, state = self._policies[service]
+        return {"version": VERSION, "service": service, "policy": policy, "state": state()}
 
     def _write(self, lines: Sequence[Mapping[str, Any]]) -> None:
         self._file.write("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
@@ -190,26 +190,26 @@ class DecisionLog:
 
 
 class Latest:
-    """Keeps the newest record of every service, for `/status`."""
+    """Keeps the last record of each service, for `/status`."""
 
     def __init__(self) -> None:
         self._records: dict[ServiceName, Record] = {}
         self._only: Container[ServiceName] | None = None
 
     def only(self, services: Container[ServiceName]) -> None:
-        """Give from now on only those services that are in here, which may change."""
+        """Give only the services in this container from now on; it may change."""
         self._only = services
 
     def __call__(self, record: Record) -> None:
-        """Keep it."""
+        """Keep the record."""
         self._records[record.service] = record
 
     def forget(self, service: ServiceName) -> None:
-        """Take in that a service is gone."""
+        """Drop what is kept of a service that is gone."""
         self._records.pop(service, None)
 
     def to_json(self) -> dict[str, Any]:
-        """Give all of them, by service."""
+        """Give all records by service."""
         if self._only is not None:
             self._records = {service: record for service, record in self._records.items() if service in self._only}
         return {service: to_json(record) for service, record in self._records.items()}

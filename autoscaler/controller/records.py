@@ -16,7 +16,7 @@ _OLD_RULES = {"recall": BACKFILL}
 
 
 def to_json(record: Record) -> dict[str, Any]:
-    """Give the record as JSON-ready values; `written` is null where nothing had to be written."""
+    """Give the record as JSON-ready values; `written` is null if there was nothing to write."""
     decision, outcome = record.decision, record.outcome
     return {
         "version": VERSION,
@@ -69,7 +69,7 @@ def from_json(line: Mapping[str, Any]) -> Record:
 
 
 def explained(record: Record) -> str:
-    """Say in one line what was decided and why, as people read it."""
+    """Say in one line for people what was decided and why."""
     observation, decision = record.observation, record.decision
     steps = [
         decision.recommendation.why,

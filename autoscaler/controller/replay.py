@@ -1,4 +1,4 @@
-"""Decides again on a recorded log: by the policies that it names, or by another one. No I/O.
+"""Decides again on a decision log: with its own policies, or with another one. No I/O.
 
 A log has two kinds of lines: a policy that takes effect, with the state of its decider then, and a decision with its
 observation. With the same policy a log gives the same decisions. With another one it answers "what if": requests and
@@ -17,8 +17,8 @@ from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Record, ServiceName
 from autoscaler.runtime.errors import described
 
-STANDING = frozenset({"paused", "override", "foreignWriter", "secondPolicy", BACKFILL})
-"""Rules that a policy knows nothing of: they are taken over as recorded."""
+TAKEN_OVER = frozenset({"paused", "override", "foreignWriter", "secondPolicy", BACKFILL})
+"""Rules whose causes are not in the policy: they are taken over as recorded."""
 
 
 class Replayed(NamedTuple):
@@ -29,7 +29,7 @@ class Replayed(NamedTuple):
 
     @property
     def differs(self) -> bool:
-        """Whether the number is another one."""
+        """Whether the desired replicas differ."""
         return self.recorded.decision.desired != self.decision.desired
 
 
@@ -37,22 +37,22 @@ class Replay:
     """Goes through one log.
 
     Args:
-        instead: a policy for the services that it names, in the place of those in the log.
+        instead: policies in place of those in the log, for their services.
     """
 
     def __init__(self, instead: Iterable[ScalingPolicy] = ()) -> None:
         self._instead = {policy.service: policy for policy in instead}
         self._deciders: dict[ServiceName, Decider] = {name: decider(each) for name, each in self._instead.items()}
-        self._asked: dict[ServiceName, tuple[int, int]] = {}
-        """What was recorded last, and what was decided here."""
+        self._last: dict[ServiceName, tuple[int, int]] = {}
+        """The desired replicas of the last decision: as recorded, and as decided here."""
 
     def lines(self, lines: Iterable[Mapping[str, Any]]) -> Iterator[Replayed]:
         """Decide again on each recorded decision, in order.
 
         Raises:
-            LookupError: a line is of another kind, or a service decided on without any policy.
-            TypeError: a line is of another kind.
-            ValueError: a later version wrote the line, or its policy or state is not legal any more.
+            LookupError: a line lacks a key, or a service has no policy.
+            TypeError: a value of a line has the wrong type.
+            ValueError: a later version wrote the line, or its policy or state is no longer legal.
         """
         for line in lines:
             if "policy" in line:
@@ -72,14 +72,14 @@ class Replay:
             raise LookupError(f"the log names no policy of {service} before it decides on it; give one with --policy")
         decision = self._decision(record)
         for reason in record.decision.reasons:
-            if reason.rule in STANDING:
+            if reason.rule in TAKEN_OVER:
                 again = Reason(reason.rule, decision.desired, reason.after, reason.why)
                 decision = decision._replace(desired=reason.after, reasons=(*decision.reasons, again))
-        self._asked[service] = record.decision.desired, decision.desired
+        self._last[service] = record.decision.desired, decision.desired
         return Replayed(record, decision)
 
     def _decision(self, record: Record) -> Decision:
-        """Decide; what stands because a decider failed is taken over, as a log need not have what it failed by."""
+        """Decide; a decision after a failure is taken over, because the log does not have its cause."""
         rules = [reason.rule for reason in record.decision.reasons]
         if FAILED in rules and record.service not in self._instead:
             reason = record.decision.reasons[rules.index(FAILED)]
@@ -91,10 +91,10 @@ class Replay:
             return decides.decide_after_failure(observation, described(error))
 
     def _observation(self, record: Record) -> Observation:
-        """Give the observation with the number that was decided here as asked for, unless somebody else wrote."""
-        if record.service not in self._instead or record.service not in self._asked:
+        """Give the observation with the replicas that were decided here, unless somebody else wrote a number."""
+        if record.service not in self._instead or record.service not in self._last:
             return record.observation
-        recorded, decided = self._asked[record.service]
+        recorded, decided = self._last[record.service]
         return (
             record.observation._replace(replicas=decided)
             if record.observation.replicas == recorded
@@ -103,19 +103,19 @@ class Replay:
 
 
 class Summary(NamedTuple):
-    """What a replay came to."""
+    """The totals of a replay."""
 
     decisions: int
     differing: int
     recorded_replica_s: float
     """Replicas asked for, times seconds, as recorded."""
     decided_replica_s: float
-    """The same as decided here."""
+    """The same for the decisions here."""
 
 
 def summarised(replayed: Iterable[Replayed]) -> tuple[list[Replayed], Summary]:
-    """Give the moments at which a difference begins, changes or ends, and what it all comes to."""
-    turns: list[Replayed] = []
+    """Give the decisions at which a difference begins, changes or ends, and the totals."""
+    changes: list[Replayed] = []
     pairs: dict[ServiceName, tuple[int, int]] = {}
     decisions = differing = 0
     recorded_s = decided_s = 0.0
@@ -127,5 +127,5 @@ def summarised(replayed: Iterable[Replayed]) -> tuple[list[Replayed], Summary]:
         decided_s += before[1] * (observation.now_s - observation.since_s)
         pair = pairs[service] = each.recorded.decision.desired, each.decision.desired
         if pair != before and (each.differs or before[0] != before[1]):
-            turns.append(each)
-    return turns, Summary(decisions, differing, recorded_s, decided_s)
+            changes.append(each)
+    return changes, Summary(decisions, differing, recorded_s, decided_s)

@@ -1,4 +1,4 @@
-"""The controller's own HTTP port: `/status` with the newest decision of every service, `/metrics`, and probes."""
+"""The controller's HTTP port: `/status` with the last decision of each service, `/metrics`, and probes."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -24,12 +24,12 @@ async def serve_status(
     """Serve while the block runs, and give the base address for programs of this machine.
 
     Args:
-        latest: what `/status` shows.
-        port: 0 takes a free one.
+        latest: the records for `/status`.
+        port: the port to listen on; 0 takes a free one.
         hosts: names or addresses to listen on; none is all of IPv4 and IPv6.
-        unready: says why this controller cannot do its work yet; empty if it can.
-        metrics: gives what `/metrics` shows, in pieces; between two of them the loop goes on.
-        tokens: asked for by `/status` and `/metrics`; without them both are open.
+        unready: says why this controller is not ready; empty if it is.
+        metrics: gives the text of `/metrics` in pieces; other work goes on between two of them.
+        tokens: tokens that `/status` and `/metrics` require; without them both are open.
 
     Raises:
         OSError: the port is in use.
@@ -51,7 +51,7 @@ async def serve_status(
     application = authenticated(tokens)
     handlers = {"/status": status, "/healthz": healthz, "/readyz": readyz, "/metrics": show_metrics}
     application.add_routes([web.get(path, handler) for path, handler in handlers.items()])
-    # Whoever still reads must not hold up the end, after which the Lease is given back.
+    # A slow client must not delay the shutdown, which releases the Lease.
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:

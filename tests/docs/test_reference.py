@@ -22,7 +22,7 @@ from autoscaler.cli import GROUP, main
 from autoscaler.controller import recorders
 from autoscaler.controller.metrics import ControllerMetrics
 from autoscaler.controller.records import VERSION, from_json
-from autoscaler.controller.replay import STANDING
+from autoscaler.controller.replay import TAKEN_OVER
 from autoscaler.gateway.counts import RequestOutcome
 from autoscaler.gateway.error_responses import ERROR_RESPONSES
 from autoscaler.kubernetes import namespaces, objects
@@ -323,4 +323,4 @@ def blocks_of(page, language):
 
 def test_the_rules_that_replay_takes_over_are_those_of_the_page():
     sentence = re.search(r"taken over as recorded: the rules ([^.]*)\.", (DOCS / LOG).read_text())[1]
-    assert set(re.findall(r"`(\w+)`", sentence)) == STANDING
+    assert set(re.findall(r"`(\w+)`", sentence)) == TAKEN_OVER

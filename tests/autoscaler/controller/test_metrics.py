@@ -97,12 +97,16 @@ class _Library:
     def collect(self):
         yield GaugeMetricFamily("inflight_controller_leader", "1 while this controller writes", value=0)
         for name, meaning, number in (
-            ("inflight_desired_replicas", "Replicas that should be", lambda record: record.decision.desired),
+            (
+                "inflight_desired_replicas",
+                "Desired replicas, of the last decision",
+                lambda record: record.decision.desired,
+            ),
             ("inflight_replicas", "Replicas asked for", lambda record: record.observation.replicas),
-            ("inflight_ready_replicas", "Replicas that can serve", lambda record: record.observation.ready),
+            ("inflight_ready_replicas", "Pods that can serve", lambda record: record.observation.ready),
             (
                 "inflight_count_unknown",
-                "1 while the count is not known",
+                "1 while the count of requests in flight is unknown",
                 lambda record: record.observation.inflight is None,
             ),
         ):
@@ -111,21 +115,25 @@ class _Library:
                 gauge.add_metric(each.service.split("/", 1), number(each))
             yield gauge
         writes = CounterMetricFamily(
-            "inflight_controller_writes", "Orders that were given", labels=("namespace", "service", "result")
+            "inflight_controller_writes",
+            "Replica counts that were written, or could not be",
+            labels=("namespace", "service", "result"),
         )
         for each in self.records:
             if each.outcome is not None:
                 writes.add_metric([*each.service.split("/", 1), "error" if each.outcome.error else "ok"], 1)
         yield writes
         failures = CounterMetricFamily(
-            "inflight_controller_recorder_failures", "Records that a recorder could not take", labels=("recorder",)
+            "inflight_controller_recorder_failures",
+            "Decision records that a recorder could not take",
+            labels=("recorder",),
         )
         for recorder, number in self.failures.items():
             failures.add_metric([recorder], number)
         yield failures
         of_services = CounterMetricFamily(
             "inflight_controller_service_failures",
-            "Times that a part of the controller's work for one service failed",
+            "Errors in the work for one service",
             labels=("namespace", "service", "part"),
         )
         for (service, part), number in self.of_services.items():

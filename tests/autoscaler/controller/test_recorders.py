@@ -105,7 +105,7 @@ def test_in_a_file_that_is_opened_anew_each_service_begins_with_what_it_knows_by
         log(record(1, service=service))
     file.seek(0)
     file.truncate()
-    log.begin_anew()
+    log.begin_file()
     for service in (SD, LLM, SD):
         log(record(2, service=service))
     lines = [json.loads(line) for line in file.getvalue().splitlines()]
