@@ -56,6 +56,14 @@ def test_one_that_is_gone_and_comes_again_is_read_again():
     assert read(ITEM).resource is not first
 
 
+def test_the_annotations_of_an_illegal_policy_are_kept_for_a_pause_and_those_of_a_legal_one_are_in_the_policy():
+    pause = {"inflight.dev/paused-until": "2099-01-01T00:00:00Z"}
+    illegal = changed(annotations=pause) | {"spec": {"scaleTargetRef": {"name": "sd"}, "maxReplicas": 0}}
+    assert stored_policy(illegal).resource.policy is None
+    assert stored_policy(illegal).resource.annotations == pause
+    assert stored_policy(changed(annotations=pause)).resource.annotations == {}
+
+
 def test_equal_parts_of_policies_are_one_object_and_say_the_same_as_before():
     spec = {
         "algorithm": {"concurrency": {"stableWindow": "6s"}},
