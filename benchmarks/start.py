@@ -19,7 +19,8 @@ from typing import Any, cast
 
 import aiohttp
 
-from autoscaler.app.cluster_controller import ClusterController, Settings
+from autoscaler.app.cluster_controller import ClusterController
+from autoscaler.app.controller_settings import ControllerSettings
 from autoscaler.controller.controller import Controller, WakeUps
 from autoscaler.controller.failures import Failures
 from autoscaler.controller.idle import IdleServices
@@ -198,7 +199,7 @@ async def measure(number: int, stages: Stages) -> None:
             KubernetesTarget(whole_api, clock.now, rng, running=streams.pods, on_change=reporter.changed)
         )
         whole = ClusterController(
-            Settings(own_namespace="own", identity="one"),
+            ControllerSettings(own_namespace="own", identity="one"),
             api=whole_api,
             registry=registry,
             election=election,
@@ -226,7 +227,7 @@ async def measure(number: int, stages: Stages) -> None:
         )
         stages.end("made")
         running = asyncio.create_task(whole.run(controller))
-        await _until(whole.policies.synced.is_set)
+        await _until(whole.policies.resources.synced.is_set)
         stages.end("policies read, deciders built")
         await _until(lambda: len(decided.services) == number)
         stages.end("Deployments read, all decided on")

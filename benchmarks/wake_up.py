@@ -28,7 +28,7 @@ POLICY = policy(
 REQUEST = b"GET / HTTP/1.1\r\nHost: sd.example.com\r\n\r\n"
 
 
-class Asked:
+class SharedQuery:
     """Tells when the number asked for has become another one; a recorder."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Asked:
                 return at_s
 
 
-async def trial(port: int, asked: Asked) -> float:
+async def trial(port: int, asked: SharedQuery) -> float:
     """Send one request to zero replicas; give the time until one was asked for, and go back to zero."""
     _, writer = await asyncio.open_connection(HOST, port)
     sent_s = asyncio.get_running_loop().time()
@@ -60,7 +60,7 @@ async def trial(port: int, asked: Asked) -> float:
 
 async def measure(folder: Path) -> list[float]:
     """Run all trials in one set-up."""
-    asked = Asked()
+    asked = SharedQuery()
     async with AsyncExitStack() as stack:
         gateway = GatewayServer(gateway_services([POLICY]))
         await gateway.start(port=0, metrics_port=0, hosts=[HOST])

@@ -68,7 +68,7 @@ async def controller(
     for each in policies:
         begin(each)
     wake_ups, addresses = WakeUps(), frozenset(gateways)
-    access, known = PrometheusCredentials(servers=[prometheus] if prometheus else []), KnownGateways(clock.now)
+    credentials, known = PrometheusCredentials(servers=[prometheus] if prometheus else []), KnownGateways(clock.now)
     known.set(addresses)
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
@@ -80,7 +80,9 @@ async def controller(
             clock=clock,
             target=target,
             tick_s=tick_s,
-            metered=PrometheusSource(session, access=access, gateways=known.names if addresses else lambda: None),
+            metered=PrometheusSource(
+                session, credentials=credentials, gateways=known.names if addresses else lambda: None
+            ),
             queries=queries(policies, prometheus),
             streams=streams,
             wake_ups=wake_ups,

@@ -16,7 +16,8 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from autoscaler.app.cluster_controller import Settings, cluster_controller
+from autoscaler.app.cluster_controller import cluster_controller
+from autoscaler.app.controller_settings import ControllerSettings
 from autoscaler.commands.options import adder, duration, flag
 from autoscaler.controller.metrics import ControllerMetrics
 from autoscaler.controller.recorders import DecisionLog, Latest, OnChange, log_changes
@@ -118,8 +119,8 @@ def _flat(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-def _settings(arguments: argparse.Namespace) -> Settings:
-    return Settings(
+def _settings(arguments: argparse.Namespace) -> ControllerSettings:
+    return ControllerSettings(
         own_namespace=arguments.own_namespace,
         identity=arguments.identity,
         namespace=arguments.namespace,

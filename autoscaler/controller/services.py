@@ -53,7 +53,7 @@ class ServiceRegistry:
 
     Args:
         prometheus: the server of policies that name none.
-        refusal: says why a server may not be asked, empty if it may; a policy that names a refused one is refused.
+        refusal: says why a server may not be used, empty if it may; a policy that names a refused one is refused.
         on_policy: called with each new policy and its decider.
         on_gone: called with each service that is no longer decided on.
         is_broken: tells whether a service's decider fails; a changed policy then starts without its state.

@@ -196,5 +196,5 @@ def _tracing(clock: Callable[[], float]) -> aiohttp.TraceConfig:
 
 def _reason(load: Load, error: Exception) -> str:
     timed_out = isinstance(error, TimeoutError)
-    reason = f"no answer within {load.timeout_s:g} s" if timed_out else str(error) or type(error).__name__
+    reason = f"no response within {load.timeout_s:g} s" if timed_out else str(error) or type(error).__name__
     return f'{load.method.capitalize()} "{load.url}": {reason}'

@@ -1,5 +1,12 @@
-"""Where counts of requests in flight come from; each module is one adapter behind `ports.MetricsSource`.
+"""Where counts of requests in flight come from: implementations of `ports.MetricsSource`.
 
-`history` alone is for offline tools. Adapters do not see each other.
-What a source cannot say is a `Reading` with a problem: never an exception, never zero.
+A source promises that it raises nothing: a count that is missing is a `Reading` with a problem, never zero. It knows
+nothing about algorithms, targets or policies.
+
+* The gateways' own stream: `gateway_stream` (connections), `gateway_protocol` (the format of a line),
+  `gateway_aggregate` (sums over all gateways), `known_gateways` (which series belong to a gateway).
+* Prometheus: `prometheus` (HTTP), `prometheus_query` (PromQL), `prometheus_response` (what a response means),
+  `prometheus_incremental` (the same, faster from one tick to the next), `prometheus_range` (history after a restart),
+  `prometheus_credentials` and `prometheus_credentials_file` (authentication and TLS).
+* For offline tools only: `prometheus_export`.
 """

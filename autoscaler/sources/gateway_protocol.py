@@ -1,9 +1,8 @@
-"""The format of a gateway's stream `GET /v1/inflight`: bytes in, lines out, checked. No I/O.
+"""The format of a gateway's stream `GET /v1/inflight`: bytes in, validated lines out. No I/O.
 
 A line is a JSON object, for example
 `{"gateway": uid, "started": t, "services": {"ns/name": {"queued": 2, "running": 5, "seconds_total": 12.5}}}`;
-`at`, and `pods`, `holding_pass` and `passed_total` of a service, may be left out; keys that are not known are passed
-over.
+`at`, and `pods`, `holding_pass` and `passed_total` of a service, are optional. Unknown keys are ignored.
 """
 
 import json
@@ -15,11 +14,11 @@ from typing import Any, NamedTuple
 from autoscaler.ports import ServiceName
 
 _MOST = 2**53
-"""No count is larger: beyond it a JSON number is not exact."""
+"""The largest count: above it a JSON number is not exact."""
 
 
-class GarbledLineError(ValueError):
-    """What came is not a line of this format; the text says why."""
+class MalformedLineError(ValueError):
+    """The bytes are not a line of this format; the message says why."""
 
 
 class Count(NamedTuple):
@@ -32,9 +31,9 @@ class Count(NamedTuple):
     pods: Mapping[str, int]
     """Running requests by pod."""
     holding_pass: int
-    """Uncounted requests that are held, as there is no pod for them."""
+    """Pass requests that are held because there is no pod."""
     passed_total: int
-    """Uncounted requests that ever came."""
+    """All Pass requests since the gateway started."""
 
     @property
     def inflight(self) -> int:
@@ -42,30 +41,30 @@ class Count(NamedTuple):
         return self.queued + self.running
 
 
-AT_REST = Count(queued=0, running=0, seconds_total=0.0, pods={}, holding_pass=0, passed_total=0)
-"""One that never had a request: always this object."""
+IDLE = Count(queued=0, running=0, seconds_total=0.0, pods={}, holding_pass=0, passed_total=0)
+"""A service that never had a request: always this object."""
 
 
 class Line(NamedTuple):
-    """One line: who says it, and what of which services."""
+    """One line: the gateway and the counts of services."""
 
     gateway: str
     started_s: float
-    """By the gateway's own clock: good for telling two lives of a gateway apart, and for nothing else."""
+    """By the gateway's own clock; used only to tell a restarted gateway from the one before."""
     services: Mapping[ServiceName, Count]
     at_s: float | None = None
-    """The moment of the integrals, by a clock of the gateway that never steps."""
+    """The time of the integrals, by a monotonic clock of the gateway."""
 
 
 class LineSplitter:
-    """Cuts what arrives into lines; no line may be longer than `max_bytes`."""
+    """Splits received bytes into lines; no line may be longer than `max_bytes`."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._rest = bytearray()
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Give the lines that this chunk completes; raises GarbledLineError when one grows too long."""
+        """Give the lines that this chunk completes; raises MalformedLineError when one grows too long."""
         *ended, rest = chunk.split(b"\n")
         lines = []
         for end in ended:
@@ -73,35 +72,35 @@ class LineSplitter:
             self._rest.clear()
         self._rest += rest
         if len(self._rest) > self._max_bytes or any(len(line) > self._max_bytes for line in lines):
-            raise GarbledLineError(f"a line that is longer than {self._max_bytes} bytes")
+            raise MalformedLineError(f"a line that is longer than {self._max_bytes} bytes")
         return lines
 
 
 def parse_line(line: bytes) -> Line:
-    """Read one line; raises GarbledLineError."""
+    """Read one line; raises MalformedLineError."""
     try:
-        said = json.loads(line)
-        services = {intern(service): _count(count) for service, count in said["services"].items()}
-        parsed = Line(said["gateway"], said["started"], services, said.get("at"))
+        document = json.loads(line)
+        services = {intern(service): _count(count) for service, count in document["services"].items()}
+        parsed = Line(document["gateway"], document["started"], services, document.get("at"))
     except KeyError as error:
-        raise GarbledLineError(f"a line without {error}") from error
+        raise MalformedLineError(f"a line without {error}") from error
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise GarbledLineError(f"a line that is not of this format ({str(error)[:100]})") from error
+        raise MalformedLineError(f"a line that is not of this format ({str(error)[:100]})") from error
     if not (isinstance(parsed.gateway, str) and parsed.gateway and _is_measure(parsed.started_s)):
-        raise GarbledLineError("a line that does not say which gateway it is from, or since when it runs")
+        raise MalformedLineError("a line without the gateway's id or start time")
     if parsed.at_s is not None and not _is_measure(parsed.at_s):
-        raise GarbledLineError("a line whose moment is not a time")
+        raise MalformedLineError("a line whose at is not a time")
     return parsed
 
 
-def _count(said: Mapping[str, Any]) -> Count:
-    pods = said.get("pods", {})
-    held, passed_total = said.get("holding_pass", 0), said.get("passed_total", 0)
-    count = Count(said["queued"], said["running"], said["seconds_total"], pods, held, passed_total)
+def _count(given: Mapping[str, Any]) -> Count:
+    pods = given.get("pods", {})
+    held, passed_total = given.get("holding_pass", 0), given.get("passed_total", 0)
+    count = Count(given["queued"], given["running"], given["seconds_total"], pods, held, passed_total)
     numbers = (count.queued, count.running, held, passed_total, *pods.values())
     if not (all(map(_is_number, numbers)) and _is_measure(count.seconds_total)):
-        raise ValueError(f"not numbers of requests: {said}")
-    return AT_REST if count == AT_REST else count
+        raise ValueError(f"not numbers of requests: {given}")
+    return IDLE if count == IDLE else count
 
 
 def _is_number(value: Any) -> bool:

@@ -1,7 +1,6 @@
-"""Keeps one stream to each known gateway and answers from what the gateways said last.
+"""Keeps one stream to each known gateway, and gives the counts that the gateways last reported.
 
-Nothing is sent to the controller: it connects, listens, and connects again. `InflightAggregate` knows what the lines
-mean.
+The controller connects to the gateways, reads, and reconnects. `InflightAggregate` knows what the lines mean.
 """
 
 import asyncio
@@ -19,27 +18,27 @@ from autoscaler.ports import Query, Reading, ServiceName
 from autoscaler.runtime.backoff import Backoff
 from autoscaler.runtime.bearer_tokens import BearerTokens
 from autoscaler.sources.gateway_aggregate import InflightAggregate
-from autoscaler.sources.gateway_protocol import GarbledLineError, LineSplitter
+from autoscaler.sources.gateway_protocol import LineSplitter, MalformedLineError
 
 _UNTIMED = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
-"""A stream never ends; silence on it is judged by its lines."""
+"""A stream never ends. Its lines show whether it is alive."""
 
 
 class StreamSource:
-    """A `MetricsSource` over the gateways' own count, `GET http://ADDRESS/v1/inflight`; it asks nobody when read.
+    """A `MetricsSource` over the gateways' own counts, `GET http://ADDRESS/v1/inflight`; reading it sends nothing.
 
-    It is an async context manager: it listens from entering to leaving it.
+    Use it as an asynchronous context manager.
 
     Args:
-        session: how to get there; its connector must allow one connection to each gateway.
+        session: makes the connections; its connector must allow one connection to each gateway.
         now: gives the controller's time.
         rng: spreads reconnections, so that a restarted gateway does not meet all controllers at once.
-        on_rise: is called at once with a service that cannot wait for the next tick (see `tally.Heard`).
-        on_news: is called with a service of which anything new is said.
-        silent_s: a gateway not heard for longer than this makes sums partial, and its connection is made anew.
-        history_s: how far back `live` can look.
-        max_line_bytes: a gateway whose line is longer is garbled.
-        tokens: shown to each gateway; without them nothing is.
+        on_wake_up: called at once with each service that cannot wait for the next tick (see `wake_up`).
+        on_change: called with each service whose counts have changed.
+        silent_s: a gateway that has not reported for longer than this makes sums partial, and is connected to again.
+        history_s: how far back `live` reaches.
+        max_line_bytes: a longer line is malformed.
+        tokens: sent to each gateway; None sends none.
     """
 
     def __init__(
@@ -47,9 +46,9 @@ class StreamSource:
         session: aiohttp.ClientSession,
         now: Callable[[], float],
         rng: random.Random,
-        on_rise: Callable[[ServiceName], None],
+        on_wake_up: Callable[[ServiceName], None],
         *,
-        on_news: Callable[[ServiceName], None] = lambda _service: None,
+        on_change: Callable[[ServiceName], None] = lambda _service: None,
         silent_s: float = 3.0,
         history_s: float = 60.0,
         max_line_bytes: int = 16 * 2**20,
@@ -58,8 +57,8 @@ class StreamSource:
         self._session = session
         self._now = now
         self._rng = rng
-        self._on_rise = on_rise
-        self._on_news = on_news
+        self._on_wake_up = on_wake_up
+        self._on_change = on_change
         self._silent_s = silent_s
         self._max_line_bytes = max_line_bytes
         self._tokens = tokens
@@ -78,9 +77,9 @@ class StreamSource:
         await self._group.__aexit__(kind, error, trace)
 
     def set_gateways(self, addresses: Iterable[str]) -> None:
-        """Listen to exactly these gateways (`host:port`) from now on.
+        """Connect to exactly these gateways (`host:port`).
 
-        One that drains stays in the list until it is gone: what it still serves counts.
+        A gateway that drains stays in the list until it is gone: the requests that it still serves count.
         """
         wanted = set(addresses)
         for address in self._listeners.keys() - wanted:
@@ -91,23 +90,23 @@ class StreamSource:
             self._listeners[address] = self._group.create_task(self._listen(address))
 
     async def read(self, queries: Mapping[ServiceName, Query], now_s: float) -> Mapping[ServiceName, Reading]:
-        """Give what the gateways said last; of the queries only the services matter."""
+        """Give the last reported counts; of the queries only the services matter."""
         return self._aggregate.readings(queries, now_s)
 
     def known(self) -> int:
-        """Count the gateways that are known to live."""
+        """Count the known gateways."""
         return len(self._listeners)
 
     def complete(self, now_s: float) -> bool:
-        """Tell whether all gateways are heard."""
-        return self._aggregate.heard_all(now_s)
+        """Tell whether all gateways report."""
+        return self._aggregate.all_report(now_s)
 
     def awaited(self, now_s: float) -> str:
-        """Say which gateways have not been heard once and why; empty if all were, or are silent and not waited for."""
+        """Say which gateways have not reported yet and why; those that stay silent are waited for only for a while."""
         return self._aggregate.awaited(now_s, self._silent_s)
 
     def live(self, service: ServiceName, since_s: float, now_s: float) -> Live:
-        """Give what is heard of one service; its mean, and what passed, are of `(since_s, now_s]`."""
+        """Give the counts of one service; the mean, and the Pass requests, are of `(since_s, now_s]`."""
         reading = self._aggregate.readings((service,), now_s)[service]
         return Live(
             latest=reading.value,
@@ -123,16 +122,16 @@ class StreamSource:
     async def _listen(self, address: str) -> None:
         backoff = Backoff(self._rng)
         while True:
-            why = await self._one_stream(address, backoff)
+            why = await self._connect(address, backoff)
             self._aggregate.failed(address, why)
             await asyncio.sleep(backoff.pause_s())
 
-    async def _one_stream(self, address: str, backoff: Backoff) -> str:
-        """Follow one connection to its end and say why it ended."""
+    async def _connect(self, address: str, backoff: Backoff) -> str:
+        """Read one connection to its end and say why it ended."""
         try:
             async with asyncio.timeout(self._silent_s) as silence:
-                return await self._follow(address, backoff, silence)
-        except GarbledLineError as error:
+                return await self._read_lines(address, backoff, silence)
+        except MalformedLineError as error:
             return f"it sent {error}"
         except TimeoutError:
             return f"no line for {self._silent_s:g} s"
@@ -141,7 +140,7 @@ class StreamSource:
         except ValueError:
             return "this is not an address"
 
-    async def _follow(self, address: str, backoff: Backoff, silence: asyncio.Timeout) -> str:
+    async def _read_lines(self, address: str, backoff: Backoff, silence: asyncio.Timeout) -> str:
         loop = asyncio.get_running_loop()
         splitter = LineSplitter(self._max_line_bytes)
         url = f"http://{address}/v1/inflight"
@@ -160,11 +159,11 @@ class StreamSource:
     def _hint(self, status: int) -> str:
         if status != HTTPStatus.UNAUTHORIZED:
             return ""
-        return "; it takes another token" if self._tokens else "; it asks for a token: give --token-file"
+        return "; it does not accept this token" if self._tokens else "; it needs a token: give --token-file"
 
     def _take(self, address: str, line: bytes) -> None:
-        heard = self._aggregate.take(address, line, self._now())
-        for service in heard.news:
-            self._on_news(service)
-        for service in heard.urgent:
-            self._on_rise(service)
+        update = self._aggregate.take(address, line, self._now())
+        for service in update.changed:
+            self._on_change(service)
+        for service in update.wakes:
+            self._on_wake_up(service)

@@ -1,4 +1,4 @@
-"""Which servers may be asked, who we are to each, and whom we trust: what the files say now, read again on a change."""
+"""Authentication and TLS for each Prometheus server, and which servers may be used. Changed files are read again."""
 
 import base64
 import logging
@@ -11,71 +11,71 @@ from autoscaler.documents.document import DocumentError
 from autoscaler.documents.prometheus_address import place_of
 from autoscaler.runtime.files import Version, version_of
 from autoscaler.sources.prometheus_credentials_file import Server, TlsConfig, read_servers
-from autoscaler.sources.prometheus_response import Fault
+from autoscaler.sources.prometheus_response import QueryError
 
 _log = logging.getLogger(__name__)
 
 
 class ClientAuth(NamedTuple):
-    """How one server is asked."""
+    """Authentication and TLS for one server."""
 
     headers: Mapping[str, str]
     trust: ssl.SSLContext | bool
-    """True is the system's own."""
+    """True uses the system's certificates."""
     server_name: str | None
-    told: str
-    """In words, for whom it is not enough."""
+    hint: str
+    """What to tell a user if the server refuses this."""
 
 
 class _Known(NamedTuple):
-    means: ClientAuth
+    auth: ClientAuth
     versions: Mapping[Path, Version]
-    """Of the files that it was read from."""
+    """Of the files from which it was read."""
 
 
 REFUSED = (
-    "may not be asked: policies may name the servers of --prometheus and --prometheus-servers, and those in the file "
+    "may not be used: policies may name the servers of --prometheus and --prometheus-servers, and those in the file "
     "of --prometheus-credentials"
 )
 
 
 class PrometheusCredentials:
-    """What the controller's own settings say of servers; policies choose among those.
+    """The servers of the controller's own settings; policies choose among them.
 
     Args:
         path: the credentials file; without one there are no credentials, and the system's certificates are trusted.
-        servers: addresses that may be asked besides those in the file; None lets any be asked.
+        servers: addresses that may be used besides those in the file; None allows all.
 
     Raises:
-        DocumentError: it cannot be read, or is not legal. One that becomes so later changes nothing.
+        DocumentError: the file cannot be read, or is not valid. A file that becomes invalid later changes nothing.
     """
 
     def __init__(self, path: Path | None = None, servers: Iterable[str] | None = None) -> None:
         self._path = path
-        self._may_be_asked = None if servers is None else frozenset(map(place_of, servers))
+        self._allowed = None if servers is None else frozenset(map(place_of, servers))
         self._version = version_of(path) if path else None
         self._servers: Mapping[str, Server] = read_servers(path) if path else {}
         self._known: dict[str, _Known] = {}
 
     def of(self, address: str) -> ClientAuth:
-        """Give how a server is asked now; raises Fault if it may not be, and names the file if one is wrong."""
+        """Give the current credentials of a server; raises QueryError if it may not be used or a file is wrong."""
         refusal = self.refusal(address)
         if refusal:
-            raise Fault(refusal)
+            raise QueryError(refusal)
         place = place_of(address)
         server = self._servers.get(place)
         if server is None or self._path is None:
-            return ClientAuth({}, trust=True, server_name=None, told=_untold(self._path))
+            return ClientAuth({}, trust=True, server_name=None, hint=_no_credentials(self._path))
         known = self._known.get(place)
         if known is None or any(version_of(file) != version for file, version in known.versions.items()):
             known = self._known[place] = _read(server, self._path)
-        return known.means
+        return known.auth
 
     def refusal(self, address: str) -> str:
-        """Say why a server may not be asked; empty if it may."""
+        """Say why a server may not be used; empty if it may."""
         self._recheck()
-        may = self._may_be_asked
-        return "" if may is None or (place := place_of(address)) in may or place in self._servers else REFUSED
+        allowed = self._allowed
+        return "" if allowed is None or (place := place_of(address)) in allowed or place in self._servers else REFUSED
 
     def _recheck(self) -> None:
         if self._path is None or version_of(self._path) == self._version:
@@ -87,7 +87,7 @@ class PrometheusCredentials:
             _log.error("credentials not reloaded, those before stay in force: %s", error)
 
 
-def _untold(path: Path | None) -> str:
+def _no_credentials(path: Path | None) -> str:
     return f"{path} has no credentials for this address" if path else "no --prometheus-credentials are given"
 
 
@@ -99,13 +99,13 @@ def _read(server: Server, path: Path) -> _Known:
         versions[file] = version_of(file)
         return file
 
-    means = ClientAuth(
+    auth = ClientAuth(
         headers={**_more_headers(server, located), **_headers(server, located)},
         trust=_trust(server.tls_config, located),
         server_name=server.tls_config.server_name,
-        told=f"it was asked with what {path} says of it",
+        hint=f"the credentials in {path} were used",
     )
-    return _Known(means, versions)
+    return _Known(auth, versions)
 
 
 Located = Callable[[str], Path]
@@ -135,11 +135,11 @@ def _secret(key: str, file: Path) -> str:
     try:
         text = file.read_text(encoding="utf-8").strip()
     except OSError as error:
-        raise Fault(f"{key} {file}: {error.strerror}") from error
+        raise QueryError(f"{key} {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise Fault(f"{key} {file}: is not text in UTF-8") from error
+        raise QueryError(f"{key} {file}: is not text in UTF-8") from error
     if not text or not text.isprintable():
-        raise Fault(f"{key} {file}: {'must be one line' if text else 'is empty'}")
+        raise QueryError(f"{key} {file}: {'must be one line' if text else 'is empty'}")
     return text
 
 
@@ -151,7 +151,7 @@ def _trust(settings: TlsConfig, located: Located) -> ssl.SSLContext | bool:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if settings.cert_file and settings.key_file:
-        _show(context, located(settings.cert_file), located(settings.key_file))
+        _load_client_certificate(context, located(settings.cert_file), located(settings.key_file))
     return context
 
 
@@ -159,19 +159,19 @@ def _authorities(file: Path | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=file)
     except ssl.SSLError as error:
-        raise Fault(f"ca_file {file}: has no certificates in PEM ({error.reason})") from error
+        raise QueryError(f"ca_file {file}: has no certificates in PEM ({error.reason})") from error
     except OSError as error:
-        raise Fault(f"ca_file {file}: {error.strerror}") from error
+        raise QueryError(f"ca_file {file}: {error.strerror}") from error
 
 
-def _show(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+def _load_client_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     for name, file in (("cert_file", certificate), ("key_file", key)):
         if version_of(file) is None:
-            raise Fault(f"{name} {file}: No such file or directory")
+            raise QueryError(f"{name} {file}: No such file or directory")
     try:
-        # Without a password of ours OpenSSL would ask for one at the terminal.
+        # Without a password OpenSSL would ask for one at the terminal.
         context.load_cert_chain(certificate, key, password="")
     except ssl.SSLError as error:
-        raise Fault(f"cert_file {certificate}, key_file {key}: are no pair of PEM ({error.reason})") from error
+        raise QueryError(f"cert_file {certificate}, key_file {key}: are not a PEM pair ({error.reason})") from error
     except OSError as error:
-        raise Fault(f"cert_file {certificate}, key_file {key}: {error.strerror}") from error
+        raise QueryError(f"cert_file {certificate}, key_file {key}: {error.strerror}") from error

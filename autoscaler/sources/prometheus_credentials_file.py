@@ -1,8 +1,8 @@
-"""The file of `--prometheus-credentials`: how servers are spoken to that ask who one is. It belongs to the controller.
+"""The file of `--prometheus-credentials`: authentication and TLS for Prometheus servers. It belongs to the controller.
 
-Policies name servers by their address alone, so that nobody who may write a policy can send a credential anywhere: what
-stands beside an address here is shown to that address, and to no other. The keys are those of Prometheus' own HTTP
-clients, and so is their meaning; a secret itself is never in it, only the file that has it.
+Policies name a server by its address alone, so that a policy can never send a credential to another server: the
+credentials of an address in this file are sent only to that address. The keys, and their meanings, are those of
+Prometheus' own HTTP clients. The file contains no secrets, only the names of files that do.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from autoscaler.documents.prometheus_address import checked, place_of
 from autoscaler.policy.loading import validated
 
 FilePath = Annotated[str, StringConstraints(min_length=1)]
-"""Relative to the folder of the file in which it stands."""
+"""Relative to the folder of the file that names it."""
 
 
 class _Part(ResourceModel):
@@ -27,25 +27,25 @@ class Authorization(_Part):
     """The header Authorization, such as a bearer token."""
 
     type: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$")] = "Bearer"
-    """The word before the credentials."""
+    """The scheme before the credentials."""
     credentials_file: FilePath
-    """What has the credentials."""
+    """The file with the credentials."""
 
 
 class BasicAuth(_Part):
-    """A name and a password."""
+    """A user name and a password."""
 
     username: Annotated[str, StringConstraints(pattern=r"^[^:\x00-\x1f]*$")]
-    """The name."""
+    """The user name."""
     password_file: FilePath
-    """What has the password."""
+    """The file with the password."""
 
 
 class TlsConfig(_Part):
-    """Whom to trust, and who we are."""
+    """Trusted certificates, and our own."""
 
     ca_file: FilePath | None = None
-    """Certificates to trust in the place of the system's."""
+    """Certificates to trust instead of the system's."""
     cert_file: FilePath | None = None
     """Our own certificate; needs `key_file`."""
     key_file: FilePath | None = None
@@ -53,17 +53,17 @@ class TlsConfig(_Part):
     server_name: Annotated[str, StringConstraints(min_length=1)] | None = None
     """The name in the server's certificate. Absent: the one in the address."""
     insecure_skip_verify: bool = False
-    """Trust whoever answers."""
+    """Do not verify the server's certificate."""
 
     @model_validator(mode="after")
     def _certificate_has_key(self) -> Self:
         if (self.cert_file is None) != (self.key_file is None):
             given, missing = ("cert_file", "key_file") if self.cert_file else ("key_file", "cert_file")
-            raise ValueError(f"{given}: needs {missing} beside it")
+            raise ValueError(f"{given}: needs {missing} too")
         return self
 
 
-_KEPT = frozenset(
+_RESERVED = frozenset(
     {"authorization", "connection", "content-encoding", "content-length", "content-type", "host", "transfer-encoding"}
 )
 _WORDS = r"^[!-~]([ -~]*[!-~])?$"
@@ -72,12 +72,12 @@ HeaderValue = Annotated[str, StringConstraints(pattern=_WORDS, max_length=4096)]
 
 
 class Header(_Part):
-    """The values of one header, in this order; several are sent with commas between them."""
+    """The values of one header, in this order; several values are joined by commas."""
 
     values: tuple[HeaderValue, ...] = ()
-    """Values that are no secrets."""
+    """Values that are not secret."""
     files: tuple[FilePath, ...] = ()
-    """What has further values, one in each."""
+    """Files with further values, one in each."""
 
     @model_validator(mode="after")
     def _has_a_value(self) -> Self:
@@ -90,7 +90,7 @@ class Server(_Part):
     """One server."""
 
     address: Annotated[str, AfterValidator(checked)]
-    """As policies and `--prometheus` name it."""
+    """The address, as policies and `--prometheus` name it."""
     authorization: Authorization | None = None
     """At most one of this and `basic_auth`."""
     basic_auth: BasicAuth | None = None
@@ -98,19 +98,19 @@ class Server(_Part):
     tls_config: TlsConfig = TlsConfig()
     """For `https` addresses."""
     http_headers: dict[HeaderName, Header] = Field(default_factory=dict)
-    """What else a request says, such as `X-Scope-OrgID` of Mimir, Cortex and Loki."""
+    """Further headers of each request, such as `X-Scope-OrgID` of Mimir, Cortex and Loki."""
 
     @model_validator(mode="after")
-    def _says_no_header_of_ours(self) -> Self:
+    def _has_no_reserved_header(self) -> Self:
         for name in self.http_headers:
-            if name.lower() in _KEPT:
+            if name.lower() in _RESERVED:
                 raise ValueError(f"http_headers.{name}: is set by other keys or by the request itself")
         return self
 
     @model_validator(mode="after")
-    def _says_once_who_we_are(self) -> Self:
+    def _has_one_authentication(self) -> Self:
         if self.authorization and self.basic_auth:
-            raise ValueError("basic_auth: cannot stand beside authorization: only one of them can be sent")
+            raise ValueError("basic_auth: cannot be combined with authorization: only one of them can be sent")
         return self
 
 
@@ -121,7 +121,7 @@ class Servers(_Part):
     """Each address once."""
 
     @model_validator(mode="after")
-    def _each_is_there_once(self) -> Self:
+    def _names_each_server_once(self) -> Self:
         known = [place_of(server.address) for server in self.servers]
         for number, place in enumerate(known):
             if place in known[:number]:
@@ -130,13 +130,13 @@ class Servers(_Part):
 
 
 def read_servers(path: Path) -> dict[str, Server]:
-    """Read the file, by `place_of` each server.
+    """Read the file; the key of each server is its `place_of`.
 
     Raises:
-        DocumentError: it cannot be read, or is not legal.
+        DocumentError: it cannot be read, or is not valid.
     """
     documents = read_file(path)
     if len(documents) != 1:
-        raise DocumentError([f"{path}: must have one document, and has {len(documents)}"])
+        raise DocumentError([f"{path}: must have one document, but has {len(documents)}"])
     servers = validated(documents[0], Servers).servers
     return {place_of(server.address): server for server in servers}

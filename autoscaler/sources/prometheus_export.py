@@ -1,10 +1,10 @@
-"""What Prometheus kept of a service, for offline tools: it blocks, and nothing live imports it.
+"""The history of a service in Prometheus, for offline tools: it blocks, and no long-running program imports it.
 
 Rules:
-1. A range query may give 11,000 points for each series, so a long time is asked for in chunks.
-2. A query answers with a sample for up to five minutes after the last one, so each is asked for its age as well: what
-   is older than two steps is not known.
-3. Counters begin anew with their gateway; what came between its last sample and its end is not known.
+1. A range query gives at most 11,000 points for each series, so a long time is read in chunks.
+2. A query gives a sample for up to five minutes after it was taken. Each query also asks for its age: a sample older
+   than two steps is unknown.
+3. Counters restart with their gateway. Requests between its last sample and its end are unknown.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,9 +23,9 @@ AGE_STEPS = 2
 DEADLINE_S = 60
 
 Points = dict[int, float]
-"""Values by the number of their instant; what is not there is not known."""
+"""Values by the number of their instant; an absent one is unknown."""
 Progress = Callable[[int, int], None]
-"""Is told how many chunks are there, and of how many."""
+"""Called with the number of chunks read, and with the number of all chunks."""
 
 
 class HistoryError(Exception):
@@ -33,7 +33,7 @@ class HistoryError(Exception):
 
 
 class Grid(NamedTuple):
-    """Instants at which history is asked for: whole seconds, as the client library rounds to these."""
+    """The instants of a history: whole seconds, because the client library rounds to them."""
 
     start_s: int
     step_s: int
@@ -49,7 +49,7 @@ class Prometheus:
 
     Args:
         server: its base address.
-        progress: is told after every chunk.
+        progress: called after every chunk.
     """
 
     def __init__(self, server: str, progress: Progress | None = None) -> None:
@@ -61,15 +61,15 @@ class Prometheus:
         """Give the server's own time.
 
         Raises:
-            HistoryError: Prometheus cannot be asked, or refuses.
+            HistoryError: Prometheus cannot be reached, or refuses.
         """
-        return float(self._asked(lambda: self._client.custom_query("time()")[1]))
+        return float(self._call(lambda: self._client.custom_query("time()")[1]))
 
     def read(self, selector: str, grid: Grid) -> dict[str, Points]:
         """Give every series that a selector finds, by its labels as text.
 
         Raises:
-            HistoryError: Prometheus cannot be asked, or refuses.
+            HistoryError: Prometheus cannot be reached, or refuses.
         """
         fresh = f"{selector} and (time() - timestamp({selector}) < {AGE_STEPS * grid.step_s})"
         starts = range(0, grid.instants, MOST_POINTS)
@@ -83,18 +83,18 @@ class Prometheus:
 
     def _chunk(self, query: str, grid: Grid, first: int, last: int) -> list[dict[str, Any]]:
         start, end = (datetime.fromtimestamp(grid.time_s(number), UTC) for number in (first, last))
-        series: list[dict[str, Any]] = self._asked(
+        series: list[dict[str, Any]] = self._call(
             lambda: self._client.custom_query_range(query, start, end, str(grid.step_s))
         )
         return series
 
-    def _asked(self, ask: Callable[[], Any]) -> Any:
+    def _call(self, call: Callable[[], Any]) -> Any:
         try:
-            return ask()
+            return call()
         except (RequestException, PrometheusApiClientException) as error:
             raise HistoryError(f"{self._shown}: {public(str(error))}") from error
         except (LookupError, TypeError, ValueError) as error:
-            raise HistoryError(f"{self._shown}: this is no answer of Prometheus: {public(repr(error))}") from error
+            raise HistoryError(f"{self._shown}: the response is not from Prometheus: {public(repr(error))}") from error
 
 
 def _labels(metric: Mapping[str, str]) -> str:

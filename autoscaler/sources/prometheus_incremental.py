@@ -1,10 +1,10 @@
-"""Reads the answers to one query, tick after tick: of ten thousand services hardly any says anything new. No I/O.
+"""Reads the responses to one query, tick after tick: of ten thousand services hardly any changes. No I/O.
 
 Rules:
-    * An element is known by its text, less the moment, which all of one answer share. What the last answer had too is
-      not read again, in whatever order it comes, and what both begin with is not even cut into elements.
-    * What is read so is what `parse` would have read. An answer that is not written as Prometheus writes, or that says
-      two things of one service, is read anew.
+    * An element is identified by its text without the time, which all elements of a response share. Elements of the
+      last response are not read again, in any order, and a common beginning is not even split into elements.
+    * The result equals that of `parse`. A response that is not formatted as Prometheus formats it, or that has two
+      values for one service, is read whole.
 """
 
 import re
@@ -16,17 +16,17 @@ from typing import NamedTuple
 import msgspec
 
 from autoscaler.ports import ServiceName
-from autoscaler.sources.prometheus_response import Answer, Labels, collected, result_of, understood
+from autoscaler.sources.prometheus_response import Labels, QueryResponse, malformed_is_error, parse_vector, result_of
 
 _OF_ONE = frozenset({"value", "other"})
-"""Kinds that are not said of all services."""
+"""Kinds that are never shared by all services."""
 _BEGIN = b'{"metric":'
 _VALUE = b'"value":['
 _MOMENT = re.compile(_VALUE[:-1] + rb"\[([0-9.e+]+),")
 
 
 class _Element(msgspec.Struct, gc=False):
-    """An element without its moment."""
+    """An element without its time."""
 
     metric: Labels
     value: tuple[str]
@@ -36,61 +36,60 @@ _ELEMENT = msgspec.json.Decoder(_Element)
 
 
 class _Text(NamedTuple):
-    """A vector as it is written, less its moment."""
+    """The text of a vector without its time."""
 
     evaluated_s: float
     text: bytes
     moments: int
-    """How often that was in it: once in each element. 0 where elements cannot be told by their text."""
+    """How often the time was in it: once in each element. 0 if elements cannot be identified by their text."""
 
 
 class _UnlikeError(Exception):
-    """The answer cannot be told by what is new in it."""
+    """The response cannot be read by its changes."""
 
 
 _KEPT_BYTES, _KEPT_BYTES_OF_A_SERVICE = 64 * 2**10, 1024
-"""What is remembered grows with what is asked about, not with what is answered."""
+"""The remembered text is bounded by the number of services in the query, not by the size of the response."""
 
 
-class Reader:
-    """Remembers the last answer; it may be used in any thread.
+class IncrementalReader:
+    """Remembers the last response; it may be used in any thread.
 
     Args:
-        services: whom the query is asked about.
+        services: the services of the query.
     """
 
     def __init__(self, services: frozenset[ServiceName] = frozenset()) -> None:
         self.services = services
-        self._last: tuple[bytes, Answer] | None = None
-        """A text and what was read from it. It is one object, since a thread whose answer nobody waits for any more may
-        still be reading."""
+        self._last: tuple[bytes, QueryResponse] | None = None
+        """A text and its response, as one object: a thread whose response was given up may still be reading."""
         self._most_bytes = _KEPT_BYTES + _KEPT_BYTES_OF_A_SERVICE * len(services)
 
-    def read(self, body: bytes) -> Answer:
-        """Read what the query was answered this time; raises Fault."""
-        with understood():
+    def read(self, body: bytes) -> QueryResponse:
+        """Read a response; raises QueryError."""
+        with malformed_is_error():
             result, warning = result_of(body, "vector")
             vector = _text(bytes(result))
-            answer = self._changed(vector, warning) or collected(result, warning)
-        is_kept = len(vector.text) <= self._most_bytes and _is_plain(answer, vector.moments)
-        self._last = (vector.text, answer) if is_kept else None
-        return answer
+            response = self._changed(vector, warning) or parse_vector(result, warning)
+        is_kept = len(vector.text) <= self._most_bytes and _is_plain(response, vector.moments)
+        self._last = (vector.text, response) if is_kept else None
+        return response
 
-    def _changed(self, vector: _Text, warning: str) -> Answer | None:
-        """Change the last answer by what is new and what is gone; None if it has to be read whole."""
+    def _changed(self, vector: _Text, warning: str) -> QueryResponse | None:
+        """Update the last response with new and removed elements; None if the new one has to be read whole."""
         last = self._last
         if last is None or not vector.moments:
             return None
-        text, answer = last
+        text, response = last
         same = _common(text, vector.text)
         old, new = (frozenset(each[same:].split(_BEGIN)[1:]) for each in (text, vector.text))
         if 2 * len(new - old) > vector.moments:
             return None
-        # Whatever is wrong with it, reading it whole says what.
+        # If anything is wrong with it, reading it whole raises the error.
         with suppress(_UnlikeError, msgspec.MsgspecError, ValueError, LookupError):
-            answer = _apply(answer, new - old, old - new)
-            if _is_plain(answer, vector.moments):
-                return answer._replace(evaluated_s=vector.evaluated_s, warning=warning)
+            response = _apply(response, new - old, old - new)
+            if _is_plain(response, vector.moments):
+                return response._replace(evaluated_s=vector.evaluated_s, warning=warning)
         return None
 
 
@@ -102,12 +101,12 @@ def _text(result: bytes) -> _Text:
     moments = (len(result) - len(text)) // (len(moment[0]) - len(_VALUE))
     if not text.startswith(b"[" + _BEGIN) or text.count(_BEGIN) != moments:
         moments = 0
-    # Each element ends with what parts it from the next one, and the last one shall look like the others.
+    # Each element ends with a comma. The last one gets one too, so that all look alike.
     return _Text(float(moment[1]), text[:-1] + b",", moments)
 
 
 def _common(old: bytes, new: bytes) -> int:
-    """Give the length of the whole elements that both begin with; nothing of them is cut into pieces."""
+    """Give the length of the whole elements with which both texts begin."""
     low, high = 0, min(len(old), len(new))
     while low < high:
         middle = (low + high + 1) // 2
@@ -115,16 +114,25 @@ def _common(old: bytes, new: bytes) -> int:
     return max(new.rfind(_BEGIN, 0, low), 0)
 
 
-def _is_plain(answer: Answer, moments: int) -> bool:
-    """Tell whether each element of an answer says something of its own, at the moment of all."""
-    told = (answer.value, answer.oldest, answer.series, answer.bare, answer.usual, answer.twice, answer.others)
-    return not answer.unlabelled and not answer.repeated and sum(map(len, told)) == moments
+def _is_plain(response: QueryResponse, moments: int) -> bool:
+    """Tell whether each element of a response has a meaning of its own, and all have the same time."""
+    parts = (
+        *(response.value, response.oldest, response.series, response.bare),
+        *(response.usual, response.twice, response.others),
+    )
+    return not response.unlabelled and not response.repeated and sum(map(len, parts)) == moments
 
 
-def _apply(answer: Answer, new: frozenset[bytes], gone: frozenset[bytes]) -> Answer:
-    value, usual = dict(answer.value), dict(answer.usual)
-    bare, twice = dict.fromkeys(answer.bare, 0.0), dict.fromkeys(answer.twice, 0.0)
-    kinds = {"value": value, "oldest": dict(answer.oldest), "series": dict(answer.series), "bare": bare, "twice": twice}
+def _apply(response: QueryResponse, new: frozenset[bytes], gone: frozenset[bytes]) -> QueryResponse:
+    value, usual = dict(response.value), dict(response.usual)
+    bare, twice = dict.fromkeys(response.bare, 0.0), dict.fromkeys(response.twice, 0.0)
+    kinds = {
+        "value": value,
+        "oldest": dict(response.oldest),
+        "series": dict(response.series),
+        "bare": bare,
+        "twice": twice,
+    }
     changed = set()
     for kind, service, _ in _read(gone):
         del (kinds[kind] if service else usual)[service or kind]
@@ -136,10 +144,10 @@ def _apply(answer: Answer, new: frozenset[bytes], gone: frozenset[bytes]) -> Ans
             raise _UnlikeError
         table[key] = number
         changed |= {service} if service else set()
-    zero = answer.zero
+    zero = response.zero
     if changed:
         zero = (zero - changed) | {service for service in changed if value.get(service) == 0}
-    return answer._replace(
+    return response._replace(
         value=value,
         oldest=kinds["oldest"],
         series=kinds["series"],
@@ -151,7 +159,7 @@ def _apply(answer: Answer, new: frozenset[bytes], gone: frozenset[bytes]) -> Ans
 
 
 def _read(texts: frozenset[bytes]) -> Iterator[tuple[str, ServiceName, float]]:
-    """Read elements; of one that is about no service the name is empty."""
+    """Read elements; the name is empty for one without a service."""
     for text in texts:
         element = _ELEMENT.decode(_BEGIN + text[:-1])
         labels = element.metric

@@ -1,12 +1,13 @@
-"""The PromQL that is asked: a value for each service, and with it what tells how far to trust it. No I/O.
+"""The PromQL that is sent: a value for each service, and how far it can be trusted. No I/O.
 
 Rules:
-    * One answer brings all about all services of a query, of one evaluation; label `f` tells elements apart.
-    * What is as usual is said once, without labels of a service.
-    * Each text of a policy stands on lines of its own, so that a comment at its end does no harm.
-    * Of the gateways' own query only series of known gateways are counted. Whoever else exposes such series, and has
-      Prometheus keep the labels that he gives them, is named and not counted.
-    * A gateway counts once, however many Prometheus have scraped it.
+    * One response contains everything about all services of a query, of one evaluation. The label `f` says what an
+      element is.
+    * A property that most services share is one element without the labels of a service.
+    * Each text from a policy has lines of its own, so that a comment at its end does no harm.
+    * In the gateways' own query only series of known gateways count. Any other target that exposes such series, with
+      its own labels kept by Prometheus, is named and not counted.
+    * A gateway counts once, even if several Prometheus servers have scraped it.
 """
 
 import re
@@ -14,20 +15,20 @@ from collections.abc import Collection
 
 from autoscaler.documents.promql import GATEWAYS_QUERY, GATEWAYS_SERIES, quoted
 from autoscaler.ports import ServiceName
-from autoscaler.sources.prometheus_response import Asked
+from autoscaler.sources.prometheus_response import SharedQuery
 
 REPLICA = "prometheus_replica"
-"""The label by which the two of a pair of Prometheus differ, unless somebody has named it otherwise."""
+"""The label by which the two servers of a Prometheus pair usually differ."""
 _MOST_OTHERS = 100
 
 
-def is_of_gateways(asked: Asked) -> bool:
+def is_of_gateways(asked: SharedQuery) -> bool:
     """Tell whether this is the query of our own gateways."""
     return (asked.expression, asked.series) == (GATEWAYS_QUERY, GATEWAYS_SERIES)
 
 
-def short_query(asked: Asked) -> str:
-    """Give what is asked of a query as it is."""
+def short_query(asked: SharedQuery) -> str:
+    """Give the whole query without names of gateways."""
     if is_of_gateways(asked):
         return _gateways_query(asked.series, asked.fresh_s, _copies(asked.series, "instance, pod, state"))
     parts = _all_of(asked.expression, asked.series, asked.fresh_s)
@@ -37,20 +38,20 @@ def short_query(asked: Asked) -> str:
 
 
 def query_of(instances: Collection[str], fresh_s: float) -> str:
-    """Give what is asked of gateways by their label `instance`; also, who else has such series."""
+    """Give the query for gateways by their label `instance`, and for other instances with such series."""
     series = _selector("=~", instances)
     others = _scraped(_selector("!~", instances))
     return f"{_gateways_query(series, fresh_s, _copies(series, 'instance, state'))}\nor {others}"
 
 
 def query_without(instances: Collection[str], fresh_s: float) -> str:
-    """Give what is asked of all but these: of the past, which gateways that are long gone have counted too."""
+    """Give the query for all instances but these: a history includes gateways that are long gone."""
     series = _selector("!~", instances)
     return _gateways_query(series, fresh_s, _copies(series, "instance, state"))
 
 
 def query_who(instances: Collection[str]) -> str:
-    """Ask which of these have series at all."""
+    """Give the query for which of these instances have series."""
     return _scraped(_selector("=~", instances))
 
 
@@ -59,24 +60,24 @@ def _scraped(series: str) -> str:
 
 
 def series_of(service: ServiceName) -> str:
-    """Give a query for all series of one service that gateways have."""
+    """Give the query for all gateways' series of one service."""
     namespace, _, name = service.partition("/")
     return f"{GATEWAYS_SERIES}{{namespace={quoted(namespace)},service={quoted(name)}}}"
 
 
 def _selector(operator: str, instances: Collection[str]) -> str:
-    # An empty pattern would select what has no such label.
+    # An empty pattern would select series without the label.
     pattern = "|".join(map(re.escape, sorted(instances))) if instances else "no gateway is known"
     return f"{GATEWAYS_SERIES}{{instance{operator}{quoted(pattern)}}}"
 
 
 def _gateways_query(series: str, fresh_s: float, copies: str) -> str:
-    """Ask of gateways: a value is the sum of its series, and so is never without any."""
+    """Give the query for gateways: a value is the sum of its series, so it always has samples."""
     return "\nor ".join([*_all_of(f"sum by (namespace, service) ({series})", series, fresh_s), copies])
 
 
 def _copies(series: str, labels: str) -> str:
-    """Count what cannot be: two series of a service that are alike in these labels."""
+    """Count duplicates: two series of a service that have the same values of these labels."""
     return _labelled(f"count by (namespace, service) (count by (namespace, service, {labels}) ({series}) > 1)", "twice")
 
 
@@ -97,6 +98,6 @@ def _labelled(vector: str, kind: str) -> str:
 
 
 def _copies_of_instances(series: str) -> str:
-    """Count what two Prometheus of a pair have both scraped; of what each scrapes for itself nothing is there twice."""
+    """Count series that both servers of a Prometheus pair have scraped; the servers' own targets have no duplicates."""
     replicas = f"count by (namespace, service, instance, {REPLICA}) (\n{series}\n)"
     return f"count by (namespace, service) (count by (namespace, service, instance) ({replicas}) > 1)"

@@ -1,4 +1,4 @@
-"""What Prometheus answers about the past: rows of values in the place of values. No I/O."""
+"""What a range query's response means: rows of values instead of single values. No I/O."""
 
 import math
 from array import array
@@ -8,21 +8,21 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from autoscaler.ports import Reading, ReadingHistory, ServiceName, TimedReading
-from autoscaler.sources.prometheus_response import Labels, Sample, believed, result_of, understood
+from autoscaler.sources.prometheus_response import Labels, Sample, as_reading, malformed_is_error, result_of
 
 Row: TypeAlias = "array[float]"
 """One value for each time of a grid."""
 
 
 class Grid(NamedTuple):
-    """The times of a range, in whole milliseconds by the clock of Prometheus."""
+    """The times of a range, in whole milliseconds by Prometheus' clock."""
 
     start_ms: int
     step_ms: int
     steps: int
 
     def row(self, values: Iterable[tuple[float, str]]) -> Row:
-        """Put values at their times; NaN stands where there is none."""
+        """Put values at their times; NaN is a missing value."""
         row = array("d", [math.nan]) * (self.steps + 1)
         for at_s, text in values:
             step = round((at_s * 1000 - self.start_ms) / self.step_ms)
@@ -31,8 +31,8 @@ class Grid(NamedTuple):
         return row
 
 
-class PastAnswer(NamedTuple):
-    """One parsed range: like an `Answer`, with a row of values in the place of each value."""
+class RangeResponse(NamedTuple):
+    """A parsed range: like a `QueryResponse`, with a row instead of each value."""
 
     grid: Grid
     value: Mapping[ServiceName, Row]
@@ -53,14 +53,14 @@ class _Range(msgspec.Struct, gc=False):
 _MATRIX, _RANGE = msgspec.json.Decoder(list[msgspec.Raw]), msgspec.json.Decoder(_Range)
 
 
-def parse_past(body: bytes, grid: Grid, wanted: Container[ServiceName]) -> PastAnswer:
-    """Read what `short_query` over a range was answered about the services that are wanted; raises Fault."""
+def parse_range(body: bytes, grid: Grid, wanted: Container[ServiceName]) -> RangeResponse:
+    """Read the response to `short_query` over a range for the wanted services; raises QueryError."""
     kinds: dict[str, dict[ServiceName, Row]] = {"value": {}, "oldest": {}, "series": {}, "bare": {}, "twice": {}}
     usual: dict[str, Row] = {}
     repeated = set()
-    with understood():
+    with malformed_is_error():
         result, warning = result_of(body, "matrix")
-        # One by one, as their text is many times larger than the rows that are kept.
+        # One by one, because their text is many times larger than the rows.
         for element in map(_RANGE.decode, _MATRIX.decode(result)):
             labels = element.metric
             of_kind = kinds[labels.f]
@@ -73,27 +73,27 @@ def parse_past(body: bytes, grid: Grid, wanted: Container[ServiceName]) -> PastA
             if service in of_kind:
                 repeated.add(service)
             of_kind[service] = grid.row(element.values)
-    return PastAnswer(grid, **kinds, usual=usual, repeated=frozenset(repeated), warning=warning)
+    return RangeResponse(grid, **kinds, usual=usual, repeated=frozenset(repeated), warning=warning)
 
 
-def pasts(
-    services: Iterable[ServiceName], max_age_s: float, answer: PastAnswer | str, now_s: float
+def histories(
+    services: Iterable[ServiceName], max_age_s: float, response: RangeResponse | str, now_s: float
 ) -> dict[ServiceName, ReadingHistory]:
-    """Say what the past was that ended now: at each time of the grid what `reading` would have said then.
+    """Give the history until now: at each time of the grid the reading that a query would have given then.
 
-    Services that are as usual and had the same values share one past.
+    Services with the usual properties and the same values share one history.
     """
-    if isinstance(answer, str):
-        return dict.fromkeys(services, ReadingHistory((), answer))
-    special = {*answer.oldest, *answer.series, *answer.bare, *answer.twice}
+    if isinstance(response, str):
+        return dict.fromkeys(services, ReadingHistory((), response))
+    special = {*response.oldest, *response.series, *response.bare, *response.twice}
     of_values: dict[bytes, ReadingHistory] = {}
     made = {}
     for service in services:
-        row = _NO_VALUES if service in answer.repeated else answer.value.get(service, _NO_VALUES)
+        row = _NO_VALUES if service in response.repeated else response.value.get(service, _NO_VALUES)
         key = row.tobytes() if service not in special else service.encode()
         known = of_values.get(key)
         if known is None:
-            known = of_values[key] = ReadingHistory(_moments(service, row, max_age_s, answer, now_s))
+            known = of_values[key] = ReadingHistory(_timed_readings(service, row, max_age_s, response, now_s))
         made[service] = known
     return made
 
@@ -101,19 +101,19 @@ def pasts(
 _NO_VALUES: Row = array("d")
 
 
-def _moments(
-    service: ServiceName, values: Row, max_age_s: float, answer: PastAnswer, now_s: float
+def _timed_readings(
+    service: ServiceName, values: Row, max_age_s: float, response: RangeResponse, now_s: float
 ) -> tuple[TimedReading, ...]:
-    """Go through the grid; what is not said of a service is as usual, and a count without any of it is none."""
-    grid, missing = answer.grid, answer.grid.row(())
+    """Make a reading for each time of the grid; a service without a property of its own has the usual one."""
+    grid, missing = response.grid, response.grid.row(())
     rows = (
         values or missing,
-        answer.oldest.get(service, missing),
-        answer.usual.get("oldest", missing),
-        answer.series.get(service, missing),
-        answer.usual.get("series", missing),
-        answer.bare.get(service, missing),
-        answer.twice.get(service, missing),
+        response.oldest.get(service, missing),
+        response.usual.get("oldest", missing),
+        response.series.get(service, missing),
+        response.usual.get("series", missing),
+        response.bare.get(service, missing),
+        response.twice.get(service, missing),
     )
     made = []
     for step, (value, own_oldest, oldest, own_series, series, bare, twice) in enumerate(zip(*rows, strict=True)):
@@ -125,5 +125,7 @@ def _moments(
             made.append(TimedReading(at_s, Reading(None, at_s, problem="there was no count")))
         else:
             age_s = (grid.start_ms + step * grid.step_ms) / 1000 - oldest_s
-            made.append(TimedReading(at_s, believed(Sample(value, sources, age_s), max_age_s, answer.warning, at_s)))
+            made.append(
+                TimedReading(at_s, as_reading(Sample(value, sources, age_s), max_age_s, response.warning, at_s))
+            )
     return tuple(made)

@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from cluster_kit import PolicyCluster
 
-from autoscaler.app.cluster_controller import Settings, cluster_controller
+from autoscaler.app.cluster_controller import cluster_controller
 from autoscaler.app.cluster_gateway import cluster_services
+from autoscaler.app.controller_settings import ControllerSettings
 from autoscaler.demo.webui import Pods, application
 from autoscaler.gateway.server import GatewayServer
 from autoscaler.kubernetes.lease import Times
@@ -21,7 +22,7 @@ class Installation(PolicyCluster):
 
     def settings(self, identity="one", **options):
         given = {"namespace": self.namespace, "tick_s": 0.5, "lease": QUICK_LEASE, **options}
-        return Settings(own_namespace=self.namespace, identity=identity, **given)
+        return ControllerSettings(own_namespace=self.namespace, identity=identity, **given)
 
     @asynccontextmanager
     async def controller(self, identity="one", **options):

@@ -83,7 +83,7 @@ async def test_a_server_that_the_operator_does_not_name_is_not_asked_and_its_pol
             await until(whole.leads)
             status = await installation.policy_is(lambda s: condition(s, "Ready") == ("False", "InvalidPolicy"))
             message = next(c["message"] for c in status["conditions"] if c["type"] == "Ready")
-            assert message.startswith(f"spec.metrics.prometheus.serverAddress: {address} may not be asked")
+            assert message.startswith(f"spec.metrics.prometheus.serverAddress: {address} may not be used")
             assert await installation.replicas() == 2
             assert asked == []
 
@@ -250,4 +250,4 @@ async def test_gateways_are_found_by_their_label_and_one_that_is_not_heard_makes
     await installation.make("gateway", replicas=1)
     await installation.wait_pods(lambda pods: any(map(is_ready, pods.values())), "gateway")
     async with installation.controller(gateway_label="app=gateway") as whole:
-        await until(lambda: whole.records and ":9090 is not heard" in whole.records[-1].observation.problem)
+        await until(lambda: whole.records and ":9090 does not report" in whole.records[-1].observation.problem)

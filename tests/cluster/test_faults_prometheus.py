@@ -28,9 +28,9 @@ LIES = {
     "answers with a page of HTML": (Answers(200, b"<html>", **{"Content-Type": "text/html"}), "is this a Prometheus?"),
     "answers with 10 MB without an end": (
         Answers(200, b'{"status": "' + b"x" * 10**7, **JSON),
-        "the answer is larger than",
+        "the response is larger than",
     ),
-    "answers a byte a second": (Drips(), "no answer within"),
+    "answers a byte a second": (Drips(), "no response within"),
 }
 """What it does, and the words by which a decision tells of it."""
 DOWN, RESTARTED, PARTIAL = "is gone", "is restarted with an empty store", "has lost the series of one of two gateways"

@@ -32,7 +32,7 @@ class BadGoldenError(ValueError):
     """The file is of a known format and says something that this format does not have."""
 
 
-class InflightAggregate:
+class Tally:
     """Counts the values that were compared and keeps the first difference."""
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ Conditions and events are compared as well, every letter of them.
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from golden import Comparison, Document, InflightAggregate
+from golden import Comparison, Document, Tally
 from hpa_recordings import KINDS, behavior, keda_options, metric, pods, reading, rules
 from hpa_replay import RecordedHpa, RecordedKeda
 
@@ -26,7 +26,7 @@ def leaves(where: str, value: object) -> dict[str, object]:
     return {name: leaf for key, part in parts.items() for name, leaf in leaves(f"{where}.{key}", part).items()}
 
 
-def compare_all(tally: InflightAggregate, where: str, got: Mapping[str, object], want: Mapping[str, object]) -> None:
+def compare_all(tally: Tally, where: str, got: Mapping[str, object], want: Mapping[str, object]) -> None:
     """Compare every value of both sides; one that only one side has differs."""
     ours, theirs = leaves(where, got), leaves(where, want)
     for name in theirs | ours:
@@ -35,7 +35,7 @@ def compare_all(tally: InflightAggregate, where: str, got: Mapping[str, object],
 
 def compare_reconcile(document: Document) -> Comparison:
     """Replay a timeline of one HPA."""
-    config, tally = document["config"], InflightAggregate()
+    config, tally = document["config"], Tally()
     recorded = RecordedHpa(
         HpaOptions(
             min_replicas=config["min_replicas"],
@@ -68,7 +68,7 @@ def compare_reconcile(document: Document) -> Comparison:
 
 def compare_table_calc(document: Document) -> Comparison:
     """Compare the proposals of single metrics."""
-    tally = InflightAggregate()
+    tally = Tally()
     for number, row in enumerate(document["rows"]):
         kind, target_type = row["func"].split("_", 1)
         found = pods(row.get("pods", ()))
@@ -95,7 +95,7 @@ def compare_table_calc(document: Document) -> Comparison:
 
 def compare_table_rate(document: Document) -> Comparison:
     """Compare the limits alone, with `behavior` and without."""
-    tally = InflightAggregate()
+    tally = Tally()
     for number, row in enumerate(document["rows"]):
         spec, wanted = row["current_replicas"], row["stabilized_desired"]
         bounds = row["min_replicas"], row["max_replicas"]
@@ -118,7 +118,7 @@ def compare_table_rate(document: Document) -> Comparison:
 
 def compare_keda(document: Document) -> Comparison:
     """Replay a timeline of KEDA and the HPA acting on one Deployment."""
-    recorded, tally = RecordedKeda(keda_options(document["config"])), InflightAggregate()
+    recorded, tally = RecordedKeda(keda_options(document["config"])), Tally()
     actors = {"keda": recorded.keda, "hpa": recorded.sync}
     for step in document["steps"]:
         recorded.loop.last_active_s = step["last_active_t"]

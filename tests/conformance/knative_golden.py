@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from golden import Comparer, Comparison, Document, InflightAggregate
+from golden import Comparer, Comparison, Document, Tally
 
 from algorithms.knative_scale import (
     Active,
@@ -66,7 +66,7 @@ def at(document: Document, t_ms: float) -> float:
     return document["time_origin_unix_s"] + t_ms / 1000
 
 
-def compare_resolution(tally: InflightAggregate, where: str, config: Mapping[str, Any], want: Resolved) -> None:
+def compare_resolution(tally: Tally, where: str, config: Mapping[str, Any], want: Resolved) -> None:
     """Compare what the settings of one revision resolve to, without the deadline that files keep elsewhere."""
     got = resolve(
         config["config_map"],
@@ -80,15 +80,13 @@ def compare_resolution(tally: InflightAggregate, where: str, config: Mapping[str
         tally.equal(f"{where} {name}", ours.get(name), want.get(name))
 
 
-def compare_resolutions(tally: InflightAggregate, document: Document) -> None:
+def compare_resolutions(tally: Tally, document: Document) -> None:
     """Compare what a file's settings resolve to, at its start and after each update."""
     for place, settings in enumerate([document, *document.get("updates", [])]):
         compare_resolution(tally, f"settings {place}", settings["config"], settings["resolved"])
 
 
-def compare_decided(
-    tally: InflightAggregate, where: str, got: KpaDecision, decider: KpaDecider, want: Sequence[Any]
-) -> None:
+def compare_decided(tally: Tally, where: str, got: KpaDecision, decider: KpaDecider, want: Sequence[Any]) -> None:
     """Compare one evaluation with [valid, desired, ebc, panicking, max_panic]."""
     values = (got.valid, got.desired, got.excess_burst_capacity, decider.panicking, decider.max_panic)
     names = ("valid", "desired", "ebc", "panicking", "max_panic")
@@ -98,7 +96,7 @@ def compare_decided(
 
 def compare_decisions(document: Document) -> Comparison:
     """Replay evaluations whose averages are given (kpa-decision/1)."""
-    tally = InflightAggregate()
+    tally = Tally()
     compare_resolutions(tally, document)
     updates = {update["before_step"]: update["resolved"] for update in document.get("updates", [])}
     decider = KpaDecider(decision_options(document["resolved"]), at(document, 0), document["ready_at_creation"])
@@ -112,7 +110,7 @@ def compare_decisions(document: Document) -> Comparison:
 
 def compare_pipeline(document: Document) -> Comparison:
     """Replay records, evaluations and updates of windows and decider together (kpa-pipeline/1)."""
-    tally = InflightAggregate()
+    tally = Tally()
     compare_resolutions(tally, document)
     core = KpaCore(decision_options(document["resolved"]), at(document, 0), document["ready_at_creation"])
     first_share = 0 if document["resolved"]["metric"] == "concurrency" else 2
@@ -128,7 +126,7 @@ def compare_pipeline(document: Document) -> Comparison:
     return tally.result()
 
 
-def compare_evaluation(tally: InflightAggregate, where: str, core: KpaCore, now_s: float, row: Sequence[Any]) -> None:
+def compare_evaluation(tally: Tally, where: str, core: KpaCore, now_s: float, row: Sequence[Any]) -> None:
     """Compare the averages and the decision with [ready, stable, panic, valid, ...]."""
     ready, want_stable, want_panic, *want = row
     stable, panic = core.averages(now_s)
@@ -137,7 +135,7 @@ def compare_evaluation(tally: InflightAggregate, where: str, core: KpaCore, now_
     compare_decided(tally, where, core.decide_at(now_s, ready), core.decider, want)
 
 
-def compare_scaling(tally: InflightAggregate, where: str, got: Scaling, want: Mapping[str, Any]) -> None:
+def compare_scaling(tally: Tally, where: str, got: Scaling, want: Mapping[str, Any]) -> None:
     """Compare what is to be done about a desired number."""
     tally.equal(f"{where} want", got.want, want["want"])
     tally.equal(f"{where} patched_replicas", got.replicas, want["patched_replicas"])
@@ -151,7 +149,7 @@ def compare_scaling(tally: InflightAggregate, where: str, got: Scaling, want: Ma
 
 def compare_scaler_cases(document: Document) -> Comparison:
     """Compare single calls of the scaler, each followed by the condition it leads to (kpa-scaler-cases/1)."""
-    tally = InflightAggregate()
+    tally = Tally()
     for number, case in enumerate(document["cases"]):
         compare_resolution(tally, f"case {number}", case["config"], case["resolved"])
         before, out = case["in"], case["out"]
@@ -169,7 +167,7 @@ def compare_scaler_cases(document: Document) -> Comparison:
 
 def compare_scaler_sequence(document: Document) -> Comparison:
     """Live through one revision's life, keeping our own condition and times (kpa-scaler-sequence/1)."""
-    tally = InflightAggregate()
+    tally = Tally()
     compare_resolutions(tally, document)
     options = scale_options(document["resolved"], document["progress_deadline_s"])
     lifecycle = Lifecycle(Condition(Active.ACTIVATING, "", initialised=False), 0.0)
@@ -179,9 +177,7 @@ def compare_scaler_sequence(document: Document) -> Comparison:
     return tally.result()
 
 
-def compare_step(
-    tally: InflightAggregate, where: str, options: ScaleOptions, lifecycle: Lifecycle, row: Mapping[str, Any]
-) -> None:
+def compare_step(tally: Tally, where: str, options: ScaleOptions, lifecycle: Lifecycle, row: Mapping[str, Any]) -> None:
     """Compare one step of a life: where it begins, what is done, and where it leads."""
     now_s = row["t_ms"] / 1000
     tally.equal(f"{where} active_before", lifecycle.condition.active, row["active_before"])
@@ -200,7 +196,7 @@ def compare_step(
 
 def compare_config(document: Document) -> Comparison:
     """Compare what is refused, and what the rest resolves to (kpa-config/1)."""
-    tally = InflightAggregate()
+    tally = Tally()
     for number, case in enumerate(document["cases"]):
         try:
             compare_resolution(tally, f"case {number}", case["config"], case.get("resolved", {}))

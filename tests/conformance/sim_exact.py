@@ -5,7 +5,7 @@ from math import inf
 from typing import Any
 
 import numpy as np
-from golden import InflightAggregate
+from golden import Tally
 
 from algorithms.decider import Decider
 from algorithms.distributions import Constant
@@ -53,7 +53,7 @@ class Written:
         return Batch(self._arrival, self._service, never, never)
 
 
-def compare_starts(tally: InflightAggregate, where: str, history: History, expect: Mapping[str, Any]) -> None:
+def compare_starts(tally: Tally, where: str, history: History, expect: Mapping[str, Any]) -> None:
     """Compare when every request starts and ends."""
     table = history.requests
     waits = table.start_s - table.arrival_s
@@ -71,7 +71,7 @@ def compare_starts(tally: InflightAggregate, where: str, history: History, expec
             tally.close(f"{where} {history.engine}: {name} {number}", float(got), float(want))
 
 
-def compare_trace(tally: InflightAggregate, case: Case) -> None:
+def compare_trace(tally: Tally, case: Case) -> None:
     """Run a given trace on all engines."""
     source, servers = Written(case["params"]), case["params"]["servers"]
     inputs = RunInputs(
@@ -87,7 +87,7 @@ def compare_trace(tally: InflightAggregate, case: Case) -> None:
         compare_starts(tally, case["id"], history, case["expect"])
 
 
-def compare_script(tally: InflightAggregate, case: Case) -> None:
+def compare_script(tally: Tally, case: Case) -> None:
     """Run a scripted scale-up on both engines with a controller."""
     p = case["params"]
     source = Written(p)
@@ -110,7 +110,7 @@ def compare_script(tally: InflightAggregate, case: Case) -> None:
         compare_starts(tally, case["id"], history, case["expect"])
 
 
-EXACT: dict[str, Callable[[InflightAggregate, Case], None]] = {
+EXACT: dict[str, Callable[[Tally, Case], None]] = {
     "exact FIFO trace": compare_trace,
     "scripted_scale_up": compare_script,
 }

@@ -14,7 +14,7 @@ from math import ceil, inf, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
-from golden import Comparison, Document, InflightAggregate
+from golden import Comparison, Document, Tally
 from sim_exact import EXACT
 from sim_form import check, load_of
 from sim_models import STOCHASTIC, Estimates, Run
@@ -69,13 +69,13 @@ def flat(expect: Mapping[str, Any]) -> Estimates:
     return {name: value for name, value in (values | nested).items() if name not in OF_THE_INPUT}
 
 
-def compare_stochastic(tally: InflightAggregate, case: Case) -> None:
+def compare_stochastic(tally: Tally, case: Case) -> None:
     """Judge a case by the rule of the format."""
     for number, replicate in enumerate(STOCHASTIC[case["model"]](case["params"])):
         judge(tally, case, number, replicate)
 
 
-def judge(tally: InflightAggregate, case: Case, number: int, replicate: Replicate) -> None:
+def judge(tally: Tally, case: Case, number: int, replicate: Replicate) -> None:
     """Run a case until all is known well enough, or until it is plain that it never will be."""
     expect, allowed = flat(case["expect"]), 0.02 if is_heavy(case) else 0.01
     requests = REQUESTS
@@ -128,7 +128,7 @@ def replication(
 
 def compare_case(case: Case) -> Comparison:
     """Run one case."""
-    tally = InflightAggregate()
+    tally = Tally()
     EXACT.get(case["model"], compare_stochastic)(tally, case)
     return tally.result()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from formats import compare
-from golden import InflightAggregate, UnknownFormatError, describe, format_of, load
+from golden import Tally, UnknownFormatError, describe, format_of, load
 
 ROOT = Path(__file__).parents[2]
 RECORDED = ROOT / "tests/conformance/data/knative/decision_ramp.json"
@@ -73,7 +73,7 @@ def test_a_schema_goes_before_a_kind():
 
 
 def test_only_the_first_difference_is_kept():
-    tally = InflightAggregate()
+    tally = Tally()
     tally.equal("a", 10, 10.0)
     tally.close("b", 1.0, 1.0 + 1e-10)
     tally.close("c", None, None)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import sim_golden
 from formats import compare_file
-from golden import BadGoldenError, InflightAggregate, load
+from golden import BadGoldenError, Tally, load
 from sim_form import check
 from sim_golden import Found, judge, replication
 from test_golden_option import ROOT
@@ -91,7 +91,7 @@ def test_a_case_that_no_run_can_decide_says_so(seen, tries):
         lengths.append(run.requests)
         return {"Wq": seen(run.rng)}
 
-    tally = InflightAggregate()
+    tally = Tally()
     judge(tally, {"id": "x", "model": "M/M/c", "params": {"lam": 0.5, "mu": 1}, "expect": {"Wq": 1e-9}}, 0, replicate)
     assert "cannot be decided: the rule allows 1e-11" in tally.result().first_difference
     assert len(set(lengths)) == tries
@@ -110,7 +110,7 @@ def test_a_case_is_run_with_more_requests_until_it_is_known_well_enough():
         lengths.append(run.requests)
         return {"Wq": 1 + run.rng.normal() * 160 / run.requests**0.5}
 
-    tally = InflightAggregate()
+    tally = Tally()
     judge(tally, {"id": "x", "model": "M/M/c", "params": {"lam": 0.5, "mu": 1}, "expect": {"Wq": 1.0}}, 0, replicate)
     assert tally.result() == (1, None, 0)
     assert lengths[:30] == [sim_golden.REQUESTS] * 30

@@ -1,4 +1,4 @@
-"""What can happen on the way to a gateway, with real connections; what the lines mean is tested with the tally."""
+"""What can happen on the way to a gateway, with real connections; what the lines mean is tested with the aggregate."""
 
 import asyncio
 import json
@@ -54,7 +54,7 @@ async def test_a_gateway_is_awaited_until_it_is_heard(source, rises):
     async with gateway.served() as port:
         gateway.says(A, running=1)
         source.set_gateways([f"127.0.0.1:{port}"])
-        assert source.awaited(time.time()) == f"gateway 127.0.0.1:{port} has not been heard yet: no connection yet"
+        assert source.awaited(time.time()) == f"gateway 127.0.0.1:{port} has not reported yet: no connection yet"
         assert await rises.get() == A
         assert source.awaited(time.time()) == ""
 
@@ -62,7 +62,7 @@ async def test_a_gateway_is_awaited_until_it_is_heard(source, rises):
 async def test_a_gateway_that_is_not_there_is_awaited_until_it_would_count_as_silent(source):
     source.set_gateways(["127.0.0.1:1"])
     now_s = time.time()
-    assert source.awaited(now_s).startswith("gateway 127.0.0.1:1 has not been heard yet: no connection")
+    assert source.awaited(now_s).startswith("gateway 127.0.0.1:1 has not reported yet: no connection")
     assert source.awaited(now_s + SILENT_S) == ""
 
 
@@ -134,7 +134,7 @@ async def test_a_gateway_that_restarts_is_found_again(source):
         source.set_gateways([f"127.0.0.1:{port}"])
         since = await until_read(good, source)
     reading = await until_read(unknown, source)
-    assert f"gateway 127.0.0.1:{port} is not heard: no connection" in reading.problem
+    assert f"gateway 127.0.0.1:{port} does not report: no connection" in reading.problem
     gateway.started = 2.0
     gateway.says(A, running=2, seconds_total=0)
     async with gateway.served(port):
@@ -193,7 +193,7 @@ async def test_what_is_no_stream_is_unknown_and_explained(source, reply, explain
         source.set_gateways([address])
         reading = await until_read(lambda reading: explained in reading.problem, source)
     assert reading.value is None
-    assert f"gateway {address} is not heard" in reading.problem
+    assert f"gateway {address} does not report" in reading.problem
 
 
 async def test_a_gateway_that_never_answers_is_unknown_and_explained(source):
@@ -228,7 +228,7 @@ async def test_an_address_where_no_gateway_is_leaves_the_others_heard(source, ad
         reading = await until_read(
             lambda reading: reading.value == 1 and "no connection yet" not in reading.problem, source
         )
-    assert f"gateway {address} is not heard: " in reading.problem
+    assert f"gateway {address} does not report: " in reading.problem
 
 
 async def test_leaving_it_closes_all_streams(session):

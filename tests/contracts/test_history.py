@@ -54,7 +54,7 @@ async def test_what_is_no_answer_of_prometheus_is_told_in_a_line(body):
         writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
 
     async with replying(reply) as address:
-        with pytest.raises(HistoryError, match=r"this is no answer of Prometheus|Expecting value") as raised:
+        with pytest.raises(HistoryError, match=r"the response is not from Prometheus|Expecting value") as raised:
             await asyncio.to_thread(Prometheus(f"http://{address}").read, "up", Grid(0, 15, 2))
     assert str(raised.value).startswith(f"http://{address}: ")
 

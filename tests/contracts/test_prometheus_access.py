@@ -69,7 +69,7 @@ def known(folder, server, **without):
 
 
 def reader(session, path, server, service):
-    source = PrometheusSource(session, access=PrometheusCredentials(path) if path else None)
+    source = PrometheusSource(session, credentials=PrometheusCredentials(path) if path else None)
 
     async def read():
         return (await source.read({service: Query(server, EXPRESSION, SERIES, max_age_s=10)}, time.time()))[service]
@@ -94,7 +94,7 @@ async def test_with_certificate_name_and_password_it_is_read(guarded, scraped, s
         ({"tls": {"cert_file": None, "key_file": None}}, "not reachable"),
         (
             {"basic_auth": None},
-            "refused: HTTP 401 Unauthorized; it was asked with what ",
+            "refused: HTTP 401 Unauthorized; the credentials in ",
         ),
         ({"basic_auth": {"username": "other", "password_file": "password"}}, "refused: HTTP 401 Unauthorized"),
         ({"basic_auth": {"username": "inflight", "password_file": "gone"}}, "password_file {}/gone: No such file"),
@@ -175,12 +175,12 @@ async def test_with_a_token_it_is_read_and_so_is_its_past_and_a_new_token_is_rea
         (tmp_path / "servers.yaml").write_text(json.dumps(servers))
         (tmp_path / "token").write_text("old")
         read = reader(session, tmp_path / "servers.yaml", address, service)
-        assert "HTTP 401 Unauthorized; it was asked with what " in (await read()).problem
+        assert "HTTP 401 Unauthorized; the credentials in " in (await read()).problem
         (tmp_path / "token").write_text("newer")
         (tmp_path / "token").write_text("new")
         assert (await until(read, lambda reading: reading.value is not None)).value == 5
 
-        source = PrometheusSource(session, access=PrometheusCredentials(tmp_path / "servers.yaml"))
+        source = PrometheusSource(session, credentials=PrometheusCredentials(tmp_path / "servers.yaml"))
         query = Query(address, EXPRESSION, SERIES, max_age_s=10)
         past = (await source.history({service: query}, time.time(), span_s=10, step_s=1))[service]
         assert (past.problem, past.readings[-1].reading.value) == ("", 5)

@@ -204,7 +204,7 @@ async def test_an_answer_with_a_warning_is_a_part(half_blind_prometheus, source,
         exporters[0].says(service, 5)
         reading = await until_read(known, source, service, half_blind_prometheus.server)
     assert reading.value == 5
-    assert "part of the data may be missing: the answer has warnings" in reading.problem
+    assert "part of the data may be missing: the response has warnings" in reading.problem
 
 
 async def test_a_wrong_path_is_explained(prometheus, source, service):

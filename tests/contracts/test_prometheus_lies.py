@@ -11,7 +11,7 @@ from metrics_peers import EXPRESSION, PATIENCE_S, SERIES, replying
 
 from autoscaler.ports import Query
 from autoscaler.sources.prometheus import PrometheusSource
-from autoscaler.sources.prometheus_incremental import Reader
+from autoscaler.sources.prometheus_incremental import IncrementalReader
 
 pytestmark = pytest.mark.real_time
 
@@ -38,7 +38,7 @@ def http(body, status="200 OK", content_type="application/json", headers=""):
 
 
 async def read(session, server, *, deadline_s=10.0, now_s=50.0):
-    source = PrometheusSource(session, deadline_s, max_answer_bytes=MOST_BYTES)
+    source = PrometheusSource(session, deadline_s, max_response_bytes=MOST_BYTES)
     return (await source.read({A: Query(server, EXPRESSION, SERIES, max_age_s=5)}, now_s))[A]
 
 
@@ -68,7 +68,7 @@ async def test_a_note_on_the_query_is_no_warning(session):
 async def test_a_warning_makes_the_value_a_part(session):
     reading = await reading_of(session, http(vector(elements(), warnings=["store-1 is gone: secret", "so is store-2"])))
     assert reading.value == 5
-    assert reading.problem.endswith("part of the data may be missing: the answer has warnings")
+    assert reading.problem.endswith("part of the data may be missing: the response has warnings")
 
 
 LIES = {
@@ -118,15 +118,15 @@ LIES = {
     "an empty result": (http(vector([])), "no series for"),
     "another service": (http(vector(elements(service="b"))), "(1 other services have one)"),
     "everything twice": (http(vector(elements() + elements())), "several values for ns/a"),
-    "only a value": (http(vector(elements()[:1])), "no sample behind it"),
-    "a sample from the future": (http(vector(elements(oldest="1001"))), "this cannot be"),
-    "a sample from never": (http(vector(elements(oldest="NaN"))), "this cannot be"),
-    "no number of series": (http(vector(elements(series="NaN"))), "this cannot be"),
-    "a value of no series": (http(vector(elements(series="0"))), "this cannot be"),
+    "only a value": (http(vector(elements()[:1])), "but no sample"),
+    "a sample from the future": (http(vector(elements(oldest="1001"))), "this is impossible"),
+    "a sample from never": (http(vector(elements(oldest="NaN"))), "this is impossible"),
+    "no number of series": (http(vector(elements(series="NaN"))), "this is impossible"),
+    "a value of no series": (http(vector(elements(series="0"))), "this is impossible"),
     "a stale sample": (http(vector(elements(oldest="990"))), "10.0 s old, more than maxSampleAge 5 s"),
     "a negative number": (http(vector(elements(value="-1"))), "the value is -1"),
     "a number beyond counts": (http(vector(elements(value="1e16"))), "the value is 1e+16"),
-    "a number of series beyond counts": (http(vector(elements(series="1e300"))), "this cannot be"),
+    "a number of series beyond counts": (http(vector(elements(series="1e300"))), "this is impossible"),
     "no HTTP": (b"220 secret.example ESMTP\r\n", "not reachable"),
     "a broken header": (b"HTTP/1.1 200 OK\r\nsecret: \x00\x01secret\r\n\r\n", "not reachable"),
     "a hang-up": (b"", "not reachable"),
@@ -180,7 +180,7 @@ async def test_an_answer_that_does_not_come_in_time_is_unknown(session, slow):
     async with replying(slow) as address:
         reading = await read(session, f"http://{address}", deadline_s=0.2)
     assert reading.value is None
-    assert "no answer within 0.2 s" in reading.problem
+    assert "no response within 0.2 s" in reading.problem
 
 
 async def test_prometheus_is_told_when_to_give_up(session):
@@ -264,7 +264,7 @@ async def test_an_address_that_is_none_is_not_asked_and_what_may_be_a_password_i
 
 async def test_the_loop_goes_on_while_a_large_answer_is_read(session, monkeypatch):
     gone_on = threading.Event()
-    whole = Reader.read
+    whole = IncrementalReader.read
 
     def when_the_loop_has_gone_on(reader, body):
         assert gone_on.wait(PATIENCE_S), "the loop stood still"
@@ -273,7 +273,7 @@ async def test_the_loop_goes_on_while_a_large_answer_is_read(session, monkeypatc
     async def answer(_, writer):
         writer.write(http(vector(elements(), padding="x" * MOST_BYTES)))
 
-    monkeypatch.setattr(Reader, "read", when_the_loop_has_gone_on)
+    monkeypatch.setattr(IncrementalReader, "read", when_the_loop_has_gone_on)
     async with replying(answer) as address:
         source = PrometheusSource(session)
         query = Query(f"http://{address}", EXPRESSION, SERIES, max_age_s=5)
@@ -327,4 +327,6 @@ async def test_of_many_large_answers_few_are_held_at_a_time(session):
         )
     assert (found.pop(A).value, found.pop(B).value) == (5, 5)
     assert {reading.value for reading in found.values()} == {None}
-    assert all("larger than" in reading.problem or "no answer within" in reading.problem for reading in found.values())
+    assert all(
+        "larger than" in reading.problem or "no response within" in reading.problem for reading in found.values()
+    )

@@ -105,7 +105,7 @@ async def test_a_service_that_only_somebody_else_counts_is_unknown_and_says_of_w
     reading = await scraped.reads(lambda reading: "there are series from" in reading.problem)
     assert reading.value is None
     assert "pod stranger at instance 127.0.0.1:" in reading.problem
-    assert "which is no gateway that is known" in reading.problem
+    assert "which is not a known gateway" in reading.problem
 
 
 async def test_a_stranger_whose_name_is_no_name_is_not_repeated(scraped):
@@ -177,7 +177,7 @@ async def test_who_says_that_he_has_the_address_of_a_gateway_makes_no_count_larg
     scraped.lines(scraped.stranger, 9999, instance=scraped.addresses[0], pod="stranger")
     reading = await scraped.reads(lambda reading: reading.value != 2)
     assert reading.value is None
-    assert "several times, apart by pod" in reading.problem
+    assert "several times, with different pod" in reading.problem
 
 
 async def test_where_no_gateway_is_known_because_none_is_there_nothing_counts(scraped, caplog):
@@ -211,7 +211,7 @@ async def test_series_that_are_there_twice_are_no_count_and_the_label_is_named(s
         scraped.lines(scraped.gateways[0], 5, **{label: replica})
     reading = await scraped.reads(lambda reading: "several times" in reading.problem)
     assert reading.value is None
-    assert f"apart by {label}: is this a pair of Prometheus?" in reading.problem
+    assert f"with different {label}: are these two Prometheus servers?" in reading.problem
     assert await scraped.past() == {None}
     merged = f"sum by (namespace, service) (max without ({label}) (inflight_requests))"
     assert (await scraped.read(expression=merged))[::2] == (5, 1)
@@ -225,4 +225,4 @@ async def test_a_pair_is_noticed_behind_a_query_of_ones_own_and_two_halves_are_n
     assert (await scraped.reads(lambda reading: reading.value == 11, **query)).problem == ""
     scraped.lines(scraped.gateways[0], 5, ha="x", prometheus_replica="shard-0-1")
     reading = await scraped.reads(lambda reading: reading.value is None, **query)
-    assert "apart by prometheus_replica" in reading.problem
+    assert "with different prometheus_replica" in reading.problem

@@ -1,7 +1,7 @@
 """The live controller on lines of the stream and on Prometheus' text, against the simulator on the same requests.
 
-The live side is everything but the sockets: `Controller`, its clock, the tally of the lines that a gateway would write,
-the text that Prometheus would scrape, all on an event loop in virtual time. Its gateway is the same dispatcher, moved
+The live side is everything but the sockets: `Controller`, its clock, the aggregate of the lines that a gateway would
+write, the text that Prometheus would scrape, all on an event loop in virtual time. Its gateway is the same dispatcher, moved
 on by timers of that loop instead of the simulator's heap.
 """
 
@@ -52,9 +52,9 @@ class LiveWorld:
         self.fleet = SimulatedFleet(inputs.pools, random_streams)
         self.asked = inputs.initial
         self.requests, self.agenda = [], {}
-        self.tally, self.wake_ups = InflightAggregate(silent_s=inf, history_s=60.0), WakeUps()
-        self.tally.add(GATEWAY)
-        self.tally.connected(GATEWAY)
+        self.aggregate, self.wake_ups = InflightAggregate(silent_s=inf, history_s=60.0), WakeUps()
+        self.aggregate.add(GATEWAY)
+        self.aggregate.connected(GATEWAY)
         self.told_s, self.told_queued, self.line_due_s = -inf, 0, inf
         self.scraped = ("", 0.0)
         for _ in range(inputs.initial):
@@ -151,15 +151,15 @@ class LiveWorld:
         }
         services = {self.inputs.service: state}
         line = {"gateway": "g", "started": 0.0, "at": self.told_s, "services": services}
-        for service in self.tally.take(GATEWAY, json.dumps(line).encode(), self.told_s).urgent:
+        for service in self.aggregate.take(GATEWAY, json.dumps(line).encode(), self.told_s).wakes:
             self.wake_ups.add(service)
 
     def known(self):
         return 1
 
     def live(self, service, since_s, now_s):
-        reading = self.tally.readings((service,), now_s)[service]
-        return Live(reading.value, self.tally.mean(service, since_s, now_s), 0, reading.problem)
+        reading = self.aggregate.readings((service,), now_s)[service]
+        return Live(reading.value, self.aggregate.mean(service, since_s, now_s), 0, reading.problem)
 
     def scrape(self, number=0):
         name = 'inflight_requests{namespace="default",service="x",state="%s"} %d\n'

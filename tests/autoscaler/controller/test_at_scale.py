@@ -129,7 +129,7 @@ class World:
     async def start(self):
         wake_ups, idle, rng = WakeUps(), IdleServices(), random.Random(1)  # noqa: S311
         streams = await self.stack.enter_async_context(
-            StreamSource(self.gateway, self.clock.now, rng, wake_ups.add, on_news=idle.wake)
+            StreamSource(self.gateway, self.clock.now, rng, wake_ups.add, on_change=idle.wake)
         )
         streams.set_gateways(["gateway"])
         reporter = Reporter(self.api, "one", self.clock.now, lambda: True)

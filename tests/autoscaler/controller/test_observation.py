@@ -10,7 +10,7 @@ from autoscaler.ports import Fleet, Reading, Replica, Rescale, TimedReading
 NOW_S = 1000.0
 NO_REPLICAS = Fleet(0, ())
 STALE = "oldest sample is 40 s old"
-SILENT = "gateway a is not heard: it fell silent"
+SILENT = "gateway a does not report: it went silent"
 
 GOOD = Reading(8.0, NOW_S, series=2)
 OLD = Reading(None, NOW_S - 40, series=2, problem=STALE)

@@ -105,11 +105,11 @@ def test_the_server_of_a_policy_wins_and_without_any_none_is_asked(registry):
 def test_a_policy_that_names_a_server_that_may_not_be_asked_is_not_followed_until_it_may():
     refused = {"http://any:9090"}
     registry = ServiceRegistry(
-        "http://prometheus:9090", refusal=lambda server: "may not be asked" if server in refused else ""
+        "http://prometheus:9090", refusal=lambda server: "may not be used" if server in refused else ""
     )
     origins = Origins(registry, ("files",))
     named = PolicyEntry(policy(metrics={"prometheus": {"serverAddress": "http://any:9090"}}))
-    problem = "spec.metrics.prometheus.serverAddress: http://any:9090 may not be asked"
+    problem = "spec.metrics.prometheus.serverAddress: http://any:9090 may not be used"
     assert origins.put("files", "default/sd", named) == problem
     assert (registry.services, registry.queries) == ({}, {})
     refused.clear()

@@ -153,7 +153,7 @@ async def test_our_client_says_why_there_was_no_answer_and_how_large_an_answer_w
     assert [answer.size for answer in result.answers] == [len('{"images": []}')]
     hung_up, timed_out = result.errors
     assert hung_up.startswith(f'Post "{server.url}": ')
-    assert timed_out == f'Post "{server.url}": no answer within 0.5 s'
+    assert timed_out == f'Post "{server.url}": no response within 0.5 s'
 
 
 @pytest.mark.program

@@ -50,7 +50,7 @@ async def test_b100_the_controller_hears_the_gateway_by_its_token_and_says_where
     address = f"127.0.0.1:{gateway.metrics_port}"
     loop = asyncio.get_running_loop()
     async with aiohttp.ClientSession() as session:
-        for shown, why in ((tokens, ""), (None, "it asks for a token: give --token-file")):
+        for shown, why in ((tokens, ""), (None, "it needs a token: give --token-file")):
             async with StreamSource(session, loop.time, random.SystemRandom(), lambda _: None, tokens=shown) as source:
                 source.set_gateways([address])
                 await until(lambda source=source, why=why: said(source.awaited(0), why))

@@ -140,7 +140,7 @@ async def test_the_changes_of_a_second_are_one_write_that_keeps_the_last_decisio
 
 
 async def test_a_policy_that_may_be_followed_after_all_says_so_though_it_is_the_same(world):
-    world.reporter.keep(SD, stored_policy(POLICY), "its server may not be asked")
+    world.reporter.keep(SD, stored_policy(POLICY), "its server may not be used")
     await asyncio.sleep(60)
     world.reporter.keep(SD, stored_policy(POLICY), "")
     await asyncio.sleep(60)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.sources.gateway_protocol import AT_REST, GarbledLineError, LineSplitter, parse_line
+from autoscaler.sources.gateway_protocol import IDLE, LineSplitter, MalformedLineError, parse_line
 
 GOOD = {"queued": 2, "running": 5, "seconds_total": 12.5, "pods": {"p": 5}, "holding_pass": 1, "passed_total": 7}
 
@@ -27,9 +27,9 @@ def test_a_gateway_may_leave_out_pods_and_uncounted_requests():
 
 def test_services_that_never_had_a_request_are_one_object():
     at_rest = {"queued": 0, "running": 0, "seconds_total": 0.0, "pods": {}, "holding_pass": 0, "passed_total": 0}
-    assert parse_line(line(at_rest)).services["ns/a"] is AT_REST
+    assert parse_line(line(at_rest)).services["ns/a"] is IDLE
     for key in at_rest.keys() - {"pods"}:
-        assert parse_line(line(at_rest | {key: 1})).services["ns/a"] is not AT_REST
+        assert parse_line(line(at_rest | {key: 1})).services["ns/a"] is not IDLE
     assert parse_line(line(at_rest | {"pods": {"p": 0}})).services["ns/a"].pods == {"p": 0}
 
 
@@ -64,7 +64,7 @@ def test_a_line_without_services_says_that_the_gateway_lives():
     ids=str,
 )
 def test_a_count_that_is_none_is_garbled(count):
-    with pytest.raises(GarbledLineError):
+    with pytest.raises(MalformedLineError):
         parse_line(line(count))
 
 
@@ -89,7 +89,7 @@ def test_a_count_that_is_none_is_garbled(count):
     ids=lambda garbled: repr(garbled[:30]),
 )
 def test_what_is_no_line_is_garbled(garbled):
-    with pytest.raises(GarbledLineError):
+    with pytest.raises(MalformedLineError):
         parse_line(garbled)
 
 
@@ -98,7 +98,7 @@ def test_what_is_no_line_is_garbled(garbled):
     | st.recursive(st.none() | st.floats() | st.text(), st.lists).map(json.dumps).map(str.encode)
 )
 def test_no_bytes_do_more_than_be_garbled(garbled):
-    with pytest.raises(GarbledLineError):
+    with pytest.raises(MalformedLineError):
         parse_line(garbled)
 
 
@@ -114,5 +114,5 @@ def test_lines_are_the_same_however_they_arrive(lines, data):
 @pytest.mark.parametrize("chunks", [[b"12345"], [b"12345\n"], [b"123", b"45"], [b"1\n", b"23456", b"\n"]], ids=repr)
 def test_a_line_without_end_is_not_kept(chunks):
     splitter = LineSplitter(max_bytes=4)
-    with pytest.raises(GarbledLineError, match="longer than 4 bytes"):
+    with pytest.raises(MalformedLineError, match="longer than 4 bytes"):
         [splitter.feed(chunk) for chunk in chunks]

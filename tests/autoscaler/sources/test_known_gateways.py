@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.sources.known_gateways import LOOK_BACK_S, KnownGateways, claims_believed
-from autoscaler.sources.prometheus_response import Other
+from autoscaler.sources.known_gateways import LOOK_BACK_S, KnownGateways, believed_claims
+from autoscaler.sources.prometheus_response import ScrapedInstance
 
 updates = st.tuples(st.floats(0, 2 * LOOK_BACK_S), st.sets(st.sampled_from("abc")))
 
@@ -42,19 +42,23 @@ def test_this_machine_is_the_same_however_it_is_called():
 
 
 NAMES = {"gateway-a": "10.0.0.1:9090", "10.0.0.1:9090": "10.0.0.1:9090", "gateway-b": "10.0.0.2:9090"}
-ELSEWHERE, THIEF = Other("localhost:1", "gateway-a"), Other("thief:9090", "gateway-a")
+ELSEWHERE, THIEF = ScrapedInstance("localhost:1", "gateway-a"), ScrapedInstance("thief:9090", "gateway-a")
 
 
 def test_one_alone_is_believed_to_be_a_pod_that_is_not_scraped_under_its_own_address():
-    assert claims_believed({ELSEWHERE}, (), NAMES) == {ELSEWHERE}
-    assert claims_believed({ELSEWHERE}, {Other("gateway-b", "")}, NAMES) == {ELSEWHERE}
+    assert believed_claims({ELSEWHERE}, (), NAMES) == {ELSEWHERE}
+    assert believed_claims({ELSEWHERE}, {ScrapedInstance("gateway-b", "")}, NAMES) == {ELSEWHERE}
 
 
 def test_nobody_is_believed_to_be_a_pod_that_is_scraped_under_its_own_address_or_name():
-    for at_home in (Other("10.0.0.1:9090", "gateway-a"), Other("10.0.0.1:9090", ""), Other("gateway-a", "")):
-        assert claims_believed({THIEF}, {at_home}, NAMES) == frozenset()
+    for at_home in (
+        ScrapedInstance("10.0.0.1:9090", "gateway-a"),
+        ScrapedInstance("10.0.0.1:9090", ""),
+        ScrapedInstance("gateway-a", ""),
+    ):
+        assert believed_claims({THIEF}, {at_home}, NAMES) == frozenset()
 
 
 def test_of_two_who_say_that_they_are_the_same_pod_neither_is_believed():
-    other = Other("localhost:2", "gateway-b")
-    assert claims_believed({ELSEWHERE, THIEF, other}, (), NAMES) == {other}
+    other = ScrapedInstance("localhost:2", "gateway-b")
+    assert believed_claims({ELSEWHERE, THIEF, other}, (), NAMES) == {other}

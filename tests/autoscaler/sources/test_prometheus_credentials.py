@@ -8,7 +8,7 @@ import trustme
 
 from autoscaler.documents.document import DocumentError
 from autoscaler.sources.prometheus_credentials import PrometheusCredentials
-from autoscaler.sources.prometheus_response import Fault
+from autoscaler.sources.prometheus_response import QueryError
 
 ADDRESS = "https://prometheus:9090"
 
@@ -84,7 +84,7 @@ def test_a_secret_that_cannot_be_used_is_named_until_it_can(files, content, prob
     if content is not None:
         files.write("token", content)
     access = files.access(BEARER)
-    with pytest.raises(Fault, match=f"credentials_file {files.folder / 'token'}: {problem}"):
+    with pytest.raises(QueryError, match=f"credentials_file {files.folder / 'token'}: {problem}"):
         access.of(ADDRESS)
     files.write("token", "good")
     assert access.of(ADDRESS).headers == {"Authorization": "Bearer good"}
@@ -146,8 +146,11 @@ def test_whoever_answers_is_trusted_only_where_that_is_asked_for(files):
         ({"ca": b"nothing"}, "ca_file {}/ca: has no certificates in PEM"),
         ({"ca": "authority"}, "cert_file {}/cert: No such file"),
         ({"ca": "authority", "cert": "cert"}, "key_file {}/key: No such file"),
-        ({"ca": "authority", "cert": "cert", "key": b"nothing"}, "cert_file {}/cert, key_file {}/key: are no pair"),
-        ({"ca": "authority", "cert": "cert", "key": "other key"}, "are no pair of PEM (KEY_VALUES_MISMATCH)"),
+        (
+            {"ca": "authority", "cert": "cert", "key": b"nothing"},
+            "cert_file {}/cert, key_file {}/key: are not a PEM pair",
+        ),
+        ({"ca": "authority", "cert": "cert", "key": "other key"}, "are not a PEM pair (KEY_VALUES_MISMATCH)"),
     ],
 )
 def test_a_certificate_that_cannot_be_used_is_named(files, authority, certificate, written, problem):
@@ -160,7 +163,7 @@ def test_a_certificate_that_cannot_be_used_is_named(files, authority, certificat
     for name, content in written.items():
         files.write(name, known.get(content, content))
     access = files.access("tls_config: {ca_file: ca, cert_file: cert, key_file: key}")
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(QueryError) as caught:
         access.of(ADDRESS)
     assert problem.format(files.folder, files.folder) in str(caught.value)
     for name, content in {"ca": "authority", "cert": "cert", "key": "key"}.items():
@@ -176,7 +179,7 @@ def test_headers_are_sent_beside_credentials_and_their_files_are_read_again(file
     files.write("tenant", "team-c")
     assert access.of(ADDRESS).headers["X-Scope-OrgID"] == "team-a, team-c"
     files.write("tenant", "team-c\nX: y")
-    with pytest.raises(Fault, match=r"http_headers.X-Scope-OrgID.files .*tenant: must be one line"):
+    with pytest.raises(QueryError, match=r"http_headers.X-Scope-OrgID.files .*tenant: must be one line"):
         access.of(ADDRESS)
 
 
@@ -198,7 +201,7 @@ def test_only_named_servers_may_be_asked_however_they_are_written(files):
         "http://one.evil",
     ):
         assert "--prometheus-servers" in access.refusal(address)
-        with pytest.raises(Fault, match="may not be asked"):
+        with pytest.raises(QueryError, match="may not be used"):
             access.of(address)
 
 

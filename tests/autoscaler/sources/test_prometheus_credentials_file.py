@@ -76,11 +76,11 @@ def test_the_example_of_the_docs_is_legal(tmp_path):
         ),
         (
             BOTH,
-            "4: servers[0].basic_auth: cannot stand beside authorization: only one of them can be sent",
+            "4: servers[0].basic_auth: cannot be combined with authorization: only one of them can be sent",
         ),
         (
             "servers: [{address: http://a, tls_config: {cert_file: f}}]",
-            '1: servers[0].tls_config.cert_file: "f": needs key_file beside it',
+            '1: servers[0].tls_config.cert_file: "f": needs key_file too',
         ),
         ("servers: [{address: http://a, tls_config: {insecure_skip_verify: 'yes'}}]", "must be a valid boolean"),
         ("servers: [{address: http://a:80}, {address: http://A/}]", "http://A/ twice"),
@@ -97,7 +97,7 @@ def test_the_example_of_the_docs_is_legal(tmp_path):
         ('servers: [{address: http://a, http_headers: {A: {values: ["a\\nB: c"]}}}]', "http_headers.A.values[0]"),
         ("servers: [{address: http://a, http_headers: {Host: {values: [b]}}}]", "Host: is set by other keys or by"),
         ("servers: [{address: http://a, http_headers: {authorization: {values: [b]}}}]", "is set by other keys or by"),
-        ("", "must have one document, and has 0"),
+        ("", "must have one document, but has 0"),
         ("servers: [", "servers.yaml:1: "),
     ],
 )

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.sources import prometheus_incremental as module
-from autoscaler.sources.prometheus_incremental import Reader
-from autoscaler.sources.prometheus_response import Fault, parse
+from autoscaler.sources.prometheus_incremental import IncrementalReader
+from autoscaler.sources.prometheus_response import QueryError, parse
 
 USUAL = (("oldest", "", "998"), ("series", "", "2"))
 
@@ -33,7 +33,7 @@ def told(read, text):
     """Give what an answer says in a form in which NaN is NaN, and sets and mappings have no order."""
     try:
         answer = read(text)
-    except Fault as fault:
+    except QueryError as fault:
         return str(fault)
     return {
         name: sorted(map(repr, part.items() if isinstance(part, dict) else part))
@@ -64,16 +64,16 @@ bodies = st.builds(
 
 @given(st.lists(bodies | st.binary(max_size=20), min_size=2, max_size=6))
 def test_one_answer_after_another_is_read_as_each_alone(answers):
-    reader = Reader()
+    reader = IncrementalReader()
     for answer in answers:
         assert told(reader.read, answer) == told(parse, answer)
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_only_what_is_new_is_read(monkeypatch, shuffled):
-    reader = Reader()
+    reader = IncrementalReader()
     reader.read(body(*values(100), *USUAL))
-    monkeypatch.setattr(module, "collected", None)
+    monkeypatch.setattr(module, "parse_vector", None)
     later = [*values(100, **{"s-7": "3", "s-100": "0"}), ("oldest", "", "1001"), ("series", "", "2")]
     answer = body(*(reversed(later) if shuffled else later), at_s=1002.5)
     found = reader.read(answer)
@@ -83,7 +83,7 @@ def test_only_what_is_new_is_read(monkeypatch, shuffled):
 
 
 def test_elements_that_are_not_written_as_prometheus_writes_are_read_whole():
-    reader = Reader()
+    reader = IncrementalReader()
     for text in ("0", "1", "2"):
         answer = body(*values(3)).replace(b'"value":[1000.5,"0"]', f'"value":[1000.5,"{text}"]'.encode())
         turned = re.sub(rb'("metric":[{][^}]*[}]),("value":[^]]*\])', rb"\2,\1", answer)
@@ -92,7 +92,7 @@ def test_elements_that_are_not_written_as_prometheus_writes_are_read_whole():
 
 
 def test_one_that_is_gone_is_gone_and_not_zero():
-    reader = Reader()
+    reader = IncrementalReader()
     reader.read(body(*values(10), *USUAL))
     found = reader.read(body(*values(9), *USUAL))
     assert "ns/s-9" not in found.value
@@ -100,15 +100,15 @@ def test_one_that_is_gone_is_gone_and_not_zero():
 
 
 def test_what_was_told_before_is_not_changed_by_what_is_told_later():
-    reader = Reader()
+    reader = IncrementalReader()
     first = reader.read(body(*values(10), *USUAL))
     reader.read(body(*values(10, **{"s-1": "5"}), *USUAL))
     assert first == parse(body(*values(10), *USUAL))
 
 
 def test_after_an_answer_that_cannot_be_used_the_next_one_is_read():
-    reader = Reader()
+    reader = IncrementalReader()
     reader.read(body(*values(10)))
-    with pytest.raises(Fault, match="not Prometheus'"):
+    with pytest.raises(QueryError, match="not Prometheus'"):
         reader.read(body(*values(9), ("value", "ns/s-9", "many")))
     assert reader.read(body(*values(10))) == parse(body(*values(10)))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from autoscaler.documents.promql import GATEWAYS_QUERY, GATEWAYS_SERIES
 from autoscaler.sources.prometheus_query import query_of, query_without, series_of, short_query
-from autoscaler.sources.prometheus_response import Asked
+from autoscaler.sources.prometheus_response import SharedQuery
 
 names = st.sets(
     st.text(max_size=8) | st.sampled_from(["10.0.0.1:9090", "[fd00::1]:9090", "gateway-6b8-x2x"]), max_size=4
@@ -40,8 +40,10 @@ def test_names_are_written_as_strings_of_promql():
 
 
 def test_copies_are_looked_for_unless_the_query_tells_them_apart_itself():
-    gateways = short_query(Asked("http://p", GATEWAYS_QUERY, GATEWAYS_SERIES))
+    gateways = short_query(SharedQuery("http://p", GATEWAYS_QUERY, GATEWAYS_SERIES))
     assert "count by (namespace, service, instance, pod, state) (inflight_requests) > 1" in gateways
-    assert "prometheus_replica" in short_query(Asked("http://p", "sum by (namespace, service) (a)", "a"))
-    merged = short_query(Asked("http://p", "sum by (namespace, service) (max without (prometheus_replica) (a))", "a"))
+    assert "prometheus_replica" in short_query(SharedQuery("http://p", "sum by (namespace, service) (a)", "a"))
+    merged = short_query(
+        SharedQuery("http://p", "sum by (namespace, service) (max without (prometheus_replica) (a))", "a")
+    )
     assert '"twice"' not in merged

@@ -7,11 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.sources.prometheus_range import Grid, parse_past, pasts
-from autoscaler.sources.prometheus_response import MOST_BELIEVED, Asked, Fault, parse, parse_clock, reading, readings
+from autoscaler.sources.prometheus_range import Grid, histories, parse_range
+from autoscaler.sources.prometheus_response import (
+    LARGEST_COUNT,
+    QueryError,
+    SharedQuery,
+    parse,
+    parse_clock,
+    reading,
+    readings,
+)
 
 A = "ns/a"
-ASKED = Asked("http://prometheus", "x", "y")
+ASKED = SharedQuery("http://prometheus", "x", "y")
 TRUTH = {
     "status": "success",
     "data": {
@@ -55,7 +63,7 @@ def half_truths(draw, truth=TRUTH):
 def reading_of(body):
     try:
         answer = parse(body)
-    except Fault as fault:
+    except QueryError as fault:
         answer = f"{ASKED}: {fault}"
     return reading(A, ASKED, 5.0, answer, now_s=50.0)
 
@@ -68,7 +76,7 @@ def test_the_truth_is_believed():
 def test_a_half_truth_is_unknown_or_a_count_that_can_be(answer):
     found = reading_of(json.dumps(answer).encode())
     assert bool(found.problem) >= (found.value is None)
-    assert found.value is None or 0 <= found.value <= MOST_BELIEVED
+    assert found.value is None or 0 <= found.value <= LARGEST_COUNT
     assert 45 <= found.sampled_s <= 50
 
 
@@ -84,7 +92,7 @@ def test_a_clock_is_a_time_or_none(text, evaluated_s):
     answer = {"status": "success", "data": {"resultType": "scalar", "result": [evaluated_s, text]}}
     try:
         clock_s = parse_clock(json.dumps(answer).encode())
-    except Fault:
+    except QueryError:
         return
     assert 0 <= round(clock_s * 1000) <= 10**15
 
@@ -92,7 +100,7 @@ def test_a_clock_is_a_time_or_none(text, evaluated_s):
 @pytest.mark.parametrize("text", ["NaN", "+Inf", "-1", "1e308", "9" * 400, "noon"])
 def test_a_clock_that_shows_no_time_is_refused(text):
     answer = {"status": "success", "data": {"resultType": "scalar", "result": [1000, text]}}
-    with pytest.raises(Fault, match="not Prometheus'"):
+    with pytest.raises(QueryError, match="not Prometheus'"):
         parse_clock(json.dumps(answer).encode())
 
 
@@ -114,10 +122,10 @@ def a_range(**changed):
 
 def past_of(answer, service=A):
     try:
-        return pasts([service], 5.0, parse_past(json.dumps(answer).encode(), GRID, [service]), now_s=50.0)[
+        return histories([service], 5.0, parse_range(json.dumps(answer).encode(), GRID, [service]), now_s=50.0)[
             service
         ].readings
-    except Fault as fault:
+    except QueryError as fault:
         return str(fault)
 
 
@@ -156,7 +164,7 @@ def test_of_a_service_that_has_no_series_or_two_of_a_kind_all_is_unknown():
 def test_a_warning_makes_every_moment_a_part():
     readings = [moment.reading for moment in past_of(a_range() | {"warnings": ["a secret"]})]
     assert [reading.value for reading in readings] == [5, 6, 7, 8]
-    assert all("part of the data may be missing: the answer has warnings" in reading.problem for reading in readings)
+    assert all("part of the data may be missing: the response has warnings" in reading.problem for reading in readings)
 
 
 @given(half_truths(a_range()))
@@ -165,7 +173,7 @@ def test_a_half_truth_about_the_past_is_a_fault_or_moments_that_can_be(answer):
     if not isinstance(made, str):
         assert [moment.at_s for moment in made] == [44, 46, 48, 50]
         for value, sampled_s, _, problem in (moment.reading for moment in made):
-            assert (value is None and problem) or 0 <= value <= MOST_BELIEVED
+            assert (value is None and problem) or 0 <= value <= LARGEST_COUNT
             assert sampled_s <= 50
 
 
@@ -183,7 +191,7 @@ def test_what_is_as_usual_is_said_once_and_services_that_were_alike_share_their_
     result += [{"metric": {"namespace": "ns", "service": "d", "f": "bare"}, "values": [[1000, "0"]]}]
     body = json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}}).encode()
     names = ["ns/a", "ns/b", "ns/c", "ns/d"]
-    made = pasts(names, 5.0, parse_past(body, GRID, names), now_s=50.0)
+    made = histories(names, 5.0, parse_range(body, GRID, names), now_s=50.0)
     seen = {name: [moment.reading[::2] for moment in past.readings] for name, past in made.items()}
     assert seen == {
         "ns/a": [(0, 2), (0, 2), (None, 0), (0, 2)],
@@ -224,7 +232,7 @@ def test_a_service_that_is_not_as_usual_speaks_for_itself():
     assert "10.0 s old" in found["ns/old"].problem
     assert found["ns/few"] == (0, 48, 1, "")
     assert found["ns/bare"].value is None
-    assert "no sample behind it" in found["ns/bare"].problem
+    assert "but no sample" in found["ns/bare"].problem
     assert found["ns/none"].value is None
     assert "no series for" in found["ns/none"].problem
 
@@ -249,4 +257,4 @@ def test_a_sample_that_is_too_old_comes_with_what_may_make_it_so(oldest, max_age
 def test_without_any_word_of_samples_no_value_is_believed():
     found = readings([A], ASKED, 5.0, short_answer(("value", A, "0"), ("series", "", "2")), now_s=50.0)
     assert found[A].value is None
-    assert "no sample behind it" in found[A].problem
+    assert "but no sample" in found[A].problem

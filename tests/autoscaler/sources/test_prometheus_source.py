@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from autoscaler.documents.promql import GATEWAYS_QUERY, GATEWAYS_SERIES
 from autoscaler.ports import Query
 from autoscaler.sources.prometheus import PrometheusSource
-from autoscaler.sources.prometheus_response import MOST_BELIEVED
+from autoscaler.sources.prometheus_response import LARGEST_COUNT
 
 A, B = "ns/a", "ns/b"
 OURS = Query("http://p:9090", GATEWAYS_QUERY, GATEWAYS_SERIES, 15.0)
@@ -68,13 +68,13 @@ def test_every_service_gets_a_reading_and_a_past_that_can_be(answers, query, gat
         past = await source.history({A: query, B: query}, 50.0, span_s=4, step_s=2)
         return first, again, past
 
-    *readings, pasts = asyncio.run(asked())
-    assert all(found.keys() == {A, B} for found in (*readings, pasts))
+    *readings, histories = asyncio.run(asked())
+    assert all(found.keys() == {A, B} for found in (*readings, histories))
     found = [reading for each in readings for reading in each.values()]
-    found += [moment.reading for past in pasts.values() for moment in past.readings]
+    found += [moment.reading for past in histories.values() for moment in past.readings]
     for reading in found:
-        assert reading.problem if reading.value is None else 0 <= reading.value <= MOST_BELIEVED
+        assert reading.problem if reading.value is None else 0 <= reading.value <= LARGEST_COUNT
         assert reading.sampled_s <= 52
     assert all(
-        "PLANTED" not in text for text in [*(each.problem for each in found), *(p.problem for p in pasts.values())]
+        "PLANTED" not in text for text in [*(each.problem for each in found), *(p.problem for p in histories.values())]
     )
