@@ -150,7 +150,7 @@ async def test_a_gateway_that_falls_silent_is_asked_anew(source):
         await until_read(good, source)
         gateway.mute = True
         reading = await until_read(unknown, source)
-        assert "is not heard" in reading.problem
+        assert "does not report" in reading.problem
         gateway.mute = False
         await until_read(good, source)
         assert gateway.connections > 1

@@ -90,12 +90,12 @@ async def test_who_is_no_gateway_counts_for_nobody_and_is_named(scraped, caplog)
     scraped.lines(scraped.gateways[1], 3)
     scraped.lines(scraped.stranger, 9999)
     scraped.lines(scraped.stranger, 7777, instance=STRANGER, pod="")
-    reading = await scraped.reads(lambda reading: reading.value is not None and "no gateway" in caplog.text)
+    reading = await scraped.reads(lambda reading: reading.value is not None and "not a known gateway" in caplog.text)
     assert (await scraped.reads(lambda reading: reading.value == 5)).series == 2
     assert reading.problem == ""
     assert "there are series from " in caplog.text
     assert "pod stranger at instance 127.0.0.1:" in caplog.text
-    assert caplog.text.count("no gateway that is known") == 1, "not at each tick"
+    assert caplog.text.count("not a known gateway") == 1, "not at each tick"
     assert await scraped.past() <= {None, 2, 3, 5}
 
 

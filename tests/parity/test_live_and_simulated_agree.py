@@ -1,8 +1,8 @@
 """The live controller on lines of the stream and on Prometheus' text, against the simulator on the same requests.
 
 The live side is everything but the sockets: `Controller`, its clock, the aggregate of the lines that a gateway would
-write, the text that Prometheus would scrape, all on an event loop in virtual time. Its gateway is the same dispatcher, moved
-on by timers of that loop instead of the simulator's heap.
+write, the text that Prometheus would scrape, all on an event loop in virtual time. Its gateway is the same dispatcher,
+moved on by timers of that loop instead of the simulator's heap.
 """
 
 import asyncio
