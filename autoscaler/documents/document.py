@@ -52,7 +52,7 @@ class Document:
     flaws: tuple[Flaw, ...] = ()
     """What has to be mended before its value can be used."""
 
-    def told(self, flaws: Iterable[Flaw]) -> list[str]:
+    def report(self, flaws: Iterable[Flaw]) -> list[str]:
         """Give one line for each of its flaws."""
         return [f"{self.source}:{flaw.line}: {dotted(flaw.path) or 'document'}: {flaw.why}" for flaw in flaws]
 
@@ -75,7 +75,7 @@ class Document:
         flaws: list[list[Flaw]] = [[] for _ in lines]
         for flaw in self.flaws:
             if (number := _item_of(flaw.path, key)) is None:
-                raise DocumentError(self.told([flaw]))
+                raise DocumentError(self.report([flaw]))
             flaws[number].append(flaw._replace(path=flaw.path[2:]))
         parts = zip(self.value[key], lines, flaws, strict=True)
         return [Document(self.source, value, stands, tuple(wrong)) for value, stands, wrong in parts]
@@ -189,7 +189,7 @@ def read_text(text: str, source: str) -> list[Document]:
 def _flawless(documents: list[Document]) -> list[Document]:
     for document in documents:
         if document.flaws:
-            raise DocumentError(document.told(document.flaws))
+            raise DocumentError(document.report(document.flaws))
     return documents
 
 

@@ -1,7 +1,12 @@
-"""The `ScalingPolicy`: its fields, its schema, how it is read and explained, and which decider it asks for.
+"""The `ScalingPolicy`: its fields, its schema, how it is read, checked and explained, and the decider that follows it.
 
-It waits for nothing and talks to nobody: the same documents give the same settings in a cluster, in a file and in the
-simulator.
+- `spec` has the document, with its parts in `algorithm`, `kpa`, `hpa_keda` and `traffic`; `annotations` has pause and
+  override, and `status` what the controller writes into a policy in the cluster.
+- `decider_factory` has one row for each algorithm: how it is built, and how far it looks back.
+- `loading` reads files, `schema` and `reference` generate the definition and the reference page, `explain` shows the
+  effective settings. `knative_settings` reads Knative's own settings, `host_claims_file` the file of the operator.
+
+It needs no network and no clock, so that the same document means the same in a cluster, in a file and in the simulator.
 """
 
 from autoscaler.policy.spec import ScalingPolicy as ScalingPolicy

@@ -24,37 +24,37 @@ Rate = Annotated[float, Field(gt=1, le=MAX_RATE)]
 
 
 class Safety(ResourceModel):
-    """The rules that `concurrency` adds to Knative's; with all of them off it decides exactly as `kpa` does."""
+    """The rules that `concurrency` adds to Knative's. With all of them off it decides exactly as `kpa` does."""
 
     from_zero: bool = True
-    """While no replica is ready, what is held now is asked for at once, whatever the average says."""
+    """While no replica is ready, the requests in flight now decide, not their average."""
     good_time: bool = True
-    """Time in which the count is unknown did not pass: windows and delays stand still, and the number is held."""
+    """While the count is unknown, windows and delays are paused, and the number is held."""
     partial_count: bool = True
-    """A count of which a part is missing may raise the number, never lower it."""
+    """A count with a missing part may raise the number, and never lowers it."""
     first_window: bool = True
-    """After a start nothing is lowered before one stable window is known, or scaleDown.delay where that is longer."""
+    """After a start the number does not fall before a stable window is known, or scaleDown.delay if that is longer."""
 
 
 class Concurrency(ResourceModel):
-    """The default: Knative's concurrency target, fed by totals at any time, with rules that make it safe."""
+    """The default: Knative's concurrency target on totals that come at any time, with safety rules."""
 
     stable_window: Annotated[WholeSeconds, lasting("6s", "1h")] = 60.0
-    """Over which the count is averaged."""
+    """The window over which the count is averaged."""
     panic_window: Annotated[Percent, between("1%", "100%")] = 0.1
-    """Of the stable window: over which a burst is seen."""
+    """The window in which a burst is seen, as a part of the stable window."""
     panic_threshold: Annotated[Percent, between("110%", "1000%")] = 2.0
-    """Of what the ready replicas can take: a burst above it is panic, in which the number never falls."""
+    """A burst above this part of what the ready replicas can take is a panic. In a panic the number never falls."""
     max_scale_up_rate: Rate = 1000.0
-    """At most so many times the ready replicas are asked for in one decision."""
+    """One decision asks for at most this many times the ready replicas."""
     max_scale_down_rate: Rate = 2.0
-    """At least the ready replicas divided by this stay in one decision."""
+    """One decision keeps at least the ready replicas divided by this."""
     safety: Safety = Safety()
-    """Each of our own rules can be switched off."""
+    """The safety rules, each of which can be switched off."""
 
 
 class Mpa(ResourceModel):
-    """Replicas follow the requests in flight, without a window; no setting of its own."""
+    """Replicas follow the requests in flight, without a window. It has no settings."""
 
 
 def _add_rule(schema: dict[str, Any], model: type[BaseModel]) -> None:

@@ -1,11 +1,11 @@
-"""Pause and manual override: annotations of a policy that end by themselves.
+"""Pause and manual override: annotations of a policy that expire.
 
-    inflight.dev/paused-until: "2026-11-23T18:00:00Z"      hold what there is
-    inflight.dev/replicas: "5"                             have so many, whatever is wished for
+    inflight.dev/paused-until: "2026-11-23T18:00:00Z"      hold the number
+    inflight.dev/replicas: "5"                             set the number, whatever the algorithm recommends
     inflight.dev/replicas-until: "2026-11-23T18:00:00Z"    until then
 
-An expiry does not forget itself. Any other key below `inflight.dev/` is refused, as an unknown field of the document
-is: `inflight.dev/paused` is a pause that would not be.
+GitOps does not remove annotations that it did not set, so both need an end. Any other key below `inflight.dev/` is
+refused, as an unknown field of the document is: `inflight.dev/paused` would look like a pause and be none.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ _LONGEST_VALUE = 60
 
 
 class AnnotationError(ValueError):
-    """An annotation of ours that cannot be followed; the message names its key, its value and what is legal."""
+    """An annotation of ours is wrong; the message names its key, its value and the allowed values."""
 
     def __init__(self, key: str, problem: str) -> None:
         super().__init__(f"metadata.annotations.{key}: {problem}")
@@ -32,21 +32,21 @@ class AnnotationError(ValueError):
 
 
 def overrides_of(annotations: Mapping[str, str]) -> tuple[Override, ...]:
-    """Read the orders that annotations give; the manual override wins.
+    """Read the overrides in annotations; the manual override wins over a pause.
 
     Raises:
-        AnnotationError: one of ours cannot be read, or there is no such one.
+        AnnotationError: one of ours cannot be read, or its key is unknown.
     """
     for key in annotations:
         if key.startswith(f"{GROUP}/") and key not in _KEYS:
             raise AnnotationError(key, f"unknown key; legal here: {', '.join(_KEYS)}")
-    orders: list[Override] = []
+    overrides: list[Override] = []
     if PAUSED_UNTIL in annotations:
         until = annotations[PAUSED_UNTIL]
-        orders.append(Override("paused", _unix_s(PAUSED_UNTIL, until), f"paused until {until}"))
+        overrides.append(Override("paused", _unix_s(PAUSED_UNTIL, until), f"paused until {until}"))
     if REPLICAS in annotations or REPLICAS_UNTIL in annotations:
-        orders.append(_override(annotations))
-    return tuple(orders)
+        overrides.append(_override(annotations))
+    return tuple(overrides)
 
 
 def pause_alone(annotations: Mapping[str, str]) -> dict[str, str]:
@@ -73,7 +73,7 @@ def _override(annotations: Mapping[str, str]) -> Override:
 
 def _number(key: str, text: str) -> int:
     digits = text.lstrip("0") or text[:1]
-    # Python reads no number of thousands of digits.
+    # Python refuses to read a number with thousands of digits.
     is_number = text.isascii() and text.isdecimal() and len(digits) <= len(str(_MOST))
     if not (is_number and int(digits) <= _MOST):
         raise AnnotationError(key, f"{_shown(text)}: must be a whole number of 0 to {_MOST}")

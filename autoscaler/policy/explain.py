@@ -1,4 +1,4 @@
-"""What a policy comes to: every value in force, and whether it was given, is a default, or follows from others."""
+"""The effective settings of a policy: every value, and whether it was given, is a default or is derived."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, is_dataclass
@@ -13,11 +13,11 @@ COMMENT_COLUMN = 60
 
 
 class Value(NamedTuple):
-    """One value that is in force."""
+    """One effective value."""
 
     value: Any
     origin: str
-    """`given, line 8`, `default`, or what it follows from."""
+    """`given, line 8`, `default`, or what it is derived from."""
 
 
 Tree = Mapping[str, Any]
@@ -25,28 +25,28 @@ Tree = Mapping[str, Any]
 
 
 def explained(document: Document, policy: ScalingPolicy) -> Tree:
-    """Give every value of a policy with its origin; under `derived` those that the document cannot say."""
+    """Give every value of a policy with its origin; under `derived` those that are no settings."""
     effective = policy.model_dump(mode="json", exclude_none=True)
-    told = {key: _told(document, (key,), value) for key, value in effective.items()}
-    return {**told, "derived": _derived(policy)}
+    settings = {key: _with_origins(document, (key,), value) for key, value in effective.items()}
+    return {**settings, "derived": _derived(policy)}
 
 
-def _told(document: Document, path: KeyPath, value: Any) -> Any:
+def _with_origins(document: Document, path: KeyPath, value: Any) -> Any:
     if isinstance(value, dict) and value:
-        return {key: _told(document, (*path, key), inner) for key, inner in value.items()}
+        return {key: _with_origins(document, (*path, key), inner) for key, inner in value.items()}
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        return [_told(document, (*path, index), inner) for index, inner in enumerate(value)]
+        return [_with_origins(document, (*path, index), inner) for index, inner in enumerate(value)]
     given = document.value_at(path) is not None
     return Value(value, f"given, line {document.line(path)}" if given else "default")
 
 
 def _derived(policy: ScalingPolicy) -> Tree:
     spec = policy.spec
-    limit = "containerConcurrency" if spec.container_concurrency else "100, for there is no limit,"
+    limit = "containerConcurrency" if spec.container_concurrency else "100 because there is no limit"
     found = {"requestsPerReplica": Value(spec.target, f"{limit} x targetUtilization")}
     prometheus = spec.metrics.prometheus
     if prometheus and prometheus.series is None:
-        found["series"] = Value(prometheus.raw_series(), "the series that metrics.prometheus.query sums up")
+        found["series"] = Value(prometheus.raw_series(), "the series that metrics.prometheus.query adds up")
     values, origin = derived_settings(policy)
     return {**found, **{key: _with_origin(value, origin) for key, value in values.items()}}
 
@@ -60,7 +60,7 @@ def _with_origin(value: Any, origin: str) -> Value | Tree:
 
 
 def _plain(value: Any) -> Any:
-    """Give named values as a dict, and names as texts."""
+    """Convert named values to a dict, and enums to their values."""
     if is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
@@ -73,7 +73,7 @@ def _plain(value: Any) -> Any:
 
 
 def to_yaml(tree: Tree) -> str:
-    """Write it as YAML that can be read again, with the origins as comments."""
+    """Write it as YAML, with the origins as comments."""
     lines = ((f"{text:<{COMMENT_COLUMN}} # {origin}" if origin else text) for text, origin in _lines(tree))
     return "".join(f"{line}\n" for line in lines)
 

@@ -14,19 +14,19 @@ from autoscaler.policy.traffic import Host
 
 
 class NamespaceClaims(ResourceModel):
-    """What one namespace may claim."""
+    """The hosts that one namespace may claim."""
 
     namespace: Namespace
-    """Whose policies may claim it."""
+    """The namespace of the policies."""
     hosts: Annotated[tuple[Host, ...], Field(min_length=1)]
-    """Hosts and wildcards; a wildcard grants itself and all that is below it, and `*` grants any host."""
+    """Hosts and wildcards; a wildcard grants itself and everything below it, and `*` grants any host."""
 
 
 class HostClaims(ResourceModel):
     """The whole file."""
 
     claims: Annotated[tuple[NamespaceClaims, ...], Field(min_length=1)]
-    """Each namespace once; policies of a namespace that is not here may claim nothing."""
+    """Each namespace once; policies of other namespaces may claim no host."""
 
     @model_validator(mode="after")
     def _each_is_there_once(self) -> Self:
@@ -41,7 +41,7 @@ def read_host_claims(path: Path) -> HostGrants:
     """Read the file.
 
     Raises:
-        DocumentError: it cannot be read, or is not legal.
+        DocumentError: it cannot be read, or is invalid.
     """
     documents = read_file(path)
     if len(documents) != 1:

@@ -18,7 +18,7 @@ from autoscaler.documents.fields import LONGEST_TEXT, Duration, ResourceModel, f
 QUANTITY_PATTERN = r"^([0-9]{1,3}(\.[0-9]{1,9})?|[0-9]{1,6}(\.[0-9]{1,6})?m)$"
 
 MAX_COUNT = 2**31 - 1
-"""What Kubernetes can count."""
+"""The largest number in Kubernetes."""
 
 DOWNSCALE_STABILIZATION_S = 300.0
 SYNC_PERIOD_S = 15.0
@@ -42,39 +42,39 @@ Quantity = Annotated[
 
 
 class Bounds(NamedTuple):
-    """What every algorithm takes from the policy around it."""
+    """The values of the policy that every algorithm uses."""
 
     target: float
-    """Requests in flight that one replica should have."""
+    """Requests in flight for each replica."""
     min_replicas: int
     max_replicas: int
 
 
 class RatePolicy(ResourceModel):
-    """At most so many pods, or percent of them, within a period."""
+    """The number, or the percentage, of pods that may change within a period."""
 
     type: Literal["Pods", "Percent"]
-    """What `value` counts: pods, or percent of those at the period's start."""
+    """The unit of `value`: pods, or percent of the pods at the start of the period."""
     value: Annotated[int, Field(ge=1, le=MAX_COUNT)]
-    """How many of them may come or go."""
+    """How many may be added or removed."""
     period_seconds: Annotated[int, Field(ge=1, le=1800)]
-    """How far back changes count against it."""
+    """The period in which changes count."""
 
 
 class Rules(ResourceModel):
     """One direction of `behavior`."""
 
     stabilization_window_seconds: Annotated[int, Field(ge=0, le=3600)] | None = None
-    """The number follows the most cautious wish of so long. Absent: 0 upward; downward the controller manager's 300."""
+    """The most cautious recommendation of this period applies. Absent: 0 upwards; downwards the flag (default 300)."""
     select_policy: Literal["Max", "Min", "Disabled"] = "Max"
-    """Which of several policies holds: the one that allows most, or least; Disabled allows no change this way."""
+    """Which of several policies applies: the one that allows most, or least. Disabled: no change in this direction."""
     policies: Annotated[tuple[RatePolicy, ...], Field(min_length=1, max_length=64)] | None = None
-    """Absent: upward 4 pods or 100 % in 15 s, downward 100 % in 15 s."""
+    """Absent: upwards 4 pods or 100 % in 15 s, downwards 100 % in 15 s."""
     tolerance: Quantity | None = None
-    """How far the count may be off its target, as a ratio, before anything changes. Absent: that of the flags."""
+    """How far the count may differ from its target, as a ratio, without a change. Absent: that of the flags."""
 
     def rules(self, policies: tuple[Policy, ...], window_s: float) -> ScalingRules:
-        """Build the rules, with the direction's own defaults where something was left out."""
+        """Build the rules, with the defaults of the direction for absent settings."""
         given = tuple(
             Policy(PolicyType(policy.type), policy.value, policy.period_seconds) for policy in self.policies or ()
         )
@@ -95,9 +95,9 @@ class BehaviorSettings(ResourceModel):
     """The HPA's `behavior`."""
 
     scale_up: Rules = Rules()
-    """How the number rises."""
+    """Rules for scale-up."""
     scale_down: Rules = Rules()
-    """How the number falls."""
+    """Rules for scale-down."""
 
     def behavior(self, downscale_stabilization_s: float) -> Behavior:
         """Build it with the API's and the controller's defaults filled in."""
@@ -105,28 +105,28 @@ class BehaviorSettings(ResourceModel):
 
 
 class ControllerManager(ResourceModel):
-    """What the flags of the kube-controller-manager say about every HPA."""
+    """Flags of the kube-controller-manager that apply to every HPA."""
 
     sync_period: Annotated[Duration, lasting("1s", "10m")] = SYNC_PERIOD_S
     """How often the HPA decides."""
     tolerance: Annotated[float, Field(ge=0, le=1)] = TOLERANCE
-    """How far the count may be off its target, as a ratio, before anything changes."""
+    """How far the count may differ from its target, as a ratio, without a change."""
     downscale_stabilization: Annotated[Duration, lasting("0s", "1h")] = DOWNSCALE_STABILIZATION_S
-    """The number falls only to the highest wish of this time."""
+    """Scale-down never goes below the highest recommendation of this period."""
 
 
 class Hpa(ResourceModel):
     """The HorizontalPodAutoscaler, decision for decision, on requests in flight as an External AverageValue metric."""
 
     behavior: BehaviorSettings | None = None
-    """Absent: the rules from before `behavior` existed, at most double or 4."""
+    """Absent: the older rules of the HPA, which at most double the number, or raise it to 4."""
     controller_manager: ControllerManager = ControllerManager()
-    """The flags under which this HPA runs."""
+    """Flags of the controller manager."""
     scale_to_zero: bool = False
     """The feature gate HPAScaleToZero."""
 
     def options(self, bounds: Bounds) -> HpaOptions:
-        """Build the options; without the gate the HPA's minimum is at least 1, as its API demands."""
+        """Build the options; without the feature gate the minimum is at least 1, as the API of the HPA requires."""
         flags = self.controller_manager
         return HpaOptions(
             min_replicas=bounds.min_replicas if self.scale_to_zero else max(1, bounds.min_replicas),
@@ -141,38 +141,38 @@ class Hpa(ResourceModel):
 
 
 class FallbackSettings(ResourceModel):
-    """What the trigger reads when Prometheus fails."""
+    """The replicas to ask for if Prometheus fails."""
 
     failure_threshold: Annotated[int, Field(ge=0, le=MAX_COUNT)]
-    """Failed reads in a row before it is in force."""
+    """Failed reads in a row before it applies."""
     replicas: Annotated[int, Field(ge=0, le=MAX_COUNT)]
-    """What is then asked for, up to the policy's maxReplicas."""
+    """Replicas to ask for, up to the policy's maxReplicas."""
     behavior: Literal["static", "currentReplicas", "currentReplicasIfHigher", "currentReplicasIfLower"] = "static"
-    """Whether `replicas` itself is asked for, or what runs, or the higher or the lower of both."""
+    """Which number to ask for: `replicas`, the current one, or the higher or the lower of both."""
 
 
 class Keda(ResourceModel):
     """A ScaledObject with a Prometheus trigger, and the HPA that KEDA makes for it."""
 
     polling_interval: Annotated[Duration, lasting("1s", "1h")] = 30.0
-    """How often KEDA reads the count while nothing runs, and decides whether the service is active."""
+    """How often KEDA decides whether the service is active, and reads the count while nothing runs."""
     cooldown_period: Annotated[Duration, lasting("0s", "24h")] = 300.0
-    """How long after it was last active the last replica goes."""
+    """How long the last replica stays after the service was last active."""
     initial_cooldown_period: Annotated[Duration, lasting("0s", "24h")] = 0.0
-    """For so long after its creation a service is not scaled to zero."""
+    """How long after its creation a service is not scaled to zero."""
     activation_threshold: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
-    """Active above this number of requests in flight."""
+    """The service is active above this number of requests in flight."""
     idle_replica_count: Annotated[int, Field(ge=0, le=MAX_COUNT)] | None = None
-    """Replicas while the service is not active, below minReplicas. Absent: minReplicas, or zero where that is 0."""
+    """Replicas while the service is not active, below minReplicas. Absent: minReplicas."""
     fallback: FallbackSettings | None = None
-    """Absent: an outage of Prometheus holds what there is."""
+    """Absent: the number is held while Prometheus fails."""
     behavior: BehaviorSettings | None = None
     """As in `hpa`."""
     controller_manager: ControllerManager = ControllerManager()
-    """The flags under which this HPA runs."""
+    """Flags of the controller manager."""
 
     def options(self, bounds: Bounds, annotations: Mapping[str, str]) -> KedaOptions:
-        """Build the options; KEDA's own annotations (paused, force-activation ...) are read from the policy's."""
+        """Build the options. KEDA's own annotations (paused, force-activation ...) are read from the policy."""
         flags = self.controller_manager
         return KedaOptions(
             polling_interval_s=self.polling_interval,

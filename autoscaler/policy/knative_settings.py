@@ -4,8 +4,8 @@ The rules of knative.dev/serving v0.51.0 (`autoscaler/config`, `apis/autoscaling
 
 1. An annotation wins over the config map, and the config map over the default.
 2. An annotation has one or two spellings, `min-scale` and `minScale`; the first one wins where both are there.
-3. A value out of its legal range is refused, whether or not something else makes it void.
-4. Keys that are not listed here mean nothing to the autoscaler and are passed over.
+3. A value out of its range is refused, also if another setting makes it ineffective.
+4. Keys that are not listed here are ignored.
 
 Numbers, booleans and durations are written as Go reads them.
 """
@@ -33,7 +33,7 @@ Reachability = Literal["", "Reachable", "Unreachable"]
 
 
 class SettingError(ValueError):
-    """A setting that Knative refuses; the message names its key, its value and what is legal."""
+    """Knative refuses a setting; the message names its key, its value and the allowed values."""
 
     def __init__(self, key: str, value: object, legal: str) -> None:
         super().__init__(f"{key} is {value!r}: must be {legal}")
@@ -42,7 +42,7 @@ class SettingError(ValueError):
 
 
 class Resolved(NamedTuple):
-    """What a revision is scaled by."""
+    """The effective settings of a revision."""
 
     options: ScaleOptions
     metric: Metric
@@ -50,7 +50,7 @@ class Resolved(NamedTuple):
 
     @property
     def scraped(self) -> bool:
-        """Whether replicas are asked for their load: not where the activator sees all of it."""
+        """Whether replicas are asked for their load; they are not if the activator sees all of it."""
         return self.options.target_burst_capacity != ALWAYS_PROXIED
 
 
@@ -60,7 +60,7 @@ class _Setting(NamedTuple):
     allows: Callable[[Any], bool]
 
     def value(self, key: str, text: str) -> Any:
-        """Read a value; raises SettingError unless it is legal."""
+        """Read a value; raises SettingError if it is not allowed."""
         try:
             value = self.read(text)
         except ValueError as error:
@@ -121,7 +121,7 @@ CONFIG_MAP = {
     "max-scale-limit": (_SCALE, "0"),
     "activator-capacity": (_number_from(1), "100"),
 }
-"""Keys of `config-autoscaler` that the KPA knows: how each is read, and its default."""
+"""Keys of `config-autoscaler` of the KPA: how each is read, and its default."""
 
 ANNOTATIONS = {
     "class": _word(KPA_CLASS),
@@ -140,7 +140,7 @@ ANNOTATIONS = {
     "scale-to-zero-pod-retention-period": _time("a duration from 0s to 1h", 0, HOUR_NS),
     "metric-aggregation-algorithm": _word("", "linear", "weighted-exponential", "weightedExponential"),
 }
-"""Annotations without their prefix: how each is read, and what is legal."""
+"""Annotations without their prefix: how each is read, and its range."""
 
 _ONE_SPELLING = {"class", "metric", "target", "window", "activation-scale"}
 
@@ -159,7 +159,7 @@ def _read_config(config_map: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _check_target(values: dict[str, Any]) -> None:
-    """Turn the percentage into a fraction, and refuse a default target that becomes too small with it."""
+    """Convert the percentage to a fraction, and refuse a default target that becomes too small with it."""
     percentage, default = "container-concurrency-target-percentage", "container-concurrency-target-default"
     if values[percentage] > 1:
         values[percentage] /= 100
@@ -188,7 +188,7 @@ def _read_annotations(annotations: Mapping[str, str], config: Mapping[str, Any])
 
 
 def _check_scales(values: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Compare the scales among each other; those of the config map are not looked at, as in Knative."""
+    """Compare the scales with each other, without those of the config map, as Knative does."""
     lowest, highest, limit = values.get("min-scale", 0), values.get("max-scale", 0), config["max-scale-limit"]
     if 0 < highest < lowest:
         raise SettingError(f"{PREFIX}min-scale", lowest, f"at most {highest}, the max-scale")
@@ -208,16 +208,16 @@ def resolve(
     container_concurrency: int,
     reachability: Reachability = "",
 ) -> Resolved:
-    """Resolve what a revision is scaled by.
+    """Resolve the effective settings of a revision.
 
     Args:
         config_map: data of `config-autoscaler`.
         annotations: the revision's annotations, with their prefixes.
-        container_concurrency: most requests that one replica may have; 0 is no limit.
+        container_concurrency: the most requests of one replica; 0 is no limit.
         reachability: whether a route leads to the revision; "" counts as reachable.
 
     Raises:
-        SettingError: a setting is not legal.
+        SettingError: a setting is not allowed.
     """
     config = _read_config(config_map)
     given = _read_annotations(annotations, config)
@@ -260,7 +260,7 @@ def _is_weighted(given: Mapping[str, Any]) -> bool:
 def _total(
     config: Mapping[str, Any], given: Mapping[str, Any], metric: Metric, container_concurrency: int
 ) -> tuple[float, float]:
-    """Give what one replica can have, and the share of it that it should have."""
+    """Give the requests that one replica can have, and the part of them that it should have."""
     if metric == "rps":
         total, utilisation = config["requests-per-second-target-default"], RPS_UTILISATION
         limit = 0
@@ -276,7 +276,7 @@ def _total(
 
 
 def panic_window_s(stable_ns: int, percentage: float) -> int:
-    """Give the panic window: that share of the stable one, to the nearest second (half up), at least one."""
+    """Give the panic window: that part of the stable one, to the nearest second (half up), at least one."""
     return max(1, (int(stable_ns * percentage / 100) + SECOND_NS // 2) // SECOND_NS)
 
 

@@ -1,7 +1,7 @@
 """The settings of `kpa`: Knative's annotations in camelCase, and the keys of `config-autoscaler` that have none.
 
-They are handed on to `knative.resolve` as Knative would be given them, so that ranges and defaults stand in one place.
-What is left out is Knative's default, but for what the policy around it says: bounds, concurrency and utilisation.
+`knative_settings.resolve` reads them as Knative does, so that ranges and defaults are defined in one place. An absent
+setting has Knative's default, except bounds, concurrency and utilisation, which come from the policy around it.
 """
 
 from typing import Annotated, Any, Literal
@@ -24,9 +24,9 @@ from autoscaler.policy.knative_settings import PREFIX, PROGRESS_DEADLINE, resolv
 
 MAX_SCALE = 2**31 - 1
 MAX_LOAD = 1_000_000
-"""The most requests that a setting can speak of."""
+"""The largest number of requests in a setting."""
 MAX_RATE = 1_000_000
-"""The fastest change that a setting can allow: more replicas at once than any policy can have."""
+"""The largest rate in a setting: more replicas at once than any policy can have."""
 Scale = Annotated[int, Field(ge=0, le=MAX_SCALE)]
 
 _BURST = Rule(
@@ -46,55 +46,55 @@ _CONFIG_KEYS = {
 
 
 class Kpa(ResourceModel):
-    """Knative's autoscaler, decision for decision, as if its activator were always in the path: our gateway is."""
+    """Knative's autoscaler, decision for decision, with the gateway as the activator that is always in the path."""
 
     model_config = ConfigDict(
         json_schema_extra={RULES: [rule(_ZERO_CEL, "initialScale: 0 needs allowZeroInitialScale")]}
     )
 
     target: Annotated[float, Field(ge=0.01, le=MAX_LOAD)] | None = None
-    """Requests in flight per replica before utilisation. Absent: containerConcurrency, or 100 without a limit."""
+    """Requests in flight per replica, before utilisation. Absent: containerConcurrency, or 100 without a limit."""
     target_utilization_percentage: Annotated[float, Field(ge=1, le=100)] | None = None
     """Absent: the policy's targetUtilization."""
     target_burst_capacity: Annotated[float, _BURST] | None = None
-    """What the activator holds back for a burst; -1 leaves it always in the path."""
+    """Requests that the activator can hold back in a burst; -1 keeps it in the path always."""
     window: Annotated[WholeSeconds, lasting("6s", "1h")] | None = None
     """The stable window."""
     panic_window_percentage: Annotated[float, Field(ge=1, le=100)] | None = None
-    """Of the stable window: over which a burst is seen."""
+    """The window in which a burst is seen, in percent of the stable window."""
     panic_threshold_percentage: Annotated[float, Field(ge=110, le=1000)] | None = None
-    """Of what the ready replicas can take: a burst above it is panic."""
+    """A burst above this percentage of what the ready replicas can take is a panic."""
     min_scale: Scale | None = None
     """At most the policy's maxReplicas. Absent: the policy's minReplicas."""
     max_scale: Scale | None = None
-    """0 is no limit of its own; the policy's maxReplicas holds in any case. Absent: maxReplicas."""
+    """0 is no limit of its own; the policy's maxReplicas always applies. Absent: maxReplicas."""
     initial_scale: Scale | None = None
-    """Replicas that a revision begins with, up to the policy's maxReplicas; 0 needs allowZeroInitialScale."""
+    """Replicas with which a revision begins, up to the policy's maxReplicas; 0 needs allowZeroInitialScale."""
     activation_scale: Annotated[int, Field(ge=2, le=MAX_SCALE)] | None = None
-    """Replicas that a service gets when it leaves zero, within its bounds."""
+    """Replicas that a service gets when it scales from zero, within its bounds."""
     scale_down_delay: Annotated[WholeSeconds, lasting("0s", "1h")] | None = None
-    """The number falls only to the highest wish of this time."""
+    """Scale-down never goes below the highest recommendation of this period."""
     scale_to_zero_pod_retention_period: Annotated[Duration, lasting("0s", "1h")] | None = None
-    """How long the last replica stays after zero was decided."""
+    """How long the last replica stays after the decision for zero."""
     metric_aggregation_algorithm: Literal["linear", "weighted-exponential"] | None = None
-    """How the seconds of a window weigh: all the same, or the newer the more."""
+    """The weights of the seconds in a window: all equal, or more for newer ones."""
     max_scale_up_rate: Annotated[float, Field(gt=1, le=MAX_RATE)] | None = None
-    """At most so many times the ready replicas are asked for in one decision."""
+    """One decision asks for at most this many times the ready replicas."""
     max_scale_down_rate: Annotated[float, Field(gt=1, le=MAX_RATE)] | None = None
-    """At least the ready replicas divided by this stay in one decision."""
+    """One decision keeps at least the ready replicas divided by this."""
     enable_scale_to_zero: bool | None = None
-    """Whether the last replica may go."""
+    """Whether the last replica may be removed."""
     scale_to_zero_grace_period: Annotated[Duration, lasting("1ms", "24h")] | None = None
-    """The longest time that Knative waits for its activator to take over before the last replica goes."""
+    """How long Knative waits at most for its activator to take over before the last replica is removed."""
     allow_zero_initial_scale: bool | None = None
     """Whether initialScale may be 0."""
     progress_deadline: Annotated[Duration, lasting("1ms", "24h")] | None = None
-    """How long a revision that begins may take to be ready before Knative gives it up."""
+    """How long a new revision may take to become ready before it fails."""
 
     def options(
         self, *, container_concurrency: int, utilisation: float, min_replicas: int, max_replicas: int
     ) -> ScaleOptions:
-        """Resolve as Knative does; raises `knative.SettingError`, a ValueError, on what Knative refuses."""
+        """Resolve as Knative does; raises `SettingError`, a ValueError, if Knative refuses a setting."""
         given = {
             "target_utilization_percentage": utilisation * 100,
             "min_scale": min_replicas,
@@ -111,7 +111,7 @@ class Kpa(ResourceModel):
         return resolve(config, annotations, container_concurrency=container_concurrency).options
 
     def _text(self, name: str, value: Any) -> str:
-        """Write a value as Knative's settings are written."""
+        """Write a value as in Knative's settings."""
         if isinstance(value, bool):
             return str(value).lower()
         is_time = name == "window" or name.endswith(("_delay", "_period"))

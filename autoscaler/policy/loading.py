@@ -1,4 +1,4 @@
-"""From files to policies: every problem is told with file, line, key, value and what is legal."""
+"""From files to policies; each problem is reported with file, line, key, value and the allowed values."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ from autoscaler.policy.annotations import AnnotationError, overrides_of
 from autoscaler.policy.spec import ScalingPolicy, backend_address
 
 _GROUP = "inflight.dev"
-_KEPT_BY_THE_SERVER = {
+_WRITTEN_BY_THE_SERVER = {
     *("creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "finalizers", "generation"),
     *("generateName", "managedFields", "ownerReferences", "resourceVersion", "selfLink", "uid"),
 }
@@ -25,18 +25,18 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class Contents(NamedTuple):
-    """What one file has."""
+    """The contents of one file."""
 
     documents: list[Document]
-    """Those that are policies, or should be."""
+    """The documents that are policies, or should be."""
     notes: list[str]
-    """One on each document of another kind, which is left out: files hold Deployments too."""
+    """A note on each document of another kind, which is ignored: files contain Deployments too."""
     problems: list[str]
-    """Why it cannot be read, or that no policy is in it."""
+    """Why the file cannot be read, or that it has no policy."""
 
 
 class _Read(NamedTuple):
-    """A policy with the document in which it stands."""
+    """A policy with its document."""
 
     policy: ScalingPolicy
     document: Document
@@ -47,10 +47,10 @@ class _Read(NamedTuple):
 
 
 def policy_documents(path: Path) -> tuple[list[Document], list[str]]:
-    """Read a file's documents that are policies, or should be; a List, as kubectl writes it, is looked into.
+    """Read the documents of a file that are policies, or should be, also inside of a List as kubectl writes it.
 
     Returns:
-        These documents, and a note on each of another kind, which is left out: files hold Deployments too.
+        These documents, and a note on each document of another kind, which is ignored.
 
     Raises:
         DocumentError: as `read_file`.
@@ -75,20 +75,20 @@ def _unlisted(documents: Iterable[Document]) -> Iterator[Document]:
 
 
 def _written(value: Any) -> Any:
-    """Leave out what the API server adds to a policy, and `kubectl get -o yaml` prints."""
+    """Remove what the API server adds to a policy, which `kubectl get -o yaml` prints."""
     if not isinstance(value, dict):
         return value
     written = {key: inner for key, inner in value.items() if key != "status"}
     if isinstance(metadata := written.get("metadata"), dict):
-        written["metadata"] = {key: inner for key, inner in metadata.items() if key not in _KEPT_BY_THE_SERVER}
+        written["metadata"] = {key: inner for key, inner in metadata.items() if key not in _WRITTEN_BY_THE_SERVER}
     return written
 
 
 def _is_foreign(document: Document) -> bool:
-    """Tell whether a document says in full that it is of another kind, which no slip of the pen does.
+    """Tell whether a document is clearly of another kind, and not a misspelled policy.
 
-    One that says `kind` twice is none: its `---` may be missing. Flaws inside of it are for others to find: `0644` is
-    what people write there.
+    A document with `kind` twice is not: its `---` may be missing. Flaws inside of such a document do not matter here,
+    because numbers like `0644` are usual there.
     """
     value = document.value
     if not isinstance(value, dict) or any(len(flaw.path) < 2 for flaw in document.flaws):  # noqa: PLR2004 - a top key
@@ -100,26 +100,26 @@ def _is_foreign(document: Document) -> bool:
 
 
 def read_policies(paths: Iterable[Path], grants: HostGrants | None = None) -> list[ScalingPolicy]:
-    """Read every policy of some files, which are to run beside each other.
+    """Read every policy of some files, which will run side by side.
 
     Args:
         paths: the files.
-        grants: what namespaces may claim; None is whatever no other policy has.
+        grants: the hosts that namespaces may claim; None allows all hosts that no other policy has.
 
     Raises:
-        DocumentError: listing all problems of all files: what is no YAML, no ScalingPolicy, not legal, or there twice,
-            and two policies with one host or one backend.
+        DocumentError: all problems of all files: what is not YAML, not a ScalingPolicy, invalid, or there twice, and
+            two policies with one host or one backend.
     """
     return policies_of([contents(path) for path in paths], grants)
 
 
 def read_alternatives(paths: Iterable[Path]) -> list[ScalingPolicy]:
-    """Read every policy of some files, of which one at a time is followed; as `read_policies`, but hosts may recur."""
+    """Read every policy of some files, one of which runs at a time; as `read_policies`, but hosts may recur."""
     return [policy for policy, _ in _read_all(contents(path) for path in paths).values()]
 
 
 def contents(path: Path) -> Contents:
-    """Read a file, whatever is wrong with it."""
+    """Read a file; its problems are part of the result."""
     try:
         documents, notes = policy_documents(path)
     except DocumentError as error:
@@ -129,7 +129,7 @@ def contents(path: Path) -> Contents:
 
 
 def policies_of(files: Iterable[Contents], grants: HostGrants | None = None) -> list[ScalingPolicy]:
-    """Give the policies of some files; as `read_policies`."""
+    """Give the policies of some files, as `read_policies` does."""
     read = _read_all(files)
     if problems := [*_host_problems(read, grants), *_backend_problems(read.values())]:
         raise DocumentError(problems)
@@ -151,7 +151,7 @@ def _read_all(files: Iterable[Contents]) -> dict[str, _Read]:
 
 
 def _add(document: Document, policies: dict[str, _Read]) -> list[str]:
-    """Add a document's policy, with where it stands; gives what is wrong with it."""
+    """Add the policy of a document; give what is wrong with it."""
     try:
         policy = policy_of(document)
     except DocumentError as error:
@@ -165,10 +165,10 @@ def _add(document: Document, policies: dict[str, _Read]) -> list[str]:
 
 
 def policy_of(document: Document) -> ScalingPolicy:
-    """Read a document as a policy, its annotations too.
+    """Read a document as a policy, with its annotations.
 
     Raises:
-        DocumentError: listing what is not legal in it.
+        DocumentError: all problems of the document.
     """
     read = _Read(validated(document, ScalingPolicy), document)
     try:
@@ -183,9 +183,11 @@ def _host_problems(policies: dict[str, _Read], grants: HostGrants | None) -> Ite
     for service, conflicts in settle_ageless(claims, grants).conflicts.items():
         for conflict in conflicts:
             where = _where_host(policies[service], conflict.host)
-            told = f"{where}: the policy {service} cannot have it: {conflict.why}"
+            problem = f"{where}: the policy {service} cannot have it: {conflict.why}"
             owner = None if conflict.owner is None else policies[conflict.owner]
-            yield told if owner is None else f"{told} ({conflict.owner}: {owner.where('spec', 'traffic', 'hosts')})"
+            yield (
+                problem if owner is None else f"{problem} ({conflict.owner}: {owner.where('spec', 'traffic', 'hosts')})"
+            )
 
 
 def _where_host(read: _Read, host: str) -> str:
@@ -199,7 +201,7 @@ def _hosts(policy: ScalingPolicy) -> tuple[str, ...]:
 
 
 def _backend_problems(policies: Iterable[_Read]) -> Iterator[str]:
-    """Find backends of two policies: each would send a pod as many requests as it can take."""
+    """Find backends of two policies: each policy would send a pod as many requests as it can take."""
     first: dict[str, tuple[str, str]] = {}
     for read in policies:
         for number, backend in enumerate(read.policy.spec.backends or ()):
@@ -215,7 +217,7 @@ def _backend_problems(policies: Iterable[_Read]) -> Iterator[str]:
 def validated(document: Document, model: type[ModelT]) -> ModelT:
     """Read a document as a model; raises DocumentError with all its problems."""
     if document.flaws:
-        raise DocumentError(document.told(document.flaws))
+        raise DocumentError(document.report(document.flaws))
     try:
         return model.model_validate(document.value)
     except ValidationError as error:

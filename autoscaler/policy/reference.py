@@ -1,4 +1,4 @@
-"""The reference of the document as Markdown, generated from the model: every field, its meaning, default and range."""
+"""The reference page of the policy, generated from the model: every field with its meaning, default and range."""
 
 import json
 from collections.abc import Iterator
@@ -13,30 +13,29 @@ from autoscaler.policy.spec import API_VERSION, ScalingPolicy
 _HEAD = """\
 # The policy, field by field
 
-Generated from `autoscaler/policy/spec.py` by `tools/generated.py`; a test keeps it true. A `ScalingPolicy` is the same
-document as a custom resource, in a file, and in a scenario. `autoscaler validate FILE` checks one, `autoscaler
-explain-policy FILE` shows all values that are in force, `autoscaler schema` gives editors what they need to complete
-one.
+This page is generated from `autoscaler/policy/spec.py` by `tools/generated.py`. A `ScalingPolicy` is the same document
+as a custom resource, in a file, and in a scenario. `autoscaler validate FILE` checks it. `autoscaler explain-policy
+FILE` shows all values in force. `autoscaler schema` prints the JSON Schema for editors.
 
 - A duration is a number with a unit, or several: `90s`, `1h30m`, `250ms`. A percentage has its sign: `70%`. In JSON
   both are in quotes.
-- `null` is the same as absent. A default stands in the model alone: the API shows what was written, and no more.
-- A file may hold documents of other kinds, which are left out, and a `List` as `kubectl get -o yaml` writes it. Merge
+- `null` is the same as absent. The API server stores no defaults: it shows what was written.
+- A file may contain documents of other kinds, which are ignored, and a `List` as `kubectl get -o yaml` writes it. Merge
   keys (`<<`) are applied. A number like `010` is refused, because YAML 1.2 and kubectl read it differently.
-- Unknown keys are refused in files, and by kubectl (`--validate=strict`, its default). Other clients let the API server
-  **drop them with a warning**: a key that is spelled wrong is then a key that is absent. Ask the API server for
+- Unknown keys are refused in files, and by kubectl (`--validate=strict`, its default). For other clients the API server
+  **drops them with a warning**: a misspelled key is then an absent key. Ask the API server for
   `fieldValidation=Strict`.
 """
 _ONLY_IN_THE_MODEL = """\
 ## What only the model checks
 
-- Two policies of one name in a set of files: a cluster cannot have them.
-- A whole number that is written `1.0` is refused in a file; to JSON Schema it is the whole number 1, and so it is to
-  the API server where no rule reads it.
-- What an annotation says: the API server takes any text.
-- What Kubernetes adds to the metadata (uid, resourceVersion, managedFields ...) is refused in a file.
+- Two policies with one name in a set of files are refused. A cluster cannot have them.
+- A whole number that is written `1.0` is refused in a file. To JSON Schema, and to the API server if no rule reads the
+  number, it is the whole number 1.
+- The values of annotations are checked. The API server takes any text.
+- Metadata that Kubernetes adds (uid, resourceVersion, managedFields ...) is refused in a file.
 
-Knative's own settings are also read as Knative reads its annotations; what that refuses, the rules above refuse first.
+The settings of `kpa` are also read as Knative reads its annotations. The rules above refuse all that Knative refuses.
 """
 _ALGORITHMS_HEAD = """\
 ## The algorithms
@@ -64,7 +63,7 @@ def reference() -> str:
         for path, found in _objects("", schema, definitions)
         for each in found.get(RULES, [])
     )
-    across = "## Rules across fields\n\nThe definition has each of them in CEL, where `self` is the object named."
+    across = "## Rules across fields\n\nThe definition has each rule in CEL. `self` is the object named."
     return f"{_HEAD}\n{_algorithms()}\n{sections}\n{across}\n\n{rules}\n\n{_ONLY_IN_THE_MODEL}"
 
 
@@ -77,7 +76,7 @@ def _algorithms() -> str:
 
 
 def _smallest(algorithm: str) -> ScalingPolicy:
-    """Give the policy that says nothing but its algorithm."""
+    """Give a policy with nothing but its algorithm."""
     return ScalingPolicy.model_validate(
         {
             "apiVersion": API_VERSION,
@@ -89,7 +88,7 @@ def _smallest(algorithm: str) -> ScalingPolicy:
 
 
 def _objects(path: str, schema: Schema, definitions: Schema) -> Iterator[tuple[str, Schema]]:
-    """Give every object of the document with the path at which it stands, from the outside inwards."""
+    """Give every object of the document with its path, outer objects first."""
     schema = resolved(schema, definitions)
     if schema.get("type") == "array":
         yield from _objects(f"{path}[]", schema["items"], definitions)
@@ -138,7 +137,7 @@ def _legal(schema: Schema, definitions: Schema) -> str:
 def _kind(schema: Schema) -> str:
     match schema:
         case {"type": "object"}:
-            return "see below" if "properties" in schema else "texts by name"
+            return "see below" if "properties" in schema else "texts by key"
         case {"type": "boolean"}:
             return "`true`, `false`"
         case {"type": "string"}:
@@ -152,7 +151,7 @@ def _length(schema: Schema) -> str:
 
 
 def _ranges(schema: Schema) -> list[str]:
-    """Give the legal ranges that stand in rules; those of an object have a chapter of their own."""
+    """Give the ranges in the rules of a field; the rules of objects have a section of their own."""
     if schema.get("type") == "object":
         return []
     return [each["message"].removeprefix("must be ") for each in schema.get(RULES, [])]

@@ -1,7 +1,7 @@
-"""What the document may say, for machines: a JSON Schema for editors, and the CustomResourceDefinition.
+"""The schema of the document: a JSON Schema for editors, and the CustomResourceDefinition.
 
-Both are generated from the model. Defaults exist once, in the model: the definition has none, so that a policy in the
-API says what its author wrote, and a new version of the controller may have better ones.
+Both are generated from the model. The definition has no defaults, so that a policy in the API is what its author wrote,
+and a new version of the controller may have better defaults.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ Schema = dict[str, Any]
 
 PLURAL = "scalingpolicies"
 
-_SAID_ALIKE = {
+_SAME_KEYS = {
     *("type", "description", "format", "enum", "required", "pattern", "minLength", "maxLength"),
     *("minimum", "maximum", "minItems", "maxItems"),
     *(RULES, "x-kubernetes-list-type", "x-kubernetes-list-map-keys"),
@@ -33,33 +33,35 @@ _COLUMNS = (
 
 
 def structural(schema: Schema, definitions: Schema) -> Schema:
-    """Say a JSON schema of pydantic's as a structural schema of Kubernetes.
+    """Translate a JSON schema of pydantic to a structural schema of Kubernetes.
 
     Args:
-        schema: what is to be said.
-        definitions: what its references lead to.
+        schema: the JSON schema.
+        definitions: the schemas that it refers to.
 
     Raises:
-        ValueError: a structural schema cannot say it.
+        ValueError: a structural schema cannot express it.
     """
-    said: Schema = {}
+    translated: Schema = {}
     for key, value in resolved(schema, definitions).items():
         match key, value:
             case ("title" | "default" | "$defs", _) | ("additionalProperties", False):
                 pass
             case "const", _:
-                said["enum"] = [value]
+                translated["enum"] = [value]
             case (("exclusiveMinimum" | "exclusiveMaximum"), _):
-                said |= {key.removeprefix("exclusive").lower(): value, key: True}
+                translated |= {key.removeprefix("exclusive").lower(): value, key: True}
             case (("items" | "additionalProperties"), _):
-                said[key] = structural(value, definitions)
+                translated[key] = structural(value, definitions)
             case "properties", _:
-                said |= {key: inner} if (inner := _each(value, definitions)) else {}  # the server drops an empty one
-            case _ if key in _SAID_ALIKE:
-                said[key] = value
+                translated |= (
+                    {key: inner} if (inner := _each(value, definitions)) else {}
+                )  # the server drops an empty one
+            case _ if key in _SAME_KEYS:
+                translated[key] = value
             case _:
-                raise ValueError(f"a structural schema cannot say {key}: {value!r}")
-    return said
+                raise ValueError(f"a structural schema cannot express {key}: {value!r}")
+    return translated
 
 
 def _each(schemas: Schema, definitions: Schema) -> Schema:
@@ -67,12 +69,12 @@ def _each(schemas: Schema, definitions: Schema) -> Schema:
 
 
 def resolved(schema: Schema, definitions: Schema) -> Schema:
-    """Put what a reference leads to in its place, and `X` in the place of `X | None`; raises ValueError on unions."""
+    """Replace a reference by its schema, and `X | None` by `X`; raises ValueError on other unions."""
     return _optional(_inlined(schema, definitions), definitions)
 
 
 def _inlined(schema: Schema, definitions: Schema) -> Schema:
-    """Put what a reference leads to in its place; what stands beside the reference wins."""
+    """Replace a reference by its schema; keys beside the reference win."""
     if "$ref" not in schema:
         return schema
     name = schema["$ref"].removeprefix("#/$defs/")
@@ -80,23 +82,23 @@ def _inlined(schema: Schema, definitions: Schema) -> Schema:
 
 
 def _optional(schema: Schema, definitions: Schema) -> Schema:
-    """Take `X | None` for X, because what is not required may be left out."""
+    """Replace `X | None` by `X`, because a field that is not required may be absent."""
     if "anyOf" not in schema:
         return schema
     choices = [choice for choice in schema["anyOf"] if choice != {"type": "null"}]
     if len(choices) != 1:
-        raise ValueError(f"a structural schema cannot say anyOf: {schema['anyOf']!r}")
+        raise ValueError(f"a structural schema cannot express anyOf: {schema['anyOf']!r}")
     return {**_inlined(choices[0], definitions), **{key: value for key, value in schema.items() if key != "anyOf"}}
 
 
 def structural_model(model: type[BaseModel]) -> Schema:
-    """Say a model as a structural schema; raises ValueError where that cannot be."""
+    """Translate a model to a structural schema; raises ValueError if that is impossible."""
     schema = model.model_json_schema()
     return structural(schema, schema.get("$defs", {}))
 
 
 def json_schema() -> Schema:
-    """Give the JSON Schema of the document, with defaults, for editors that complete and check while one writes."""
+    """Give the JSON Schema of the document with defaults, for editors that complete and check."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "ScalingPolicy",
@@ -105,7 +107,7 @@ def json_schema() -> Schema:
 
 
 def _for_editors(value: Any) -> Any:
-    """Leave out generated titles, which editors show in place of the key, and the rules that only Kubernetes reads."""
+    """Remove generated titles, which editors show instead of the key, and the rules that only Kubernetes reads."""
     if isinstance(value, list):
         return [_for_editors(item) for item in value]
     if not isinstance(value, dict):
@@ -141,7 +143,7 @@ def custom_resource_definition() -> Schema:
 
 
 def _resource() -> Schema:
-    """Leave the metadata to Kubernetes, whose own rules for names are those of the model."""
+    """Leave the metadata to Kubernetes, which has the same rules for names as the model."""
     whole = structural_model(ScalingPolicy)
     properties = whole["properties"] | {"metadata": {"type": "object"}, "status": structural_model(PolicyStatus)}
     return {**whole, "properties": properties, "required": ["spec"]}

@@ -1,6 +1,6 @@
-"""The document `ScalingPolicy`: every setting of one service with its default, its legal range and what it means.
+"""The document `ScalingPolicy`: every setting of one service with its default, its range and its meaning.
 
-It is one document wherever it stands: applied as a custom resource, read from a file, handed to the simulator.
+The same document is applied as a custom resource, read from a file and simulated.
 """
 
 import re
@@ -50,7 +50,7 @@ ServerAddress = Annotated[
 
 
 def backend_address(backend: str) -> str:
-    """Write a backend in the one way in which two that mean the same are the same; a name is not looked up."""
+    """Write a backend so that equal addresses are equal texts; names are not resolved."""
     host, _, port = backend.rpartition(":")
     try:
         host = str(ip_address(host.strip("[]")))
@@ -60,7 +60,7 @@ def backend_address(backend: str) -> str:
 
 
 class ScaleTargetRef(ResourceModel):
-    """What is scaled: anything with a scale subresource, named as in HPA and KEDA."""
+    """The target: any object with a scale subresource, named as in HPA and KEDA."""
 
     api_version: Annotated[str, StringConstraints(pattern=r"^([a-z0-9.-]+/)?v[a-z0-9]+$", max_length=253)] = "apps/v1"
     """Group and version of its kind."""
@@ -71,12 +71,14 @@ class ScaleTargetRef(ResourceModel):
 
 
 class ScaleDown(ResourceModel):
-    """How the number falls; for every algorithm but kpa, hpa and keda, which have their own rules."""
+    """Delays of scale-down, for `concurrency` and `mpa`; the other algorithms have rules of their own."""
 
     delay: Annotated[Duration, lasting("0s", "1h")] = 0.0
-    """The number falls only to the highest wish of this time (Knative's scale-down-delay, HPA's stabilization)."""
+    """Scale-down never goes below the highest recommendation of this period (Knative's scale-down-delay, HPA's
+    stabilization)."""
     to_zero_delay: Annotated[Duration, lasting("0s", "24h")] = 30.0
-    """Zero must be wished for so long before the last replica goes (Knative's pod retention, KEDA's cooldown)."""
+    """The last replica is removed after the recommendation has been zero for this long (Knative's pod retention, KEDA's
+    cooldown)."""
 
 
 _SERIES_CEL = f"has(self.series) || !has(self.query) || self.query.matches(r'''{SUM_OF_A_SERIES}''')"
@@ -93,7 +95,7 @@ _A_SELECTOR = (
 
 
 class Prometheus(ResourceModel):
-    """Where the requests in flight are read besides the gateway's own stream."""
+    """How to read the requests in flight from Prometheus, besides the gateway's own stream."""
 
     model_config = ConfigDict(json_schema_extra={RULES: [rule(_SERIES_CEL, _SERIES_NEEDED)]})
 
@@ -101,13 +103,13 @@ class Prometheus(ResourceModel):
     """Base address, such as `http://prometheus.monitoring.svc:9090`, of a server that the controller's
     `--prometheus-servers` or `--prometheus-credentials` names. Absent: the controller's `--prometheus`."""
     query: Annotated[str, StringConstraints(max_length=4096)] = GATEWAYS_QUERY
-    """PromQL that gives one value for each pair of the labels `namespace` and `service`. Of the default only series of
-    gateways that the controller knows are counted; of another query whatever it finds."""
+    """PromQL with one value for each pair of the labels `namespace` and `service`. With the default query only series
+    of gateways that the controller knows count; with another query all that it finds."""
     series: Annotated[str, Shape(SELECTOR, _A_SELECTOR, 4096)] | None = None
-    """The raw series behind the query, as a selector such as `name{label="value"}`: its time stamps and number tell how
-    far to trust the value. It can be left out where the query is `sum by (namespace, service) (SELECTOR)`."""
+    """The raw series behind the query, as a selector such as `name{label="value"}`. Their time stamps and number say
+    how far to trust the value. It may be absent if the query is `sum by (namespace, service) (SELECTOR)`."""
     max_sample_age: Annotated[Duration, lasting("1s", "1h")] = 15.0
-    """An older sample is unknown, never zero."""
+    """A count with an older sample is unknown; it is never zero."""
 
     @model_validator(mode="after")
     def _series_is_known(self) -> Self:
@@ -116,16 +118,16 @@ class Prometheus(ResourceModel):
         return self
 
     def raw_series(self) -> str:
-        """Give the selector of the raw series, read from the query where it was left out."""
+        """Give the selector of the raw series, read from the query if it is absent."""
         match = re.fullmatch(SUM_OF_A_SERIES, self.query)
         return self.series or (match.group(1) if match else self.query)
 
 
 class Metrics(ResourceModel):
-    """Where requests in flight are read; the gateway's stream is read in any case."""
+    """Where requests in flight are read. The gateway's stream is always read."""
 
     prometheus: Prometheus | None = None
-    """Absent: the stream alone, or the controller's `--prometheus` with the default query where that is set."""
+    """Absent: the controller's `--prometheus` with the default query if it is set, else the stream alone."""
 
 
 _MIN, _MAX = "self.?minReplicas.orValue(0)", "self.?maxReplicas.orValue(10)"
@@ -138,7 +140,7 @@ _ONE_AT_A_TIME = "Interrupt needs containerConcurrency 1, for the call ends what
 _NEVER_ALL_TO_ONE = "FirstAvailable needs a limit in containerConcurrency, else one replica gets everything"
 _WITHIN = f"{_ACTIVATION} >= {_MIN_SCALE} && ({_MAX_SCALE} == 0 || {_ACTIVATION} <= {_MAX_SCALE})"
 NO_BACKENDS = "backends: can stand in a file only; a resource names what is scaled in scaleTargetRef"
-"""A rule of the definition alone; files may have them."""
+"""A rule of the definition only; files may have backends."""
 _SPEC_RULES = [
     exactly_one_rule("scale_target_ref", "backends"),
     rule("!has(self.backends)", NO_BACKENDS),
@@ -173,28 +175,29 @@ class PolicySpec(ResourceModel):
     model_config = ConfigDict(json_schema_extra={RULES: _SPEC_RULES})
 
     scale_target_ref: ScaleTargetRef | None = None
-    """What is scaled; exactly one of this and `backends`."""
+    """The target; exactly one of this and `backends`."""
     backends: Annotated[tuple[Backend, ...], Field(max_length=1000)] | None = None
-    """In a file, in place of `scaleTargetRef`: where the service runs, as host:port, each address once and for one
-    service. A resource in the cluster has none: who writes one could have the gateway connect to any address."""
+    """Only in a file, instead of `scaleTargetRef`: the addresses of the service as host:port, each once and for one
+    service. A resource in the cluster must not have it, because its author could make the gateway connect to any
+    address."""
     min_replicas: Annotated[int, Field(ge=0, le=10_000)] = 0
-    """Never fewer; 0 lets the service sleep. For a floor by time of day a CronJob patches it."""
+    """The lower bound of replicas; 0 allows scale to zero. For a minimum by time of day, patch it from a CronJob."""
     max_replicas: Annotated[int, Field(ge=1, le=10_000)] = 10
-    """Never more."""
+    """The upper bound of replicas."""
     container_concurrency: Annotated[int, Field(ge=0, le=1000)] = 1
-    """Requests that a replica is given at a time, kept by the gateway; 0 is no limit."""
+    """Requests that a replica gets at a time. The gateway enforces it; 0 is no limit."""
     target_utilization: Annotated[Percent, between("1%", "100%")] = 1.0
-    """Replicas = in-flight / (containerConcurrency x this), rounded up."""
+    """Replicas = requests in flight / (containerConcurrency x this), rounded up."""
     algorithm: AlgorithmChoice = AlgorithmChoice.model_validate({"concurrency": {}})
-    """How the number is found."""
+    """The algorithm that recommends the number of replicas."""
     scale_down: ScaleDown = ScaleDown()
-    """How the number falls."""
+    """Delays of scale-down."""
     metrics: Metrics = Metrics()
     """Where requests in flight are read."""
     traffic: Traffic | None = None
-    """What the gateway does. Absent: another proxy routes."""
+    """What the gateway does. Absent: another proxy routes the requests."""
     mode: Literal["Active", "DryRun"] = "Active"
-    """DryRun decides and records, and writes nothing."""
+    """DryRun: decide and record, and write nothing."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -252,7 +255,7 @@ class PolicySpec(ResourceModel):
 
     @property
     def replica_range(self) -> tuple[int, int]:
-        """The least and the most replicas that are in force, defaults and `kpa`'s own bounds included."""
+        """The bounds in force, with defaults and `kpa`'s own bounds."""
         least, most = self.min_replicas, self.max_replicas
         if (kpa := self.kpa_options()) is not None:
             least, most = kpa.min_scale, min(kpa.max_scale or most, most)
@@ -260,41 +263,41 @@ class PolicySpec(ResourceModel):
 
     @property
     def bounds(self) -> Bounds:
-        """What every algorithm takes from here."""
+        """The values that every algorithm uses."""
         return Bounds(self.target, self.min_replicas, self.max_replicas)
 
     @property
     def target(self) -> float:
-        """Requests in flight that one replica should have; without a limit, Knative's default of 100 stands for it."""
+        """Requests in flight for each replica; without a limit, Knative's default of 100 replaces it."""
         return (self.container_concurrency or 100) * self.target_utilization
 
 
 class Metadata(ResourceModel):
-    """Name and namespace; of what else Kubernetes keeps there only annotations are read."""
+    """Name, namespace and annotations."""
 
     name: Name
     """The service's name."""
     namespace: Namespace = "default"
     """Where the service runs."""
     annotations: dict[str, str] = Field(default_factory=dict)
-    """`inflight.dev/paused-until` holds the number until then, `inflight.dev/replicas` with
-    `inflight.dev/replicas-until` sets it until then. No other key may begin with `inflight.dev/`. With
-    `algorithm.keda`, KEDA's own are read too."""
+    """`inflight.dev/paused-until` holds the number until that time. `inflight.dev/replicas` with
+    `inflight.dev/replicas-until` sets it until that time. No other key may begin with `inflight.dev/`. With
+    `algorithm.keda`, KEDA's own annotations are read too."""
     labels: dict[str, str] = Field(default_factory=dict)
     """Not read."""
 
 
 class ScalingPolicy(ResourceModel):
-    """One service's policy."""
+    """The policy of one service."""
 
     api_version: Literal["inflight.dev/v1alpha1"]
     """The version of this document."""
     kind: Literal["ScalingPolicy"]
     """The kind of this document."""
     metadata: Metadata
-    """Whose policy it is."""
+    """Name and namespace of the service."""
     spec: PolicySpec
-    """How it is scaled."""
+    """How the service is scaled."""
 
     @property
     def service(self) -> str:

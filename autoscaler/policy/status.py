@@ -1,6 +1,6 @@
-"""What the controller writes under `status` of a policy that is a custom resource: the state of one service, and why.
+"""The `status` of a policy in the cluster, written by the controller: the state of one service, and why.
 
-Nobody writes it by hand. It is modelled as the policy is, so that one generator makes the schema of both.
+It is a model like the policy, so that one generator makes the schema of both.
 """
 
 from typing import Annotated, Literal
@@ -17,43 +17,43 @@ _BY_TYPE: JsonDict = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-ke
 
 
 class Condition(ResourceModel):
-    """One of Ready, ScalingActive, AbleToScale, ScalingLimited and PodsReady, with the HPA's names for the reasons.
+    """One of Ready, ScalingActive, AbleToScale, ScalingLimited and PodsReady, with the reasons of the HPA.
 
-    PodsReady is there only while pods are missing and Kubernetes says why; its reason is Kubernetes' own.
+    PodsReady exists only while pods are missing and Kubernetes says why; its reason is that of Kubernetes.
     """
 
     type: str
-    """Which of them."""
+    """The name of the condition."""
     status: Literal["True", "False", "Unknown"]
-    """Whether it holds."""
+    """Whether the condition is true."""
     reason: str
-    """Why, in one word."""
+    """The cause, in one word."""
     message: str = ""
-    """Why, for people."""
+    """The cause, in a sentence."""
     observed_generation: int | None = None
-    """The generation of the policy that it is about."""
+    """The generation of the policy that the condition describes."""
     last_transition_time: Time
-    """When `status` was last another."""
+    """When `status` last changed."""
 
 
 class RuleApplied(ResourceModel):
     """One rule that changed the number on its way from the recommendation to the decision."""
 
     rule: str
-    """Its name."""
+    """The name of the rule."""
     before: int
-    """The number it was given."""
+    """The number before the rule."""
     after: int
-    """The number it gave."""
+    """The number after the rule."""
     why: str
     """Why."""
 
 
 class AlgorithmRecommendation(ResourceModel):
-    """What the algorithm asked for."""
+    """The recommendation of the algorithm."""
 
     replicas: int | None = None
-    """Absent: no opinion, so that what there is is held."""
+    """Absent: no recommendation; the number is held."""
     why: str
     """Why."""
 
@@ -62,39 +62,39 @@ class LastDecision(ResourceModel):
     """The last decision that changed anything, with its reasons."""
 
     time: Time
-    """When it was taken."""
+    """The time of the decision."""
     before: Replicas | None = None
-    """What was asked for until then."""
+    """The replicas asked for until then."""
     desired: Replicas
-    """What should be."""
+    """The desired replicas."""
     recommendation: AlgorithmRecommendation | None = None
-    """What the algorithm asked for. Absent: release 0.1.0 wrote the decision."""
+    """The recommendation of the algorithm. Absent: release 0.1.0 wrote the decision."""
     reasons: tuple[RuleApplied, ...] = ()
     """The rules that changed the number, in order."""
     written: bool | None = None
-    """Whether it was written. Absent: there was nothing to write."""
+    """Whether the number was written to the target. Absent: nothing had to be written."""
     error: str = ""
-    """Why it could not be written."""
+    """Why the number could not be written."""
 
 
 class PolicyStatus(ResourceModel):
-    """The state of one service as the controller last wrote it."""
+    """The state of one service, as last written by the controller."""
 
     conditions: Annotated[tuple[Condition, ...], Field(json_schema_extra=_BY_TYPE)] = ()
-    """Whether it is scaled, and what keeps it from being; the reason of Ready is the one to read first."""
+    """Whether the service is scaled, and if not, why. Read the reason of Ready first."""
     observed_generation: int | None = None
     """The generation of the policy that is in force."""
     min_replicas: Replicas | None = None
-    """Never fewer, by the policy that is in force: what it says, or the default."""
+    """The lower bound of the policy in force, with defaults."""
     max_replicas: Replicas | None = None
-    """Never more, by the policy that is in force: what it says, or the default."""
+    """The upper bound of the policy in force, with defaults."""
     desired_replicas: Replicas | None = None
-    """What should be."""
+    """The desired replicas."""
     ready_replicas: Replicas | None = None
-    """What can serve."""
+    """The replicas that can serve."""
     inflight: Annotated[float, Field(ge=0)] | None = None
     """Requests queued or running. Absent: unknown."""
     last_scale_time: Time | None = None
-    """When the number of replicas was last changed."""
+    """When the replicas were last changed."""
     last_decision: LastDecision | None = None
     """The last decision that changed anything, with its reasons."""

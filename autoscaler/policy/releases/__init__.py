@@ -1,6 +1,6 @@
-"""What earlier releases took, a file each: the JSON Schema, and by key what the messages of the rules said.
+"""What earlier releases accepted, one file each: the JSON Schema, and the messages of the rules by key.
 
-The key "" stands for any.
+The key "" stands for any key.
 """
 
 import json
@@ -18,19 +18,19 @@ _PROBLEM = re.compile(r".*?:\d+: (?P<key>[\w./\[\]-]+): ")
 
 
 def took(release: str, document: Any, problems: list[str]) -> bool:
-    """Tell whether a release took a document that this one refuses.
+    """Tell whether a release accepted a document that this one refuses.
 
     Args:
         release: one of `RELEASES`.
         document: the document as it was read.
-        problems: why it is refused now, as `validation` says it.
+        problems: why it is refused now, as reported by `loading`.
     """
     schema, rules = _of(release)
     return schema.is_valid(document) and not any(_is_old(problem, rules) for problem in problems)
 
 
 def _is_old(problem: str, rules: Mapping[str, list[str]]) -> bool:
-    """Tell whether a problem is one of a rule that the release had already."""
+    """Tell whether the rule behind a problem existed in the release."""
     found = _PROBLEM.match(problem)
     key = re.sub(r"\[\d+\]", "[]", found["key"]) if found else ""
     return any(rule in problem for rule in (*rules.get(key, ()), *rules[""]))

@@ -64,7 +64,7 @@ def test_each_rule_of_a_list_is_told_apart():
     ("settings", "requests", "why"),
     [
         ("containerConcurrency: 4, targetUtilization: 50%", 2.0, "containerConcurrency x targetUtilization"),
-        ("containerConcurrency: 0", 100.0, "100, for there is no limit, x targetUtilization"),
+        ("containerConcurrency: 0", 100.0, "100 because there is no limit x targetUtilization"),
     ],
 )
 def test_what_a_replica_should_have_follows_from_limit_and_utilisation(settings, requests, why):
