@@ -176,7 +176,7 @@ def test_the_reference_has_every_field_of_every_object():
 
 
 def test_the_reference_tells_default_and_range():
-    assert "| `toZeroDelay` | Zero must be wished for so long before the last replica goes" in reference()
+    assert "| `toZeroDelay` | The last replica is removed after the recommendation has been zero for this long" in reference()
     assert "| `30s` | duration, 0s to 24h |" in reference()
     assert "| `maxScaleUpRate` |" in reference()
     assert "| `1000.0` | number, above 1 |" in reference()
