@@ -184,10 +184,9 @@ def _host_problems(policies: dict[str, _Read], grants: HostGrants | None) -> Ite
         for conflict in conflicts:
             where = _where_host(policies[service], conflict.host)
             problem = f"{where}: the policy {service} cannot have it: {conflict.why}"
-            owner = None if conflict.owner is None else policies[conflict.owner]
-            yield (
-                problem if owner is None else f"{problem} ({conflict.owner}: {owner.where('spec', 'traffic', 'hosts')})"
-            )
+            if conflict.owner is not None:
+                problem += f" ({conflict.owner}: {policies[conflict.owner].where('spec', 'traffic', 'hosts')})"
+            yield problem
 
 
 def _where_host(read: _Read, host: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from autoscaler.documents.fields import DURATION_PATTERN, PERCENT_PATTERN, RULES, format_duration
+from autoscaler.documents.promql import SELECTOR
 from autoscaler.policy.decider_factory import ALGORITHMS, lookback_s
 from autoscaler.policy.hpa_keda import QUANTITY_PATTERN
 from autoscaler.policy.schema import Schema, resolved
@@ -50,6 +51,7 @@ _FORMS = {
     DURATION_PATTERN: "duration",
     PERCENT_PATTERN: "percentage",
     QUANTITY_PATTERN: 'quantity, such as `"0.05"` or `"50m"`',
+    f"^({SELECTOR})$": 'selector, such as `name{label="value"}`',
 }
 
 
@@ -113,7 +115,8 @@ def _section(path: str, schema: Schema, definitions: Schema) -> str:
 
 def _row(key: str, schema: Schema, definitions: Schema, *, needed: bool) -> str:
     default = "required" if needed else _default(schema)
-    cells = [f"`{key}`", schema.get("description", ""), default, _legal(schema, definitions)]
+    meaning = " ".join(schema.get("description", "").split())  # a row of a table is one line
+    cells = [f"`{key}`", meaning, default, _legal(schema, definitions)]
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
