@@ -6,10 +6,8 @@ from math import inf
 
 import numpy as np
 
-from autoscaler.app.gateway_config import gateway_service
 from autoscaler.controller.recorders import OnChange
 from autoscaler.controller.step import Service
-from autoscaler.gateway.config import OnAbort
 from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRules
 from autoscaler.policy.decider_factory import decider
@@ -20,8 +18,9 @@ from simulations.engines.zero_delay import immediate
 from simulations.model import invariants
 from simulations.model.history import History
 from simulations.model.random_streams import RandomStreams
-from simulations.model.run_inputs import NO_TIME, Chunk, Floats, NotExactError, Pool, RunInputs, Source
-from simulations.scenario.document import GpuPool, Scenario
+from simulations.model.run_inputs import Chunk, Floats, NotExactError, RunInputs, Source
+from simulations.scenario.document import Scenario
+from simulations.scenario.to_run_inputs import run_inputs_of
 from simulations.scenario.workloads import source_of
 
 WORTH_COMPILING = 20_000
@@ -202,43 +201,3 @@ def _reference(task: _Task, needed: str = "") -> History:
     )
     history = replace(engine.run(), decisions=tuple(records))
     return replace(history, engine=f"{history.engine} (not compiled: {needed})") if needed else history
-
-
-def run_inputs_of(scenario: Scenario, policy: ScalingPolicy) -> RunInputs:
-    """Give the numbers that an engine needs."""
-    spec, watching = scenario.spec, scenario.spec.controller
-    stream, prometheus, gateway = watching.stream, watching.prometheus, gateway_service(policy)
-    return RunInputs(
-        service=policy.service,
-        limits=gateway.limits,
-        pools=tuple(_pool(pool) for pool in spec.fleet.pools),
-        initial=spec.fleet.initial_replicas,
-        least=policy.spec.min_replicas,
-        most=policy.spec.max_replicas,
-        target=policy.spec.target,
-        immediate=watching.immediate,
-        tick_s=inf if watching.immediate else watching.tick,
-        line_s=stream.coalesce if stream.heard else inf,
-        wakes=stream.heard and stream.wake_ups,
-        scrape_s=prometheus.scrape_interval if prometheus else inf,
-        metric_lag=prometheus.lag if prometheus else NO_TIME,
-        until_s=spec.run.duration or inf,
-        rules=gateway.paths,
-        cookie_s=gateway.affinity.timeout_s if gateway.affinity else 0.0,
-        request_timeout_s=gateway.timeouts.request_s,
-        breaks_off=gateway.on_abort is not OnAbort.WAIT_UPSTREAM,
-    )
-
-
-def _pool(pool: GpuPool) -> Pool:
-    stages = pool.cold_start
-    return Pool(
-        name=pool.name,
-        cold_start=(stages.schedule, stages.pull, stages.load, stages.readiness),
-        speed=pool.speed,
-        price_per_hour=pool.price_per_hour,
-        stock=inf if pool.stock is None else pool.stock,
-        lifetime=pool.lifetime,
-        start_failure=pool.start_failure,
-        service=pool.service_time,
-    )

@@ -20,9 +20,10 @@ from autoscaler.policy.spec import ScalingPolicy
 from simulations.model.history import History
 from simulations.results import tables
 from simulations.results.figures import Estimate, Figures, estimates, figures
-from simulations.run import run, run_inputs_of
+from simulations.run import run
 from simulations.scenario.candidates import Candidate, candidates_of
 from simulations.scenario.document import Scenario, read_scenario
+from simulations.scenario.to_run_inputs import run_inputs_of
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]

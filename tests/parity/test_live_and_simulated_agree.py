@@ -35,8 +35,8 @@ from simulations.engines.reference_fleet import SimulatedFleet
 from simulations.engines.reference_request import Request
 from simulations.model.history import HUNG_UP, REFUSED, SERVED
 from simulations.model.random_streams import RandomStreams
-from simulations.run import run_inputs_of
 from simulations.scenario.document import read_scenario
+from simulations.scenario.to_run_inputs import run_inputs_of
 from simulations.scenario.workloads import source_of
 
 DEMO = Path(command.__file__).parent / "demo.yaml"

@@ -1,0 +1,49 @@
+"""From a scenario and a policy to the numbers that an engine needs."""
+
+from math import inf
+
+from autoscaler.app.gateway_config import gateway_service
+from autoscaler.gateway.config import OnAbort
+from autoscaler.policy.spec import ScalingPolicy
+from simulations.model.run_inputs import NO_TIME, Pool, RunInputs
+from simulations.scenario.document import GpuPool, Scenario
+
+
+def run_inputs_of(scenario: Scenario, policy: ScalingPolicy) -> RunInputs:
+    """Give the numbers that an engine needs."""
+    spec, watching = scenario.spec, scenario.spec.controller
+    stream, prometheus, gateway = watching.stream, watching.prometheus, gateway_service(policy)
+    return RunInputs(
+        service=policy.service,
+        limits=gateway.limits,
+        pools=tuple(_pool(pool) for pool in spec.fleet.pools),
+        initial=spec.fleet.initial_replicas,
+        least=policy.spec.min_replicas,
+        most=policy.spec.max_replicas,
+        target=policy.spec.target,
+        immediate=watching.immediate,
+        tick_s=inf if watching.immediate else watching.tick,
+        line_s=stream.coalesce if stream.heard else inf,
+        wakes=stream.heard and stream.wake_ups,
+        scrape_s=prometheus.scrape_interval if prometheus else inf,
+        metric_lag=prometheus.lag if prometheus else NO_TIME,
+        until_s=spec.run.duration or inf,
+        rules=gateway.paths,
+        cookie_s=gateway.affinity.timeout_s if gateway.affinity else 0.0,
+        request_timeout_s=gateway.timeouts.request_s,
+        breaks_off=gateway.on_abort is not OnAbort.WAIT_UPSTREAM,
+    )
+
+
+def _pool(pool: GpuPool) -> Pool:
+    stages = pool.cold_start
+    return Pool(
+        name=pool.name,
+        cold_start=(stages.schedule, stages.pull, stages.load, stages.readiness),
+        speed=pool.speed,
+        price_per_hour=pool.price_per_hour,
+        stock=inf if pool.stock is None else pool.stock,
+        lifetime=pool.lifetime,
+        start_failure=pool.start_failure,
+        service=pool.service_time,
+    )
