@@ -27,6 +27,7 @@ from autoscaler.gateway.counts import RequestOutcome
 from autoscaler.gateway.error_responses import ERROR_RESPONSES
 from autoscaler.kubernetes import namespaces, objects
 from autoscaler.policy import annotations
+from autoscaler.policy.status import LastDecision
 from autoscaler.ports import Outcome, Record
 
 METRICS, COMMANDS, ANNOTATIONS, LOG = (
@@ -297,6 +298,11 @@ def test_the_keys_of_a_decision_are_those_of_the_page():
     assert {row[0].strip("`") for row in table(LOG, "A decision", "key")} == flat
     assert from_json(line).observation._fields == Observation._fields
     assert {key for reason in line["reasons"] for key in reason} == set(Reason._fields)
+
+
+def test_the_keys_of_the_last_decision_in_a_status_are_those_of_the_page():
+    rows = table("reference/status.md", "The last decision", "key")
+    assert {row[0].strip("`") for row in rows} == LastDecision.model_json_schema()["properties"].keys()
 
 
 def test_the_keys_of_a_policys_line_and_its_version_are_those_of_the_page(tmp_path):
