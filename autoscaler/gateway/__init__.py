@@ -1,5 +1,11 @@
-"""The gateway: holds requests at zero, never sends a pod more than it can take, and counts what is in flight.
+"""The gateway: it holds requests at zero pods, never exceeds a pod's concurrency limit, and counts requests in flight.
 
-`dispatch` decides who goes where and does no I/O, so that the simulator drives the very same object; everything that
-touches a socket surrounds it. What scales the pods does not belong here: a controller reads the count from outside.
+* `lifecycle` runs a process: signals, shutdown, reloads. `server` opens its ports. `admin_http` is the metrics port.
+* `router` finds the service of a request (`host_routes`), `proxied_request` serves it, `service` knows the service's
+  pods and the requests that wait. `error_responses` has the gateway's own answers.
+* `dispatch` decides which pod gets which request. It does no I/O, so the simulator uses the same objects.
+* `http` reads and writes HTTP/1.1.
+* `counts` and `metrics` are the metrics, `inflight_stream` the stream for the controller, `request_log` the log.
+
+It does not know what scales the pods: a controller reads the counts from outside.
 """

@@ -1,4 +1,4 @@
-"""The port for those who observe: `/metrics`, `/v1/inflight`, `/healthz` and `/readyz`, never behind a held request."""
+"""The metrics port: `/metrics`, `/v1/inflight`, `/healthz` and `/readyz`. It never waits for a held request."""
 
 from contextlib import aclosing
 
@@ -12,7 +12,7 @@ from autoscaler.runtime.prometheus_text import respond
 
 
 def metrics_app(gateway: Router, tokens: BearerTokens | None = None) -> web.Application:
-    """Build the application of the metrics port; with tokens, all but the probes asks for one."""
+    """Build the application of the metrics port; with tokens, every path except the probes requires one."""
 
     async def exposition(request: web.Request) -> web.StreamResponse:
         return await respond(request, text(gateway))
@@ -25,7 +25,7 @@ def metrics_app(gateway: Router, tokens: BearerTokens | None = None) -> web.Appl
                 async for line in state:
                     await response.write(line)
         except ConnectionError:
-            # The reader has gone, and that is its right.
+            # The reader has disconnected.
             return response
         return response
 

@@ -1,9 +1,9 @@
-"""The cookie that brings a client back to its pod: signed, opaque, and remembered by nobody.
+"""The cookie that brings a client back to its pod: signed, opaque, and without state in the gateway.
 
-The value is base64url of 8 bytes that stand for the pod, the second of issue, and 12 bytes of signature. The pod's
-bytes and the signature are keyed hashes over the service's name too, so that nothing can be read from a cookie, made
-up, or carried over to another service. Who holds the key reads the cookies of any gateway that held it, before or
-beside this one. Of several keys the first signs and each is read, so that a key can be replaced with no client unbound.
+The value is base64url of 8 bytes for the pod, the second of issue, and 12 bytes of signature. The bytes for the pod and
+the signature are keyed hashes that include the service's name, so a cookie cannot be read, forged, or used for another
+service. A gateway with the same key accepts the cookies of another. Of several keys the first signs and each is
+accepted, so a key can be replaced without unbinding any client.
 """
 
 import base64
@@ -17,17 +17,17 @@ from pathlib import Path
 from autoscaler.gateway.config import Affinity
 
 _SHORTEST_KEY, _LONGEST_KEY = 16, 64
-"""Bytes; blake2b takes no more."""
+"""Bytes; blake2b allows no more."""
 _POD_BYTES = 8
 _SIGNATURE_BYTES = 12
 _ISSUED = struct.Struct(">I")
 
 
 def read_keys(file: Path) -> tuple[bytes, ...]:
-    """Read cookie keys: of a text, one a line; any other content is one key as it is.
+    """Read cookie keys: one a line from a text; any other content is one key as it is.
 
     Raises:
-        ValueError: a key is too short or too long; the message names file and line.
+        ValueError: a key is too short or too long; the message names the file and the key.
         OSError: the file cannot be read.
     """
     content = file.read_bytes()
@@ -36,7 +36,7 @@ def read_keys(file: Path) -> tuple[bytes, ...]:
     keys = [key for key in keys if key] or [b""]
     for number, key in enumerate(keys, 1):
         if not _SHORTEST_KEY <= len(key) <= _LONGEST_KEY:
-            legal = f"a key for cookies has {_SHORTEST_KEY} to {_LONGEST_KEY}"
+            legal = f"a cookie key has {_SHORTEST_KEY} to {_LONGEST_KEY} bytes"
             raise ValueError(f"{file}: key {number} has {len(key)} bytes; {legal}")
     return tuple(keys)
 
@@ -49,17 +49,17 @@ class AffinityCookie:
         self._name = affinity.cookie.encode()
         self._timeout_s = affinity.timeout_s
         self._issued: dict[tuple[str, bool], tuple[int, bytes]] = {}
-        """The line that was last issued for a pod: all of a second are the same."""
+        """The line that was issued last for a pod: it is the same for a whole second."""
 
     def set_pods(self, pods: Iterable[str]) -> None:
-        """Learn which pods there are; a cookie for any other one is read as none."""
+        """Set which pods there are; a cookie for any other pod is ignored."""
         names = list(pods)
         for key in self._keys:
             key.pods = {key.short(pod): pod for pod in names}
         self._issued.clear()
 
     def split(self, cookies: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
-        """Part the values of `Cookie` headers into what the pod gets, byte for byte, and the values of ours."""
+        """Split the values of `Cookie` headers into those for the pod, byte for byte, and the gateway's own."""
         if not any(self._name in cookie for cookie in cookies):
             return list(cookies), []
         others, ours = [], []
@@ -76,7 +76,7 @@ class AffinityCookie:
         return others, ours
 
     def read(self, values: Sequence[bytes], now_s: float) -> str | None:
-        """Give the pod that a cookie stands for; None if it is forged, too old, or stands for no pod of now."""
+        """Return the pod of a cookie; None if the cookie is forged or expired, or its pod is gone."""
         for value in values:
             try:
                 raw = base64.urlsafe_b64decode(value)
@@ -92,7 +92,7 @@ class AffinityCookie:
         return None
 
     def issue(self, pod: str, now_s: float, *, secure: bool) -> bytes:
-        """Write the whole `Set-Cookie` line that binds a client to a pod."""
+        """Return the `Set-Cookie` line that binds a client to a pod."""
         second = int(now_s)
         issued_s, line = self._issued.get((pod, secure), (-1, b""))
         if issued_s != second:
@@ -109,21 +109,21 @@ class AffinityCookie:
 
 
 class _Key:
-    """What one key makes of the pods and cookies of one service."""
+    """The hashes of one key for the pods and cookies of one service."""
 
     def __init__(self, key: bytes, service: str) -> None:
         scope = len(service.encode()).to_bytes(2, "big") + service.encode()
         self._pod_hash = blake2b(scope, digest_size=_POD_BYTES, key=key[:64], person=b"pod")
         self._sign_hash = blake2b(scope, digest_size=_SIGNATURE_BYTES, key=key[:64], person=b"sign")
         self.pods: dict[bytes, str] = {}
-        """Those that there are, by the bytes that stand for them."""
+        """The current pods, by the bytes that stand for them."""
 
     def short(self, pod: str) -> bytes:
-        """Give the bytes that stand for a pod."""
+        """Return the bytes that stand for a pod."""
         return _digest(self._pod_hash, pod.encode())
 
     def sign(self, body: bytes) -> bytes:
-        """Give the signature of what a cookie says."""
+        """Return the signature of a cookie's content."""
         return _digest(self._sign_hash, body)
 
 

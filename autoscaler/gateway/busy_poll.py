@@ -1,4 +1,4 @@
-"""Asks a pod again and again how many jobs it works on."""
+"""Polls a pod for the number of jobs that it runs."""
 
 import asyncio
 import contextlib
@@ -12,19 +12,19 @@ from autoscaler.gateway.http.pod_pool import Pod
 
 _log = logging.getLogger(__name__)
 _PAUSE_S = 0.1
-"""Between two questions at least."""
+"""The minimum between two polls."""
 
 
 class BusyPoller:
-    """Asks one pod.
+    """Polls one pod.
 
     Args:
-        pod: whom to ask.
+        pod: the pod.
         poll: what to ask.
-        connect_s: for the connection.
-        newest: gives the number of the newest request that the pod has been granted.
-        on_jobs: is given each number of jobs that is known, with the newest request when the pod was asked.
-        on_failure: is given how often in a row there was no answer that says it.
+        connect_s: time for the connection.
+        newest: returns the number of the newest request that the pod was granted.
+        on_jobs: is given each number of jobs, with the newest request at the time of the poll.
+        on_failure: is given the number of polls in a row without a usable response.
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class BusyPoller:
         self._failures = 0
 
     def soon(self) -> None:
-        """Ask before the interval is over: something has changed at the pod."""
+        """Poll before the interval is over, because something has changed at the pod."""
         self._wanted.set()
 
     async def run(self) -> None:
-        """Ask for ever."""
+        """Poll without an end."""
         while True:
             self._wanted.clear()
             newest = self._newest()
@@ -74,7 +74,7 @@ class BusyPoller:
             answer = await call_pod(pod, request, pod.address, connect_s=self._connect_s, answer_s=answer_s)
         except PodCallError as error:
             if error.refused and pod.has_answered:
-                # Nobody listens there any more: a process that ended took its jobs with it.
+                # Nothing listens there any more: the process has ended, and its jobs with it.
                 return 0
             raise UnknownJobsError(str(error)) from error
         if answer.status != HTTPStatus.OK:
@@ -85,5 +85,5 @@ class BusyPoller:
         self._failures += 1
         if why != self._problem:
             self._problem = why
-            _log.warning("pod %s does not say how busy it is: GET %s: %s", self._pod.name, self._poll.path, why)
+            _log.warning("pod %s does not report its jobs: GET %s: %s", self._pod.name, self._poll.path, why)
         self._on_failure(self._failures)

@@ -1,6 +1,6 @@
-"""Reads in a pod's answer how many jobs it works on: at places of a JSON document, or as samples of metrics.
+"""Reads the number of jobs from a pod's response: from a JSON document, or from metrics.
 
-What cannot be read is unknown, and never zero.
+A number that cannot be read is unknown, never zero.
 """
 
 import json
@@ -10,21 +10,21 @@ from typing import Any, NamedTuple
 
 
 class BusyPoll(NamedTuple):
-    """What a pod is asked for the number of its jobs."""
+    """How a pod is asked for the number of its jobs."""
 
     path: str
     json_pointers: tuple[str, ...] = ()
-    """Where numbers or lists stand in the answer (RFC 6901); they are added up."""
+    """JSON Pointers (RFC 6901) of numbers or lists in the response; their sizes are added up."""
     metrics: tuple[str, ...] = ()
     """Names of metrics in Prometheus' text format; all their samples are added up."""
     interval_s: float = 2.0
     timeout_s: float = 1.0
     port: int | None = None
-    """Where the pod is asked; None is where it serves."""
+    """The port to ask; None is the port of its requests."""
 
 
 class UnknownJobsError(ValueError):
-    """An answer does not say how many jobs there are; the text says why."""
+    """A response does not contain the number of jobs; the text says why."""
 
 
 _MOST_JOBS = 1_000_000
@@ -33,10 +33,10 @@ _LABELS = r'(?:\{(?:[^"{}]|"(?:[^"\\]|\\.)*")*\})?'
 
 
 def jobs_in(body: bytes, poll: BusyPoll) -> int:
-    """Give the number of jobs that an answer tells.
+    """Return the number of jobs in a response.
 
     Raises:
-        UnknownJobsError: it does not.
+        UnknownJobsError: it contains none.
     """
     if poll.metrics:
         text = body.decode("utf-8", "replace")
@@ -46,7 +46,7 @@ def jobs_in(body: bytes, poll: BusyPoll) -> int:
         parts = [_of_value(_at(document, pointer), pointer) for pointer in poll.json_pointers]
     jobs = sum(parts)
     if not 0 <= jobs <= _MOST_JOBS:
-        raise UnknownJobsError(f"{jobs:g} jobs are none that a pod can run")
+        raise UnknownJobsError(f"{jobs:g} is not a possible number of jobs")
     return math.ceil(jobs)
 
 
@@ -54,11 +54,11 @@ def _document(body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise UnknownJobsError("the answer is not JSON") from error
+        raise UnknownJobsError("the response is not JSON") from error
 
 
 def _at(document: Any, pointer: str) -> Any:
-    """Give what stands at a place: RFC 6901, without the `-` that names what is not there."""
+    """Return the value at a JSON Pointer (RFC 6901); `-` is not supported."""
     found = document
     for token in pointer.split("/")[1:]:
         key = token.replace("~1", "/").replace("~0", "~")
@@ -74,7 +74,7 @@ def _of_value(value: Any, where: str) -> float:
         return len(value)
     if isinstance(value, int | float) and math.isfinite(value) and value >= 0:
         return value
-    raise UnknownJobsError(f"what stands at {where} is neither a number of jobs nor a list")
+    raise UnknownJobsError(f"the value at {where} is neither a number of jobs nor a list")
 
 
 def _of_metric(text: str, name: str) -> float:
@@ -90,5 +90,5 @@ def _sample(value: str, name: str) -> float:
     except ValueError:
         number = math.nan
     if not (math.isfinite(number) and number >= 0):
-        raise UnknownJobsError(f"{name} is {value[:32]}, which is no number of jobs")
+        raise UnknownJobsError(f"{name} is {value[:32]}, which is not a number of jobs")
     return number

@@ -1,4 +1,8 @@
-"""What the gateway is told of one service: plain frozen values, built from the document elsewhere."""
+"""The gateway's configuration of one service, as plain values.
+
+`Affinity`, `Timeouts`, `OnAbort`, `PathRule` and `Cors` exist here and as models of the policy. That is on purpose:
+documents and pydantic end where a policy has been read, and `app/gateway_config.py` translates.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,38 +23,38 @@ class Affinity:
     cookie: str
     """Its name, such as `sd`."""
     timeout_s: float
-    """Counted from its first issue, by the gateway, whatever the client does with `Max-Age`."""
+    """Counted by the gateway from the first issue, whatever the client does with `Max-Age`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long things may take at most, in seconds; time in the queue is not part of them."""
+    """Limits in seconds; time in the queue does not count."""
 
     request_s: float = 300.0
-    """From the grant to the response's last byte; ends with a 101."""
+    """From the grant to the response's last byte; a 101 ends it."""
     response_start_s: float | None = None
-    """From the grant to the response's first byte; None is as long as for all of it."""
+    """From the grant to the response's first byte; None is the same as `request_s`."""
     connect_s: float = 2.0
     body_idle_s: float = 60.0
-    """Silence of a client that is sending a request's body."""
+    """How long a client may send nothing of a request's body."""
     stalled_client_s: float = 60.0
-    """How long a client may take nothing of a response that is ready for it."""
+    """How long a client may read nothing of its response."""
     tunnel_idle_s: float = 3600.0
-    """Silence on both sides of an upgraded connection."""
+    """How long both sides of an upgraded connection may be silent."""
     stream_idle_s: float = 3600.0
-    """Silence of a response that is a stream, to which `request_s` does not apply while its client is there."""
+    """How long a stream may be silent; `request_s` does not apply to it while its client is connected."""
 
 
 class OnAbort(Enum):
-    """What becomes of a counted request at a pod when its client goes; any other one's connection is closed."""
+    """What happens to a counted request at a pod when its client disconnects; a Pass request always ends."""
 
     CLOSE = "Close"
-    """The pod's connection is closed and its slot is free at once; one that goes on computing gets a second request."""
+    """The pod's connection is closed and its slot is free at once, even if the pod goes on computing."""
     WAIT_UPSTREAM = "WaitUpstream"
-    """The slot is free when the pod has said its last byte."""
+    """The slot is free when the pod has sent its last byte."""
     INTERRUPT = "Interrupt"
-    """As WaitUpstream, and the pod is asked by a POST to `interrupt_path` to break off; the slot is free when both have
-    been answered, for a call that comes late would end the next one's work."""
+    """Like WaitUpstream, and a POST to `interrupt_path` asks the pod to stop; the slot is free when both are answered,
+    because a late call would end the next request's work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,34 +62,34 @@ class GatewayService:
     """One service as the gateway sees it."""
 
     name: str
-    """`namespace/name`, the key under which everything about it is found."""
+    """`namespace/name`."""
     hosts: tuple[str, ...]
-    """Names that clients ask for; `*.example.com` is any name below; `*` is any name at all."""
+    """Hosts that clients ask for; `*.example.com` is any name below; `*` is any host."""
     limits: Limits
     timeouts: Timeouts = field(default_factory=Timeouts)
     paths: tuple[PathRule, ...] = ()
     affinity: Affinity | None = None
     ready_path: str | None = None
-    """What a pod must answer with 200 to 399 before it is sent its first request; None asks nothing."""
+    """A path that a pod must answer with 200 to 399 before its first request; None asks nothing."""
     ready_timeout_s: float = 2.0
     busy: BusyPoll | None = None
-    """What pods are asked for the number of their jobs; None is that requests are all that they work on."""
+    """How pods are asked for the number of their jobs; None means that requests are their only work."""
     failures: frozenset[FailureKind] = frozenset({FailureKind.RESET})
     """What counts as a failure of a pod."""
     on_abort: OnAbort = OnAbort.WAIT_UPSTREAM
     interrupt_path: str = "/sdapi/v1/interrupt"
     cors: Cors | None = None
-    """Which pages the gateway answers browsers for; None leaves that to the pods."""
+    """Which pages the gateway answers browsers for; None leaves it to the pods."""
     probes: tuple[str, ...] = PROBES
-    """What the user agents of those who ask only whether somebody is there contain, in any case."""
+    """Parts of the user agents of health checks, in any case."""
     half_close: bool = False
-    """Whether a client may close its sending side and still wait; else that is taken for its going."""
+    """Whether a client may close its sending side and still wait; otherwise that counts as a disconnect."""
     max_body_bytes: int | None = None
-    """A request with a longer body is refused with 413; None is no limit."""
+    """A request with a longer body gets 413; None is no limit."""
     min_body_bytes_per_s: int = 16 * 1024
-    """How fast a body has to come while a pod's slot is held for it, over 10 s; 0 asks for nothing."""
+    """The minimum rate of a body while a slot is held for it, over 10 s; 0 is none."""
     backends: Mapping[str, str] | None = None
-    """Pods by name with their `host:port`, where the document lists them; None where somebody else tells."""
+    """Pods by name with their `host:port`, if the document lists them; None if the cluster does."""
 
     @property
     def namespace(self) -> str:
@@ -94,5 +98,5 @@ class GatewayService:
 
     @property
     def service(self) -> str:
-        """The part of the name behind the slash."""
+        """The part of the name after the slash."""
         return self.name.partition("/")[2]

@@ -1,4 +1,4 @@
-"""Pages of other origins: a browser asks before it sends (a preflight), and the gateway may answer for the pod."""
+"""Cross-origin requests: a browser sends a preflight before the request, and the gateway may answer it for the pod."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from autoscaler.gateway.http.headers import RequestHead
 
 _ASKS = b"access-control-request-method"
 _PREFLIGHTS_PER_POD = 64
-"""Of paths that are counted, at a time; the rule of a Pass path has its own number."""
+"""Open preflights for each pod on counted paths; the rule of a Pass path has its own number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,10 @@ class Cors:
     methods: tuple[str, ...] = ("GET", "HEAD", "POST")
     headers: tuple[str, ...] = ("Content-Type", "Authorization")
     max_age_s: float = 600.0
-    """For how long a browser need not ask again."""
+    """How long a browser may cache the answer."""
 
     def preflight_lines(self, head: RequestHead) -> bytes | None:
-        """Give the header lines that answer a preflight; None for a page that may not call."""
+        """Return the header lines that answer a preflight; None if the page may not send the request."""
         if not self._allowed(head):
             return None
         methods, headers = ", ".join(self.methods).encode(), ", ".join(self.headers).encode()
@@ -35,7 +35,7 @@ class Cors:
         )
 
     def response_lines(self, head: RequestHead) -> bytes:
-        """Give the header lines by which a page may read the response."""
+        """Return the header lines that let a page read the response."""
         if "*" in self.origins:
             return b"Access-Control-Allow-Origin: *\r\n" if _origin(head) else b""
         allowed = b"Access-Control-Allow-Origin: %b\r\n" % _origin(head) if self._allowed(head) else b""
@@ -52,10 +52,10 @@ def _origin(head: RequestHead) -> bytes:
 
 
 def is_preflight(head: RequestHead) -> bool:
-    """Say whether a request without a body is a browser's question whether a page may send the one it has in mind."""
+    """Return whether a request without a body is a CORS preflight."""
     return head.method == b"OPTIONS" and bool(_origin(head)) and _ASKS in head.known
 
 
 def preflight_rule(rule: PathRule) -> PathRule:
-    """Give the rule of a preflight on a path: it takes no slot, for its request is still to come."""
+    """Return the rule of a preflight on a path: it takes no slot, because the request itself follows."""
     return rule if rule.kind is SlotUse.PASS else rule._replace(kind=SlotUse.PASS, max_per_pod=_PREFLIGHTS_PER_POD)

@@ -1,4 +1,4 @@
-"""What became of one service's requests: plain numbers on the hot path, read when somebody scrapes."""
+"""Counts of one service's requests: plain numbers on the hot path, read by the metrics."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
@@ -16,31 +16,31 @@ class RequestOutcome(Enum):
     QUEUE_FULL = "queue_full"
     QUEUE_TIMEOUT = "queue_timeout"
     OVERLOADED = "overloaded"
-    """The gateway had no memory for new work."""
+    """The gateway was short of memory."""
     ASLEEP = "asleep"
     DRAINED = "drained"
-    """Still held when the gateway had to go."""
+    """Still held when the gateway shut down."""
     ABANDONED_QUEUED = "abandoned_queued"
     ABANDONED_RUNNING = "abandoned_running"
     PREFLIGHT = "preflight"
-    """A browser's question, answered by the gateway for `traffic.cors`."""
+    """A CORS preflight that the gateway answered for `traffic.cors`."""
     ERROR = "error"
-    """The gateway failed; its log has the traceback."""
+    """An internal error; the log has the traceback."""
     UPSTREAM_RESET = "upstream_reset"
     UPSTREAM_TIMEOUT = "upstream_timeout"
     INVALID_RESPONSE = "invalid_response"
     BAD_REQUEST = "bad_request"
     FRAMING_TOO_LARGE = "framing_too_large"
-    """The client sent more beside its body than a head may have."""
+    """What the client sent besides its body is larger than a head may be."""
     BODY_LATE = "body_late"
-    """The client sent nothing of its body for too long, or too slowly, while a pod's slot was held for it."""
+    """The client sent nothing of its body for too long, or sent it too slowly, while a slot was held for it."""
     BODY_TOO_LARGE = "body_too_large"
 
     __hash__ = object.__hash__
 
 
 class ProcessMetric(NamedTuple):
-    """A number of the whole process, which belongs to no service."""
+    """A metric of the whole process, without a service."""
 
     name: str
     kind: str
@@ -60,12 +60,12 @@ class Histogram:
         self.total = 0.0
 
     def observe(self, value: float) -> None:
-        """Count a value in."""
+        """Count a value."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
     def cumulative(self) -> list[tuple[str, float]]:
-        """Give (upper bound, how many were not above it), the last bound being +Inf."""
+        """Return (upper bound, how many values are not above it); the last bound is +Inf."""
         so_far = 0
         buckets: list[tuple[str, float]] = []
         for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
@@ -75,17 +75,17 @@ class Histogram:
 
 
 class Counts:
-    """All counts of one service, from the gateway's start."""
+    """All counts of one service since the gateway's start."""
 
     def __init__(self) -> None:
         self.outcomes = dict.fromkeys(RequestOutcome, 0)
         self.wait_s = Histogram(WAIT_BUCKETS_S)
         self.service_s = Histogram(SERVICE_BUCKETS_S)
         self.arrived = 0
-        """Requests that cost a slot; how they end, and those that cost none, are in `outcomes`."""
+        """Counted requests; `outcomes` has their ends, and those of Pass requests."""
         self.retries = 0
         self.abandoned_late = 0
-        """Requests that reached a pod though their client had gone while they waited."""
+        """Requests that reached a pod although their client had disconnected while they waited."""
         self.failed_busy_polls = 0
         self.tunnels = 0
         """Upgraded connections that are open."""

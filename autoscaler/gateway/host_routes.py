@@ -9,12 +9,12 @@ from autoscaler.host_claims import LONGEST_HOST, normal, patterns
 class Routes:
     """Finds the service of a host: the exact name first, then the longest wildcard, then `*`.
 
-    Each host has one owner before it comes here. If two services still name one, the first by name has it, whatever
-    their order.
+    Hosts are claimed before, so each has one owner. If two services still name the same host, the first by name gets
+    it.
 
     Args:
-        services: what is served, by `namespace/name`.
-        reserved: hosts that nobody is served, though a wildcard may be above them.
+        services: the services by `namespace/name`.
+        reserved: hosts without a service, even if a wildcard covers them.
     """
 
     def __init__(self, services: Mapping[str, GatewayService], reserved: Collection[str] = ()) -> None:
@@ -24,7 +24,7 @@ class Routes:
                 self._owners.setdefault(normal(host), name)
 
     def find(self, host: str) -> str | None:
-        """Give the service's name, None for a host that nobody has."""
+        """Return the service's name, None if no service has the host."""
         if host in self._owners or len(host) > LONGEST_HOST:
             return self._owners.get(host)
         return next((self._owners[each] for each in patterns(host) if each in self._owners), None)

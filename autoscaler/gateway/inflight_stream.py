@@ -1,20 +1,19 @@
-"""The gateway's count as JSON lines: the whole state first, then each change, and at least one line a second.
+"""The gateway's counts as lines of JSON: first the whole state, then each change, at least one line a second.
 
-A line is `{"gateway": uid, "started": t, "at": t, "services": {"ns/name": {...}}}`. `at` is the moment of its integrals
-by a clock of the gateway that never steps: two lines give the exact mean between them, however long they take. A
-service has
+A line is `{"gateway": uid, "started": t, "at": t, "services": {"ns/name": {...}}}`. `at` is the time of its integrals,
+by a clock of the gateway that never steps, so that two lines give the exact mean between them. A service has
 
-* `queued` and `running`: counted requests that wait and that pods serve, jobs among them where pods tell of them;
+* `queued` and `running`: counted requests that wait and that pods run, with the jobs that pods report;
 * `seconds_total`: the integral of their sum over time, from the gateway's start;
-* `pods`: running counted requests by pod, those that drain included;
-* `passing`: uncounted requests that may wake a pod and are held or open, `holding_pass` those of them that are held;
-* `passed_total`: how many of them ever came.
+* `pods`: running counted requests by pod, also of pods that drain;
+* `passing`: Pass requests that may wake a pod and are held or open, `holding_pass` those of them that are held;
+* `passed_total`: how many of them ever arrived.
 
-Only the first line has every service; later ones have those that changed. The first change after a pause is sent at
-once, and those within 20 ms of a line that sent one share the next: all but the first held request of a service without
-a pod, which a pod has to be started for and which gathers nothing. A silent second brings a line with the services that
-have something in flight, as their integral grows while the counts stand still; of the others there is nothing to say,
-so that ten thousand services at rest cost nothing.
+Only the first line has every service; later lines have those that changed. The first change after a pause is sent at
+once, and changes within 20 ms after a line share the next one. The exception is the first held request of a service
+without a pod, which is sent at once because a pod has to be started. After a second without a change a line has the
+services with requests in flight, because their integral grows. Idle services are left out, so that ten thousand of them
+cost nothing.
 """
 
 import asyncio
@@ -31,11 +30,11 @@ COALESCE_S = 0.02
 LONGEST_SILENCE_S = 1.0
 
 State = dict[str, Any]
-"""What a line says of one service."""
+"""The state of one service in a line."""
 
 
 def state(dispatcher: Dispatcher, now_s: float) -> State:
-    """Give what a line says of a service at a time of the gateway's event loop."""
+    """Return the state of a service at a time of the gateway's event loop."""
     return {
         "queued": dispatcher.queued,
         "running": dispatcher.running,
@@ -68,11 +67,11 @@ class _Changes:
         return names
 
     async def gather(self, seconds: float) -> None:
-        """Let changes come together for so long, or until an urgent one."""
+        """Collect changes for some seconds, or until an urgent one."""
         await _wait(self._urgent, seconds)
 
     async def wait(self, seconds: float) -> None:
-        """Wait for a change, but not for longer than a reader may be left in silence."""
+        """Wait for a change, at most for some seconds."""
         await _wait(self._any, seconds)
 
 
@@ -83,7 +82,7 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
 
 
 async def lines(gateway: Router) -> AsyncGenerator[bytes, None]:
-    """Give the lines of one reader, for ever; the first change after a pause is sent at once."""
+    """Yield the lines for one reader; the first change after a pause is sent at once."""
     sent: dict[str, State] = {}
     growing: set[str] = set()
     names = changed = set(gateway.proxies)

@@ -1,4 +1,4 @@
-"""Runs a gateway until a signal ends it, and reloads what it serves when the file changes."""
+"""Runs a gateway until a signal ends it: shutdown, reloads, and the watch on its memory."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ _MEASUREMENTS_BETWEEN_TRIMS = 20
 _log = logging.getLogger(__name__)
 
 Load = Callable[[], Mapping[str, GatewayService]]
-"""Reads the services anew; raises ValueError, or OSError, for a file that cannot be used."""
+"""Reads the services again; raises ValueError or OSError for a file that cannot be used."""
 
 Build = Callable[[Mapping[str, GatewayService]], GatewayServer]
 
@@ -34,9 +34,9 @@ class ShutdownTimeouts(NamedTuple):
     """How long a gateway may take to shut down."""
 
     propagation_s: float = 5.0
-    """How long it still accepts clients while it says that it is not ready."""
+    """How long it still accepts clients after it says that it is not ready."""
     grace_s: float = 20.0
-    """How long those who came may then take; with `propagation_s` a little less than the pod's termination grace."""
+    """How long open requests may then take; with `propagation_s` a little less than the pod's termination grace."""
 
 
 async def serve(
@@ -55,24 +55,24 @@ async def serve(
     recheck: Callable[[], None] | None = None,
     reopen: Sequence[Callable[[], None]] = (),
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then drain; a second one ends it at once.
+    """Serve until SIGTERM or SIGINT, then drain; a second signal ends it at once.
 
-    SIGHUP has the services read again and logs opened anew, SIGUSR1 only the latter.
+    SIGHUP reads the services again and reopens the logs, SIGUSR1 only reopens the logs.
 
     Args:
-        load: gives the services.
-        port: where clients are listened to.
-        metrics_port: where those who observe are listened to.
-        config: the file behind `load`, to look at for changes.
-        follow: keeps the gateway at its services and pods in another way, for ever; its error ends the gateway.
-        build: makes the gateway of them.
+        load: returns the services.
+        port: the port for clients.
+        metrics_port: the metrics port.
+        config: the file behind `load`, watched for changes.
+        follow: keeps services and pods up to date in another way; if it fails, the gateway ends.
+        build: makes the gateway from the services.
         shutdown: how long draining may take.
-        tokens: what the metrics port asks for; without them it is open.
-        cookie_keys: the file of the keys that `build` was given, to look at for changes.
+        tokens: what the metrics port requires; without them it is open.
+        cookie_keys: the file of the cookie keys that `build` was given, watched for changes.
         hosts: names or addresses to listen on; none is all of IPv4 and IPv6.
-        metrics_hosts: those of the metrics port; the same, unless they are given.
-        recheck: has what `follow` follows read again; `config` needs none.
-        reopen: open logs anew.
+        metrics_hosts: the same for the metrics port; None is the same as `hosts`.
+        recheck: makes `follow` read its files again; not needed with `config`.
+        reopen: reopen the logs.
 
     Raises:
         OSError: a port is taken.
@@ -104,7 +104,7 @@ async def serve(
 
 
 async def _all(gateway: GatewayServer, followed: Sequence[Follow]) -> None:
-    """Do all of these for ever; the first error comes out."""
+    """Run all of these; the first error is raised."""
     await asyncio.gather(*(each(gateway) for each in followed))
 
 
@@ -134,12 +134,12 @@ async def _until_done_or_second_signal(signals: asyncio.Queue[int], draining: Co
 
 
 async def watch_memory(gateway: GatewayServer) -> None:
-    """Refuse new work while memory is short, for ever; the allocator gives back what it can meanwhile."""
+    """Refuse new requests while memory is short, and meanwhile give unused memory back."""
     overload = gateway.overload
     for measurement in count():
         if overload.measure(resident_bytes()):
             say = _log.error if overload.active else _log.warning
-            what = "new requests are refused with 503" if overload.active else "new requests are taken again"
+            what = "new requests are refused with 503" if overload.active else "new requests are accepted again"
             say("%d MiB of %s MiB in use: %s", overload.used_bytes >> 20, (overload.limit_bytes or 0) >> 20, what)
         if overload.active and measurement % _MEASUREMENTS_BETWEEN_TRIMS == 0:
             trim()
@@ -147,32 +147,32 @@ async def watch_memory(gateway: GatewayServer) -> None:
 
 
 async def watch_keys(gateway: GatewayServer, file: Path) -> None:
-    """Take other cookie keys whenever their file changes, for ever; a file that cannot be used changes nothing."""
+    """Use the new cookie keys whenever their file changes; a file that cannot be used changes nothing."""
     watch = FileWatch([file])
     while True:
         try:
             gateway.set_cookie_keys(read_keys(file))
         except (OSError, ValueError) as error:
-            _log.error("cookie keys not read again, those before stay in force: %s", error)
+            _log.error("cookie keys not read again, the previous ones stay in force: %s", error)
         await watch.changed()
 
 
 async def watch_config(gateway: GatewayServer, watch: FileWatch, load: Load) -> None:
-    """Reload the gateway whenever the file changes, for ever; a file that cannot be used changes nothing."""
+    """Reload the gateway whenever the file changes; a file that cannot be used changes nothing."""
     while True:
         await watch.changed()
         await reload(gateway, load)
 
 
 async def reload(gateway: GatewayServer, load: Load) -> bool:
-    """Serve what `load` gives, which may take its time: a thread does it, and clients are served meanwhile.
+    """Serve what `load` returns; it runs in a thread, so that clients are served meanwhile.
 
-    On an error go on as before, say so in the log, and return False.
+    On an error change nothing, log it, and return False.
     """
     try:
         services = await asyncio.to_thread(load)
     except (ValueError, OSError) as error:
-        _log.error("configuration not reloaded, the one before stays in force: %s", error)
+        _log.error("configuration not reloaded, the previous one stays in force: %s", error)
         return False
     gateway.reload(services)
     _log.info("configuration reloaded, services: %d", len(services))

@@ -1,6 +1,6 @@
-"""The gateway's state for Prometheus, read from the dispatchers as it is written.
+"""The gateway's metrics for Prometheus, read from the dispatchers while they are written.
 
-Every series of a service exists from its start, at 0, so that a query never meets a gap.
+Every series of a service exists from its start, at 0, so that a query finds no gap.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +14,7 @@ from autoscaler.runtime.prometheus_text import Sample, family, labels
 Read = Callable[[ServiceProxy, float], float]
 """Reads a number of a service at a time of the loop's clock."""
 Samples = Callable[[str, ServiceProxy, float], Iterable[Sample]]
-"""Gives the samples of a service, whose labels are given, at such a time."""
+"""Returns the samples of a service, given its labels and such a time."""
 
 
 class _Metric(NamedTuple):
@@ -45,7 +45,7 @@ def _by_pod(of: str, proxy: ServiceProxy, _now_s: float) -> Iterable[Sample]:
 def _histogram(read: Callable[[ServiceProxy], Histogram]) -> Samples:
     def samples(of: str, proxy: ServiceProxy, _now_s: float) -> Iterable[Sample]:
         histogram = read(proxy)
-        buckets, total = histogram.cumulative(), histogram.total  # together, whatever is written when
+        buckets, total = histogram.cumulative(), histogram.total  # at once, so that both are of the same moment
         for bound, count in buckets:
             yield f'_bucket{{{of},le="{bound}"}}', count
         yield f"_count{{{of}}}", buckets[-1][1]
@@ -55,38 +55,38 @@ def _histogram(read: Callable[[ServiceProxy], Histogram]) -> Samples:
 
 
 _METRICS = (
-    _Metric("inflight_requests", "gauge", "Counted requests in the gateway.", _by_state),
+    _Metric("inflight_requests", "gauge", "Counted requests, queued and running.", _by_state),
     _Metric(
         "inflight_seconds_total",
         "counter",
-        "Counted requests in the gateway, integrated over time.",
+        "Counted requests in flight, integrated over time.",
         _one(lambda proxy, now_s: proxy.dispatcher.seconds_total(now_s)),
     ),
     _Metric(
         "gateway_arrived_requests_total",
         "counter",
-        "Counted requests that came.",
+        "Counted requests that arrived.",
         _one(lambda proxy, _: proxy.counts.arrived),
     ),
     _Metric(
         "gateway_passing_requests",
         "gauge",
-        "Uncounted requests held or open.",
+        "Pass requests that are held or open.",
         _one(lambda proxy, _: proxy.dispatcher.passing),
     ),
     _Metric(
         "gateway_passed_requests_total",
         "counter",
-        "Uncounted requests that came.",
+        "Pass requests that arrived.",
         _one(lambda proxy, _: proxy.dispatcher.passed_total),
     ),
     _Metric(
         "gateway_oldest_wait_seconds",
         "gauge",
-        "How long the first in line has waited.",
+        "How long the first request in the queue has waited.",
         _one(lambda proxy, now_s: proxy.dispatcher.oldest_wait_s(now_s)),
     ),
-    _Metric("gateway_requests_total", "counter", "Requests by how they ended.", _by_outcome),
+    _Metric("gateway_requests_total", "counter", "Ended requests by outcome.", _by_outcome),
     _Metric(
         "gateway_wait_seconds", "histogram", "From arrival to grant.", _histogram(lambda proxy: proxy.counts.wait_s)
     ),
@@ -99,34 +99,34 @@ _METRICS = (
     _Metric(
         "gateway_retries_total",
         "counter",
-        "Requests that a pod refused and that went on.",
+        "Requests that a pod refused and that were sent to another.",
         _one(lambda proxy, _: proxy.counts.retries),
     ),
     _Metric(
         "gateway_abandoned_late_total",
         "counter",
-        "Requests that reached a pod after their client had gone.",
+        "Requests that reached a pod after their client had disconnected.",
         _one(lambda proxy, _: proxy.counts.abandoned_late),
     ),
     _Metric(
         "gateway_pod_ejections_total",
         "counter",
-        "How often a pod was left alone for its failures.",
+        "Ejections of pods.",
         _one(lambda proxy, _: proxy.dispatcher.ejections_total),
     ),
     _Metric(
         "gateway_busy_poll_failures_total",
         "counter",
-        "How often a pod did not say how many jobs it works on.",
+        "Polls without a number of jobs.",
         _one(lambda proxy, _: proxy.counts.failed_busy_polls),
     ),
-    _Metric("gateway_websocket_open", "gauge", "Upgraded connections.", _one(lambda proxy, _: proxy.counts.tunnels)),
-    _Metric("gateway_pod_running_requests", "gauge", "Counted requests that a pod serves.", _by_pod),
+    _Metric("gateway_websocket_open", "gauge", "Open WebSockets.", _one(lambda proxy, _: proxy.counts.tunnels)),
+    _Metric("gateway_pod_running_requests", "gauge", "Counted requests that a pod runs, with its other jobs.", _by_pod),
 )
 
 
 def _of_process(gateway: Router) -> list[ProcessMetric]:
-    """Give the metrics that belong to no service."""
+    """Return the metrics that belong to no service."""
     overload, clients = gateway.overload, gateway.clients
     return [
         ProcessMetric(
@@ -136,43 +136,53 @@ def _of_process(gateway: Router) -> list[ProcessMetric]:
         ProcessMetric(
             "gateway_memory_limit_bytes",
             "gauge",
-            "What it may be; 0 is any.",
+            "Limit of the memory; 0 is none.",
             lambda: overload.limit_bytes or 0,
         ),
-        ProcessMetric("gateway_overloaded", "gauge", "1 while new requests are refused.", lambda: overload.active),
-        ProcessMetric("gateway_client_connections", "gauge", "Clients' connections.", lambda: len(clients.connections)),
         ProcessMetric(
-            "gateway_client_connections_limit", "gauge", "How many may be.", lambda: clients.limits.connections
+            "gateway_overloaded",
+            "gauge",
+            "1 while new requests are refused for lack of memory.",
+            lambda: overload.active,
+        ),
+        ProcessMetric(
+            "gateway_client_connections", "gauge", "Open connections of clients.", lambda: len(clients.connections)
+        ),
+        ProcessMetric(
+            "gateway_client_connections_limit",
+            "gauge",
+            "Limit of clients' connections.",
+            lambda: clients.limits.connections,
         ),
         ProcessMetric(
             "gateway_shed_connections_total",
             "counter",
-            "Idle ones that were closed to make room.",
+            "Idle connections of clients that were closed to make room.",
             lambda: clients.shed,
         ),
         ProcessMetric(
             "gateway_stalled_clients_total",
             "counter",
-            "Clients that took nothing for too long.",
+            "Clients that read nothing of a response for too long.",
             lambda: clients.stalled,
         ),
         ProcessMetric(
             "gateway_response_backlog_bytes",
             "gauge",
-            "Taken of the budget for what clients have not read yet.",
+            "Memory for responses that clients have not read.",
             lambda: clients.backlog_budget.taken_bytes,
         ),
         ProcessMetric(
             "gateway_held_body_bytes",
             "gauge",
-            "Taken of the budget for bodies of held requests.",
+            "Memory for the bodies of held requests.",
             lambda: gateway.body_budget.taken_bytes,
         ),
     ]
 
 
 def text(gateway: Router) -> Iterator[bytes]:
-    """Give every metric, with one series for each service that there is now, in pieces of Prometheus' text format."""
+    """Yield every metric, with one series for each current service, in pieces of Prometheus' text format."""
     proxies = [
         (labels(namespace=proxy.config.namespace, service=proxy.config.service), proxy)
         for proxy in gateway.proxies.values()

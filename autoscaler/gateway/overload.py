@@ -1,16 +1,16 @@
-"""When the gateway takes no new work: before its memory ends, and the kernel ends it with all that it holds."""
+"""When the gateway refuses new requests: before its memory is used up and the kernel ends the process."""
 
 ENTER, LEAVE = 0.8, 0.75
-"""Of the limit; the rest is for sockets' buffers, which the kernel counts too, and for what comes between two looks."""
+"""Of the limit. The rest is for socket buffers, which the kernel counts too, and for growth between measurements."""
 
 
 class Overload:
-    """Says whether new work is refused; it begins at one level of memory and ends at a lower one.
+    """Says whether new requests are refused: from one level of memory, until a lower one.
 
     Attributes:
-        limit_bytes: what the process may have; None is no limit, and nothing is ever refused.
-        used_bytes: what it had at the last look.
-        active: whether new work is refused.
+        limit_bytes: the limit of the process; None is no limit, and nothing is ever refused.
+        used_bytes: the last measurement.
+        active: whether new requests are refused.
     """
 
     def __init__(self, limit_bytes: int | None = None) -> None:
@@ -19,7 +19,7 @@ class Overload:
         self.active = False
 
     def measure(self, used_bytes: int) -> bool:
-        """Take in how much memory is in use; True if that begins or ends the overload."""
+        """Note how much memory is in use; return True if that begins or ends the overload."""
         self.used_bytes = used_bytes
         before, limit = self.active, self.limit_bytes
         if limit is not None:

@@ -1,4 +1,4 @@
-"""Waits until a pod says that it is ready, before it is sent its first request."""
+"""Waits until a pod is ready before it gets its first request (`health.readyPath`)."""
 
 import asyncio
 import logging
@@ -9,11 +9,11 @@ from autoscaler.gateway.http.pod_pool import Pod
 _log = logging.getLogger(__name__)
 _EVERY_S = 0.5
 _READY = range(200, 400)
-"""As for Kubernetes' own probes."""
+"""Like Kubernetes' probes."""
 
 
 async def until_ready(pod: Pod, path: str, *, connect_s: float, answer_s: float) -> None:
-    """Ask a pod every half a second, until it answers with a status from 200 to 399."""
+    """Ask a pod every half second, until it answers with a status from 200 to 399."""
     logged = ""
     while why := await _why_not(pod, path, connect_s, answer_s):
         if why != logged:

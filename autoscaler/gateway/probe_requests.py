@@ -1,6 +1,6 @@
-"""Requests that only ask whether somebody is there: they are served as any other, and wake nobody.
+"""Health checks from outside: they are served like other requests, but do not wake a pod.
 
-Anybody can call itself a probe, so nothing else may depend on it: neither the class of a request nor its slot.
+Every client can use such a user agent, so nothing else depends on it: neither a request's class nor its slot.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,13 +9,13 @@ _METHODS = frozenset({b"GET", b"HEAD"})
 
 
 class ProbeUserAgents:
-    """Knows the user agents that a service takes for probes."""
+    """The user agents that a service takes for health checks."""
 
     def __init__(self, user_agents: Iterable[str]) -> None:
         self._parts = tuple(text.lower().encode("latin-1") for text in user_agents)
 
     def match(self, method: bytes, user_agents: Sequence[bytes]) -> bool:
-        """Say whether a request without a body is a probe: a GET or HEAD whose user agent contains one of the texts."""
+        """Return whether a request without a body is a health check: GET or HEAD, with one of the user agents."""
         if method not in _METHODS or not user_agents:
             return False
         asked_by = b"\n".join(user_agents).lower()

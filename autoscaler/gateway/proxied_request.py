@@ -1,9 +1,9 @@
-"""One request's way through the gateway: held, granted, sent to a pod, answered.
+"""One request through the gateway: held, granted, sent to a pod, answered.
 
 Rules:
-1. A request is sent to another pod only if this one has seen nothing of it.
-2. Whatever happens to the client, the pod's slot is given back exactly once, when the pod is done.
-3. The time that a request has at a pod counts from the grant, whatever it is spent on.
+1. A request is sent to another pod only if the first pod has seen nothing of it.
+2. Whatever happens to the client, the slot is given back exactly once, when the pod has finished.
+3. The time that a request has at a pod counts from the grant.
 """
 
 import asyncio
@@ -38,25 +38,25 @@ from autoscaler.gateway.service import ServiceProxy, Waiter
 
 _log = logging.getLogger(__name__)
 _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
-"""Requests that may be sent twice, and so over an idle connection that the pod may just have closed."""
+"""Methods that may be sent twice, and so over an idle connection that the pod may just have closed."""
 
 
 class Arrival(NamedTuple):
-    """What is known of a request when it comes."""
+    """What is known of a request when it arrives."""
 
     head: RequestHead
     forwarded: Forwarded
     request_id: bytes
     unix_s: float
     secure: bool
-    """Whether the client came by https."""
+    """Whether the client used https."""
     keep_alive: bool
     client: str = ""
     """The client's address, for the request log."""
 
 
 class ProxiedRequest:
-    """A request that has found its service."""
+    """A request whose service is known."""
 
     __slots__ = (
         "_arrival",
@@ -103,7 +103,7 @@ class ProxiedRequest:
             self._pinned = proxy.cookie.read(ours, arrival.unix_s)
 
     def _rule_of_path(self) -> PathRule:
-        """The rule of its path, but for a preflight's slot and a probe's waking."""
+        """Return the rule of its path, changed for a preflight or a probe."""
         rule = self._proxy.rules.find(self._head.target.decode("latin-1"))
         if self._is_preflight:
             return preflight_rule(rule)
@@ -111,7 +111,7 @@ class ProxiedRequest:
         return rule._replace(wake=False) if is_probe else rule
 
     async def run(self) -> bool:
-        """See the request through; when this returns the response has been written. False: the connection must end."""
+        """Serve the request; the response is written when this returns. False means that the connection must end."""
         self._client.stall_s = self._proxy.config.timeouts.stalled_client_s
         self._client.half_close = self._proxy.config.half_close
         outcome = RequestOutcome.ERROR
@@ -126,7 +126,7 @@ class ProxiedRequest:
         return goes_on
 
     def _let_go(self) -> None:
-        """Give back what is still held for it."""
+        """Give back everything that is still held for the request."""
         self._client.half_close = False
         try:
             self._body.close()
@@ -145,7 +145,7 @@ class ProxiedRequest:
         try:
             self._write_down(outcome)
         except Exception:  # noqa: BLE001 - the request has ended, whatever becomes of its line
-            _log.exception("a request could not be written down")
+            _log.exception("a request could not be written to the request log")
 
     def _write_down(self, outcome: RequestOutcome) -> None:
         if self._proxy.on_ended is None:
@@ -213,7 +213,7 @@ class ProxiedRequest:
         return answer
 
     def _reject_unless_granted(self) -> None:
-        """End the wait of a request whose body is broken: nobody should wait behind it."""
+        """End the wait of a request whose body is malformed, so that no request waits behind it."""
         placement = self._waiter.placement
         try:
             self._body.check()
@@ -250,7 +250,7 @@ class ProxiedRequest:
         if self._interrupting is None or self._interrupting.done():
             self._proxy.finish(self._waiter)
         else:
-            # The call ends whatever the pod runs, so nobody may follow before it has been answered.
+            # The call ends everything that the pod runs, so the next request must wait until it is answered.
             self._interrupting.add_done_callback(lambda _: self._proxy.finish(self._waiter))
 
     def _limit(self, exchange: Exchange) -> None:
@@ -258,7 +258,7 @@ class ProxiedRequest:
         exchange.limit(granted_s, *self._times(), self._proxy.config.timeouts.stream_idle_s)
 
     def _times(self) -> tuple[float, float]:
-        """How long a pod may take until its first byte, and for all."""
+        """How long a pod may take until its first byte, and in total."""
         timeouts = self._proxy.config.timeouts
         total_s = self._rule.request_timeout_s or timeouts.request_s
         return timeouts.response_start_s or total_s, total_s
@@ -282,7 +282,7 @@ class ProxiedRequest:
             raise
 
     def _sent(self, exchange: Exchange, connection: PodConnection, pod: Pod) -> bool:
-        """Send what there is; False if that is not yet all."""
+        """Send the head and the body if it has arrived; return False if some of the body is missing."""
         head = request_bytes(self._head, self._cookies, self._arrival.forwarded, self._arrival.request_id)
         whole = self._body.whole() if self._sent_whole is None else self._sent_whole
         self._sent_whole = whole if pod.may_be_unready else None
@@ -294,7 +294,7 @@ class ProxiedRequest:
         return whole is not None
 
     def _leave(self, exchange: Exchange, connection: PodConnection, pod: Pod) -> None:
-        """The client has gone: what becomes of the pod's work is the service's choice."""
+        """Act on a client that has disconnected, as the service's `onAbort` says."""
         exchange.detach_client()
         if not connection.request_done:
             self._proxy.counts.abandoned_late += self._waiter.placement is not None
@@ -330,7 +330,7 @@ class ProxiedRequest:
         return False, outcome
 
     async def _tunnelled(self, exchange: Exchange, connection: PodConnection, head: ResponseHead, early: bytes) -> None:
-        """Be a pipe; an uncounted one keeps its place of `maxPerPod`, but not the last pod, for it may be idle."""
+        """Pass bytes in both directions; a Pass tunnel counts towards `maxPerPod` but does not keep the last pod."""
         if self._waiter.kind is SlotUse.TUNNEL:
             self._proxy.open_tunnel(self._waiter)
         self._client.send(switching_bytes(head, exchange.added_lines))
@@ -355,7 +355,7 @@ class ProxiedRequest:
         keep_alive = self._arrival.keep_alive and not self._client.closing
         lines = cors.preflight_lines(self._head)
         if lines is None:
-            text = "traffic.cors of this service does not name the origin of the page"
+            text = "traffic.cors of this service does not allow this origin"
             self._client.send(own_response(HTTPStatus.FORBIDDEN, text, keep_alive=keep_alive))
         else:
             closing = b"" if keep_alive else b"Connection: close\r\n"

@@ -1,4 +1,4 @@
-"""A request's body on its way to a pod: read while its request is held, passed on as it comes, waited for not long."""
+"""A request's body on its way to a pod: read while its request is held, then passed on as it arrives."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,20 +13,20 @@ from autoscaler.gateway.http.pod_connection import PodConnection
 from autoscaler.gateway.http.request_parser import BrokenBodyError, IncomingBody
 
 READ_AHEAD_BYTES = 1 << 20
-"""How much of a body is read while its request is held, so that no pod waits for it later."""
+"""How much of a body is read while its request is held, so that no pod waits for it."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class BodyTooLargeError(Exception):
-    """The body is longer than the service takes."""
+    """The body is longer than the service allows."""
 
 
 class BodyLateError(Exception):
-    """The body does not come, or comes more slowly than the service allows while a slot is held for it."""
+    """The body does not arrive, or arrives too slowly, while a slot is held for it."""
 
 
 class RequestBody:
-    """Reads a client's body and writes it as it came: with its length, or in chunks."""
+    """Reads a client's body and writes it unchanged: with its length, or in chunks."""
 
     __slots__ = ("_config", "_content", "_expects", "_taken", "announced_too_large", "chunked", "is_empty")
 
@@ -43,7 +43,7 @@ class RequestBody:
 
     @property
     def taken_bytes(self) -> int:
-        """How much of it has been read."""
+        """How much of it was read."""
         return self._taken
 
     @property
@@ -52,12 +52,12 @@ class RequestBody:
         return self._content is None or self._content.complete
 
     def read_ahead(self, budget: MemoryBudget) -> None:
-        """Let it come while its request is held, unless the client waits to be asked for it."""
+        """Let the body arrive while its request is held, unless the client waits for `100 Continue`."""
         if self._content is not None and not self._expects:
             self._content.read_ahead(READ_AHEAD_BYTES, budget)
 
     def when_broken(self, call: Callable[[], object]) -> None:
-        """Have it told when what comes turns out to be no body, though nobody reads it yet."""
+        """Call this when the body turns out to be malformed, even if it is not being read."""
         if self._content is None:
             return
         self._content.on_broken = call
@@ -65,14 +65,14 @@ class RequestBody:
             call()
 
     def check(self) -> None:
-        """Raise BrokenBodyError or BodyTooLargeError if what has come is known to be of no use to a pod."""
+        """Raise BrokenBodyError or BodyTooLargeError if what has arrived is useless to a pod."""
         if self._content is not None and self._content.broken:
             raise BrokenBodyError(self._content.broken)
         if self._content is not None and self._is_too_large(self._taken + self._content.size):
             raise BodyTooLargeError
 
     def whole(self) -> bytes | None:
-        """Give the body as it is to be sent, if all of it is here; raises BodyTooLargeError."""
+        """Return the whole body, None if some of it has not arrived; raises BodyTooLargeError."""
         if self._content is None:
             return self._last()
         if not self._content.complete:
@@ -80,12 +80,12 @@ class RequestBody:
         return self._part(self._taking(self._content.take())) + self._last()
 
     async def stream(self, client: ClientConnection, exchange: Exchange, connection: PodConnection) -> None:
-        """Send the body until it has been sent, or the response is there without it.
+        """Send the body until its end, or until the response is complete.
 
         Raises:
-            BrokenBodyError: the client's chunks are none.
-            BodyLateError: the client has fallen silent, or is too slow.
-            BodyTooLargeError: it goes on for too long.
+            BrokenBodyError: the body is malformed.
+            BodyLateError: the client sends nothing, or too slowly.
+            BodyTooLargeError: the body is too long.
         """
         if self._expects:
             self._expects = False

@@ -1,4 +1,4 @@
-"""The request log: one JSON line for each request as it ends, for those who replay or account for every single one."""
+"""The request log: one line of JSON for each request when it ends, for replay and accounting."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -8,29 +8,29 @@ from autoscaler.runtime.background_writer import BackgroundWriter
 
 
 class RequestRecord(NamedTuple):
-    """One request, all of it."""
+    """One request in the log."""
 
     service: str
     """`namespace/name`."""
     request_id: str
-    """The `X-Request-Id` that its pod saw."""
+    """The `X-Request-Id` that the pod got."""
     kind: str
     """Count or Pass."""
     arrival: float
-    """When it came, as Unix time."""
+    """When it arrived, as Unix time."""
     wait_s: float | None
-    """From arrival to grant; None where no pod was ever granted."""
+    """From arrival to grant; None if no pod was granted."""
     service_s: float | None
     """From grant to the end."""
     outcome: str
     """As in `gateway_requests_total`."""
     client: str = ""
-    """The client's address; behind trusted proxies, what they say of it."""
+    """The client's address; behind trusted proxies, the one they report."""
     method: str = ""
     path: str = ""
-    """As it came, without the query, which may hold secrets."""
+    """As it arrived, without the query, which may contain secrets."""
     status: int | None = None
-    """Of the response; None if the client has been sent none."""
+    """Of the response; None if no response was sent."""
     received_bytes: int = 0
     """Of the request's body."""
     sent_bytes: int = 0
@@ -41,27 +41,27 @@ OnEnded = Callable[[RequestRecord], None]
 
 
 class RequestLog:
-    """Has a line written for each request; requests do not depend on what becomes of it.
+    """Writes a line for each request; a request never waits for it.
 
     Attributes:
-        writer: what writes the lines, and counts those that are lost.
+        writer: writes the lines, and counts those that are lost.
     """
 
     def __init__(self, writer: BackgroundWriter) -> None:
         self.writer = writer
 
     def __call__(self, ended: RequestRecord) -> None:
-        """Write one request down."""
+        """Write one request."""
         self.writer.offer(f"{json.dumps(ended._asdict(), separators=(',', ':'))}\n")
 
 
 def client_address(peer: str, forwarded_for: Sequence[bytes], is_trusted: Callable[[str], bool]) -> str:
-    """Give the last address that no trusted proxy has: what proxies before an untrusted one say is anybody's word.
+    """Return the last address that is not a trusted proxy: what an untrusted client says of others is not used.
 
     Args:
-        peer: whose connection it is.
+        peer: the address of the connection.
         forwarded_for: the values of `X-Forwarded-For`.
-        is_trusted: whether an address is a proxy that is believed.
+        is_trusted: whether an address is a trusted proxy.
     """
     address = peer
     for part in reversed(b",".join(forwarded_for).decode("latin-1").split(",")):

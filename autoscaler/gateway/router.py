@@ -1,7 +1,7 @@
-"""The heart of the gateway: finds the service of a request by its Host, and sees the request through.
+"""Finds the service of a request by its Host, and serves the request.
 
-Who knows the pods tells it by `set_backends`, `drain_backend` and `remove_backend`; who wants to know the counts reads
-the stream or the metrics.
+`set_backends`, `drain_backend` and `remove_backend` tell it which pods there are. The stream and the metrics read its
+counts.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from autoscaler.gateway.service import ServiceProxy
 from autoscaler.runtime.clock import SystemClock
 
 _LONGEST_ADDRESS = 64
-"""Characters; more is none, and is not remembered."""
+"""Characters of an address; a longer one is invalid and not cached."""
 _HELD_BODIES_BYTES = 64 << 20
 _REFUSED_METHODS = frozenset({b"CONNECT", b"TRACE"})
 _CHECK_METHODS = frozenset({b"GET", b"HEAD"})
@@ -37,7 +37,7 @@ _HEALTH_PATHS = frozenset({b"/healthz", b"/readyz"})
 
 
 class Router:
-    """All services of one gateway, without a socket; made inside the event loop that it belongs to."""
+    """All services of one gateway, without a socket; create it inside the event loop that uses it."""
 
     def __init__(
         self,
@@ -57,17 +57,17 @@ class Router:
         """Build a gateway.
 
         Args:
-            services: what it serves, by `namespace/name`.
-            keys: the first signs the cookies, each is read; without any, cookies end with the process.
-            uid: what the gateway is called in its stream.
-            limits: what any client may take.
-            trusted_proxies: whose X-Forwarded headers are believed.
+            services: the services by `namespace/name`.
+            keys: cookie keys, of which the first signs and each is read; without any, a random one.
+            uid: the gateway's name in its stream.
+            limits: what each client may use.
+            trusted_proxies: proxies whose X-Forwarded headers are used.
             rng: spreads `Retry-After`.
-            on_ended: is given every request as it ends.
-            body_budget: what the bodies of all held requests may take; 64 MiB unless it is given.
-            backlog_budget: what all clients may leave lying of their responses; 64 MiB unless it is given.
+            on_ended: is given each request when it ends.
+            body_budget: memory for the bodies of all held requests; 64 MiB by default.
+            backlog_budget: memory for what all clients have not read of their responses; 64 MiB by default.
             resolver: looks up the names of pods.
-            overload: says whether new work is refused; somebody else has it look at the memory.
+            overload: says whether new requests are refused; `lifecycle` measures the memory for it.
         """
         self.loop = asyncio.get_running_loop()
         self._keys = tuple(keys) or (secrets.token_bytes(32),)
@@ -85,29 +85,29 @@ class Router:
         self._loop_name = b"inflight-" + self._uid_bytes
         self._requests = 0
         self.open = 0
-        """Requests of any kind that have not ended, upgraded connections among them."""
+        """Requests of any kind that have not ended, with upgraded connections."""
         self.quiet = asyncio.Event()
-        """Set whenever the last one ends."""
+        """Set when the last one ends."""
         self.proxies: dict[str, ServiceProxy] = {}
         self.watchers: set[Callable[[str], None]] = set()
-        """Told of each service whose counts change."""
+        """Called with each service whose counts change."""
         self._routes = Routes({})
         self.clients = Clients(limits or ClientLimits(), backlog_budget)
         self.process_metrics: list[ProcessMetric] = []
-        """Metrics of the process that others add to those of the gateway, such as lines that a log has lost."""
+        """Metrics of the process that others add, such as the lines that a log has lost."""
         self.reload(services)
 
     def now_s(self) -> float:
-        """Unix time at start plus the time since, so that it never steps."""
+        """Return Unix time at the start plus the time since, so that it never steps."""
         return self._clock.now()
 
     @property
     def draining(self) -> bool:
-        """Whether the gateway is about to go."""
+        """Whether the gateway is shutting down."""
         return self.clients.draining
 
     def loop_time(self) -> float:
-        """The time by which requests are counted."""
+        """Return the time by which requests are counted."""
         return self.loop.time()
 
     def _changed(self, service: str) -> None:
@@ -115,7 +115,7 @@ class Router:
             watcher(service)
 
     def set_cookie_keys(self, keys: Sequence[bytes]) -> None:
-        """Sign with the first of these from now on, and read cookies of each."""
+        """Sign with the first of these from now on, and accept cookies of each."""
         self._keys = tuple(keys)
         for proxy in self.proxies.values():
             proxy.set_keys(self._keys)
@@ -123,11 +123,11 @@ class Router:
     # Services and pods.
 
     def reload(self, services: Mapping[str, GatewayService], reserved: Collection[str] = ()) -> None:
-        """Serve these from now on; who is held in a service that stays keeps the place.
+        """Serve these services from now on; requests that are held in a service that stays keep their place.
 
         Args:
-            services: what is served, by `namespace/name`.
-            reserved: hosts that are 404 though a wildcard may be above them.
+            services: the services by `namespace/name`.
+            reserved: hosts that get 404 even if a wildcard covers them.
         """
         for name in self.proxies.keys() - services.keys():
             self._drop(name)
@@ -154,11 +154,11 @@ class Router:
         self._routes = Routes(services, reserved)
 
     def dispatcher(self, service: str) -> Dispatcher:
-        """Give a service's dispatcher; raises KeyError for an unknown one."""
+        """Return a service's dispatcher; raises KeyError for an unknown one."""
         return self.proxies[service].dispatcher
 
     def set_backends(self, service: str, backends: Mapping[str, str]) -> None:
-        """Have exactly these pods, by name with their `host:port`; the others drain."""
+        """Set the pods, by name with their `host:port`; all others drain."""
         self.proxies[service].set_backends(backends)
 
     def add_backend(self, service: str, name: str, address: str) -> None:
@@ -166,11 +166,11 @@ class Router:
         self.proxies[service].add(name, address)
 
     def drain_backend(self, service: str, name: str) -> None:
-        """Send a pod nothing new, and let what it serves end."""
+        """Send a pod nothing new, and let its requests finish."""
         self.proxies[service].drain(name)
 
     def remove_backend(self, service: str, name: str) -> None:
-        """Forget a pod that is gone; what it served ends with 502 at once."""
+        """Forget a pod that is gone; its requests end with 502 at once."""
         self.proxies[service].remove(name)
 
     def _drop(self, name: str) -> None:
@@ -182,7 +182,7 @@ class Router:
     # Requests.
 
     def accept(self) -> ClientConnection:
-        """Make the protocol of a client's new connection."""
+        """Return the protocol of a client's new connection."""
         return ClientConnection(self.clients, self._handle)
 
     async def _handle(self, client: ClientConnection, request: IncomingRequest) -> bool:
@@ -196,17 +196,17 @@ class Router:
                 self.quiet.set()
 
     def _received(self, client: ClientConnection, request: IncomingRequest) -> ProxiedRequest | bool:
-        """Find a request's service; what has none is answered here."""
+        """Find a request's service; a request without one is answered here."""
         try:
             head = read_request(request.method, request.target, request.headers, http10=request.http10)
         except BadRequestError as error:
             return _answer(client, 400, str(error), keep_alive=False)
         if head.method in _REFUSED_METHODS:
-            return _answer(client, 405, f"{head.method.decode()} is not for a gateway", keep_alive=False)
+            return _answer(client, 405, f"the method {head.method.decode()} is not supported", keep_alive=False)
         if head.expect and head.expect != b"100-continue":
-            return _answer(client, 417, "only 100-continue can be expected", keep_alive=False)
+            return _answer(client, 417, "100-continue is the only supported expectation", keep_alive=False)
         if head.passed_through(self._loop_name):
-            return _answer(client, 508, "a backend leads back to this gateway", keep_alive=False)
+            return _answer(client, 508, "a backend leads back to the gateway", keep_alive=False)
         name = self._routes.find(head.host)
         if name is None:
             return self._answer_without_service(client, request, head)
@@ -218,7 +218,7 @@ class Router:
             raise
 
     def _answer_without_service(self, client: ClientConnection, request: IncomingRequest, head: RequestHead) -> bool:
-        """Answer what is for no service: a load balancer that checks by address, or a stranger."""
+        """Answer a request for no service: from a load balancer that checks by address, or from a scanner."""
         keep_alive = request.keep_alive and request.complete
         if head.method not in _CHECK_METHODS or head.target.partition(b"?")[0] not in _HEALTH_PATHS:
             return _answer(client, 404, "no service has this host", keep_alive=keep_alive)

@@ -1,4 +1,4 @@
-"""One gateway process: the port for clients, the port for those who observe, and how it goes."""
+"""One gateway process: its port for clients, its metrics port, and how it drains and stops."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from autoscaler.runtime.bearer_tokens import BearerTokens
 from autoscaler.runtime.listeners import listeners
 
 METRICS_CONNECTIONS = 32
-"""Connections of the metrics port; the newest takes the place of the oldest, for probes must get through."""
+"""Connections of the metrics port; a new one replaces the oldest, so that probes get through."""
 _LAST_ANSWERS_S = 0.1
-"""For the answers to those who are turned away at the end."""
+"""For the responses to requests that are rejected at the end."""
 
 
 class GatewayServer(Router):
-    """A gateway that listens. `start` and `stop` belong to the event loop that it is made in."""
+    """A gateway that listens; call `start` and `stop` inside the event loop in which it was created."""
 
     _port: int | None = None
     _metrics_port: int | None = None
@@ -29,14 +29,14 @@ class GatewayServer(Router):
 
     @property
     def port(self) -> int:
-        """Where clients are listened to; raises RuntimeError before `start`."""
+        """The port for clients; raises RuntimeError before `start`."""
         if self._port is None:
             raise RuntimeError("the gateway does not listen")
         return self._port
 
     @property
     def metrics_port(self) -> int:
-        """Where those who observe are listened to; raises RuntimeError before `start`."""
+        """The metrics port; raises RuntimeError before `start`."""
         if self._metrics_port is None:
             raise RuntimeError("the gateway does not listen")
         return self._metrics_port
@@ -54,13 +54,13 @@ class GatewayServer(Router):
 
         Args:
             port: for clients; 0 takes a free one.
-            metrics_port: for those who observe; 0 takes a free one.
+            metrics_port: for metrics and probes; 0 takes a free one.
             hosts: names or addresses to listen on; none is all of IPv4 and IPv6.
-            metrics_hosts: those of the metrics port; the same, unless they are given.
-            tokens: what the metrics port asks for; without them it is open.
+            metrics_hosts: the same for the metrics port; None is the same as `hosts`.
+            tokens: what the metrics port requires; without them it is open.
 
         Raises:
-            OSError: a port is taken; then neither is listened to.
+            OSError: a port is taken; then the gateway listens on neither.
         """
         metrics_sockets = listeners(hosts if metrics_hosts is None else metrics_hosts, metrics_port)
         try:
@@ -80,12 +80,11 @@ class GatewayServer(Router):
         self._listeners = [await create(self.accept, sock=each, backlog=1024) for each in client_sockets]
 
     async def drain(self, propagation_s: float, grace_s: float) -> None:
-        """Go without breaking anything off, if it can be done in time; `stop` is still to be called.
+        """Finish open requests as far as time allows; call `stop` afterwards.
 
         Args:
-            propagation_s: how long clients are still accepted, for those who route to us must first notice.
-            grace_s: how long those who came may then take. Who is held after that is told to come again, an upgraded
-                connection is told that we go.
+            propagation_s: how long clients are still accepted, until load balancers have noticed.
+            grace_s: how long open requests may then take. After that, held requests get 503, and WebSockets get 1001.
         """
         self.clients.draining = True
         await asyncio.sleep(propagation_s)
@@ -103,7 +102,7 @@ class GatewayServer(Router):
                     tunnel.go_away()
 
     async def stop(self) -> None:
-        """Stop at once: who is held is turned away, who is served is cut."""
+        """Stop at once: held requests are rejected, running ones are cut."""
         self.clients.draining = True
         for listener in self._listeners:
             listener.close()
@@ -119,7 +118,7 @@ class GatewayServer(Router):
 
 
 def _newest(runner: web.AppRunner) -> asyncio.Protocol:
-    """Make the protocol of a new connection to the metrics port; the oldest ends if there are too many."""
+    """Return the protocol of a new connection to the metrics port; if there are too many, close the oldest."""
     server = cast("web.Server", runner.server)
     for connection in server.connections[: max(0, len(server.connections) - METRICS_CONNECTIONS + 1)]:
         connection.force_close()

@@ -1,4 +1,4 @@
-"""One service at run time: its dispatcher, its pods, and who waits for a grant."""
+"""One service at run time: its dispatcher, its pods, and the requests that wait for a grant."""
 
 import asyncio
 import logging
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 _LONGEST_RETRY_AFTER_S = 120
 _FIRST_SERVER_ERROR = 500
 _MOST_FAILED_POLLS = 30
-"""So often in a row a pod that leaves may fail to say how busy it is, before it counts as idle."""
+"""Failed polls in a row after which a pod that drains counts as having no jobs."""
 _FAILURES = {
     Failure.RESET: FailureKind.RESET,
     Failure.INVALID: FailureKind.RESET,
@@ -49,11 +49,11 @@ class Waiter:
         self.in_dispatcher = False
         """Whether the dispatcher has it."""
         self.placement: asyncio.Future[Pod | RequestOutcome] | None = None
-        """Set while it is held: the pod it may go to, or why it may not any more."""
+        """Set while it is held: the pod that it is granted, or why it is rejected."""
 
 
 class ServiceProxy:
-    """Lets requests in one by one, and tells those who wait when it is their turn."""
+    """Passes requests to the dispatcher, and its grants to the requests that wait."""
 
     def __init__(
         self,
@@ -70,11 +70,11 @@ class ServiceProxy:
     ) -> None:
         self._loop = loop
         self.body_budget = body_budget
+        """For the bodies of held requests of all services."""
         self._overload = overload
         self._resolver = resolver
-        """What the bodies of those who are held may take, together with those of the gateway's other services."""
         self.on_ended = on_ended
-        """Is given every request of the service as it ends."""
+        """Is given each request of the service when it ends."""
         self._changed = changed
         self._keys = keys
         self._rng = rng
@@ -83,21 +83,21 @@ class ServiceProxy:
         self._holding: set[Waiter] = set()
         self.pods: dict[str, Pod] = {}
         self._draining: WeakSet[Pod] = WeakSet()
-        """Pods that are sent nothing new, for as long as something goes on there."""
+        """Pods that are sent nothing new and still run something."""
         self._checks: dict[Pod, asyncio.Task[None]] = {}
-        """What is asked of pods beside requests."""
+        """The tasks that check whether pods are ready and how busy they are."""
         self._pollers: dict[Pod, BusyPoller] = {}
         self.tunnels: set[Tunnel] = set()
         self.background_tasks: set[asyncio.Task[None]] = set()
-        """What is still to be done for requests whose client has gone."""
+        """Calls that are still to be made for requests whose client has disconnected."""
         self.counts = Counts()
         self.dispatcher = Dispatcher(config.limits, loop.time())
         self._take_config(config)
 
     def apply(self, config: GatewayService) -> None:
-        """Go on with another configuration; who waits keeps the place and the deadline.
+        """Use another configuration; requests that wait keep their place and deadline.
 
-        Pods that the configuration before named and this one does not drain; those that others tell of stay.
+        Pods that only the previous configuration lists drain; pods that the cluster lists stay.
         """
         before, named = self.config, self.config.backends
         self._take_config(config)
@@ -108,7 +108,7 @@ class ServiceProxy:
             self.set_backends(config.backends or {})
 
     def set_keys(self, keys: Sequence[bytes]) -> None:
-        """Read and write cookies with other keys."""
+        """Use other cookie keys."""
         self._keys = keys
         self._take_config(self.config)
 
@@ -122,7 +122,7 @@ class ServiceProxy:
     # Requests.
 
     def arrive(self, waiter: Waiter, rule: PathRule, pinned: str | None) -> Pod | RequestOutcome | None:
-        """Take a request in: the pod it may go to, why it is turned away, or None when it is held."""
+        """Return the pod that the request is granted, why it is rejected, or None if it is held."""
         if self._overload.active:
             self.counts.arrived += rule.kind is SlotUse.COUNT
             return RequestOutcome.OVERLOADED
@@ -143,38 +143,38 @@ class ServiceProxy:
                 return RequestOutcome(reason.value)
 
     def put_back(self, waiter: Waiter) -> None:
-        """Hold a request again that its pod refused, at the place of its arrival."""
+        """Hold a request again that its pod refused, at its place of arrival."""
         self.counts.retries += 1
         self._hold(waiter)
         self._deliver(self.dispatcher.put_back(waiter, self._loop.time()))
         self._arm()
 
     def finish(self, waiter: Waiter) -> None:
-        """End a request that a pod was given, and let the next one in."""
+        """End a request that was granted, and grant its slot to the next."""
         if waiter.in_dispatcher:
             waiter.in_dispatcher = False
             self._deliver(self.dispatcher.finish(waiter, self._loop.time()))
 
     def open_tunnel(self, waiter: Waiter) -> None:
-        """Let an uncounted request go on as a tunnel, which keeps no pod; `finish` or `abandon` ends it."""
+        """Turn a Pass request into a tunnel, which does not keep its pod; `finish` or `abandon` ends it."""
         self.dispatcher.open_tunnel(waiter, self._loop.time())
         self._changed()
 
     def abandon(self, waiter: Waiter) -> None:
-        """End a request wherever it stands, if it has not ended yet."""
+        """End a request in any state, if it has not ended yet."""
         if waiter.in_dispatcher:
             waiter.in_dispatcher = False
             self._holding.discard(waiter)
             self._deliver(self.dispatcher.abandon(waiter, self._loop.time()))
 
     def reject_all(self) -> None:
-        """End whatever is held."""
+        """Reject all requests that are held."""
         for waiter in list(self._holding):
             self._end_held(waiter, RequestOutcome.DRAINED)
             self._deliver(self.dispatcher.abandon(waiter, self._loop.time()))
 
     def retry_after_s(self) -> int:
-        """When a slot should be free for one more, by what requests took until now, spread by a quarter."""
+        """Return in how many seconds a slot should be free, from the mean service time, with up to a quarter added."""
         served = self.counts.service_s
         mean_s = served.total / max(1, sum(served.counts))
         slots = max(1, len(self.dispatcher.backends)) * max(1, self.dispatcher.limits.concurrency)
@@ -184,14 +184,14 @@ class ServiceProxy:
     # Pods.
 
     def set_backends(self, backends: Mapping[str, str]) -> None:
-        """Have exactly these pods, by name with their `host:port`; who is not among them drains."""
+        """Set the pods, by name with their `host:port`; all others drain."""
         for name in self.pods.keys() - backends.keys():
             self.drain(name)
         for name, address in backends.items():
             self.add(name, address)
 
     def add(self, name: str, address: str) -> None:
-        """Send requests to a pod from now on; a pod that has changed its address is another one."""
+        """Send requests to a pod from now on; a pod whose address has changed is a new pod."""
         known = self.pods.get(name)
         if known is not None and known.address == address:
             return
@@ -207,10 +207,10 @@ class ServiceProxy:
         pod.admitted = True
         self._deliver(self.dispatcher.add_backend(pod.name, self._loop.time(), jobs=jobs))
 
-    # What is asked of pods beside requests.
+    # Checks of pods.
 
     def _start_checks(self, pod: Pod) -> None:
-        """Ask a pod what the configuration says, and nothing else that was asked under its name."""
+        """Start the checks that the configuration asks for, and end all others of that name."""
         for other in [known for known in self._checks if known.name == pod.name]:
             self._stop_checks(other)
         if self.config.busy is None and (pod.admitted or self.config.ready_path is None):
@@ -244,7 +244,7 @@ class ServiceProxy:
         self._stop_checks_if_forgotten(pod)
 
     def _jobs_unknown(self, pod: Pod, times: int) -> None:
-        """Take note of a pod that does not say how busy it is; of one that leaves nobody waits for a word for ever."""
+        """Note that a pod does not report its jobs; one that drains is not waited for without an end."""
         self.counts.failed_busy_polls += 1
         if times >= _MOST_FAILED_POLLS and self.pods.get(pod.name) is not pod:
             self._deliver(self.dispatcher.report_jobs(pod.name, None, 0, self._loop.time()))
@@ -256,7 +256,7 @@ class ServiceProxy:
 
     @property
     def pods_checked(self) -> int:
-        """How many pods are asked something beside requests, or were since they came."""
+        """How many pods have checks, running or ended."""
         return len(self._checks)
 
     def _stop_checks(self, pod: Pod) -> None:
@@ -265,14 +265,14 @@ class ServiceProxy:
             self._checks.pop(pod).cancel()
 
     def _restart_checks(self) -> None:
-        """Begin again with what the configuration says."""
+        """Start the checks of the new configuration."""
         for pod in self.pods.values():
             if self.config.busy is None and pod.admitted:
                 self._deliver(self.dispatcher.report_jobs(pod.name, None, 0, self._loop.time()))
             self._start_checks(pod)
 
     def _note_outcome(self, pod: Pod, status: int, failure: Failure | None) -> None:
-        """Take note of what a pod made of a request; a failure that does not count says nothing for or against it."""
+        """Note the result of a request at a pod; a failure that does not count is neither success nor failure."""
         if pod in self._pollers:
             self._pollers[pod].soon()
         if self.pods.get(pod.name) is not pod:
@@ -288,10 +288,10 @@ class ServiceProxy:
         self._deliver(self.dispatcher.answered(pod.name, self._loop.time(), well=well))
         self._arm()
         if self.dispatcher.ejections_total > ejections:
-            _log.warning("%s: pod %s failed too often in a row and is ejected for a while", self.config.name, pod.name)
+            _log.warning("%s: pod %s failed too often in a row; it is ejected for a while", self.config.name, pod.name)
 
     def drain(self, name: str) -> None:
-        """Send a pod nothing new and let what it serves end."""
+        """Send a pod nothing new, and let its requests finish."""
         pod = self.pods.pop(name, None)
         if pod is not None:
             pod.close()
@@ -303,7 +303,7 @@ class ServiceProxy:
             self._stop_checks_if_forgotten(pod)
 
     def remove(self, name: str) -> None:
-        """Forget a pod that is gone, and end what it served, though it was drained before."""
+        """Forget a pod that is gone, and end its requests, also if it was draining."""
         gone = [pod for pod in (*self.pods.values(), *self._draining) if pod.name == name]
         self.pods.pop(name, None)
         self._pods_changed()
@@ -313,7 +313,7 @@ class ServiceProxy:
             pod.remove()
 
     def close(self) -> None:
-        """Close what is idle."""
+        """Close idle connections, and end all checks and calls."""
         if self._timer is not None:
             self._timer.cancel()
         for pod in self.pods.values():
@@ -339,7 +339,7 @@ class ServiceProxy:
         for request, backend in grants:
             waiter = cast("Waiter", request)
             self._holding.discard(waiter)
-            # A client that went in this very moment has cancelled its wait; its handler gives the slot on.
+            # A client that disconnects in this moment has cancelled its wait; its handler returns the slot.
             if waiter.placement is not None and not waiter.placement.done():
                 waiter.placement.set_result(self.pods[backend])
 
@@ -355,7 +355,7 @@ class ServiceProxy:
             return
         if self._timer is not None:
             self._timer.cancel()
-        # Kept beside the handle: uvloop's has no time where that has come already.
+        # Kept here because a handle of uvloop loses its time once that has passed.
         self._timer_s = deadline_s
         self._timer = self._loop.call_at(deadline_s, self._expire)
 

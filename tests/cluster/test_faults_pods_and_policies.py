@@ -140,11 +140,11 @@ FAULTS = {
     never_ready: [(504, "no pod was free in time")],
     pods_deleted: [],
     pods_relabelled: [],
-    pods_killed: [(502, "the pod broke off")],
+    pods_killed: [(502, "the pod closed its connection before the response ended")],
     node_gone: [(502, "pod")],
     policy_edited: [],
     policy_broken: [],
-    policy_deleted: [(503, "the gateway is going"), (404, "no service has this host")],
+    policy_deleted: [(503, "the gateway is shutting down"), (404, "no service has this host")],
 }
 """What clients may be told besides 200."""
 

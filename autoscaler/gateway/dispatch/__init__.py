@@ -1,4 +1,9 @@
-"""Which request goes to which pod, and when: pure, without sockets and clocks.
+"""Which request of a service goes to which pod, and when.
 
-The simulator runs these same objects.
+* `dispatcher` has the rules and the events. It uses `backends` and `backend` (pods), `waiting` (queues), `slots`
+  (grants), `timers`, `pod_health` (ejection) and `reported_jobs`.
+* `types` has the values that go in and come out.
+* `path_rules` says what a path costs.
+
+It knows neither sockets nor clocks, and promises the same grants for the same events: the simulator runs it too.
 """

@@ -49,12 +49,12 @@ class Backends:
     # Room.
 
     def has_slot(self, backend: Backend) -> bool:
-        """Say whether a counted request may be sent to a pod."""
+        """Return whether a counted request may be sent to a pod."""
         limit = 1 if backend.health.on_trial else self.limits.concurrency
         return not limit or backend.taken < limit
 
     def has_room(self, backend: Backend, request: Request) -> bool:
-        """Say whether a pod has room for a request of this kind."""
+        """Return whether a pod has room for a request of this kind."""
         if request.kind is COUNT:
             return self.has_slot(backend)
         open_now = backend.passing if request.kind is PASS else backend.tunnels
@@ -110,6 +110,6 @@ def _least(backends: Iterable[Backend]) -> Backend | None:
 
 
 def _overtakes(request: Request, backend: Backend) -> bool:
-    """Say whether a request that arrived earlier waits for this pod; a new request has no number yet."""
+    """Return whether a request that arrived earlier waits for this pod; a new request has no number yet."""
     first = backend.held[request.kind].first()
     return first is not None and (not request.number or first.number < request.number)

@@ -1,6 +1,6 @@
-"""Patterns with stars, matched without backtracking: strangers choose the text, so time grows with its length alone.
+"""Patterns with stars, matched without backtracking: clients choose the text, so time must grow with its length only.
 
-A star stands for any characters, none included; nothing else is special.
+A star stands for any characters, also for none; nothing else is special.
 """
 
 import re
@@ -9,17 +9,17 @@ from typing import NamedTuple, Self
 
 
 class Glob(NamedTuple):
-    """A pattern in the parts that its stars leave, found one behind the other, each at its first place."""
+    """A pattern as the parts between its stars; each part is found at its first place after the one before."""
 
     first: str
     """What the text begins with."""
     middle: tuple[re.Pattern[str], ...] = ()
     last: str | None = None
-    """What the text ends with; None where the pattern has no star and `first` is all of it."""
+    """What the text ends with; None if the pattern has no star and `first` is all of it."""
 
     @classmethod
     def of(cls, parts: Sequence[str]) -> Self:
-        """Build the pattern whose stars stand between these parts."""
+        """Build the pattern with stars between these parts."""
         first, *middle = parts
         if not middle:
             return cls(first)
@@ -27,7 +27,7 @@ class Glob(NamedTuple):
         return cls(first, tuple(re.compile(re.escape(part)) for part in middle[:-1] if part), middle[-1])
 
     def matches(self, text: str) -> bool:
-        """Say whether the pattern is all of the text; looks at each character of the text at most three times."""
+        """Return whether the pattern matches the whole text; reads each character at most three times."""
         if self.last is None:
             return text == self.first
         at, end = len(self.first), len(text) - len(self.last)

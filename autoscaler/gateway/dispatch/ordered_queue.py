@@ -1,7 +1,7 @@
-"""A line in which everyone has a number, and the lowest number is first.
+"""A queue in which each member has a number, and the lowest number is first.
 
-A plain queue would not do: a request that a pod refused goes back to its place in the middle. Leaving is O(1), as ten
-thousand clients may vanish at once; who left is skipped when their turn comes.
+A plain queue does not suffice: a request that a pod refused returns to its place in the middle. Removal is O(1),
+because ten thousand clients may disconnect at once; removed numbers are skipped when they reach the front.
 """
 
 from collections.abc import Iterable
@@ -11,11 +11,11 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 _SLACK = 16
-"""How many dead numbers a short line may carry before it is rebuilt."""
+"""How many removed numbers a short queue may keep before it is rebuilt."""
 
 
 class OrderedQueue(Generic[T]):
-    """Members by number. Joining at the end, leaving and looking at the first are O(1) amortised."""
+    """Members by number. Adding at the end, removing and reading the first are O(1) amortised."""
 
     __slots__ = ("_heap", "_members")
 
@@ -30,19 +30,19 @@ class OrderedQueue(Generic[T]):
         return number in self._members
 
     def add(self, number: int, member: T) -> None:
-        """Take a place in the line; a number that is in it already keeps its place."""
+        """Add a member; a number that is in the queue already keeps its member."""
         if number not in self._members:
             self._members[number] = member
             heappush(self._heap, number)
 
     def remove(self, number: int) -> None:
-        """Leave the line, if in it."""
+        """Remove a member, if it is in the queue."""
         if self._members.pop(number, None) is not None and len(self._heap) > 2 * len(self._members) + _SLACK:
             self._heap = list(self._members)
             heapify(self._heap)
 
     def first(self) -> T | None:
-        """Give the member with the lowest number, None in an empty line."""
+        """Return the member with the lowest number, None if the queue is empty."""
         members, heap = self._members, self._heap
         while heap:
             member = members.get(heap[0])
@@ -52,9 +52,9 @@ class OrderedQueue(Generic[T]):
         return None
 
     def unordered(self) -> Iterable[T]:
-        """Give everyone in the line, in no order."""
+        """Return all members, in no order."""
         return self._members.values()
 
     def members(self) -> list[T]:
-        """Give everyone in the line, first to last."""
+        """Return all members, in order."""
         return [self._members[number] for number in sorted(self._members)]

@@ -1,15 +1,15 @@
-"""Path rules: which requests cost a slot, which are let through, and which may start a pod.
+"""Path rules: which requests cost a slot, which pass, and which may start a pod.
 
 Rules:
-1. The first rule that matches wins; a path that none matches counts, as a slot too many is safer than one too few.
-2. `*` stands for any characters, `/` included; nothing else is special.
-3. A pattern is matched against the path as it came, without query and fragment. An encoded letter, digit, `-`, `.`,
+1. The first rule that matches wins. A path without a rule counts, because a slot too many is safer than one too few.
+2. `*` stands for any characters, also `/`; nothing else is special.
+3. A pattern is matched against the path as it arrived, without query and fragment. An encoded letter, digit, `-`, `.`,
    `_` or `~` is that character (RFC 3986, 6.2.2.2); `%2f` is `%2F`, which is not `/`.
-4. Servers read more than that into a path. So a path is also matched in its plain form: every character decoded, a
-   backslash as `/`, without `;parameters`, one slash for several, in lower case. The stricter of the two rules holds:
-   one that counts before one that does not, then the one with fewer requests per pod, then the one that starts no pod.
+4. Servers read paths in more ways. So a path is also matched in its plain form: every character decoded, a backslash as
+   `/`, without `;parameters`, one slash for several, in lower case. The stricter of the two rules applies: one that
+   counts before one that does not, then the one with fewer requests per pod, then the one that starts no pod.
 5. Servers do not agree on dot segments, and clients resolve them before they send. So a path with dot segments counts
-   if it could count with any of its segments taken out.
+   if it could count with any of its segments removed.
 6. A slash at the end makes another path.
 """
 
@@ -23,7 +23,7 @@ from autoscaler.gateway.dispatch.globs import Glob
 
 
 class PathRule(NamedTuple):
-    """What holds for the paths that match one of the patterns."""
+    """What applies to the paths that match one of the patterns."""
 
     match: tuple[str, ...]
     kind: SlotUse = SlotUse.COUNT
@@ -32,12 +32,12 @@ class PathRule(NamedTuple):
     max_per_pod: int = 0
     """Pass requests that one pod may have open at a time; 0 is no limit."""
     request_timeout_s: float | None = None
-    """From the grant to the response's last byte, for these paths; None is the service's."""
+    """From the grant to the response's last byte, for these paths; None is the service's value."""
 
 
 EVERYTHING_COUNTS = PathRule(("*",))
 THE_SERVER_ITSELF = PathRule(("*",), SlotUse.PASS, wake=False, max_per_pod=64)
-"""What holds for `OPTIONS *`, which asks a server whether it is there and costs it nothing."""
+"""The rule of `OPTIONS *`, which asks about the server and costs it nothing."""
 
 _ALL_PATHS = frozenset({"*", "/*"})
 _UNRESERVED = frozenset(ascii_letters + digits + "-._~")
@@ -50,7 +50,7 @@ _SLASHES = re.compile(r"//+")
 
 
 class PathRules:
-    """Finds the rule of a path; remembers nothing of what it was asked."""
+    """Finds the rule of a path; it caches nothing."""
 
     def __init__(self, rules: Sequence[PathRule]) -> None:
         used = [*rules, EVERYTHING_COUNTS]
@@ -61,7 +61,7 @@ class PathRules:
         self._with_dots = _Table((rule for rule in used if rule.kind is SlotUse.COUNT), _plain, loose=True)
 
     def find(self, target: str) -> PathRule:
-        """Give the rule of a request target, with or without a query."""
+        """Return the rule of a request target, with or without a query."""
         if target == "*":
             return THE_SERVER_ITSELF
         path = target.partition("?")[0]
@@ -76,7 +76,7 @@ class PathRules:
 
 
 class _Table:
-    """Rules with their patterns in one form, to be asked about paths in the same form."""
+    """Rules with their patterns in one form, to match paths in the same form."""
 
     def __init__(self, rules: Iterable[PathRule], form: Callable[[str], str], *, loose: bool = False) -> None:
         self._rules = list(rules)
@@ -92,7 +92,7 @@ class _Table:
                     self._globs.append((number, glob))
 
     def find(self, path: str) -> PathRule | None:
-        """Give the first rule that matches."""
+        """Return the first rule that matches."""
         exact = self._exact.get(path, len(self._rules))
         for number, glob in self._globs:
             if number >= exact:
@@ -117,7 +117,7 @@ def _plain(path: str) -> str:
 
 
 def _plain_readings(path: str) -> set[str]:
-    """Give the plain forms of a path: servers differ in what `#` ends, what `;` hides, and which of them is first."""
+    """Return the plain forms of a path: servers differ in what `#` ends, what `;` hides, and which of them is first."""
     cut, bare = path.partition("#")[0], _PARAMETERS.sub("", path)
     return {_plain(reading) for reading in (path, cut, bare, bare.partition("#")[0], _PARAMETERS.sub("", cut))}
 
@@ -127,12 +127,12 @@ def _decoded(found: re.Match[str]) -> str:
 
 
 def _ascii(pattern: str) -> str:
-    """Write what a URL cannot have as clients send it."""
+    """Encode the characters that a URL cannot contain."""
     return _NOT_ASCII.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), pattern)
 
 
 def _loose(parts: Sequence[str]) -> list[str]:
-    """Let other segments stand between those of a pattern, before and behind them."""
+    """Allow other segments between those of a pattern, before and after them."""
     return ["", *(piece for part in parts for piece in re.split(r"(?=/)", part)), ""]
 
 

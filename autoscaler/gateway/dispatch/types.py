@@ -1,4 +1,4 @@
-"""What goes into the dispatcher and what comes out of it, as frozen values."""
+"""The values that go into the dispatcher and come out of it."""
 
 import math
 from collections.abc import Hashable
@@ -12,21 +12,21 @@ class SlotUse(Enum):
     """What a request costs."""
 
     COUNT = "Count"
-    """Takes a slot of a pod, and is what the service is scaled by."""
+    """Takes a slot of a pod; the service is scaled by these."""
     PASS = "Pass"  # noqa: S105
-    """Takes no slot: it is let through to a pod that is busy."""
+    """Takes no slot: it may go to a busy pod."""
     TUNNEL = "Tunnel"
-    """A Pass request for another protocol. It waits only behind its like, for it may stay open for days."""
+    """A Pass request for another protocol. It waits only behind other tunnels, because it may stay open for days."""
 
     __hash__ = object.__hash__  # by identity: Enum's own costs ten times as much, and each request asks for it often
 
 
 class Refusal(Enum):
-    """Why a request was not even held."""
+    """Why a request is not held."""
 
     QUEUE_FULL = "queue_full"
     ASLEEP = "asleep"
-    """There is no pod, or each refuses connections, and this request is not worth starting or awaiting one."""
+    """There is no pod, or all refuse connections, and this request may not start one."""
 
 
 class FailureKind(Enum):
@@ -38,10 +38,10 @@ class FailureKind(Enum):
 
 
 class LoadBalancing(Enum):
-    """Which of several pods with room is given a counted request."""
+    """Which of several pods with room gets a counted request."""
 
     FIRST_AVAILABLE = "FirstAvailable"
-    """The one that was added first, so that the later ones idle and can leave."""
+    """The one that was added first, so that later ones become idle and can leave."""
     LEAST_REQUEST = "LeastRequest"
     """The one with the fewest requests."""
 
@@ -55,11 +55,11 @@ class Limits(NamedTuple):
     """Requests of one kind that may wait."""
     queue_timeout_s: float = 600.0
     spill_after_s: float = math.inf
-    """How long a request waits for the busy pod it is pinned to before it takes any; for ever when infinite."""
+    """How long a request waits for the busy pod that it is pinned to before it may go to any pod."""
     load_balancing: LoadBalancing | None = None
     """None is `FIRST_AVAILABLE` for one request at a time, else `LEAST_REQUEST`."""
     ejection: EjectionRules = EjectionRules()
-    """When a pod that fails is left alone."""
+    """When a pod that fails is ejected."""
 
     @property
     def takes_least(self) -> bool:
@@ -82,7 +82,7 @@ class Held(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """The request was not taken in."""
+    """The request is not accepted."""
 
     reason: Refusal
 
@@ -95,7 +95,7 @@ class Grant(NamedTuple):
 
 
 class Due(NamedTuple):
-    """What the passing of time brought about."""
+    """What is due."""
 
     timed_out: list[Hashable]
     grants: list[Grant]

@@ -1,9 +1,9 @@
-"""The side of the clients: connections on which requests are served one after the other, whatever else happens on them.
+"""One client's connection: it serves requests one after the other.
 
 Rules:
-1. One request of a connection is served at a time, in the order in which they came.
-2. When the client has gone, whoever serves it is cancelled.
-3. Every state in which a client could dawdle has an end: a head, an idle connection, a response that it does not take.
+1. One request of a connection is served at a time, in the order of arrival.
+2. If the client disconnects, the task that serves it is cancelled.
+3. Each state in which a client could be slow has a limit: a head, an idle connection, a response that it does not read.
 """
 
 import asyncio
@@ -28,35 +28,35 @@ _log = logging.getLogger(__name__)
 
 _STALL_CHECKS = 4
 _EARLY_BYTES = 1 << 12
-"""What is kept of what follows an upgrade before it is answered, beside the last read; nobody has to send anything."""
+"""Bytes kept that follow an upgrade before it is answered, in addition to the last read. A client need not send any."""
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class ClientListener(Protocol):
-    """Who wants to know how a client keeps up with its response."""
+    """Is notified how a client keeps up with its response."""
 
     def client_paused(self) -> None:
-        """Take note that the client's buffer is full."""
+        """Note that the client's buffer is full."""
 
     def client_resumed(self) -> None:
-        """Take note that there is room again."""
+        """Note that there is room again."""
 
     def client_eof(self) -> bool:
-        """Take note that the client closed its sending side; True if the connection is to stay open."""
+        """Note that the client closed its sending side; return True if the connection is to stay open."""
 
 
 class ClientTunnel(Protocol):
-    """Takes what a switched connection brings."""
+    """Receives the data of a client's upgraded connection."""
 
     def from_client(self, data: bytes) -> None:
-        """Take bytes."""
+        """Receive bytes."""
 
     def client_lost(self) -> None:
-        """Take note that the connection has ended."""
+        """Note that the connection is lost."""
 
 
 Handler = Callable[["ClientConnection", IncomingRequest], Awaitable[bool]]
-"""Serves a request; the response has been written when it returns, and it says whether the connection may go on."""
+"""Serves a request; returns when the response is written, and whether the connection may serve another request."""
 
 
 class ClientConnection(asyncio.Protocol):
@@ -94,49 +94,49 @@ class ClientConnection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._tunnel: ClientTunnel | None = None
         self._held_back = False
-        """Whether nothing is read because of those that wait."""
+        """Whether reading is paused because enough requests wait."""
         self._reader_waits = False
-        """Whether nothing is read because whoever takes what comes has enough."""
+        """Whether reading is paused because the reader of the body has enough."""
         self._backlog = ResponseBacklog(clients.backlog_budget)
         self._writing_paused = False
-        """Whether the client has left more lying than the transport takes without a word."""
+        """Whether the transport has said that its buffer is full."""
         self._deadline = Deadline(self._loop, self.break_off)
         self._stall_timer: asyncio.TimerHandle | None = None
         self.transport: asyncio.Transport | None = None
         self.peername = ""
         """The client's address, without its port."""
         self.answered = False
-        """Whether the client has been sent any of a final response to the request that is served."""
+        """Whether any of a final response to the current request has been sent."""
         self.at_eof = False
         """Whether the client has closed its sending side."""
         self.half_close = False
-        """Whether the end of the client's sending is not taken for its going while its request is held."""
+        """Whether a client may close its sending side while its request is held, and still counts as connected."""
         self.status: int | None = None
-        """Of the response that is being sent; None before it."""
+        """Status of the current response; None before it."""
         self.sent_bytes = 0
-        """Of that response, with its head."""
+        """Bytes of the current response, with its head."""
         self.listener: ClientListener | None = None
         self.stall_s = 60.0
 
     @property
     def closing(self) -> bool:
-        """Whether the connection is to end with the response that is under way."""
+        """Whether the connection ends with the current response."""
         return self.at_eof or self._clients.draining
 
     @property
     def is_flushed(self) -> bool:
-        """Whether the client has been sent all of its responses."""
+        """Whether all responses have been sent."""
         return self.transport is None or not self.transport.get_write_buffer_size()
 
-    # What is written.
+    # Writing.
 
     def send(self, data: bytes) -> None:
-        """Write to the client, if it is still there."""
+        """Write to the client, if it is still connected."""
         self.answered = True
         self.send_interim(data)
 
     def send_interim(self, data: bytes) -> None:
-        """Write what is no final response yet."""
+        """Write something before the final response."""
         if self.transport is not None:
             self.transport.write(data)
             if self._writing_paused:
@@ -151,32 +151,32 @@ class ClientConnection(asyncio.Protocol):
             self.transport.write_eof()
 
     def break_off(self) -> None:
-        """End the connection behind what has been written, which the client knows to be less than was announced."""
+        """Close the connection after what has been written; the client notices that this is less than was announced."""
         if self.transport is not None:
             self.transport.close()
 
     def reset(self) -> None:
-        """Cut the connection so that the client cannot take what it has for the whole."""
+        """Reset the connection, so that the client cannot take a partial response for a whole one."""
         if self.transport is not None:
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             self.transport.abort()
 
     def watch_stall(self) -> None:
-        """Cut the connection if the client takes nothing of what waits for it for `stall_s`."""
+        """Reset the connection if the client reads none of its response for `stall_s`."""
         if self._stall_timer is None and self.transport is not None:
             size = self.transport.get_write_buffer_size()
             if size:
                 self._stall_timer = self._loop.call_later(self.stall_s / _STALL_CHECKS, self._check_stall, size, 1)
 
-    # What is read.
+    # Reading.
 
     def pause_reading(self) -> None:
-        """Let the client wait."""
+        """Stop reading from the client."""
         self._reader_waits = True
         self._read_or_not()
 
     def resume_reading(self) -> None:
-        """Let the client go on."""
+        """Read from the client again."""
         self._reader_waits = False
         self._read_or_not()
 
@@ -193,7 +193,7 @@ class ClientConnection(asyncio.Protocol):
             self.transport.resume_reading()
 
     def take_over(self, tunnel: ClientTunnel) -> None:
-        """Give a tunnel what the client sends from now on, and what it has sent behind its request."""
+        """Pass to a tunnel what the client sends from now on, and what followed its request."""
         self._tunnel = tunnel
         if behind := self._pipeline.take_behind_upgrade():
             tunnel.from_client(behind)
@@ -202,7 +202,7 @@ class ClientConnection(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to wait for a head, unless there are too many connections."""
+        """Start to wait for a head, unless there are too many connections."""
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(OWN_BYTES, OWN_BYTES // 2)
         self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -212,7 +212,7 @@ class ClientConnection(asyncio.Protocol):
         self._deadline.within(self._clients.limits.head_timeout_s)
 
     def connection_lost(self, _exc: BaseException | None) -> None:
-        """End: whoever serves the client is cancelled."""
+        """End: the task that serves the client is cancelled."""
         self.transport = None
         self._backlog.drained()
         self._clients.closed(self)
@@ -226,7 +226,7 @@ class ClientConnection(asyncio.Protocol):
             self._task.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """Parse, or forward."""
+        """Parse the data, or forward it to the tunnel."""
         if self._tunnel is not None:
             self._tunnel.from_client(data)
         elif self._pipeline.behind_upgrade is not None:
@@ -237,24 +237,24 @@ class ClientConnection(asyncio.Protocol):
             self._parse(data)
 
     def eof_received(self) -> bool:
-        """Ask whoever is served whether half a connection is enough."""
+        """Ask the listener whether the connection stays open."""
         self.at_eof = True
         return self.listener.client_eof() if self.listener is not None else self.half_close
 
     def pause_writing(self) -> None:
-        """Take note that the client does not keep up."""
+        """Note that the client does not keep up."""
         self._writing_paused = True
         self.watch_stall()
         self._note_backlog()
 
     def resume_writing(self) -> None:
-        """Pass on that it does again, if it was told."""
+        """Pass on that the client keeps up again, if the listener was paused."""
         self._writing_paused = False
         if self._backlog.drained() and self.listener is not None:
             self.listener.client_resumed()
 
     def _note_backlog(self) -> None:
-        """Pass on that the client does not keep up, once there is no room for what it leaves lying."""
+        """Pause the listener if there is no room for what the client has not read."""
         if self.transport is None or not self._backlog.grew(self.transport.get_write_buffer_size()):
             return
         if self.listener is not None:
@@ -274,14 +274,14 @@ class ClientConnection(asyncio.Protocol):
                 self._deadline.within(self._clients.limits.head_timeout_s)
 
     def _read_on(self) -> None:
-        """Parse and read what was left for those that waited, as far as it may wait now."""
+        """Parse and read what was left while too many requests waited."""
         if self._pipeline.has_more:
             self._parse(b"")
         if self._held_back and not self._pipeline.is_full:
             self._hold_back(held_back=False)
 
     def _go_on(self) -> None:
-        """Serve who comes next, if anybody does."""
+        """Serve the next request, if there is one."""
         if self._task is not None:
             return
         request = self._pipeline.next()
@@ -303,7 +303,7 @@ class ClientConnection(asyncio.Protocol):
         try:
             goes_on = await self._handler(self, request)
         except Exception:  # noqa: BLE001 - one request must not end the others
-            _log.exception("a request ended with an error of ours")
+            _log.exception("a request ended with an internal error")
             if not self.answered:
                 self.send(own_response(HTTPStatus.INTERNAL_SERVER_ERROR, GATEWAY_FAILED, keep_alive=False))
         finally:
@@ -316,7 +316,7 @@ class ClientConnection(asyncio.Protocol):
             self._end(whole=request.complete)
 
     def _next(self) -> None:
-        """Serve who comes next, or wait for somebody."""
+        """Serve the next request, or wait for one."""
         limits = self._clients.limits
         if (behind := self._pipeline.decline_upgrade()) is not None:
             self._parse(behind)
@@ -328,7 +328,7 @@ class ClientConnection(asyncio.Protocol):
             self._deadline.within(limits.head_timeout_s if self._pipeline.in_head else limits.keep_alive_s)
 
     def _end(self, *, whole: bool) -> None:
-        """Close; first let the client finish what nobody wants, or the answer would be lost in a reset."""
+        """Close; first read what the client still sends, because a reset would lose the response."""
         self._pipeline.stop()
         if self.transport is None:
             return
@@ -342,12 +342,12 @@ class ClientConnection(asyncio.Protocol):
         self._deadline.within(self._clients.limits.lingering_s)
 
     def close_if_idle(self) -> None:
-        """Close if nobody is served."""
+        """Close if no request is being served."""
         if self._task is None and self.transport is not None:
             self.transport.close()
 
     def cancel(self) -> asyncio.Task[None] | None:
-        """Close, and give the task that is cancelled by it."""
+        """Close, and return the task that is cancelled by it."""
         if self.transport is not None:
             self.transport.close()
         if self._task is not None:
@@ -356,7 +356,7 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def task(self) -> asyncio.Task[None] | None:
-        """Who serves it."""
+        """The task that serves the current request."""
         return self._task
 
     # Time.
@@ -375,6 +375,6 @@ class ClientConnection(asyncio.Protocol):
 
 
 def _final_status(data: bytes) -> int | None:
-    """Read the status of a response that begins, None for one that another follows, such as 100."""
+    """Return the status of a response that starts here, None for an interim one such as 100."""
     status = int(data[9:12])
     return None if status < HTTPStatus.OK and status != HTTPStatus.SWITCHING_PROTOCOLS else status

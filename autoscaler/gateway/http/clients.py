@@ -1,6 +1,6 @@
-"""All connections of clients: how many there may be, which one is closed to make room, and how they end together.
+"""All connections of clients: how many there may be, which one is closed to make room, and how they are shut down.
 
-A connection that serves a request is never closed for another.
+A connection that serves a request is never closed to make room.
 """
 
 import asyncio
@@ -10,19 +10,19 @@ from autoscaler.gateway.http.framing import HeadLimits
 from autoscaler.gateway.http.memory_budget import MemoryBudget
 
 BACKLOGS_BYTES = 64 << 20
-"""What all slow clients together may leave in our memory unless the gateway is given another budget."""
+"""Memory for the responses that all slow clients have not read, unless the gateway is given another budget."""
 
 
 class ClientLimits(NamedTuple):
-    """What any client may take."""
+    """What each client may use."""
 
     head: HeadLimits = HeadLimits()
     head_timeout_s: float = 10.0
-    """For a request's head, from its first byte, or from the connection."""
+    """For the head of a request, from its first byte, or from the start of the connection."""
     keep_alive_s: float = 620.0
-    """For an idle connection: longer than load balancers keep theirs, of which the longest is 600 s."""
+    """For an idle connection: longer than load balancers keep theirs, the longest of which is 600 s."""
     lingering_s: float = 2.0
-    """How long the rest of an unwanted body is read, so that the answer is not lost in a reset."""
+    """How long the rest of an unwanted body is read, because a reset would lose the response."""
     connections: int = 20_000
 
 
@@ -31,20 +31,20 @@ class Connection(Protocol):
 
     @property
     def is_flushed(self) -> bool:
-        """Whether the client has been sent all of its responses."""
+        """Whether all responses have been sent."""
 
     @property
     def task(self) -> asyncio.Task[None] | None:
-        """What serves its request."""
+        """The task that serves the current request."""
 
     def break_off(self) -> None:
         """Close it."""
 
     def close_if_idle(self) -> None:
-        """Close it if it serves no request."""
+        """Close it if no request is being served."""
 
     def cancel(self) -> asyncio.Task[None] | None:
-        """Close it, and give the task that is cancelled by it."""
+        """Close it, and return the task that this cancels."""
 
 
 class Clients:
@@ -53,19 +53,19 @@ class Clients:
     def __init__(self, limits: ClientLimits, backlog_budget: MemoryBudget | None = None) -> None:
         self.limits = limits
         self.backlog_budget = backlog_budget or MemoryBudget(BACKLOGS_BYTES)
-        """For what clients leave lying of their responses."""
+        """For responses that clients have not read."""
         self.connections: set[Connection] = set()
         self._idle: dict[Connection, None] = {}
-        """Those that serve nobody, the one that has done so for longest first."""
+        """Connections that serve no request, the longest idle first."""
         self.shed = 0
-        """Connections that were closed to make room for others."""
+        """Connections that were closed to make room."""
         self.stalled = 0
-        """Clients that took nothing of their response for too long."""
+        """Clients that read nothing of their response for too long."""
         self.draining = False
-        """Whether connections end with the response that is under way."""
+        """Whether each connection ends with its current response."""
 
     def opened(self, connection: Connection) -> None:
-        """Take a connection in; if there are too many now, close the one that has served nobody for longest."""
+        """Add a connection; if there are too many, close the one that has been idle for longest."""
         self.connections.add(connection)
         self.idle(connection)
         while len(self.connections) > self.limits.connections and self._idle:
@@ -75,21 +75,21 @@ class Clients:
             oldest.break_off()
 
     def idle(self, connection: Connection) -> None:
-        """Take note that a connection serves nobody from now on."""
+        """Note that a connection serves no request from now on."""
         self._idle.pop(connection, None)
         self._idle[connection] = None
 
     def serving(self, connection: Connection) -> None:
-        """Take note that a connection serves a request from now on."""
+        """Note that a connection serves a request from now on."""
         self._idle.pop(connection, None)
 
     def closed(self, connection: Connection) -> None:
-        """Take note that a connection is there no more."""
+        """Note that a connection is closed."""
         self.connections.discard(connection)
         self._idle.pop(connection, None)
 
     async def shutdown(self, patience_s: float) -> None:
-        """Close all connections; those that are served may take so long for their end."""
+        """Close all connections; the tasks that serve requests get this many seconds to end."""
         for connection in list(self.connections):
             connection.close_if_idle()
         served = {connection.task for connection in self.connections if connection.task is not None}

@@ -1,15 +1,15 @@
-"""One deadline that moves: for what would else set and cancel a timer for each request."""
+"""A deadline that can be moved, without setting and cancelling a timer for each request."""
 
 import asyncio
 import math
 from collections.abc import Callable
 
 _TOO_EARLY_S = 1e-6
-"""A timer comes when its time is due by the resolution of the loop's clock, which may be a little before."""
+"""A timer may fire this much early: it is due by the resolution of the loop's clock."""
 
 
 class Deadline:
-    """Calls when the time is up. Its timer is moved only when it fires: setting it anew costs next to nothing."""
+    """Calls a function when the time is up. Moving the deadline is cheap: the timer is only moved when it fires."""
 
     __slots__ = ("_call", "_due_s", "_loop", "_timer", "_timer_s")
 
@@ -19,10 +19,10 @@ class Deadline:
         self._due_s = math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = math.inf
-        """When the timer fires. Kept here: the handle of uvloop has no time where that has come already."""
+        """When the timer fires. Kept here because a handle of uvloop loses its time once that has passed."""
 
     def within(self, seconds: float) -> None:
-        """Be due after so many seconds, whatever was set before."""
+        """Set the deadline this many seconds from now."""
         self._due_s = self._loop.time() + seconds
         if self._timer is not None and self._timer_s > self._due_s:
             self._timer.cancel()
@@ -31,11 +31,11 @@ class Deadline:
             self._set(seconds)
 
     def never(self) -> None:
-        """Be not due until it is set again."""
+        """Have no deadline until it is set again."""
         self._due_s = math.inf
 
     def close(self) -> None:
-        """Be never due again, and hold on to nobody."""
+        """Never call again, and drop the reference to the function."""
         self.never()
         self._call = _nothing
         if self._timer is not None:
@@ -57,4 +57,4 @@ class Deadline:
 
 
 def _nothing() -> None:
-    """Stand for a call that is not made any more."""
+    """Replace a function that must not be called any more."""

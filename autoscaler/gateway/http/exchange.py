@@ -1,9 +1,9 @@
-"""One request at one pod: the response goes to the client as it comes, and the slot is free when the pod is done.
+"""One request at one pod: the response goes to the client as it arrives; the slot is free when the pod has finished.
 
 Rules:
-1. The pod's slot is given back once the pod has said its last byte, whether or not the client has taken it.
+1. The pod's slot is free once the pod has sent its last byte, whether or not the client has read it.
 2. Nothing is added to a response that has begun: if the pod breaks off, the client's connection is cut.
-3. Reading from the pod pauses while a client leaves more lying than it may: see `backlog`.
+3. Reading from the pod pauses while the client leaves too much unread: see `response_backlog`.
 """
 
 import asyncio
@@ -19,22 +19,22 @@ _ALLOWED_ORIGIN = b"access-control-allow-origin"
 
 
 class ResponseOptions(NamedTuple):
-    """How a response is to be written to this client."""
+    """How a response is written to this client."""
 
     http10: bool
     bodiless: bool
     keep_alive: bool
     added: bytes
-    """Header lines of ours, such as a cookie."""
+    """The gateway's own header lines, such as a cookie."""
     half_close: bool = False
     upgrade: bool = False
     """Whether the client asked for another protocol."""
     cors: bytes = b""
-    """Header lines by which a page of another origin may read it, where the pod says nothing of that itself."""
+    """Header lines that let a page of another origin read the response, if the pod does not set them."""
 
 
 class Exchange:
-    """Takes a pod's response and passes it on; once it is `over`, `failure` tells why, None being well."""
+    """Receives a pod's response and passes it on; once it is `over`, `failure` says why, None for success."""
 
     __slots__ = (
         "_chunked",
@@ -85,9 +85,9 @@ class Exchange:
         self._is_stream = False
         self._drained: asyncio.Future[None] | None = None
         self.began = False
-        """Whether the client has been sent any of the response."""
+        """Whether any of the response has been sent to the client."""
         self.can_be_repeated = False
-        """Whether all of the request is at hand, so that it can be sent again."""
+        """Whether the whole request is in memory, so that it can be sent again."""
         self.keep_alive = options.keep_alive
         self.status = 0
         self.switch: tuple[ResponseHead, bytes] | None = None
@@ -101,31 +101,31 @@ class Exchange:
 
     @property
     def added_lines(self) -> list[bytes]:
-        """Our own header lines of the response."""
+        """The gateway's own header lines of the response."""
         return [self._options.added] if self._options.added else []
 
     def limit(self, granted_s: float, start_s: float, total_s: float, stream_idle_s: float) -> None:
-        """Give the pod so long from the grant for its first byte, so long for all; a stream, so long to be silent."""
+        """Limit the time from the grant to the first byte and to the end, and for a stream the time without data."""
         self._until_s = granted_s + total_s
         self._starts_first = start_s < total_s
         self._stream_idle_s = stream_idle_s
         self._connection.deadline.within(granted_s + min(start_s, total_s) - self._loop.time())
 
     async def outcome(self) -> Failure | None:
-        """Wait until it is over; a cancelled wait leaves it as it is."""
+        """Wait until it is over; cancelling the wait changes nothing."""
         if not self.over:
             self._waiter = self._loop.create_future()
             await self._waiter
         return self.failure
 
     async def until_writable(self) -> None:
-        """Wait until the pod takes more of the request's body."""
+        """Wait until the pod reads more of the request's body."""
         if self._connection.writing_paused and not self.over:
             self._drained = self._loop.create_future()
             await self._drained
 
     def detach_client(self) -> None:
-        """Go on without the client: what the pod still says is thrown away; a stream has no longer than others have."""
+        """Continue without the client: the rest of the response is dropped, and a stream gets no longer than others."""
         self._client = None
         self._connection.resume_reading()
         if self._is_stream:
@@ -133,14 +133,14 @@ class Exchange:
             self._connection.deadline.within(self._until_s - self._loop.time())
 
     def cancel(self) -> None:
-        """Break off."""
+        """Break off the request."""
         self._end(Failure.RESET)
         self._connection.close()
 
-    # Sink
+    # ResponseHandler
 
     def responded(self, head: ResponseHead) -> None:
-        """Write the response's head."""
+        """Write the head of the response."""
         self.pod.has_answered = True
         if self.pod.may_be_unready and self.can_be_repeated and head.asks_to_retry_later:
             self.failed(Failure.UNREADY)
@@ -175,7 +175,7 @@ class Exchange:
             self._out.append(data)
 
     def flush(self) -> None:
-        """Send the client what has come in."""
+        """Send the client what has arrived."""
         if self._out:
             if self._client is not None:
                 self._client.send(b"".join(self._out))
@@ -183,19 +183,19 @@ class Exchange:
             self._out.clear()
 
     def switched(self, head: ResponseHead, early: bytes) -> None:
-        """Leave the connection to whoever asked for another protocol."""
+        """Leave the connection to the tunnel, if the client asked for another protocol."""
         if not self._options.upgrade:
             self.failed(Failure.INVALID)
             return
         if self._client is None:
-            self.cancel()  # there is nobody left to talk to
+            self.cancel()  # the client is gone
             return
         self.switch = (head, early)
         self.status = head.status
         self._stop(None)
 
     def ended(self) -> None:
-        """Send the rest, and free the pod."""
+        """Send the rest, and free the slot."""
         if self._chunked:
             self._out.append(b"0\r\n\r\n")
         self.flush()
@@ -203,7 +203,7 @@ class Exchange:
         self.pod.give_back(self._connection)
 
     def failed(self, failure: Failure) -> None:
-        """Free the pod; what has begun is cut."""
+        """Free the slot; a response that has begun is cut."""
         if failure in {Failure.STALE, Failure.UNREADY} and self._client is not None:  # it is sent again
             self._stop(failure)
             self._connection.close()
@@ -218,26 +218,26 @@ class Exchange:
                 self._client.break_off()
 
     def writable(self) -> None:
-        """Let the request's body go on."""
+        """Continue with the request's body."""
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
 
     # ClientListener
 
     def client_paused(self) -> None:
-        """Let the pod wait for the client."""
+        """Stop reading from the pod."""
         self._connection.pause_reading()
 
     def client_resumed(self) -> None:
-        """Let the pod go on."""
+        """Read from the pod again."""
         self._connection.resume_reading()
 
     def client_eof(self) -> bool:
-        """Take half a connection for none, unless the service's clients do that."""
+        """End the connection when the client closes its sending side, unless the service allows that."""
         self.keep_alive = False
         return self._options.half_close
 
-    # Endings.
+    # Ends.
 
     def _end(self, failure: Failure | None) -> None:
         if self._stop(failure):
@@ -258,7 +258,7 @@ class Exchange:
         return True
 
     def _go_on_until(self, head: ResponseHead) -> None:
-        """Give the pod the time that it has from its first byte on."""
+        """Set the deadline that holds from the pod's first byte on."""
         if head.is_stream and self._client is not None:
             self._is_stream = True
             self._connection.deadline.within(self._stream_idle_s)

@@ -1,9 +1,9 @@
-"""What holds for requests and responses alike, so that both are read by one discipline.
+"""The rules of HTTP framing that hold for requests and for responses.
 
 Rules:
-1. `chunked`, once and alone, is the one transfer coding that we know; RFC 9112 (6.1, 6.3) says how others are refused.
-2. What of a message is no body is counted, from the end of the message before to its own: its head, interim responses,
-   sizes and extensions of chunks, trailers. Beyond the limit nothing more of it is read.
+1. `chunked`, once and alone, is the only known transfer coding; RFC 9112 (6.1, 6.3) says how others are refused.
+2. Everything of a message that is not its body is counted: its head, interim responses, chunk sizes and extensions,
+   trailers, and what lies between two messages. Beyond the limit no more of it is read.
 """
 
 from collections.abc import Sequence
@@ -13,32 +13,32 @@ from typing import NamedTuple
 import httptools
 
 HTTP_VERSIONS = {"1.1": False, "1.0": True}
-"""Those that we speak, and whether each is the old one."""
+"""The versions that are spoken, and whether each is HTTP/1.0."""
 _FREE_PER_PART = 16
 _FREE_PER_BODY_BYTE = 2
 
 
 class HeadLimits(NamedTuple):
-    """How large a message's head may be, and all else of it that is no body."""
+    """How large a message's head, and everything else of it that is not its body, may be."""
 
     line_bytes: int = 16 * 1024
     field_bytes: int = 32 * 1024
     fields: int = 128
     underscores: bool = False
-    """Whether a request keeps its fields with `_` in their names. WSGI and CGI read `X_Forwarded_For` as
-    `X-Forwarded-For`, so a client could say with one what the gateway says with the other."""
+    """Whether a request keeps its headers with `_` in their names. WSGI and CGI read `X_Forwarded_For` as
+    `X-Forwarded-For`, so a client could use one to contradict what the gateway says with the other."""
 
     @property
     def head_bytes(self) -> int:
-        """All of it, while it comes in parts."""
+        """The limit for the whole head."""
         return self.line_bytes + 4 * self.field_bytes
 
 
 class Overhead:
-    """Counts what a message has beside its body.
+    """Counts the bytes of a message that are not its body.
 
-    As in Go's net/http, each part of a body pays for 16 bytes and for twice its size: a stream of chunks of one byte is
-    legal and has no end, while the same bytes as extensions or trailers have one.
+    As in Go's net/http, each part of a body allows for 16 bytes and twice its size: a stream of chunks of one byte is
+    legal and has no limit, but the same bytes as extensions or trailers have one.
     """
 
     __slots__ = ("_bytes", "_most", "_paid", "_restarted")
@@ -50,15 +50,15 @@ class Overhead:
         self._restarted = False
 
     def body(self, size: int) -> None:
-        """Take note of a part of a body."""
+        """Note a part of a body."""
         self._paid += size + _FREE_PER_PART + _FREE_PER_BODY_BYTE * size
 
     def restart(self) -> None:
-        """Take note that a message ends; what else came in the same read is not known and not counted."""
+        """Note that a message ends; the rest of the same read belongs to the next one and is not counted."""
         self._restarted = True
 
     def read(self, size: int) -> bool:
-        """Take note that so many bytes were read, body and all; False if too many were no body."""
+        """Note how many bytes were read, with the body; return False if too many of them were not body."""
         self._bytes = 0 if self._restarted else max(0, self._bytes + size - self._paid)
         self._paid = 0
         self._restarted = False
@@ -66,7 +66,7 @@ class Overhead:
 
 
 def refused_coding(fields: Sequence[bytes], *, http10: bool) -> HTTPStatus | None:
-    """Say with which status a message with these `Transfer-Encoding` fields is refused; None if it is fine."""
+    """Return the status that refuses a message with these `Transfer-Encoding` fields; None if they are legal."""
     if not fields:
         return None
     codings = [coding.strip(b" \t").lower() for coding in b",".join(fields).split(b",")]
@@ -77,6 +77,6 @@ def refused_coding(fields: Sequence[bytes], *, http10: bool) -> HTTPStatus | Non
 
 
 def reason_of(error: httptools.HttpParserError, otherwise: Exception) -> BaseException:
-    """Give what a callback of the parser raised, an error of ours too; `otherwise` for what the parser itself finds."""
+    """Return the error that a callback of the parser raised; `otherwise` for an error that the parser found itself."""
     raised = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
     return otherwise if raised is None or isinstance(raised, httptools.HttpParserError) else raised

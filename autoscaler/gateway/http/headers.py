@@ -1,9 +1,9 @@
-"""Heads of messages on their way through: what a hop keeps for itself is taken off, what it owes is added.
+"""The heads of messages: hop-by-hop headers are removed, and those that a proxy has to add are added.
 
 Rules:
-1. Resolver, values, their order and their number stay as they came; nothing is folded, quoted or decoded.
-2. How a body ends is said by us from what was parsed, never copied from a header that `Connection` could name.
-3. Our own headers are added after the hop-by-hop ones are taken off, so that a client cannot have them taken off.
+1. Names, values, order and number of the other headers stay as they are; nothing is folded, quoted or decoded.
+2. How a body ends is written from what was parsed, never copied from a header that `Connection` could name.
+3. The gateway's headers are added after hop-by-hop headers are removed, so that a client cannot remove them.
 """
 
 import re
@@ -42,7 +42,7 @@ STREAMS = frozenset(
         b"multipart/x-mixed-replace",
     }
 )
-"""Types of responses that come part by part for as long as it takes: events, lines of JSON, pictures of a camera."""
+"""Content types of streams: events, lines of JSON, frames of a camera."""
 _READ_IN_RESPONSES = frozenset(
     {b"connection", b"content-length", b"content-type", b"retry-after", b"transfer-encoding"}
 )
@@ -50,10 +50,10 @@ _OURS_IN_REQUESTS = frozenset(
     {b"expect", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-request-id", b"cookie"}
 )
 _APART = _HOP_BY_HOP | _OURS_IN_REQUESTS
-"""What a pod is not sent as it came."""
+"""Request headers that are not passed on unchanged."""
 _KNOWN = _APART | {b"cdn-loop", b"host", b"content-length", b"user-agent", b"origin", b"access-control-request-method"}
 _NEVER_NAMED = frozenset({b"", b"host", b"content-length", b"close", b"keep-alive", b"upgrade"})
-"""What `Connection` cannot take off, whatever it says."""
+"""What `Connection` cannot remove."""
 _UNAVAILABLE = 503
 _LONGEST_REQUEST_ID = 128
 _HTTP = (b"http",)
@@ -79,12 +79,12 @@ class RequestHead(NamedTuple):
     host: str
     """In lower case, without port and trailing dot."""
     lines: Sequence[bytes]
-    """The headers that go on as they came, each as a line."""
+    """The headers that are passed on unchanged, each as a line."""
     known: Mapping[bytes, Sequence[bytes]]
-    """The values of those that mean something here, by their names in lower case."""
+    """The values of the headers that the gateway reads, by their names in lower case."""
     expect: bytes
     upgrade: bytes
-    """The protocol that the client would switch to, in lower case; empty for none."""
+    """The protocol that the client wants to switch to, in lower case; empty for none."""
     content_length: int | None
 
     @property
@@ -94,27 +94,27 @@ class RequestHead(NamedTuple):
 
     @property
     def user_agents(self) -> Sequence[bytes]:
-        """What the client says that it is."""
+        """The values of its `User-Agent` headers."""
         return self.known.get(b"user-agent", ())
 
     @property
     def request_id(self) -> bytes:
-        """The id that the client gave it, if it is one that can be kept; empty if not."""
+        """The client's request id, if it can be kept; empty if not."""
         came_id = self.known.get(b"x-request-id", ())
         return came_id[0] if len(came_id) == 1 and len(came_id[0]) <= _LONGEST_REQUEST_ID else b""
 
     @property
     def chunked(self) -> bool:
-        """Whether its body comes in chunks, which is the only coding that the parser lets through."""
+        """Whether its body is chunked."""
         return b"transfer-encoding" in self.known
 
     @property
     def is_https(self) -> bool:
-        """Whether the hops before say that the client did: theirs is a list, in which the first is the client's."""
+        """Whether the client used https, as proxies in front say: the first value of their list is the client's."""
         return b",".join(self.known.get(b"x-forwarded-proto", ())).partition(b",")[0].strip().lower() == b"https"
 
     def passed_through(self, gateway: bytes) -> bool:
-        """Say whether the request has been at this gateway before (RFC 8586)."""
+        """Return whether the request has passed through this gateway before (RFC 8586)."""
         return gateway in map(bytes.strip, b",".join(self.known.get(b"cdn-loop", ())).split(b","))
 
 
@@ -124,36 +124,35 @@ class ResponseHead(NamedTuple):
     status: int
     reason: bytes
     headers: Headers
-    """Names and values as the pod wrote them."""
+    """Names and values, as the pod wrote them."""
     lines: Sequence[bytes]
-    """Those that go on to the client, each as a line."""
+    """The headers that are passed on to the client, each as a line."""
     has_body: bool
     has_length: bool
     chunked: bool
     closes: bool
-    """Whether the pod says that the connection ends with this."""
+    """Whether the pod closes the connection after it."""
     is_stream: bool
-    """Whether its type says that it comes part by part, and that there is no end to wait for."""
+    """Whether its content type is that of a stream."""
     asks_to_retry_later: bool
     """Whether it is a 503 with Retry-After."""
 
 
 class Forwarded(NamedTuple):
-    """What a hop says of the one before."""
+    """What a proxy says about the hop before it."""
 
     peer: bytes
     trusted: bool
-    """Whether the peer is a proxy of ours, whose own X-Forwarded headers are believed."""
+    """Whether the peer is a trusted proxy, whose X-Forwarded headers are used."""
     gateway: bytes
-    """What this gateway calls itself in `CDN-Loop`."""
+    """This gateway's name in `CDN-Loop`."""
 
 
 def read_request(method: bytes, target: bytes, headers: Headers, *, http10: bool = False) -> RequestHead:
-    """Look at a request's head once; one of HTTP/1.0 may have no Host, which is then empty.
+    """Read a request's head; a request of HTTP/1.0 may have no Host, which is then empty.
 
     Raises:
-        BadRequestError: no or two hosts, one that is no name or address, a host that contradicts the target, or a
-            target of no known form.
+        BadRequestError: no Host or two, an invalid one, one that contradicts the target, or an invalid target.
     """
     known: dict[bytes, list[bytes]] = {}
     lines = []
@@ -168,10 +167,10 @@ def read_request(method: bytes, target: bytes, headers: Headers, *, http10: bool
         lines = [b"%b: %b\r\n" % field for field in headers if field[0].lower() not in apart]
     hosts = known.get(b"host", ())
     if len(hosts) > 1 or not (hosts or http10):
-        raise BadRequestError("exactly one Host is needed")
+        raise BadRequestError("the request needs exactly one Host header")
     host = hosts[0] if hosts else b""
     if not hosts:
-        lines.append(b"Host:\r\n")  # the pod is asked by HTTP/1.1
+        lines.append(b"Host:\r\n")  # the request to the pod is HTTP/1.1
     return RequestHead(
         method,
         target if target.startswith(b"/") else _origin_form(method, target, host),
@@ -185,7 +184,7 @@ def read_request(method: bytes, target: bytes, headers: Headers, *, http10: bool
 
 
 def _upgrade(known: Mapping[bytes, Sequence[bytes]]) -> bytes:
-    """The protocol that is asked for, if it is one that we can be a tunnel for."""
+    """The protocol that is asked for, if the gateway can tunnel it."""
     if b"upgrade" not in known:
         return b""
     tokens = b",".join(known.get(b"connection", ())).lower().split(b",")
@@ -209,21 +208,21 @@ def _origin_form(method: bytes, target: bytes, host: bytes) -> bytes:
             authority, slash, path = target[len(scheme) :].partition(b"/")
             authority, question, query = authority.partition(b"?")
             if authority.lower() != host.lower():
-                raise BadRequestError("the target names another host than Host")
+                raise BadRequestError("the host of the request target differs from the Host header")
             return slash + path if slash and not question else b"/" + question + query + slash + path
-    raise BadRequestError("the target is neither a path nor an address")
+    raise BadRequestError("the request target is neither a path nor a URL")
 
 
 def _host_name(host: bytes) -> str:
     found = _HOST.fullmatch(host) if len(host) <= _LONGEST_HOST else None
     name = found[1].decode("ascii").lower().rstrip(".") if found is not None else ""
     if found is None or len(name) > _LONGEST_NAME or int(found[2] or 0) > _LAST_PORT:
-        raise BadRequestError("Host is no host")
+        raise BadRequestError("the Host header is not a valid host")
     return normal(name) if name.startswith("[") else name
 
 
 def request_bytes(head: RequestHead, cookies: Sequence[bytes], forwarded: Forwarded, request_id: bytes) -> bytes:
-    """Write the head that the pod gets; `cookies` are the client's without ours."""
+    """Return the head that the pod gets; `cookies` are the client's without the gateway's own."""
     parts = [b"%b %b HTTP/1.1\r\n" % (head.method, head.target), *head.lines]
     if cookies:
         parts.extend(b"Cookie: %b\r\n" % cookie for cookie in cookies)
@@ -248,7 +247,7 @@ def _forwarded_lines(known: Mapping[bytes, Sequence[bytes]], by: Forwarded, requ
 
 
 def read_response(status: int, reason: bytes, headers: Headers, *, has_body: bool) -> ResponseHead:
-    """Look at a response's head once."""
+    """Read a response's head."""
     known: dict[bytes, bytes] = {}
     lines = []
     for name, value in headers:
@@ -278,18 +277,18 @@ def read_response(status: int, reason: bytes, headers: Headers, *, has_body: boo
 
 
 def response_bytes(head: ResponseHead, added: Iterable[bytes]) -> bytes:
-    """Write the head that the client gets; `added` are whole lines, how the body ends among them."""
+    """Return the head that the client gets; `added` are whole lines, with those that say how the body ends."""
     return b"".join([b"HTTP/1.1 %d %b\r\n" % (head.status, head.reason), *head.lines, *added, b"\r\n"])
 
 
 def switching_bytes(head: ResponseHead, added: Iterable[bytes]) -> bytes:
-    """Write the head of a 101, which keeps its `Connection` and `Upgrade`."""
+    """Return the head of a 101, which keeps its `Connection` and `Upgrade`."""
     lines = (b"%b: %b\r\n" % field for field in head.headers)
     return b"".join([b"HTTP/1.1 101 %b\r\n" % head.reason, *lines, *added, b"\r\n"])
 
 
 def _named(connections: Sequence[bytes]) -> frozenset[bytes]:
-    """The headers that `Connection` says are for this hop only."""
+    """The headers that `Connection` names as hop-by-hop."""
     if not connections:
         return frozenset()
     return frozenset(map(bytes.strip, b",".join(connections).lower().split(b","))) - _NEVER_NAMED

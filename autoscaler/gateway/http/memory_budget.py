@@ -1,10 +1,10 @@
-"""A number of bytes that many share: whoever wants some takes them, or learns that there are none left."""
+"""A number of bytes that many users share: each takes what it needs, or learns that too little is left."""
 
 
 class MemoryBudget:
-    """Counts what is taken of a limit; it reserves nothing and waits for nobody.
+    """Counts what is taken of a limit; it allocates nothing and never waits.
 
-    The limit may change while bytes are taken. A lower one takes nothing back; it refuses until enough was returned.
+    The limit may change while bytes are taken. After it is lowered, requests are refused until enough is returned.
     """
 
     __slots__ = ("limit_bytes", "taken_bytes")
@@ -14,7 +14,7 @@ class MemoryBudget:
         self.taken_bytes = 0
 
     def take(self, number: int) -> bool:
-        """Take this many bytes, all or none; False where fewer are left."""
+        """Take this many bytes, all or none; return False if fewer are left."""
         if self.taken_bytes + number > self.limit_bytes:
             return False
         self.taken_bytes += number
@@ -27,5 +27,5 @@ class MemoryBudget:
             ValueError: more is returned than was taken.
         """
         if number > self.taken_bytes:
-            raise ValueError(f"{number} bytes are returned, and only {self.taken_bytes} were taken")
+            raise ValueError(f"{number} bytes are returned, but only {self.taken_bytes} are taken")
         self.taken_bytes -= number

@@ -9,15 +9,15 @@ from autoscaler.gateway.http.request_parser import BrokenRequestError, IncomingR
 
 _log = logging.getLogger(__name__)
 _MOST_PIPELINED = 64
-"""Requests that may wait behind the one that is served; then nothing more is parsed, and nothing read."""
+"""Requests that may wait behind the current one; then no more is parsed or read."""
 _MOST_AHEAD_BYTES = 1 << 16
-"""What may have been parsed of them, beside the last piece: their heads can be large."""
+"""Bytes of them that may have been parsed, in addition to the last piece: heads can be large."""
 _PARSED_AT_A_TIME = 1 << 14
 """Bytes; one read may hold thousands of requests."""
 
 
 class Pipeline:
-    """Parses what a client sends, as long as more requests may wait."""
+    """Parses what a client sends, up to a limit of waiting requests."""
 
     __slots__ = (
         "_limits",
@@ -36,13 +36,13 @@ class Pipeline:
         self._waiting: list[IncomingRequest | BrokenRequestError] = []
         self._parser = RequestParser(source, limits, self._waiting.append)
         self._unparsed = b""
-        """What came behind more requests than may wait."""
+        """Data that must not be parsed yet, because enough requests wait."""
         self._parsed_ahead_bytes = 0
-        """What has been parsed while a request waited."""
+        """Bytes parsed while a request waited."""
         self.behind_upgrade: bytearray | None = None
-        """What came behind a request for a WebSocket that has not been answered yet."""
+        """Data that followed a request for a WebSocket, while that is not answered."""
         self.stopped = False
-        """Whether nothing more of the client is read as requests."""
+        """Whether no more requests are read."""
 
     @property
     def in_head(self) -> bool:
@@ -51,12 +51,12 @@ class Pipeline:
 
     @property
     def is_full(self) -> bool:
-        """Whether the client must not send more for now."""
+        """Whether the client must pause."""
         return bool(self._unparsed) or self._is_ahead
 
     @property
     def has_more(self) -> bool:
-        """Whether there is something to parse, and room for it."""
+        """Whether there is data to parse, and room for it."""
         return bool(self._unparsed) and not self._is_ahead
 
     @property
@@ -64,11 +64,11 @@ class Pipeline:
         return len(self._waiting) > _MOST_PIPELINED or self._parsed_ahead_bytes > _MOST_AHEAD_BYTES
 
     def feed(self, data: bytes) -> None:
-        """Parse what a client has sent, and keep what must not be parsed yet."""
+        """Parse data from the client, and keep what must not be parsed yet."""
         self._unparsed = self._parse(self._unparsed + data)
 
     def next(self) -> IncomingRequest | BrokenRequestError | None:
-        """Take the first request that waits, or the error behind the last one; None if there is none."""
+        """Take the first request that waits, or the error that follows the last one; None if there is none."""
         if not self._waiting:
             return None
         request = self._waiting.pop(0)
@@ -77,12 +77,12 @@ class Pipeline:
         return request
 
     def take_behind_upgrade(self) -> bytes:
-        """Take what came behind a request for a WebSocket, which the pod has granted."""
+        """Take the data that followed a request for a WebSocket which the pod accepted."""
         behind, self.behind_upgrade = self.behind_upgrade, None
         return bytes(behind or b"")
 
     def decline_upgrade(self) -> bytes | None:
-        """Take what came behind a request for a WebSocket, which the pod has declined: it is HTTP. None without one."""
+        """Take the data that followed a request for a WebSocket which the pod declined; None if there is none."""
         if self.behind_upgrade is None:
             return None
         self._parser.close()
@@ -90,19 +90,19 @@ class Pipeline:
         return self.take_behind_upgrade()
 
     def stop(self) -> None:
-        """Drop what waits, and read no more requests."""
+        """Drop the requests that wait, and read no more."""
         self.stopped = True
         self._waiting.clear()
         self._unparsed = b""
 
     def close(self) -> None:
-        """Stop, and let go of the connection: none may wait for the collector of cycles."""
+        """Stop, and drop all references: no request may wait for the garbage collector."""
         self.stop()
         self._parser.close()
         del self._parser, self._source
 
     def _parse(self, data: bytes) -> bytes:
-        """Parse as long as requests may wait, and give the rest."""
+        """Parse until enough requests wait, and return the rest."""
         for start in range(0, len(data), _PARSED_AT_A_TIME):
             if self._is_ahead:
                 return data[start:]
@@ -113,7 +113,7 @@ class Pipeline:
                 self._break_off(broken)
                 break
             except Exception:  # noqa: BLE001 - one connection must not end the others
-                _log.exception("what a client sends could not be read")
+                _log.exception("data of a client could not be read")
                 self._break_off(BrokenRequestError(HTTPStatus.INTERNAL_SERVER_ERROR, GATEWAY_FAILED))
                 break
             if behind is not None:

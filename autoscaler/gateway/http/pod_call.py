@@ -1,4 +1,4 @@
-"""Asks a pod something of the gateway's own, beside the requests of clients, and reads a short answer."""
+"""Sends a pod a request of the gateway itself, such as a check, and reads a short response."""
 
 import asyncio
 from typing import NamedTuple
@@ -8,23 +8,23 @@ from autoscaler.gateway.http.pod_connection import Failure
 from autoscaler.gateway.http.pod_pool import Pod, PodRefusedError
 
 _MOST_BYTES = 1 << 20
-"""A longer answer is none: it is read to be searched for a few numbers."""
+"""A longer response is an error: it is only searched for a few numbers."""
 
 
 class PodAnswer(NamedTuple):
-    """What a pod said."""
+    """A pod's response to the gateway."""
 
     status: int
     body: bytes
 
 
 class PodCallError(Exception):
-    """There is no answer; the text says why."""
+    """There is no usable response; the text says why."""
 
     def __init__(self, why: str, *, refused: bool = False) -> None:
         super().__init__(why)
         self.refused = refused
-        """Whether nobody listens there: the connection was refused."""
+        """Whether the connection was refused, so that no process listens there."""
 
 
 class _Answer:
@@ -70,17 +70,17 @@ class _Answer:
 
 
 async def call_pod(pod: Pod, request: str, host: str, *, connect_s: float, answer_s: float) -> PodAnswer:
-    """Send a request without a body, such as `GET /health`, over a connection of its own.
+    """Send a request without a body, such as `GET /health`, over a new connection.
 
     Args:
-        pod: whom to ask.
+        pod: the pod.
         request: method and path.
-        host: what the request says as Host.
-        connect_s: for the connection.
-        answer_s: from then on, for the whole answer.
+        host: the Host header.
+        connect_s: time for the connection.
+        answer_s: time from then on for the whole response.
 
     Raises:
-        PodCallError: no connection, no whole answer in time, or a longer one than 1 MiB.
+        PodCallError: no connection, no whole response in time, or one longer than 1 MiB.
     """
     try:
         connection = await pod.connect(connect_s, answer_s)

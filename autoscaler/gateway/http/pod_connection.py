@@ -1,8 +1,8 @@
-"""Connections to pods: one request at a time on each, its response handed over as it arrives.
+"""One connection to a pod: one request at a time, and its response is passed on as it arrives.
 
 Rules:
-1. It is always known whether a byte of a request was written to the pod: a request is only sent again if not.
-2. Whatever a pod says unasked, or against the rules of HTTP, ends the connection.
+1. It is always known whether a byte of a request was written to the pod: only if not, the request is sent again.
+2. Data that no request asked for, and data that is not valid HTTP, ends the connection.
 """
 
 import asyncio
@@ -26,69 +26,69 @@ _NOTICE_A_LOST_NODE = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 25_000),
 )
-"""Within 25 s, though nobody sends a reset."""
+"""A lost node is noticed within 25 s, even if it sends no reset."""
 
 
 class Failure(Enum):
-    """Why a pod gave no whole response."""
+    """Why a pod gave no complete response."""
 
     UNREADY = "unready"
-    """The pod says that it does not serve yet, and has done nothing for the request."""
+    """The pod answered that it is not ready, and has done nothing for the request."""
     STALE = "stale"
-    """An idle connection was closed by the pod as the request was written to it; no byte of a response came."""
+    """The pod closed an idle connection while the request was written to it; no byte of a response arrived."""
     RESET = "upstream_reset"
     INVALID = "invalid_response"
     TIMEOUT = "upstream_timeout"
     ERROR = "error"
-    """The gateway could not pass it on; its log says why."""
+    """The gateway could not pass the response on; its log says why."""
 
 
 class ResponseHandler(Protocol):
-    """Takes a response; `ended` or `failed` comes exactly once, and nothing after it."""
+    """Receives a response; `ended` or `failed` is called exactly once, and nothing after it."""
 
     def responded(self, head: ResponseHead) -> None:
-        """Take the head of the final response."""
+        """Receive the head of the final response."""
 
     def received(self, data: bytes) -> None:
-        """Take a part of the body."""
+        """Receive a part of the body."""
 
     def flush(self) -> None:
-        """Take note that all that has arrived by now was handed over."""
+        """Note that all data that has arrived is passed on."""
 
     def switched(self, head: ResponseHead, early: bytes) -> None:
-        """Take the connection itself: the pod speaks another protocol from now on, and has already said `early`."""
+        """Take over the connection: the pod speaks another protocol from now on, and has already sent `early`."""
 
     def ended(self) -> None:
-        """Take note that the response is complete."""
+        """Note that the response is complete."""
 
     def failed(self, failure: Failure) -> None:
-        """Take note that there will be no more of it."""
+        """Note that the response failed."""
 
     def writable(self) -> None:
-        """Take note that the pod takes data again after a pause."""
+        """Note that the pod reads again after a pause."""
 
 
 class TunnelEnd(Protocol):
-    """Takes what a switched connection brings."""
+    """Receives the data of a pod's upgraded connection."""
 
     def from_pod(self, data: bytes) -> None:
-        """Take bytes."""
+        """Receive bytes."""
 
     def pod_eof(self) -> None:
-        """Take note that the pod will say no more."""
+        """Note that the pod closed its sending side."""
 
     def pod_paused(self) -> None:
-        """Take note that the pod does not keep up."""
+        """Note that the pod does not keep up."""
 
     def pod_resumed(self) -> None:
-        """Take note that it does again."""
+        """Note that the pod keeps up again."""
 
     def pod_lost(self) -> None:
-        """Take note that the connection has ended."""
+        """Note that the connection is lost."""
 
 
 class PodConnection(asyncio.Protocol):
-    """One connection; it has responses parsed, and knows whether it can be used again."""
+    """One connection; it parses responses and knows whether it can be used again."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -99,26 +99,26 @@ class PodConnection(asyncio.Protocol):
         self._answered = False
         self._spoiled = False
         self.deadline = Deadline(loop, self._overdue)
-        """When the pod is given up."""
+        """When the request fails with a timeout."""
         self.on_outcome: Callable[[int, Failure | None], None] | None = None
-        """Is given what the pod made of a request, just before the sink is: the status, or how it failed."""
+        """Is given the result of each request, just before the handler: the status, or how it failed."""
         self.request_done = False
-        """Whether the request has been written whole."""
+        """Whether the whole request has been written."""
         self.requests = 0
         self.idle_since_s = 0.0
         self.writing_paused = False
         self._watched: asyncio.Future[None] | None = None
 
-    # The side of the request.
+    # The request.
 
     async def stays_open(self, seconds: float) -> bool:
-        """Watch for so long, before anything is sent, whether the pod closes the connection or speaks unasked."""
+        """Watch for some seconds, before anything is sent, whether the pod closes the connection or sends data."""
         self._watched = self._loop.create_future()
         await asyncio.wait((self._watched,), timeout=seconds)
         return self.reusable
 
     def begin(self, handler: ResponseHandler, head: bytes, *, bodiless: bool, complete: bool) -> None:
-        """Send the head of a request; `bodiless` tells of HEAD, `complete` that no body follows."""
+        """Send the head of a request; `bodiless` is set for HEAD, `complete` if no body follows."""
         self._handler = handler
         self._parser.expect(bodiless=bodiless)
         self.request_done = complete
@@ -132,36 +132,36 @@ class PodConnection(asyncio.Protocol):
             self._transport.write(data)
 
     def complete(self) -> None:
-        """Take note that the body has been sent whole."""
+        """Note that the whole body has been sent."""
         self.request_done = True
 
     def write_eof(self) -> None:
-        """Close the sending side of a switched connection."""
+        """Close the sending side of an upgraded connection."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write_eof()
 
     def pause_reading(self) -> None:
-        """Let the pod wait."""
+        """Stop reading from the pod."""
         if self._transport is not None:
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Let the pod go on."""
+        """Read from the pod again."""
         if self._transport is not None:
             self._transport.resume_reading()
 
     def forward(self, tunnel: TunnelEnd) -> None:
-        """Hand over what a switched connection brings, byte for byte."""
+        """Pass the data of an upgraded connection to a tunnel."""
         self._tunnel = tunnel
 
     def hang_up(self) -> None:
-        """End a switched connection when all that was written to it has been sent."""
+        """Close an upgraded connection when everything written to it has been sent."""
         self._tunnel = None
         if self._transport is not None:
             self._transport.close()
 
     def close(self) -> None:
-        """End the connection without a word to the sink."""
+        """Close the connection without a call of the handler."""
         self._handler = None
         self._tunnel = None
         if self._transport is not None:
@@ -176,7 +176,7 @@ class PodConnection(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
+        """Configure the socket."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(_REQUEST_BUFFER_BYTES)
         found = self._transport.get_extra_info("socket")
@@ -184,13 +184,13 @@ class PodConnection(asyncio.Protocol):
             found.setsockopt(level, option, value)
 
     def pause_writing(self) -> None:
-        """Take note that the pod does not keep up with the body."""
+        """Note that the pod does not keep up with the body."""
         self.writing_paused = True
         if self._tunnel is not None:
             self._tunnel.pod_paused()
 
     def resume_writing(self) -> None:
-        """Take note that it does again."""
+        """Note that the pod keeps up again."""
         self.writing_paused = False
         if self._handler is not None:
             self._handler.writable()
@@ -198,7 +198,7 @@ class PodConnection(asyncio.Protocol):
             self._tunnel.pod_resumed()
 
     def data_received(self, data: bytes) -> None:
-        """Parse, or forward."""
+        """Parse the data, or pass it to the tunnel."""
         if self._tunnel is not None:
             self._tunnel.from_pod(data)
             return
@@ -227,14 +227,14 @@ class PodConnection(asyncio.Protocol):
             handler.flush()
 
     def eof_received(self) -> bool:
-        """Keep the other side open on a switched connection."""
+        """Keep the sending side of an upgraded connection open."""
         if self._tunnel is None:
             return False
         self._tunnel.pod_eof()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the sink, if one is left."""
+        """Notify the handler or the tunnel."""
         self._transport = None
         if self._watched is not None and not self._watched.done():
             self._watched.set_result(None)
@@ -277,7 +277,7 @@ class PodConnection(asyncio.Protocol):
         self._report(self._parser.status, None)
         handler.ended()
 
-    # Endings.
+    # Ends.
 
     def _fail(self, failure: Failure) -> None:
         handler = self._handler
@@ -285,7 +285,7 @@ class PodConnection(asyncio.Protocol):
         self.close()
         if handler is None:
             return
-        # What a client has not sent in time, or an idle connection that closes, says nothing of the pod.
+        # A body that the client did not send in time, or an idle connection that closes, says nothing about the pod.
         if failure is not Failure.STALE and (failure is not Failure.TIMEOUT or self.request_done):
             self._report(0, failure)
         handler.failed(failure)

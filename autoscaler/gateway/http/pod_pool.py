@@ -1,7 +1,7 @@
-"""One pod: its address, its idle connections, and how a connection to it comes about.
+"""One pod: its address, its idle connections, and how new connections are made.
 
-An idle connection is used for at most two seconds, as uvicorn closes its own after five, and never for a request that
-must not be sent twice.
+An idle connection is used for at most two seconds, because uvicorn closes its own after five, and never for a request
+that must not be sent twice.
 """
 
 import asyncio
@@ -19,35 +19,35 @@ IDLE_LIMIT_S = 2.0
 IDLE_CONNECTIONS = 128
 """Idle connections kept for one pod."""
 _SHORT_WATCH_S, _WATCH_S, _LONGER_WATCH_S = 0.002, 0.05, 0.5
-"""How long a connection is watched before a pod that has never answered is sent anything: one that somebody says is
-ready, one of which nothing is known, one that has closed a connection."""
+"""How long a new connection is watched before a pod that has never answered is sent anything: if the cluster says that
+the pod is ready, if nothing is known, and after it has closed a connection."""
 
 
 class PodRefusedError(Exception):
-    """No connection to a pod came about, for whatever reason: nobody listens, it is gone, or its address is none."""
+    """There is no connection to a pod: nothing listens there, the pod is gone, or its address is invalid."""
 
 
 class PodUser(Protocol):
-    """Whoever waits for something of a pod."""
+    """Waits for something from a pod."""
 
     def failed(self, failure: Failure) -> None:
-        """Take note that no more will come."""
+        """Note that no more will arrive."""
 
 
 class Pod:
-    """One pod's address and its idle connections; a pod that follows at the same address shares none of them."""
+    """One pod's address and idle connections; a new pod at the same address shares none of them."""
 
     def __init__(
         self, name: str, address: str, loop: asyncio.AbstractEventLoop, resolver: Resolver, *, ready: bool = False
     ) -> None:
-        """Take a pod in.
+        """Describe a pod.
 
         Args:
-            name: what it is called.
+            name: its name.
             address: where it serves, as `host:port`.
-            loop: the loop of its connections.
+            loop: the event loop of its connections.
             resolver: looks up its host.
-            ready: whether somebody has seen that it serves.
+            ready: whether the cluster says that it is ready.
         """
         self.name = name
         self.address = address
@@ -56,26 +56,26 @@ class Pod:
         self._idle: list[PodConnection] = []
         self._closed = False
         self.gone = False
-        """Whether whatever waits for it waits in vain."""
+        """Whether the pod was removed, so that every request to it fails."""
         self.open: set[PodUser] = set()
-        """Who waits for a response of this pod, or is a tunnel to it."""
+        """The exchanges and tunnels that are open at this pod."""
         self.on_outcome: Callable[[int, Failure | None], None] | None = None
-        """Is given what becomes of each client's request."""
+        """Is given the result of each client's request."""
         self.has_answered = False
-        """Whether it has ever answered anything."""
+        """Whether it has ever answered a request."""
         self.admitted = False
-        """Whether it is sent requests; before, it may have to answer what is asked of it."""
+        """Whether it is sent clients' requests; before, it may have to pass checks."""
         self.may_be_unready = False
-        """Whether a 503 with Retry-After means that it does not serve yet, and not that it is full."""
+        """Whether a 503 with Retry-After means that it is not ready yet, and not that it is busy."""
         self._watch_s = _SHORT_WATCH_S if ready else _WATCH_S
         self._sweep: asyncio.TimerHandle | None = None
 
     def at_port(self, port: int) -> "Pod":
-        """Give what the same pod serves on another port."""
+        """Return the same pod at another port."""
         return Pod(self.name, f"{self.address.rpartition(':')[0]}:{port}", self._loop, self._resolver)
 
     def take_idle(self) -> PodConnection | None:
-        """Give an idle connection that is fresh enough, the last one used first."""
+        """Return an idle connection that is fresh enough, the one used last first."""
         while self._idle:
             connection = self._idle.pop()
             if connection.reusable and self._loop.time() - connection.idle_since_s < IDLE_LIMIT_S:
@@ -84,17 +84,17 @@ class Pod:
         return None
 
     async def connect(self, timeout_s: float, answer_s: float = math.inf) -> PodConnection:
-        """Open a connection for a request that has to be answered within `answer_s`.
+        """Open a connection for a request that must be answered within `answer_s`.
 
-        A port may be open before its server is: of a proxy, a forwarder, a sidecar. It closes the connection then. So
-        the first connections of a pod are watched for a moment, a tenth of `answer_s` at most. While nothing is
-        written, nobody has read anything, and the request can be sent again whatever it is.
+        A port may be open before its server is, such as the port of a proxy or a sidecar, which then closes the
+        connection. So the first connections of a pod are watched for a moment, for a tenth of `answer_s` at most. While
+        nothing is written, no server has read anything, and any request can be sent again.
 
         Raises:
             PodRefusedError: there is no connection, or it was closed before anything was sent.
         """
         if self.gone:
-            raise PodRefusedError("it is gone")
+            raise PodRefusedError("the pod is gone")
         host, _, port = self.address.rpartition(":")
         host = host.strip("[]")
         try:
@@ -111,7 +111,7 @@ class Pod:
         return connection
 
     async def _connected(self, host: str, port: int) -> PodConnection:
-        """Connect to one of a name's addresses; if all of them refuse, the name may have moved."""
+        """Connect to one of a name's addresses; if all refuse, look the name up again."""
         addresses = await self._resolver.addresses(host)
         try:
             return await self._connected_to(addresses, port)
@@ -129,10 +129,10 @@ class Pod:
                 return await self._connected_at(address, port)
             except OSError as error:
                 refused = error
-        raise refused or OSError("there is no address")
+        raise refused or OSError("the name has no address")
 
     async def _connected_at(self, address: str, port: int) -> PodConnection:
-        """Connect; without a descriptor wait for one, for that is no fault of the pod."""
+        """Connect; without a free file descriptor wait for one, because that is not the pod's fault."""
         while True:
             try:
                 _, connection = await self._loop.create_connection(lambda: PodConnection(self._loop), address, port)
@@ -166,7 +166,7 @@ class Pod:
             self._sweep = self._loop.call_later(IDLE_LIMIT_S, self._close_old)
 
     def close(self) -> None:
-        """Close what is idle, now and later; nobody wants to know any more what becomes of requests."""
+        """Close idle connections, now and later, and report no more results."""
         self._closed = True
         self.on_outcome = None
         if self._sweep is not None:
@@ -175,13 +175,13 @@ class Pod:
         self.drop_idle()
 
     def drop_idle(self) -> None:
-        """Close the connections that nobody uses."""
+        """Close the connections that are not in use."""
         for connection in self._idle:
             connection.close()
         self._idle.clear()
 
     def remove(self) -> None:
-        """Be gone: end all that waits for this pod, now and later."""
+        """Mark the pod as gone, and fail everything that waits for it, now and later."""
         self.gone = True
         self.close()
         for each in list(self.open):

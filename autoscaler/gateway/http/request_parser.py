@@ -1,10 +1,10 @@
-"""What a client sends: requests with their heads whole and their bodies as they come, read by llhttp.
+"""What a client sends: complete heads, and bodies as they arrive, parsed by llhttp.
 
 Rules:
-1. What two parsers could read in two ways is an error, and nothing behind it is read (llhttp's strict mode).
-2. A head has limits on each part and in all; a body has none here, it is held back while nobody reads it.
-3. What lies between the parts of a body and behind it counts as the head does, and has the head's limit.
-4. What follows a request for another protocol is kept apart until it is known who it is for.
+1. What two parsers could read in two ways is an error, and nothing after it is read (llhttp's strict mode).
+2. A head has limits for each part and in total. A body has none here: reading pauses while it is not taken.
+3. What lies between the parts of a body and after it counts towards the limit of the head.
+4. What follows a request for another protocol is kept apart until that request is answered.
 """
 
 import asyncio
@@ -18,14 +18,15 @@ from autoscaler.gateway.http.framing import HTTP_VERSIONS, HeadLimits, Overhead,
 from autoscaler.gateway.http.memory_budget import MemoryBudget
 
 BODY_BUFFER_BYTES = 1 << 16
-"""Reading pauses when so much of a body, or of what follows an upgrade, has not been taken."""
+"""Reading pauses when this much of a body, or of what follows an upgrade, has not been taken."""
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
-_NO_HTTP = "this is not HTTP/1.1 as RFC 9112 has it"
+_NO_HTTP = "the request is not valid HTTP/1.1 (RFC 9112)"
 _TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+TOO_MUCH_OVERHEAD = "headers, chunk sizes and trailers are too large"
 
 
 class BrokenRequestError(Exception):
-    """What the client sends is no request, or a part of it is too large."""
+    """What the client sends is not a valid request, or a part of it is too large."""
 
     def __init__(self, status: HTTPStatus, text: str) -> None:
         super().__init__(text)
@@ -33,7 +34,7 @@ class BrokenRequestError(Exception):
 
 
 class BrokenBodyError(Exception):
-    """A request's body cannot be read to its end."""
+    """A request's body is malformed."""
 
     def __init__(self, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
         super().__init__()
@@ -44,14 +45,14 @@ class Source(Protocol):
     """Where a body comes from."""
 
     def pause_reading(self) -> None:
-        """Read no more for now."""
+        """Stop reading."""
 
     def resume_reading(self) -> None:
-        """Read on."""
+        """Read again."""
 
 
 class IncomingBody:
-    """A request's body: parts that have arrived and were not read yet."""
+    """A request's body: the parts that have arrived and were not read yet."""
 
     __slots__ = (
         "_ahead_bytes",
@@ -68,30 +69,30 @@ class IncomingBody:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        # Not a list of parts: a part of one byte would take forty.
+        # Not a list of parts: a part of one byte would take forty bytes.
         self._data = bytearray()
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None
         self._budget: MemoryBudget | None = None
         self._ahead_bytes = 0
         self._borrowed = 0
-        """Bytes of the budget that what lies here has taken."""
+        """Bytes of the budget that this body has taken."""
         self.broken: HTTPStatus | None = None
-        """Why its end cannot be found, as the status of an answer; None if it can."""
+        """Why the body is malformed, as the status of the response; None if it is not."""
         self.on_broken: Callable[[], object] | None = None
         self.complete = False
         """Whether all of it has arrived."""
 
     def read_ahead(self, most_bytes: int, budget: MemoryBudget) -> None:
-        """Let more than the usual arrive while nobody reads, up to a limit and as long as the budget has room for all.
+        """Let more than usual arrive while the request is held, up to a limit and while the budget has room.
 
-        It holds until something is taken, or `close`.
+        This ends when something is taken, or with `close`.
         """
         self._budget, self._ahead_bytes = budget, most_bytes
         self._hold_back()
 
     def arrived(self, data: bytes) -> None:
-        """Take a part in."""
+        """Add a part."""
         self._data += data
         self._hold_back()
         self._wake()
@@ -102,7 +103,7 @@ class IncomingBody:
         return len(self._data)
 
     def end(self, broken: HTTPStatus | None = None) -> None:
-        """Take note that no more will come."""
+        """Note that no more will come."""
         self.broken = broken
         self.complete = broken is None
         self._wake()
@@ -110,17 +111,17 @@ class IncomingBody:
             self.on_broken()
 
     def take(self) -> bytes:
-        """Give all that has arrived."""
+        """Take everything that has arrived."""
         data = bytes(self._data)
         self.close()
         self._hold_back()
         return data
 
     async def read(self) -> bytes:
-        """Give what has arrived, or what comes next; nothing at the end.
+        """Take what has arrived, or wait for it; empty at the end.
 
         Raises:
-            BrokenBodyError: the client sent what is no body.
+            BrokenBodyError: the body is malformed.
         """
         if not (self._data or self.complete or self.broken):
             self._waiter = asyncio.get_running_loop().create_future()
@@ -130,14 +131,14 @@ class IncomingBody:
         return self.take()
 
     def close(self) -> None:
-        """Drop what nobody has taken, and return what it took of the budget."""
+        """Drop what was not taken, and return its bytes to the budget."""
         self._data = bytearray()
         if self._budget is not None:
             self._budget.give_back(self._borrowed)
             self._budget, self._borrowed = None, 0
 
     def _hold_back(self) -> None:
-        """Read on as long as there is room."""
+        """Read or pause, depending on whether there is room."""
         full = self.size > BODY_BUFFER_BYTES if self._budget is None else not self._borrows(self._budget)
         if full == self._paused:
             return
@@ -179,7 +180,7 @@ class IncomingRequest:
 
 
 class RequestParser:
-    """Reads one client's requests and hands over each when its head is whole."""
+    """Parses one client's requests, and passes on each request when its head is complete."""
 
     __slots__ = (
         "_codings",
@@ -202,7 +203,7 @@ class RequestParser:
         self._found = found
         self._parser = httptools.HttpRequestParser(self)
         self._request: IncomingRequest | None = None
-        """The one whose body is coming in."""
+        """The request whose body is arriving."""
         self._last: IncomingRequest | None = None
         self._resumed = False
         self._target = b""
@@ -210,25 +211,25 @@ class RequestParser:
         self._codings: list[bytes] = []
         self._overhead = Overhead(limits.head_bytes)
         self.in_head = False
-        """Whether a head has begun and is not whole."""
+        """Whether a head has begun and is not complete."""
 
     def feed(self, data: bytes) -> bytes | None:
-        """Read on; give what follows a request for a WebSocket, None if there was no such request.
+        """Parse data; return what follows a request for a WebSocket, None if there was no such request.
 
         Raises:
-            BrokenRequestError: it cannot be read, and nothing more must be fed. The body that was being read, if any,
-                is broken; otherwise the client is to be told.
+            BrokenRequestError: it is malformed, and nothing more may be fed. If a body was arriving, tell its reader by
+                `break_body`; otherwise answer the client.
         """
         try:
             behind = self._parse(data)
         except httptools.HttpParserError as error:
             if self._last is not None and self._last.complete and not self._last.keep_alive:
-                return None  # what follows a request that was to be the last one does not matter
+                return None  # what follows the last request of a connection does not matter
             raise reason_of(error, BrokenRequestError(HTTPStatus.BAD_REQUEST, _NO_HTTP)) from error
         if self._request is not None and self._request.body is None:
             self._request.body = IncomingBody(self._source)
         if not self._overhead.read(len(data)):
-            raise BrokenRequestError(_TOO_LARGE, "there is too much beside the body")
+            raise BrokenRequestError(_TOO_LARGE, TOO_MUCH_OVERHEAD)
         return behind
 
     def _parse(self, data: bytes) -> bytes | None:
@@ -245,7 +246,7 @@ class RequestParser:
         return None
 
     def _resume(self, request: IncomingRequest) -> None:
-        """Read the body of a request for a protocol that we do not know: httptools takes that for the protocol."""
+        """Parse the body of a request for an unknown protocol, which httptools would take for data of that protocol."""
         self._request, self._resumed = request, True
         request.complete = False
         self._parser = httptools.HttpRequestParser(self)
@@ -256,7 +257,7 @@ class RequestParser:
         self._parser.feed_data(b"".join([*head, b"\r\n"]))
 
     def break_body(self, status: HTTPStatus) -> bool:
-        """Tell whoever reads the body that is coming in that it is broken; False if none is."""
+        """Report to the reader of the arriving body that it is malformed; return False if no body is arriving."""
         if self._request is None:
             return False
         if self._request.body is None:
@@ -265,13 +266,13 @@ class RequestParser:
         return True
 
     def close(self) -> None:
-        """Let go of whoever holds on to this: no request may wait for the collector of cycles."""
+        """Drop all references: no request may wait for the garbage collector."""
         del self._parser, self._found, self._source
 
     # httptools
 
     def on_message_begin(self) -> None:
-        """Begin a head."""
+        """Start a head."""
         self.in_head = True
         self._target = b""
         self._fields = []
@@ -295,7 +296,7 @@ class RequestParser:
                 self._codings.append(value)
 
     def on_headers_complete(self) -> None:
-        """Hand over the request; it has no body until one is seen, or missed at the end of what was fed."""
+        """Pass on the request; it has a body once one arrives, or once the data ends without its end."""
         self.in_head = False
         if self._resumed:
             self._resumed = False
@@ -303,9 +304,9 @@ class RequestParser:
         parser = self._parser
         http10 = HTTP_VERSIONS.get(parser.get_http_version())
         if http10 is None:
-            raise BrokenRequestError(HTTPStatus.BAD_REQUEST, "this is not HTTP/1.1")
+            raise BrokenRequestError(HTTPStatus.BAD_REQUEST, "the gateway speaks HTTP/1.1 and HTTP/1.0 only")
         if refused := refused_coding(self._codings, http10=http10):
-            raise BrokenRequestError(refused, "chunked is the only transfer coding here")
+            raise BrokenRequestError(refused, "chunked is the only supported transfer coding")
         self._request = self._last = IncomingRequest(
             parser.get_method(),
             self._target,
@@ -335,6 +336,6 @@ class RequestParser:
 
 
 def is_websocket(request: IncomingRequest) -> bool:
-    """Say whether a request asks for a WebSocket and has no body."""
+    """Return whether a request asks for a WebSocket and has no body."""
     fields = {name.lower(): value.lower() for name, value in request.headers}
     return fields.get(b"upgrade") == b"websocket" and not fields.keys() & _FRAMING

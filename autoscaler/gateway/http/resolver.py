@@ -1,7 +1,7 @@
-"""The addresses of names: each name is looked up by one thread at a time, and whoever waits for another is not delayed.
+"""Looks up host names: each name by one thread at a time, so that a name that hangs delays no other.
 
-An answer is good for a short while, so that a thousand requests are one lookup and a change is followed soon. What it
-says is forgotten when its addresses refuse, for then the name may have moved.
+A result is kept for a short time, so that a thousand requests need one look-up and a change is followed soon. It is
+forgotten when its addresses refuse, because the name may have moved.
 """
 
 import asyncio
@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 GOOD_FOR_S = 2.0
 MOST_LOOKUPS = 32
-"""Threads that look up names at the same time; a name that hangs keeps one of them."""
+"""Threads that look up names at the same time; a name that hangs occupies one of them."""
 _MOST_ADDRESSES = 8
 _MOST_KNOWN = 4096
 
 Lookup = Callable[..., Sequence[tuple[Any, ...]]]
-"""As `socket.getaddrinfo`."""
+"""Like `socket.getaddrinfo`."""
 
 
 class _Known(NamedTuple):
@@ -28,7 +28,7 @@ class _Known(NamedTuple):
 
 
 class Resolver:
-    """Looks up names for all pods of a gateway; belongs to the event loop that it is made in."""
+    """Looks up names for all pods of a gateway; create it inside the event loop that uses it."""
 
     def __init__(self, lookup: Lookup = socket.getaddrinfo) -> None:
         self._lookup = lookup
@@ -38,10 +38,10 @@ class Resolver:
         self._threads = asyncio.Semaphore(MOST_LOOKUPS)
 
     async def addresses(self, host: str) -> Sequence[str]:
-        """Give the addresses of a name, in the order in which they are to be tried; an address is its own.
+        """Return the addresses of a name, in the order in which to try them; an address is returned as it is.
 
         Raises:
-            OSError: the name has none, or is no name.
+            OSError: the name has no address, or is invalid.
         """
         if _is_address(host):
             return (host,)
@@ -50,14 +50,14 @@ class Resolver:
             return known.addresses
         if host not in self._under_way:
             self._under_way[host] = self._loop.create_task(self._look_up(host))
-        # Who gives up waiting must not end the lookup for others.
+        # A caller that gives up must not end the look-up for the others.
         found = await asyncio.shield(self._under_way[host])
         if isinstance(found, OSError):
             raise found
         return found
 
     def forget(self, host: str) -> None:
-        """Look a name up again at the next question."""
+        """Look a name up again at the next request for it."""
         self._known.pop(host, None)
 
     async def _look_up(self, host: str) -> Sequence[str] | OSError:
@@ -81,17 +81,17 @@ class Resolver:
 
         def look() -> None:
             found = self._asked(host)
-            with suppress(RuntimeError):  # the loop has closed meanwhile, and nobody waits
+            with suppress(RuntimeError):  # the loop is closed, and nothing waits
                 self._loop.call_soon_threadsafe(give, found)
 
-        # A daemon: a name that hangs must not keep the process from ending.
+        # A daemon thread: a name that hangs must not keep the process from ending.
         Thread(target=look, name=f"looks up {host}", daemon=True).start()
         return answer
 
     def _asked(self, host: str) -> Sequence[str] | OSError:
         try:
             infos = self._lookup(host, None, type=socket.SOCK_STREAM)
-        except (OSError, ValueError) as error:  # UnicodeError is one: no name has two dots in a row
+        except (OSError, ValueError) as error:  # UnicodeError is a ValueError: two dots in a row
             return OSError(f"{host} cannot be looked up: {error}")
         return tuple(dict.fromkeys(str(info[4][0]) for info in infos))[:_MOST_ADDRESSES]
 

@@ -1,16 +1,16 @@
-"""What a client has not taken of its response: a little is its own, more comes out of a budget for all clients."""
+"""Accounts for what a client has not read of its response: a little is free, more comes from a common budget."""
 
 from autoscaler.gateway.http.memory_budget import MemoryBudget
 
 OWN_BYTES = 32 * 1024
-"""What any client may leave lying."""
+"""Bytes that each client may leave unread."""
 MOST_BYTES = 1 << 20
-"""What a client may leave lying while the budget has room, so that its pod is free for the next."""
+"""Bytes that a client may leave unread while the budget has room, so that its pod is free for the next request."""
 _STEP_BYTES = 64 * 1024
 
 
 class ResponseBacklog:
-    """Follows how much lies there, and says when whoever adds to it has to wait."""
+    """Follows how much is unread, and says when the sender has to wait."""
 
     __slots__ = ("_borrowed", "_budget", "full")
 
@@ -18,10 +18,10 @@ class ResponseBacklog:
         self._budget = budget
         self._borrowed = 0
         self.full = False
-        """Whether nothing more is to be added."""
+        """Whether nothing more may be added."""
 
     def grew(self, size: int) -> bool:
-        """Take note that so many bytes lie there now; True if that is the moment from which on it is full."""
+        """Note how many bytes are unread now; return True if this is the moment from which it is full."""
         if self.full or size <= OWN_BYTES + self._borrowed:
             return False
         missing = size - OWN_BYTES - self._borrowed
@@ -33,7 +33,7 @@ class ResponseBacklog:
         return False
 
     def drained(self) -> bool:
-        """Take note that next to nothing is left; True if it was full."""
+        """Note that almost nothing is unread; return True if it was full."""
         was_full, self.full = self.full, False
         self._budget.give_back(self._borrowed)
         self._borrowed = 0

@@ -1,9 +1,9 @@
-"""What a pod sends: responses with their heads whole and their bodies as they come, read by llhttp.
+"""What a pod sends: complete heads, and bodies as they arrive, parsed by llhttp.
 
 Rules:
-1. What two parsers could read in two ways is an error, and nothing behind it is read, as for requests.
-2. A response and the interim ones before it have the same limits as a request, for all that is no body.
-3. What comes in one read is handed over as one part: a pod's small chunks cost the client no more than large ones.
+1. What two parsers could read in two ways is an error, and nothing after it is read, as for requests.
+2. A response with the interim ones before it has the same limits as a request, for everything that is not its body.
+3. What arrives in one read is passed on as one part: small chunks of a pod cost the client no more than large ones.
 """
 
 import re
@@ -21,24 +21,24 @@ _NO_TEXT = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class BrokenResponseError(Exception):
-    """What a pod sends is no response that was asked for, or a part of it is too large."""
+    """What a pod sends is not a response to a request, or it is malformed or too large."""
 
 
 class Receiver(Protocol):
-    """Takes a response."""
+    """Receives a response."""
 
     def responded(self, head: ResponseHead) -> None:
-        """Take the head of the final response."""
+        """Receive the head of the final response."""
 
     def received(self, data: bytes) -> None:
-        """Take a part of the body."""
+        """Receive a part of the body."""
 
     def ended(self) -> None:
-        """Take note that the response is complete."""
+        """Note that the response is complete."""
 
 
 class ResponseParser:
-    """Reads the responses of one connection, one for each that was asked for."""
+    """Parses the responses of one connection, one for each request."""
 
     __slots__ = (
         "_awaited",
@@ -69,20 +69,20 @@ class ResponseParser:
         self._codings: list[bytes] = []
         self._parts: list[bytes] = []
         self.until_eof = False
-        """Whether the body that is coming in ends with the connection."""
+        """Whether the body that is arriving ends with the connection."""
         self.unasked = False
-        """Whether something came for which nobody had asked."""
+        """Whether data arrived that no request asked for."""
 
     def expect(self, *, bodiless: bool) -> None:
-        """Await one response; `bodiless` tells of HEAD."""
+        """Expect one response; `bodiless` is set for HEAD."""
         self._awaited = True
         self._bodiless = bodiless
 
     def feed(self, data: bytes) -> tuple[ResponseHead, bytes] | None:
-        """Read on; give the head of a 101 with what came behind it, None if there was none.
+        """Parse data; return the head of a 101 with what followed it, None if there was none.
 
         Raises:
-            BrokenResponseError: it cannot be read, and nothing more must be fed.
+            BrokenResponseError: it is malformed, and nothing more may be fed.
         """
         try:
             self._parser.feed_data(data)
@@ -97,18 +97,18 @@ class ResponseParser:
 
     @property
     def status(self) -> int:
-        """The status of the latest response, interim ones among them."""
+        """The status of the latest response, also of an interim one."""
         return int(self._parser.get_status_code())
 
     @property
     def keeps_alive(self) -> bool:
-        """Whether the response that has just ended lets another follow it."""
+        """Whether another response may follow on the connection."""
         if self._bodiless:
             return self._head is not None and not self._head.closes
         return bool(self._parser.should_keep_alive())
 
     def close(self) -> None:
-        """Let go of whoever holds on to this."""
+        """Drop all references."""
         del self._parser, self._receiver
 
     def _switched(self, early: bytes) -> tuple[ResponseHead, bytes]:
@@ -129,12 +129,12 @@ class ResponseParser:
         self._overhead.restart()
         self._receiver.ended()
         self._head = None
-        self._fields = []  # those of the head are its own
+        self._fields = []  # the head keeps the list of its own fields
 
     # httptools
 
     def on_message_begin(self) -> None:
-        """Begin a response, or take note of one that nobody asked for."""
+        """Start a response, or note one that no request asked for."""
         self._reason = b""
         self._fields = []
         self._codings = []
@@ -159,7 +159,7 @@ class ResponseParser:
             self._codings.append(value)
 
     def on_headers_complete(self) -> None:
-        """Hand over the head of a final response."""
+        """Pass on the head of a final response."""
         status = self.status
         http10 = HTTP_VERSIONS.get(self._parser.get_http_version())
         if http10 is None or status not in _LEGAL or refused_coding(self._codings, http10=http10):
@@ -176,7 +176,7 @@ class ResponseParser:
             self._parser = httptools.HttpResponseParser(self)
 
     def on_body(self, data: bytes) -> None:
-        """Keep a part of the body until all of a read is there."""
+        """Keep a part of the body until the whole read is parsed."""
         if self._head is None:
             self.unasked = True
         else:

@@ -1,9 +1,9 @@
-"""A connection that has changed its protocol: bytes go through as they are, both ways, until both sides have ended.
+"""An upgraded connection: bytes pass in both directions unchanged, until both sides have ended.
 
-When one side has ended, the other has a limited time to end too, for a client that has gone looks the same.
+When one side has ended, the other has a limited time to end, because a client that has disconnected looks the same.
 
-Frames are not parsed but for one thing: where one of the pod's ends, so that a WebSocket can be told at the end,
-between two frames, that the gateway is going away (1001).
+Frames are not parsed, except to know where one of the pod's ends: between two frames a WebSocket can be told that the
+gateway is going away (1001).
 """
 
 import asyncio
@@ -18,7 +18,7 @@ _LENGTH_BYTES = {126: 2, 127: 8}
 
 
 class FrameBoundary:
-    """Follows a stream of WebSocket frames and knows whether it stands between two."""
+    """Follows a stream of WebSocket frames, and knows whether it is between two frames."""
 
     __slots__ = ("_head", "_left")
 
@@ -32,7 +32,7 @@ class FrameBoundary:
         return not self._left and not self._head
 
     def feed(self, data: bytes) -> None:
-        """Follow on."""
+        """Follow the stream."""
         position = 0
         while position < len(data):
             if self._left:
@@ -82,7 +82,7 @@ class Tunnel:
         self.closed: asyncio.Future[None] = self._loop.create_future()
 
     def open(self, early: bytes) -> None:
-        """Begin with what the pod has said already and what the client sent behind its request."""
+        """Start with what the pod has already sent and what followed the client's request."""
         self._client.listener = self
         self._connection.forward(self)
         if early:
@@ -90,13 +90,13 @@ class Tunnel:
         self._client.take_over(self)
 
     def go_away(self) -> None:
-        """Tell a WebSocket that the gateway is going, if a frame of ours can be put in, and close."""
-        if self._boundary.between and not self._ended["pod"]:  # nothing can be written behind the end of the pod's side
+        """Send a close frame if the stream is between two frames, and close both sides."""
+        if self._boundary.between and not self._ended["pod"]:  # nothing may follow the end of the pod's side
             self._client.send(GOING_AWAY)
         self.close()
 
     def failed(self, _failure: Failure) -> None:
-        """Take note that the pod is gone, though its connection may not know it yet."""
+        """Note that the pod is gone, even if its connection does not know it yet."""
         self.go_away()
 
     def close(self) -> None:
@@ -114,12 +114,12 @@ class Tunnel:
     # The client's side.
 
     def from_client(self, data: bytes) -> None:
-        """Take what the client sends."""
+        """Pass on data of the client."""
         self._last_data_s = self._loop.time()
         self._connection.write(data)
 
     def client_lost(self) -> None:
-        """Take note that the client's connection is lost."""
+        """Close the pod's side."""
         self.close()
 
     def client_eof(self) -> bool:
@@ -128,17 +128,17 @@ class Tunnel:
         return True
 
     def client_paused(self) -> None:
-        """Let the pod wait."""
+        """Stop reading from the pod."""
         self._connection.pause_reading()
 
     def client_resumed(self) -> None:
-        """Let the pod go on."""
+        """Read from the pod again."""
         self._connection.resume_reading()
 
     # The pod's side.
 
     def from_pod(self, data: bytes) -> None:
-        """Take what the pod sends."""
+        """Pass on data of the pod."""
         self._last_data_s = self._loop.time()
         self._boundary.feed(data)
         self._client.send(data)
@@ -148,15 +148,15 @@ class Tunnel:
         self._end("pod", self._client.send_eof)
 
     def pod_paused(self) -> None:
-        """Let the client wait."""
+        """Stop reading from the client."""
         self._client.pause_reading()
 
     def pod_resumed(self) -> None:
-        """Let the client go on."""
+        """Read from the client again."""
         self._client.resume_reading()
 
     def pod_lost(self) -> None:
-        """Close what is left."""
+        """Close the client's side."""
         self.close()
 
     def _end(self, side: str, pass_on: Callable[[], None]) -> None:

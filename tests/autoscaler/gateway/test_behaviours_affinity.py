@@ -92,7 +92,7 @@ async def test_b17_time_is_counted_by_a_clock_that_never_steps(kit, monkeypatch)
 
 
 @pytest.mark.real_time
-async def test_b18_who_was_bound_to_a_pod_that_is_gone_is_served_and_bound_anew(kit):
+async def test_b18_a_client_whose_pod_is_gone_is_served_and_bound_again(kit):
     a, b = await kit.pod(answer_ok), await kit.pod(answer_ok)
     gateway = await kit.gateway(service(affinity=SD), pods=[a, b])
     client = await kit.client(gateway)

@@ -67,7 +67,7 @@ async def test_b70_a_pod_that_answers_500_is_used_where_the_policy_says_nothing(
     assert await statuses(kit, gateway, 10) == [500] * 10
 
 
-async def test_b70_clients_that_go_eject_nobody(kit):
+async def test_b70_clients_that_disconnect_eject_no_pod(kit):
     pod, other = await kit.pod(), await kit.pod()
     gateway = await kit.gateway(service(paths=(PathRule(("/*",), SlotUse.PASS),)), pods=[pod, other])
     for n in range(10):
@@ -170,7 +170,7 @@ async def test_b72_a_request_that_was_written_is_not_sent_again(kit):
     assert (pod.seen, other.seen) == (["/once"], [])
 
 
-async def test_b72_a_pod_that_refuses_for_long_loses_nobody(kit, monkeypatch):
+async def test_b72_a_pod_that_refuses_for_long_loses_no_request(kit, monkeypatch):
     monkeypatch.setattr(pod_health, "REFUSED_LONGEST_S", 0.1)
     port = refused_port()
     gateway = await kit.gateway()

@@ -28,12 +28,12 @@ def test_b90_the_order_of_services_changes_no_route(claimed, rng, host):
     assert Routes(dict(shuffled)).find(host) == Routes(services).find(host)
 
 
-def test_b90_a_host_of_a_policy_that_is_not_served_goes_to_no_wildcard():
+def test_b90_a_host_of_a_policy_that_is_not_served_falls_back_to_no_wildcard():
     routes = Routes({"a/all": service(name="a/all", hosts=("*.example.com",))}, {"kept.example.com"})
     assert [routes.find(f"{name}.example.com") for name in ("kept", "x")] == [None, "a/all"]
 
 
-def test_b90_a_host_longer_than_any_name_is_looked_for_in_no_wildcard():
+def test_b90_a_host_longer_than_any_name_matches_no_wildcard():
     routes = Routes({"a/all": service(name="a/all", hosts=("*",))})
     assert (routes.find("x." * 126 + "x"), routes.find("x." * 15_000)) == ("a/all", None)
 

@@ -99,7 +99,7 @@ async def test_b27_head_keeps_the_length_and_has_no_body(kit):
     assert pod.connections == 1
 
 
-async def test_b27_interim_responses_confuse_nobody(kit):
+async def test_b27_interim_responses_are_dropped(kit):
     pod, _, client = await one(kit)
     client.get()
     job = await pod.next()
@@ -558,7 +558,7 @@ async def test_b38_a_response_that_is_not_http_is_502_and_its_connection_is_drop
     assert gateway.dispatcher(NAME).running == 0
 
 
-async def test_b38_what_a_pod_says_unasked_on_an_idle_connection_poisons_nobody(kit):
+async def test_b38_data_without_a_request_on_an_idle_connection_reaches_no_client(kit):
     pod, _, client = await one(kit)
     client.get("/1")
     job = await pod.next()
@@ -604,7 +604,7 @@ def test_b39_the_exact_name_comes_before_the_longest_wildcard():
     assert [routes.find(name) for name in names] == ["d/exact", "d/long", "d/short", None, "d/exact", None]
 
 
-async def test_b39_a_scanner_wakes_nobody(kit):
+async def test_b39_a_scanner_wakes_no_pod(kit):
     gateway = await kit.gateway(service(paths=PASS_ALL))
     client = await kit.client(gateway)
     assert (await client.get("/.env", host="203.0.113.7").response()).status == 404

@@ -113,7 +113,7 @@ async def test_b44_paths_may_have_their_own_timeout_and_the_queue_is_not_part_of
     assert (await held.response()).status == 200
 
 
-async def test_b45_draining_finishes_what_came_and_tells_the_rest(kit):
+async def test_b45_draining_finishes_open_requests_and_notifies_websockets(kit):
     pod = await kit.pod()
     gateway = await kit.gateway(service(concurrency=2), pods=[pod])
     running = (await kit.client(gateway)).post("/running")
@@ -148,7 +148,7 @@ async def test_b45_draining_finishes_what_came_and_tells_the_rest(kit):
     assert (await held.response()).status == 200
 
 
-async def test_b45_who_is_held_at_the_end_of_draining_is_told_to_come_again(kit):
+async def test_b45_a_request_held_at_the_end_of_draining_gets_503(kit):
     gateway = await kit.gateway()
     held = (await kit.client(gateway)).post()
     await until(lambda: gateway.dispatcher(NAME).queued == 1)
@@ -260,7 +260,7 @@ async def test_b46_metrics_tell_what_is_and_what_was(kit):
     assert of(samples, "gateway_service_seconds_bucket", le="+Inf") == 1
 
 
-async def test_b48_a_change_is_told_within_the_line_that_gathers_it(kit):
+async def test_b48_a_change_reaches_the_stream_within_the_time_that_collects_changes(kit):
     gateway = await kit.gateway()
     stream = await kit.observe(gateway, "/v1/inflight")
     await stream.readline()
@@ -273,13 +273,13 @@ async def test_b48_a_change_is_told_within_the_line_that_gathers_it(kit):
     assert told["services"][NAME]["running"] == 0
 
 
-async def test_b48_who_waits_is_held_though_nobody_listens(kit):
+async def test_b48_requests_are_held_without_a_reader_of_the_stream(kit):
     gateway = await kit.gateway(service(queue_timeout_s=0.1))
     assert not gateway.watchers
     assert (await (await kit.client(gateway)).post().response()).status == 504
 
 
-async def test_b48_a_reader_that_goes_is_forgotten(kit):
+async def test_b48_a_reader_that_disconnects_is_forgotten(kit):
     gateway = await kit.gateway()
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.metrics_port)
     writer.write(b"GET /v1/inflight HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -289,7 +289,7 @@ async def test_b48_a_reader_that_goes_is_forgotten(kit):
     await until(lambda: not gateway.watchers)
 
 
-async def test_b49_while_nothing_is_heard_of_the_pods_the_last_known_ones_serve(kit):
+async def test_b49_without_news_of_the_pods_the_last_known_ones_serve(kit):
     pod = await kit.pod(answer_ok)
     gateway = await kit.gateway(service(backends={"p0": pod.address}))
 
@@ -304,7 +304,7 @@ async def test_b49_while_nothing_is_heard_of_the_pods_the_last_known_ones_serve(
         assert (await (await kit.client(gateway)).get().response()).body == b"ok"
 
 
-async def test_b49_a_service_whose_pods_others_tell_keeps_them_over_a_reload(kit):
+async def test_b49_a_service_whose_pods_the_cluster_lists_keeps_them_over_a_reload(kit):
     pod = await kit.pod(answer_ok)
     gateway = await kit.gateway(pods=[pod])
     assert await reload(gateway, lambda: {NAME: service(queue_length=7)})
@@ -312,7 +312,7 @@ async def test_b49_a_service_whose_pods_others_tell_keeps_them_over_a_reload(kit
     assert gateway.dispatcher(NAME).ready == ("p0",)
 
 
-async def test_b50_a_reload_loses_nobody_who_is_held_or_served(kit):
+async def test_b50_a_reload_loses_no_held_and_no_running_request(kit):
     old, new = await kit.pod(), await kit.pod()
     gateway = await kit.gateway(service(backends={"old": old.address}))
     running = (await kit.client(gateway)).post("/running")
@@ -331,7 +331,7 @@ async def test_b50_a_reload_loses_nobody_who_is_held_or_served(kit):
     assert gateway.dispatcher("default/b").backends == ()
 
 
-async def test_b50_a_service_that_is_gone_turns_away_who_it_held_and_finishes_what_it_served(kit):
+async def test_b50_a_service_that_is_gone_rejects_held_requests_and_finishes_running_ones(kit):
     pod = await kit.pod()
     gateway = await kit.gateway(pods=[pod])
     running = (await kit.client(gateway)).post("/running")
@@ -346,7 +346,7 @@ async def test_b50_a_service_that_is_gone_turns_away_who_it_held_and_finishes_wh
     assert (await (await kit.client(gateway)).get().response()).status == 404
 
 
-async def test_b50_the_file_is_looked_at_for_changes(kit, tmp_path, caplog):
+async def test_b50_the_file_is_watched_for_changes(kit, tmp_path, caplog):
     file = tmp_path / "policies.yaml"
     file.write_text("1")
     gateway = await kit.gateway()

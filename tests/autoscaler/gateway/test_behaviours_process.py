@@ -38,7 +38,9 @@ def full_pipe():
     os.close(writer)
 
 
-async def test_b80_logs_that_nobody_reads_hold_up_no_request_no_metric_and_no_end(kit, programs, full_pipe, tmp_path):
+async def test_b80_logs_without_a_reader_hold_up_no_request_no_metric_and_no_shutdown(
+    kit, programs, full_pipe, tmp_path
+):
     requests = tmp_path / "requests"
     os.mkfifo(requests)
     pod = await kit.pod(answer_ok)
@@ -141,7 +143,7 @@ async def test_b83_new_requests_are_refused_while_memory_is_short_and_those_that
     await until(lambda: gateway.dispatcher(NAME).queued == 1)
     overload.measure(800)
     refused = await (await kit.client(gateway)).get().response()
-    assert (refused.status, refused.body) == (503, b"the gateway has no memory for more requests\n")
+    assert (refused.status, refused.body) == (503, b"the gateway is short of memory\n")
     assert int(refused.get(b"retry-after")) >= 1
     assert gateway.proxies[NAME].counts.outcomes[RequestOutcome.OVERLOADED] == 1
     for path, status in (("/healthz", b"200"), ("/metrics", b"200")):
@@ -252,7 +254,7 @@ async def test_b84_the_slot_of_a_slow_reader_is_free_while_the_budget_has_room(k
 
 
 @pytest.mark.parametrize("options", [(), ("--host=::1",), ("--host=127.0.0.1", "--metrics-host=::1")])
-async def test_b85_it_listens_where_it_is_told_and_everywhere_in_ipv4_and_ipv6_unless_it_is(kit, programs, options):
+async def test_b85_it_listens_at_the_given_addresses_and_else_at_all_of_ipv4_and_ipv6(kit, programs, options):
     gateway = await programs.start(document(backends=[f"127.0.0.1:{refused_port()}"]), *options)
     await gateway.said("clients at port")
     clients = {"--host=::1": ["::1"], "--host=127.0.0.1": ["127.0.0.1"]}.get(options[0] if options else "")

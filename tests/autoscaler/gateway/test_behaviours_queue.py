@@ -25,7 +25,7 @@ def outcomes(gateway):
     return {outcome: n for outcome, n in gateway.proxies[NAME].counts.outcomes.items() if n}
 
 
-async def test_b01_who_goes_while_queued_leaves_the_queue_and_never_reaches_a_pod(kit):
+async def test_b01_a_client_that_disconnects_in_the_queue_leaves_it_and_never_reaches_a_pod(kit):
     pod = await kit.pod()
     gateway = await kit.gateway(pods=[pod])
     first = (await kit.client(gateway)).post("/first")
@@ -46,7 +46,7 @@ async def test_b01_who_goes_while_queued_leaves_the_queue_and_never_reaches_a_po
     assert outcomes(gateway) == {RequestOutcome.SERVED: 2, RequestOutcome.ABANDONED_QUEUED: 1}
 
 
-async def test_b01_who_goes_behind_a_large_body_leaves_the_queue_too(kit):
+async def test_b01_a_client_that_disconnects_after_a_large_body_leaves_the_queue_too(kit):
     pod = await kit.pod()
     gateway = await kit.gateway(pods=[pod])
     (await kit.client(gateway)).post("/first")
@@ -60,7 +60,7 @@ async def test_b01_who_goes_behind_a_large_body_leaves_the_queue_too(kit):
     assert gateway.proxies[NAME].counts.abandoned_late == 0
 
 
-async def test_b01_who_goes_in_the_middle_of_a_longer_body_reaches_no_pod_whole_and_is_counted(kit):
+async def test_b01_a_client_that_disconnects_in_a_longer_body_reaches_no_pod_whole_and_is_counted(kit):
     pod = await kit.pod()
     gateway = await kit.gateway(pods=[pod])
     first = (await kit.client(gateway)).post("/first")
@@ -161,7 +161,7 @@ async def test_b02_interrupt_asks_the_pod_to_break_off(kit):
     await until(lambda: counts(gateway) == (0, 0))
 
 
-async def test_b02_nobody_follows_before_the_interrupt_has_been_answered(kit):
+async def test_b02_no_request_follows_before_the_interrupt_is_answered(kit):
     pod = await kit.pod()
     gateway = await kit.gateway(replace(service(), on_abort=OnAbort.INTERRUPT), pods=[pod])
     client = (await kit.client(gateway)).post("/gone")
@@ -179,7 +179,7 @@ async def test_b02_nobody_follows_before_the_interrupt_has_been_answered(kit):
 
 
 @pytest.mark.parametrize("on_abort", OnAbort)
-async def test_b02_an_uncounted_request_ends_with_its_client_and_interrupts_nobody(kit, on_abort):
+async def test_b02_a_pass_request_ends_with_its_client_and_interrupts_nothing(kit, on_abort):
     pod = await kit.pod()
     gateway = await kit.gateway(replace(service(paths=PASS_ALL), on_abort=on_abort), pods=[pod])
     (await kit.client(gateway)).post("/work")
@@ -193,7 +193,7 @@ async def test_b02_an_uncounted_request_ends_with_its_client_and_interrupts_nobo
     assert pod.seen == ["/work", "/progress"]
 
 
-async def test_b03_a_slot_granted_to_somebody_who_goes_in_that_moment_passes_on(kit):
+async def test_b03_a_slot_granted_to_a_client_that_disconnects_in_that_moment_goes_to_the_next(kit):
     gateway = await kit.gateway()
     gone = (await kit.client(gateway)).post("/gone")
     await until(lambda: counts(gateway) == (1, 0))
@@ -228,7 +228,7 @@ async def test_b04_an_abort_while_connecting_or_in_the_middle_of_a_body_frees_th
     await until(lambda: counts(gateway) == (0, 0))
 
 
-async def test_b04_half_a_connection_counts_as_gone_unless_the_service_allows_it(kit):
+async def test_b04_a_half_closed_connection_counts_as_a_disconnect_unless_the_service_allows_it(kit):
     pod = await kit.pod()
     gateway = await kit.gateway(CLOSES, pods=[pod])
     strict = (await kit.client(gateway)).post("/strict")
@@ -426,7 +426,7 @@ async def test_b11_waiters_go_to_a_new_pod_in_the_moment_it_comes(kit):
     assert (await fresh.next()).target == "/1"
 
 
-async def test_b12_who_waits_for_a_pod_that_leaves_keeps_the_place_of_arrival(kit):
+async def test_b12_a_request_that_waits_for_a_pod_that_leaves_keeps_its_place_of_arrival(kit):
     a, b = await kit.pod(), await kit.pod()
     gateway = await kit.gateway(service(affinity=Affinity("sd", 1800)), pods=[a, b])
     (await kit.client(gateway)).post("/on-a")

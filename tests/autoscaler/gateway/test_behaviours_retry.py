@@ -16,7 +16,7 @@ def outcomes(gateway):
     return {outcome: n for outcome, n in gateway.proxies[NAME].counts.outcomes.items() if n}
 
 
-async def test_b22_any_method_goes_on_when_no_pod_has_seen_it(kit):
+async def test_b22_a_request_of_any_method_is_sent_to_another_pod_if_none_has_seen_it(kit):
     pod = await kit.pod(answer_ok)
     gateway = await kit.gateway()
     gateway.set_backends(NAME, {"dead": f"127.0.0.1:{refused_port()}", "alive": pod.address})

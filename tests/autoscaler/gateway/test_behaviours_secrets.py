@@ -60,7 +60,7 @@ def said(awaited, why):
     return awaited.endswith(why) if why else not awaited
 
 
-async def test_b101_a_replaced_key_unbinds_nobody(kit, tmp_path, caplog):
+async def test_b101_a_replaced_key_unbinds_no_client(kit, tmp_path, caplog):
     file = tmp_path / "keys"
     file.write_text(f"{OLD}\n")
     a, b = await kit.pod(answer_ok), await kit.pod(answer_ok)

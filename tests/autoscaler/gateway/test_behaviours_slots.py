@@ -189,7 +189,7 @@ async def test_b61_a_body_is_whole_though_the_budget_is_empty(kit, size):
 @pytest.mark.parametrize(
     ("sent", "status"), [(b"5\r\nhello\r\nzz\r\n", 400), (b"20\r\n%b\r\n0\r\n\r\n" % (b"x" * 32), 413)]
 )
-async def test_b61_a_held_body_that_is_broken_or_too_large_bothers_no_pod(kit, sent, status):
+async def test_b61_a_held_body_that_is_malformed_or_too_large_reaches_no_pod(kit, sent, status):
     gateway = await kit.gateway(replace(service(), max_body_bytes=20))
     client = await kit.client(gateway)
     client.send(b"POST / HTTP/1.1\r\nHost: sd.example.com\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -206,7 +206,7 @@ async def test_b61_a_held_body_that_is_broken_or_too_large_bothers_no_pod(kit, s
 
 @pytest.mark.parametrize("on_abort", OnAbort)
 @pytest.mark.parametrize("kind", [b"text/event-stream", b"application/x-ndjson"])
-async def test_b62_a_stream_whose_client_has_gone_ends_with_the_time_of_the_request(kit, on_abort, kind):
+async def test_b62_a_stream_whose_client_has_disconnected_ends_with_the_time_of_the_request(kit, on_abort, kind):
     pod = await kit.pod()
     gateway = await kit.gateway(replace(service(timeouts=QUICK), on_abort=on_abort), pods=[pod])
     client = (await kit.client(gateway)).get("/events")
@@ -271,7 +271,7 @@ PASS_AND_COUNT = (PathRule(("/pass*",), SlotUse.PASS, max_per_pod=2), PathRule((
 
 @pytest.mark.parametrize("target", ["/pass", "/count"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_b65_a_probe_wakes_nobody_whatever_its_path_costs(kit, target, method):
+async def test_b65_a_probe_wakes_no_pod_whatever_its_path_costs(kit, target, method):
     gateway = await kit.gateway(service(paths=PASS_AND_COUNT))
     for agent in PROBED:
         client = await kit.client(gateway)
@@ -404,7 +404,7 @@ async def test_b66_what_is_no_whole_preflight_counts(kit, missing):
 APP = replace(service(paths=PASS_AND_COUNT, queue_length=0), cors=Cors(("https://app.example",)))
 
 
-async def test_b66_with_cors_the_gateway_answers_and_wakes_nobody(kit):
+async def test_b66_with_cors_the_gateway_answers_and_wakes_no_pod(kit):
     gateway = await kit.gateway(APP)
     client = await kit.client(gateway)
     answer = await preflight(client).response(bodiless=True)
@@ -474,7 +474,7 @@ async def test_b64_what_a_drained_pod_serves_ends_at_once_when_the_pod_is_remove
     assert gateway.proxies[NAME].counts.tunnels == 0
 
 
-async def test_b64_who_was_granted_a_pod_in_the_moment_of_its_removal_goes_elsewhere(kit):
+async def test_b64_a_request_granted_a_pod_in_the_moment_of_its_removal_goes_to_another(kit):
     pod, other = await kit.pod(), await kit.pod()
     gateway = await kit.gateway()
     client = (await kit.client(gateway)).post("/held")
@@ -492,7 +492,7 @@ async def test_b64_who_was_granted_a_pod_in_the_moment_of_its_removal_goes_elsew
 @pytest.mark.parametrize(
     "address", ["a..b:80", f"{'x' * 64}.example:80", "127.0.0.1:99999", "127.0.0.1:none", "[::1", ""]
 )
-async def test_b67_a_pod_whose_address_is_none_is_a_pod_that_refuses(kit, address):
+async def test_b67_a_pod_with_an_invalid_address_is_a_pod_that_refuses(kit, address):
     pod = await kit.pod(answer_ok)
     gateway = await kit.gateway()
     gateway.set_backends(NAME, {"none": address, "good": pod.address})
@@ -666,7 +666,7 @@ async def test_b69_open_websockets_keep_neither_the_last_pod_nor_one_that_drains
 
 
 @pytest.mark.parametrize("agent", ["curl/8", "kube-probe/1.30"])
-async def test_b39_what_wakes_nobody_is_refused_at_once_where_every_pod_refuses(kit, agent):
+async def test_b39_a_request_that_wakes_no_pod_is_refused_at_once_if_every_pod_refuses(kit, agent):
     paths = (PathRule(("/favicon.ico",), SlotUse.PASS, wake=agent == "kube-probe/1.30"),)
     gateway = await kit.gateway(service(paths=paths))
     gateway.set_backends(NAME, {"p0": f"127.0.0.1:{refused_port()}", "p1": f"127.0.0.1:{refused_port()}"})

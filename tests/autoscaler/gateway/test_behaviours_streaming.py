@@ -167,7 +167,7 @@ async def test_b41_a_passing_websocket_holds_neither_a_slot_nor_the_last_pod(kit
     assert 'gateway_websocket_open{namespace="default",service="sd"} 1\n' in metrics
 
 
-async def test_b41_an_idle_websocket_is_told_and_closed(kit):
+async def test_b41_an_idle_websocket_gets_a_close_frame_and_is_closed(kit):
     pod = await kit.pod()
     gateway = await kit.gateway(service(timeouts=Timeouts(tunnel_idle_s=0.05)), pods=[pod])
     client = await kit.client(gateway)
@@ -180,7 +180,7 @@ async def test_b41_an_idle_websocket_is_told_and_closed(kit):
 
 
 @pytest.mark.parametrize("on_abort", OnAbort)
-async def test_b41_a_client_that_goes_before_the_pod_switches_leaves_no_slot_taken(kit, on_abort):
+async def test_b41_a_client_that_disconnects_before_the_pod_switches_leaves_no_slot_taken(kit, on_abort):
     pod = await kit.pod()
     gateway = await kit.gateway(replace(service(), on_abort=on_abort), pods=[pod])
     client = await kit.client(gateway)

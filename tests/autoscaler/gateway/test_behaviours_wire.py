@@ -28,7 +28,7 @@ async def one(kit, *services, answers=None, **options):
     return pod, gateway, await kit.client(gateway)
 
 
-async def test_b51_no_spelling_of_a_counted_path_goes_past_its_slot(kit):
+async def test_b51_no_spelling_of_a_counted_path_avoids_its_slot(kit):
     pod, gateway, _ = await one(kit, service(paths=COUNTED))
     spellings = ["/run", "/%72un", "//run", "/x/../run", "/%2e/run", "/run;a=1", "/RUN", "%2Frun", "/run?x", "/run#x"]
     clients = [
@@ -52,7 +52,7 @@ async def test_b51_no_spelling_of_a_counted_path_goes_past_its_slot(kit):
     [b"0\r\nX: " + b"x" * 8000, b"0\r\n" + b"X: y\r\n" * 2000, b"1;" + b"x" * 8000, b"1;a=b" * 2000],
     ids=["one trailer", "many trailers", "an extension", "a line of extensions"],
 )
-async def test_b52_what_is_no_body_has_a_limit_and_nobody_is_held_behind_it(kit, endless):
+async def test_b52_everything_but_the_body_has_a_limit_and_holds_up_no_other_request(kit, endless):
     gateway = await kit.gateway(limits=SMALL)
     client = await kit.client(gateway)
     client.send(CHUNKED)
@@ -301,7 +301,7 @@ async def test_b57_of_a_list_of_protocols_the_first_is_the_clients(kit, lines, s
     assert (b"Secure" in cookie) == secure
 
 
-async def test_b57_what_other_proxies_claim_of_a_client_goes_on_as_it_came(kit):
+async def test_b57_what_other_proxies_claim_of_a_client_is_passed_on_unchanged(kit):
     pod, _, client = await one(kit)
     client.get("/", "X-Real-IP: 6.6.6.6", "Forwarded: for=6.6.6.6")
     job = await pod.next()
@@ -345,7 +345,7 @@ async def test_b58_two_gateways_that_lead_to_each_other_are_508_and_a_chain_is_f
     ],
     ids=["HTTP/2", "TLS", "PROXY 1", "PROXY 2", "SSH"],
 )
-async def test_b59_another_protocol_is_told_so_at_once(kit, hello):
+async def test_b59_another_protocol_is_refused_at_once(kit, hello):
     pod, _, client = await one(kit)
     client.send(hello)
     response = await client.response()

@@ -37,7 +37,7 @@ def read(document, *pointers):
     return jobs_in(json.dumps(document).encode(), BusyPoll("/queue", json_pointers=pointers))
 
 
-def test_comfyui_tells_by_the_length_of_its_lists_or_by_a_number():
+def test_comfyui_reports_by_the_length_of_its_lists_or_by_a_number():
     assert read(COMFYUI_QUEUE, "/queue_running", "/queue_pending") == 3
     assert read(COMFYUI_PROMPT, "/exec_info/queue_remaining") == 3
 
@@ -88,7 +88,7 @@ DOCUMENTS = st.recursive(st.none() | st.booleans() | st.floats() | st.integers()
 
 
 @given(st.binary() | st.text().map(str.encode) | DOCUMENTS.map(json.dumps).map(str.encode))
-def test_whatever_a_pod_answers_is_a_number_or_unknown(body):
+def test_any_answer_of_a_pod_is_a_number_or_unknown(body):
     for poll in (BusyPoll("/", json_pointers=("", "/0")), BusyPoll("/", metrics=("a",))):
         with contextlib.suppress(UnknownJobsError):
             assert jobs_in(body, poll) >= 0

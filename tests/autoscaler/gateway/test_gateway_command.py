@@ -9,7 +9,7 @@ from gateway_program import document
 pytestmark = pytest.mark.real_time
 
 
-async def test_told_to_go_it_gives_requests_no_more_than_its_grace(kit, programs):
+async def test_on_sigterm_open_requests_get_no_more_than_the_grace(kit, programs):
     pod = await kit.pod()
     gateway = await programs.start(document(backends=[pod.address]), "--grace=0s")
     client = await gateway.connected(kit)

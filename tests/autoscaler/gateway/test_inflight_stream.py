@@ -47,7 +47,7 @@ async def test_only_the_first_line_names_services_at_rest():
         assert await told(stream) == (2 * LONGEST_SILENCE_S, {})
 
 
-async def test_a_change_is_told_at_once_and_names_nobody_else():
+async def test_a_change_is_sent_at_once_and_names_no_other_service():
     world = World()
     async with aclosing(lines(world)) as stream:
         await told(stream)
@@ -69,7 +69,7 @@ async def test_changes_within_20_ms_of_a_line_share_the_next_one():
         assert [len(services) for _, services in found] == [20, 20, 10]
 
 
-async def test_the_first_held_request_of_a_service_without_a_pod_is_told_at_once_whatever_else_has_changed():
+async def test_the_first_held_request_of_a_service_without_a_pod_is_sent_at_once():
     world = World()
     world.proxies[NAMES[1]].dispatcher.add_backend("pod", 0.0)
     at = asyncio.get_running_loop().call_at

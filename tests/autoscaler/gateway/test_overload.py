@@ -31,7 +31,7 @@ CLIENTS = 5
     st.integers(0, 3 << 20),
     st.lists(st.tuples(st.integers(0, CLIENTS - 1), st.one_of(st.none(), st.integers(1, 300_000))), max_size=80),
 )
-def test_whatever_clients_leave_lying_each_is_full_when_it_must_be_and_no_budget_is_overdrawn(limit, events):
+def test_each_client_pauses_when_it_must_and_the_budget_is_never_exceeded(limit, events):
     """Each event adds bytes for a client, or the client takes all that lies there."""
     budget = MemoryBudget(limit)
     backlogs, sizes, most = [ResponseBacklog(budget) for _ in range(CLIENTS)], [0] * CLIENTS, 0

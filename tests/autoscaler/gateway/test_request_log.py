@@ -14,7 +14,7 @@ ENDED = RequestRecord(NAME, "g-1", "Count", 1000.5, 1.25, None, "queue_timeout")
 
 
 @pytest.mark.real_time
-async def test_every_request_is_told_of_once_with_its_wait_its_service_and_its_end(kit):
+async def test_every_request_is_logged_once_with_its_wait_its_service_and_its_outcome(kit):
     log = []
     pod = await kit.pod()
     gateway = await kit.gateway(service(paths=PASS_ALL, queue_length=2), pods=[pod], on_ended=log.append)
@@ -135,5 +135,5 @@ def test_behind_trusted_proxies_the_client_is_the_last_that_is_none(forwarded_fo
     assert client_address("10.0.0.1", forwarded_for, lambda address: address.startswith("10.")) == client
 
 
-def test_what_a_stranger_says_of_whom_it_forwards_is_not_believed():
+def test_what_an_untrusted_client_says_of_others_is_not_believed():
     assert client_address("203.0.113.9", [b"10.0.0.1"], lambda address: address.startswith("10.")) == "203.0.113.9"

@@ -43,7 +43,7 @@ async def test_a_pod_is_sent_one_at_a_time_in_the_order_of_arrival(kit):
     assert pod.most == 1
 
 
-async def test_a_pod_that_refuses_is_left_alone_and_the_request_served_elsewhere(kit):
+async def test_a_pod_that_refuses_is_set_aside_and_the_request_served_by_another(kit):
     pod = await kit.pod(answer_ok)
     gateway = await kit.gateway()
     gateway.set_backends(NAME, {"dead": f"127.0.0.1:{refused_port()}", "alive": pod.address})
@@ -77,7 +77,7 @@ async def test_metrics_have_every_series_from_the_start(kit):
     assert 'inflight_seconds_total{namespace="default",service="sd"} 0.0\n' in text
 
 
-async def test_the_stream_tells_the_whole_state_first_and_then_what_changes(kit):
+async def test_the_stream_has_the_whole_state_first_and_then_the_changes(kit):
     gateway = await kit.gateway(service(), service(name="default/other", hosts=("other",)))
     stream = await kit.observe(gateway, "/v1/inflight")
     first = json.loads(await stream.readline())
@@ -101,14 +101,14 @@ async def test_the_stream_tells_the_whole_state_first_and_then_what_changes(kit)
     assert silent["services"][NAME]["seconds_total"] > changed["services"][NAME]["seconds_total"]
 
 
-async def test_an_unknown_host_is_404_and_wakes_nobody(kit):
+async def test_an_unknown_host_is_404_and_wakes_no_pod(kit):
     gateway = await kit.gateway()
     response = await (await kit.client(gateway)).get(host="scanner.example.com").response()
     assert response.status == 404
     assert gateway.dispatcher(NAME).queued == 0
 
 
-async def test_stopping_answers_who_is_held(kit):
+async def test_stopping_answers_held_requests(kit):
     gateway = await kit.gateway()
     client = (await kit.client(gateway)).get()
     await until(lambda: gateway.dispatcher(NAME).queued == 1)

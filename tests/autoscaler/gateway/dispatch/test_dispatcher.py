@@ -42,7 +42,7 @@ def test_a_full_queue_refuses():
     assert dispatcher.queued == 1
 
 
-def test_a_waiter_times_out_once_and_who_was_granted_does_not():
+def test_a_request_that_waits_times_out_once_and_a_granted_one_does_not():
     dispatcher = dispatcher_with("a", queue_timeout_s=10)
     dispatcher.arrive("served", 0)
     dispatcher.arrive("waits", 1)
@@ -62,7 +62,7 @@ def test_a_granted_request_that_is_abandoned_hands_its_slot_on():
     assert dispatcher.abandon("y", 1) == [Grant("z", "a")]
 
 
-def test_a_refused_request_goes_to_another_pod_and_the_refusing_one_is_left_alone():
+def test_a_refused_request_goes_to_another_pod_and_the_refusing_one_is_set_aside():
     dispatcher = dispatcher_with("a", "b")
     dispatcher.arrive("x", 0)
     assert dispatcher.put_back("x", 1) == [Grant("x", "b")]
@@ -124,7 +124,7 @@ def test_spill_at_once_takes_any_idle_pod():
     assert dispatcher.arrive("y", 0, pinned="b") == Granted("a")
 
 
-def test_who_waited_for_a_pod_that_drains_stands_where_he_arrived():
+def test_a_request_that_waited_for_a_pod_that_drains_returns_to_its_place_of_arrival():
     dispatcher = dispatcher_with("a", "b")
     dispatcher.arrive("on-a", 0)
     dispatcher.arrive("on-b", 0)
@@ -185,7 +185,7 @@ def test_passing_requests_have_a_cap_of_their_own():
     assert dispatcher.finish(1, 1) == [Grant(2, "a")]
 
 
-def test_a_wider_cap_lets_nobody_overtake():
+def test_a_higher_limit_lets_no_request_overtake():
     dispatcher = dispatcher_with("a")
     dispatcher.arrive(1, 0, SlotUse.PASS, max_per_pod=1)
     assert isinstance(dispatcher.arrive(2, 0, SlotUse.PASS, "a", max_per_pod=1), Held)
@@ -229,7 +229,7 @@ def test_ten_thousand_waiters_that_vanish_leave_no_trace():
     assert dispatcher.seconds_total(2) == 10_000
 
 
-def test_who_stood_behind_a_pass_request_of_a_lower_cap_goes_when_that_one_does():
+def test_a_request_behind_a_pass_request_of_a_lower_limit_is_granted_with_it():
     dispatcher = Dispatcher(Limits())
     for request in "rs":
         dispatcher.arrive(request, 0, SlotUse.PASS, max_per_pod=1)

@@ -156,7 +156,7 @@ def spelt(draw, path):
 
 
 @given(st.data(), SEGMENTS)
-def test_whatever_is_done_to_the_spelling_of_a_counted_path_it_counts(data, segments):
+def test_every_spelling_of_a_counted_path_counts(data, segments):
     path = "/" + "/".join(segments)
     spelling = spelt(data.draw, path)
     if REFERENCE.find(path).kind is SlotUse.COUNT:

@@ -33,7 +33,7 @@ def fail(dispatcher, pod, now_s, times=1):
     return [grant for _ in range(times) for grant in dispatcher.answered(pod, now_s, well=False)]
 
 
-def test_a_pod_that_fails_several_times_in_a_row_is_left_alone_while_another_is_there():
+def test_a_pod_that_fails_several_times_in_a_row_is_ejected_while_another_is_ready():
     dispatcher = dispatcher_with("sick", "well")
     fail(dispatcher, "sick", 1, times=2)
     assert dispatcher.ready == ("sick", "well")
@@ -64,7 +64,7 @@ def test_a_pod_that_comes_back_is_on_trial_and_ejected_again_for_longer_by_its_f
         assert dispatcher.next_deadline_s == ends + lasts
 
 
-def test_a_pod_on_trial_gets_one_counted_request_at_a_time_until_one_is_answered_well():
+def test_a_pod_on_trial_gets_one_counted_request_at_a_time_until_one_succeeds():
     dispatcher = dispatcher_with("sick", "well", concurrency=2)
     fail(dispatcher, "sick", 0, times=3)
     waits = [dispatcher.arrive(n, 1) for n in range(6)]
@@ -79,7 +79,7 @@ def test_the_last_pod_is_never_taken_away():
     assert dispatcher.arrive(1, 1) == Granted("only")
 
 
-def test_the_ejected_serve_while_nobody_else_is_there():
+def test_ejected_pods_are_used_if_no_other_is_ready():
     dispatcher = dispatcher_with("sick", "well", concurrency=2)
     fail(dispatcher, "sick", 0, times=3)
     dispatcher.arrive(1, 1)
@@ -98,7 +98,7 @@ def test_no_more_than_a_share_is_ejected():
     assert dispatcher.ready == ("c", "d", "e")
 
 
-def test_who_belongs_to_an_ejected_pod_goes_elsewhere():
+def test_a_client_of_an_ejected_pod_goes_to_another():
     dispatcher = dispatcher_with("sick", "well")
     dispatcher.arrive(1, 0)
     dispatcher.arrive(2, 0, pinned="sick")
@@ -107,7 +107,7 @@ def test_who_belongs_to_an_ejected_pod_goes_elsewhere():
     assert dispatcher.arrive(3, 2, SlotUse.PASS, "sick") == Granted("well")
 
 
-def test_what_a_pod_that_is_gone_did_is_nobodys():
+def test_the_failures_of_a_removed_pod_are_forgotten():
     dispatcher = dispatcher_with("a", "b")
     fail(dispatcher, "c", 0, times=10)
     fail(dispatcher, "a", 0, times=2)
@@ -221,7 +221,7 @@ class World:
     most=st.sampled_from([0.0, 0.5, 1.0]),
 )
 @example(seed=9704, concurrency=1, pods=1, balancing=None, most=0.0)  # the queue overflows, so that some are refused
-def test_over_days_a_pod_that_is_well_is_used_whatever_the_others_do(seed, concurrency, pods, balancing, most):
+def test_over_days_a_healthy_pod_is_used_whatever_the_others_do(seed, concurrency, pods, balancing, most):
     rules = RULES._replace(most=most)
     world = World(seed, Limits(concurrency, 50, 120.0, load_balancing=balancing, ejection=rules), pods)
     while world.now_s < 2 * DAY_S:

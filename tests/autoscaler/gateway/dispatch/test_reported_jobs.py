@@ -134,7 +134,7 @@ def test_the_jobs_of_a_pod_that_leaves_count_until_they_are_done_and_those_of_on
     assert (dispatcher.running, dispatcher.seconds_total(10)) == (0, 2)
 
 
-def test_a_pod_that_will_tell_no_more_counts_by_its_requests():
+def test_a_pod_that_reports_no_more_counts_by_its_requests():
     dispatcher = with_jobs(2)
     dispatcher.arrive("waits", 0)
     assert dispatcher.report_jobs(POD, None, 0, 1) == [Grant("waits", POD)]

@@ -78,7 +78,7 @@ def test_a_head_that_grows_without_end_is_too_large_before_it_is_whole():
     assert broken.value.status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 
 
-async def test_a_body_that_nobody_reads_is_held_back_and_goes_on_when_it_is_taken():
+async def test_a_body_without_a_reader_is_held_back_until_it_is_read():
     source, found = Source(), []
     parser = RequestParser(source, HeadLimits(), found.append)
     parser.feed(HEAD % 0 + b"Content-Length: 200000\r\n\r\n" + b"x" * 100_000)
@@ -170,7 +170,7 @@ async def test_an_error_of_ours_ends_one_connection_and_no_other(kit, caplog):
     assert (await broken.get().response()).status == 500
     gateway._routes = find
     assert (await (await kit.client(gateway)).get(host=HOST).response()).body == b"ok"
-    assert "a request ended with an error of ours" in caplog.text
+    assert "a request ended with an internal error" in caplog.text
 
 
 async def test_the_handler_is_cancelled_when_its_client_goes(kit):
@@ -181,7 +181,7 @@ async def test_the_handler_is_cancelled_when_its_client_goes(kit):
     await until(lambda: not gateway.open)
 
 
-def test_an_answer_of_ours_is_a_whole_response():
+def test_an_own_response_is_complete():
     assert own_response(503, "later", keep_alive=False, added=b"Retry-After: 3\r\n") == (
         b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 6\r\n"
         b"Retry-After: 3\r\nConnection: close\r\n\r\nlater\n"
@@ -223,7 +223,7 @@ async def test_what_is_sent_behind_a_request_that_is_held_takes_little_memory(ki
         assert kept_of(connection) < 700_000, "two reads and what one request may have"
 
 
-async def test_whatever_is_sent_behind_each_other_each_is_answered_with_its_own_body(kit):
+async def test_pipelined_requests_of_any_size_are_each_answered_with_their_own_body(kit):
     """Large heads, large bodies, small ones, in one go: reading stops and goes on at the right moments."""
     bodies = []
 

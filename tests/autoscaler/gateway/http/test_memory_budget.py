@@ -25,5 +25,5 @@ def test_a_lower_limit_takes_nothing_back_and_refuses_until_enough_was_returned(
 
 
 def test_more_than_was_taken_cannot_be_returned():
-    with pytest.raises(ValueError, match="only 0 were taken"):
+    with pytest.raises(ValueError, match="only 0 are taken"):
         MemoryBudget(10).give_back(1)

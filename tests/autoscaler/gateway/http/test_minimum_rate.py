@@ -22,14 +22,14 @@ def survived_s(pace, pieces):
 
 
 @given(st.floats(0.001, 9.9), st.integers(0, 10**6))
-def test_who_keeps_up_the_rate_never_runs_out_of_patience(every_s, more):
+def test_a_client_that_keeps_the_rate_never_uses_up_its_allowance(every_s, more):
     number = int(every_s * RATE) + 1 + more
     pieces = [(number, every_s)] * int(HOURS_S)
     assert survived_s(MinimumRate(RATE), pieces) == pytest.approx(every_s * int(HOURS_S))
 
 
 @given(st.integers(0, 9), st.floats(0.01, 9.0))
-def test_who_sends_a_part_of_the_rate_is_ended_in_bounded_time(tenths, every_s):
+def test_a_client_below_the_rate_is_ended_in_bounded_time(tenths, every_s):
     number = int(every_s * RATE * tenths / 10)
     bound_s = ALLOWANCE_S / (1 - tenths / 10) + every_s
     assert survived_s(MinimumRate(RATE), [(number, every_s)] * 10**5) <= bound_s

@@ -12,7 +12,7 @@ from autoscaler.gateway.http.resolver import MOST_LOOKUPS, Resolver
 pytestmark = pytest.mark.real_time
 
 
-async def test_many_who_ask_at_once_and_soon_after_are_one_lookup(name_server):
+async def test_many_requests_for_a_name_at_once_and_soon_after_are_one_lookup(name_server):
     name_server.addresses["pod.test"] = ["127.0.0.1", "127.0.0.2", "127.0.0.1"]
     resolver = Resolver(name_server)
     for _ in range(2):
