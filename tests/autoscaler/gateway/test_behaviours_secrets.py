@@ -87,7 +87,7 @@ async def ask(kit, gateway, cookie):
 async def until_signed_anew(kit, gateway):
     """Ask as a stranger until the cookie that is given is one that the old key alone does not read."""
     old = AffinityCookie([OLD.encode()], NAME, SD)
-    old.know(["p0", "p1"])
+    old.set_pods(["p0", "p1"])
     while True:
         answer = await (await kit.client(gateway)).get("/3").response()
         cookie = answer.get(b"set-cookie").split(b";")[0]
@@ -119,5 +119,5 @@ def test_b101_a_file_has_a_key_a_line_or_is_one_key(tmp_path, content, keys):
 def test_b101_a_key_of_another_length_is_refused_by_its_number(tmp_path, content, number):
     file = tmp_path / "keys"
     file.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"keys: key {number} has \d+ bytes; a key for cookies has 16 to 64"):
+    with pytest.raises(ValueError, match=rf"keys: key {number} has \d+ bytes; a cookie key has 16 to 64 bytes"):
         read_keys(file)

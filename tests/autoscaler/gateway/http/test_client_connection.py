@@ -163,7 +163,7 @@ async def test_no_request_waits_for_the_collector_of_cycles(kit):
     assert not ours
 
 
-async def test_an_error_of_ours_ends_one_connection_and_no_other(kit, caplog):
+async def test_an_internal_error_ends_one_connection_and_no_other(kit, caplog):
     gateway = await kit.gateway(service(), pods=[await kit.pod(answer_ok)])
     broken = await kit.client(gateway)
     find, gateway._routes = gateway._routes, None
@@ -253,7 +253,7 @@ async def test_early_bytes_of_another_protocol_are_held_back(kit):
         assert kept_of(connection) < 600_000
 
 
-def test_an_error_of_ours_in_a_callback_of_a_parser_is_not_taken_for_an_error_of_the_peer():
+def test_an_internal_error_in_a_callback_of_a_parser_is_not_taken_for_an_error_of_the_peer():
     def fail(_):
         raise LookupError("ours")
 
