@@ -42,13 +42,13 @@ FAILURE = "raise SystemExit(3)"
 OWNER = """
 import asyncio, sys
 from pathlib import Path
-from autoscaler.ports import Order
+from autoscaler.ports import ScaleRequest
 from autoscaler.targets.local import LocalProcesses, Router
 
 async def main():
     router = Router(lambda *_: 0, lambda *_: print("ready", flush=True), lambda *_: None, lambda *_: None)
     target = LocalProcesses({"default/sd": sys.argv[2:]}, router, Path(sys.argv[1]))
-    await target.scale([Order("default/sd", 3, ())])
+    await target.scale([ScaleRequest("default/sd", 3, ())])
     print("asked", flush=True)
     await asyncio.Event().wait()
 
@@ -361,8 +361,11 @@ async def test_no_replica_outlives_whoever_asked_for_it_however_he_ends(mark, tm
     replicas = [*PYTHON, SERVER, "{port}", mark]
     command = [sys.executable, "-c", OWNER, str(tmp_path), *replicas]
     owner = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    while (await owner.stdout.readline()).decode().strip() != moment:
-        pass
+    async for line in owner.stdout:
+        if line.decode().strip() == moment:
+            break
+    else:
+        pytest.fail("the owner ended by itself")
 
     owner.send_signal(number)
     await owner.wait()
