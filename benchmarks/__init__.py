@@ -1,1 +1,4 @@
-"""Figures for docs/evidence/performance.md; each benchmark prints a table and writes `build/bench/NAME.json`."""
+"""Benchmarks: each prints a table, and writes its figures to `build/bench/NAME.json`.
+
+`make bench` runs all. docs/evidence/performance.md has the figures and says on which machine they were measured.
+"""

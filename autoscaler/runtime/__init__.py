@@ -1,1 +1,4 @@
-"""What any long-running program needs, whatever it is for: it knows no policy, no Kubernetes and no gateway."""
+"""What any long-running program needs: clock, files, logs, signals, sockets, memory.
+
+Nothing here knows a policy, Kubernetes or the gateway, and nothing here decides.
+"""

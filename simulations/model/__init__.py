@@ -1,1 +1,4 @@
-"""What every engine is given and gives: a run's inputs, random streams and history, and what must hold in it."""
+"""What every engine is given and what it gives: a run's inputs, its random streams, and its history.
+
+`invariants` says what must hold in every history. Nothing here knows the document, or an engine.
+"""
