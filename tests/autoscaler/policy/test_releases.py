@@ -18,10 +18,16 @@ from autoscaler.policy.spec import ScalingPolicy
 RELEASES = Path(__file__).parents[2] / "data" / "releases"
 
 
+def numbers(decision):
+    """Give a decision without its sentences, which are for people and may be said better later."""
+    reasons = [(reason.rule, reason.before, reason.after) for reason in decision.reasons]
+    return decision.desired, decision.recommendation.replicas, reasons
+
+
 @pytest.mark.parametrize("log", sorted(RELEASES.glob("*/decisions.jsonl")), ids=lambda log: log.parent.name)
 def test_a_decision_log_of_an_earlier_release_replays_to_the_same_decisions(log):
     replayed = list(Replay().lines(map(json.loads, log.read_text().splitlines())))
-    assert [each.decision for each in replayed] == [each.recorded.decision for each in replayed]
+    assert [numbers(each.decision) for each in replayed] == [numbers(each.recorded.decision) for each in replayed]
     assert max(each.decision.desired for each in replayed) == 5
 
 
