@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -146,4 +147,40 @@ def test_whatever_meets_real_programs_or_sockets_is_marked_so():
         str(file.relative_to(ROOT))
         for file, text in texts.items()
         if meets.search(text) and "mark.real_time" not in text
+    ]
+
+
+# The shape of the house.
+
+
+OUR_CODE = sorted(file for folder in (*PACKAGES, "benchmarks", "tools") for file in (ROOT / folder).rglob("*.py"))
+MODULES_IN_A_FOLDER = 25
+LINES_IN_A_FILE = 400
+
+
+def docstring(node):
+    return ast.get_docstring(node, clean=False) or ""
+
+
+def test_a_folder_has_no_more_modules_than_a_reader_can_look_over():
+    numbers = Counter(file.parent for file in OUR_CODE if file.name != "__init__.py")
+    assert {str(folder): number for folder, number in numbers.items() if number > MODULES_IN_A_FOLDER} == {}
+
+
+def test_a_file_is_no_longer_than_a_reader_can_hold_in_the_head():
+    lengths = {str(file.relative_to(ROOT)): file.read_text().count("\n") for file in OUR_CODE}
+    assert {file: lines for file, lines in lengths.items() if lines > LINES_IN_A_FILE} == {}
+
+
+def test_each_module_begins_with_a_summary_that_ends_as_a_sentence():
+    first = {file: docstring(ast.parse(file.read_text())).split("\n")[0] for file in OUR_CODE}
+    assert [str(file.relative_to(ROOT)) for file, line in first.items() if not line.rstrip().endswith((".", ":"))] == []
+
+
+def test_each_package_says_in_a_charter_what_belongs_there():
+    packages = [file for file in OUR_CODE if file.name == "__init__.py"]
+    assert not [
+        str(file.parent.relative_to(ROOT))
+        for file in packages
+        if not re.fullmatch(r"\S.*\.\n\n?\S[\s\S]*", docstring(ast.parse(file.read_text())))
     ]
