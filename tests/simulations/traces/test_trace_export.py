@@ -17,7 +17,7 @@ from autoscaler import cli
 from autoscaler.demo.prometheus import prometheus
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.dispatch.dispatcher import Limits
-from autoscaler.gateway.request_log import Ended, RequestLog
+from autoscaler.gateway.request_log import RequestLog, RequestRecord
 from autoscaler.gateway.server import GatewayServer
 from autoscaler.runtime.background_writer import BackgroundWriter
 from simulations.traces.recorded import Arrivals, arrivals, inflight_columns, trace_of_counts, trace_of_log
@@ -194,7 +194,7 @@ def test_without_its_extra_the_command_says_what_is_missing(tmp_path, capsys, mo
 
 
 def ended(arrival, service_s=None, outcome="served", kind="Count", service=SERVICE):
-    return Ended(service, "g-1", kind, arrival, 0.0, service_s, outcome)._asdict()
+    return RequestRecord(service, "g-1", kind, arrival, 0.0, service_s, outcome)._asdict()
 
 
 def test_of_a_request_log_only_what_cost_a_slot_of_this_service_at_this_time_is_taken():
