@@ -90,11 +90,11 @@ def _by_stage(stage: Stage, begun: Sequence[tuple[str, float]]) -> list[dict[str
     patches = _patches(stage, begun[0][1])
     found = []
     for name, sent_s in begun:
-        line_s = _first(stage.lines[name], sent_s)
+        coalesce_s = _first(stage.lines[name], sent_s)
         observation_s = _first([m["looked_s"] for m in observations if m["service"] == f"{NAMESPACE}/{name}"], sent_s)
         patch_s = _first(patches.get(name, ()), sent_s)
         seen_s = _first([at_s for at_s, number in stage.replicas[name] if number], sent_s)
-        times_s = (sent_s, line_s, observation_s, patch_s, seen_s)
+        times_s = (sent_s, coalesce_s, observation_s, patch_s, seen_s)
         parts = {part: (b - a) * 1000 for part, a, b in zip(_STAGES, times_s[:-1], times_s[1:], strict=True)}
         found.append({**parts, "whole": (seen_s - sent_s) * 1000})
     return found

@@ -27,7 +27,7 @@ from autoscaler.policy.decider_factory import decider
 from autoscaler.policy.loading import read_policies
 from autoscaler.policy.spec import ScalingPolicy
 from benchmarks.figures import report
-from simulations.engines.reference import Engine
+from simulations.engines.reference import ReferenceEngine
 from simulations.model.random_streams import RandomStreams
 from simulations.model.run_inputs import Pool, RunInputs
 from simulations.scenario.workload_spec import Workload
@@ -107,7 +107,7 @@ def predicted(measured: Measured) -> Outcome:
         service=policy.service,
         limits=gateway_service(policy).limits,
         pools=(Pool("gpu", (Recorded(measured.cold_starts_s),)),),
-        least=policy.spec.min_replicas,
+        min_replicas=policy.spec.min_replicas,
         tick_s=tick_s,
         scrape_s=measured.scrape_s,
     )
@@ -116,7 +116,9 @@ def predicted(measured: Measured) -> Outcome:
     served = Recorded(_by_round(measured.requests, measured.clients))
     workload = workload.model_copy(update={"service_time": served})
     random_streams = RandomStreams(seed=1)
-    history = Engine(setup, source_of([workload], random_streams), Service(decider(policy)), random_streams).run()
+    history = ReferenceEngine(
+        setup, source_of([workload], random_streams), Service(decider(policy)), random_streams
+    ).run()
     requests, began_s = history.requests, float(history.requests.arrival_s[0])
     waits = tuple((requests.start_s - requests.arrival_s).tolist())
     return Outcome(waits, tuple(Change(each.t_s - began_s, each.asked) for each in history.changes))

@@ -28,10 +28,10 @@ from benchmarks import sim_cases
 from benchmarks.figures import cpu_s, report
 from simulations.engines import compiled, fifo
 from simulations.engines.control_law import ControlLaw, ControllerLaw
-from simulations.engines.reference import Engine
+from simulations.engines.reference import ReferenceEngine
 from simulations.model.random_streams import RandomStreams
 from simulations.model.run_inputs import Arrival, Batch, Chunk, Floats, Pool, RunInputs
-from simulations.results.streaming_figures import Streamed
+from simulations.results.streaming_figures import StreamingFigures
 
 PEERS = Path("build/peers/bin/python")
 COUNT = 2_000_000
@@ -59,8 +59,8 @@ def inputs(initial: int, **changes: Any) -> RunInputs:
         "limits": FOREVER,
         "pools": COLD,
         "initial": initial,
-        "line_s": inf,
-        "least": 1,
+        "coalesce_s": inf,
+        "min_replicas": 1,
     }
     return RunInputs(**(known | changes))
 
@@ -120,7 +120,7 @@ def followed(case: str, name: str, inputs: RunInputs, chunk: Chunk, law: Callabl
 
     def work() -> None:
         kept[:] = [Waits()]
-        fifo.follow(inputs, fifo.in_pieces(*chunk), law(inputs), RandomStreams(1), kept[0])
+        fifo.run_with_law(inputs, fifo.in_pieces(*chunk), law(inputs), RandomStreams(1), kept[0])
 
     seconds = cpu_s(work)
     ticks = inputs.until_s / inputs.tick_s if inputs.tick_s < inf else 0.0
@@ -145,7 +145,7 @@ def waking(chunk: Chunk) -> Row:
     """Measure W2 as a user would run it: by the gateway's stream, with wake-ups, on the engine with events."""
     arrival, service = chunk
     never = np.full(len(arrival), inf)
-    scaled = w2_setup(arrival, line_s=0.02, scrape_s=inf)
+    scaled = w2_setup(arrival, coalesce_s=0.02, scrape_s=inf)
     decided = [0]
 
     def count(_: Record) -> None:
@@ -194,7 +194,7 @@ def closed() -> Iterator[Row]:
 
     def plain_runs() -> None:
         for loop in loops.tolist():
-            Engine(static, Loop(loop), service, RandomStreams(1)).run()  # type: ignore[arg-type]
+            ReferenceEngine(static, Loop(loop), service, RandomStreams(1)).run()  # type: ignore[arg-type]
 
     yield row("W3", "inflight", loops.size, cpu_s(compiled_runs), wait_s=0.0)
     yield row("W3", "inflight, plain engine", loops.size, cpu_s(plain_runs), wait_s=0.0)
@@ -232,7 +232,7 @@ def drawing() -> list[Row]:
 
 def many() -> None:
     """Draw and simulate W1 with very many requests, of which figures are kept, and tell time and memory."""
-    random_streams, kept = RandomStreams(1), Streamed(speed=1.0, until_s=inf)
+    random_streams, kept = RandomStreams(1), StreamingFigures(speed=1.0, until_s=inf)
     gaps, needs = (
         random_streams.chunks("arrivals", Exponential(1 / 8)),
         random_streams.chunks("service", Exponential(1.0)),
@@ -245,7 +245,7 @@ def many() -> None:
             last_s = float(arrival[-1])
             yield arrival, next(needs)
 
-    history = fifo.follow(inputs(sim_cases.SERVERS, tick_s=inf), chunks(), still, random_streams, kept)
+    history = fifo.run_with_law(inputs(sim_cases.SERVERS, tick_s=inf), chunks(), still, random_streams, kept)
     found, used = kept.figures(history.inflight_s), resource.getrusage(resource.RUSAGE_SELF)
     print(json.dumps({"requests": found["requests"], "cpu_s": used.ru_utime, "rss_mb": peak_mb()}))
 

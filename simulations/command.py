@@ -113,12 +113,12 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     if not results or any(result.partial for result in results):
-        sys.stderr.write(f"interrupted: {_share(arguments, results)}\n")
+        sys.stderr.write(f"interrupted: {_completed_part(arguments, results)}\n")
         return 130
     return int(any(problems))
 
 
-def _share(arguments: argparse.Namespace, results: "list[Result]") -> str:
+def _completed_part(arguments: argparse.Namespace, results: "list[Result]") -> str:
     """Say which part of the result there is."""
     if not results:
         return "no run has ended"
@@ -146,12 +146,12 @@ def _simulated(arguments: argparse.Namespace) -> "tuple[Scenario, list[Result]]"
         replications=arguments.replications,
         workers=arguments.workers,
         engine=arguments.engine,
-        progress=Bar(sys.stderr) if sys.stderr.isatty() else None,
+        progress=ProgressBar(sys.stderr) if sys.stderr.isatty() else None,
     )
     return scenario, results
 
 
-class Bar:
+class ProgressBar:
     """A progress bar, written anew when it grows."""
 
     def __init__(self, to: TextIO) -> None:
@@ -178,7 +178,7 @@ def _report_all(scenario: "Scenario", results: "list[Result]") -> list[str]:
     """Print all results, several side by side, and give their problems."""
     from autoscaler.demo.report import verdict  # noqa: PLC0415  # as above
     from simulations.comparison import comparison_text  # noqa: PLC0415
-    from simulations.results.demo_report import run_result  # noqa: PLC0415
+    from simulations.results.to_run_result import run_result  # noqa: PLC0415
 
     if len(results) == 1:
         return _report(scenario, results[0])
@@ -197,7 +197,7 @@ def _report(scenario: "Scenario", result: "Result") -> list[str]:
     """Print one policy's result and give its problems."""
     from autoscaler.demo.report import render, verdict  # noqa: PLC0415  # as above
     from simulations.comparison import figures_text  # noqa: PLC0415
-    from simulations.results.demo_report import run_result  # noqa: PLC0415
+    from simulations.results.to_run_result import run_result  # noqa: PLC0415
 
     expected = _expected(scenario)
     sys.stdout.write(f"Policy {result.policy.service}\n\n")
@@ -240,7 +240,7 @@ def _log(result: "Result", to: TextIO) -> None:
 
 def _json(scenario: "Scenario", result: "Result") -> dict[str, Any]:
     from autoscaler.demo import report  # noqa: PLC0415  # as above
-    from simulations.results.demo_report import run_result  # noqa: PLC0415
+    from simulations.results.to_run_result import run_result  # noqa: PLC0415
 
     estimates = {name: estimate.mean for name, estimate in result.estimates.items()}
     known = len(result.replications) > 1

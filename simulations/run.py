@@ -13,8 +13,8 @@ from autoscaler.gateway.dispatch.path_rules import PathRules
 from autoscaler.policy.decider_factory import decider
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Record, Recorder
-from simulations.engines.reference import Engine
-from simulations.engines.zero_delay import immediate
+from simulations.engines.reference import ReferenceEngine
+from simulations.engines.zero_delay import zero_delay_service
 from simulations.model import invariants
 from simulations.model.history import History
 from simulations.model.random_streams import RandomStreams
@@ -23,13 +23,13 @@ from simulations.scenario.document import Scenario
 from simulations.scenario.to_run_inputs import run_inputs_of
 from simulations.scenario.workloads import source_of
 
-WORTH_COMPILING = 20_000
+MIN_REQUESTS_TO_COMPILE = 20_000
 """Requests that the reference engine needs about as long for as it takes to load compiled code."""
 
-TOO_MANY_TO_KEEP = 5_000_000
+MAX_REQUESTS_TO_KEEP = 5_000_000
 """Requests of which only figures are kept, where the engine without events can do the run: each takes 150 bytes."""
 
-Watch = Callable[[float], None]
+OnProgress = Callable[[float], None]
 """Is called at every decision with the part of the run that is done."""
 
 
@@ -38,9 +38,9 @@ def run(
     policy: ScalingPolicy,
     *,
     replication: int = 0,
-    of_runs: int = 1,
+    total_runs: int = 1,
     engine: str = "",
-    watch: Watch | None = None,
+    on_progress: OnProgress | None = None,
 ) -> History:
     """Simulate one policy once; deterministic in the scenario's seed and the number of the replication.
 
@@ -50,11 +50,11 @@ def run(
     Raises:
         BrokenInvariantError: the simulator is wrong.
     """
-    task = _Task(scenario, policy, run_inputs_of(scenario, policy), replication, of_runs, watch)
-    history = _reference(task) if engine == "reference" else _quickest(task)
+    task = _Task(scenario, policy, run_inputs_of(scenario, policy), replication, total_runs, on_progress)
+    history = _reference(task) if engine == "reference" else _fastest(task)
     # Who waits for its own replica may be overtaken.
     fifo = not (task.inputs.cookie_s and any(workload.sessions for workload in scenario.spec.workloads))
-    if history.streamed is None:
+    if history.streaming_figures is None:
         invariants.check(history, concurrency=task.inputs.limits.concurrency, fifo=fifo)
     return history
 
@@ -67,8 +67,8 @@ class _Task:
     policy: ScalingPolicy
     inputs: RunInputs
     replication: int
-    of_runs: int
-    watch: Watch | None
+    total_runs: int
+    on_progress: OnProgress | None
 
     def random_streams(self) -> RandomStreams:
         return RandomStreams(self.scenario.spec.seed, self.replication)
@@ -79,84 +79,84 @@ class _Task:
     def service(self) -> Service:
         spec = self.policy.spec
         if self.inputs.immediate:
-            return immediate(spec.min_replicas, spec.max_replicas, spec.target)
+            return zero_delay_service(spec.min_replicas, spec.max_replicas, spec.target)
         return Service(decider(self.policy), spec.mode == "Active")
 
     def recorder(self, keep: Recorder) -> Recorder:
-        watch = self.watch
-        if watch is None:
+        on_progress = self.on_progress
+        if on_progress is None:
             return keep
         expected_s = self.scenario.spec.run.duration or max(each.expected_s() for each in self.scenario.spec.workloads)
 
         def take(record: Record) -> None:
             keep(record)
-            watch(min(record.observation.now_s / expected_s, 1.0) if expected_s else 0.0)
+            on_progress(min(record.observation.now_s / expected_s, 1.0) if expected_s else 0.0)
 
         return take
 
 
-def _quickest(task: _Task) -> History:
+def _fastest(task: _Task) -> History:
     needed, count = _needs_reference(task), _requests(task)
-    if needed or count * task.of_runs < WORTH_COMPILING:
+    if needed or count * task.total_runs < MIN_REQUESTS_TO_COMPILE:
         return _reference(task, needed)
     from simulations.engines import compiled, fifo  # noqa: PLC0415  # small runs do not wait for a compiler
 
     try:
-        if count > TOO_MANY_TO_KEEP:
-            return _streamed(task)
+        if count > MAX_REQUESTS_TO_KEEP:
+            return _with_streaming_figures(task)
         random_streams, records = task.random_streams(), list[Record]()
-        chunks = _in_time(task.source(random_streams).chunks(), task.inputs)
+        chunks = _within_timeout(task.source(random_streams).chunks(), task.inputs)
         history = fifo.run(task.inputs, chunks, task.service(), random_streams, task.recorder(records.append))
     except NotExactError:
         try:
             random_streams, records = task.random_streams(), list[Record]()
             batch = task.source(random_streams).batch(task.inputs.until_s)
             if batch is not None:
-                _check_in_time(batch.service, task.inputs)
+                _check_within_timeout(batch.service, task.inputs)
             history = compiled.run(task.inputs, batch, task.service(), random_streams, task.recorder(records.append))
         except NotExactError as error:
             return _reference(task, str(error))
     return replace(history, decisions=tuple(records))
 
 
-def _in_time(chunks: Iterator[Chunk] | None, inputs: RunInputs) -> Iterator[Chunk] | None:
+def _within_timeout(chunks: Iterator[Chunk] | None, inputs: RunInputs) -> Iterator[Chunk] | None:
     """Let chunks through as long as no replica takes longer for a request than it may."""
-    return None if chunks is None else (chunk for chunk in chunks if _check_in_time(chunk[1], inputs))
+    return None if chunks is None else (chunk for chunk in chunks if _check_within_timeout(chunk[1], inputs))
 
 
-def _check_in_time(service: Floats, inputs: RunInputs) -> bool:
+def _check_within_timeout(service: Floats, inputs: RunInputs) -> bool:
     if service.max(initial=0.0) > inputs.request_timeout_s * min(pool.speed for pool in inputs.pools):
         raise NotExactError("a request takes longer than its timeout")
     return True
 
 
-def _streamed(task: _Task) -> History:
+def _with_streaming_figures(task: _Task) -> History:
     from simulations.engines import fifo  # noqa: PLC0415  # as above
     from simulations.engines.control_law import ControllerLaw  # noqa: PLC0415
-    from simulations.results.streaming_figures import Streamed  # noqa: PLC0415
+    from simulations.results.streaming_figures import StreamingFigures  # noqa: PLC0415
 
-    random_streams, changes, spec = task.random_streams(), _Changes(), task.scenario.spec
-    kept = Streamed(
+    random_streams, changes, spec = task.random_streams(), _ChangedDecisions(), task.scenario.spec
+    sink = StreamingFigures(
         speed=task.inputs.pools[0].speed,
         until_s=task.inputs.until_s,
         warm_up_s=spec.run.warm_up,
         objective_s=spec.objective.latency if spec.objective else None,
     )
     law = ControllerLaw(task.inputs, task.service(), task.recorder(changes))
-    history = fifo.follow(
-        task.inputs, _in_time(task.source(random_streams).chunks(), task.inputs), law, random_streams, kept
+    history = fifo.run_with_law(
+        task.inputs, _within_timeout(task.source(random_streams).chunks(), task.inputs), law, random_streams, sink
     )
-    streamed = kept.figures(history.inflight_s) | {"decisions": float(changes.decisions)}
-    return replace(history, decisions=tuple(changes.kept), streamed=streamed)
+    streaming_figures = sink.figures(history.inflight_s) | {"decisions": float(changes.decisions)}
+    return replace(history, decisions=tuple(changes.changed), streaming_figures=streaming_figures)
 
 
-class _Changes:
+class _ChangedDecisions:
     """Counts decisions, and keeps those that are news."""
 
     def __init__(self) -> None:
         self.decisions = 0
-        self.kept: list[Record] = []
-        self._pass_on = OnChange(self.kept.append)
+        self.changed: list[Record] = []
+        self._pass_on = OnChange(self.changed.append)
 
     def __call__(self, record: Record) -> None:
         self.decisions += 1
@@ -173,7 +173,7 @@ def _requests(task: _Task) -> float:
     known = 0
     for arrival, _ in chunks:
         known += int(np.searchsorted(arrival, until_s, side="right"))
-        if known > TOO_MANY_TO_KEEP or (len(arrival) and arrival[-1] > until_s):
+        if known > MAX_REQUESTS_TO_KEEP or (len(arrival) and arrival[-1] > until_s):
             break
     return known
 
@@ -187,7 +187,7 @@ def _needs_reference(task: _Task) -> str:
         "some requests take no slot": any(rule.kind is SlotUse.PASS for rule in found),
         "some paths have a timeout of their own": any(rule.request_timeout_s is not None for rule in found),
         "clients have affinity cookies": bool(inputs.cookie_s and any(each.sessions for each in workloads)),
-        "pods stop work whose client has left": inputs.breaks_off and any(each.timeout for each in workloads),
+        "pods stop work whose client has left": inputs.cancel_on_disconnect and any(each.timeout for each in workloads),
         "pods fail to start": any(pool.start_failure for pool in inputs.pools),
         "a pool has service times of its own": any(pool.service is not None for pool in inputs.pools),
     }
@@ -196,7 +196,7 @@ def _needs_reference(task: _Task) -> str:
 
 def _reference(task: _Task, needed: str = "") -> History:
     random_streams, records = task.random_streams(), list[Record]()
-    engine = Engine(
+    engine = ReferenceEngine(
         task.inputs, task.source(random_streams), task.service(), random_streams, task.recorder(records.append)
     )
     history = replace(engine.run(), decisions=tuple(records))

@@ -167,7 +167,7 @@ def compare(
     if not candidates:
         raise DocumentError([f"{scenario.metadata.name}: spec.policies: has none"])
     tasks = list(product((candidate.policy for candidate in candidates), range(replications)))
-    done: dict[int, list[Outcome]] = {}
+    done: dict[int, list[RunOutcome]] = {}
     with closing(_outcomes(scenario, tasks, workers, engine, progress)) as outcomes:
         try:
             for number, outcome in enumerate(outcomes):
@@ -187,7 +187,7 @@ def compare(
 Task = tuple[ScalingPolicy, int]
 
 
-class Outcome(NamedTuple):
+class RunOutcome(NamedTuple):
     """What is kept of one run."""
 
     history: History | None
@@ -198,7 +198,7 @@ class Outcome(NamedTuple):
 
 def _outcomes(
     scenario: Scenario, tasks: Sequence[Task], workers: int, engine: str, progress: Progress | None
-) -> Generator[Outcome, None, None]:
+) -> Generator[RunOutcome, None, None]:
     one = partial(_outcome, scenario, engine, len(tasks))
     if workers > 1:
         yield from _in_processes(one, tasks, workers)
@@ -211,7 +211,7 @@ def _within(progress: Progress, done: int, total: int, part: float) -> None:
     progress(done + part, total)
 
 
-def _in_processes(one: Callable[[Task], Outcome], tasks: Sequence[Task], workers: int) -> Iterator[Outcome]:
+def _in_processes(one: Callable[[Task], RunOutcome], tasks: Sequence[Task], workers: int) -> Iterator[RunOutcome]:
     """Run in processes of their own, which Ctrl-C ends at once."""
     # A fork of a process with threads may hang, and numba starts some.
     context, others = multiprocessing.get_context("forkserver"), set(multiprocessing.active_children())
@@ -229,21 +229,23 @@ def _leave_interrupts_to_the_parent() -> None:
 
 
 def _outcome(
-    scenario: Scenario, engine: str, of_runs: int, task: Task, watch: Callable[[float], None] | None = None
-) -> Outcome:
+    scenario: Scenario, engine: str, total_runs: int, task: Task, on_progress: Callable[[float], None] | None = None
+) -> RunOutcome:
     policy, replication = task
     spec = scenario.spec
-    history = run(scenario, policy, replication=replication, of_runs=of_runs, engine=engine, watch=watch)
+    history = run(
+        scenario, policy, replication=replication, total_runs=total_runs, engine=engine, on_progress=on_progress
+    )
     found = figures(
         history,
         run_inputs_of(scenario, policy).pools,
         warm_up_s=spec.run.warm_up,
         objective_s=spec.objective.latency if spec.objective else None,
     )
-    return Outcome(None if replication else history, found, history.partial)
+    return RunOutcome(None if replication else history, found, history.partial)
 
 
-def _result(scenario: Scenario, candidate: Candidate, runs: Sequence[Outcome], replications: int) -> Result:
+def _result(scenario: Scenario, candidate: Candidate, runs: Sequence[RunOutcome], replications: int) -> Result:
     histories = [outcome.history for outcome in runs if outcome.history is not None]
     return Result(
         scenario=scenario,

@@ -17,21 +17,21 @@ from autoscaler.removal_order import replicas_to_remove
 from simulations.engines import compiled_kernel
 from simulations.engines.compiled_kernel import GROW, REACHED
 from simulations.engines.compiled_state import (
-    ABLE,
     ALIVE,
     AREA,
-    CAME,
+    ARRIVED,
+    AVAILABLE,
     CLIENTS,
     DUE,
-    LINE_AREA,
-    LINE_AT,
-    LINE_INFLIGHT,
-    LOOKED_AREA,
-    MOVED,
+    LAST_CHANGE,
     NOW,
+    OBSERVED_AREA,
     QUEUED,
     REPLICAS,
     RUNNING,
+    SENT_AREA,
+    SENT_AT,
+    SENT_INFLIGHT,
     STAYING,
     State,
     grown,
@@ -43,7 +43,7 @@ from simulations.model.history import Change, History, Replicas, Requests
 from simulations.model.random_streams import RandomStreams
 from simulations.model.run_inputs import Batch, Floats, NotExactError, RunInputs, next_on_grid
 
-STAGES = 100
+MAX_STAGES = 100
 
 
 def run(
@@ -87,7 +87,7 @@ class CompiledEngine:
         self._total = len(batch.service)
         self._state = new_state(inputs, batch)
         for client in range(batch.clients if batch.each else 0):
-            compiled_kernel.due_next(self._state, client, batch.start_s)
+            compiled_kernel.schedule_next_request(self._state, client, batch.start_s)
 
     def run(self) -> History:
         """Let it all happen; KeyboardInterrupt ends it early, with what has happened so far.
@@ -101,29 +101,29 @@ class CompiledEngine:
             self._start_cold()
         partial = False
         try:
-            self._go()
+            self._loop()
         except KeyboardInterrupt:
             partial = True
         return self._history(partial=partial)
 
-    def _go(self) -> None:
+    def _loop(self) -> None:
         until_s = self._inputs.until_s
         tick_s = 0.0 if self._inputs.tick_s < inf else inf
         scrape_s = 0.0 if self._inputs.scrape_s < inf else inf
         while (now_s := min(tick_s, scrape_s)) <= until_s and now_s < inf:
-            self._reach(now_s)
+            self._advance(now_s)
             if now_s == scrape_s:
                 self._samples.take(float(self._inflight()), now_s)
-                scrape_s = self._again(now_s, self._inputs.scrape_s)
+                scrape_s = self._next_time(now_s, self._inputs.scrape_s)
             if now_s == tick_s:
                 self._decide(self._samples.newest(now_s))
-                tick_s = self._again(now_s, self._inputs.tick_s)
-        self._reach(until_s)
+                tick_s = self._next_time(now_s, self._inputs.tick_s)
+        self._advance(until_s)
 
-    def _again(self, now_s: float, every_s: float) -> float:
-        return inf if self._is_at_rest() else next_on_grid(now_s, every_s)
+    def _next_time(self, now_s: float, every_s: float) -> float:
+        return inf if self._is_finished() else next_on_grid(now_s, every_s)
 
-    def _reach(self, when_s: float) -> None:
+    def _advance(self, when_s: float) -> None:
         """Let everything happen up to a time, wake-ups included."""
         while (why := compiled_kernel.advance(self._state, when_s)) != REACHED:
             if why == GROW:
@@ -138,12 +138,12 @@ class CompiledEngine:
     def _inflight(self) -> int:
         return int(self._state.counts[QUEUED] + self._state.counts[RUNNING])
 
-    def _is_at_rest(self) -> bool:
+    def _is_finished(self) -> bool:
         counts, clock = self._state.counts, self._state.clock
-        to_come = counts[DUE] if self._state.limits[CLIENTS] else self._total - counts[CAME]
+        to_come = counts[DUE] if self._state.limits[CLIENTS] else self._total - counts[ARRIVED]
         alive = counts[ALIVE]
-        settled = not to_come and not self._inflight() and self._asked == alive <= self._inputs.least
-        stuck = not to_come and clock[NOW] - clock[MOVED] >= self._inputs.settle_s
+        settled = not to_come and not self._inflight() and self._asked == alive <= self._inputs.min_replicas
+        stuck = not to_come and clock[NOW] - clock[LAST_CHANGE] >= self._inputs.settle_s
         return bool(self._inputs.until_s == inf and (settled or stuck))
 
     # Replicas.
@@ -167,7 +167,7 @@ class CompiledEngine:
         raise NotExactError("a replica found no GPU")
 
     def _cold_start_s(self, pool: int) -> float:
-        stages = enumerate(self._inputs.pools[pool].cold_start, start=STAGES * pool)
+        stages = enumerate(self._inputs.pools[pool].cold_start, start=MAX_STAGES * pool)
         return sum(self._random_streams.draw("cold start", stage, which) for which, stage in stages)
 
     def _start_cold(self) -> None:
@@ -186,12 +186,12 @@ class CompiledEngine:
     # The controller.
 
     def _live(self, now_s: float) -> Live:
-        if self._inputs.line_s == inf:
+        if self._inputs.coalesce_s == inf:
             return NOTHING_HEARD
-        clock, inflight = self._state.clock, int(self._state.counts[LINE_INFLIGHT])
-        seconds = float(clock[LINE_AREA]) + inflight * (now_s - float(clock[LINE_AT]))
-        spent = seconds - float(clock[LOOKED_AREA])
-        clock[LOOKED_AREA] = seconds
+        clock, inflight = self._state.clock, int(self._state.counts[SENT_INFLIGHT])
+        seconds = float(clock[SENT_AREA]) + inflight * (now_s - float(clock[SENT_AT]))
+        spent = seconds - float(clock[OBSERVED_AREA])
+        clock[OBSERVED_AREA] = seconds
         return Live(latest=inflight, mean=spent / (now_s - self._observed_s) if now_s > self._observed_s else None)
 
     def to_remove(self, now_s: float, staying: int) -> tuple[str, ...]:
@@ -208,7 +208,7 @@ class CompiledEngine:
 
     def _decide(self, metered: Reading | None) -> None:
         name, now_s, counts = self._inputs.service, float(self._state.clock[NOW]), self._state.counts
-        ready = int(counts[ABLE])
+        ready = int(counts[AVAILABLE])
         fleet = LazyFleet.of(self._asked, ready, self, now_s)
         seen = observe(now_s, self._observed_s, fleet, metered=metered, live=self._live(now_s), gateways=1)
         self._observed_s = now_s
@@ -219,10 +219,10 @@ class CompiledEngine:
             self._scale(taken.request)
         self._recorder(Record(name, seen, taken.decision, Outcome(name) if taken.request else None))
 
-    def _scale(self, order: ScaleRequest) -> None:
-        self._asked = order.replicas
+    def _scale(self, request: ScaleRequest) -> None:
+        self._asked = request.replicas
         self._changes.append(Change(float(self._state.clock[NOW]), self._asked))
-        for name in order.remove:
+        for name in request.remove:
             compiled_kernel.drain(self._state, int(name.removeprefix("replica-")))
         for _ in range(self._asked - int(self._state.counts[STAYING])):
             self._add()
@@ -231,10 +231,10 @@ class CompiledEngine:
 
     def _history(self, *, partial: bool) -> History:
         state = self._state
-        ended_s = max(float(state.clock[MOVED]), self._observed_s)
+        ended_s = max(float(state.clock[LAST_CHANGE]), self._observed_s)
         end_s = ended_s if partial or self._inputs.until_s == inf else self._inputs.until_s
         state.clock[NOW] = end_s
-        compiled_kernel.flow(state)
+        compiled_kernel.integrate_inflight(state)
         return History(
             engine="compiled",
             end_s=end_s,
@@ -249,7 +249,7 @@ class CompiledEngine:
     def _replicas(self) -> Replicas:
         state, count = self._state, int(self._state.counts[REPLICAS])
         for number in np.flatnonzero(np.isnan(state.replicas.gone[:count])).tolist():
-            compiled_kernel.book(state, number)
+            compiled_kernel.account_time(state, number)
         return Replicas(
             asked_s=state.replicas.asked[:count].copy(),
             placed_s=state.replicas.asked[:count].copy(),
@@ -263,7 +263,7 @@ class CompiledEngine:
 
 
 def _requests(state: State) -> Requests:
-    count = int(state.counts[CAME])
+    count = int(state.counts[ARRIVED])
     return Requests(
         arrival_s=state.requests.arrival[:count].copy(),
         start_s=state.requests.start[:count].copy(),

@@ -12,12 +12,13 @@ from autoscaler import wake_up
 from autoscaler.wake_up import Demand
 from simulations.engines.compiled_heap import pop, push
 from simulations.engines.compiled_state import (
-    ABLE,
     ALIVE,
     AREA,
     AREA_UNTIL,
-    CAME,
+    ARRIVED,
+    AVAILABLE,
     CLIENTS,
+    COALESCE_S,
     CONCURRENCY,
     DUE,
     EACH,
@@ -27,30 +28,29 @@ from simulations.engines.compiled_state import (
     HANG_UP,
     HEAD,
     IMMEDIATE,
-    LEAST,
-    LINE_AREA,
-    LINE_AT,
-    LINE_DUE,
-    LINE_INFLIGHT,
-    LINE_QUEUED,
-    LINE_S,
-    LOOKED_AREA,
+    LAST_CHANGE,
+    LEAST_LOADED,
     LOSE_PATIENCE,
-    MOST,
-    MOVED,
+    MAX_REPLICAS,
+    MIN_REPLICAS,
     NOW,
+    OBSERVED_AREA,
     QUEUE_LENGTH,
     QUEUE_TIMEOUT_S,
     QUEUED,
     READY,
     REPLICAS,
     RUNNING,
+    SEND_DUE,
+    SENT_AREA,
+    SENT_AT,
+    SENT_INFLIGHT,
+    SENT_QUEUED,
     SEQUENCE,
-    SPREADS,
     STAYING,
     TAIL,
     TARGET,
-    THOUGHT,
+    THINKS,
     WAKES,
     State,
     Table,
@@ -77,18 +77,18 @@ def schedule(s: State, at: float, kind: int, subject: int) -> None:
 
 
 @compiled
-def book(s: State, replica: int) -> None:
+def account_time(s: State, replica: int) -> None:
     """Account for a replica's time up to now."""
     if s.replicas.serving[replica] > 0:
-        spent = s.clock[NOW] - s.replicas.changed[replica]
+        spent = s.clock[NOW] - s.replicas.accounted_s[replica]
         s.replicas.busy[replica] += spent
         if s.replicas.leaving[replica] >= 0:
             s.replicas.draining[replica] += spent
-    s.replicas.changed[replica] = s.clock[NOW]
+    s.replicas.accounted_s[replica] = s.clock[NOW]
 
 
 @compiled
-def flow(s: State) -> None:
+def integrate_inflight(s: State) -> None:
     """Integrate the requests in flight up to now."""
     now = s.clock[NOW]
     s.clock[AREA] += (s.counts[QUEUED] + s.counts[RUNNING]) * (now - s.clock[AREA_UNTIL])
@@ -98,7 +98,7 @@ def flow(s: State) -> None:
 @compiled
 def begin(s: State, request: int, replica: int) -> None:
     """Let a replica serve one more request."""
-    book(s, replica)
+    account_time(s, replica)
     s.replicas.serving[replica] += 1
     s.counts[RUNNING] += 1
     s.requests.start[request] = s.clock[NOW]
@@ -122,15 +122,15 @@ def serve(s: State, replica: int) -> None:
 @compiled
 def free_replica(s: State) -> int:
     """Give the first replica that is ready and has room, or the least busy one of them; -1 if there is none."""
-    cap, spreads = s.limits[CONCURRENCY], s.limits[SPREADS]
+    cap, least_loaded = s.limits[CONCURRENCY], s.limits[LEAST_LOADED]
     best = -1
     if cap > 0 and s.counts[QUEUED] > 0:
         return best
-    for place in range(s.counts[ABLE]):
-        replica = int(s.replicas.able[place])
+    for place in range(s.counts[AVAILABLE]):
+        replica = int(s.replicas.available[place])
         if cap > 0 and s.replicas.serving[replica] >= cap:
             continue
-        if not spreads:
+        if not least_loaded:
             return replica
         if best < 0 or s.replicas.serving[replica] < s.replicas.serving[best]:
             best = replica
@@ -146,13 +146,13 @@ def answer(s: State, request: int, status: int) -> None:
     s.requests.status[request] = status
     s.requests.latency[request] = now - s.requests.arrival[request]
     if s.limits[CLIENTS] > 0 and s.sent[client] < s.limits[EACH]:
-        think = s.requests.think[s.counts[THOUGHT]]
-        s.counts[THOUGHT] += 1
-        due_next(s, client, now + think)
+        think = s.requests.think[s.counts[THINKS]]
+        s.counts[THINKS] += 1
+        schedule_next_request(s, client, now + think)
 
 
 @compiled
-def due_next(s: State, client: int, at: float) -> None:
+def schedule_next_request(s: State, client: int, at: float) -> None:
     """Let a client send its next request at a time."""
     s.counts[SEQUENCE] += 1
     push(s.due, s.counts[DUE], at, s.counts[SEQUENCE], client)
@@ -160,7 +160,7 @@ def due_next(s: State, client: int, at: float) -> None:
 
 
 @compiled
-def left(s: State, request: int, status: int) -> None:
+def depart(s: State, request: int, status: int) -> None:
     """Let a request be no more."""
     s.requests.end[request] = s.clock[NOW]
     answer(s, request, status)
@@ -171,9 +171,9 @@ def leave_queue(s: State, request: int, status: int) -> bool:
     """Let a request go that has not been served; True if it was still waiting."""
     if s.requests.end[request] >= 0 or s.requests.start[request] >= 0:
         return False
-    flow(s)
+    integrate_inflight(s)
     s.counts[QUEUED] -= 1
-    left(s, request, status)
+    depart(s, request, status)
     return True
 
 
@@ -194,8 +194,8 @@ def expire(s: State) -> bool:
 def arrive(s: State) -> None:
     """Take the next request in."""
     counts, now = s.counts, s.clock[NOW]
-    request = counts[CAME]
-    counts[CAME] += 1
+    request = counts[ARRIVED]
+    counts[ARRIVED] += 1
     number = request
     if s.limits[CLIENTS] > 0:
         client = pop(s.due, counts[DUE])
@@ -205,7 +205,7 @@ def arrive(s: State) -> None:
         s.requests.arrival[request] = now
         s.requests.work[request] = s.requests.service[number]
         s.sent[client] += 1
-    flow(s)
+    integrate_inflight(s)
     replica = free_replica(s)
     if replica >= 0:
         begin(s, request, replica)
@@ -216,7 +216,7 @@ def arrive(s: State) -> None:
         schedule(s, now + s.spans[QUEUE_TIMEOUT_S], EXPIRE, request)
         schedule(s, now + s.requests.patience[number], LOSE_PATIENCE, request)
     else:
-        left(s, request, REFUSED)
+        depart(s, request, REFUSED)
     schedule(s, now + s.requests.timeout[number], HANG_UP, request)
 
 
@@ -224,19 +224,19 @@ def arrive(s: State) -> None:
 def finish(s: State, request: int) -> None:
     """Let a replica be done with a request, and take the next."""
     replica = s.requests.replica[request]
-    flow(s)
-    book(s, replica)
+    integrate_inflight(s)
+    account_time(s, replica)
     s.replicas.serving[replica] -= 1
     s.counts[RUNNING] -= 1
-    left(s, request, SERVED)
+    depart(s, request, SERVED)
     if s.replicas.leaving[replica] >= 0:
-        let_go(s, replica)
+        remove_if_drained(s, replica)
     else:
         serve(s, replica)
 
 
 @compiled
-def let_go(s: State, replica: int) -> None:
+def remove_if_drained(s: State, replica: int) -> None:
     """Let a replica on its way out be gone when it serves nobody."""
     if s.replicas.serving[replica] == 0:
         s.replicas.gone[replica] = s.clock[NOW]
@@ -248,10 +248,10 @@ def become_ready(s: State, replica: int) -> bool:
     """Let a replica serve; False if it is gone already."""
     if s.replicas.gone[replica] >= 0:
         return False
-    flow(s)
+    integrate_inflight(s)
     s.replicas.ready[replica] = s.clock[NOW]
-    s.replicas.able[s.counts[ABLE]] = replica
-    s.counts[ABLE] += 1
+    s.replicas.available[s.counts[AVAILABLE]] = replica
+    s.counts[AVAILABLE] += 1
     serve(s, replica)
     return True
 
@@ -263,14 +263,14 @@ def add_replica(s: State) -> None:
     replica = counts[REPLICAS]
     counts[REPLICAS] += 1
     counts[ALIVE] += 1
-    s.replicas.asked[replica] = s.replicas.changed[replica] = s.clock[NOW]
+    s.replicas.asked[replica] = s.replicas.accounted_s[replica] = s.clock[NOW]
     s.replicas.staying[counts[STAYING]] = replica
     counts[STAYING] += 1
     schedule(s, s.clock[NOW] + s.replicas.cold[replica], READY, replica)
 
 
 @compiled
-def without(numbers: Table, count: int, one: int) -> int:
+def remove_number(numbers: Table, count: int, one: int) -> int:
     """Take one of the first `count` numbers out, and give how many are left; the others keep their order."""
     place = 0
     while numbers[place] != one:
@@ -284,12 +284,12 @@ def without(numbers: Table, count: int, one: int) -> int:
 def drain(s: State, replica: int) -> None:
     """Send a replica on its way out."""
     counts = s.counts
-    book(s, replica)
+    account_time(s, replica)
     s.replicas.leaving[replica] = s.clock[NOW]
-    counts[STAYING] = without(s.replicas.staying, counts[STAYING], replica)
+    counts[STAYING] = remove_number(s.replicas.staying, counts[STAYING], replica)
     if s.replicas.ready[replica] >= 0:
-        counts[ABLE] = without(s.replicas.able, counts[ABLE], replica)
-    let_go(s, replica)
+        counts[AVAILABLE] = remove_number(s.replicas.available, counts[AVAILABLE], replica)
+    remove_if_drained(s, replica)
 
 
 @compiled
@@ -311,10 +311,10 @@ def first_to_leave(s: State) -> int:
 
 
 @compiled
-def follow(s: State) -> None:
+def scale_without_delay(s: State) -> None:
     """Decide without any delay: as many replicas as the requests in flight need."""
     inflight = s.counts[QUEUED] + s.counts[RUNNING]
-    wanted = min(max(ceil(inflight / s.spans[TARGET]), s.limits[LEAST]), s.limits[MOST])
+    wanted = min(max(ceil(inflight / s.spans[TARGET]), s.limits[MIN_REPLICAS]), s.limits[MAX_REPLICAS])
     while s.counts[STAYING] > wanted:
         drain(s, first_to_leave(s))
     while s.counts[STAYING] < wanted:
@@ -322,7 +322,7 @@ def follow(s: State) -> None:
 
 
 @compiled
-def happen(s: State) -> bool:
+def handle_event(s: State) -> bool:
     """Let the first event of the heap happen; whether it changed anything."""
     code = pop(s.events, s.counts[EVENTS])
     s.counts[EVENTS] -= 1
@@ -342,30 +342,30 @@ def happen(s: State) -> bool:
 
 
 @compiled
-def tell(s: State) -> bool:
+def send_update(s: State) -> bool:
     """Let the gateway tell its state; whether that cannot wait for the next tick."""
     clock, counts = s.clock, s.counts
-    flow(s)
+    integrate_inflight(s)
     queued, inflight = counts[QUEUED], counts[QUEUED] + counts[RUNNING]
-    urgent = needs_wake_up(Demand(counts[LINE_QUEUED], counts[LINE_INFLIGHT], 0), Demand(queued, inflight, 0))
-    counts[LINE_QUEUED], counts[LINE_INFLIGHT] = queued, inflight
-    clock[LINE_AT], clock[LINE_AREA], clock[LINE_DUE] = clock[NOW], clock[AREA], inf
-    clock[LOOKED_AREA] = min(clock[LOOKED_AREA], clock[AREA])
+    urgent = needs_wake_up(Demand(counts[SENT_QUEUED], counts[SENT_INFLIGHT], 0), Demand(queued, inflight, 0))
+    counts[SENT_QUEUED], counts[SENT_INFLIGHT] = queued, inflight
+    clock[SENT_AT], clock[SENT_AREA], clock[SEND_DUE] = clock[NOW], clock[AREA], inf
+    clock[OBSERVED_AREA] = min(clock[OBSERVED_AREA], clock[AREA])
     return urgent
 
 
 @compiled
-def changed(s: State) -> None:
+def note_change(s: State) -> None:
     """Note that something has changed, for the gateway to tell or for the zero-delay policy to follow."""
     clock, counts = s.clock, s.counts
-    clock[MOVED] = clock[NOW]
-    sent, demand = Demand(counts[LINE_QUEUED], 0, 0), Demand(counts[QUEUED], 0, 0)
+    clock[LAST_CHANGE] = clock[NOW]
+    sent, demand = Demand(counts[SENT_QUEUED], 0, 0), Demand(counts[QUEUED], 0, 0)
     if s.limits[IMMEDIATE]:
-        follow(s)
-    elif starts_holding(sent, demand) and counts[ABLE] == 0 and s.spans[LINE_S] < inf:
-        clock[LINE_DUE] = clock[NOW]
-    elif clock[LINE_DUE] == inf:
-        clock[LINE_DUE] = max(clock[NOW], clock[LINE_AT] + s.spans[LINE_S])
+        scale_without_delay(s)
+    elif starts_holding(sent, demand) and counts[AVAILABLE] == 0 and s.spans[COALESCE_S] < inf:
+        clock[SEND_DUE] = clock[NOW]
+    elif clock[SEND_DUE] == inf:
+        clock[SEND_DUE] = max(clock[NOW], clock[SENT_AT] + s.spans[COALESCE_S])
 
 
 @compiled
@@ -373,7 +373,7 @@ def next_arrival(s: State) -> float:
     """Give when the next request comes."""
     if s.limits[CLIENTS] > 0:
         return s.due.when[0] if s.counts[DUE] > 0 else inf
-    return s.requests.arrival[s.counts[CAME]] if s.counts[CAME] < len(s.requests) else inf
+    return s.requests.arrival[s.counts[ARRIVED]] if s.counts[ARRIVED] < len(s.requests) else inf
 
 
 @compiled
@@ -385,15 +385,15 @@ def advance(s: State, until: float) -> int:
             return GROW
         event = s.events.when[0] if counts[EVENTS] > 0 else inf
         coming = next_arrival(s)
-        at = min(event, coming, clock[LINE_DUE])
+        at = min(event, coming, clock[SEND_DUE])
         if at > until or at == inf:
             return REACHED
         clock[NOW] = at
         if event == at:
-            if happen(s):
-                changed(s)
+            if handle_event(s):
+                note_change(s)
         elif coming == at:
             arrive(s)
-            changed(s)
-        elif tell(s) and s.limits[WAKES]:
+            note_change(s)
+        elif send_update(s) and s.limits[WAKES]:
             return WOKEN

@@ -11,17 +11,17 @@ from simulations.model.run_inputs import Batch, Floats, Integers, RunInputs
 FINISH, READY, EXPIRE, LOSE_PATIENCE, HANG_UP = range(5)
 """Kinds of events on the heap."""
 
-NOW, AREA, AREA_UNTIL, LINE_DUE, LINE_AT, LINE_AREA, LOOKED_AREA, MOVED = range(8)
+NOW, AREA, AREA_UNTIL, SEND_DUE, SENT_AT, SENT_AREA, OBSERVED_AREA, LAST_CHANGE = range(8)
 """Places in `State.clock`: seconds, but for the areas, which are request-seconds."""
 
-CAME, HEAD, TAIL, QUEUED, RUNNING, EVENTS, SEQUENCE = range(7)
-REPLICAS, STAYING, ALIVE, LINE_QUEUED, LINE_INFLIGHT, THOUGHT, DUE, ABLE = range(7, 15)
+ARRIVED, HEAD, TAIL, QUEUED, RUNNING, EVENTS, SEQUENCE = range(7)
+REPLICAS, STAYING, ALIVE, SENT_QUEUED, SENT_INFLIGHT, THINKS, DUE, AVAILABLE = range(7, 15)
 """Places in `State.counts`."""
 
-CONCURRENCY, QUEUE_LENGTH, LEAST, MOST, WAKES, IMMEDIATE, CLIENTS, EACH, SPREADS = range(9)
+CONCURRENCY, QUEUE_LENGTH, MIN_REPLICAS, MAX_REPLICAS, WAKES, IMMEDIATE, CLIENTS, EACH, LEAST_LOADED = range(9)
 """Places in `State.limits`."""
 
-LINE_S, QUEUE_TIMEOUT_S, TARGET = range(3)
+COALESCE_S, QUEUE_TIMEOUT_S, TARGET = range(3)
 """Places in `State.spans`."""
 
 Table = Any
@@ -53,12 +53,12 @@ REPLICA = np.dtype(
         ("gone", "f8"),
         ("busy", "f8"),
         ("draining", "f8"),
-        ("changed", "f8"),
+        ("accounted_s", "f8"),
         ("speed", "f8"),
         ("cold", "f8"),  # how long it takes to start
         ("serving", "i8"),
         ("staying", "i8"),  # numbers of the STAYING that are not on their way out, ascending
-        ("able", "i8"),  # numbers of the ABLE of these that are ready, in the order in which they became so
+        ("available", "i8"),  # numbers of the ABLE of these that are ready, in the order in which they became so
     ]
 )
 EVENT = np.dtype([("when", "f8"), ("sequence", "i8"), ("payload", "i8")])
@@ -91,22 +91,30 @@ def new_state(inputs: RunInputs, batch: Batch) -> State:
     """Give the state at 0: nothing has come, no replica was asked for."""
     queue, flags = inputs.limits, (inputs.wakes, inputs.immediate)
     limits = (
-        *(queue.concurrency, queue.queue_length, inputs.least, inputs.most, *flags, batch.clients, batch.each),
+        *(
+            queue.concurrency,
+            queue.queue_length,
+            inputs.min_replicas,
+            inputs.max_replicas,
+            *flags,
+            batch.clients,
+            batch.each,
+        ),
         queue.takes_least,
     )
     state = State(
         clock=np.zeros(8),
         counts=np.zeros(16, dtype=np.int64),
         limits=np.array(limits, dtype=np.int64),
-        spans=np.array([inputs.line_s, queue.queue_timeout_s, inputs.target]),
+        spans=np.array([inputs.coalesce_s, queue.queue_timeout_s, inputs.target]),
         requests=_requests(batch),
         replicas=_replicas(ROOM),
         events=np.recarray(ROOM, dtype=EVENT),
         due=np.recarray(batch.clients + 1, dtype=EVENT),
         sent=np.zeros(batch.clients, dtype=np.int64),
     )
-    state.clock[LINE_DUE] = inf
-    state.clock[LINE_AT] = -inputs.line_s if inputs.line_s < inf else 0.0
+    state.clock[SEND_DUE] = inf
+    state.clock[SENT_AT] = -inputs.coalesce_s if inputs.coalesce_s < inf else 0.0
     return state
 
 
@@ -123,7 +131,7 @@ def _requests(batch: Batch) -> Table:
 def _replicas(room: int) -> Table:
     table = np.recarray(room, dtype=REPLICA)
     table.asked = table.ready = table.leaving = table.gone = nan
-    table.busy = table.draining = table.changed = table.cold = 0.0
+    table.busy = table.draining = table.accounted_s = table.cold = 0.0
     table.speed, table.serving = 1.0, 0
     return table
 

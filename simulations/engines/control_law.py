@@ -11,7 +11,7 @@ from simulations.engines import lazy_fleet
 from simulations.engines.telemetry import NO_SAMPLE
 from simulations.model.run_inputs import RunInputs
 
-PREFIX = "replica-"
+REPLICA_PREFIX = "replica-"
 
 
 class ControlLaw(Protocol):
@@ -22,7 +22,7 @@ class ControlLaw(Protocol):
         ...
 
 
-class Engine(lazy_fleet.Engine, Protocol):
+class ScalableFleet(lazy_fleet.ReplicaSource, Protocol):
     """Whose replicas follow a law."""
 
     asked: int
@@ -41,7 +41,7 @@ class ControllerLaw:
     """
 
     def __init__(self, inputs: RunInputs, service: Service, recorder: Recorder) -> None:
-        self.engine: Engine
+        self.engine: ScalableFleet
         self._name = inputs.service
         self._services = {inputs.service: service}
         self._scraped = inputs.scrape_s < inf
@@ -58,7 +58,7 @@ class ControllerLaw:
             raise taken.failure  # figures must not be those of a defect
         order = taken.request
         if order is not None:
-            self.engine.scale(now_s, order.replicas, [int(name[len(PREFIX) :]) for name in order.remove])
+            self.engine.scale(now_s, order.replicas, [int(name[len(REPLICA_PREFIX) :]) for name in order.remove])
         self._recorder(Record(self._name, seen, taken.decision, Outcome(self._name) if order else None))
         return self.engine.asked
 

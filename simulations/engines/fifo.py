@@ -17,29 +17,29 @@ from algorithms.distributions import Constant
 from autoscaler.controller.step import Service
 from autoscaler.ports import Recorder, Replica
 from simulations.engines import fifo_recursion
-from simulations.engines.control_law import PREFIX, ControlLaw, ControllerLaw
+from simulations.engines.control_law import REPLICA_PREFIX, ControlLaw, ControllerLaw
 from simulations.engines.fifo_recursion import (
     ARRIVAL,
+    ARRIVED,
     ASKED,
     BUSY,
-    CAME,
-    FILLED,
+    DEPARTED,
     FREE,
-    GONE,
     HEAD,
-    LEFT,
-    LONGEST,
+    KNOWN,
+    LAST_CHANGE,
     LONGEST_QUEUE,
-    MOVED,
+    LONGEST_WAIT,
     NUMBER,
     READY,
+    REMOVED_AT,
     REPLICA,
+    REQUEST_SECONDS,
     SERVICE,
     SPEED,
-    SPENT,
     START,
 )
-from simulations.engines.jit import at_once
+from simulations.engines.jit import specialised
 from simulations.model.history import SERVED, STILL_IN, Change, History, Replicas, Requests
 from simulations.model.random_streams import RandomStreams
 from simulations.model.run_inputs import Chunk, Floats, NotExactError, RunInputs
@@ -51,7 +51,7 @@ ROOM = 64
 """Places for replicas at the beginning, beside the initial ones; there are more when they are needed."""
 
 
-class Kept(Protocol):
+class RequestSink(Protocol):
     """What becomes of requests that have started, or never will."""
 
     def take(self, requests: Floats) -> None:
@@ -59,11 +59,11 @@ class Kept(Protocol):
         ...
 
 
-def why_not(inputs: RunInputs) -> str:
+def why_not_exact(inputs: RunInputs) -> str:
     """Say why this engine cannot do a run exactly; empty if it can."""
     reasons = {
         "replicas follow every request": inputs.immediate,
-        "the gateway's stream is read": inputs.line_s < inf,
+        "the gateway's stream is read": inputs.coalesce_s < inf,
         "a replica takes more than one request at a time": inputs.limits.concurrency != 1,
         "replicas die": any(pool.lifetime is not None for pool in inputs.pools),
         "GPUs may be out of stock": inputs.pools[0].stock < inf,
@@ -77,7 +77,7 @@ def in_pieces(arrival: Floats, service: Floats) -> Iterator[Chunk]:
     return ((arrival[at : at + PIECE], service[at : at + PIECE]) for at in range(0, len(arrival), PIECE))
 
 
-class Fifo:
+class FifoEngine:
     """One run; `run` may be called once.
 
     Attributes:
@@ -85,10 +85,15 @@ class Fifo:
     """
 
     def __init__(
-        self, inputs: RunInputs, chunks: Iterator[Chunk], law: ControlLaw, random_streams: RandomStreams, kept: Kept
+        self,
+        inputs: RunInputs,
+        chunks: Iterator[Chunk],
+        law: ControlLaw,
+        random_streams: RandomStreams,
+        sink: RequestSink,
     ) -> None:
         """Set up a run that begins at 0; `why_not` says which can be."""
-        self._inputs, self._chunks, self._control_law, self._kept = inputs, chunks, law, kept
+        self._inputs, self._chunks, self._control_law, self._sink = inputs, chunks, law, sink
         self.asked = inputs.initial
         self._changes = [(0.0, inputs.initial)]
         """When how many were asked for."""
@@ -98,9 +103,9 @@ class Fifo:
         self._sums = np.zeros(5)
         self._sums[SPEED] = inputs.pools[0].speed
         arrays = self._places, self._counts, self._sums
-        self._reach = at_once(fifo_recursion.reach, self._requests, *arrays, 0.0)
-        self._append = at_once(fifo_recursion.add, *arrays[:2], 0, 0.0, 0.0)
-        self._shrink = at_once(fifo_recursion.shrink, *arrays, self._departed, 0)
+        self._advance = specialised(fifo_recursion.advance, self._requests, *arrays, 0.0)
+        self._append = specialised(fifo_recursion.add_replica, *arrays[:2], 0, 0.0, 0.0)
+        self._shrink = specialised(fifo_recursion.remove_until, *arrays, self._departed, 0)
         self._known_s = -inf
         """All requests that come before this time are in `_requests`."""
         self._added = self._staying = 0
@@ -119,16 +124,16 @@ class Fifo:
             self._add(0.0, 0.0)
         partial = False
         try:
-            self._go()
+            self._loop()
         except KeyboardInterrupt:
             partial = True
         return self._history(partial=partial)
 
-    def _go(self) -> None:
-        inputs, law, reach, until_s, lag_s = (
+    def _loop(self) -> None:
+        inputs, law, advance, until_s, lag_s = (
             self._inputs,
             self._control_law,
-            self._reach,
+            self._advance,
             self._inputs.until_s,
             self._lag_s,
         )
@@ -140,11 +145,11 @@ class Fifo:
             self._now_s = now_s
             if self._known_s <= now_s:
                 self._read_until(now_s)
-            inflight, ready = reach(self._requests, self._places, self._counts, self._sums, now_s)
+            inflight, ready = advance(self._requests, self._places, self._counts, self._sums, now_s)
             if now_s == scrape_s:
                 samples.append(inflight)
                 scrapes += 1
-                scrape_s = scrapes * inputs.scrape_s if ends or not self._is_at_rest(now_s, inflight) else inf
+                scrape_s = scrapes * inputs.scrape_s if ends or not self._is_finished(now_s, inflight) else inf
             while due_s <= now_s and samples:
                 seen = samples.popleft()
                 shown += 1
@@ -155,18 +160,18 @@ class Fifo:
                     self.scale(now_s, wanted)
                 self._observed_s = now_s
                 ticks += 1
-                tick_s = ticks * inputs.tick_s if ends or not self._is_at_rest(now_s, inflight) else inf
+                tick_s = ticks * inputs.tick_s if ends or not self._is_finished(now_s, inflight) else inf
         self._read_until(until_s)
-        reach(self._requests, self._places, self._counts, self._sums, until_s)
+        advance(self._requests, self._places, self._counts, self._sums, until_s)
 
-    def _is_at_rest(self, now_s: float, inflight: float) -> bool:
+    def _is_finished(self, now_s: float, inflight: float) -> bool:
         """Say whether nothing will ever happen again."""
-        if self._known_s < inf or self._counts[CAME] < self._counts[FILLED]:
+        if self._known_s < inf or self._counts[ARRIVED] < self._counts[KNOWN]:
             return False
-        if not inflight and self.asked <= self._inputs.least:
+        if not inflight and self.asked <= self._inputs.min_replicas:
             return True
-        moved_s = fifo_recursion.last_change(self._requests, self._places, self._counts, self._sums, now_s)
-        return now_s - moved_s >= self._inputs.settle_s
+        last_change_s = fifo_recursion.last_change(self._requests, self._places, self._counts, self._sums, now_s)
+        return now_s - last_change_s >= self._inputs.settle_s
 
     # Requests.
 
@@ -178,41 +183,41 @@ class Fifo:
     def _read(self) -> bool:
         """Read one more piece, after what has started was handed over; whether there was one."""
         if self._known_s > -inf:
-            self._reach(self._requests, self._places, self._counts, self._sums, self._known_s)
+            self._advance(self._requests, self._places, self._counts, self._sums, self._known_s)
             self._hand_over()
         arrival, service = next(self._chunks, (None, None))
         if arrival is None or service is None:
             self._known_s = inf
             return False
-        filled = int(self._counts[FILLED])
+        filled = int(self._counts[KNOWN])
         end = filled + len(arrival)
         if end > self._requests.shape[1]:
             self._requests = np.concatenate([self._requests, np.zeros((5, end))], axis=1)
         self._requests[ARRIVAL, filled:end], self._requests[SERVICE, filled:end] = arrival, service
-        self._counts[FILLED] = end
+        self._counts[KNOWN] = end
         self._known_s = float(arrival[-1]) if len(arrival) else self._known_s
         return True
 
     def _hand_over(self) -> None:
         """Have what has started kept elsewhere, and begin anew with the queue."""
-        self._sums[MOVED] = fifo_recursion.last_change(
+        self._sums[LAST_CHANGE] = fifo_recursion.last_change(
             self._requests, self._places, self._counts, self._sums, self._known_s
         )
-        head, filled = int(self._counts[HEAD]), int(self._counts[FILLED])
+        head, filled = int(self._counts[HEAD]), int(self._counts[KNOWN])
         self._check()
-        self._kept.take(self._requests[:, :head])
+        self._sink.take(self._requests[:, :head])
         self._requests[:, : filled - head] = self._requests[:, head:filled].copy()
-        self._counts[[HEAD, CAME, FILLED]] -= head
+        self._counts[[HEAD, ARRIVED, KNOWN]] -= head
 
     def _check(self) -> None:
         """See whether all that came found room in the queue, and none waited for too long."""
-        head, came, room = int(self._counts[HEAD]), int(self._counts[CAME]), self._inputs.limits.queue_length
+        head, came, room = int(self._counts[HEAD]), int(self._counts[ARRIVED]), self._inputs.limits.queue_length
         arrival, start = self._requests[ARRIVAL], self._requests[START]
         start[head:came] = inf
         met_many = room < came and bool(np.any(start[: came - room] > arrival[room:came]))
         if met_many or self._counts[LONGEST_QUEUE] > room:
             raise NotExactError("the queue was full")
-        if self._sums[LONGEST] >= self._inputs.limits.queue_timeout_s < inf:
+        if self._sums[LONGEST_WAIT] >= self._inputs.limits.queue_timeout_s < inf:
             raise NotExactError("a request waited longer than its timeout")
 
     # Replicas.
@@ -248,7 +253,7 @@ class Fifo:
             self._shrink(*arrays, staying)
         else:
             for number in leaving:
-                fifo_recursion.remove(*arrays, number)
+                fifo_recursion.remove_replica(*arrays, number)
         self._staying = staying
 
     def to_remove(self, now_s: float, staying: int) -> tuple[str, ...]:
@@ -256,16 +261,16 @@ class Fifo:
         place, names = -1, []
         for _ in range(self._staying - staying):
             place = fifo_recursion.next_to_leave(self._places, self._counts, place, now_s)
-            names.append(f"{PREFIX}{int(self._places[NUMBER, place])}")
+            names.append(f"{REPLICA_PREFIX}{int(self._places[NUMBER, place])}")
         return tuple(names)
 
     def replicas(self, now_s: float) -> tuple[Replica, ...]:
         """Give those that stay, as a target would see them, by number."""
         rows = self._places[:, : self._staying].tolist()
-        told = zip(rows[NUMBER], rows[READY], rows[FREE], rows[ASKED], strict=True)
+        columns = zip(rows[NUMBER], rows[READY], rows[FREE], rows[ASKED], strict=True)
         return tuple(
-            Replica(f"{PREFIX}{int(number)}", ready_s <= now_s, int(ready_s <= now_s < free_s), now_s - asked_s)
-            for number, ready_s, free_s, asked_s in sorted(told)
+            Replica(f"{REPLICA_PREFIX}{int(number)}", ready_s <= now_s, int(ready_s <= now_s < free_s), now_s - asked_s)
+            for number, ready_s, free_s, asked_s in sorted(columns)
         )
 
     # Afterwards.
@@ -274,34 +279,34 @@ class Fifo:
         until_s = self._now_s if partial else self._inputs.until_s
         end_s = until_s
         if partial or until_s == inf:
-            moved_s = fifo_recursion.last_change(self._requests, self._places, self._counts, self._sums, until_s)
-            end_s = max(moved_s, self._observed_s)
-        waiting = self._give_up(until_s)
-        departed = self._departed[:, : self._counts[GONE]]
-        columns = np.concatenate([self._places[:, : self._staying], departed[:LEFT]], axis=1)
+            last_change_s = fifo_recursion.last_change(self._requests, self._places, self._counts, self._sums, until_s)
+            end_s = max(last_change_s, self._observed_s)
+        waiting = self._hand_over_rest(until_s)
+        departed = self._departed[:, : self._counts[DEPARTED]]
+        columns = np.concatenate([self._places[:, : self._staying], departed[:REMOVED_AT]], axis=1)
         serving = (columns[READY] <= end_s) & (columns[FREE] > end_s)
         beyond = (columns[FREE] - end_s)[serving].sum()
         return History(
             engine="fifo",
             end_s=end_s,
-            requests=Columns().requests(end_s, 1.0),
-            replicas=self._replicas(columns, departed[LEFT], end_s),
+            requests=RequestColumns().requests(end_s, 1.0),
+            replicas=self._replicas(columns, departed[REMOVED_AT], end_s),
             changes=tuple(map(Change._make, self._changes)),
             decisions=(),
-            inflight_s=float(self._sums[SPENT] - beyond + (end_s - waiting).sum()),
+            inflight_s=float(self._sums[REQUEST_SECONDS] - beyond + (end_s - waiting).sum()),
             partial=partial,
         )
 
-    def _give_up(self, until_s: float) -> Floats:
+    def _hand_over_rest(self, until_s: float) -> Floats:
         """Hand over all there is, and give when those came that still wait."""
-        head, came = int(self._counts[HEAD]), int(self._counts[CAME])
+        head, came = int(self._counts[HEAD]), int(self._counts[ARRIVED])
         arrival, start = self._requests[ARRIVAL, :came], self._requests[START, :came]
         self._requests[REPLICA, head:came] = -1
         if came > head:
-            self._sums[LONGEST] = max(self._sums[LONGEST], until_s - arrival[head])
+            self._sums[LONGEST_WAIT] = max(self._sums[LONGEST_WAIT], until_s - arrival[head])
         self._check()
         start[head:] = nan
-        self._kept.take(self._requests[:, :came])
+        self._sink.take(self._requests[:, :came])
         return arrival[head:].copy()
 
     def _replicas(self, columns: Floats, departed_s: Floats, end_s: float) -> Replicas:
@@ -329,7 +334,7 @@ def doubled(columns: Floats) -> Floats:
     return np.concatenate([columns, np.zeros_like(columns)], axis=1)
 
 
-class Columns:
+class RequestColumns:
     """Keeps every request."""
 
     def __init__(self) -> None:
@@ -356,19 +361,19 @@ class Columns:
         )
 
 
-def follow(
-    inputs: RunInputs, chunks: Iterator[Chunk] | None, law: ControlLaw, random_streams: RandomStreams, kept: Kept
+def run_with_law(
+    inputs: RunInputs, chunks: Iterator[Chunk] | None, law: ControlLaw, random_streams: RandomStreams, sink: RequestSink
 ) -> History:
     """Run a source's chunks by a law; what became of the requests is with `kept`, and not in the history.
 
     Raises:
         NotExactError: another engine has to.
     """
-    if why := why_not(inputs):
+    if why := why_not_exact(inputs):
         raise NotExactError(why)
     if chunks is None:
         raise NotExactError("a client may not wait")
-    engine = Fifo(inputs, chunks, law, random_streams, kept)
+    engine = FifoEngine(inputs, chunks, law, random_streams, sink)
     if isinstance(law, ControllerLaw):
         law.engine = engine
     return engine.run()
@@ -382,6 +387,6 @@ def run(
     recorder: Recorder = lambda _: None,
 ) -> History:
     """Run all requests by the live controller's step, and keep them; raises as `follow`."""
-    kept = Columns()
-    history = follow(inputs, chunks, ControllerLaw(inputs, service, recorder), random_streams, kept)
-    return replace(history, requests=kept.requests(history.end_s, inputs.pools[0].speed))
+    sink = RequestColumns()
+    history = run_with_law(inputs, chunks, ControllerLaw(inputs, service, recorder), random_streams, sink)
+    return replace(history, requests=sink.requests(history.end_s, inputs.pools[0].speed))

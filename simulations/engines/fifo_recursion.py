@@ -14,29 +14,29 @@ Everything is kept in four arrays of plain numbers, as each array that a compile
 
 from math import inf
 
-from simulations.engines.jit import compiled, compiled_for_numbers
+from simulations.engines.jit import compiled, compiled_without_nan
 from simulations.model.run_inputs import Floats, Integers
 
-ARRIVAL, SERVICE, START, REPLICA, SINCE = range(5)
+ARRIVAL, SERVICE, START, REPLICA, REPLICA_READY = range(5)
 """Rows of `requests`, which are in order of arrival: times in seconds, the number of the replica that took each, and
 since when that replica was ready."""
 
-FREE, READY, ASKED, BUSY, NUMBER, ORDER = range(6)
+FREE, READY, ASKED, BUSY, NUMBER, START_ORDER = range(6)
 """Rows of `places`: first those that stay, in the order in which they are ready, then those on their way out."""
 
-LEFT = 6
+REMOVED_AT = 6
 """One more row of `departed`, which has a column for each that was sent on its way, as it was then: when that was."""
 
-HEAD, CAME, FILLED, STAYING, LEAVING, GONE, BEGUN, LONGEST_QUEUE = range(8)
+HEAD, ARRIVED, KNOWN, STAYING, LEAVING, DEPARTED, STARTS, LONGEST_QUEUE = range(8)
 """Places in `counts`: requests started, come and known; replicas of both kinds, and those ever sent on their way; a
 number for each beginning; how many waited at most at a time that was reached."""
 
-SPEED, SPENT, LONGEST, MOVED, NOW = range(5)
+SPEED, REQUEST_SECONDS, LONGEST_WAIT, LAST_CHANGE, NOW = range(5)
 """Places in `sums`: what service times are divided by; request-seconds of all that has started, to their ends; the
 longest wait; the last change that stands nowhere else; the time that was reached."""
 
 
-@compiled_for_numbers
+@compiled_without_nan
 def first_idle(places: Floats, staying: int, when: float) -> int:
     """Give the first replica that is free then (rule 2), else how many there are."""
     place = 0
@@ -45,7 +45,7 @@ def first_idle(places: Floats, staying: int, when: float) -> int:
     return place
 
 
-@compiled_for_numbers
+@compiled_without_nan
 def first_free(places: Floats, staying: int) -> int:
     """Give the replica that is free first (rule 2); there is one.
 
@@ -66,21 +66,27 @@ def first_free(places: Floats, staying: int) -> int:
     return earliest_begun(places, staying, first) if shared or even == odd else first
 
 
-@compiled_for_numbers
+@compiled_without_nan
 def earliest_begun(places: Floats, staying: int, first: int) -> int:
     """Give whose beginning came first among those that are free when a certain one is (rule 2)."""
     when = places[FREE, first]
     for place in range(staying):
-        if places[FREE, place] == when and places[ORDER, place] < places[ORDER, first]:
+        if places[FREE, place] == when and places[START_ORDER, place] < places[START_ORDER, first]:
             first = place
     return first
 
 
 @compiled
-def start(requests: Floats, places: Floats, counts: Integers, sums: Floats, until: float) -> None:
+def start_requests(requests: Floats, places: Floats, counts: Integers, sums: Floats, until: float) -> None:
     """Start what starts up to a time, that included."""
-    head, filled, staying, begun = counts[HEAD], counts[FILLED], counts[STAYING], counts[BEGUN]
-    waited, speed, spent, longest, begins = counts[CAME], sums[SPEED], sums[SPENT], sums[LONGEST], -inf
+    head, filled, staying, begun = counts[HEAD], counts[KNOWN], counts[STAYING], counts[STARTS]
+    waited, speed, spent, longest, begins = (
+        counts[ARRIVED],
+        sums[SPEED],
+        sums[REQUEST_SECONDS],
+        sums[LONGEST_WAIT],
+        -inf,
+    )
     while staying > 0 and head < filled and requests[ARRIVAL, head] <= until:
         arrival = requests[ARRIVAL, head]
         # One that waits, or comes while another does, is spared the search for an idle replica.
@@ -93,34 +99,34 @@ def start(requests: Floats, places: Floats, counts: Integers, sums: Floats, unti
                 break
         begun += 1
         ends = begins + requests[SERVICE, head] / speed
-        requests[START, head], requests[SINCE, head] = begins, places[READY, place]
+        requests[START, head], requests[REPLICA_READY, head] = begins, places[READY, place]
         requests[REPLICA, head] = places[NUMBER, place]
-        places[FREE, place], places[ORDER, place] = ends, begun
+        places[FREE, place], places[START_ORDER, place] = ends, begun
         places[BUSY, place] += ends - begins
         spent += ends - arrival
         longest = max(longest, begins - arrival)
         head += 1
-    counts[HEAD], counts[BEGUN], sums[SPENT], sums[LONGEST] = head, begun, spent, longest
+    counts[HEAD], counts[STARTS], sums[REQUEST_SECONDS], sums[LONGEST_WAIT] = head, begun, spent, longest
 
 
 @compiled
-def come(requests: Floats, counts: Integers, until: float) -> int:
+def count_arrivals(requests: Floats, counts: Integers, until: float) -> int:
     """Let requests come up to a time, that included; give how many are waiting then."""
-    came, filled = max(counts[CAME], counts[HEAD]), counts[FILLED]
+    came, filled = max(counts[ARRIVED], counts[HEAD]), counts[KNOWN]
     while came < filled and requests[ARRIVAL, came] <= until:
         came += 1
-    counts[CAME] = came
+    counts[ARRIVED] = came
     queued = int(came - counts[HEAD])
     counts[LONGEST_QUEUE] = max(counts[LONGEST_QUEUE], queued)
     return queued
 
 
 @compiled
-def reach(requests: Floats, places: Floats, counts: Integers, sums: Floats, until: float) -> tuple[float, int]:
+def advance(requests: Floats, places: Floats, counts: Integers, sums: Floats, until: float) -> tuple[float, int]:
     """Let everything happen up to a time; give how many are in flight then, and how many replicas ready."""
     sums[NOW] = until
-    start(requests, places, counts, sums, until)
-    inflight, ready = float(come(requests, counts, until)), 0
+    start_requests(requests, places, counts, sums, until)
+    inflight, ready = float(count_arrivals(requests, counts, until)), 0
     for place in range(counts[STAYING] + counts[LEAVING]):
         if places[READY, place] <= until:
             ready += place < counts[STAYING]
@@ -136,31 +142,31 @@ def copy_place(places: Floats, source: int, target: int) -> None:
 
 
 @compiled
-def add(places: Floats, counts: Integers, number: int, now: float, ready: float) -> int:
+def add_replica(places: Floats, counts: Integers, number: int, now: float, ready: float) -> int:
     """Ask for a replica, for which there is place; give how many places are taken then."""
     place = counts[STAYING] + counts[LEAVING]
     while place > 0 and (place > counts[STAYING] or places[READY, place - 1] > ready):
         copy_place(places, place - 1, place)
         place -= 1
     counts[STAYING] += 1
-    counts[BEGUN] += 1
+    counts[STARTS] += 1
     places[FREE, place], places[READY, place], places[ASKED, place] = ready, ready, now
-    places[BUSY, place], places[NUMBER, place], places[ORDER, place] = 0.0, number, counts[BEGUN]
+    places[BUSY, place], places[NUMBER, place], places[START_ORDER, place] = 0.0, number, counts[STARTS]
     return int(counts[STAYING] + counts[LEAVING])
 
 
 @compiled
-def remove(places: Floats, counts: Integers, sums: Floats, departed: Floats, number: int) -> None:
+def remove_replica(places: Floats, counts: Integers, sums: Floats, departed: Floats, number: int) -> None:
     """Send a replica on its way out now, as `departed` notes; if it serves nobody it is counted no more."""
     now = sums[NOW]
-    forget(places, counts, sums, now)
-    place, end, at = 0, counts[STAYING] + counts[LEAVING], counts[GONE]
+    drop_departed(places, counts, sums, now)
+    place, end, at = 0, counts[STAYING] + counts[LEAVING], counts[DEPARTED]
     while places[NUMBER, place] != number:
         place += 1
     for row in range(len(places)):
         departed[row, at] = places[row, place]
-    departed[LEFT, at] = now
-    counts[GONE] += 1
+    departed[REMOVED_AT, at] = now
+    counts[DEPARTED] += 1
     copy_place(places, place, end)
     for moved in range(place, end):
         copy_place(places, moved + 1, moved)
@@ -168,18 +174,18 @@ def remove(places: Floats, counts: Integers, sums: Floats, departed: Floats, num
     if departed[READY, at] <= now < departed[FREE, at]:
         counts[LEAVING] += 1
     elif departed[FREE, at] <= now:
-        sums[MOVED] = max(sums[MOVED], departed[FREE, at])
+        sums[LAST_CHANGE] = max(sums[LAST_CHANGE], departed[FREE, at])
 
 
 @compiled
-def shrink(places: Floats, counts: Integers, sums: Floats, departed: Floats, staying: int) -> None:
+def remove_until(places: Floats, counts: Integers, sums: Floats, departed: Floats, staying: int) -> None:
     """Send replicas on their way until so many stay, as `remove` does each."""
     while counts[STAYING] > staying:
-        remove(places, counts, sums, departed, places[NUMBER, next_to_leave(places, counts, -1, sums[NOW])])
+        remove_replica(places, counts, sums, departed, places[NUMBER, next_to_leave(places, counts, -1, sums[NOW])])
 
 
 @compiled
-def forget(places: Floats, counts: Integers, sums: Floats, now: float) -> None:
+def drop_departed(places: Floats, counts: Integers, sums: Floats, now: float) -> None:
     """Forget replicas on their way out that are gone."""
     kept, end = counts[STAYING], counts[STAYING] + counts[LEAVING]
     for place in range(counts[STAYING], end):
@@ -187,7 +193,7 @@ def forget(places: Floats, counts: Integers, sums: Floats, now: float) -> None:
             copy_place(places, place, kept)
             kept += 1
         else:
-            sums[MOVED] = max(sums[MOVED], places[FREE, place])
+            sums[LAST_CHANGE] = max(sums[LAST_CHANGE], places[FREE, place])
     counts[LEAVING] = kept - counts[STAYING]
 
 
@@ -220,9 +226,9 @@ def leaves_before(places: Floats, one: int, other: int, now: float) -> bool:
 @compiled
 def last_change(requests: Floats, places: Floats, counts: Integers, sums: Floats, now: float) -> float:
     """Give when something happened last: a request came, started or ended, a replica became ready."""
-    moved = sums[MOVED]
-    if counts[CAME] > 0:
-        moved = max(moved, requests[ARRIVAL, counts[CAME] - 1])
+    moved = sums[LAST_CHANGE]
+    if counts[ARRIVED] > 0:
+        moved = max(moved, requests[ARRIVAL, counts[ARRIVED] - 1])
     if counts[HEAD] > 0:
         moved = max(moved, requests[START, counts[HEAD] - 1])
     for place in range(counts[STAYING] + counts[LEAVING]):

@@ -35,12 +35,12 @@ def compiled(function: Function) -> Function:
     return _compiled(function)
 
 
-def compiled_for_numbers(function: Function) -> Function:
+def compiled_without_nan(function: Function) -> Function:
     """Compile a function that meets no NaN and tells no -0 from 0, so that it may compare several numbers at once."""
     return _compiled(function, fastmath={"nnan", "nsz"})
 
 
-def at_once(function: Function, *like: object) -> Function:
+def specialised(function: Function, *like: object) -> Function:
     """Give a compiled function, to be called with arguments of the types of these and no others.
 
     It does without the look at what it is given, by which numba chooses among the forms of a function, and which costs

@@ -5,7 +5,7 @@ from typing import Protocol
 from autoscaler.ports import Fleet, Replica
 
 
-class Engine(Protocol):
+class ReplicaSource(Protocol):
     """Whose replicas they are."""
 
     def replicas(self, now_s: float) -> tuple[Replica, ...]:
@@ -21,11 +21,11 @@ class LazyFleet(Fleet):
     """What `Fleet` is, with its replicas in the hands of an engine."""
 
     ready: int = 0
-    _engine: Engine
+    _engine: ReplicaSource
     _now_s: float
 
     @classmethod
-    def of(cls, asked: int, ready: int, engine: Engine, now_s: float) -> "LazyFleet":
+    def of(cls, asked: int, ready: int, engine: ReplicaSource, now_s: float) -> "LazyFleet":
         """Give an engine's fleet as it is now."""
         fleet = cls(asked, ())
         fleet.ready, fleet._engine, fleet._now_s = ready, engine, now_s

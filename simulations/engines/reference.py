@@ -20,7 +20,7 @@ from autoscaler.gateway.dispatch.path_rules import EVERYTHING_COUNTS, PathRule, 
 from autoscaler.ports import Outcome, Reading, Record, ScaleRequest
 from simulations.engines.reference_fleet import SimulatedFleet, SimulatedReplica
 from simulations.engines.reference_request import Cookies, Request, request_columns
-from simulations.engines.telemetry import Lines, Samples
+from simulations.engines.telemetry import GatewayStream, Samples
 from simulations.model.history import (
     HUNG_UP,
     QUEUE_TIMEOUT,
@@ -35,13 +35,13 @@ from simulations.model.history import (
 from simulations.model.random_streams import RandomStreams
 from simulations.model.run_inputs import Arrival, RunInputs, Source, next_on_grid
 
-ENDS, ARRIVES, TELLS, LOOKS = range(4)
+ENDS, ARRIVES, REPORTS, DECIDES = range(4)
 """Priorities at one instant."""
 
-Happen = Callable[[Any], None]
+EventHandler = Callable[[Any], None]
 
 
-class Engine:
+class ReferenceEngine:
     """One run; `run` may be called once."""
 
     def __init__(
@@ -63,23 +63,23 @@ class Engine:
         """
         self._inputs, self._source = inputs, source
         self._arrivals = source.arrivals()
-        self._ahead = next(self._arrivals, None)
+        self._next_arrival = next(self._arrivals, None)
         self._services = {inputs.service: service}
         self._dispatcher = Dispatcher(inputs.limits)
-        self._lines, self._samples = Lines(inputs, self._dispatcher), Samples(inputs, random_streams)
+        self._stream, self._samples = GatewayStream(inputs, self._dispatcher), Samples(inputs, random_streams)
         # A scenario has few paths and many requests; a gateway, where strangers choose the paths, remembers none.
         self._rule_of = lru_cache(maxsize=1024)(PathRules(inputs.rules).find)
         self._cookies = Cookies(inputs.cookie_s)
         self._fleet = SimulatedFleet(inputs.pools, random_streams)
-        self._heap: list[tuple[float, int, int, Happen, Any]] = []
+        self._heap: list[tuple[float, int, int, EventHandler, Any]] = []
         self._sequence = self._to_come = 0
-        self._now_s = self._moved_s = self._observed_s = 0.0
+        self._now_s = self._last_change_s = self._observed_s = 0.0
         self._requests: list[Request] = []
         self._asked = inputs.initial
         self._changes = [Change(0.0, inputs.initial)]
         self._records: list[Record] = []
         self._recorder = recorder or self._records.append
-        self._line_due_s = inf
+        self._update_due_s = inf
 
     def run(self) -> History:
         """Let it all happen; KeyboardInterrupt ends it early, with what has happened so far."""
@@ -87,8 +87,8 @@ class Engine:
         self._begin()
         try:
             while self._heap and self._heap[0][0] <= self._inputs.until_s:
-                self._now_s, _, _, happen, subject = heappop(self._heap)
-                happen(subject)
+                self._now_s, _, _, handler, subject = heappop(self._heap)
+                handler(subject)
         except KeyboardInterrupt:
             partial = True
         return self._history(partial=partial)
@@ -96,16 +96,20 @@ class Engine:
     def _begin(self) -> None:
         for _ in range(self._inputs.initial):
             self._fleet.add(0.0)
-        for replica in list(self._fleet.placed(0.0)):
+        for replica in list(self._fleet.place_pending(0.0)):
             self._become_ready(replica)
-        self._pull(None)
+        self._schedule_arrivals(None)
         if self._inputs.scrape_s < inf:
-            self._at(0.0, TELLS, self._scrape, None)
+            self._schedule(0.0, REPORTS, self._scrape, None)
         if self._inputs.tick_s < inf:
-            self._at(0.0, LOOKS, self._tick, None)
+            self._schedule(0.0, DECIDES, self._tick, None)
 
     def _history(self, *, partial: bool) -> History:
-        end_s = max(self._moved_s, self._observed_s) if partial or self._inputs.until_s == inf else self._inputs.until_s
+        end_s = (
+            max(self._last_change_s, self._observed_s)
+            if partial or self._inputs.until_s == inf
+            else self._inputs.until_s
+        )
         return History(
             engine="reference",
             end_s=end_s,
@@ -118,30 +122,30 @@ class Engine:
             partial=partial,
         )
 
-    def _at(self, t_s: float, priority: int, happen: Happen, subject: Any) -> None:
+    def _schedule(self, t_s: float, priority: int, handler: EventHandler, subject: Any) -> None:
         if t_s < inf:
             self._sequence += 1
-            heappush(self._heap, (t_s, priority, self._sequence, happen, subject))
+            heappush(self._heap, (t_s, priority, self._sequence, handler, subject))
 
     # Requests.
 
-    def _pull(self, _: None) -> None:
+    def _schedule_arrivals(self, _: None) -> None:
         """Take the next of the requests that come whatever happens, and those that come together with it, but no more.
 
         There may be no end of them.
         """
-        if self._ahead is None:
+        if self._next_arrival is None:
             return
-        t_s = self._ahead.t_s
-        while self._ahead is not None and self._ahead.t_s == t_s:
-            self._expect(self._ahead)
-            self._ahead = next(self._arrivals, None)
-        self._at(t_s, ARRIVES, self._pull, None)
+        t_s = self._next_arrival.t_s
+        while self._next_arrival is not None and self._next_arrival.t_s == t_s:
+            self._schedule_arrival(self._next_arrival)
+            self._next_arrival = next(self._arrivals, None)
+        self._schedule(t_s, ARRIVES, self._schedule_arrivals, None)
 
-    def _expect(self, arrival: Arrival | None) -> None:
+    def _schedule_arrival(self, arrival: Arrival | None) -> None:
         if arrival is not None:
             self._to_come += 1
-            self._at(arrival.t_s, ARRIVES, self._arrive, arrival)
+            self._schedule(arrival.t_s, ARRIVES, self._arrive, arrival)
 
     def _arrive(self, arrival: Arrival) -> None:
         self._to_come -= 1
@@ -154,14 +158,14 @@ class Engine:
             case Granted(name):
                 self._start(request, name)
             case Held(deadline_s):
-                self._at(deadline_s, ENDS, self._expire, None)
+                self._schedule(deadline_s, ENDS, self._expire, None)
                 if request.pinned:
-                    self._at(self._now_s + self._inputs.limits.spill_after_s, ENDS, self._expire, None)
-                self._at(self._now_s + arrival.patience_s, ENDS, self._lose_patience, request)
+                    self._schedule(self._now_s + self._inputs.limits.spill_after_s, ENDS, self._expire, None)
+                self._schedule(self._now_s + arrival.patience_s, ENDS, self._lose_patience, request)
             case Refused():
-                self._left(request, REFUSED)
-        self._at(arrival.t_s + arrival.timeout_s, ENDS, self._hang_up, request)
-        self._changed()
+                self._depart(request, REFUSED)
+        self._schedule(arrival.t_s + arrival.timeout_s, ENDS, self._hang_up, request)
+        self._note_change()
 
     def _rule(self, arrival: Arrival) -> PathRule:
         return self._rule_of(arrival.path) if arrival.path else EVERYTHING_COUNTS
@@ -170,9 +174,9 @@ class Engine:
         request.replica, request.start_s = self._fleet[backend], self._now_s
         request.replica.begin(request.number, self._now_s, counts=request.counts)
         takes_s = self._fleet.service_s(request.replica, request.arrival.service_s)
-        self._at(self._now_s + takes_s, ENDS, self._finish, request)
+        self._schedule(self._now_s + takes_s, ENDS, self._finish, request)
         if takes_s > (allowed_s := request.rule.request_timeout_s or self._inputs.request_timeout_s):
-            self._at(self._now_s + allowed_s, ENDS, self._break_off, request)
+            self._schedule(self._now_s + allowed_s, ENDS, self._time_out, request)
 
     def _request(self, called: Hashable) -> Request:
         """Find a request by what the dispatcher calls it: its number."""
@@ -188,130 +192,130 @@ class Engine:
         request.replica.end(request.number, self._now_s)
         if status == SERVED:
             self._cookies.issue(request)
-        self._left(request, status)
+        self._depart(request, status)
         self._start_all(self._dispatcher.finish(request.number, self._now_s))
-        self._let_go(request.replica)
-        self._changed()
+        self._remove_if_drained(request.replica)
+        self._note_change()
 
-    def _break_off(self, request: Request) -> None:
+    def _time_out(self, request: Request) -> None:
         self._finish(request, REQUEST_TIMEOUT)
 
-    def _left(self, request: Request, status: int) -> None:
+    def _depart(self, request: Request, status: int) -> None:
         request.end_s = self._now_s
         self._answer(request, status)
 
     def _answer(self, request: Request, status: int) -> None:
         if request.status == STILL_IN:
             request.status, request.latency_s = status, self._now_s - request.arrival.t_s
-            self._expect(self._source.after(request.arrival, status, self._now_s))
+            self._schedule_arrival(self._source.after(request.arrival, status, self._now_s))
 
     def _expire(self, _: None) -> None:
         due = self._dispatcher.expire(self._now_s)
         for number in due.timed_out:
-            self._left(self._request(number), QUEUE_TIMEOUT)
+            self._depart(self._request(number), QUEUE_TIMEOUT)
         self._start_all(due.grants)
         if due.timed_out or due.grants:
-            self._changed()
+            self._note_change()
 
     def _lose_patience(self, request: Request) -> None:
         if not request.ended and request.replica is None:
             self._start_all(self._dispatcher.abandon(request.number, self._now_s))
-            self._left(request, HUNG_UP)
-            self._changed()
+            self._depart(request, HUNG_UP)
+            self._note_change()
 
     def _hang_up(self, request: Request) -> None:
         """A replica may go on with what it has begun; whoever is still in the queue leaves it."""
         self._lose_patience(request)
-        if self._inputs.breaks_off or not request.counts:
+        if self._inputs.cancel_on_disconnect or not request.counts:
             self._finish(request, HUNG_UP)
         self._answer(request, HUNG_UP)
 
     # Replicas.
 
-    def _fill(self) -> None:
+    def _start_missing(self) -> None:
         for _ in range(self._asked - len(self._fleet.staying)):
             self._fleet.add(self._now_s)
-        for replica in self._fleet.placed(self._now_s):
-            self._at(self._now_s + self._fleet.cold_start_s(replica), ENDS, self._become_ready, replica)
+        for replica in self._fleet.place_pending(self._now_s):
+            self._schedule(self._now_s + self._fleet.cold_start_s(replica), ENDS, self._become_ready, replica)
 
     def _become_ready(self, replica: SimulatedReplica) -> None:
         if replica.gone:
             return
         if self._fleet.fails_to_start(replica):
-            self._lose(replica)
+            self._lose_replica(replica)
             return
         replica.ready_s = self._now_s
         self._start_all(self._dispatcher.add_backend(replica.name, self._now_s))
-        self._at(self._now_s + self._fleet.lifetime_s(replica), ENDS, self._die, replica)
-        self._changed()
+        self._schedule(self._now_s + self._fleet.lifetime_s(replica), ENDS, self._end_lifetime, replica)
+        self._note_change()
 
-    def _let_go(self, replica: SimulatedReplica) -> None:
+    def _remove_if_drained(self, replica: SimulatedReplica) -> None:
         if replica.leaving and not replica.serving and not replica.passing:
             self._fleet.remove(replica, self._now_s)
-            self._fill()
+            self._start_missing()
 
-    def _die(self, replica: SimulatedReplica) -> None:
+    def _end_lifetime(self, replica: SimulatedReplica) -> None:
         """Lose a replica, unless the run is over and only its life is left."""
         if not replica.gone and (self._inputs.until_s < inf or not self._is_idle()):
-            self._lose(replica)
+            self._lose_replica(replica)
 
-    def _lose(self, replica: SimulatedReplica) -> None:
+    def _lose_replica(self, replica: SimulatedReplica) -> None:
         """Lose a replica and what it serves; as the number asked for stands, another one takes its place."""
         self._start_all(self._dispatcher.remove_backend(replica.name, self._now_s))
         for number in sorted(replica.serving | replica.passing):
             replica.end(number, self._now_s)
-            self._left(self._requests[number], REPLICA_DIED)
+            self._depart(self._requests[number], REPLICA_DIED)
             self._start_all(self._dispatcher.abandon(number, self._now_s))
         self._fleet.remove(replica, self._now_s)
-        self._fill()
-        self._changed()
+        self._start_missing()
+        self._note_change()
 
     # The controller.
 
-    def _changed(self) -> None:
+    def _note_change(self) -> None:
         """Have the gateway tell what has changed, with what else changes in a short while."""
-        self._moved_s = self._now_s
+        self._last_change_s = self._now_s
         if self._inputs.immediate:
-            self._lines.tell(self._now_s)
+            self._stream.send_update(self._now_s)
             self._decide(None)
-        elif (due_s := self._lines.due_s(self._now_s)) < self._line_due_s:
-            self._line_due_s = due_s
-            self._at(due_s, TELLS, self._tell, due_s)
+        elif (due_s := self._stream.next_update_s(self._now_s)) < self._update_due_s:
+            self._update_due_s = due_s
+            self._schedule(due_s, REPORTS, self._send_update, due_s)
 
-    def _tell(self, due_s: float) -> None:
-        if due_s != self._line_due_s:  # told before
+    def _send_update(self, due_s: float) -> None:
+        if due_s != self._update_due_s:  # told before
             return
-        self._line_due_s = inf
-        if self._lines.tell(self._now_s) and self._inputs.wakes:
+        self._update_due_s = inf
+        if self._stream.send_update(self._now_s) and self._inputs.wakes:
             self._decide(None)
 
     def _scrape(self, _: None) -> None:
         self._samples.take(float(self._dispatcher.queued + self._dispatcher.running), self._now_s)
-        self._again(self._inputs.scrape_s, TELLS, self._scrape)
+        self._repeat(self._inputs.scrape_s, REPORTS, self._scrape)
 
     def _tick(self, _: None) -> None:
         self._decide(self._samples.newest(self._now_s))
-        self._again(self._inputs.tick_s, LOOKS, self._tick)
+        self._repeat(self._inputs.tick_s, DECIDES, self._tick)
 
-    def _again(self, every_s: float, priority: int, happen: Happen) -> None:
+    def _repeat(self, every_s: float, priority: int, handler: EventHandler) -> None:
         """Do it at the next point of a fixed grid, as the live driver does, unless nothing will ever happen again."""
-        if not self._is_at_rest():
-            self._at(next_on_grid(self._now_s, every_s), priority, happen, None)
+        if not self._is_finished():
+            self._schedule(next_on_grid(self._now_s, every_s), priority, handler, None)
 
     def _is_idle(self) -> bool:
         gateway = self._dispatcher
         return not (self._to_come or gateway.queued or gateway.running or gateway.passing)
 
-    def _is_at_rest(self) -> bool:
+    def _is_finished(self) -> bool:
         """Whether nothing will ever happen again; never, where the run has a length of its own."""
-        settled = self._is_idle() and self._asked == self._fleet.alive <= self._inputs.least
-        stuck = not self._to_come and self._now_s - self._moved_s >= self._inputs.settle_s
+        settled = self._is_idle() and self._asked == self._fleet.alive <= self._inputs.min_replicas
+        stuck = not self._to_come and self._now_s - self._last_change_s >= self._inputs.settle_s
         return self._inputs.until_s == inf and (settled or stuck)
 
     def _decide(self, metered: Reading | None) -> None:
         name, now_s = self._inputs.service, self._now_s
         fleet = self._fleet.observe(self._asked, now_s)
-        live = self._lines.live(self._observed_s, now_s)
+        live = self._stream.live(self._observed_s, now_s)
         seen = observe(now_s, self._observed_s, fleet, metered=metered, live=live, gateways=1)
         self._observed_s = now_s
         (taken,) = step(self._services, {name: (seen, fleet)})
@@ -321,12 +325,12 @@ class Engine:
             self._scale(taken.request)
         self._recorder(Record(name, seen, taken.decision, Outcome(name) if taken.request else None))
 
-    def _scale(self, order: ScaleRequest) -> None:
-        self._asked = order.replicas
+    def _scale(self, request: ScaleRequest) -> None:
+        self._asked = request.replicas
         self._changes.append(Change(self._now_s, self._asked))
-        for name in order.remove:
+        for name in request.remove:
             replica = self._fleet[name]
             self._fleet.leave(replica, self._now_s)
             self._start_all(self._dispatcher.drain_backend(name, self._now_s))
-            self._let_go(replica)
-        self._fill()
+            self._remove_if_drained(replica)
+        self._start_missing()

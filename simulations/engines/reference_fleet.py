@@ -15,7 +15,7 @@ from simulations.model.random_streams import RandomStreams
 from simulations.model.run_inputs import Pool
 
 CHANCE = Uniform(0.0, 1.0)
-STAGES = 100
+MAX_STAGES = 100
 """More than any pool has: with it, number and stage of a pool become one number."""
 
 
@@ -66,16 +66,16 @@ class SimulatedReplica:
 
     def begin(self, request: int, now_s: float, *, counts: bool = True) -> None:
         """Serve one more request; only those that count make it busy."""
-        self.book(now_s)
+        self.account_time(now_s)
         (self.serving if counts else self.passing).add(request)
 
     def end(self, request: int, now_s: float) -> None:
         """Serve one less."""
-        self.book(now_s)
+        self.account_time(now_s)
         self.serving.discard(request)
         self.passing.discard(request)
 
-    def book(self, now_s: float) -> None:
+    def account_time(self, now_s: float) -> None:
         """Account for the time up to now."""
         if self.serving:
             self.busy_s += now_s - self.changed_s
@@ -91,7 +91,7 @@ class SimulatedFleet:
         self._random_streams = random_streams
         self._in_use = [0] * len(pools)
         self._all: dict[str, SimulatedReplica] = {}
-        self._homeless: list[SimulatedReplica] = []
+        self._pending: list[SimulatedReplica] = []
         self.staying: dict[str, SimulatedReplica] = {}
         """Those that are not on their way out, by name."""
         self.alive = 0
@@ -109,14 +109,14 @@ class SimulatedFleet:
         """Ask for one more; it starts when `placed` gives it."""
         replica = SimulatedReplica(len(self._all), now_s)
         self._all[replica.name] = self.staying[replica.name] = replica
-        self._homeless.append(replica)
+        self._pending.append(replica)
         self.alive += 1
         return replica
 
-    def placed(self, now_s: float) -> Iterator[SimulatedReplica]:
+    def place_pending(self, now_s: float) -> Iterator[SimulatedReplica]:
         """Find GPUs for replicas without one, the oldest first, and give those that begin to start now."""
-        while self._homeless and (pool := self._pool_with_stock()) is not None:
-            replica = self._homeless.pop(0)
+        while self._pending and (pool := self._pool_with_stock()) is not None:
+            replica = self._pending.pop(0)
             replica.pool, replica.placed_s = pool, now_s
             self._in_use[pool] += 1
             yield replica
@@ -128,7 +128,7 @@ class SimulatedFleet:
     def cold_start_s(self, replica: SimulatedReplica) -> float:
         """Draw how long a replica takes from its GPU to being ready."""
         number, pool = self._pool_of(replica)
-        stages = enumerate(pool.cold_start, start=STAGES * number)
+        stages = enumerate(pool.cold_start, start=MAX_STAGES * number)
         return sum(self._random_streams.draw("cold start", stage, which) for which, stage in stages)
 
     def lifetime_s(self, replica: SimulatedReplica) -> float:
@@ -156,7 +156,7 @@ class SimulatedFleet:
 
     def leave(self, replica: SimulatedReplica, now_s: float) -> None:
         """Mark a replica as on its way out."""
-        replica.book(now_s)
+        replica.account_time(now_s)
         replica.leaving_s = now_s
         del self.staying[replica.name]
 
@@ -166,7 +166,7 @@ class SimulatedFleet:
         self.alive -= 1
         replica.gone_s = now_s
         if replica.pool is None:
-            self._homeless.remove(replica)
+            self._pending.remove(replica)
         else:
             self._in_use[replica.pool] -= 1
 
@@ -174,7 +174,7 @@ class SimulatedFleet:
         """Make columns of all replicas, with what those that are still there have done until the end."""
         replicas = list(self._all.values())
         for replica in replicas:
-            replica.book(end_s)
+            replica.account_time(end_s)
         names = ("asked_s", "placed_s", "ready_s", "leaving_s", "gone_s", "busy_s", "draining_s")
         times = {name: np.array([getattr(replica, name) for replica in replicas], dtype=float) for name in names}
         pools = [-1 if replica.pool is None else replica.pool for replica in replicas]

@@ -20,7 +20,7 @@ from simulations.model.run_inputs import RunInputs
 NO_SAMPLE = "Prometheus has no sample yet"
 
 
-class _Line(NamedTuple):
+class _Update(NamedTuple):
     t_s: float
     queued: int
     inflight: int
@@ -38,43 +38,43 @@ class _Line(NamedTuple):
         return self.seconds_total + self.inflight * (now_s - self.t_s)
 
 
-class Lines:
+class GatewayStream:
     """What the gateway's stream has told of one service."""
 
     def __init__(self, inputs: RunInputs, dispatcher: Dispatcher) -> None:
         self._inputs = inputs
         self._dispatcher = dispatcher
-        self._line = _Line(-inputs.line_s if inputs.line_s < inf else 0.0, 0, 0, 0.0)
+        self._sent = _Update(-inputs.coalesce_s if inputs.coalesce_s < inf else 0.0, 0, 0, 0.0)
         self._observed_seconds = 0.0
         self._observed_passing = 0
 
-    def due_s(self, now_s: float) -> float:
+    def next_update_s(self, now_s: float) -> float:
         """Give when a change that happens now is told (rule 1)."""
-        gateway, sent = self._dispatcher, self._line
+        gateway, sent = self._dispatcher, self._sent
         demand = Demand(gateway.queued, gateway.queued + gateway.running, gateway.holding_pass)
-        if starts_holding(sent.demand, demand) and not gateway.ready and self._inputs.line_s < inf:
+        if starts_holding(sent.demand, demand) and not gateway.ready and self._inputs.coalesce_s < inf:
             return now_s
-        return max(now_s, sent.t_s + self._inputs.line_s)
+        return max(now_s, sent.t_s + self._inputs.coalesce_s)
 
-    def tell(self, now_s: float) -> bool:
+    def send_update(self, now_s: float) -> bool:
         """Tell the state; whether it cannot wait (rule 2)."""
-        before = self._line
+        before = self._sent
         gateway = self._dispatcher
         queued, seconds = gateway.queued, gateway.seconds_total(now_s)
-        line = _Line(now_s, queued, queued + gateway.running, seconds, gateway.holding_pass, gateway.passed_total)
-        self._line = line
-        self._observed_seconds = min(self._observed_seconds, line.seconds_total)
-        return needs_wake_up(before.demand, line.demand)
+        update = _Update(now_s, queued, queued + gateway.running, seconds, gateway.holding_pass, gateway.passed_total)
+        self._sent = update
+        self._observed_seconds = min(self._observed_seconds, update.seconds_total)
+        return needs_wake_up(before.demand, update.demand)
 
     def live(self, since_s: float, now_s: float) -> Live:
         """Give what the lines say, with the mean since the last look."""
-        if self._inputs.line_s == inf and not self._inputs.immediate:
+        if self._inputs.coalesce_s == inf and not self._inputs.immediate:
             return NOTHING_HEARD
-        seconds = self._line.seconds_at(now_s)
+        seconds = self._sent.seconds_at(now_s)
         mean = (seconds - self._observed_seconds) / (now_s - since_s) if now_s > since_s else None
         self._observed_seconds = seconds
-        passed, self._observed_passing = self._line.passed - self._observed_passing, self._line.passed
-        return Live(latest=self._line.inflight, mean=mean, passing=passed + self._line.held)
+        passed, self._observed_passing = self._sent.passed - self._observed_passing, self._sent.passed
+        return Live(latest=self._sent.inflight, mean=mean, passing=passed + self._sent.held)
 
 
 class Samples:

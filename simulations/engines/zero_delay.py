@@ -11,7 +11,7 @@ from algorithms.types import Observation, Recommendation
 from autoscaler.controller.step import Service
 
 
-class Immediate(Stateless):
+class ZeroDelay(Stateless):
     """Wishes for what is in flight now, whatever was before."""
 
     def __init__(self, target: float) -> None:
@@ -22,6 +22,6 @@ class Immediate(Stateless):
         return Recommendation(replicas_for(observation.latest, self._target), f"{observation.latest:g} in flight now")
 
 
-def immediate(least: int, most: int, target: float = 1.0) -> Service:
+def zero_delay_service(min_replicas: int, max_replicas: int, target: float = 1.0) -> Service:
     """Give a service that follows it."""
-    return Service(Decider(Immediate(target), min_replicas=least, max_replicas=most))
+    return Service(Decider(ZeroDelay(target), min_replicas=min_replicas, max_replicas=max_replicas))

@@ -84,7 +84,7 @@ class History:
     """It was interrupted: what there is is right, and not all."""
     passing: Requests | None = None
     """The requests that take no slot, which are not among the others."""
-    streamed: dict[str, float] | None = None
+    streaming_figures: dict[str, float] | None = None
     """Their figures, where there were too many requests to keep: `requests` is empty, `decisions` has changes only."""
 
     def __repr__(self) -> str:

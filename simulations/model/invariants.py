@@ -39,7 +39,7 @@ def check(history: History, *, concurrency: int, fifo: bool = True) -> None:
         "requests started in the order of their arrival": not fifo or _is_fifo(requests),
         f"no replica served more than {concurrency} at a time": _is_within(history, concurrency),
         "nothing started on a replica before it was ready or after it was drained": all(
-            map(_is_served_by_the_ready, all_kinds)
+            map(_ran_on_ready_replicas, all_kinds)
         ),
     }
     broken = [name for name, holds in checks.items() if not holds]
@@ -83,11 +83,11 @@ def _is_within(history: History, concurrency: int) -> bool:
     started = requests.replica >= 0
     starts, ends, replicas = requests.start_s[started], _ends(history)[started], requests.replica[started]
     if concurrency == 1 and _is_fifo(requests):
-        return _follow_each_other(starts, ends, replicas)
-    return not concurrency or bool(np.all(most_at_once(starts, ends, replicas) <= concurrency))
+        return _do_not_overlap(starts, ends, replicas)
+    return not concurrency or bool(np.all(running_counts(starts, ends, replicas) <= concurrency))
 
 
-def _follow_each_other(starts: Floats, ends: Floats, replicas: Integers) -> bool:
+def _do_not_overlap(starts: Floats, ends: Floats, replicas: Integers) -> bool:
     """Say whether on each replica every request starts after the one before it; they are in order of start."""
     # Small numbers are sorted in linear time, and most fleets are small.
     numbers = replicas.astype(np.int16) if np.all(replicas < np.iinfo(np.int16).max) else replicas
@@ -96,7 +96,7 @@ def _follow_each_other(starts: Floats, ends: Floats, replicas: Integers) -> bool
     return bool(np.all((starts[1:] >= ends[:-1]) | (owner[1:] != owner[:-1])))
 
 
-def most_at_once(starts_s: Floats, ends_s: Floats, replicas: Integers) -> Integers:
+def running_counts(starts_s: Floats, ends_s: Floats, replicas: Integers) -> Integers:
     """Count, at each start and end, the requests on its replica; one that ends frees its place for one that starts."""
     lasting = starts_s < ends_s
     times = np.concatenate([ends_s[lasting], starts_s[lasting]])
@@ -107,7 +107,7 @@ def most_at_once(starts_s: Floats, ends_s: Floats, replicas: Integers) -> Intege
     return np.cumsum(steps[order])
 
 
-def _is_served_by_the_ready(history: History) -> bool:
+def _ran_on_ready_replicas(history: History) -> bool:
     requests, replicas = history.requests, history.replicas
     started = requests.replica >= 0
     starts, which = requests.start_s[started], requests.replica[started]

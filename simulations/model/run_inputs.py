@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Chunk = tuple[Floats, Floats]
 """Arrivals in order, and what each needs of a replica."""
-NOTHING: Floats = np.zeros(0)
+EMPTY: Floats = np.zeros(0)
 
 
 class NotExactError(Exception):
@@ -64,7 +64,7 @@ class Batch(NamedTuple):
     clients: int = 0
     """Of a closed loop; 0 for requests that come whatever happens."""
     each: int = 0
-    think: Floats = NOTHING
+    think: Floats = EMPTY
     """Before the first second request of any client, before the next, and so on."""
     start_s: float = 0.0
 
@@ -119,14 +119,14 @@ class RunInputs:
     """In order of preference: the next is taken where one is out of stock."""
     initial: int = 0
     """Replicas that are ready at the beginning."""
-    least: int = 0
+    min_replicas: int = 0
     """The fleet is at rest when no more than these are asked for."""
-    most: int = 1_000_000
+    max_replicas: int = 1_000_000
     target: float = 1.0
     """Requests in flight for each replica; with `most` only for `immediate`."""
     tick_s: float = 2.0
     """Distance of the ticks; infinite is none."""
-    line_s: float = 0.02
+    coalesce_s: float = 0.02
     """How long after a line the gateway gathers changes for the next one; infinite is no stream."""
     wakes: bool = True
     """Whether the stream wakes the controller: at zero, and when the queue grows."""
@@ -142,7 +142,7 @@ class RunInputs:
     """How long the gateway's cookie brings a client back to its replica; 0 is no cookie."""
     request_timeout_s: float = NEVER_S
     """How long a replica may take for a request of a path that has no such time of its own."""
-    breaks_off: bool = False
+    cancel_on_disconnect: bool = False
     """Whether a replica stops working on a request whose client has gone."""
     until_s: float = NEVER_S
     """The run ends here, whatever is under way."""

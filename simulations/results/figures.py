@@ -62,12 +62,12 @@ def figures(
 ) -> Figures:
     """Give all figures of one run, by name, units in the names."""
     return (
-        _of_requests(history, warm_up_s, objective_s)
-        | _of_passing(history, warm_up_s)
-        | _of_replicas(history)
-        | _of_costs(history, pools)
+        _request_figures(history, warm_up_s, objective_s)
+        | _uncounted_figures(history, warm_up_s)
+        | _replica_figures(history)
+        | _cost_figures(history, pools)
         | {"decisions": float(len(history.decisions)), "duration_s": history.end_s}
-        | (history.streamed or {})
+        | (history.streaming_figures or {})
     )
 
 
@@ -80,15 +80,15 @@ def waits(history: History, served: NDArray[np.integer[Any]]) -> Waits:
     return Waits(cold, start - arrival - cold)
 
 
-def _of_requests(history: History, warm_up_s: float, objective_s: float | None) -> Figures:
+def _request_figures(history: History, warm_up_s: float, objective_s: float | None) -> Figures:
     requests = history.requests
     counted = requests.arrival_s >= warm_up_s
     found = {"requests": float(np.count_nonzero(counted))} | _outcomes(requests, counted)
     served = np.flatnonzero(counted & (requests.status == SERVED))
     if len(served):
         split, latency = waits(history, served), requests.latency_s[served]
-        found |= _spread("wait", split.cold_start + split.load) | _spread("latency", latency)
-        found |= _spread("wait_cold_start", split.cold_start) | _spread("wait_load", split.load)
+        found |= _distribution("wait", split.cold_start + split.load) | _distribution("latency", latency)
+        found |= _distribution("wait_cold_start", split.cold_start) | _distribution("wait_load", split.load)
         found["cold_start_probability"] = float(np.mean(split.cold_start > 0))
     if objective_s is not None and found["requests"]:
         good = np.count_nonzero(requests.latency_s[served] <= objective_s)
@@ -106,7 +106,7 @@ def _outcomes(requests: Requests, counted: NDArray[np.bool_]) -> Figures:
     }
 
 
-def _of_passing(history: History, warm_up_s: float) -> Figures:
+def _uncounted_figures(history: History, warm_up_s: float) -> Figures:
     """Tell of the requests that take no slot, where there are any."""
     passing = history.passing
     if passing is None or not len(passing):
@@ -115,16 +115,16 @@ def _of_passing(history: History, warm_up_s: float) -> Figures:
     served = counted & (passing.status == SERVED)
     found = {"passing": float(np.count_nonzero(counted)), "passing_served": float(np.count_nonzero(served))}
     waits_s = (passing.start_s - passing.arrival_s)[served]
-    return found | (_spread("passing_wait", waits_s) if len(waits_s) else {})
+    return found | (_distribution("passing_wait", waits_s) if len(waits_s) else {})
 
 
-def _spread(name: str, values: Floats) -> Figures:
+def _distribution(name: str, values: Floats) -> Figures:
     quantiles = np.quantile(values, np.array(PERCENTILES) / 100)
     found = {f"{name}_p{p}_s": float(value) for p, value in zip(PERCENTILES, quantiles, strict=True)}
     return {f"{name}_mean_s": float(values.mean())} | found
 
 
-def _of_replicas(history: History) -> Figures:
+def _replica_figures(history: History) -> Figures:
     replicas, end_s = history.replicas, history.end_s
     spent = states(history)
     asked_s = np.diff(np.array([change.t_s for change in history.changes] + [end_s]))
@@ -162,7 +162,7 @@ def states(history: History) -> Mapping[str, Floats]:
     }
 
 
-def _of_costs(history: History, pools: Sequence[Pool]) -> Figures:
+def _cost_figures(history: History, pools: Sequence[Pool]) -> Figures:
     spent, of_pool = sum(states(history).values()), history.replicas.pool
     seconds = [float(np.sum(np.asarray(spent)[of_pool == number])) for number in range(len(pools))]
     costs = {f"cost_{pool.name}": s / HOUR_S * pool.price_per_hour for pool, s in zip(pools, seconds, strict=True)}

@@ -8,7 +8,7 @@ from math import inf
 
 import numpy as np
 
-from simulations.engines.fifo_recursion import ARRIVAL, SERVICE, SINCE, START
+from simulations.engines.fifo_recursion import ARRIVAL, REPLICA_READY, SERVICE, START
 from simulations.model.invariants import RELATIVE, BrokenInvariantError
 from simulations.model.run_inputs import Floats, Integers
 from simulations.results.figures import OUTCOMES, PERCENTILES, Figures
@@ -24,7 +24,7 @@ _LOWEST = int(np.float64(SMALLEST_S).view(np.int64)) >> (MANTISSA - FINE)
 BINS = OCTAVES << FINE
 
 
-class Spread:
+class TimeHistogram:
     """A mean and percentiles of times, at 200 kB whatever their number."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Spread:
         return found
 
 
-class Streamed:
+class StreamingFigures:
     """Takes requests in and forgets them."""
 
     def __init__(
@@ -65,7 +65,7 @@ class Streamed:
             objective_s: the latency that is good enough.
         """
         self._speed, self._until_s, self._warm_up_s, self._objective_s = speed, until_s, warm_up_s, objective_s
-        self._spreads = {name: Spread() for name in ("wait", "latency", "wait_cold_start", "wait_load")}
+        self._histograms = {name: TimeHistogram() for name in ("wait", "latency", "wait_cold_start", "wait_load")}
         self._counted = self._served = self._cold = self._good = 0
         self._spent_s = 0.0
         self._last_start_s = -inf
@@ -74,21 +74,21 @@ class Streamed:
         """Add them up, after a look at what must hold."""
         arrival, start = requests[ARRIVAL], requests[START]
         begun = int(np.searchsorted(start, inf))  # those that wait for ever stand last, as NaN
-        self._check(arrival[:begun], start[:begun], requests[SINCE, :begun])
+        self._check(arrival[:begun], start[:begun], requests[REPLICA_READY, :begun])
         end = start + requests[SERVICE] / self._speed
         self._spent_s += float((np.where(end <= self._until_s, end, self._until_s) - arrival).sum())
         counted = arrival >= self._warm_up_s
         self._counted += int(np.count_nonzero(counted))
         chosen = counted & (end <= self._until_s)
-        self._add(arrival[chosen], start[chosen], end[chosen], requests[SINCE][chosen])
+        self._add(arrival[chosen], start[chosen], end[chosen], requests[REPLICA_READY][chosen])
 
     def _add(self, arrival: Floats, start: Floats, end: Floats, since: Floats) -> None:
         cold = np.maximum(np.minimum(start, since) - arrival, 0.0)
         wait, latency = start - arrival, end - arrival
         self._served += len(arrival)
         self._cold += int(np.count_nonzero(cold))
-        for spread, values in zip(self._spreads.values(), (wait, latency, cold, wait - cold), strict=True):
-            spread.add(values)
+        for histogram, values in zip(self._histograms.values(), (wait, latency, cold, wait - cold), strict=True):
+            histogram.add(values)
         if self._objective_s is not None:
             self._good += int(np.count_nonzero(latency <= self._objective_s))
 
@@ -114,8 +114,8 @@ class Streamed:
         found = {"requests": float(self._counted)} | dict.fromkeys(OUTCOMES, 0.0)
         found |= {"served": float(self._served), "still_in": float(self._counted - self._served)}
         if self._served:
-            for name, spread in self._spreads.items():
-                found |= spread.figures(name)
+            for name, histogram in self._histograms.items():
+                found |= histogram.figures(name)
             found["cold_start_probability"] = self._cold / self._served
         if self._objective_s is not None and self._counted:
             found["slo_attainment"] = self._good / self._counted

@@ -13,8 +13,8 @@ from algorithms.types import Observation
 from autoscaler.controller.records import explained
 from simulations.model.history import History
 from simulations.model.run_inputs import Floats, Integers
-from simulations.results.demo_report import run_result
 from simulations.results.figures import states, waits
+from simulations.results.to_run_result import run_result
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def request_columns(history: History) -> dict[str, Any]:
     """Give one row for each request, as columns; raises ValueError where they were too many to keep."""
-    if history.streamed is not None:
+    if history.streaming_figures is not None:
         raise ValueError("the run has too many requests for a row each; shorten it, or do without their records")
     requests = history.requests
     started = np.flatnonzero(requests.replica >= 0)
@@ -50,13 +50,13 @@ def decision_columns(history: History) -> dict[str, Any]:
     observations = {name: [getattr(record.observation, name) for record in records] for name in Observation._fields}
     return {
         **observations,
-        **_really_there(history, np.array(observations["now_s"], dtype=float)),
+        **_actual_counts(history, np.array(observations["now_s"], dtype=float)),
         "desired": [record.decision.desired for record in records],
         "why": [explained(record) for record in records],
     }
 
 
-def _really_there(history: History, times_s: Floats) -> dict[str, Integers]:
+def _actual_counts(history: History, times_s: Floats) -> dict[str, Integers]:
     """Count the requests that wait and that are served at some times, after all that happened at each."""
     requests = history.requests
     started = ~np.isnan(requests.start_s)
@@ -121,7 +121,7 @@ def write(table: "pa.Table", path: Path) -> None:
 
         csv.write_csv(table, path)
     elif path.suffix == ".jsonl":
-        rows = ({name: _known(value) for name, value in row.items()} for row in table.to_pylist())
+        rows = ({name: _without_nan(value) for name, value in row.items()} for row in table.to_pylist())
         path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
     else:
         from pyarrow import parquet  # noqa: PLC0415
@@ -129,7 +129,7 @@ def write(table: "pa.Table", path: Path) -> None:
         parquet.write_table(table, path)
 
 
-def _known(value: Any) -> Any:
+def _without_nan(value: Any) -> Any:
     """Give None for NaN, which JSON does not know."""
     return None if value != value else value  # noqa: PLR0124
 

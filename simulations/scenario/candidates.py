@@ -26,7 +26,7 @@ def candidates_of(scenario: Scenario) -> list[Candidate]:
             found.append(_Named(choice.name, "", choice.policy))
         else:
             found += _in_file(Path(str(choice.file)), choice.name)
-    return _told_apart(found)
+    return _with_unique_names(found)
 
 
 def check(document: Document) -> None:
@@ -36,7 +36,7 @@ def check(document: Document) -> None:
 
 def candidates_in(paths: Sequence[Path]) -> list[Candidate]:
     """Give all policies of some files, which may be of one service; raises DocumentError."""
-    return _told_apart([named for path in paths for named in _in_file(path, None)])
+    return _with_unique_names([named for path in paths for named in _in_file(path, None)])
 
 
 class _Named(NamedTuple):
@@ -49,7 +49,7 @@ def _in_file(path: Path, given: str | None) -> list[_Named]:
     return [_Named(given, path.stem, policy) for policy in read_alternatives([path])]
 
 
-def _told_apart(found: Sequence[_Named]) -> list[Candidate]:
+def _with_unique_names(found: Sequence[_Named]) -> list[Candidate]:
     """Call each by the first of these that no other one has: its given name, its own, its file's, its number."""
     choices = [
         [each.given or each.policy.metadata.name for each in found],

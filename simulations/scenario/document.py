@@ -69,7 +69,7 @@ class SimulatedFleetSpec(Model):
 class Stream(Model):
     """The gateway's own count."""
 
-    heard: bool = True
+    enabled: bool = True
     """Whether the controller listens to it; if not, it decides on Prometheus alone."""
     coalesce: Annotated[Duration, lasting("0s", "10s")] = 0.02
     """The first change after a pause is told at once, those within this time of it share the next line."""
@@ -85,7 +85,7 @@ class SimulatedPrometheus(Model):
     """Until a query finds what was scraped, drawn for each scrape."""
 
 
-class Watching(Model):
+class ControllerSpec(Model):
     """What the controller sees, and when."""
 
     tick: Annotated[Duration, lasting("1ms", "1h")] = 2.0
@@ -142,7 +142,7 @@ class ScenarioSpec(Model):
     seed: Annotated[int, Field(ge=0)] = 1
     workloads: Annotated[tuple[Workload, ...], Field(min_length=1)]
     fleet: SimulatedFleetSpec
-    controller: Watching = Watching()
+    controller: ControllerSpec = ControllerSpec()
     policies: tuple[PolicyChoice, ...] = ()
     """Each is simulated alone, all on the same luck."""
     run: Run = Run()

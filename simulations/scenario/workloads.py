@@ -19,7 +19,7 @@ from simulations.scenario.workload_spec import ClosedLoop, Diurnal, RateCurve, T
 EVEN = Uniform(0.0, 1.0)
 
 
-class Retrying:
+class Retrier:
     """What clients do about failures."""
 
     def __init__(self, workload: Workload, random_streams: RandomStreams, number: int) -> None:
@@ -39,7 +39,7 @@ class Retrying:
         return ended._replace(t_s=now_s + next(self._backoff), attempt=ended.attempt + 1)
 
 
-class Closed:
+class ClosedLoopSource:
     """Clients that each send the next request when the last one has ended.
 
     The k-th request of a client has the same service time and patience whatever happens: policies meet the same work.
@@ -52,7 +52,7 @@ class Closed:
         self._service = _taken(random_streams.chunks("service", workload.service_time, number), total)
         self._think = _taken(random_streams.chunks("think", loop.think_time, number), total)
         self._patience = _taken(_patience(workload, random_streams, number), total)
-        self._retries = Retrying(workload, random_streams, number)
+        self._retries = Retrier(workload, random_streams, number)
         self._path, self._keep_cookies = workload.path or "", workload.sessions is not None
         self._sent = [0] * loop.clients
         self._thought = 0
@@ -91,7 +91,7 @@ class Closed:
         """Give nothing: when they come is not known before."""
 
 
-class Open:
+class OpenSource:
     """Requests that come whatever happens to those before them."""
 
     def __init__(self, times: Iterator[Floats], workload: Workload, random_streams: RandomStreams, number: int) -> None:
@@ -100,7 +100,7 @@ class Open:
         self._patience = _patience(workload, random_streams, number)
         self._timeout_s = workload.timeout or inf
         self._waits = workload.patience is None and workload.timeout is None
-        self._retries = Retrying(workload, random_streams, number)
+        self._retries = Retrier(workload, random_streams, number)
         self._path, self._sessions = workload.path or "", workload.sessions or 0
         self._chosen = random_streams.draws("session", EVEN, number) if workload.sessions else repeat(-1.0)
 
@@ -142,7 +142,7 @@ class Open:
         return ((times, service) for times, service, _ in self._chunks()) if self._waits else None
 
 
-class Together:
+class MergedSource:
     """Several sources at once."""
 
     def __init__(self, sources: Sequence[Source]) -> None:
@@ -179,13 +179,13 @@ class Together:
 def source_of(workloads: Sequence[Workload], random_streams: RandomStreams) -> Source:
     """Make the source of some workloads."""
     sources = [_source(workload, random_streams, number) for number, workload in enumerate(workloads)]
-    return sources[0] if len(sources) == 1 else Together(sources)
+    return sources[0] if len(sources) == 1 else MergedSource(sources)
 
 
 def _source(workload: Workload, random_streams: RandomStreams, number: int) -> Source:
     if workload.closed_loop:
-        return Closed(workload, workload.closed_loop, random_streams, number)
-    return Open(_times(workload, random_streams, number), workload, random_streams, number)
+        return ClosedLoopSource(workload, workload.closed_loop, random_streams, number)
+    return OpenSource(_times(workload, random_streams, number), workload, random_streams, number)
 
 
 def _times(workload: Workload, random_streams: RandomStreams, number: int) -> Iterator[Floats]:

@@ -79,7 +79,7 @@ def export_(arguments: argparse.Namespace) -> None:
     if not len(trace):
         raise TraceError(f"there is no request of {arguments.service} in this time")
     _write(trace.columns(), arguments.out)
-    _say(f"{arguments.out}: {_summary(trace)}")
+    _print(f"{arguments.out}: {_summary(trace)}")
 
 
 def import_trace(arguments: argparse.Namespace) -> None:
@@ -93,12 +93,12 @@ def import_trace(arguments: argparse.Namespace) -> None:
     if arguments.format == "servegen":
         curve = importers.servegen(arguments.file)
         _write({"at_s": curve.at_s, "rate": curve.rate}, arguments.out)
-        _say(f"{arguments.out}: {_curve_summary(curve)}")
+        _print(f"{arguments.out}: {_curve_summary(curve)}")
         return
     read = importers.azure_llm if arguments.format == "azure-llm" else importers.azure_functions
     trace = read(arguments.file)
     _write(trace.columns(), arguments.out)
-    _say(f"{arguments.out}: {_summary(trace)}")
+    _print(f"{arguments.out}: {_summary(trace)}")
 
 
 # From where it is recorded.
@@ -141,7 +141,7 @@ def _from_prometheus(arguments: argparse.Namespace) -> "Trace":
     except HistoryError as error:
         raise TraceError(str(error)) from error
     found = arrivals(counters.values(), grid.instants)
-    _name_what_is_missing(found, grid)
+    _report_missing(found, grid)
     return trace_of_counts(found, grid.step_s)
 
 
@@ -174,7 +174,7 @@ def _write_inflight(server: "Prometheus", labels: str, grid: "Grid", path: Path)
 # What is printed.
 
 
-def _name_what_is_missing(found: "Arrivals", grid: "Grid") -> None:
+def _report_missing(found: "Arrivals", grid: "Grid") -> None:
     for first, last in found.missing:
         span = f"{_clock(grid.time_s(first))} to {_clock(grid.time_s(last))}"
         sys.stderr.write(f"missing: {span}: no data; the trace leaves this time out\n")
@@ -221,7 +221,7 @@ def _write(columns: "dict[str, Floats]", path: Path) -> None:
     write(pa.table(arrays), path)
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 

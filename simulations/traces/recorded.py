@@ -15,7 +15,7 @@ from numpy.random import default_rng
 from simulations.model.run_inputs import Floats
 
 COUNT, SERVED = "Count", "served"
-COSTS_NOTHING = frozenset({"asleep", "bad_request", "body_late", "body_too_large"})
+NEVER_DISPATCHED = frozenset({"asleep", "bad_request", "body_late", "body_too_large"})
 """Endings of requests that never reach a replica whatever the policy is."""
 
 Points = Mapping[int, float]
@@ -124,7 +124,7 @@ def trace_of_log(lines: Iterable[Mapping[str, Any]], service: str, start_s: floa
         for line in lines
         if line["service"] == service
         and line["kind"] == COUNT
-        and line["outcome"] not in COSTS_NOTHING
+        and line["outcome"] not in NEVER_DISPATCHED
         and start_s <= line["arrival"] < end_s
     )
     arrival_s = np.array([arrival for arrival, _ in rows], dtype=float)

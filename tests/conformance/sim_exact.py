@@ -14,8 +14,8 @@ from algorithms.types import Recommendation
 from autoscaler.controller.step import Service
 from autoscaler.gateway.dispatch.dispatcher import Limits
 from simulations.engines import compiled, fixed_fleet
-from simulations.engines.reference import Engine
-from simulations.engines.zero_delay import immediate
+from simulations.engines.reference import ReferenceEngine
+from simulations.engines.zero_delay import zero_delay_service
 from simulations.model import invariants
 from simulations.model.history import History
 from simulations.model.random_streams import RandomStreams
@@ -75,13 +75,13 @@ def compare_trace(tally: Tally, case: Case) -> None:
     """Run a given trace on all engines."""
     source, servers = Written(case["params"]), case["params"]["servers"]
     inputs = RunInputs(
-        "x", Limits(1, 10**9, inf), (Pool("x", (Constant(0.0),)),), servers, servers, tick_s=inf, line_s=inf
+        "x", Limits(1, 10**9, inf), (Pool("x", (Constant(0.0),)),), servers, servers, tick_s=inf, coalesce_s=inf
     )
-    keep = immediate(servers, servers)
+    keep = zero_delay_service(servers, servers)
     for history in (
         fixed_fleet.run(source.batch(), servers),
         compiled.run(inputs, source.batch(), keep, RandomStreams(1)),
-        Engine(inputs, source, keep, RandomStreams(1)).run(),
+        ReferenceEngine(inputs, source, keep, RandomStreams(1)).run(),
     ):
         invariants.check(history, concurrency=1)
         compare_starts(tally, case["id"], history, case["expect"])
@@ -102,7 +102,7 @@ def compare_script(tally: Tally, case: Case) -> None:
     )
     for run in (
         lambda service: compiled.run(inputs, source.batch(), service, RandomStreams(1)),
-        lambda service: Engine(inputs, source, service, RandomStreams(1)).run(),
+        lambda service: ReferenceEngine(inputs, source, service, RandomStreams(1)).run(),
     ):
         service = Service(Decider(ByTick(p["desired_by_tick"], p["tick"]), min_replicas=0, max_replicas=10**6))
         history = run(service)

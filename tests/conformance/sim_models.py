@@ -9,7 +9,7 @@ import numpy as np
 from algorithms.distributions import Constant, Exponential, Gamma, Hyperexp2, Lognormal, Uniform
 from autoscaler.gateway.dispatch.dispatcher import Limits
 from simulations.engines import compiled, fixed_fleet
-from simulations.engines.zero_delay import immediate
+from simulations.engines.zero_delay import zero_delay_service
 from simulations.model import invariants
 from simulations.model.history import HUNG_UP, REFUSED, SERVED, History
 from simulations.model.random_streams import RandomStreams
@@ -133,11 +133,11 @@ def static(run: Run, batch: Batch, servers: int, queue_length: int) -> Window:
         limits=Limits(1, queue_length, inf),
         pools=(Pool("x", (Constant(0.0),)),),
         initial=servers,
-        least=servers,
+        min_replicas=servers,
         tick_s=inf,
-        line_s=inf,
+        coalesce_s=inf,
     )
-    history = compiled.run(inputs, batch, immediate(servers, servers), RandomStreams(run.seed))
+    history = compiled.run(inputs, batch, zero_delay_service(servers, servers), RandomStreams(run.seed))
     invariants.check(history, concurrency=1)
     return Window(history, run.requests)
 
@@ -218,7 +218,7 @@ def closed(p):
     return [replicate]
 
 
-def zero_delay(p, service, cold_start, most):
+def zero_delay(p, service, cold_start, max_replicas):
     def replicate(run: Run, expect) -> Estimates:
         inputs = RunInputs(
             service="x",
@@ -226,10 +226,10 @@ def zero_delay(p, service, cold_start, most):
             pools=(Pool("x", (cold_start,)),),
             tick_s=inf,
             immediate=True,
-            most=most,
+            max_replicas=max_replicas,
         )
         batch = run.batch(Exponential(1 / p["lam"]), service)
-        history = compiled.run(inputs, batch, immediate(0, most), RandomStreams(run.seed))
+        history = compiled.run(inputs, batch, zero_delay_service(0, max_replicas), RandomStreams(run.seed))
         invariants.check(history, concurrency=1)
         window, replicas = Window(history, run.requests), history.replicas
         found = waiting(window, expect)

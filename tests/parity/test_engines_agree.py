@@ -18,8 +18,8 @@ from autoscaler.policy.decider_factory import decider
 from autoscaler.testing import policy
 from simulations.engines import compiled as compiled_engine
 from simulations.engines import fifo
-from simulations.engines.reference import Engine
-from simulations.engines.zero_delay import immediate
+from simulations.engines.reference import ReferenceEngine
+from simulations.engines.zero_delay import zero_delay_service
 from simulations.model import invariants
 from simulations.model.history import QUEUE_TIMEOUT, REFUSED
 from simulations.model.random_streams import RandomStreams
@@ -88,7 +88,7 @@ SETUPS = st.fixed_dictionaries(
         ).map(tuple),
         "initial": st.integers(0, 3),
         "tick_s": st.sampled_from([0.5, 1.0, 2.0]),
-        "line_s": st.sampled_from([0.0, 0.02, 0.25, 1.0, inf]),
+        "coalesce_s": st.sampled_from([0.0, 0.02, 0.25, 1.0, inf]),
         "wakes": st.booleans(),
         "scrape_s": st.sampled_from([inf, inf, 0.5, 1.0]),
         "metric_lag": st.sampled_from([Constant(0.0), Constant(0.5), Constant(1.5), Uniform(0.0, 3.0)]),
@@ -130,7 +130,7 @@ def histories(work, inputs, service):
         compiled = compiled_engine.run(inputs, source_of(work, ours).batch(inputs.until_s), service(), ours)
     except NotExactError:
         return None
-    return compiled, Engine(inputs, source_of(work, reference), service(), reference).run()
+    return compiled, ReferenceEngine(inputs, source_of(work, reference), service(), reference).run()
 
 
 def assert_equal(compiled, reference):
@@ -166,12 +166,19 @@ def test_both_engines_tell_the_same_of_any_scenario(work, changes, seed, service
 
 
 @settings(max_examples=60, deadline=None)
-@given(work=workloads(), changes=SETUPS, most=st.integers(1, 6))
-def test_both_follow_the_zero_delay_policy_in_the_same_way(work, changes, most):
-    now = {"immediate": True, "tick_s": inf, "scrape_s": inf, "most": most, "least": 0, "until_s": 50.0}
+@given(work=workloads(), changes=SETUPS, max_replicas=st.integers(1, 6))
+def test_both_follow_the_zero_delay_policy_in_the_same_way(work, changes, max_replicas):
+    now = {
+        "immediate": True,
+        "tick_s": inf,
+        "scrape_s": inf,
+        "max_replicas": max_replicas,
+        "min_replicas": 0,
+        "until_s": 50.0,
+    }
     pools = tuple(Pool("gpu", pool.cold_start, pool.speed) for pool in changes["pools"])
     inputs = RunInputs(service="default/x", **(changes | now | {"pools": pools}))
-    assert_equal(*histories(work, inputs, lambda: immediate(0, most)))
+    assert_equal(*histories(work, inputs, lambda: zero_delay_service(0, max_replicas)))
 
 
 @st.composite
@@ -204,10 +211,10 @@ def test_the_engine_without_events_tells_the_same(work, changes, seed, service, 
     pool = Pool("gpu", changes["pools"][0].cold_start, changes["pools"][0].speed)
     limits = changes["limits"]._replace(concurrency=1)
     lag = Constant(changes["metric_lag"].expected())
-    now = {"limits": limits, "pools": (pool,), "line_s": inf, "metric_lag": lag}
+    now = {"limits": limits, "pools": (pool,), "coalesce_s": inf, "metric_lag": lag}
     inputs = RunInputs(service="default/x", **(changes | now))
     ours, reference = RandomStreams(7), RandomStreams(7)
-    oracle = Engine(inputs, source_of(work, reference), service(seed), reference).run()
+    oracle = ReferenceEngine(inputs, source_of(work, reference), service(seed), reference).run()
     try:
         bits, records = in_bits(source_of(work, ours).chunks(), size), []
         found = replace(fifo.run(inputs, bits, service(seed), ours, records.append), decisions=tuple(records))

@@ -30,7 +30,7 @@ from autoscaler.ports import Outcome, Query, Reading
 from autoscaler.runtime.clock import SystemClock
 from autoscaler.sources.gateway_aggregate import InflightAggregate
 from simulations import command
-from simulations.engines.reference import ARRIVES, ENDS, TELLS, Engine
+from simulations.engines.reference import ARRIVES, ENDS, REPORTS, ReferenceEngine
 from simulations.engines.reference_fleet import SimulatedFleet
 from simulations.engines.reference_request import Request
 from simulations.model.history import HUNG_UP, REFUSED, SERVED
@@ -59,7 +59,7 @@ class LiveWorld:
         self.scraped = ("", 0.0)
         for _ in range(inputs.initial):
             self.fleet.add(0.0)
-        for replica in list(self.fleet.placed(0.0)):
+        for replica in list(self.fleet.place_pending(0.0)):
             self.become_ready(replica)
         self.tell(self.line_due_s)
 
@@ -134,11 +134,11 @@ class LiveWorld:
 
     def changed(self):
         lacks_a_replica = self.dispatcher.queued and not self.dispatcher.ready and not self.told_queued
-        gathered_s = 0.0 if lacks_a_replica else self.inputs.line_s
+        gathered_s = 0.0 if lacks_a_replica else self.inputs.coalesce_s
         due_s = max(self.clock.now(), self.told_s + gathered_s)
         if due_s < self.line_due_s:
             self.line_due_s = due_s
-            self.at(due_s, TELLS, self.tell, due_s)
+            self.at(due_s, REPORTS, self.tell, due_s)
 
     def tell(self, due_s):
         if due_s != self.line_due_s:  # told before
@@ -165,7 +165,7 @@ class LiveWorld:
         name = 'inflight_requests{namespace="default",service="x",state="%s"} %d\n'
         text = name % ("queued", self.dispatcher.queued) + name % ("running", self.dispatcher.running)
         self.scraped = (text, self.clock.now())
-        self.at((number + 1) * self.inputs.scrape_s, TELLS, self.scrape, number + 1)
+        self.at((number + 1) * self.inputs.scrape_s, REPORTS, self.scrape, number + 1)
 
     async def read(self, queries, _now_s):
         text, sampled_s = self.scraped
@@ -187,7 +187,7 @@ class LiveWorld:
             self.let_go(self.fleet[name])
         for _ in range(self.asked - len(self.fleet.staying)):
             self.fleet.add(now_s)
-        for replica in self.fleet.placed(now_s):
+        for replica in self.fleet.place_pending(now_s):
             self.at(now_s + self.fleet.cold_start_s(replica), ENDS, self.become_ready, replica)
         return [Outcome(order.service)]
 
@@ -254,7 +254,9 @@ async def both(scenario, policy, seed, **changes):
     """Give the decision logs of the live controller and of the simulator."""
     inputs = replace(run_inputs_of(scenario, policy), **changes)
     of = partial(source_of, scenario.spec.workloads)
-    simulated = Engine(inputs, of(RandomStreams(seed)), Service(decider(policy)), RandomStreams(seed)).run().decisions
+    simulated = (
+        ReferenceEngine(inputs, of(RandomStreams(seed)), Service(decider(policy)), RandomStreams(seed)).run().decisions
+    )
     live = await lived(
         inputs, policy, of(RandomStreams(seed)), RandomStreams(seed), simulated[-1].observation.now_s + 1.0
     )
@@ -272,12 +274,12 @@ def assert_same(live, simulated):
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 async def test_the_live_controller_and_the_simulator_write_the_same_decision_log(algorithm, initial, scrape_s):
     scenario, policy = demo(algorithm)
-    least = 1 if algorithm == "hpa" else 0  # the HPA neither leaves zero nor goes there
-    live, simulated = await both(scenario, policy, seed=1, scrape_s=scrape_s, initial=max(initial, least))
+    min_replicas = 1 if algorithm == "hpa" else 0  # the HPA neither leaves zero nor goes there
+    live, simulated = await both(scenario, policy, seed=1, scrape_s=scrape_s, initial=max(initial, min_replicas))
     assert_same(live, simulated)
     desired = [record.decision.desired for record in simulated]
     assert max(desired) == 5
-    assert desired[-1] == least
+    assert desired[-1] == min_replicas
 
 
 @pytest.mark.parametrize("seed", [2, 3])

@@ -10,7 +10,7 @@ from algorithms.state import Stateless
 from algorithms.types import Recommendation
 from autoscaler.controller.step import Service
 from autoscaler.gateway.dispatch.dispatcher import Limits
-from simulations.engines.reference import Engine
+from simulations.engines.reference import ReferenceEngine
 from simulations.model.random_streams import RandomStreams
 from simulations.model.run_inputs import Arrival, Pool, RunInputs
 
@@ -56,6 +56,6 @@ def simulate():
     """Run requests through the reference engine, by a script of replicas."""
 
     def run(*arrivals, script=((0.0, 0),), seed=1, **changes):
-        return Engine(setup_with(**changes), Given(*arrivals), scripted(*script), RandomStreams(seed)).run()
+        return ReferenceEngine(setup_with(**changes), Given(*arrivals), scripted(*script), RandomStreams(seed)).run()
 
     return run

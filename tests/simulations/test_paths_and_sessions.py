@@ -19,7 +19,7 @@ from simulations.scenario.document import Scenario
 from simulations.scenario.workload_spec import Workload
 from simulations.scenario.workloads import source_of
 
-FIXED = {"tick_s": inf, "line_s": inf}
+FIXED = {"tick_s": inf, "coalesce_s": inf}
 RULES = (
     PathRule(("/progress",), SlotUse.PASS, max_per_pod=2),
     PathRule(("/favicon.ico",), SlotUse.PASS, wake=False),
@@ -138,7 +138,7 @@ def test_a_path_may_have_a_timeout_of_its_own(run):
 
 
 def test_where_the_gateway_interrupts_a_replica_stops_when_its_client_hangs_up(run):
-    history = run(Arrival(0.0, 9.0, timeout_s=5.0), (1.0, 1.0), initial=1, breaks_off=True, **FIXED)
+    history = run(Arrival(0.0, 9.0, timeout_s=5.0), (1.0, 1.0), initial=1, cancel_on_disconnect=True, **FIXED)
     assert history.requests.status.tolist() == [HUNG_UP, SERVED]
     assert history.requests.start_s.tolist() == [0.0, 5.0]
 
@@ -179,7 +179,13 @@ def test_a_pool_may_have_service_times_of_its_own(run):
 
 def test_a_lag_that_varies_never_shows_an_older_sample_after_a_newer_one(run):
     history = run(
-        (2.5, 40.0), initial=1, script=((0.0, 1),), scrape_s=1.0, metric_lag=Uniform(0.0, 5.0), line_s=inf, until_s=60.0
+        (2.5, 40.0),
+        initial=1,
+        script=((0.0, 1),),
+        scrape_s=1.0,
+        metric_lag=Uniform(0.0, 5.0),
+        coalesce_s=inf,
+        until_s=60.0,
     )
     values = [record.observation.inflight for record in history.decisions if record.observation.now_s < 42.5]
     known = [value for value in values if value is not None]

@@ -99,7 +99,7 @@ spec:
 def run_long(tmp_path, monkeypatch):
     def run(duration, when, *words):
         (tmp_path / "s.yaml").write_text(LONG.replace("POLICY", str(POLICY)).replace("20000h", duration))
-        monkeypatch.setattr(command, "Bar", lambda _: interrupting(when))
+        monkeypatch.setattr(command, "ProgressBar", lambda _: interrupting(when))
         monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
         return simulate(tmp_path / "s.yaml", *words)
 
@@ -190,7 +190,7 @@ def test_requests_and_ticks_are_written_as_tables(tmp_path, capsys):
 
 def test_the_bar_grows_with_the_runs_and_within_one():
     shown = io.StringIO()
-    bar = command.Bar(shown)
+    bar = command.ProgressBar(shown)
     for done in (0.0, 0.5, 0.501, 1.0, 2.0):
         bar(done, 2)
     assert shown.getvalue().count("\r") == 4

@@ -13,7 +13,7 @@ from simulations.model import invariants
 from simulations.model.history import HUNG_UP, QUEUE_TIMEOUT, REFUSED, REPLICA_DIED, SERVED, STILL_IN
 from simulations.model.run_inputs import Arrival, Pool, next_on_grid
 
-FIXED = {"tick_s": inf, "line_s": inf}
+FIXED = {"tick_s": inf, "coalesce_s": inf}
 
 
 def starts(history):
@@ -142,7 +142,7 @@ def test_the_first_request_that_no_replica_can_take_is_told_right_after_another_
 
 
 def test_a_look_has_the_exact_mean_since_the_look_before_it(simulate):
-    history = simulate((2.5, 1.0), (3.0, 0.25), initial=1, script=((0.0, 1),), wakes=False, line_s=0.0)
+    history = simulate((2.5, 1.0), (3.0, 0.25), initial=1, script=((0.0, 1),), wakes=False, coalesce_s=0.0)
     observations = {record.observation.now_s: record.observation for record in history.decisions}
     assert observations[4.0].inflight == pytest.approx((1.0 + 0.75) / 2)
     assert observations[4.0].latest == 0
@@ -150,14 +150,14 @@ def test_a_look_has_the_exact_mean_since_the_look_before_it(simulate):
 
 def test_with_prometheus_a_tick_decides_on_what_was_scraped_and_found_by_then(simulate):
     history = simulate(
-        (2.5, 10.0), initial=1, script=((0.0, 1),), scrape_s=1.0, metric_lag=Constant(1.5), line_s=inf, until_s=8.0
+        (2.5, 10.0), initial=1, script=((0.0, 1),), scrape_s=1.0, metric_lag=Constant(1.5), coalesce_s=inf, until_s=8.0
     )
     values = [(record.observation.now_s, record.observation.inflight) for record in history.decisions]
     assert values[1:] == [(2.0, 0.0), (4.0, 0.0), (6.0, 1.0), (8.0, 1.0)]
 
 
 def test_before_the_first_sample_has_arrived_the_count_is_unknown_and_not_zero(simulate):
-    history = simulate((0.0, 1.0), script=((0.0, 1),), scrape_s=1.0, metric_lag=Constant(3.0), line_s=inf)
+    history = simulate((0.0, 1.0), script=((0.0, 1),), scrape_s=1.0, metric_lag=Constant(3.0), coalesce_s=inf)
     assert history.decisions[1].observation.inflight is None
     assert "no sample yet" in history.decisions[1].observation.problem
 
@@ -178,7 +178,7 @@ def test_a_run_ends_although_nobody_will_ever_be_served(simulate):
 
 def test_deaths_end_with_the_work(simulate):
     pools = (Pool("gpu", (Constant(1.0),), lifetime=Exponential(2.0)),)
-    history = simulate((0.0, 1.0), script=((0.0, 1),), pools=pools, least=1)
+    history = simulate((0.0, 1.0), script=((0.0, 1),), pools=pools, min_replicas=1)
     assert history.end_s < 100.0
 
 
@@ -186,7 +186,7 @@ def test_ctrl_c_gives_what_has_happened_so_far(simulate, monkeypatch):
     def interrupted(_self, metered):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(reference.Engine, "_tick", interrupted)
+    monkeypatch.setattr(reference.ReferenceEngine, "_tick", interrupted)
     history = simulate((0.0, 1.0), (5.0, 1.0), initial=1)
     assert history.partial
     assert len(history.requests) == 1

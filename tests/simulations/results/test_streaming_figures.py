@@ -15,7 +15,7 @@ from simulations.engines import fifo
 from simulations.model.invariants import BrokenInvariantError
 from simulations.model.random_streams import RandomStreams
 from simulations.model.run_inputs import NotExactError, Pool, RunInputs
-from simulations.results.streaming_figures import Spread, Streamed
+from simulations.results.streaming_figures import StreamingFigures, TimeHistogram
 from simulations.results.tables import requests_table
 from simulations.scenario.document import Scenario
 
@@ -31,7 +31,7 @@ SCENARIO = {
     "spec": {
         "workloads": [{"poisson": {"rate": 5}, "serviceTime": "exponential(1.5)"}],
         "fleet": {"pools": [{"name": "gpu", "coldStart": {"load": "uniform(5, 20)"}}]},
-        "controller": {"stream": {"heard": False}, "prometheus": {"scrapeInterval": "2s", "lag": "2s"}},
+        "controller": {"stream": {"enabled": False}, "prometheus": {"scrapeInterval": "2s", "lag": "2s"}},
         "objective": {"latency": "10s"},
         "run": {"duration": "2000s", "warmUp": "100s"},
     },
@@ -43,9 +43,9 @@ def simulated():
 
 
 def test_the_figures_are_those_of_a_run_whose_requests_are_kept(monkeypatch):
-    monkeypatch.setattr(run, "WORTH_COMPILING", 0)
+    monkeypatch.setattr(run, "MIN_REQUESTS_TO_COMPILE", 0)
     kept = simulated()
-    monkeypatch.setattr(run, "TOO_MANY_TO_KEEP", 1000)
+    monkeypatch.setattr(run, "MAX_REQUESTS_TO_KEEP", 1000)
     streamed = simulated()
     assert (kept.history.engine, streamed.history.engine) == ("fifo", "fifo")
     assert len(kept.history.requests) > 9000
@@ -58,8 +58,8 @@ def test_the_figures_are_those_of_a_run_whose_requests_are_kept(monkeypatch):
 
 
 def test_there_is_no_table_of_requests_that_were_not_kept(monkeypatch):
-    monkeypatch.setattr(run, "WORTH_COMPILING", 0)
-    monkeypatch.setattr(run, "TOO_MANY_TO_KEEP", 1000)
+    monkeypatch.setattr(run, "MIN_REQUESTS_TO_COMPILE", 0)
+    monkeypatch.setattr(run, "MAX_REQUESTS_TO_KEEP", 1000)
     with pytest.raises(ValueError, match="too many requests for a row each"):
         requests_table(simulated().history)
 
@@ -70,7 +70,7 @@ SETUP = RunInputs(
     pools=(Pool("gpu", (Constant(0.0),)),),
     initial=10,
     tick_s=inf,
-    line_s=inf,
+    coalesce_s=inf,
 )
 
 
@@ -88,8 +88,8 @@ def drawn(count):
 
 def peak_of(count):
     tracemalloc.start()
-    kept = Streamed(speed=1.0, until_s=inf)
-    fifo.follow(SETUP, drawn(count), lambda _now, _inflight, asked, _ready: asked, RandomStreams(1), kept)
+    kept = StreamingFigures(speed=1.0, until_s=inf)
+    fifo.run_with_law(SETUP, drawn(count), lambda _now, _inflight, asked, _ready: asked, RandomStreams(1), kept)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak
@@ -107,12 +107,14 @@ def test_a_queue_that_was_full_is_seen_by_one_that_still_waits_when_the_next_pie
     pieces = [([0.0, 1.0, 2.0, 3.0, 10.9], [10.0, 0.5, 0.5, 5.0, 1.0]), ([40.0], [1.0])]
     chunks = ((np.array(arrival), np.array(service)) for arrival, service in pieces)
     with pytest.raises(NotExactError, match="the queue was full"):
-        fifo.follow(inputs, chunks, lambda _now, _inflight, asked, _ready: asked, RandomStreams(1), fifo.Columns())
+        fifo.run_with_law(
+            inputs, chunks, lambda _now, _inflight, asked, _ready: asked, RandomStreams(1), fifo.RequestColumns()
+        )
 
 
 def test_percentiles_are_right_to_a_512th_of_them():
     values = np.random.default_rng(1).lognormal(0, 3, 100_000)
-    spread = Spread()
+    spread = TimeHistogram()
     for piece in np.split(values, 10):
         spread.add(piece)
     spread.add(np.zeros(20_000))
@@ -123,7 +125,7 @@ def test_percentiles_are_right_to_a_512th_of_them():
 
 
 def test_what_never_waits_has_percentiles_of_zero():
-    spread = Spread()
+    spread = TimeHistogram()
     spread.add(np.zeros(3))
     assert spread.figures("x") == {"x_mean_s": 0.0, "x_p50_s": 0.0, "x_p90_s": 0.0, "x_p95_s": 0.0, "x_p99_s": 0.0}
 
@@ -138,11 +140,11 @@ def test_what_never_waits_has_percentiles_of_zero():
 )
 def test_a_run_that_breaks_an_invariant_is_not_reported(requests, broken):
     with pytest.raises(BrokenInvariantError, match=broken):
-        Streamed(speed=1.0, until_s=inf).take(np.array(requests, dtype=float))
+        StreamingFigures(speed=1.0, until_s=inf).take(np.array(requests, dtype=float))
 
 
 def test_a_run_that_breaks_littles_law_is_not_reported():
-    kept = Streamed(speed=1.0, until_s=10.0)
+    kept = StreamingFigures(speed=1.0, until_s=10.0)
     kept.take(np.array([[1.0], [2.0], [3.0], [0.0], [0.0]]))
     assert kept.figures(inflight_s=4.0)["served"] == 1
     with pytest.raises(BrokenInvariantError, match="Little"):

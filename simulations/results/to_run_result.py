@@ -21,7 +21,7 @@ def run_result(history: History) -> RunResult:
         timeline=tuple(_timeline(history, began_s)),
         decisions=tuple(Decided(r.observation.now_s - began_s, r.decision.desired) for r in history.decisions),
         cold_starts_s=tuple(cold_starts(history).tolist()),
-        gpu_s=float((_until(replicas.gone_s, history.end_s) - replicas.placed_s).sum()),
+        gpu_s=float((_nan_filled(replicas.gone_s, history.end_s) - replicas.placed_s).sum()),
         idle_s=float(idle(history).sum()),
         overlaps=0,
     )
@@ -30,7 +30,7 @@ def run_result(history: History) -> RunResult:
 def _served(history: History, began_s: float) -> Iterator[Served]:
     requests = history.requests
     given = ~np.isnan(requests.start_s)
-    start_s, end_s = requests.start_s[given], _until(requests.end_s[given], history.end_s)
+    start_s, end_s = requests.start_s[given], _nan_filled(requests.end_s[given], history.end_s)
     columns = (requests.arrival_s[given] - began_s, start_s - requests.arrival_s[given], end_s - start_s)
     return map(Served, *(column.tolist() for column in columns))
 
@@ -50,7 +50,7 @@ def _load(history: History, began_s: float) -> Result:
     return Result(float(answered_s[in_order[-1]]) - began_s if len(in_order) else 0.0, answers, {})
 
 
-def _until(times_s: Floats, end_s: float) -> Floats:
+def _nan_filled(times_s: Floats, end_s: float) -> Floats:
     filled: Floats = np.where(np.isnan(times_s), end_s, times_s)
     return filled
 
@@ -65,7 +65,7 @@ def cold_starts(history: History) -> Floats:
 def idle(history: History) -> Floats:
     """Give how long each replica was ready and had nothing to serve."""
     replicas = history.replicas
-    ready_for = _until(replicas.gone_s, history.end_s) - replicas.ready_s
+    ready_for = _nan_filled(replicas.gone_s, history.end_s) - replicas.ready_s
     spare: Floats = np.where(np.isnan(ready_for), 0.0, ready_for - replicas.busy_s)
     return spare
 
