@@ -1,4 +1,10 @@
-"""Puts the concrete objects together: the only room that knows adapters, policies and the controller at once.
+"""Builds the programs from their parts: the only package that knows sources, targets, policies and the controller.
 
-`local` builds what one machine needs, `cluster_controller` and `cluster_gateway` what runs in Kubernetes.
+It promises that a changed policy or file takes effect without a restart, and that an invalid one changes nothing. It
+contains no rules about scaling or routing.
+
+* In a cluster: `cluster_controller` (assembly), `controller_settings`, `followed_policies` (from resources and files to
+  the registry of services), `cluster_gateway`, `host_permissions` (which namespaces may claim which hosts).
+* On one machine: `local`.
+* For both: `gateway_config` (from a policy to the gateway's configuration), `policy_files` (files that are followed).
 """

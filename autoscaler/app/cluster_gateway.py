@@ -1,4 +1,4 @@
-"""The gateway in a cluster, put together: services are the policies with `traffic`, pods those of their targets."""
+"""The gateway in a cluster: its services are the policies with `traffic`, its backends the pods of their targets."""
 
 import asyncio
 import logging
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 class ClusterServices:
-    """The policies as they are now, and the pods of a cluster; made by `cluster_services` and `file_services`."""
+    """The current policies, and the pods of a cluster; `cluster_services` and `file_services` build it."""
 
     def __init__(self, api: Api, rng: random.Random) -> None:
         self._api = api
@@ -42,15 +42,15 @@ class ClusterServices:
         self._conflicts: Mapping[ServiceName, tuple[Conflict, ...]] = {}
         self._changed = asyncio.Event()
         self.reserved: Collection[str] = ()
-        """Hosts of policies that were never legal, when `load` was last called: nobody else gets their requests."""
+        """Hosts of policies that were never valid, as of the last `load`: no other policy gets their requests."""
         self._permissions: HostPermissions = NamespaceHostPermissions()
         self.recheck: Callable[[], None] | None = None
-        """Has the file read again; resources need none."""
+        """Reads the file again; None for resources."""
         self.read = PolicyReader()
-        """Reads custom resources, whose statuses change often and whose policies seldom do."""
+        """Reads custom resources, whose statuses change often and whose policies seldom change."""
 
     def load(self) -> Mapping[str, GatewayService]:
-        """Give the services as they are now, each with the hosts that it owns."""
+        """Give the current services, each with the hosts that it owns."""
         ownership = settle(self._claims.values(), self._permissions)
         self._log_new(ownership.conflicts)
         hosts = ownership.hosts()
@@ -64,12 +64,12 @@ class ClusterServices:
         self._conflicts = conflicts
 
     def set_permissions(self, permissions: HostPermissions) -> None:
-        """Let namespaces claim what this allows from now on."""
+        """Set which hosts namespaces may claim."""
         self._permissions = permissions
         self._changed.set()
 
     async def follow(self, gateway: GatewayServer) -> None:
-        """Keep a gateway at the services and pods of the cluster, for ever; not for each of many changes."""
+        """Keep a gateway in step with the services and pods of the cluster, for ever; many changes are one reload."""
         async with BackendWatch(self._api, self._rng, gateway) as watch:
             while True:
                 self._changed.clear()
@@ -79,22 +79,22 @@ class ClusterServices:
                 await self._changed.wait()
 
     def set(self, policies: Iterable[ScalingPolicy]) -> None:
-        """Follow exactly these from now on."""
+        """Follow exactly these policies."""
         self._services, self._backings, self._claims = {}, {}, {}
         for policy in policies:
             self._put(policy, 0.0)
         self._changed.set()
 
     def take(self, changes: Sequence[Change[StoredPolicy]]) -> None:
-        """Follow what has changed of the custom resources."""
+        """Take in changes to the custom resources."""
         for service, before, after in changes:
             if before is not None and after is not None and before.resource == after.resource:
-                # The controller has written a status.
+                # Only the status has changed.
                 continue
             try:
                 self._take_one(service, after)
             except Exception as error:  # noqa: BLE001 - one policy's, which stays in force as it was
-                _log.error("%s: its policy cannot be followed: %s", service, error, exc_info=error)
+                _log.error("%s: its policy could not be taken in: %s", service, error, exc_info=error)
             self._changed.set()
 
     def _take_one(self, service: ServiceName, after: StoredPolicy | None) -> None:
@@ -106,8 +106,8 @@ class ClusterServices:
         elif after.resource.policy is not None:
             self._put(after.resource.policy, after.resource.created_s)
         else:
-            # One that has become illegal stays in force as it was; the controller says so in its status. One that was
-            # never legal keeps its hosts from others too, so that nothing changes hands while it is mended.
+            # A policy that became invalid stays in force as it was, and its status says so. One that was never valid
+            # keeps its hosts too, so that no host changes its owner while the policy is corrected.
             self._claims.setdefault(service, Claim(service, after.resource.hosts, after.resource.created_s))
 
     def _put(self, policy: ScalingPolicy, created_s: float) -> None:
@@ -135,7 +135,7 @@ def _backing(policy: ScalingPolicy) -> ServiceBackend | None:
 
 
 def need_pods(policies: Iterable[ScalingPolicy]) -> list[ServiceName]:
-    """Name the services whose pods have to be watched; those of all others are in the document."""
+    """Give the services whose pods have to be watched; the policies of all others name their backends."""
     return [policy.service for policy in policies if _backing(policy) is not None]
 
 
@@ -144,12 +144,12 @@ async def cluster_services(namespace: str, host_claims: Path | None = None) -> A
     """Connect, and give the services of the custom resources when all have been read once.
 
     Args:
-        namespace: where policies are read; empty is all.
-        host_claims: the file that says which namespaces may claim which hosts; None is their annotations.
+        namespace: the namespace of the policies; empty means all namespaces.
+        host_claims: the file that says which namespaces may claim which hosts; None uses their annotations.
 
     Raises:
-        ApiError: there is no cluster to talk to.
-        DocumentError: the file cannot be used.
+        ApiError: the cluster cannot be reached.
+        DocumentError: the file is not valid.
     """
     rng = random.Random()  # noqa: S311 - spreads attempts
     async with connected() as api, AsyncExitStack() as stack:
@@ -168,11 +168,11 @@ async def cluster_services(namespace: str, host_claims: Path | None = None) -> A
 
 @asynccontextmanager
 async def file_services(file: Path, host_claims: Path | None = None) -> AsyncIterator[ClusterServices]:
-    """Connect, and give the services of a file, which is read again when it changes, as is the one of the claims.
+    """Connect, and give the services of a file; it and the file of the claims are read again when they change.
 
     Raises:
-        DocumentError: a file cannot be used.
-        ApiError: there is no cluster to talk to.
+        DocumentError: a file is not valid.
+        ApiError: the cluster cannot be reached.
     """
 
     def read(_files: Sequence[Path]) -> tuple[list[ScalingPolicy], HostGrants | None]:
@@ -195,7 +195,7 @@ async def file_services(file: Path, host_claims: Path | None = None) -> AsyncIte
 
 @asynccontextmanager
 async def _beside(running: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run beside the block what has no end; of the two, the error of the one that fails comes out."""
+    """Run a task without an end beside the block; the first error of the two is raised."""
     try:
         async with asyncio.TaskGroup() as group:
             task = group.create_task(running)

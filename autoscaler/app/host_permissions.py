@@ -1,4 +1,4 @@
-"""Keeps what namespaces may claim: as the operator's file says if there is one, else as annotations say."""
+"""Follows which hosts namespaces may claim: from the operator's file if there is one, else from annotations."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -14,17 +14,17 @@ from autoscaler.runtime.files import FileWatch
 
 
 class WatchedHostPermissions:
-    """What may be claimed; `run` it.
+    """The current permissions to claim hosts; `run` it.
 
     Args:
-        api: whom to ask for the annotations of namespaces.
+        api: the API server, for the annotations of namespaces.
         rng: spreads attempts.
-        namespace: the only one that has policies, so that none needs leave; empty is all.
-        file: the operator's file, in place of annotations.
-        on_change: is given what may be claimed, at first and whenever it has changed.
+        namespace: the only namespace with policies, which needs no permission; empty means all namespaces.
+        file: the operator's file, instead of annotations.
+        on_change: called with the permissions, at first and on every change.
 
     Raises:
-        DocumentError: the file cannot be used.
+        DocumentError: the file is not valid.
     """
 
     def __init__(
@@ -52,15 +52,15 @@ class WatchedHostPermissions:
             await self._namespaces.run()
 
     async def known(self) -> None:
-        """Wait until it is known: until then a host with leave would be refused.
+        """Wait until the permissions are known: until then a permitted host would be refused.
 
-        Where the account may not list namespaces nobody has leave, and all else goes on; the log says so.
+        If the account may not list namespaces, no permission is given, and everything else goes on. The log says so.
         """
         if self._namespaces is not None:
             await self._namespaces.answered.wait()
 
     def unready(self) -> str:
-        """Say why it is not known yet; empty if it is."""
+        """Say why the permissions are not known yet; empty if they are."""
         if self._namespaces is None or self._namespaces.answered.is_set():
             return ""
         return self._namespaces.problem or "the namespaces have not been listed yet"

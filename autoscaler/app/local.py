@@ -1,4 +1,4 @@
-"""Builds the controller of one machine: services and queries from policies, and what it observes and writes with."""
+"""Builds the controller of one machine: services and queries from policies, sources, and a given target."""
 
 import random
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -20,14 +20,14 @@ from autoscaler.sources.prometheus_credentials import PrometheusCredentials
 
 
 def services(policies: Iterable[ScalingPolicy]) -> dict[ServiceName, Service]:
-    """Build what the loop decides on."""
+    """Build the services to decide on."""
     return {policy.service: Service(decider(policy), writes=policy.spec.mode == "Active") for policy in policies}
 
 
 def queries(policies: Iterable[ScalingPolicy], default_server: str | None) -> dict[ServiceName, Query]:
-    """Build how Prometheus is asked for each service; one whose policy and whose default name no server is left out."""
+    """Build the Prometheus query of each service; a service without a server, its own or the default, is left out."""
     found = ((policy.service, query(policy.spec.metrics.prometheus, default_server)) for policy in policies)
-    return {service: asked for service, asked in found if asked is not None}
+    return {service: each for service, each in found if each is not None}
 
 
 @asynccontextmanager

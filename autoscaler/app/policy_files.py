@@ -1,4 +1,4 @@
-"""What files say, read again when one changes; a file that cannot be used changes nothing."""
+"""Files that are read again when one changes; an invalid file changes nothing."""
 
 import asyncio
 import logging
@@ -14,13 +14,13 @@ _log = logging.getLogger(__name__)
 
 
 async def follow_files(watch: FileWatch, read: Callable[[Sequence[Path]], T], on_change: Callable[[T], None]) -> None:
-    """Tell what `read` makes of the files whenever one has changed, for ever; who calls has read them once before."""
+    """Call `on_change` with the result of `read` whenever a file has changed; the caller reads them first."""
     while True:
         await watch.changed()
         try:
-            # It may take its time, which the event loop has not.
+            # Reading may take long, and must not block the event loop.
             found = await asyncio.to_thread(read, watch.files)
         except DocumentError as error:
-            _log.error("files not reloaded, what was read before stays in force: %s", error)
+            _log.error("files not reloaded, the last valid ones stay in force: %s", error)
         else:
             on_change(found)

@@ -1,7 +1,7 @@
 """Run the demo on this machine: from zero to five replicas and back under the reference load.
 
-It starts a gateway, a controller, processes that stand in for pods of the Stable Diffusion web UI, and Prometheus if
-one is found. It sends 50 requests from 5 clients and prints a report. The exit status is 0 only if every request was
+It starts a gateway, a controller, fake pods of the Stable Diffusion web UI (local processes), and Prometheus if it is
+installed. It sends 50 requests from 5 clients and prints a report. The exit status is 0 only if every request was
 answered, no pod had two requests at once, the peak was as expected and in time, and everything is back at zero.
 """
 
@@ -25,7 +25,7 @@ from autoscaler.policy.spec import PolicySpec, ScalingPolicy
 
 POLICY = Path(__file__).parents[1] / "demo" / "policy.yaml"
 FASTEST = 100.0
-"""At a higher speed a process takes longer to start than its cold start may last."""
+"""At a higher speed a process would take longer to start than its whole cold start."""
 EXIT_STATUS = {0: "every check of the run passed", 1: "a check failed", 2: "the demo cannot run"}
 
 
@@ -39,37 +39,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="divide every duration by this number; 1 is real time (10)",
     )
     add("--policy", type=Path, default=POLICY, help="a ScalingPolicy with traffic (the reference service)")
-    add("-n", "--requests", type=_within(1, 1_000_000), default=50, help="requests in all (50)")
+    add("-n", "--requests", type=_within(1, 1_000_000), default=50, help="total number of requests (50)")
     add("-c", "--workers", type=_within(1, 10_000), default=5, help="clients, each with one request at a time (5)")
     add("--service-time", type=_drawn, default=SERVICE_TIME, metavar="DIST", help=f"seconds of work ({SERVICE_TIME})")
     add("--cold-start", type=_drawn, default=COLD_START, metavar="DIST", help=f"seconds to start ({COLD_START})")
     add("--tick", type=_within(0.5, 60.0), default=2.0, help="seconds between two decisions (2)")
-    add("--seed", type=_within(0, 2**32), default=1, help="of the random numbers (1)")
-    add("--port", type=_within(0, 65535), default=0, help="of the gateway (any free port)")
-    add("--folder", type=Path, default=Path("build/demo"), help="of logs and decisions (build/demo)")
-    add("--json", type=Path, metavar="FILE", help="write the whole result to this file")
+    add("--seed", type=_within(0, 2**32), default=1, help="seed of the random numbers (1)")
+    add("--port", type=_within(0, 65535), default=0, help="port of the gateway (any free port)")
+    add("--folder", type=Path, default=Path("build/demo"), help="folder for logs and decisions (build/demo)")
+    add("--json", type=Path, metavar="FILE", help="write the complete result to this file")
     add("--keep", action="store_true", help="keep running after the load, until Ctrl-C")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the demo; 0 passed, 1 failed, 2 could not be run."""
+    """Run the demo; 0 passed, 1 failed, 2 it cannot run."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     try:
         plan = _plan(arguments)
     except ValueError as error:
-        return _complain(error)
+        return _print_errors(error)
     options = Options(arguments.folder, arguments.port, keep=arguments.keep)
-    account = _Account(_expected(plan), arguments.json)
+    output = _Output(_expected(plan), arguments.json)
     status = 0
     try:
-        asyncio.run(live(plan, options, _say, account))
+        asyncio.run(live(plan, options, _print, output))
     except* (PrometheusError, LoadError, OSError) as failures:
-        status = _complain(*_leaves(failures))
-    return status or account.status
+        status = _print_errors(*_leaves(failures))
+    return status or output.status
 
 
-class _Account:
-    """Prints the report of a run, and writes it to a file if one is named."""
+class _Output:
+    """Prints the report of a run, and writes the result to a file if one is named."""
 
     def __init__(self, expected: Expected, json_file: Path | None) -> None:
         self.status = 0
@@ -77,17 +77,17 @@ class _Account:
         self._json_file = json_file
 
     def __call__(self, result: RunResult) -> None:
-        _say(f"\n{render(result, self._expected)}")
+        _print(f"\n{render(result, self._expected)}")
         self.status = 1 if verdict(result, self._expected) else 0
         if self._json_file:
             self._json_file.write_text(json.dumps(to_json(result, self._expected), indent=1) + "\n")
 
 
-def _say(text: str) -> None:
-    print(text, flush=True)  # a pipe is read while it runs
+def _print(text: str) -> None:
+    print(text, flush=True)  # so that a pipe gets each line at once
 
 
-def _complain(*errors: BaseException) -> int:
+def _print_errors(*errors: BaseException) -> int:
     for error in errors:
         print(f"demo: {error}", file=sys.stderr)
     return 2
@@ -125,21 +125,21 @@ def _plan(arguments: argparse.Namespace) -> Plan:
 def _single(policies: list[ScalingPolicy]) -> ScalingPolicy:
     if len(policies) != 1 or policies[0].spec.traffic is None:
         raise ValueError(
-            "--policy: must be one ScalingPolicy with spec.traffic, by which the gateway routes the requests"
+            "--policy: must be one ScalingPolicy with spec.traffic, which tells the gateway how to route the requests"
         )
     return policies[0]
 
 
 def _expected(plan: Plan) -> Expected:
-    """Expect an answer to each request that is sent, and as many replicas as the clients keep busy."""
+    """Expect a response to each request, and as many replicas as the clients keep busy."""
     spec: PolicySpec = plan.policy.spec
     busy = replicas_for(plan.workers, spec.target)
-    answers = plan.requests // plan.workers * plan.workers
-    return Expected(answers, max(spec.min_replicas, min(busy, spec.max_replicas)))
+    responses = plan.requests // plan.workers * plan.workers
+    return Expected(responses, max(spec.min_replicas, min(busy, spec.max_replicas)))
 
 
 def _within(low: float, high: float) -> Callable[[str], float]:
-    """Give a reader of numbers within limits, for argparse."""
+    """Make an argparse type for numbers within limits."""
     legal = f"must be {low} to {high}"
 
     def read(text: str) -> float:

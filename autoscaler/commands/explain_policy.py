@@ -1,6 +1,6 @@
-"""Show what a policy comes to: every value in force as YAML, and where each came from.
+"""Show the effective settings of a policy as YAML, and where each value comes from.
 
-`given, line 8` stands in the file, `default` is ours, and what stands under `derived` follows from other values.
+`given, line 8` is in the file, `default` is the default value, and values under `derived` follow from other values.
 """
 
 import argparse
@@ -21,12 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print each policy; 2 where one is not legal."""
+    """Print each policy; 2 if one is not valid."""
     try:
         documents, _ = policy_documents(arguments.file)
-        told = [to_yaml(explained(document, validated(document, ScalingPolicy))) for document in documents]
+        texts = [to_yaml(explained(document, validated(document, ScalingPolicy))) for document in documents]
     except DocumentError as error:
         print(error, file=sys.stderr)
         return 2
-    print("---\n".join(told), end="")
+    print("---\n".join(texts), end="")
     return 0

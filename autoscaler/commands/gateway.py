@@ -1,12 +1,12 @@
-"""Hold, queue and route requests: never more to a pod than its concurrency, held while nothing runs.
+"""Run the gateway: hold, queue and route requests, and never send a pod more than its concurrency limit.
 
-Services are the ScalingPolicy documents of --config FILE, which is read again when it changes, with no request lost by
-that; or, without it, the ScalingPolicy resources of the cluster. A service with `backends: [host:port, ...]` has just
-these; of any other the pods of its `scaleTargetRef` are watched, which takes a cluster. Every option can be set in the
-environment too: --keep-alive is INFLIGHT_KEEP_ALIVE; where one can be repeated, commas part the values.
+The services are the ScalingPolicy documents of --config FILE, or without it the ScalingPolicy resources of the cluster.
+A changed file is reloaded without losing requests. A service with `backends: [host:port, ...]` has exactly these
+backends. For any other service the gateway watches the pods of its `scaleTargetRef`, which needs a cluster. Each option
+can also be set in the environment: --keep-alive is INFLIGHT_KEEP_ALIVE. Separate the values of a repeatable option by
+commas there.
 
-SIGTERM and Ctrl-C end it when it has served who came; SIGHUP has files read again and logs opened anew, SIGUSR1 only
-the latter.
+SIGTERM and Ctrl-C end it after open requests are served. SIGHUP reloads files and reopens logs. SIGUSR1 reopens logs.
 """
 
 import argparse
@@ -46,12 +46,12 @@ from autoscaler.runtime.memory import limit_bytes
 from autoscaler.runtime.signals import ignore_hangups
 
 _BODIES_PART, _BACKLOGS_PART = 4, 16
-"""Parts of the memory limit: a fourth for bodies of held requests, a sixteenth for what clients have not read."""
+"""Parts of the memory limit: a quarter for bodies of held requests, a sixteenth for responses that clients read late."""
 EXIT_STATUS = {0: "it has drained and ended after a signal", 2: "a file or a port cannot be used, or a file is invalid"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options, each with its environment name."""
+    """Declare the options, each with its environment variable."""
     add = adder(parser)
     add("--config", type=Path, metavar="FILE", help="ScalingPolicy documents (the cluster's resources)")
     add("--namespace", default="", help="in a cluster: policies of this namespace only (all)")
@@ -60,67 +60,77 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=networks,
         default=(),
         metavar="CIDR,...",
-        help="whose X-Forwarded headers are believed (nobody's)",
+        help="networks whose X-Forwarded headers are trusted (none)",
     )
     add(
         "--underscores",
         choices=("drop", "pass"),
         default="drop",
-        help="what becomes of request headers with _ in their names, which some servers read as - (drop)",
+        help="drop or pass request headers with _ in their names, which some servers read as - (drop)",
     )
     add(
         "--cookie-key",
         type=Path,
         metavar="FILE",
-        help="keys of affinity cookies, one a line: the first signs, each is read (cookies end with this process)",
+        help="keys of affinity cookies, one per line: the first signs, all are accepted (a random key of this process)",
     )
     add(
         "--grace",
         type=duration,
         default=ShutdownTimeouts().grace_s,
         metavar="DURATION",
-        help="how long requests may still take when it is told to go (20s)",
+        help="how long open requests may still take after SIGTERM (20s)",
     )
     add(
         "--host-claims",
         type=Path,
         metavar="FILE",
-        help="which namespaces may claim which hosts (what is free; below a wildcard, by leave of its namespace)",
+        help="which namespaces may claim which hosts (free hosts; under a wildcard, if its namespace permits)",
     )
-    add("--metrics-host", action="append", metavar="ADDRESS", help="as --host, for the metrics port (as --host)")
+    add(
+        "--metrics-host",
+        action="append",
+        metavar="ADDRESS",
+        help="address to listen on for the metrics port; repeatable (as --host)",
+    )
     add(
         "--keep-alive",
         type=duration,
         default=ClientLimits().keep_alive_s,
         metavar="DURATION",
-        help="how long an idle connection of a client stays; longer than a load balancer in front keeps its own (620s)",
+        help="how long an idle client connection stays open; more than the idle timeout of a load balancer (620s)",
     )
     add(
         "--memory-limit",
         type=memory,
         default=limit_bytes(),
         metavar="AMOUNT",
-        help="what it may use, such as 1Gi; at 80%% of it new requests are refused (the container's limit)",
+        help="memory it may use, such as 1Gi; at 80%% of it new requests are refused (the container's limit)",
     )
     add(
         "--token-file",
         type=Path,
         metavar="FILE",
-        help="bearer tokens, one a line: the metrics port asks for one of them (it asks nobody)",
+        help="bearer tokens, one per line: the metrics port requires one of them (none)",
     )
-    add("--host", action="append", metavar="ADDRESS", help="where clients are listened to; repeatable (all addresses)")
-    add("--port", type=int, required=True, metavar="N", help="for clients")
-    add("--metrics-port", type=int, required=True, metavar="N", help="for /metrics and /v1/inflight")
-    add("--request-log", type=Path, metavar="FILE", help="append each request, as JSON lines, to it")
+    add(
+        "--host",
+        action="append",
+        metavar="ADDRESS",
+        help="address to listen on for clients; repeatable (all addresses)",
+    )
+    add("--port", type=int, required=True, metavar="N", help="port for clients")
+    add("--metrics-port", type=int, required=True, metavar="N", help="port for /metrics and /v1/inflight")
+    add("--request-log", type=Path, metavar="FILE", help="append a JSON line for each request to this file")
 
 
 def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    """Read networks that commas part; argparse names them in its message."""
+    """Read networks separated by commas; argparse uses this name in its message."""
     return tuple(ip_network(part.strip()) for part in text.split(","))
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until SIGTERM or Ctrl-C; 2 where a file or a port cannot be used."""
+    """Serve until SIGTERM or Ctrl-C; 2 if a file or a port cannot be used."""
     log = log_to_stderr()
     ignore_hangups()
     try:
@@ -156,7 +166,7 @@ def _limits(arguments: argparse.Namespace, descriptors: int) -> ClientLimits:
 
 
 class _Memory(TypedDict):
-    """What becomes of a limit."""
+    """The gateway's arguments that follow from a memory limit."""
 
     overload: Overload
     body_budget: NotRequired[MemoryBudget]
@@ -201,7 +211,7 @@ def _lost_lines(log: BackgroundWriter, request_log: RequestLog | None) -> list[P
 async def _serve(arguments: argparse.Namespace, build: Build, reopen: Sequence[Callable[[], None]]) -> None:
     config: Path | None = arguments.config
     claims: Path | None = arguments.host_claims
-    run_until_told = partial(
+    serve_services = partial(
         serve,
         port=arguments.port,
         metrics_port=arguments.metrics_port,
@@ -214,11 +224,11 @@ async def _serve(arguments: argparse.Namespace, build: Build, reopen: Sequence[C
         reopen=reopen,
     )
     if config is not None and not need_pods(_policies(config, claims)):
-        await run_until_told(partial(_load, config, claims), config=config)
+        await serve_services(partial(_load, config, claims), config=config)
         return
     found = cluster_services(arguments.namespace, claims) if config is None else file_services(config, claims)
     async with found as services:
-        await run_until_told(services.load, follow=services.follow, recheck=services.recheck)
+        await serve_services(services.load, follow=services.follow, recheck=services.recheck)
 
 
 def _policies(config: Path, claims: Path | None) -> list[ScalingPolicy]:
@@ -228,6 +238,6 @@ def _policies(config: Path, claims: Path | None) -> list[ScalingPolicy]:
 def _load(config: Path, claims: Path | None) -> Mapping[str, GatewayService]:
     policies = _policies(config, claims)
     if services := need_pods(policies):
-        # Nobody would tell of its pods, and requests would wait for ever.
-        raise ValueError(f"{config}: {services[0]} has no backends; to watch pods, start the gateway anew")
+        # Its pods are not watched, and requests would wait for ever.
+        raise ValueError(f"{config}: {services[0]} has no backends; to watch pods, restart the gateway")
     return gateway_services(policies)

@@ -1,7 +1,7 @@
-"""Decide again on a recorded log, by the policies in it or by other ones, and print what differs.
+"""Repeat the decisions of a decision log with its own policies or other ones, and print the differences.
 
-By the log's own policies nothing may differ; exit status 1 if something does. With --policy the table answers what
-another policy would have asked for: requests and ready replicas are those of the log.
+With the log's own policies nothing may differ; the exit status is 1 if something does. With --policy the table shows
+what another policy would have asked for, with the requests and ready replicas of the log.
 """
 
 import argparse
@@ -26,12 +26,19 @@ EXIT_STATUS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the log and the policies."""
-    parser.add_argument("log", type=Path, metavar="LOG", help="decisions as `run --decisions` and the demo write them")
-    parser.add_argument("--policy", type=Path, action="append", default=[], metavar="FILE", help="decide by these")
+    parser.add_argument("log", type=Path, metavar="LOG", help="a decision log of `run --decisions` or the demo")
+    parser.add_argument(
+        "--policy",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="policies to decide with; repeatable (those in the log)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Replay and print; 0 nothing differs or other policies were asked for, 1 something does, 2 the log is no log."""
+    """Replay and print; 0 nothing differs, or --policy was given, 1 something differs, 2 the log cannot be read."""
     try:
         policies = read_alternatives(arguments.policy)
         turns, summary = summarised(_replayed(arguments.log, Replay(policies)))
@@ -40,19 +47,19 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     for row in _table(turns):
         print(row)
-    print(_told(summary))
+    print(_totals(summary))
     return 1 if summary.differing and not policies else 0
 
 
 def _replayed(log: Path, replay: Replay) -> Iterator[Replayed]:
-    """Decide again on each line; a last one that breaks off was being written when the writer ended."""
+    """Repeat the decisions of each line; an incomplete last line was being written when the writer ended."""
     *whole, _rest = log.read_text(encoding="utf-8").split("\n")
     for number, line in enumerate(whole, 1):
         try:
             yield from replay.lines([json.loads(line)])
         except (LookupError, TypeError, ValueError) as error:
             problem = f"{error} is missing" if isinstance(error, KeyError) else error
-            raise ValueError(f"{log}:{number}: this is no line of a decision log: {problem}") from error
+            raise ValueError(f"{log}:{number}: not a line of a decision log: {problem}") from error
 
 
 def _table(turns: Sequence[Replayed]) -> Iterator[str]:
@@ -81,7 +88,7 @@ def _row(each: Replayed) -> tuple[str, ...]:
     )
 
 
-def _told(summary: Summary) -> str:
+def _totals(summary: Summary) -> str:
     return (
         f"{summary.decisions} decisions, {summary.differing} of them differ; replica-seconds asked for: "
         f"{summary.recorded_replica_s:.0f} recorded, {summary.decided_replica_s:.0f} now"

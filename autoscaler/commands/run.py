@@ -1,8 +1,8 @@
-"""Run the controller in a cluster: keep every service's replicas at what its policy says.
+"""Run the controller in a cluster: scale each service by its policy.
 
-Policies are ScalingPolicy resources, files that are read again when they change, or both. Of several controllers the
-holder of the Lease writes; the others decide on the same data, ready to go on. Every option can be set in the
-environment too: --gateway-label is INFLIGHT_GATEWAY_LABEL; where one can be repeated, commas part the values.
+Policies are ScalingPolicy resources, files that are reloaded when they change, or both. Of several controllers only the
+holder of the Lease writes; the others decide on the same data, ready to take over. Each option can also be set in the
+environment: --gateway-label is INFLIGHT_GATEWAY_LABEL. Separate the values of a repeatable option by commas there.
 """
 
 import argparse
@@ -38,7 +38,7 @@ _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 def server(text: str) -> str:
-    """Read the address of a Prometheus server; a message never repeats it, as it may have a password in it."""
+    """Read the address of a Prometheus server; a message never repeats it, because it may contain a password."""
     try:
         return checked(text)
     except ValueError as error:
@@ -46,7 +46,7 @@ def server(text: str) -> str:
 
 
 def servers(text: str) -> tuple[str, ...]:
-    """Read addresses with commas between them."""
+    """Read addresses separated by commas."""
     return tuple(server(each.strip()) for each in text.split(",") if each.strip())
 
 
@@ -57,35 +57,56 @@ EXIT_STATUS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options, each with its environment name."""
+    """Declare the options, each with its environment variable."""
     add = adder(parser)
-    add("--policy", type=Path, action="append", metavar="FILE", help="ScalingPolicy documents; can be repeated")
+    add("--policy", type=Path, action="append", metavar="FILE", help="ScalingPolicy documents; repeatable")
     add("--resources", type=flag, default=True, metavar="BOOL", help="read ScalingPolicy resources (true)")
-    add("--namespace", default="", help="watch policies of this namespace only (all)")
-    add("--host-claims", type=Path, metavar="FILE", help="which namespaces may claim which hosts (what is free)")
-    add("--prometheus", type=server, metavar="URL", help="server of policies that name none")
-    add("--prometheus-servers", type=servers, default="", metavar="URL,...", help="more that policies may name (none)")
+    add("--namespace", default="", help="only policies of this namespace (all)")
+    add("--host-claims", type=Path, metavar="FILE", help="which namespaces may claim which hosts (free hosts)")
+    add("--prometheus", type=server, metavar="URL", help="Prometheus server of policies that name none")
+    add(
+        "--prometheus-servers",
+        type=servers,
+        default="",
+        metavar="URL,...",
+        help="other servers that policies may name (none)",
+    )
     add(
         "--prometheus-credentials",
         type=Path,
         metavar="FILE",
-        help="servers that policies may name, and who we are to those that ask (none)",
+        help="servers that policies may name, with authentication and TLS (none)",
     )
-    add("--tick", type=duration, default=2.0, help="between two decisions (2s)")
-    add("--gateway-label", default="", metavar="SELECTOR", help="labels of the gateways' pods, in our own namespace")
-    add("--gateway", action="append", metavar="ADDRESS", help="metrics address of a gateway that is no pod; repeatable")
+    add("--tick", type=duration, default=2.0, help="time between two decisions (2s)")
+    add(
+        "--gateway-label",
+        default="",
+        metavar="SELECTOR",
+        help="label selector of the gateways' pods, in the controller's namespace",
+    )
+    add(
+        "--gateway",
+        action="append",
+        metavar="ADDRESS",
+        help="metrics address of a gateway that is not a pod; repeatable",
+    )
     add(
         "--token-file",
         type=Path,
         metavar="FILE",
-        help="bearer tokens, one a line: shown to gateways, asked for by --port (none)",
+        help="bearer tokens, one per line: sent to gateways, required on --port (none)",
     )
-    add("--foreign-writer-hold", type=duration, default=300.0, help="lower nothing so long after another writer (5m)")
-    add("--own-namespace", default=_own_namespace(), help="of the Lease and the gateways (that of this pod)")
-    add("--identity", default=_identity(), help="name among the controllers (pod name and a random part)")
-    add("--port", type=int, default=8080, metavar="N", help="for /status, /metrics, /healthz and /readyz (8080)")
-    add("--host", action="append", metavar="ADDRESS", help="where it is listened to; repeatable (all addresses)")
-    add("--decisions", type=Path, metavar="FILE", help="write every decision there, as lines of JSON for replay")
+    add("--foreign-writer-hold", type=duration, default=300.0, help="hold this long after another writer's change (5m)")
+    add("--own-namespace", default=_own_namespace(), help="namespace of the Lease and the gateways (this pod's)")
+    add("--identity", default=_identity(), help="unique name of this controller (pod name and a random part)")
+    add("--port", type=int, default=8080, metavar="N", help="port for /status, /metrics, /healthz and /readyz (8080)")
+    add("--host", action="append", metavar="ADDRESS", help="address to listen on; repeatable (all addresses)")
+    add(
+        "--decisions",
+        type=Path,
+        metavar="FILE",
+        help="decision log: append every decision to this file, as JSON lines for replay",
+    )
 
 
 def _own_namespace() -> str:
@@ -97,7 +118,7 @@ def _identity() -> str:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run until SIGTERM or Ctrl-C; 2 where it cannot start."""
+    """Run until SIGTERM or Ctrl-C; 2 if it cannot start."""
     log_to_stderr()
     ignore_hangups()
     raise_limit()
@@ -139,7 +160,7 @@ def _settings(arguments: argparse.Namespace) -> ControllerSettings:
 
 
 async def serve(arguments: argparse.Namespace, *more: Recorder) -> None:
-    """Run until SIGTERM or Ctrl-C, with recorders besides the usual ones; raises what keeps it from starting."""
+    """Run until SIGTERM or Ctrl-C, with more recorders; raises DocumentError, ApiError or OSError."""
     latest, metrics = Latest(), ControllerMetrics()
     recorders: list[Recorder] = [OnChange(log_changes), latest, metrics, *more]
     async with AsyncExitStack() as stack:
@@ -163,10 +184,10 @@ async def serve(arguments: argparse.Namespace, *more: Recorder) -> None:
                 tokens=settings.tokens,
             )
         )
-        # At ten thousand services it would be half of a start.
+        # At ten thousand services the collector would take half of the start.
         tune_gc()
         follow_hangups((writer.reopen, log.begin_file) if writer and log else (), whole.recheck)
-        await _until_told(whole.run(controller))
+        await _until_signal(whole.run(controller))
 
 
 @contextmanager
@@ -178,8 +199,8 @@ def _writer(path: Path) -> Iterator[BackgroundWriter]:
         writer.close()
 
 
-async def _until_told(running: Any) -> None:
-    """Run until SIGTERM or SIGINT; what ends by itself has failed, and its error comes out."""
+async def _until_signal(running: Any) -> None:
+    """Run until SIGTERM or SIGINT; if it ends earlier, its error is raised."""
     task = asyncio.ensure_future(running)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,4 +1,4 @@
-"""Print what a ScalingPolicy may say: a JSON Schema for editors, or with --crd the definition for Kubernetes.
+"""Print the schema of a ScalingPolicy: a JSON Schema for editors, or with --crd the definition for Kubernetes.
 
 An editor with the YAML language server takes the schema from the first line of the file:
 `# yaml-language-server: $schema=scalingpolicy.schema.json`
@@ -14,8 +14,8 @@ EXIT_STATUS = {0: "printed"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the choice."""
-    parser.add_argument("--crd", action="store_true", help="the CustomResourceDefinition, as YAML")
+    """Declare the option."""
+    parser.add_argument("--crd", action="store_true", help="print the CustomResourceDefinition, as YAML")
 
 
 def run(arguments: argparse.Namespace) -> int:

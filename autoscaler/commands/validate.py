@@ -1,9 +1,9 @@
-"""Check documents: every problem with file, line, key, value and what is legal.
+"""Validate documents: each problem is reported with file, line, key, value and the allowed values.
 
-The files are checked together: no two policies may have one host or one backend. A Scenario is checked with the files
-that it names. Documents of other kinds are left out and named. A List, as `kubectl get -o yaml` writes it, is read too.
+The files are checked together: no two policies may share a host or a backend. A Scenario is checked with the files that
+it names. Documents of other kinds are skipped and named. A List, as `kubectl get -o yaml` prints it, is read too.
 
-With --against, each policy that an earlier release accepted and this one refuses is named too: stored in a cluster,
+With --against, each policy that an earlier release accepted and this one rejects is named too: stored in a cluster,
 such a policy is invalid after an upgrade, and its service is not scaled.
 """
 
@@ -19,27 +19,29 @@ from autoscaler.policy.loading import Contents, contents, policies_of, policy_of
 from autoscaler.policy.releases import RELEASES, took
 
 KINDS = "autoscaler.kinds"
-"""The entry-point group of kinds from packages above this one: each checks a document and raises DocumentError."""
+"""The entry-point group for kinds of other packages: each entry checks a document and raises DocumentError."""
 EXIT_STATUS = {0: "all documents are valid", 2: "a document is invalid, or a file cannot be read"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the files, and what their namespaces may claim."""
+    """Declare the files and options."""
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="documents to check")
-    parser.add_argument("--against", choices=RELEASES, help="name what this release took and is refused now")
+    parser.add_argument(
+        "--against", choices=RELEASES, help="name documents that this release accepted and that are rejected now"
+    )
     parser.add_argument("--host-claims", type=Path, metavar="FILE", help="which namespaces may claim which hosts (any)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Validate all files and print each document, or each problem."""
-    files = [contents(path) for path in arguments.files]  # once: one may be a pipe
+    files = [contents(path) for path in arguments.files]  # once: a file may be a pipe
     try:
         valid = _valid(files, arguments.host_claims)
     except DocumentError as error:
         print(error, file=sys.stderr)
         if arguments.against:
             for refused in newly_refused(files, arguments.against):
-                print(f"{refused}: {arguments.against} took it; see docs/how-to/upgrade.md", file=sys.stderr)
+                print(f"{refused}: {arguments.against} accepted it; see docs/how-to/upgrade.md", file=sys.stderr)
         return 2
     for name in valid:
         print(f"{name}: valid")
@@ -50,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _valid(files: Sequence[Contents], host_claims: Path | None) -> list[str]:
-    """Give what each document of the files is called.
+    """Give the name of each document.
 
     Raises:
         DocumentError: listing all problems of all files.
@@ -80,7 +82,7 @@ def _kind(document: Document) -> str:
 
 
 def newly_refused(files: Iterable[Contents], release: str) -> Iterator[str]:
-    """Name each document, by file and line, that a release took and that is refused now."""
+    """Give file and line of each document that a release accepted and that is rejected now."""
     for document in (each for file in files for each in file.documents):
         try:
             policy_of(document)

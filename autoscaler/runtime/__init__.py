@@ -1,4 +1,8 @@
-"""What any long-running program needs: clock, files, logs, signals, sockets, memory.
+"""What any long-running program needs. It knows no policy, no Kubernetes and no gateway.
 
-Nothing here knows a policy, Kubernetes or the gateway, and nothing here decides.
+It promises that writing logs never blocks, that a changed file is noticed within seconds, and that time never steps.
+
+* Process: `signals`, `descriptors`, `memory`, `gc_tuning`, `clock`, `programs` (to find other programs).
+* Files and logs: `files` (changes), `logs`, `background_writer`, `errors` (as text).
+* Network: `listeners`, `bearer_tokens`, `backoff`, `prometheus_text` (metrics), `probe_user_agents`.
 """

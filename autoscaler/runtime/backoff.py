@@ -1,15 +1,15 @@
-"""Pauses between attempts that grow and are spread by chance."""
+"""Exponential backoff with jitter."""
 
 import random
 
 
 class Backoff:
-    """Pauses between attempts: each about twice as long as the one before, by chance between half of it and all.
+    """Pauses between attempts: the limit doubles each time, and a pause is a random part of it, at least half.
 
     Args:
-        rng: spreads them, so that a peer that comes back does not meet everybody at once.
+        rng: spreads the pauses, so that not all clients return to a restarted server at once.
         first_s: the longest that the first pause can be.
-        longest_s: the longest that any can be.
+        longest_s: the longest that any pause can be.
     """
 
     def __init__(self, rng: random.Random, *, first_s: float = 0.1, longest_s: float = 2.0) -> None:
@@ -24,5 +24,5 @@ class Backoff:
         return pause_s
 
     def reset(self) -> None:
-        """Begin with the shortest pause again."""
+        """Start again with the shortest pause."""
         self._next_s = self._first_s

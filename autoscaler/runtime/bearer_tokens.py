@@ -1,10 +1,10 @@
-"""The bearer token that our own programs show each other: sent by the client, asked for by the server.
+"""Bearer tokens between our own programs: sent by the client, required by the server.
 
 Rules:
-1. The file holds one token a line. The first is sent, each is accepted, so that a rotation has no gap: add the new
+1. The file has one token per line. The first is sent, all are accepted, so that a rotation has no gap: add the new
    token as the second line everywhere, then make it the first, then remove the old one.
-2. The file is read again when it changes. One that cannot be used changes nothing and is named in the log.
-3. Probes stay open: a kubelet sends no token.
+2. The file is read again when it changes. An invalid file changes nothing and is logged.
+3. Probes need no token, because a kubelet sends none.
 """
 
 import hmac
@@ -20,20 +20,20 @@ from autoscaler.runtime.files import version_of
 
 _log = logging.getLogger(__name__)
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,1024}=*")
-"""RFC 6750's b64token, and long enough not to be guessed."""
+"""RFC 6750's b64token, long enough that it cannot be guessed."""
 _OPEN = frozenset({"/healthz", "/readyz"})
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class BearerTokens:
-    """The tokens of a file, as they are now.
+    """The current tokens of a file.
 
     Args:
-        file: one token a line.
+        file: one token per line.
 
     Raises:
-        DocumentError: the file has no token, or a line is none.
+        DocumentError: the file has no token, or an invalid line.
         OSError: it cannot be read.
     """
 
@@ -43,12 +43,12 @@ class BearerTokens:
         self._tokens = _read(file)
 
     def header(self) -> str:
-        """Give the value of the header `Authorization` that a client sends."""
+        """Give the value of the client's `Authorization` header."""
         self._read_again()
         return f"Bearer {self._tokens[0]}"
 
     def accepts(self, header: str) -> bool:
-        """Tell whether the value of an `Authorization` header has one of the tokens; takes as long for any other."""
+        """Tell whether the value of an `Authorization` header has one of the tokens, in constant time."""
         self._read_again()
         scheme, _, token = header.partition(" ")
         given = token.strip().encode()
@@ -63,11 +63,11 @@ class BearerTokens:
         try:
             self._tokens = _read(self._file)
         except (OSError, DocumentError) as error:
-            _log.error("tokens not read again, those before stay in force: %s", error)
+            _log.error("tokens not reloaded, the last valid ones stay in force: %s", error)
 
 
 def authenticated(tokens: BearerTokens | None) -> web.Application:
-    """Give an application that answers 401 to whoever shows no token; without tokens, and for probes, it asks none."""
+    """Make an application that responds 401 to requests without a token; probes need none, and so do all if None."""
 
     @web.middleware
     async def ask(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -88,7 +88,7 @@ def _read(file: Path) -> tuple[str, ...]:
     found = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
     if not found:
         raise DocumentError([f"{file}: has no token; write one a line"])
-    # The line itself is a secret, or was meant to be one, so that no message shows it.
+    # The line is a secret, or was meant to be one, so no message shows it.
     legal = "must be 16 to 1024 letters, digits or - . _ ~ + /, and = at its end"
     if problems := [f"{file}:{number}: {legal}" for number, token in found if not _TOKEN.fullmatch(token)]:
         raise DocumentError(problems)

@@ -1,4 +1,4 @@
-"""The one place of the core that reads a clock."""
+"""The system's clock: the only module that reads it."""
 
 import asyncio
 import time
@@ -7,13 +7,13 @@ from autoscaler.ports import Wake
 
 
 class SystemClock:
-    """Unix time at start plus the running event loop's monotonic time since: it never steps, and is what people read.
+    """Unix time at the start plus the event loop's monotonic time since then, so that it never steps.
 
-    Under a loop of virtual time it is a virtual clock.
+    On an event loop with virtual time it is a virtual clock.
     """
 
     def __init__(self, start_s: float | None = None) -> None:
-        """Start it, inside a running event loop, at a Unix time in seconds: now unless given."""
+        """Start it inside a running event loop, at a Unix time in seconds, by default the current one."""
         self._offset_s = (time.time() if start_s is None else start_s) - asyncio.get_running_loop().time()
 
     def now(self) -> float:

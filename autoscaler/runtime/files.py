@@ -1,17 +1,17 @@
-"""What tells one version of a file from the next, and when there is a next one."""
+"""Detects changed files."""
 
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
 Version = tuple[int, int, int] | None
-"""None: there is no such file."""
+"""None if there is no such file."""
 
-LOOK_EVERY_S = 1.0
+CHECK_EVERY_S = 1.0
 
 
 def version_of(file: Path) -> Version:
-    """Look at a file without reading it; what is mounted from a ConfigMap or Secret is replaced behind a link."""
+    """Identify a file's content without reading it; a mounted ConfigMap or Secret is replaced behind a link."""
     try:
         found = file.stat()
     except OSError:
@@ -20,10 +20,10 @@ def version_of(file: Path) -> Version:
 
 
 class FileWatch:
-    """Tells when files change; made before they are first read, so that no change falls in between.
+    """Waits for changes of files; create it before they are first read, so that no change is missed.
 
     Attributes:
-        files: what is looked at.
+        files: the files.
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
@@ -31,16 +31,16 @@ class FileWatch:
         self._known: list[Version] | None = self._versions()
 
     def recheck(self) -> None:
-        """Take them for changed at the next look, whatever they are by then."""
+        """Treat the files as changed at the next check."""
         self._known = None
 
     async def changed(self) -> None:
-        """Wait until one of them is another than it was when this returned last; they are looked at once a second."""
+        """Wait until one of them differs from when this last returned; they are checked once a second."""
         while True:
             known, self._known = self._known, self._versions()
             if known != self._known:
                 return
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(CHECK_EVERY_S)
 
     def _versions(self) -> list[Version]:
         return [version_of(file) for file in self.files]

@@ -1,13 +1,13 @@
-"""When Python looks for cycles of objects: seldom, because a collection stops everything that goes on."""
+"""Python's garbage collector: rare collections, because each one stops the whole process."""
 
 import gc
 
 _YOUNG = 50_000
-"""Objects that come before a collection; Python's own 700 are a dozen requests, or the policies of fifty services."""
+"""New objects before a collection; Python's default of 700 is a dozen requests, or the policies of fifty services."""
 
 
 def tune_gc() -> None:
-    """Leave what there is alone for ever, and look at what comes seldom: hardly anything here leaves a cycle behind."""
+    """Exclude all current objects from collection, and collect new ones rarely: this program creates few cycles."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG, 50, 50)

@@ -1,4 +1,4 @@
-"""Sockets to listen on: those of some hosts, or of every address of the machine, IPv4 and IPv6."""
+"""Sockets to listen on: on given hosts, or on all addresses of the machine, IPv4 and IPv6."""
 
 import errno
 import os
@@ -12,20 +12,20 @@ _Address = tuple[socket.AddressFamily, str]
 
 
 def listeners(hosts: Sequence[str], port: int) -> list[socket.socket]:
-    """Bind a socket for each address of these hosts, all with one port.
+    """Bind a socket for each address of these hosts, all with the same port.
 
     Args:
-        hosts: names or addresses; none is every address, of IPv4 and IPv6 as far as the machine has them.
-        port: 0 takes one that is free for all of them.
+        hosts: names or addresses; empty means all addresses, of IPv4 and IPv6 if the machine has both.
+        port: 0 takes one that is free on all addresses.
 
     Raises:
-        OSError: a host has no address, or the port is taken; the message names both.
+        OSError: a host has no address, or the port is in use; the message names host and port.
     """
     for attempt in range(_ATTEMPTS):
         try:
             return _bound(hosts, port)
         except OSError as error:
-            # The port that was free for the first address may be taken for the second.
+            # The port that is free on the first address may be in use on the second.
             if port or error.errno != errno.EADDRINUSE or attempt == _ATTEMPTS - 1:
                 raise
     raise AssertionError("the last attempt returns or raises")

@@ -1,4 +1,4 @@
-"""Log lines: one JSON object each for those who collect them, plain text at a terminal; who logs waits for nobody."""
+"""Logging to standard error: JSON lines, or plain text at a terminal; logging never blocks."""
 
 import json
 import logging
@@ -30,10 +30,10 @@ class JsonLines(logging.Formatter):
 
 
 class BackgroundHandler(logging.Handler):
-    """Gives log lines to a thread that writes them to standard error, so that a reader that stands still stops nothing.
+    """Passes log lines to a thread that writes them to standard error, so that a stalled reader does not block us.
 
     Attributes:
-        writer: what writes them, and counts those that are lost.
+        writer: writes the lines, and counts lost ones.
     """
 
     def __init__(self) -> None:
@@ -41,17 +41,17 @@ class BackgroundHandler(logging.Handler):
         self.writer = BackgroundWriter(_STDERR, "the log")
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Have one line written."""
+        """Write one line later."""
         self.writer.offer(f"{self.format(record)}\n")
 
     def close(self) -> None:
-        """Write what waits; `logging` calls this as the process ends."""
+        """Write the waiting lines; `logging` calls this when the process ends."""
         self.writer.close()
         super().close()
 
 
 def log_to_stderr() -> BackgroundWriter:
-    """Log what is worth knowing while all is well, and more; gives what writes it."""
+    """Log from level INFO on; gives the writer."""
     handler = BackgroundHandler()
     handler.setFormatter(logging.Formatter(_PLAIN) if sys.stderr.isatty() else JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler])

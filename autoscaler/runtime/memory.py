@@ -1,4 +1,4 @@
-"""How much memory this process may have, and how much it has."""
+"""How much memory this process may use, and how much it uses."""
 
 import ctypes
 import os
@@ -12,11 +12,11 @@ _STATM = Path("/proc/self/statm")
 
 
 def limit_bytes(cgroups: Path = _CGROUPS, own: Path = _OWN_CGROUPS) -> int | None:
-    """Give the least limit of the control groups that this process is in; None if none is below the machine's memory.
+    """Give the lowest limit of this process's control groups; None if none is below the machine's memory.
 
     Args:
         cgroups: where the control groups are mounted, version 1 or 2.
-        own: names the groups of this process, as `/proc/self/cgroup` does.
+        own: the file that names the groups of this process, such as `/proc/self/cgroup`.
     """
     found = [limit for file in _limit_files(cgroups, own) if (limit := _number(file)) is not None]
     least = min(found, default=_ALL_BYTES)
@@ -24,7 +24,7 @@ def limit_bytes(cgroups: Path = _CGROUPS, own: Path = _OWN_CGROUPS) -> int | Non
 
 
 def _limit_files(cgroups: Path, own: Path) -> list[Path]:
-    """Name the files of all groups from that of this process upward; a container may see its own group as the root."""
+    """Give the files of this process's group and of all groups above; a container may see its own group as the root."""
     files = []
     for line in own.read_text().splitlines() if own.exists() else []:
         number, controllers, path = line.split(":", 2)
@@ -43,16 +43,16 @@ def _number(file: Path) -> int | None:
     try:
         return int(file.read_text())
     except (OSError, ValueError):
-        return None  # there is no such group here, or it says `max`
+        return None  # there is no such group, or its limit is `max`
 
 
 def resident_bytes() -> int:
-    """Give the memory that this process has in use."""
+    """Give the memory that this process uses."""
     return int(_STATM.read_text().split()[1]) * _PAGE_BYTES
 
 
 def trim() -> None:
-    """Give back to the system what the allocator keeps for later, where the C library can."""
+    """Return the allocator's free memory to the system, if the C library can."""
     trim_heap = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim_heap is not None:
         trim_heap(0)

@@ -1,4 +1,4 @@
-"""What programs call themselves that ask a service only whether it is there."""
+"""User agents of health probes."""
 
 PROBES = (
     "kube-probe/",
@@ -21,4 +21,4 @@ PROBES = (
     "Datadog/Synthetics",
     "Gatus/",
 )
-"""What the user agents of Kubernetes, of balancers and of monitors contain."""
+"""Texts in the user agents of probes of Kubernetes, load balancers and monitoring services."""

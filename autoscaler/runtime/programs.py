@@ -1,7 +1,7 @@
-"""Finds the programs that the demo and the tests start beside us, such as Prometheus and hey.
+"""Finds the programs that the demo and the tests start, such as Prometheus and hey.
 
-In this order: the one that an environment variable names (`PROMETHEUS=`, `HEY=`), the one on PATH, the one that
-`make programs` put into the user's cache folder. Finding never installs anything; `tools/programs.py` does.
+It looks, in this order, at an environment variable (`PROMETHEUS=`, `HEY=`), at PATH, and at the user's cache folder, in
+which `make programs` installs them. Finding never installs anything; `tools/programs.py` does.
 """
 
 import os
@@ -15,10 +15,10 @@ def cache_folder() -> Path:
 
 
 def find(name: str) -> Path | None:
-    """Return the path of the program `name`, or None where there is none.
+    """Return the path of the program `name`, or None if there is none.
 
     Raises:
-        FileNotFoundError: the environment variable names no program. Whoever names one means that one and no other.
+        FileNotFoundError: the environment variable names no program; then no other one is used instead.
     """
     variable = name.upper().replace("-", "_")
     if not (named := os.environ.get(variable)):

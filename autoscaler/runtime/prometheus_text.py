@@ -1,6 +1,6 @@
-"""Prometheus' text format, a piece at a time, so that others are served between two pieces.
+"""Prometheus' text format, written in pieces, so that other requests are served between two pieces.
 
-It is written here: prometheus_client makes objects of every sample, which takes ten times the CPU time at ten thousand
+prometheus_client is not used: it makes an object of every sample, which takes ten times the CPU time at ten thousand
 services, and tens of megabytes for a moment. https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
@@ -13,10 +13,10 @@ from aiohttp import web
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PIECE = 1000
-"""Samples that are written at a stretch: a millisecond."""
+"""Samples in one piece, which takes a millisecond."""
 
 Sample = tuple[str, float]
-"""What follows a metric's name, such as `_sum{namespace="a",service="b"}`, and a finite number."""
+"""The text after a metric's name, such as `_sum{namespace="a",service="b"}`, and a finite number."""
 
 
 def family(name: str, kind: str, meaning: str, samples: Iterable[Sample]) -> Iterator[bytes]:
@@ -28,7 +28,7 @@ def family(name: str, kind: str, meaning: str, samples: Iterable[Sample]) -> Ite
 
 
 def labels(**values: str) -> str:
-    """Write labels, without their braces, to which more may be added."""
+    """Write labels without braces, so that more can be added."""
     return ",".join(f'{name}="{_escaped(value)}"' for name, value in values.items())
 
 
@@ -37,7 +37,7 @@ def _escaped(value: str) -> str:
 
 
 async def respond(request: web.Request, text: Iterable[bytes]) -> web.StreamResponse:
-    """Answer a scrape; a reader that goes away meanwhile is no error."""
+    """Respond to a scrape; a client that disconnects is no error."""
     response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE})
     with suppress(ConnectionError):
         await response.prepare(request)

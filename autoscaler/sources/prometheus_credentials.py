@@ -84,7 +84,7 @@ class PrometheusCredentials:
         try:
             self._servers, self._known = read_servers(self._path), {}
         except DocumentError as error:
-            _log.error("credentials not reloaded, those before stay in force: %s", error)
+            _log.error("credentials not reloaded, the last valid ones stay in force: %s", error)
 
 
 def _no_credentials(path: Path | None) -> str:

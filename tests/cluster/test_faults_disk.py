@@ -35,8 +35,8 @@ async def test_on_a_full_disk_it_scales_on_says_so_once_and_at_the_end_that_the_
         assert await controller.ended() == 0
         said = [line["message"] for line in controller.lines() if line["level"] == "ERROR"]
         assert said == [
-            "the decision log /dev/full takes no lines for now: [Errno 28] No space left on device",
-            "the decision log /dev/full has not taken its last lines",
+            "the decision log /dev/full cannot be written for now: [Errno 28] No space left on device",
+            "the decision log /dev/full lost its last lines",
         ]
 
 

@@ -10,7 +10,7 @@ from autoscaler.app.host_permissions import WatchedHostPermissions
 from autoscaler.documents.document import DocumentError
 from autoscaler.host_claims import HostGrants, NamespaceHostPermissions
 from autoscaler.kubernetes.client import ApiError
-from autoscaler.runtime.files import LOOK_EVERY_S
+from autoscaler.runtime.files import CHECK_EVERY_S
 
 GRANT = "claims:\n- {namespace: a, hosts: [x]}\n"
 
@@ -40,7 +40,7 @@ class Api:
 async def until(condition):
     """Let virtual time run until a file has been read, by a thread that has the time of the machine."""
     while not condition():  # noqa: ASYNC110 - a thread tells nobody
-        await asyncio.sleep(LOOK_EVERY_S)
+        await asyncio.sleep(CHECK_EVERY_S)
 
 
 @asynccontextmanager
@@ -103,7 +103,7 @@ async def test_an_operators_file_stands_in_the_place_of_annotations_and_is_read_
         await made.known()
         assert (made.unready(), told) == ("", [HostGrants({"a": ("x",)})])
         file.write_text("claims: [")
-        await until(lambda: "what was read before stays in force" in caplog.text)
+        await until(lambda: "the last valid ones stay in force" in caplog.text)
         file.write_text(GRANT.replace("x", "y"))
         await until(lambda: len(told) > 1)
     assert told[1:] == [HostGrants({"a": ("y",)})]

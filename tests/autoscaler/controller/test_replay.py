@@ -170,7 +170,7 @@ def test_what_is_no_log_of_a_known_version_is_refused_with_its_line(live, replay
     live.see(5.0)
     status, told = replay(log=live.file.getvalue() + line + "\n")
     assert status == 2
-    assert "decisions.jsonl:3: this is no line of a decision log: " in told
+    assert "decisions.jsonl:3: not a line of a decision log: " in told
     assert problem in told
 
 

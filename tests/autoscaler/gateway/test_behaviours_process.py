@@ -62,7 +62,7 @@ async def test_b81_a_hangup_ends_nothing_reads_files_again_and_leaves_a_log_that
     held = (await kit.connect(gateway.port)).get("/2")
     for renamed, number in ((old, signal.SIGHUP), (tmp_path / "requests.2", signal.SIGUSR1)):
         gateway.process.send_signal(number)
-        await gateway.said("logs are opened anew")
+        await gateway.said("logs are reopened")
         if number == signal.SIGHUP:
             await gateway.said("configuration reloaded")
             job.reply()

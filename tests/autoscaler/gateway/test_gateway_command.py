@@ -39,7 +39,7 @@ async def test_a_file_that_takes_a_service_from_its_backends_changes_nothing(kit
         gateway.config.write_text(document(scaleTargetRef={"name": "sd"}))
         if not told:
             told = await gateway.said("not reloaded")
-    assert "default/sd has no backends; to watch pods, start the gateway anew" in told
+    assert "default/sd has no backends; to watch pods, restart the gateway" in told
 
 
 @pytest.mark.parametrize(("options", "kept"), [((), []), (("--underscores=pass",), [b"1"])], ids=["drop", "pass"])

@@ -52,7 +52,7 @@ def test_a_document_that_an_earlier_release_took_is_legal_or_named_with_what_the
     said = capsys.readouterr().err
     for document, problems in refused_now(file):
         line = document.line(("metadata", "name"))
-        assert f"{file}:{line}: {release} took it; see docs/how-to/upgrade.md" in said
+        assert f"{file}:{line}: {release} accepted it; see docs/how-to/upgrade.md" in said
         for problem in problems:
             key = re.sub(r"\[\d+\]", "", problem.split(": ")[1])
             assert f"| `{key}` |" in UPGRADING

@@ -62,7 +62,7 @@ def test_a_pipe_that_nobody_reads_holds_up_nobody_and_what_is_lost_is_counted_an
     read = read_filler(reader)
     while read.count(b"\n") < len(taken):
         read += os.read(reader, 1 << 16)
-    while "takes lines again" not in caplog.text:
+    while "is written again" not in caplog.text:
         threading.Event().wait(0.001)
     assert writer.offer("more\n")
     while not read.endswith(b"more\n"):
@@ -113,7 +113,7 @@ def test_where_it_cannot_be_opened_anew_the_file_before_goes_on(tmp_path, caplog
     writer.offer("goes on\n")
     writer.close()
     assert (moved / "log").read_text() == "goes on\n"
-    assert "cannot be opened anew, the file before goes on" in caplog.text
+    assert "cannot be opened again, the old file stays in use" in caplog.text
 
 
 def test_a_full_disk_is_said_once_and_what_it_has_not_taken_at_the_end_counts(caplog):
@@ -162,7 +162,7 @@ def test_lines_that_a_full_disk_refuses_wait_until_it_has_room_and_none_is_torn(
     disk.room = 1 << 20
     writer.close(30)
     assert path.read_text() == "12345\n" * 3 + "after\n"
-    assert "takes lines again; 0 were lost so far" in caplog.text
+    assert "is written again; 0 lines were lost so far" in caplog.text
 
 
 @pytest.mark.parametrize("room", [1, 6, 7])
@@ -186,7 +186,7 @@ def test_who_must_know_of_each_loss_is_told_at_once(pipe):
     _, descriptor = pipe
     writer = BackgroundWriter(descriptor, "the log", most_bytes=8)
     writer.write("one\n")
-    with pytest.raises(OSError, match="too much waits to be written to the log"):
+    with pytest.raises(OSError, match="too many lines wait to be written to the log"):
         writer.write("x\n" * 4)
     assert writer.lost == 4
     writer.close(0.01)

@@ -63,8 +63,8 @@ def test_a_file_without_usable_tokens_is_refused_without_showing_them(file, cont
     with pytest.raises(DocumentError) as refused:
         BearerTokens(file)
     assert f"{file}{problem}" in str(refused.value)
-    assert tokens.accepts(f"Bearer {OLD}"), "what was read before stays in force"
-    assert "those before stay in force" in caplog.text
+    assert tokens.accepts(f"Bearer {OLD}"), "the last valid ones stay in force"
+    assert "the last valid ones stay in force" in caplog.text
     for text in (str(refused.value), caplog.text):
         assert not [word for word in content.split() if len(word) > 4 and word in text.replace("words", "")]
 

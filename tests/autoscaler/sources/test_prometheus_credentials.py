@@ -97,7 +97,7 @@ def test_a_credentials_file_that_changes_is_followed_and_one_that_is_wrong_chang
     access.of(ADDRESS)
     files.write("servers.yaml", "servers: 1")
     assert access.of(ADDRESS).headers == {"Authorization": "Bearer first"}
-    assert "credentials not reloaded, those before stay in force" in caplog.text
+    assert "credentials not reloaded, the last valid ones stay in force" in caplog.text
     files.access("authorization: {credentials_file: other}")
     assert access.of(ADDRESS).headers == {"Authorization": "Bearer other"}
     files.path.unlink()
