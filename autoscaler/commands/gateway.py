@@ -46,7 +46,7 @@ from autoscaler.runtime.memory import limit_bytes
 from autoscaler.runtime.signals import ignore_hangups
 
 _BODIES_PART, _BACKLOGS_PART = 4, 16
-"""Parts of the memory limit: a quarter for bodies of held requests, a sixteenth for responses that clients read late."""
+"""Parts of the memory limit: a quarter for bodies of held requests, a sixteenth for unread responses."""
 EXIT_STATUS = {0: "it has drained and ended after a signal", 2: "a file or a port cannot be used, or a file is invalid"}
 
 
