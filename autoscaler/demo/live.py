@@ -6,12 +6,12 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoscaler.demo.answers import Result
 from autoscaler.demo.load import Load, run, run_hey
+from autoscaler.demo.load_result import Result
 from autoscaler.demo.plan import Plan
 from autoscaler.demo.report import Moment, RunResult
 from autoscaler.demo.stage import Stage, beside, staged
-from autoscaler.demo.witness import Witness
+from autoscaler.demo.timeline import Witness
 from autoscaler.runtime import programs
 
 PROGRESS_EVERY_S = 1.0

@@ -18,7 +18,7 @@ from typing import Any
 
 import aiohttp
 
-from autoscaler.demo.answers import Answer, Result
+from autoscaler.demo.load_result import Answer, Result
 
 HEY_HEADER = "response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,offset"
 UNEXPLAINED = "no answer (hey's CSV does not say why)"

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
-from autoscaler.demo.answers import Result
-from autoscaler.demo.summary import summary
+from autoscaler.demo.hey_summary import summary
+from autoscaler.demo.load_result import Result
 
 OK = 200
 

@@ -15,7 +15,7 @@ from autoscaler.controller.recorders import DecisionLog, Latest, log_changes
 from autoscaler.controller.status_http import serve_status
 from autoscaler.demo.plan import Plan
 from autoscaler.demo.prometheus import prometheus
-from autoscaler.demo.witness import LOOK_EVERY_S, Sight, Witness
+from autoscaler.demo.timeline import LOOK_EVERY_S, Sight, Witness
 from autoscaler.gateway.request_log import RequestRecord
 from autoscaler.gateway.server import GatewayServer
 from autoscaler.runtime import programs
@@ -105,7 +105,7 @@ def _replicas(plan: Plan, folder: Path, gateway: GatewayServer) -> LocalProcesse
         on_gone=gateway.remove_backend,
     )
     command = [
-        *(sys.executable, "-m", "autoscaler.demo.standin", "--port", "{port}", "--seed", f"{plan.seed}{{number}}"),
+        *(sys.executable, "-m", "autoscaler.demo.fake_pod", "--port", "{port}", "--seed", f"{plan.seed}{{number}}"),
         *("--concurrency", str(plan.policy.spec.container_concurrency)),
         *("--service-time", str(plan.service_time), "--cold-start", str(plan.cold_start)),
     ]

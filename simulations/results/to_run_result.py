@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from autoscaler.demo.answers import Answer, Result
+from autoscaler.demo.load_result import Answer, Result
 from autoscaler.demo.report import Decided, Moment, RunResult, Served
 from simulations.model.history import STILL_IN, History
 from simulations.model.run_inputs import Floats, Integers

@@ -9,7 +9,7 @@ import aiohttp
 from aiohttp import web
 from fault_ledger import Run
 
-from autoscaler.demo.webui import Pods, application
+from autoscaler.demo.fake_webui import Pods, application
 
 
 async def events(control_plane, path):

@@ -9,7 +9,7 @@ from cluster_kit import PolicyCluster
 from autoscaler.app.cluster_controller import cluster_controller
 from autoscaler.app.cluster_gateway import cluster_services
 from autoscaler.app.controller_settings import ControllerSettings
-from autoscaler.demo.webui import Pods, application
+from autoscaler.demo.fake_webui import Pods, application
 from autoscaler.gateway.server import GatewayServer
 from autoscaler.kubernetes.lease import Times
 from autoscaler.runtime.clock import SystemClock

@@ -136,7 +136,7 @@ class Containers:
     def start_model(self, port: int) -> None:
         """Start what answers for the pods of every service, whatever their address."""
         options = ["--host=0.0.0.0", f"--port={port}", "--service-time=0.1"]
-        log = self._run("model", [sys.executable, "-m", "autoscaler.demo.standin", *options], dict(os.environ))
+        log = self._run("model", [sys.executable, "-m", "autoscaler.demo.fake_pod", *options], dict(os.environ))
         _answers(f"http://127.0.0.1:{port}/sdapi/v1/progress", log)
 
     def folder_of(self, config_map: str) -> Path:

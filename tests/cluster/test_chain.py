@@ -72,7 +72,7 @@ async def test_the_reference_load_from_zero_to_five_pods_and_back(cluster, tmp_p
             program(
                 tmp_path,
                 "standin",
-                *("autoscaler.demo.standin", "--host=0.0.0.0", f"--port={pod_port}", "--service-time=0.5"),
+                *("autoscaler.demo.fake_pod", "--host=0.0.0.0", f"--port={pod_port}", "--service-time=0.5"),
             )
         )
         await enter(

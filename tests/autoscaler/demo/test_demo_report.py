@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from autoscaler.demo.answers import Answer, Result
+from autoscaler.demo.load_result import Answer, Result
 from autoscaler.demo.report import Decided, Expected, Moment, RunResult, Served, render, to_json, verdict
 
 TWO = Expected(answers=2, peak=2)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from autoscaler.demo.answers import Answer, Result
 from autoscaler.demo.load import UNEXPLAINED, Load, LoadError, run, run_hey
+from autoscaler.demo.load_result import Answer, Result
 
 pytestmark = pytest.mark.real_time
 

@@ -8,7 +8,7 @@ from gateway_kit import until
 
 from autoscaler.app.gateway_config import gateway_services
 from autoscaler.commands.demo import POLICY
-from autoscaler.demo.webui import Pods, application
+from autoscaler.demo.fake_webui import Pods, application
 from autoscaler.policy.loading import read_policies
 
 pytestmark = pytest.mark.real_time

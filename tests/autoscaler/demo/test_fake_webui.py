@@ -8,8 +8,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from autoscaler.demo.fake_webui import JOBS, Pods, application
 from autoscaler.demo.pictures import png
-from autoscaler.demo.webui import JOBS, Pods, application
 
 pytestmark = pytest.mark.real_time
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from aiohttp import web
 
+from autoscaler.demo.fake_gpu import Overloaded, Pod
 from autoscaler.demo.pictures import png, png_text
-from autoscaler.demo.pod import Overloaded, Pod
 
 LARGEST_REQUEST = 64 * 2**20
 """Bytes; img2img carries pictures."""

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from autoscaler.demo.answers import Answer, Result
+from autoscaler.demo.load_result import Answer, Result
 
 PERCENTILES = (10, 25, 50, 75, 90, 95, 99)
 BUCKETS = 10

@@ -8,9 +8,9 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.demo.answers import Answer, Result
+from autoscaler.demo.hey_summary import PERCENTILES, histogram, percentiles, summary
 from autoscaler.demo.load import Load
-from autoscaler.demo.summary import PERCENTILES, histogram, percentiles, summary
+from autoscaler.demo.load_result import Answer, Result
 
 REFERENCE_EDGES = [9.94, 15.19, 20.44, 25.68, 30.93, 36.18, 41.43, 46.67, 51.92, 57.17, 62.42]
 """The upper edges that hey printed for the reference run, whose latencies went from 9.94 s to 62.42 s."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.demo.pod import Overloaded, Pod, Report
+from autoscaler.demo.fake_gpu import Overloaded, Pod, Report
 from autoscaler.testing import VirtualTimeLoop
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from algorithms.types import Decision, Observation, Recommendation
 from autoscaler.demo.report import Decided, Moment
-from autoscaler.demo.witness import LOOK_EVERY_S, Sight, Witness
+from autoscaler.demo.timeline import LOOK_EVERY_S, Sight, Witness
 from autoscaler.ports import Fleet, Record, Replica
 
 START_S = 1000.0

@@ -1,4 +1,4 @@
-"""Stands in for the Stable Diffusion web UI: `python -m autoscaler.demo.standin --port N ...`, one process one replica.
+"""A fake pod of the Stable Diffusion web UI: `python -m autoscaler.demo.fake_pod --port N ...`, one process each.
 
 It binds its port only when its cold start is over, so that a TCP connection is its readiness. At the first SIGTERM or
 SIGINT it takes nothing more, finishes what runs, and ends with one line of JSON: each pod's report by its address.
@@ -20,7 +20,7 @@ import numpy as np
 from aiohttp import web
 
 from algorithms.distributions import Distribution, parse
-from autoscaler.demo.webui import Pods, application
+from autoscaler.demo.fake_webui import Pods, application
 
 LONGEST_JOB_S = 24 * 3600.0
 
@@ -69,7 +69,7 @@ async def _told_within(seconds: float, stop: asyncio.Event) -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m autoscaler.demo.standin", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m autoscaler.demo.fake_pod", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--concurrency", type=int, default=1, help="jobs at a time; more are refused")

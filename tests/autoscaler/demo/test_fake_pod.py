@@ -55,7 +55,7 @@ async def start():
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             holder.bind(("127.0.0.1", port or 0))
             port = holder.getsockname()[1]
-            command = [sys.executable, "-m", "autoscaler.demo.standin", "--port", str(port), *arguments]
+            command = [sys.executable, "-m", "autoscaler.demo.fake_pod", "--port", str(port), *arguments]
             pipe = asyncio.subprocess.PIPE
             process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
             processes.append(process)
@@ -134,7 +134,7 @@ async def test_it_refuses_connections_during_its_cold_start_and_ends_in_it_when_
 async def test_a_port_in_use_is_named_as_the_reason(start):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        command = [sys.executable, "-m", "autoscaler.demo.standin", "--port", str(port)]
+        command = [sys.executable, "-m", "autoscaler.demo.fake_pod", "--port", str(port)]
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
         status, output, complaint = await Standin(port, process).ended()
