@@ -22,7 +22,7 @@ from algorithms.distributions import Samples
 from autoscaler.app.gateway_config import gateway_service
 from autoscaler.controller.step import Service
 from autoscaler.demo.plan import Plan, faster
-from autoscaler.demo.report import Served
+from autoscaler.demo.report import ServedRequest
 from autoscaler.policy.decider_factory import decider
 from autoscaler.policy.loading import read_policies
 from autoscaler.policy.spec import ScalingPolicy
@@ -71,7 +71,7 @@ class Measured:
     tick_s: float
     scrape_s: float
     """Distance of Prometheus' scrapes; infinite is none."""
-    requests: tuple[Served, ...]
+    requests: tuple[ServedRequest, ...]
     """In order of arrival; times count from anywhere."""
     cold_starts_s: tuple[float, ...]
     outcome: Outcome
@@ -124,7 +124,7 @@ def predicted(measured: Measured) -> Outcome:
     return Outcome(waits, tuple(Change(each.t_s - began_s, each.asked) for each in history.changes))
 
 
-def _by_round(requests: Sequence[Served], clients: int) -> tuple[float, ...]:
+def _by_round(requests: Sequence[ServedRequest], clients: int) -> tuple[float, ...]:
     """Give service times as a closed loop takes them: of the first request of each client, then of the second, ...
 
     Raises:
@@ -137,7 +137,9 @@ def _by_round(requests: Sequence[Served], clients: int) -> tuple[float, ...]:
     return tuple(request.service_s for round_ in zip(*chains, strict=True) for request in round_)
 
 
-def _followed(chains: list[list[Served]], rest: Sequence[Served], each: int) -> list[list[Served]] | None:
+def _followed(
+    chains: list[list[ServedRequest]], rest: Sequence[ServedRequest], each: int
+) -> list[list[ServedRequest]] | None:
     """Find the client of each of the rest, so that all send as many: one whose last request had ended just before.
 
     (Or just after: an end is noted when all of it is over, by which time a quick client may have come again.)
@@ -156,7 +158,7 @@ def _followed(chains: list[list[Served]], rest: Sequence[Served], each: int) -> 
     return None
 
 
-def _end_s(request: Served) -> float:
+def _end_s(request: ServedRequest) -> float:
     return request.arrived_s + request.wait_s + request.service_s
 
 
@@ -229,7 +231,7 @@ def of_demo(told: dict[str, Any], speed: float) -> Measured:
     """Read what the demo writes with --json, whose times are those of a run without hurry."""
     (policy,) = read_policies([POLICY])
     plan = faster(Plan(policy), speed)
-    requests = tuple(Served(*(value / speed for value in each.values())) for each in told["requests"])
+    requests = tuple(ServedRequest(*(value / speed for value in each.values())) for each in told["requests"])
     began_s = requests[0].arrived_s
     changes = [Change(each["t_s"] / speed - began_s, each["asked"]) for each in told["timeline"]]
     return Measured(
@@ -268,7 +270,7 @@ def of_cluster(folder: Path) -> Measured:
     log = next(lines for lines in logs if any(line.get("written") for line in lines))
     policy = next(ScalingPolicy.model_validate(line["policy"]) for line in log if "policy" in line)
     ended = sorted(_lines(folder / "requests.jsonl"), key=lambda line: float(line["arrival"]))
-    requests = tuple(Served(line["arrival"], line["wait_s"], line["service_s"]) for line in ended)
+    requests = tuple(ServedRequest(line["arrival"], line["wait_s"], line["service_s"]) for line in ended)
     writes = [Change(line["observation"]["now_s"], line["desired"]) for line in log if line.get("written")]
     began_s, asked_s = requests[0].arrived_s, writes[0].t_s
     return Measured(

@@ -1,5 +1,10 @@
-"""The demo: the main job on one machine, from zero to five replicas and back, without a cluster.
+"""The demo on one machine, without a cluster: from zero to five replicas and back, with fake GPUs and clients.
 
-The gateway, the controller and Prometheus are the real ones. `standin` and `pod` take the place of a GPU server, `load`
-of its users. `witness` measures from outside, and `report` is the same for a live and a simulated run.
+It promises that gateway, controller and target are the real ones, and that its verdict is the exit status. Nothing in
+production imports it.
+
+* The run: `plan` (what happens, and how fast), `stage` (everything that is started), `live` (one run),
+  `timeline` (what is seen during it), `prometheus` (a server of its own).
+* The pods: `fake_pod` (the process), `fake_webui` (its HTTP API), `fake_gpu` (its jobs), `pictures` (its results).
+* The load and the report: `load` (hey or our own client), `load_result`, `hey_summary`, `report`.
 """

@@ -1,6 +1,6 @@
-"""The GPU of one stand-in replica: jobs that take a drawn time, a hard limit on how many at once, an account of both.
+"""The GPU of a fake pod: jobs with random durations, a hard limit on concurrent jobs, and a report of both.
 
-A pod that is asked for more than its concurrency refuses and counts it: an overlap is the mistake of whoever asked.
+A pod refuses a request above its concurrency limit and counts it as an overlap, which is an error of the sender.
 """
 
 import asyncio
@@ -9,26 +9,26 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 
-class Overloaded(Exception):  # noqa: N818  # it says what the pod is
-    """A pod was asked for more than it can do at a time."""
+class OverloadError(Exception):
+    """A pod got a request above its concurrency limit."""
 
 
 class Report(NamedTuple):
-    """What one pod has been through."""
+    """What one pod has done."""
 
     served: int
-    """Jobs done to their end."""
+    """Completed jobs."""
     interrupted: int
     overlaps: int
-    """Requests refused because every slot was taken."""
+    """Requests refused because all slots were taken."""
     peak: int
-    """Most requests at a time, a refused one included."""
+    """The most requests at a time, refused ones included."""
     busy_s: float
     """Time with at least one job."""
 
 
 class Job:
-    """One piece of work that ends after its drawn time, or when it is interrupted."""
+    """One job, which ends after its duration or when it is interrupted."""
 
     def __init__(self, begun_s: float, takes_s: float) -> None:
         self.begun_s = begun_s
@@ -45,7 +45,7 @@ class Job:
 
 
 class Pod:
-    """One replica: `concurrency` slots, and jobs whose times are drawn; `jobs` are those that run, the oldest first."""
+    """One pod: `concurrency` slots and random job durations; `jobs` are those that run, the oldest first."""
 
     def __init__(self, concurrency: int, draw: Callable[[], float]) -> None:
         self.jobs: list[Job] = []
@@ -61,12 +61,12 @@ class Pod:
         """Do one job; False if it was interrupted.
 
         Raises:
-            Overloaded: every slot is taken.
+            OverloadError: all slots are taken.
         """
         self._peak = max(self._peak, len(self.jobs) + 1)
         if len(self.jobs) >= self._concurrency:
             self._overlaps += 1
-            raise Overloaded(f"{len(self.jobs)} running, and this pod can do {self._concurrency} at a time")
+            raise OverloadError(f"{len(self.jobs)} running, and this pod can do {self._concurrency} at a time")
         with self._slot() as job:
             complete = await job.done()
         self._served += complete
@@ -74,12 +74,12 @@ class Pod:
         return complete
 
     def interrupt(self) -> None:
-        """End what runs, early."""
+        """Interrupt all running jobs."""
         for job in self.jobs:
             job.interrupted.set()
 
     def progress(self) -> tuple[float, float]:
-        """Tell how far the oldest job is, from 0 to 1, and how many seconds it has left; zeros when nothing runs."""
+        """Give the progress of the oldest job, from 0 to 1, and its remaining seconds; zeros if none runs."""
         if not self.jobs:
             return 0.0, 0.0
         job = self.jobs[0]
@@ -91,7 +91,7 @@ class Pod:
         await self._idle.wait()
 
     def report(self) -> Report:
-        """Give the account up to now."""
+        """Give the report up to now."""
         running_s = self._now() - self._busy_since_s if self.jobs else 0.0
         return Report(self._served, self._interrupted, self._overlaps, self._peak, round(self._busy_s + running_s, 6))
 

@@ -1,7 +1,7 @@
 """A fake pod of the Stable Diffusion web UI: `python -m autoscaler.demo.fake_pod --port N ...`, one process each.
 
-It binds its port only when its cold start is over, so that a TCP connection is its readiness. At the first SIGTERM or
-SIGINT it takes nothing more, finishes what runs, and ends with one line of JSON: each pod's report by its address.
+It listens only after its cold start, so that a TCP connection shows its readiness. On the first SIGTERM or SIGINT it
+accepts no more requests, finishes running jobs, and prints one line of JSON: each pod's report by its address.
 """
 
 import time
@@ -26,16 +26,16 @@ LONGEST_JOB_S = 24 * 3600.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until told to stop; exit status 1 if the port is taken."""
+    """Serve until SIGTERM or SIGINT; exit status 1 if the port is in use."""
     return asyncio.run(serve(_parser().parse_args(arguments)))
 
 
 async def serve(settings: argparse.Namespace) -> int:
-    """Start cold, serve, finish what runs, report."""
+    """Wait for the cold start, serve, finish running jobs, and print the report."""
     rng = np.random.default_rng(settings.seed)
     stop = _stop_signal()
     cold_start_s: float = settings.cold_start.sample(rng)
-    if await _told_within(BORN_S + cold_start_s - time.monotonic(), stop):
+    if await _stopped_within(BORN_S + cold_start_s - time.monotonic(), stop):
         return 0
     pods = Pods(settings.concurrency, lambda: settings.service_time.sample(rng))
     runner = web.AppRunner(application(pods), access_log=None, shutdown_timeout=LONGEST_JOB_S)
@@ -60,7 +60,7 @@ def _stop_signal() -> asyncio.Event:
     return stop
 
 
-async def _told_within(seconds: float, stop: asyncio.Event) -> bool:
+async def _stopped_within(seconds: float, stop: asyncio.Event) -> bool:
     try:
         async with asyncio.timeout(max(seconds, 0)):
             return await stop.wait()
@@ -72,10 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m autoscaler.demo.fake_pod", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--concurrency", type=int, default=1, help="jobs at a time; more are refused")
+    parser.add_argument("--concurrency", type=int, default=1, help="concurrent jobs; more are refused")
     parser.add_argument("--service-time", type=_distribution, default="8", metavar="DIST", help="seconds, e.g. 8")
     parser.add_argument("--cold-start", type=_distribution, default="0", metavar="DIST", help="e.g. 'uniform(20, 50)'")
-    parser.add_argument("--seed", type=int, help="of both; without it, every run differs")
+    parser.add_argument("--seed", type=int, help="seed of both; without it every run differs")
     return parser
 
 

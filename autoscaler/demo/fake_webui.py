@@ -1,8 +1,8 @@
-"""The HTTP face of a stand-in for the Stable Diffusion web UI: its API, with a drawn time where the GPU would work.
+"""The HTTP API of a fake Stable Diffusion web UI, with a random duration in place of the GPU's work.
 
 Rules:
-1. A job whose client has gone is computed to its end, as the web UI does; only `/sdapi/v1/interrupt` ends it early.
-2. One process may stand for many pods: the local address of a connection says which of them is meant.
+1. A job goes on when its client disconnects, as in the real web UI; only `/sdapi/v1/interrupt` ends it early.
+2. One process may be many pods: the local address of a connection selects the pod.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from autoscaler.demo.fake_gpu import Overloaded, Pod
+from autoscaler.demo.fake_gpu import OverloadError, Pod
 from autoscaler.demo.pictures import png, png_text
 
 LARGEST_REQUEST = 64 * 2**20
@@ -25,22 +25,22 @@ Body = dict[str, Any]
 
 
 class Pods(defaultdict[str, Pod]):
-    """The pods that one process stands for, by address; a new address is a new pod."""
+    """The pods of one process, by address; a new address is a new pod."""
 
     def __init__(self, concurrency: int, draw: Callable[[], float]) -> None:
         super().__init__(lambda: Pod(concurrency, draw))
 
     def of(self, request: web.Request) -> Pod:
-        """Find the pod that the connection was made to."""
+        """Give the pod that the client connected to."""
         address = request.get_extra_info("sockname")
         return self[address[0] if address else ""]
 
     def reports(self) -> dict[str, dict[str, float]]:
-        """Give every pod's account, by address."""
+        """Give every pod's report, by address."""
         return {address: pod.report()._asdict() for address, pod in self.items()}
 
     async def idle(self) -> None:
-        """Wait until no pod runs anything."""
+        """Wait until no pod runs a job."""
         for pod in list(self.values()):
             await pod.idle()
 
@@ -69,7 +69,7 @@ def application(pods: Pods) -> web.Application:
     return app
 
 
-# What the jobs answer.
+# Responses of the jobs.
 
 
 def _pictures(body: Body) -> Body:
@@ -98,7 +98,7 @@ JOBS: dict[str, Callable[[Body], Body]] = {
     "/sdapi/v1/interrogate": _caption,
     "/run/predict": _predicted,
 }
-"""What costs a GPU, and how it answers."""
+"""Requests that use the GPU, and their responses."""
 
 FILES = {
     "/": (b"<!doctype html><title>Stable Diffusion</title><script src=/assets/index.js></script>", "text/html"),
@@ -119,7 +119,7 @@ def _job(answer: Callable[[Body], Body]) -> Handler:
         body = await _body(request)
         try:
             await request.app[PODS].of(request).work()
-        except Overloaded as overload:
+        except OverloadError as overload:
             raise web.HTTPTooManyRequests(text=f"overloaded: {overload}\n") from overload
         return web.json_response(answer(body))
 

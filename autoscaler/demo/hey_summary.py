@@ -1,8 +1,8 @@
-"""Prints what came of a load in the very words of hey 0.1.4, its peculiarities included.
+"""The summary of a load exactly as hey 0.1.4 prints it, its peculiarities included.
 
-Those are: a percentile is the first sorted value whose rank, in whole percent, has reached it, and what no rank reaches
-reads "0% in 0.0000 secs"; the histogram's first bucket holds the fastest alone; the line DNS+dialup ends with the
-fastest and slowest of the whole requests; averages of nothing are NaN.
+These are: a percentile is the first sorted value whose rank, in whole percent, reaches it, and a percentile that no
+rank reaches is printed as "0% in 0.0000 secs"; the histogram's first bucket has only the fastest response; the line
+DNS+dialup ends with the fastest and slowest of the whole requests; the average of no values is NaN.
 """
 
 import math
@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from autoscaler.demo.load_result import Answer, Result
+from autoscaler.demo.load_result import LoadResult, Response
 
 PERCENTILES = (10, 25, 50, 75, 90, 95, 99)
 BUCKETS = 10
 LONGEST_BAR = 40
-DETAILS: tuple[tuple[str, Callable[[Answer], float]], ...] = (
+DETAILS: tuple[tuple[str, Callable[[Response], float]], ...] = (
     ("DNS+dialup", lambda answer: answer.dialup_s),
     ("DNS-lookup", lambda answer: answer.dns_s),
     ("req write", lambda answer: answer.write_s),
@@ -24,8 +24,8 @@ DETAILS: tuple[tuple[str, Callable[[Answer], float]], ...] = (
 )
 
 
-def summary(result: Result) -> str:
-    """Give the text that hey prints at its end."""
+def summary(result: LoadResult) -> str:
+    """Give the text that hey prints at the end."""
     latencies_s = sorted(answer.latency_s for answer in result.answers)
     sections = (
         _overview(result, latencies_s),
@@ -39,7 +39,7 @@ def summary(result: Result) -> str:
 
 
 def percentiles(latencies_s: Sequence[float]) -> dict[int, float]:
-    """Give hey's percentiles of sorted latencies; those that no rank reaches are left out."""
+    """Give hey's percentiles of sorted latencies, without those that no rank reaches."""
     ranks = [(i * 100 // len(latencies_s), latency_s) for i, latency_s in enumerate(latencies_s)]
     found: dict[int, float] = {}
     wanted = iter(PERCENTILES)
@@ -61,7 +61,7 @@ def histogram(latencies_s: Sequence[float]) -> list[tuple[float, int]]:
     return [(edges[0], below[0]), *((edge, n - m) for edge, (m, n) in zip(edges[1:], pairwise(below), strict=True))]
 
 
-def _overview(result: Result, latencies_s: Sequence[float]) -> str:
+def _overview(result: LoadResult, latencies_s: Sequence[float]) -> str:
     number = len(latencies_s) + sum(result.errors.values())
     fastest_s, slowest_s = _ends(latencies_s)
     text = (
@@ -92,7 +92,7 @@ def _distribution(latencies_s: Sequence[float]) -> str:
     return "".join(f"\n  {percent}% in {_seconds(latency_s)} secs" for percent, latency_s in found + unreached)
 
 
-def _details(result: Result, latencies_s: Sequence[float]) -> str:
+def _details(result: LoadResult, latencies_s: Sequence[float]) -> str:
     return "".join(_detail(tag, [span(answer) for answer in result.answers], latencies_s) for tag, span in DETAILS)
 
 
@@ -101,12 +101,12 @@ def _detail(tag: str, spans_s: Sequence[float], latencies_s: Sequence[float]) ->
     return f"\n  {tag}:\t{_seconds(_mean(spans_s))} secs, {_seconds(fastest_s)} secs, {_seconds(slowest_s)} secs"
 
 
-def _statuses(result: Result) -> str:
+def _statuses(result: LoadResult) -> str:
     counts = Counter(answer.status for answer in result.answers)
     return "".join(f"\n  [{status}]\t{count} responses" for status, count in sorted(counts.items()))
 
 
-def _errors(result: Result) -> str:
+def _errors(result: LoadResult) -> str:
     lines = "".join(f"\n  [{count}]\t{reason}" for reason, count in sorted(result.errors.items()))
     return f"Error distribution:{lines}" if lines else ""
 

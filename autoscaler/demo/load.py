@@ -1,8 +1,8 @@
-"""The reference load: a closed loop of workers that each send the next request when the last one was answered.
+"""The reference load: workers in a closed loop, each of which sends its next request when the last one is answered.
 
-Real hey makes it where it is at hand, else `run` does the same. hey prints either a summary or one line of CSV for each
-answer, so it is run for the lines, and `summary` prints the text that it would have printed. Its CSV leaves out the
-requests that got no answer: of those only the number is known.
+hey sends it if it is installed; otherwise `run` does the same. hey prints either a summary or a line of CSV for each
+response, so it is run for the CSV, and `hey_summary` prints the text that hey would have printed. Its CSV omits
+requests without a response: only their number is known.
 """
 
 import asyncio
@@ -18,30 +18,30 @@ from typing import Any
 
 import aiohttp
 
-from autoscaler.demo.load_result import Answer, Result
+from autoscaler.demo.load_result import LoadResult, Response
 
 HEY_HEADER = "response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,offset"
 UNEXPLAINED = "no answer (hey's CSV does not say why)"
 
 
 class LoadError(Exception):
-    """The load could not be made at all; the message says why."""
+    """The load could not be sent at all; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is sent, in the words of hey's options; by default the reference load."""
+    """What is sent, in terms of hey's options; by default the reference load."""
 
     url: str
     requests: int = 50
     workers: int = 5
     timeout_s: float = 180.0
-    """For each request; 0 is none. hey takes whole seconds: it is given the next one."""
+    """For each request; 0 means none. hey takes whole seconds, so the value is rounded up for it."""
     method: str = "POST"
     content_type: str = "application/json"
     body: str = '{"prompt": "pretty dog"}'
     host: str = ""
-    """The Host header, where it is not that of the URL."""
+    """The Host header, if it is not that of the URL."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= self.requests:
@@ -49,15 +49,15 @@ class Load:
 
     @property
     def sent(self) -> int:
-        """Requests that are really sent: every worker sends as many, and a remainder is left out, as in hey."""
+        """The requests that are really sent: every worker sends the same number, without a remainder, as in hey."""
         return self.requests // self.workers * self.workers
 
 
-async def run(load: Load) -> Result:
-    """Make the load with our own client."""
+async def run(load: Load) -> LoadResult:
+    """Send the load with our own client."""
     clock = asyncio.get_running_loop().time
     begun_s = clock()
-    answers: list[Answer] = []
+    answers: list[Response] = []
     errors: Counter[str] = Counter()
 
     async def work(session: aiohttp.ClientSession) -> None:
@@ -70,14 +70,14 @@ async def run(load: Load) -> Result:
     async with _session(load, clock) as session, asyncio.TaskGroup() as workers:
         for _ in range(load.workers):
             workers.create_task(work(session))
-    return Result(clock() - begun_s, tuple(answers), dict(errors))
+    return LoadResult(clock() - begun_s, tuple(answers), dict(errors))
 
 
-async def run_hey(program: Path, load: Load) -> Result:
-    """Make the load with hey 0.1.4.
+async def run_hey(program: Path, load: Load) -> LoadResult:
+    """Send the load with hey 0.1.4.
 
     Raises:
-        LoadError: hey failed, or printed what is no result.
+        LoadError: hey failed, or printed something unexpected.
     """
     clock = asyncio.get_running_loop().time
     begun_s = clock()
@@ -86,7 +86,7 @@ async def run_hey(program: Path, load: Load) -> Result:
     answers = _hey_answers(output)
     missing = load.sent - len(answers)
     total_s = elapsed_s if missing else max(answer.offset_s + answer.latency_s for answer in answers)
-    return Result(total_s, answers, {UNEXPLAINED: missing} if missing else {})
+    return LoadResult(total_s, answers, {UNEXPLAINED: missing} if missing else {})
 
 
 # hey.
@@ -107,7 +107,7 @@ def _hey_arguments(load: Load) -> list[str]:
 
 
 async def _output(*command: str | Path) -> str:
-    """Run a program to its end, and take it along when the wait is cancelled."""
+    """Run a program to its end; it is killed when we are cancelled."""
     pipe = asyncio.subprocess.PIPE
     try:
         process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
@@ -125,8 +125,8 @@ async def _output(*command: str | Path) -> str:
     return output.decode()
 
 
-def _hey_answers(text: str) -> tuple[Answer, ...]:
-    """Read hey's CSV: times in seconds with four digits, in the order of Answer."""
+def _hey_answers(text: str) -> tuple[Response, ...]:
+    """Read hey's CSV: times in seconds with four digits, in the order of Response."""
     header, *rows = text.splitlines() or [""]
     if header != HEY_HEADER:
         raise LoadError(f"hey printed what is no result: its first line is {header!r}")
@@ -136,10 +136,10 @@ def _hey_answers(text: str) -> tuple[Answer, ...]:
         raise LoadError(f"hey printed what is no result: {error}") from error
 
 
-def _hey_answer(*columns: str) -> Answer:
+def _hey_answer(*columns: str) -> Response:
     *spans, status, offset = columns
     latency, dialup, dns, write, wait, read = map(float, spans)
-    return Answer(latency, dialup, dns, write, wait, read, int(status), float(offset))
+    return Response(latency, dialup, dns, write, wait, read, int(status), float(offset))
 
 
 # Our own client.
@@ -155,7 +155,7 @@ def _session(load: Load, clock: Callable[[], float]) -> aiohttp.ClientSession:
     )
 
 
-async def _ask(session: aiohttp.ClientSession, load: Load, begun_s: float, clock: Callable[[], float]) -> Answer:
+async def _ask(session: aiohttp.ClientSession, load: Load, begun_s: float, clock: Callable[[], float]) -> Response:
     stamps: dict[str, float] = {}
     sent_s = clock()
     async with session.request(load.method, load.url, data=load.body.encode(), trace_request_ctx=stamps) as answer:
@@ -163,7 +163,7 @@ async def _ask(session: aiohttp.ClientSession, load: Load, begun_s: float, clock
         await answer.read()
     done_s = clock()
     written_s = stamps.get("written", sent_s)
-    return Answer(
+    return Response(
         latency_s=done_s - sent_s,
         dialup_s=stamps.get("dialled", 0.0) - stamps.get("dialling", 0.0),
         dns_s=stamps.get("resolved", 0.0) - stamps.get("resolving", 0.0),
@@ -177,7 +177,7 @@ async def _ask(session: aiohttp.ClientSession, load: Load, begun_s: float, clock
 
 
 def _tracing(clock: Callable[[], float]) -> aiohttp.TraceConfig:
-    """Stamp the steps of each request into the dict that it brings along."""
+    """Record the time of each step of a request in the dictionary of its trace context."""
     tracing = aiohttp.TraceConfig()
 
     def stamp(name: str) -> Callable[..., Any]:

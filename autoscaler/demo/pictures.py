@@ -1,4 +1,4 @@
-"""Makes small real PNG pictures that differ by the text they are made for."""
+"""Small valid PNG pictures, each determined by a prompt."""
 
 import base64
 import hashlib
@@ -10,7 +10,7 @@ SIZE = 32
 
 
 def png(prompt: str) -> bytes:
-    """Paint a gradient between two colours that the text decides, as 8-bit RGB."""
+    """Paint a gradient between two colours, which the prompt determines, as 8-bit RGB."""
     colours = hashlib.sha256(prompt.encode()).digest()
     rows = b"".join(b"\0" + _row(colours[:3], colours[3:6], y) for y in range(SIZE))
     header = struct.pack(">IIBBBBB", SIZE, SIZE, 8, 2, 0, 0, 0)
@@ -19,7 +19,7 @@ def png(prompt: str) -> bytes:
 
 
 def png_text(prompt: str) -> str:
-    """Give the picture in base64, as the web UI's API does."""
+    """Give the picture in base64, as in the web UI's API."""
     return base64.b64encode(png(prompt)).decode()
 
 

@@ -1,9 +1,9 @@
-"""What the demo does, and the one place where it is made faster.
+"""What the demo does, and how it is made faster.
 
-`faster` divides every duration of policy, load, service and cold start before anything starts; the demo then runs in
-real time, and multiplies back what it prints. Some things do not shrink: no duration goes below what is legal for it (a
-stable window has at least 6 s), and Prometheus scrapes every second whatever the speed, so a sample stays good for at
-least 5 s.
+`faster` divides every duration of policy, load, service and cold start before anything starts. The demo then runs in
+real time, and multiplies the times that it prints. Some durations do not shrink: none goes below its allowed minimum (a
+stable window has at least 6 s), and Prometheus scrapes every second at any speed, so a sample stays valid for at least
+5 s.
 """
 
 from dataclasses import dataclass, replace
@@ -16,17 +16,17 @@ from autoscaler.documents.fields import DURATION_PATTERN, WHOLE, Rule, format_du
 from autoscaler.policy.spec import ScalingPolicy
 
 SERVICE_TIME = Uniform(10, 30)
-"""Seconds that one picture takes: the reference run's fastest took 9.94 s, its median, with hardly a wait, 20.08 s."""
+"""Seconds for one picture: in the reference run the fastest took 9.94 s, the median, with little waiting, 20.08 s."""
 COLD_START = Uniform(25, 45)
-"""Seconds until a replica serves: the reference run's slowest, which met zero replicas, took 62.42 s in all."""
+"""Seconds until a replica serves: in the reference run the slowest request, at zero replicas, took 62.42 s in total."""
 
 FLOORS_S = {"maxSampleAge": 5.0}
-"""Keys whose durations stay longer than what is legal would ask for."""
+"""Keys whose durations have a minimum above the allowed one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The policy, the load, and how long things take."""
+    """The policy, the load, and the durations."""
 
     policy: ScalingPolicy
     requests: int = 50
@@ -53,7 +53,7 @@ def faster(plan: Plan, speed: float) -> Plan:
 
 
 def _shortened(model: BaseModel, speed: float) -> dict[str, Any]:
-    """Give a model as a document in which every duration is divided by `speed`, down to its floor."""
+    """Convert a model to a document in which every duration is divided by `speed`, but not below its minimum."""
     document = model.model_dump(mode="json", by_alias=True, exclude_none=True)
     for name, field in type(model).model_fields.items():
         value, key, metadata = getattr(model, name), field.alias or name, list(metadata_of(field))

@@ -1,4 +1,4 @@
-"""A Prometheus of the demo's own, which scrapes the gateway every second."""
+"""The demo's own Prometheus, which scrapes the gateway every second."""
 
 import asyncio
 import contextlib
@@ -25,16 +25,16 @@ STOP_TIMEOUT_S = 10.0
 
 
 class PrometheusError(Exception):
-    """Prometheus did not start; the message says what it printed last."""
+    """Prometheus did not start; the message has the last line of its output."""
 
 
 @contextlib.asynccontextmanager
 async def prometheus(program: Path, folder: Path, target: str) -> AsyncIterator[str]:
-    """Run Prometheus while the block runs, and give its base address once it answers.
+    """Run Prometheus while the block runs, and give its base address when it is ready.
 
     Args:
-        program: which one.
-        folder: where its configuration, its data and its log go.
+        program: the program to run.
+        folder: for its configuration, data and log.
         target: the `host:port` that it scrapes.
 
     Raises:
@@ -49,10 +49,10 @@ async def prometheus(program: Path, folder: Path, target: str) -> AsyncIterator[
             f"--config.file={configuration}",
             f"--storage.tsdb.path={folder / 'data'}",
             f"--web.listen-address={address}",
-            stdin=asyncio.subprocess.PIPE,  # the leash: it ends with us, however we end
+            stdin=asyncio.subprocess.PIPE,  # it ends with us, however we end
             stdout=output,
             stderr=output,
-            start_new_session=True,  # Ctrl-C is for us
+            start_new_session=True,  # Ctrl-C must reach only us
         )
     try:
         await _ready(process, f"http://{address}", log)
@@ -68,7 +68,7 @@ def _configuration(folder: Path, target: str) -> Path:
     return path
 
 
-def _last_words(log: Path) -> str:
+def _last_line(log: Path) -> str:
     return log.read_text(errors="replace").strip().rpartition("\n")[2]
 
 
@@ -90,7 +90,7 @@ async def _ready(process: asyncio.subprocess.Process, url: str, log: Path) -> No
                 await asyncio.sleep(0.05)
     except TimeoutError as error:
         raise PrometheusError(f"Prometheus was not ready within {START_TIMEOUT_S:g} s; its log: {log}") from error
-    raise PrometheusError(f"Prometheus ended with status {process.returncode}: {_last_words(log)}")
+    raise PrometheusError(f"Prometheus ended with status {process.returncode}: {_last_line(log)}")
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
@@ -102,5 +102,5 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
                 await process.wait()
     finally:
         if process.stdin is not None:
-            process.stdin.close()  # which kills what is left
+            process.stdin.close()  # this kills the remaining processes
     await process.wait()

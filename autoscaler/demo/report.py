@@ -1,6 +1,6 @@
-"""What one run came to, live or simulated: one value, the text that tells it, and the verdict on it.
+"""The result of one run, live or simulated: its values, its report as text, and its verdict.
 
-Both drivers fill the same `RunResult`, so that their reports can be laid side by side.
+`live` and the simulator's `results.demo_report` make the same `RunResult`, so that their reports can be compared.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,70 +8,70 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 from autoscaler.demo.hey_summary import summary
-from autoscaler.demo.load_result import Result
+from autoscaler.demo.load_result import LoadResult
 
 OK = 200
 
 
 class Moment(NamedTuple):
-    """What there was from `t_s` on."""
+    """The state from `t_s` on."""
 
     t_s: float
     """Seconds since the run began."""
     asked: int
     """Replicas asked for."""
     ready: int
-    """Replicas that can serve; those on their way out are no longer among them."""
+    """Replicas that can serve, without those that are being removed."""
     running: int
     """Requests being served."""
     queued: int
     """Requests waiting for a replica."""
 
 
-class Decided(NamedTuple):
-    """One decision, as far as the verdict needs it."""
+class DecisionPoint(NamedTuple):
+    """One decision: what the verdict needs of it."""
 
     t_s: float
     desired: int
 
 
-class Served(NamedTuple):
-    """One request as the gateway saw it."""
+class ServedRequest(NamedTuple):
+    """One request, as measured by the gateway."""
 
     arrived_s: float
     wait_s: float
-    """Until a replica was given it."""
+    """Until it was sent to a replica."""
     service_s: float
     """From then to its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """A run from its beginning to its end; times in seconds since the beginning, or in seconds of duration."""
+    """A whole run; times are in seconds since its start, or in seconds of duration."""
 
     source: str
-    """What ran, in a few words: `live, Prometheus and the gateway's stream`, `simulated, engine reference`."""
-    load: Result
-    """What the client saw, as hey accounts for it."""
-    requests: tuple[Served, ...]
-    """Those that a replica was given, in order of arrival."""
+    """What ran: `live, Prometheus and the gateway's stream`, `simulated, engine reference`."""
+    load: LoadResult
+    """What the client measured, as hey does."""
+    requests: tuple[ServedRequest, ...]
+    """The requests that were sent to a replica, in order of arrival."""
     timeline: tuple[Moment, ...]
     """The state after every change, in order of time."""
-    decisions: tuple[Decided, ...]
+    decisions: tuple[DecisionPoint, ...]
     cold_starts_s: tuple[float, ...]
-    """How long each replica took from being asked for to being ready."""
+    """How long each replica took from its start to being ready."""
     gpu_s: float
-    """Time in which replicas held a GPU: starting, serving, idle or on their way out."""
+    """The time in which replicas held a GPU: starting, serving, idle or being removed."""
     idle_s: float
-    """The part of `gpu_s` in which a replica was ready and had nothing to serve."""
+    """The part of `gpu_s` in which a replica was ready and served no request."""
     overlaps: int
-    """Requests that a replica was given beyond its concurrency."""
+    """Requests that were sent to a replica above its concurrency limit."""
     unreported: tuple[str, ...] = ()
-    """Replicas that ended without an account of what they were given."""
+    """Replicas that ended without a report."""
 
     @property
     def peak(self) -> int:
-        """Highest number of replicas asked for."""
+        """The highest number of replicas asked for."""
         return max((moment.asked for moment in self.timeline), default=0)
 
     def scaled(self, by: float) -> "RunResult":
@@ -79,7 +79,7 @@ class RunResult:
         return replace(
             self,
             load=self.load.scaled(by),
-            requests=tuple(Served(*(by * duration_s for duration_s in served)) for served in self.requests),
+            requests=tuple(ServedRequest(*(by * duration_s for duration_s in served)) for served in self.requests),
             timeline=tuple(moment._replace(t_s=moment.t_s * by) for moment in self.timeline),
             decisions=tuple(decided._replace(t_s=decided.t_s * by) for decided in self.decisions),
             cold_starts_s=tuple(cold_start_s * by for cold_start_s in self.cold_starts_s),
@@ -89,14 +89,14 @@ class RunResult:
 
 
 class Expected(NamedTuple):
-    """What a run must have come to; by default the reference load."""
+    """The expected result of a run; by default that of the reference load."""
 
     answers: int = 50
     peak: int = 5
 
 
 def verdict(result: RunResult, expected: Expected) -> list[str]:
-    """Give every way in which the run is not what was expected; empty is a pass."""
+    """Give every difference from the expected result; empty means passed."""
     good = sum(answer.status == OK for answer in result.load.answers)
     last = result.timeline[-1] if result.timeline else Moment(0.0, 0, 0, 0, 0)
     checks = (
@@ -111,9 +111,9 @@ def verdict(result: RunResult, expected: Expected) -> list[str]:
 
 
 def late(result: RunResult, peak: int) -> int:
-    """Count the decisions that asked for fewer than `peak` when so many requests were in flight already.
+    """Count the decisions for fewer than `peak` replicas while `peak` requests were already in flight.
 
-    At most one may be: it was under way when the last of the requests came.
+    One is acceptable: it was being made when the last of these requests arrived.
     """
     needed_s = next((m.t_s for m in result.timeline if m.running + m.queued >= peak), None)
     if needed_s is None:
@@ -123,7 +123,7 @@ def late(result: RunResult, peak: int) -> int:
 
 
 def render(result: RunResult, expected: Expected | None = None) -> str:
-    """Give the report as text: hey's summary, the replicas over time, what they cost, and the verdict if one is due."""
+    """Give the report as text: hey's summary, the replicas over time, their cost, and the verdict if any."""
     parts = [f"What ran: {result.source}", summary(result.load).strip("\n"), _replicas(result), _costs(result)]
     if expected is not None:
         parts.append(_verdict(verdict(result, expected), expected))
@@ -131,7 +131,7 @@ def render(result: RunResult, expected: Expected | None = None) -> str:
 
 
 def _replicas(result: RunResult) -> str:
-    """Show the moments in which the number asked for or ready changed."""
+    """Show the times at which the number asked for or ready changed."""
     rows = ["Replicas over time:", "        time   asked   ready   running   queued"]
     before: tuple[int, int] | None = None
     for moment in _settled(result.timeline):
@@ -171,8 +171,8 @@ def _verdict(problems: Sequence[str], expected: Expected) -> str:
 
 
 def to_json(result: RunResult, expected: Expected | None = None) -> Mapping[str, Any]:
-    """Give all of it as JSON-ready values."""
-    told = asdict(result) | {
+    """Give the whole result as JSON values."""
+    document = asdict(result) | {
         "load": {
             "total_s": result.load.total_s,
             "answers": [answer._asdict() for answer in result.load.answers],
@@ -183,4 +183,4 @@ def to_json(result: RunResult, expected: Expected | None = None) -> Mapping[str,
         "requests": [served._asdict() for served in result.requests],
         "peak": result.peak,
     }
-    return told if expected is None else told | {"problems": verdict(result, expected)}
+    return document if expected is None else document | {"problems": verdict(result, expected)}

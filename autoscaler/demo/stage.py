@@ -1,4 +1,4 @@
-"""What the demo's run needs, started and stopped as one: gateway, Prometheus, replicas, controller."""
+"""Everything that a run of the demo needs, started and stopped together: gateway, Prometheus, replicas, controller."""
 
 import asyncio
 import shutil
@@ -15,7 +15,7 @@ from autoscaler.controller.recorders import DecisionLog, Latest, log_changes
 from autoscaler.controller.status_http import serve_status
 from autoscaler.demo.plan import Plan
 from autoscaler.demo.prometheus import prometheus
-from autoscaler.demo.timeline import LOOK_EVERY_S, Sight, Witness
+from autoscaler.demo.timeline import SAMPLE_EVERY_S, RunRecorder, Snapshot
 from autoscaler.gateway.request_log import RequestRecord
 from autoscaler.gateway.server import GatewayServer
 from autoscaler.runtime import programs
@@ -28,32 +28,32 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """All that runs."""
+    """The running parts."""
 
     address: str
-    """Where requests are sent."""
+    """The gateway's address."""
     counts: str
-    """Where counts come from, in words."""
+    """The sources of counts, as text."""
     status: str
-    """Where the newest decisions are shown."""
+    """The address of the controller's status."""
     metrics: str
-    """Where the gateway's own counts are shown."""
+    """The address of the gateway's metrics."""
     target: LocalProcesses
-    witness: Witness
+    recorder: RunRecorder
 
 
 @asynccontextmanager
 async def staged(plan: Plan, folder: Path, port: int) -> AsyncIterator[Stage]:
-    """Run it all while the block runs.
+    """Run all parts while the block runs.
 
     Args:
         plan: what is run, already at its speed.
-        folder: for logs, decisions and Prometheus' data; those of the run before are removed.
-        port: of the gateway; 0 takes a free one.
+        folder: for logs, decisions and Prometheus' data; those of the last run are removed.
+        port: the gateway's port; 0 takes a free one.
 
     Raises:
         OSError: the port is in use.
-        PrometheusError: there is one, and it does not start.
+        PrometheusError: Prometheus is installed and does not start.
     """
     service = plan.policy.service
     clock, latest = SystemClock(), Latest()
@@ -68,11 +68,11 @@ async def staged(plan: Plan, folder: Path, port: int) -> AsyncIterator[Stage]:
         server, counts = await _prometheus(stack, folder, metrics)
         dispatcher = gateway.dispatcher(service)
 
-        async def sight() -> Sight:
+        async def snapshot() -> Snapshot:
             fleet = (await target.observe([service]))[service]
-            return Sight(fleet, len(target.processes()), dispatcher.running, dispatcher.queued)
+            return Snapshot(fleet, len(target.processes()), dispatcher.running, dispatcher.queued)
 
-        witness = Witness(sight, clock.now, ended)
+        recorder = RunRecorder(snapshot, clock.now, ended)
         log = stack.enter_context(_opened(folder / "decisions.jsonl"))
         status = await stack.enter_async_context(serve_status(latest, 0))
         control, streams = await stack.enter_async_context(
@@ -83,20 +83,20 @@ async def staged(plan: Plan, folder: Path, port: int) -> AsyncIterator[Stage]:
                 gateways=[metrics],
                 prometheus=server,
                 tick_s=plan.tick_s,
-                recorders=[log_changes, latest, witness.record],
+                recorders=[log_changes, latest, recorder.record],
                 log=DecisionLog(log),
             )
         )
         await stack.enter_async_context(beside(control.run()))
-        await stack.enter_async_context(beside(witness.watch()))
+        await stack.enter_async_context(beside(recorder.watch()))
         # Load that came before would be asked for when the gateway is first heard, some ticks later perhaps.
         while streams.awaited(clock.now()):  # noqa: ASYNC110 - it is in memory, and nobody tells of it
-            await asyncio.sleep(LOOK_EVERY_S)
-        yield Stage(f"http://{HOST}:{gateway.port}", counts, status, f"http://{metrics}/metrics", target, witness)
+            await asyncio.sleep(SAMPLE_EVERY_S)
+        yield Stage(f"http://{HOST}:{gateway.port}", counts, status, f"http://{metrics}/metrics", target, recorder)
 
 
 def _replicas(plan: Plan, folder: Path, gateway: GatewayServer) -> LocalProcesses:
-    """Build the target: its replicas are stand-ins, and what it says of them the gateway is told."""
+    """Build the target: its replicas are fake pods, and the gateway is its router."""
     dispatcher = gateway.dispatcher(plan.policy.service)
     router = Router(
         running=lambda _service, replica: dispatcher.running_on(replica),
@@ -115,7 +115,7 @@ def _replicas(plan: Plan, folder: Path, gateway: GatewayServer) -> LocalProcesse
 
 
 async def _prometheus(stack: AsyncExitStack, folder: Path, target: str) -> tuple[str | None, str]:
-    """Start Prometheus where there is one; gives its address, and what counts come from in words."""
+    """Start Prometheus if it is installed; gives its address, and the sources of counts as text."""
     program = programs.find("prometheus")
     if program is None:
         return None, "the gateway's stream alone (no Prometheus found; `make programs` installs one)"
@@ -125,7 +125,7 @@ async def _prometheus(stack: AsyncExitStack, folder: Path, target: str) -> tuple
 
 @asynccontextmanager
 async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run something beside the block; its failure ends the block, and the block's end ends it."""
+    """Run a task beside the block; its error ends the block, and the end of the block cancels it."""
     async with asyncio.TaskGroup() as group:
         task = group.create_task(work)
         yield
@@ -139,7 +139,7 @@ def _opened(path: Path) -> Iterator[TextIO]:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what a run before has left, and nothing that somebody else keeps in the folder."""
+    """Remove the files of the last run, and no other file in the folder."""
     for name in ("replicas", "prometheus"):
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / "replicas").mkdir(parents=True)

@@ -1,47 +1,47 @@
-"""Watches a live run from outside the decisions: what there is, every few milliseconds, and what it adds up to."""
+"""Records a live run from outside the controller: its state every few milliseconds, and sums over time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
-from autoscaler.demo.report import Decided, Moment, Served
+from autoscaler.demo.report import DecisionPoint, Moment, ServedRequest
 from autoscaler.gateway.request_log import RequestRecord
 from autoscaler.ports import Fleet, Record
 
-LOOK_EVERY_S = 0.005
+SAMPLE_EVERY_S = 0.005
 
 
-class Sight(NamedTuple):
-    """What is seen at one moment."""
+class Snapshot(NamedTuple):
+    """The state at one time."""
 
     fleet: Fleet
     processes: int
-    """Replicas that hold a GPU, those on their way out included."""
+    """Replicas that hold a GPU, including those that are being removed."""
     running: int
     queued: int
 
 
-class Witness:
-    """Keeps the timeline of a run, the decisions, and the sums over time; times count from its making."""
+class RunRecorder:
+    """Records the timeline of a run, its decisions, and sums over time; times count from its creation."""
 
     def __init__(
-        self, observation: Callable[[], Awaitable[Sight]], now: Callable[[], float], ended: Iterable[RequestRecord] = ()
+        self, snapshot: Callable[[], Awaitable[Snapshot]], now: Callable[[], float], ended: Iterable[RequestRecord] = ()
     ) -> None:
-        self._observation = observation
+        self._snapshot = snapshot
         self._now = now
         self._ended = ended
         self._start_s = self._seen_s = now()
         self._seen = asyncio.Condition()
         self._ready: dict[str, float] = {}
         self.timeline: list[Moment] = []
-        self.decisions: list[Decided] = []
+        self.decisions: list[DecisionPoint] = []
         self.processes = 0
         self.gpu_s = 0.0
         self.idle_s = 0.0
 
     @property
     def elapsed_s(self) -> float:
-        """Time since the beginning."""
+        """The time since the start."""
         return self._now() - self._start_s
 
     @property
@@ -51,7 +51,7 @@ class Witness:
 
     @property
     def served(self) -> frozenset[str]:
-        """Names of the replicas that were ready at some time; no other was ever given a request."""
+        """The names of all replicas that were ready at some time; no other one got a request."""
         return frozenset(self._ready)
 
     @property
@@ -60,43 +60,43 @@ class Witness:
         return self.timeline[-1]
 
     def record(self, record: Record) -> None:
-        """Take a decision in: a recorder."""
-        self.decisions.append(Decided(record.observation.now_s - self._start_s, record.decision.desired))
+        """Record a decision; this is a recorder of the controller."""
+        self.decisions.append(DecisionPoint(record.observation.now_s - self._start_s, record.decision.desired))
 
     @property
-    def requests(self) -> list[Served]:
-        """Those that a replica was given, in order of arrival."""
+    def requests(self) -> list[ServedRequest]:
+        """The requests that were sent to a replica, in order of arrival."""
         return sorted(
-            Served(each.arrival - self._start_s, each.wait_s, each.service_s)
+            ServedRequest(each.arrival - self._start_s, each.wait_s, each.service_s)
             for each in self._ended
             if each.wait_s is not None and each.service_s is not None
         )
 
     async def watch(self) -> None:
-        """Look again and again, until cancelled."""
+        """Take samples until cancelled."""
         while True:
-            await self.see()
+            await self.sample()
             async with self._seen:
                 self._seen.notify_all()
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(SAMPLE_EVERY_S)
 
     async def at_zero(self) -> None:
-        """Wait until nothing is asked for and nothing runs."""
+        """Wait until no replica is asked for and none runs."""
         async with self._seen:
             await self._seen.wait_for(lambda: bool(self.timeline) and not (self.last.asked or self.processes))
 
-    async def see(self) -> None:
-        """Look once."""
-        sight = await self._observation()
-        replicas = sight.fleet.replicas
+    async def sample(self) -> None:
+        """Take one sample."""
+        snapshot = await self._snapshot()
+        replicas = snapshot.fleet.replicas
         passed_s, self._seen_s = self._now() - self._seen_s, self._now()
-        self.processes = sight.processes
-        self.gpu_s += sight.processes * passed_s
+        self.processes = snapshot.processes
+        self.gpu_s += snapshot.processes * passed_s
         self.idle_s += sum(replica.ready and not replica.running for replica in replicas) * passed_s
         for replica in replicas:
             if replica.ready:
                 self._ready.setdefault(replica.name, replica.age_s)
         ready = sum(replica.ready for replica in replicas)
-        moment = Moment(self.elapsed_s, sight.fleet.asked, ready, sight.running, sight.queued)
+        moment = Moment(self.elapsed_s, snapshot.fleet.asked, ready, snapshot.running, snapshot.queued)
         if not self.timeline or self.last[1:] != moment[1:]:
             self.timeline.append(moment)

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from autoscaler.demo.load_result import Answer, Result
-from autoscaler.demo.report import Decided, Moment, RunResult, Served
+from autoscaler.demo.load_result import LoadResult, Response
+from autoscaler.demo.report import DecisionPoint, Moment, RunResult, ServedRequest
 from simulations.model.history import STILL_IN, History
 from simulations.model.run_inputs import Floats, Integers
 
@@ -19,7 +19,7 @@ def run_result(history: History) -> RunResult:
         load=_load(history, began_s),
         requests=tuple(_served(history, began_s)),
         timeline=tuple(_timeline(history, began_s)),
-        decisions=tuple(Decided(r.observation.now_s - began_s, r.decision.desired) for r in history.decisions),
+        decisions=tuple(DecisionPoint(r.observation.now_s - began_s, r.decision.desired) for r in history.decisions),
         cold_starts_s=tuple(cold_starts(history).tolist()),
         gpu_s=float((_nan_filled(replicas.gone_s, history.end_s) - replicas.placed_s).sum()),
         idle_s=float(idle(history).sum()),
@@ -27,27 +27,27 @@ def run_result(history: History) -> RunResult:
     )
 
 
-def _served(history: History, began_s: float) -> Iterator[Served]:
+def _served(history: History, began_s: float) -> Iterator[ServedRequest]:
     requests = history.requests
     given = ~np.isnan(requests.start_s)
     start_s, end_s = requests.start_s[given], _nan_filled(requests.end_s[given], history.end_s)
     columns = (requests.arrival_s[given] - began_s, start_s - requests.arrival_s[given], end_s - start_s)
-    return map(Served, *(column.tolist() for column in columns))
+    return map(ServedRequest, *(column.tolist() for column in columns))
 
 
-def _load(history: History, began_s: float) -> Result:
+def _load(history: History, began_s: float) -> LoadResult:
     requests = history.requests
     ended = np.flatnonzero(requests.status != STILL_IN)
     answered_s = requests.arrival_s + requests.latency_s
     in_order = ended[np.argsort(answered_s[ended], kind="stable")]
     answers = tuple(
-        Answer(
+        Response(
             latency_s, 0.0, 0.0, 0.0, latency_s, 0.0, int(requests.status[i]), float(requests.arrival_s[i]) - began_s
         )
         for i in in_order
         for latency_s in [float(requests.latency_s[i])]
     )
-    return Result(float(answered_s[in_order[-1]]) - began_s if len(in_order) else 0.0, answers, {})
+    return LoadResult(float(answered_s[in_order[-1]]) - began_s if len(in_order) else 0.0, answers, {})
 
 
 def _nan_filled(times_s: Floats, end_s: float) -> Floats:

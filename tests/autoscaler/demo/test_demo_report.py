@@ -5,22 +5,22 @@ from dataclasses import replace
 
 import pytest
 
-from autoscaler.demo.load_result import Answer, Result
-from autoscaler.demo.report import Decided, Expected, Moment, RunResult, Served, render, to_json, verdict
+from autoscaler.demo.load_result import LoadResult, Response
+from autoscaler.demo.report import DecisionPoint, Expected, Moment, RunResult, ServedRequest, render, to_json, verdict
 
 TWO = Expected(answers=2, peak=2)
 
 
 def answer(offset_s, latency_s, status=200):
-    return Answer(latency_s, 0.0, 0.0, 0.0, latency_s, 0.0, status, offset_s)
+    return Response(latency_s, 0.0, 0.0, 0.0, latency_s, 0.0, status, offset_s)
 
 
 @pytest.fixture
 def good():
     return RunResult(
         source="by hand",
-        load=Result(40.0, (answer(0.0, 30.0), answer(1.0, 39.0)), {}),
-        requests=(Served(0.0, 20.0, 8.0), Served(0.5, 19.0, 9.0)),
+        load=LoadResult(40.0, (answer(0.0, 30.0), answer(1.0, 39.0)), {}),
+        requests=(ServedRequest(0.0, 20.0, 8.0), ServedRequest(0.5, 19.0, 9.0)),
         timeline=(
             Moment(0.0, 0, 0, 0, 1),
             Moment(0.5, 1, 0, 0, 1),
@@ -30,7 +30,7 @@ def good():
             Moment(40.0, 2, 2, 0, 0),
             Moment(70.0, 0, 0, 0, 0),
         ),
-        decisions=(Decided(0.5, 1), Decided(1.5, 2), Decided(70.0, 0)),
+        decisions=(DecisionPoint(0.5, 1), DecisionPoint(1.5, 2), DecisionPoint(70.0, 0)),
         cold_starts_s=(19.5, 18.5),
         gpu_s=138.0,
         idle_s=60.0,
@@ -44,8 +44,8 @@ def test_a_run_that_did_what_was_expected_has_no_problems(good):
 
 
 def test_one_decision_may_have_been_under_way_when_the_last_request_came(good):
-    one_late = replace(good, decisions=(Decided(0.5, 1), Decided(1.0, 1), Decided(1.5, 2)))
-    two_late = replace(good, decisions=(Decided(1.0, 1), Decided(1.2, 1), Decided(1.5, 2)))
+    one_late = replace(good, decisions=(DecisionPoint(0.5, 1), DecisionPoint(1.0, 1), DecisionPoint(1.5, 2)))
+    two_late = replace(good, decisions=(DecisionPoint(1.0, 1), DecisionPoint(1.2, 1), DecisionPoint(1.5, 2)))
     assert verdict(one_late, TWO) == []
     assert verdict(two_late, TWO) == ["2 replicas were asked for later than one decision after"]
 
@@ -54,7 +54,7 @@ def test_one_decision_may_have_been_under_way_when_the_last_request_came(good):
     ("change", "problem"),
     [
         (
-            {"load": Result(40.0, (answer(0.0, 30.0), answer(1.0, 1.0, 503)), {})},
+            {"load": LoadResult(40.0, (answer(0.0, 30.0), answer(1.0, 1.0, 503)), {})},
             "1 of 2 answers were status 200",
         ),
         ({"overlaps": 3}, "replicas were given 3 requests beyond their concurrency"),
@@ -77,7 +77,7 @@ def test_a_load_that_never_was_in_flight_at_the_peak_was_never_late(good):
 
 
 def test_a_run_in_which_nothing_happened_has_no_averages():
-    nothing = RunResult("nothing", Result(1.0, (), {}), (), (), (), (), 0.0, 0.0, 0)
+    nothing = RunResult("nothing", LoadResult(1.0, (), {}), (), (), (), (), 0.0, 0.0, 0)
     assert "GPU-seconds used:  0.0" in render(nothing)
 
 
@@ -97,7 +97,7 @@ def test_all_times_are_multiplied_and_no_number(good):
     assert scaled.load.total_s == 80.0
     assert scaled.requests == ((0.0, 40.0, 16.0), (1.0, 38.0, 18.0))
     assert scaled.timeline[-1] == Moment(140.0, 0, 0, 0, 0)
-    assert scaled.decisions[1] == Decided(3.0, 2)
+    assert scaled.decisions[1] == DecisionPoint(3.0, 2)
     assert (scaled.cold_starts_s, scaled.gpu_s, scaled.idle_s) == ((39.0, 37.0), 276.0, 120.0)
     assert scaled.scaled(0.5) == good
 

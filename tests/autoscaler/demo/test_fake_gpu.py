@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.demo.fake_gpu import Overloaded, Pod, Report
+from autoscaler.demo.fake_gpu import OverloadError, Pod, Report
 from autoscaler.testing import VirtualTimeLoop
 
 
@@ -41,7 +41,7 @@ async def test_what_exceeds_the_concurrency_is_refused_counted_and_disturbs_nobo
     pod = Pod(2, drawing(8, 8))
     running = [await start(pod), await start(pod)]
 
-    with pytest.raises(Overloaded, match="2 running, and this pod can do 2 at a time"):
+    with pytest.raises(OverloadError, match="2 running, and this pod can do 2 at a time"):
         await pod.work()
 
     assert await asyncio.gather(*running) == [True, True]
@@ -131,7 +131,7 @@ def test_every_request_is_served_or_refused_and_never_more_run_than_there_are_sl
         report, outcomes, end_s = runner.run(life())
 
     assert report.served == outcomes.count(True)
-    assert report.overlaps == sum(isinstance(outcome, Overloaded) for outcome in outcomes)
+    assert report.overlaps == sum(isinstance(outcome, OverloadError) for outcome in outcomes)
     assert report.served + report.overlaps == len(arrivals)
     assert report.peak <= concurrency + (report.overlaps > 0)
     assert report.busy_s <= end_s

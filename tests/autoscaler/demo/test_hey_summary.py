@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from autoscaler.demo.hey_summary import PERCENTILES, histogram, percentiles, summary
 from autoscaler.demo.load import Load
-from autoscaler.demo.load_result import Answer, Result
+from autoscaler.demo.load_result import LoadResult, Response
 
 REFERENCE_EDGES = [9.94, 15.19, 20.44, 25.68, 30.93, 36.18, 41.43, 46.67, 51.92, 57.17, 62.42]
 """The upper edges that hey printed for the reference run, whose latencies went from 9.94 s to 62.42 s."""
@@ -19,7 +19,7 @@ latencies = st.lists(st.floats(0.001, 200), min_size=1, max_size=120).map(sorted
 
 
 def answer(latency_s, status=200, **parts):
-    return Answer(latency_s, 0.0, 0.0, 0.0, 0.0, 0.0, status, 0.0)._replace(**parts)
+    return Response(latency_s, 0.0, 0.0, 0.0, 0.0, 0.0, status, 0.0)._replace(**parts)
 
 
 # The rules.
@@ -123,13 +123,13 @@ def test_all_that_hey_prints_is_there():
         answer(0.3, write_s=0.002, size=10),
     )
 
-    text = summary(Result(2.5, answers, {'Post "http://localhost/": EOF': 1}))
+    text = summary(LoadResult(2.5, answers, {'Post "http://localhost/": EOF': 1}))
 
     assert text == ALL
 
 
 def test_without_an_answer_averages_are_no_numbers_and_the_rest_is_empty():
-    text = summary(Result(2.0, (), {"Get: refused": 4, "Get: reset": 2}))
+    text = summary(LoadResult(2.0, (), {"Get: refused": 4, "Get: reset": 2}))
 
     assert "  Average:\t NaN secs\n  Requests/sec:\t3.0000\n  \n\nResponse time histogram:\n\n\nLatency" in text
     assert "Latency distribution:\n\nDetails" in text
@@ -203,7 +203,7 @@ async def test_of_one_answer_hey_prints_the_same_text(hey_binary):
     size = int(value(theirs, "Total data:"))
 
     latency_s = value(theirs, "Slowest:")
-    ours = summary(Result(value(theirs, "Total:"), (Answer(latency_s, *spans, 200, 0.0, size),), {}))
+    ours = summary(LoadResult(value(theirs, "Total:"), (Response(latency_s, *spans, 200, 0.0, size),), {}))
 
     assert but_for(ours, RATE, EDGE) == but_for(theirs, RATE, EDGE)
     assert value(ours, "Requests/sec:") == pytest.approx(value(theirs, "Requests/sec:"), rel=0.01)
@@ -218,7 +218,7 @@ async def test_of_five_answers_hey_prints_the_same_histogram_and_percentiles(hey
     latencies_s = [value(theirs, "Fastest:"), *map(float, percents)]
     size = int(value(theirs, "Total data:")) // 5
 
-    ours = summary(Result(value(theirs, "Total:"), tuple(answer(s, size=size) for s in latencies_s), {}))
+    ours = summary(LoadResult(value(theirs, "Total:"), tuple(answer(s, size=size) for s in latencies_s), {}))
 
     assert len(latencies_s) == 5
     unknown = (RATE, EDGE, DETAILS, r"(?<=Average:\t)[0-9.]+")
@@ -236,6 +236,6 @@ async def test_of_no_answer_hey_prints_the_same_text(hey_binary):
     theirs = output.decode()
     (number, reason), *_ = re.findall(r"^  \[(\d+)\]\t(.*)$", theirs, re.MULTILINE)
 
-    ours = summary(Result(value(theirs, "Total:"), (), {reason: int(number)}))
+    ours = summary(LoadResult(value(theirs, "Total:"), (), {reason: int(number)}))
 
     assert but_for(ours, RATE) == but_for(theirs, RATE)

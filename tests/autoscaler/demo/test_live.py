@@ -286,7 +286,7 @@ async def test_every_request_is_accounted_for_while_replicas_are_killed_at_rando
         killing.cancel()
         await asyncio.wait([killing])
         async with asyncio.timeout(PATIENCE_S):
-            await stage.witness.at_zero()
+            await stage.recorder.at_zero()
         async with aiohttp.ClientSession() as session, session.get(stage.metrics) as metrics:
             outcomes, inflight = counters(await metrics.text())
 

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from autoscaler.demo.load import UNEXPLAINED, Load, LoadError, run, run_hey
-from autoscaler.demo.load_result import Answer, Result
+from autoscaler.demo.load_result import LoadResult, Response
 
 pytestmark = pytest.mark.real_time
 
@@ -182,7 +182,7 @@ async def test_heys_lines_are_read_by_their_columns(tmp_path):
 
     result = await run_hey(hey, Load("http://localhost/", requests=1, workers=1))
 
-    assert result == Result(0.51, (Answer(0.5, 0.0007, 0.0001, 0.0002, 0.45, 0.0003, 200, 0.01),), {})
+    assert result == LoadResult(0.51, (Response(0.5, 0.0007, 0.0001, 0.0002, 0.45, 0.0003, 200, 0.01),), {})
 
 
 async def test_hey_is_given_whole_seconds_of_patience(tmp_path):
@@ -239,6 +239,6 @@ def test_a_load_without_work_for_every_worker_is_refused(requests, workers):
 
 
 def test_a_result_is_scaled_in_all_its_times_and_in_nothing_else():
-    result = Result(10.0, (Answer(1, 2, 3, 4, 5, 6, 200, 7, 8),), {"lost": 9})
+    result = LoadResult(10.0, (Response(1, 2, 3, 4, 5, 6, 200, 7, 8),), {"lost": 9})
 
-    assert result.scaled(10) == Result(100.0, (Answer(10, 20, 30, 40, 50, 60, 200, 70, 8),), {"lost": 9})
+    assert result.scaled(10) == LoadResult(100.0, (Response(10, 20, 30, 40, 50, 60, 200, 70, 8),), {"lost": 9})

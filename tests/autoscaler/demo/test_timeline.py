@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from algorithms.types import Decision, Observation, Recommendation
-from autoscaler.demo.report import Decided, Moment
-from autoscaler.demo.timeline import LOOK_EVERY_S, Sight, Witness
+from autoscaler.demo.report import DecisionPoint, Moment
+from autoscaler.demo.timeline import SAMPLE_EVERY_S, RunRecorder, Snapshot
 from autoscaler.ports import Fleet, Record, Replica
 
 START_S = 1000.0
@@ -45,7 +45,7 @@ class Stage:
             for name, born_s in self.born_s.items()
         )
         running = sum(self.ready.values())
-        return Sight(Fleet(self.asked, replicas), len(replicas) + self.leaving, running, self.queued)
+        return Snapshot(Fleet(self.asked, replicas), len(replicas) + self.leaving, running, self.queued)
 
 
 @pytest.fixture
@@ -54,17 +54,17 @@ async def stage():
 
 
 @pytest.fixture
-async def witness(stage):
-    witness = Witness(stage.observation, stage.now)
-    watching = asyncio.create_task(witness.watch())
+async def recorder(stage):
+    recorder = RunRecorder(stage.observation, stage.now)
+    watching = asyncio.create_task(recorder.watch())
     await asyncio.sleep(0)
-    yield witness
+    yield recorder
     watching.cancel()
     await asyncio.wait([watching])
 
 
 async def test_replicas_cost_from_their_start_to_their_very_end_and_are_idle_while_ready_with_nothing_to_serve(
-    stage, witness
+    stage, recorder
 ):
     stage.start("a")
     await asyncio.sleep(10)  # starts: 10 GPU-seconds
@@ -82,12 +82,12 @@ async def test_replicas_cost_from_their_start_to_their_very_end_and_are_idle_whi
     stage.leaving = 0
     await asyncio.sleep(7)
 
-    assert witness.gpu_s == pytest.approx(10 + 40 + 10 + 6 + 2, abs=10 * LOOK_EVERY_S)
-    assert witness.idle_s == pytest.approx(5 + 3 + 2, abs=10 * LOOK_EVERY_S)
-    assert witness.elapsed_s == 47.0
+    assert recorder.gpu_s == pytest.approx(10 + 40 + 10 + 6 + 2, abs=10 * SAMPLE_EVERY_S)
+    assert recorder.idle_s == pytest.approx(5 + 3 + 2, abs=10 * SAMPLE_EVERY_S)
+    assert recorder.elapsed_s == 47.0
 
 
-async def test_a_cold_start_is_from_being_asked_for_to_being_ready_and_counted_once(stage, witness):
+async def test_a_cold_start_is_from_being_asked_for_to_being_ready_and_counted_once(stage, recorder):
     stage.start("a")
     await asyncio.sleep(4)
     stage.start("b")
@@ -96,10 +96,10 @@ async def test_a_cold_start_is_from_being_asked_for_to_being_ready_and_counted_o
     await asyncio.sleep(1)
     stage.serve("b")
     await asyncio.sleep(30)
-    assert witness.cold_starts_s == pytest.approx((10.0, 7.0), abs=2 * LOOK_EVERY_S)
+    assert recorder.cold_starts_s == pytest.approx((10.0, 7.0), abs=2 * SAMPLE_EVERY_S)
 
 
-async def test_a_replica_that_was_never_ready_has_no_cold_start_and_has_served_nobody(stage, witness):
+async def test_a_replica_that_was_never_ready_has_no_cold_start_and_has_served_nobody(stage, recorder):
     stage.start("a")
     stage.start("b")
     await asyncio.sleep(4)
@@ -108,11 +108,11 @@ async def test_a_replica_that_was_never_ready_has_no_cold_start_and_has_served_n
     stage.leave("a")
     stage.leave("b")
     await asyncio.sleep(1)
-    assert len(witness.cold_starts_s) == 1
-    assert witness.served == {"b"}
+    assert len(recorder.cold_starts_s) == 1
+    assert recorder.served == {"b"}
 
 
-async def test_the_timeline_has_every_change_and_nothing_between(stage, witness):
+async def test_the_timeline_has_every_change_and_nothing_between(stage, recorder):
     await asyncio.sleep(5)
     stage.queued = 2
     stage.start("a")
@@ -120,15 +120,15 @@ async def test_the_timeline_has_every_change_and_nothing_between(stage, witness)
     stage.serve("a", running=1)
     stage.queued = 1
     await asyncio.sleep(5)
-    assert [moment[1:] for moment in witness.timeline] == [(0, 0, 0, 0), (1, 0, 0, 2), (1, 1, 1, 1)]
-    assert [moment.t_s for moment in witness.timeline] == pytest.approx([0, 5, 10], abs=2 * LOOK_EVERY_S)
-    assert witness.last == Moment(witness.timeline[-1].t_s, 1, 1, 1, 1)
+    assert [moment[1:] for moment in recorder.timeline] == [(0, 0, 0, 0), (1, 0, 0, 2), (1, 1, 1, 1)]
+    assert [moment.t_s for moment in recorder.timeline] == pytest.approx([0, 5, 10], abs=2 * SAMPLE_EVERY_S)
+    assert recorder.last == Moment(recorder.timeline[-1].t_s, 1, 1, 1, 1)
 
 
-async def test_it_is_at_zero_when_nothing_is_asked_for_and_nothing_runs_any_more(stage, witness):
+async def test_it_is_at_zero_when_nothing_is_asked_for_and_nothing_runs_any_more(stage, recorder):
     stage.start("a")
     await asyncio.sleep(1)
-    waiting = asyncio.create_task(witness.at_zero())
+    waiting = asyncio.create_task(recorder.at_zero())
     stage.leave("a")
     await asyncio.sleep(1)
     assert not waiting.done()  # it is still on its way out
@@ -137,17 +137,17 @@ async def test_it_is_at_zero_when_nothing_is_asked_for_and_nothing_runs_any_more
 
 
 async def test_what_was_there_before_the_first_look_is_waited_for_too(stage):
-    witness = Witness(stage.observation, stage.now)
-    waiting = asyncio.create_task(witness.at_zero())
+    recorder = RunRecorder(stage.observation, stage.now)
+    waiting = asyncio.create_task(recorder.at_zero())
     await asyncio.sleep(1)
     assert not waiting.done()
-    await witness.see()
-    watching = asyncio.create_task(witness.watch())
+    await recorder.sample()
+    watching = asyncio.create_task(recorder.watch())
     await asyncio.wait_for(waiting, 1)
     watching.cancel()
 
 
-async def test_decisions_are_kept_with_their_time_since_the_beginning(stage, witness):
+async def test_decisions_are_kept_with_their_time_since_the_beginning(stage, recorder):
     observation = Observation(START_S + 3, START_S + 1, 1.0, 0, 0)
-    witness.record(Record("default/sd", observation, Decision(2, Recommendation(2, ""), ()), None))
-    assert witness.decisions == [Decided(3.0, 2)]
+    recorder.record(Record("default/sd", observation, Decision(2, Recommendation(2, ""), ()), None))
+    assert recorder.decisions == [DecisionPoint(3.0, 2)]
