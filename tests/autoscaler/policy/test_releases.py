@@ -118,7 +118,7 @@ def told(text, tmp_path, capsys):
     [("inflight.dev/paused: yes", "3"), ("inflight.dev/pause-until: 2026-11-30T10:00:00Z", "3"), ("", "010")],
 )
 def test_a_document_is_named_for_its_annotations_and_numbers_too(annotations, most, tmp_path, capsys):
-    assert f"{tmp_path}/pipe:4: 0.1.0 took it" in told(HEAD % (annotations, most), tmp_path, capsys)
+    assert f"{tmp_path}/pipe:4: 0.1.0 accepted it" in told(HEAD % (annotations, most), tmp_path, capsys)
 
 
 @pytest.mark.parametrize(
