@@ -1,4 +1,4 @@
-"""Replicas as processes of this machine: a small Deployment for each service, for the demo and for trying things."""
+"""Replicas as processes of this machine: like a small Deployment for each service, for the demo and for trials."""
 
 import asyncio
 import logging
@@ -17,22 +17,22 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """What the target asks of, and tells, whoever routes requests: each with the service's and the replica's name.
+    """The target's interface to the gateway; each function gets the name of the service and of the replica.
 
-    The functions return at once; they are called from the target's event loop.
+    The functions must not block; they are called from the target's event loop.
     """
 
     running: Callable[[ServiceName, str], int]
     """Gives the number of requests that a replica serves."""
     on_ready: Callable[[ServiceName, str, str], None]
-    """A replica serves at the `host:port` that comes third."""
+    """A replica serves at the `host:port` that is the third argument."""
     on_leaving: Callable[[ServiceName, str], None]
-    """A replica must be sent nothing new; what it serves goes on."""
+    """A replica must get no new requests; its running ones go on."""
     on_gone: Callable[[ServiceName, str], None]
-    """A replica's process has ended, and with it whatever it served; it may come back under the same name."""
+    """A replica's process has ended with all its requests; the replica may restart under the same name."""
 
     def to(self, service: ServiceName, replica: str) -> Routing:
-        """Give the same for one replica."""
+        """Bind the functions to one replica."""
         return Routing(
             partial(self.running, service, replica),
             partial(self.on_ready, service, replica),
@@ -48,9 +48,9 @@ class _Service:
     command: Sequence[str]
     asked: int = 0
     started: int = 0
-    """Replicas ever started: the number of the last one."""
+    """The number of replicas ever started, which is the number of the last one."""
     lives: dict[LocalReplica, asyncio.Task[None]] = field(default_factory=dict)
-    """Every replica that is not quite gone, the oldest first."""
+    """All replicas that have not ended, the oldest first."""
 
     def staying(self) -> list[LocalReplica]:
         return [replica for replica in self.lives if not replica.left]
@@ -60,11 +60,11 @@ class LocalProcesses:
     """A ScaleTarget that starts and stops processes; use it as an asynchronous context manager, or `close` it.
 
     Args:
-        commands: how a replica of each service is started, as words in which `{port}` stands for the loopback port that
-            it must listen on, `{name}` for its name and `{number}` for its number, which counts from 1.
-        router: who routes the requests.
-        output: a folder for what the replicas print: one file each, `NAMESPACE/NAME.log`.
-        lifetimes: how long things may take.
+        commands: the command line of each service's replicas, in which `{port}` is replaced by the loopback port to
+            listen on, `{name}` by the replica's name and `{number}` by its number, which counts from 1.
+        router: routes the requests.
+        output: a folder for the replicas' output: one file each, `NAMESPACE/NAME.log`.
+        lifetimes: the durations of starts, restarts and stops.
     """
 
     def __init__(
@@ -90,17 +90,17 @@ class LocalProcesses:
         """Give what runs for each service; an unknown one is left out. Raises nothing."""
         return {name: self._fleet(self._services[name]) for name in services if name in self._services}
 
-    async def scale(self, orders: Sequence[ScaleRequest]) -> Sequence[Outcome]:
-        """Start what is missing, and tell to leave what is too many; returns before either is done. Raises nothing."""
-        return [Outcome(order.service, self._carry_out(order)) for order in orders]
+    async def scale(self, requests: Sequence[ScaleRequest]) -> Sequence[Outcome]:
+        """Start missing replicas and stop those that are too many; returns before that is done. Raises nothing."""
+        return [Outcome(request.service, self._carry_out(request)) for request in requests]
 
     def processes(self) -> dict[str, int]:
-        """Give the process ids of all replicas that have a process, those that leave included, by name."""
+        """Give the process ids of all replicas with a process, including those that are stopping, by name."""
         replicas = [replica for service in self._services.values() for replica in service.lives]
         return {replica.name: replica.pid for replica in replicas if replica.pid is not None}
 
     async def close(self) -> None:
-        """Kill every process at once, whatever it does; nothing can be scaled afterwards."""
+        """Kill every process at once; nothing can be scaled afterwards."""
         self._closed = True
         lives = [life for service in self._services.values() for life in service.lives.values()]
         for life in lives:
@@ -117,21 +117,21 @@ class LocalProcesses:
 
     # Scaling.
 
-    def _carry_out(self, order: ScaleRequest) -> str:
-        """Carry out one order; the answer is what is wrong with it, or empty."""
-        service = self._services.get(order.service)
+    def _carry_out(self, request: ScaleRequest) -> str:
+        """Carry out one request; the answer is what is wrong with it, or empty."""
+        service = self._services.get(request.service)
         if service is None:
-            return f"{order.service} is no service of this target"
-        if order.replicas < 0:
-            return f"{order.replicas} replicas are not possible"
+            return f"{request.service} is no service of this target"
+        if request.replicas < 0:
+            return f"{request.replicas} replicas are not possible"
         if self._closed:
             return "the target is closed"
-        service.asked = order.replicas
+        service.asked = request.replicas
         staying = {replica.name: replica for replica in service.staying()}
-        for name in replicas_to_remove(self._fleet(service).replicas, order.replicas, order.remove):
+        for name in replicas_to_remove(self._fleet(service).replicas, request.replicas, request.remove):
             staying[name].leave()
         for _ in range(service.asked - len(service.staying())):
-            self._start(order.service, service)
+            self._start(request.service, service)
         return ""
 
     def _start(self, name: ServiceName, service: _Service) -> None:

@@ -1,10 +1,10 @@
-"""Runs a command that cannot outlive whoever started it: `python -I -S local_die_with_parent.py COMMAND [ARGUMENT...]`.
+"""Runs a command that cannot outlive its parent: `python -I -S local_die_with_parent.py COMMAND [ARGUMENT...]`.
 
-Standard input is a pipe whose other end the starter alone holds, and never writes to. When that closes, because the
-starter closed it or is no more (`kill -9` included), a watcher kills the whole process group, which must be ours alone.
+Standard input is a pipe. Only the parent holds its other end, and never writes to it. When that end closes, because the
+parent closed it or died (also by `kill -9`), a watcher kills the whole process group, which must be ours alone.
 
-The command takes the place of this process: its id is the one that the starter knows, and so is its exit status. This
-file is run, never imported, and needs no package: it is started for every replica.
+The command replaces this process, so it has the process id and the exit status that the parent knows. This file is run,
+never imported, and needs no package, because it is started for every replica.
 """
 
 import os
@@ -13,7 +13,7 @@ import sys
 
 
 def main(command: list[str]) -> None:
-    """Become the command, with a watcher at its side."""
+    """Start the watcher, and become the command."""
     if os.fork() == 0:
         _watch()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

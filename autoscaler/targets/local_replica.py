@@ -1,10 +1,11 @@
-"""One replica as a local process: started, watched, restarted where it dies, and ended when it is told to leave.
+"""One replica as a local process: started, watched, restarted if it dies, and stopped.
 
 Rules:
-1. Its port is kept from everybody else while it starts, so that an answer on that port is its own.
-2. It is announced when it accepts connections, and never once it was told to leave; what was announced is taken back.
-3. Told to leave, it first ends what it serves.
-4. However its life ends, cancelled at any point or with us killed, no process of its group is left.
+1. Its port is reserved while it starts, so that only the replica can accept connections on it.
+2. It is announced as ready when it accepts connections, but not after `leave`. When its process ends, it is announced as
+   gone.
+3. When it is stopped, it first finishes its running requests.
+4. However it ends, even if cancelled at any point or if we are killed, no process of its group remains.
 """
 
 import asyncio
@@ -21,51 +22,51 @@ from pathlib import Path
 DIE_WITH_PARENT = Path(__file__).with_name("local_die_with_parent.py")
 HOST = "127.0.0.1"
 PROBE_EVERY_S = 0.05
-"""Between two looks whether it accepts connections, or whether it has ended what it served."""
+"""The pause between two checks whether it accepts connections, or whether its requests are finished."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Lifetimes:
-    """How long things may take, by default as for a Deployment."""
+    """The durations of starts, restarts and stops, by default as for a Deployment."""
 
     first_backoff_s: float = 10.0
-    """Before the second restart in a row: the first comes at once, and each further one waits twice as long."""
+    """The wait before the second restart in a row: the first is immediate, and each further one waits twice as long."""
     longest_backoff_s: float = 300.0
     forgiven_after_s: float = 600.0
-    """A process that ran for as long has done no wrong: it is restarted at once."""
+    """A process that ran this long is restarted at once, as after a first crash."""
     slow_start_s: float = 600.0
-    """A start that takes longer is reported."""
+    """A longer start is logged."""
     grace_s: float = 30.0
-    """From SIGTERM to SIGKILL."""
+    """The time from SIGTERM to SIGKILL."""
 
     def scaled(self, by: float) -> "Lifetimes":
-        """Give the same with every time multiplied."""
+        """Give the same durations, multiplied."""
         return Lifetimes(**{name: seconds * by for name, seconds in asdict(self).items()})
 
     def backoff_s(self, crashes: int) -> float:
-        """Give the wait before a restart, after so many crashes in a row: kubelet's CrashLoopBackOff."""
+        """Give the wait before a restart, after this number of crashes in a row, as in kubelet's CrashLoopBackOff."""
         waits = max(crashes - 1, 0)
         return min(self.first_backoff_s * 2.0 ** min(waits - 1, 60), self.longest_backoff_s) if waits else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """What one replica asks of, and tells, whoever routes requests to it."""
+    """One replica's interface to the gateway."""
 
     running: Callable[[], int]
     """Gives the number of requests that the replica serves."""
     ready: Callable[[str], None]
     """It serves at this `host:port` from now on."""
     leaving: Callable[[], None]
-    """It must be sent nothing new; what it serves goes on."""
+    """It must get no new requests; its running ones go on."""
     gone: Callable[[], None]
-    """Its process has ended, and with it whatever it served."""
+    """Its process has ended with all its requests."""
 
 
 class LocalReplica:
-    """One replica. `pid` is its process's, None while there is none; `ready` says that it is announced and alive."""
+    """One replica. `pid` is None while it has no process; `ready` says that it is announced and its process runs."""
 
     def __init__(self, name: str, command: Sequence[str], output: Path, routing: Routing, lifetimes: Lifetimes) -> None:
         self.name = name
@@ -80,22 +81,22 @@ class LocalReplica:
 
     @property
     def left(self) -> bool:
-        """Whether it was told to leave."""
+        """Whether it was stopped."""
         return self._left.is_set()
 
     @property
     def running(self) -> int:
-        """Requests that it serves."""
+        """The requests that it serves."""
         return self._routing.running()
 
     def leave(self) -> None:
-        """Tell it to leave: nothing is routed to it from now on, and it ends when it has served what it serves."""
+        """Stop it: it gets no new requests, and its process ends when the running ones are finished."""
         if self.ready and not self.left:
             self._routing.leaving()
         self._left.set()
 
     async def live(self) -> None:
-        """Keep a process running until told to leave."""
+        """Keep a process running until it is stopped."""
         crashes = 0
         while not self.left:
             begun_s = self._now()
@@ -105,8 +106,8 @@ class LocalReplica:
             lived_s = self._now() - begun_s
             crashes = 1 if lived_s >= self._lifetimes.forgiven_after_s else crashes + 1
             backoff_s = self._lifetimes.backoff_s(crashes)
-            told = "%s: %s after %.1f s; its output is in %s; restart in %g s"
-            _log.warning(told, self.name, end, lived_s, self._output, backoff_s)
+            message = "%s: %s after %.1f s; its output is in %s; restart in %g s"
+            _log.warning(message, self.name, end, lived_s, self._output, backoff_s)
             await _set_within(self._left, backoff_s)
 
     async def _run(self) -> str:
@@ -114,7 +115,7 @@ class LocalReplica:
         with _own_port() as port:
             command = [word.replace("{port}", str(port)) for word in self._command]
             try:
-                async with _leashed(command, self._output) as process, asyncio.TaskGroup() as tasks:
+                async with _process_group(command, self._output) as process, asyncio.TaskGroup() as tasks:
                     return await self._watch(process, port, tasks)
             except OSError as error:
                 return f"cannot be started ({error.strerror})"
@@ -132,10 +133,10 @@ class LocalReplica:
             self._retract()
 
     async def _announce(self, port: int) -> None:
-        """Wait for the process to accept connections, and say so; say as well if it takes too long."""
+        """Announce the process when it accepts connections; log it if that takes long."""
         slow = asyncio.get_running_loop().call_later(self._lifetimes.slow_start_s, self._report_slow_start, port)
         try:
-            while not await _accepts(port):  # noqa: ASYNC110  # nobody tells
+            while not await _accepts(port):  # noqa: ASYNC110  # there is no event to wait for
                 await asyncio.sleep(PROBE_EVERY_S)
         finally:
             slow.cancel()
@@ -144,8 +145,8 @@ class LocalReplica:
             self._routing.ready(f"{HOST}:{port}")
 
     def _report_slow_start(self, port: int) -> None:
-        told = "%s: accepts no connections on port %d after %g s; its output is in %s"
-        _log.warning(told, self.name, port, self._lifetimes.slow_start_s, self._output)
+        message = "%s: accepts no connections on port %d after %g s; its output is in %s"
+        _log.warning(message, self.name, port, self._lifetimes.slow_start_s, self._output)
 
     def _retract(self) -> None:
         if self.ready:
@@ -154,7 +155,7 @@ class LocalReplica:
 
     async def _end_when_left(self, process: asyncio.subprocess.Process) -> None:
         await self._left.wait()
-        while self.ready and self.running:  # noqa: ASYNC110  # nobody tells
+        while self.ready and self.running:  # noqa: ASYNC110  # there is no event to wait for
             await asyncio.sleep(PROBE_EVERY_S)
         _signal(process.pid, signal.SIGTERM)
         await asyncio.sleep(self._lifetimes.grace_s)
@@ -168,10 +169,10 @@ class LocalReplica:
 
 @contextmanager
 def _own_port() -> Iterator[int]:
-    """Give a free port that nobody else is given while it is held.
+    """Reserve a free port.
 
-    On Linux a bound socket that does not listen keeps the port, and lets a server bind it that sets SO_REUSEADDR, as
-    servers do. Elsewhere the port is let go: a process that then finds it taken dies and is restarted with another one.
+    On Linux a bound socket that does not listen reserves the port, and still lets a server with SO_REUSEADDR bind it.
+    On other systems the port is released: a process that finds it in use dies and is restarted with another one.
     """
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -183,20 +184,20 @@ def _own_port() -> Iterator[int]:
 
 
 @asynccontextmanager
-async def _leashed(command: Sequence[str], output: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Start a command in a process group of its own, none of which is left afterwards.
+async def _process_group(command: Sequence[str], output: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Start a command in a process group of its own, of which no process remains afterwards.
 
-    Closing the leash is what ends it, and that awaits nothing: no cancellation can come in between.
+    Closing the parent's end of the pipe ends it. That awaits nothing, so no cancellation can come in between.
     """
-    end, leash = os.pipe()
+    child_end, parent_end = os.pipe()
     process = None
     try:
-        process = await _start([sys.executable, "-I", "-S", str(DIE_WITH_PARENT), *command], end, output)
+        process = await _start([sys.executable, "-I", "-S", str(DIE_WITH_PARENT), *command], child_end, output)
         yield process
     finally:
         if process is not None:
             _signal(-process.pid, signal.SIGKILL)
-        os.close(leash)
+        os.close(parent_end)
         if process is not None:
             await process.wait()
 
@@ -213,10 +214,10 @@ async def _start(command: Sequence[str], stdin: int, output: Path) -> asyncio.su
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
-    """Signal a leashed process, or with a negative number its group.
+    """Signal the process, or with a negative number its group.
 
-    Not by the process object: that looks first whether it has ended, and so takes its status away from the event loop.
-    The id is nobody else's: while a watcher lives, its group keeps the number.
+    The process object is not used: it first checks whether the process has ended, and so takes its status away from the
+    event loop. The id cannot be reused: while the watcher lives, its group keeps the number.
     """
     with suppress(ProcessLookupError):
         os.kill(pid, number)
