@@ -2,8 +2,8 @@
 
 Rules:
 1. Its port is reserved while it starts, so that only the replica can accept connections on it.
-2. It is announced as ready when it accepts connections, but not after `leave`. When its process ends, it is announced as
-   gone.
+2. It is announced as ready when it accepts connections, but not after `leave`. When its process ends, it is announced
+   as gone.
 3. When it is stopped, it first finishes its running requests.
 4. However it ends, even if cancelled at any point or if we are killed, no process of its group remains.
 """
