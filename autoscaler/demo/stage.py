@@ -89,8 +89,8 @@ async def staged(plan: Plan, folder: Path, port: int) -> AsyncIterator[Stage]:
         )
         await stack.enter_async_context(beside(control.run()))
         await stack.enter_async_context(beside(recorder.watch()))
-        # Load that came before would be asked for when the gateway is first heard, some ticks later perhaps.
-        while streams.awaited(clock.now()):  # noqa: ASYNC110 - it is in memory, and nobody tells of it
+        # Earlier requests would be seen only when the gateway first reports, perhaps some ticks later.
+        while streams.awaited(clock.now()):  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(SAMPLE_EVERY_S)
         yield Stage(f"http://{HOST}:{gateway.port}", counts, status, f"http://{metrics}/metrics", target, recorder)
 

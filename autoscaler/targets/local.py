@@ -118,7 +118,7 @@ class LocalProcesses:
     # Scaling.
 
     def _carry_out(self, request: ScaleRequest) -> str:
-        """Carry out one request; the answer is what is wrong with it, or empty."""
+        """Carry out one request; gives the error, or an empty text."""
         service = self._services.get(request.service)
         if service is None:
             return f"{request.service} is no service of this target"
