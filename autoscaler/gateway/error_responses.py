@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from autoscaler.gateway.counts import RequestOutcome
+from autoscaler.gateway.http.incoming_body import BrokenBodyError
 from autoscaler.gateway.http.own_response import GATEWAY_FAILED
-from autoscaler.gateway.http.request_parser import TOO_MUCH_OVERHEAD, BrokenBodyError
+from autoscaler.gateway.http.request_parser import TOO_MUCH_OVERHEAD
 from autoscaler.gateway.request_body import BodyLateError, BodyTooLargeError
 
 ERROR_RESPONSES = {

@@ -7,10 +7,10 @@ from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.http.client_connection import ClientConnection
 from autoscaler.gateway.http.exchange import Exchange
 from autoscaler.gateway.http.headers import RequestHead
+from autoscaler.gateway.http.incoming_body import BrokenBodyError, IncomingBody
 from autoscaler.gateway.http.memory_budget import MemoryBudget
 from autoscaler.gateway.http.minimum_rate import MinimumRate
 from autoscaler.gateway.http.pod_connection import PodConnection
-from autoscaler.gateway.http.request_parser import BrokenBodyError, IncomingBody
 
 READ_AHEAD_BYTES = 1 << 20
 """How much of a body is read while its request is held, so that no pod waits for it."""

@@ -18,10 +18,7 @@ from autoscaler.gateway.http.clients import Clients
 from autoscaler.gateway.http.deadline import Deadline
 from autoscaler.gateway.http.own_response import GATEWAY_FAILED, own_response
 from autoscaler.gateway.http.pipeline import Pipeline
-from autoscaler.gateway.http.request_parser import (
-    BrokenRequestError,
-    IncomingRequest,
-)
+from autoscaler.gateway.http.request_parser import BrokenRequestError, IncomingRequest
 from autoscaler.gateway.http.response_backlog import OWN_BYTES, ResponseBacklog
 
 _log = logging.getLogger(__name__)

@@ -4,8 +4,9 @@ import logging
 from http import HTTPStatus
 
 from autoscaler.gateway.http.framing import HeadLimits
+from autoscaler.gateway.http.incoming_body import Source
 from autoscaler.gateway.http.own_response import GATEWAY_FAILED
-from autoscaler.gateway.http.request_parser import BrokenRequestError, IncomingRequest, RequestParser, Source
+from autoscaler.gateway.http.request_parser import BrokenRequestError, IncomingRequest, RequestParser
 
 _log = logging.getLogger(__name__)
 _MOST_PIPELINED = 64

@@ -20,10 +20,11 @@ from autoscaler.gateway.dispatch.path_rules import PathRule, PathRules
 from autoscaler.gateway.http import minimum_rate, pod_pool
 from autoscaler.gateway.http.exchange import Exchange
 from autoscaler.gateway.http.headers import STREAMS, read_response
+from autoscaler.gateway.http.incoming_body import IncomingBody
 from autoscaler.gateway.http.memory_budget import MemoryBudget
 from autoscaler.gateway.http.pod_connection import PodConnection
 from autoscaler.gateway.http.pod_pool import Pod
-from autoscaler.gateway.http.request_parser import IncomingBody, RequestParser
+from autoscaler.gateway.http.request_parser import RequestParser
 from autoscaler.gateway.http.response_parser import ResponseParser
 from autoscaler.gateway.http.tunnel import GOING_AWAY
 from autoscaler.gateway.probe_requests import ProbeUserAgents
