@@ -10,7 +10,6 @@ from typing import cast
 from weakref import WeakSet
 
 from autoscaler.gateway.affinity import AffinityCookie
-from autoscaler.gateway.busy_poll import BusyPoller
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.counts import Counts, RequestOutcome
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Grant, Granted, Held, Refused, SlotUse
@@ -22,7 +21,7 @@ from autoscaler.gateway.http.pod_pool import Pod
 from autoscaler.gateway.http.resolver import Resolver
 from autoscaler.gateway.http.tunnel import Tunnel
 from autoscaler.gateway.overload import Overload
-from autoscaler.gateway.pod_readiness import until_ready
+from autoscaler.gateway.pod_checks import PodChecks
 from autoscaler.gateway.probe_requests import ProbeUserAgents
 from autoscaler.gateway.request_log import OnEnded
 
@@ -84,14 +83,18 @@ class ServiceProxy:
         self.pods: dict[str, Pod] = {}
         self._draining: WeakSet[Pod] = WeakSet()
         """Pods that are sent nothing new and still run something."""
-        self._checks: dict[Pod, asyncio.Task[None]] = {}
-        """The tasks that check whether pods are ready and how busy they are."""
-        self._pollers: dict[Pod, BusyPoller] = {}
         self.tunnels: set[Tunnel] = set()
         self.background_tasks: set[asyncio.Task[None]] = set()
         """Calls that are still to be made for requests whose client has disconnected."""
         self.counts = Counts()
         self.dispatcher = Dispatcher(config.limits, loop.time())
+        self._checks = PodChecks(
+            loop,
+            admit=self._admit,
+            newest=self.dispatcher.newest_granted,
+            on_jobs=self._jobs_reported,
+            on_failure=self._jobs_unknown,
+        )
         self._take_config(config)
 
     def apply(self, config: GatewayService) -> None:
@@ -201,40 +204,11 @@ class ServiceProxy:
         pod.on_outcome = partial(self._note_outcome, pod)
         self._pods_changed()
         pod.may_be_unready = self.config.ready_path is not None
-        self._start_checks(pod)
+        self._checks.start(pod, self.config)
 
     def _admit(self, pod: Pod, jobs: int | None = None) -> None:
         pod.admitted = True
         self._deliver(self.dispatcher.add_backend(pod.name, self._loop.time(), jobs=jobs))
-
-    # Checks of pods.
-
-    def _start_checks(self, pod: Pod) -> None:
-        """Start the checks that the configuration asks for, and end all others of that name."""
-        for other in [known for known in self._checks if known.name == pod.name]:
-            self._stop_checks(other)
-        if self.config.busy is None and (pod.admitted or self.config.ready_path is None):
-            if not pod.admitted:
-                self._admit(pod)
-            return
-        self._checks[pod] = self._loop.create_task(self._check(pod, self.config))
-
-    async def _check(self, pod: Pod, config: GatewayService) -> None:
-        connect_s = config.timeouts.connect_s
-        if config.ready_path is not None and not pod.admitted:
-            await until_ready(pod, config.ready_path, connect_s=connect_s, answer_s=config.ready_timeout_s)
-        if config.busy is None:
-            self._admit(pod)
-            return
-        poller = self._pollers[pod] = BusyPoller(
-            pod if config.busy.port is None else pod.at_port(config.busy.port),
-            config.busy,
-            connect_s,
-            newest=partial(self.dispatcher.newest_granted, pod.name),
-            on_jobs=partial(self._jobs_reported, pod),
-            on_failure=partial(self._jobs_unknown, pod),
-        )
-        await poller.run()
 
     def _jobs_reported(self, pod: Pod, jobs: int, newest: int) -> None:
         if not pod.admitted:
@@ -252,29 +226,23 @@ class ServiceProxy:
 
     def _stop_checks_if_forgotten(self, pod: Pod) -> None:
         if self.pods.get(pod.name) is not pod and pod.name not in self.dispatcher.backends:
-            self._stop_checks(pod)
+            self._checks.stop(pod)
 
     @property
     def pods_checked(self) -> int:
         """How many pods have checks, running or ended."""
         return len(self._checks)
 
-    def _stop_checks(self, pod: Pod) -> None:
-        self._pollers.pop(pod, None)
-        if pod in self._checks:
-            self._checks.pop(pod).cancel()
-
     def _restart_checks(self) -> None:
         """Start the checks of the new configuration."""
         for pod in self.pods.values():
             if self.config.busy is None and pod.admitted:
                 self._deliver(self.dispatcher.report_jobs(pod.name, None, 0, self._loop.time()))
-            self._start_checks(pod)
+            self._checks.start(pod, self.config)
 
     def _note_outcome(self, pod: Pod, status: int, failure: Failure | None) -> None:
         """Note the result of a request at a pod; a failure that does not count is neither success nor failure."""
-        if pod in self._pollers:
-            self._pollers[pod].soon()
+        self._checks.poll_soon(pod)
         if self.pods.get(pod.name) is not pod:
             return
         if failure is None:
@@ -297,7 +265,7 @@ class ServiceProxy:
             pod.close()
             self._draining.add(pod)
             if not pod.admitted:
-                self._stop_checks(pod)
+                self._checks.stop(pod)
             self._pods_changed()
             self._deliver(self.dispatcher.drain_backend(name, self._loop.time()))
             self._stop_checks_if_forgotten(pod)
@@ -309,7 +277,7 @@ class ServiceProxy:
         self._pods_changed()
         self._deliver(self.dispatcher.remove_backend(name, self._loop.time()))
         for pod in gone:
-            self._stop_checks(pod)
+            self._checks.stop(pod)
             pod.remove()
 
     def close(self) -> None:
@@ -318,8 +286,7 @@ class ServiceProxy:
             self._timer.cancel()
         for pod in self.pods.values():
             pod.close()
-        for pod in list(self._checks):
-            self._stop_checks(pod)
+        self._checks.stop_all()
         for task in self.background_tasks:
             task.cancel()
 

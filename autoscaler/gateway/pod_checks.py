@@ -1,0 +1,84 @@
+"""The gateway's own questions to pods: whether they are ready, and how many jobs they run."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from autoscaler.gateway.busy_poll import BusyPoller
+from autoscaler.gateway.config import GatewayService
+from autoscaler.gateway.http.pod_pool import Pod
+from autoscaler.gateway.pod_readiness import until_ready
+
+
+class PodChecks:
+    """One task for each pod of a service that is asked something.
+
+    Args:
+        loop: the event loop.
+        admit: is given a pod that may get requests.
+        newest: returns the number of the newest request that a pod was granted, by its name.
+        on_jobs: is given a pod, its number of jobs, and its newest request at the time of the poll.
+        on_failure: is given a pod and the number of polls in a row without a usable response.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        admit: Callable[[Pod], None],
+        newest: Callable[[str], int],
+        on_jobs: Callable[[Pod, int, int], None],
+        on_failure: Callable[[Pod, int], None],
+    ) -> None:
+        self._loop = loop
+        self._admit = admit
+        self._newest = newest
+        self._on_jobs = on_jobs
+        self._on_failure = on_failure
+        self._tasks: dict[Pod, asyncio.Task[None]] = {}
+        self._pollers: dict[Pod, BusyPoller] = {}
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def start(self, pod: Pod, config: GatewayService) -> None:
+        """Start the checks that the configuration asks for, and end all others of a pod of that name."""
+        for other in [known for known in self._tasks if known.name == pod.name]:
+            self.stop(other)
+        if config.busy is not None or not (pod.admitted or config.ready_path is None):
+            self._tasks[pod] = self._loop.create_task(self._check(pod, config))
+        elif not pod.admitted:
+            self._admit(pod)
+
+    def poll_soon(self, pod: Pod) -> None:
+        """Ask a pod how many jobs it runs before the interval is over, if it is asked at all."""
+        if pod in self._pollers:
+            self._pollers[pod].soon()
+
+    def stop(self, pod: Pod) -> None:
+        """End the checks of a pod."""
+        self._pollers.pop(pod, None)
+        if pod in self._tasks:
+            self._tasks.pop(pod).cancel()
+
+    def stop_all(self) -> None:
+        """End all checks."""
+        for pod in list(self._tasks):
+            self.stop(pod)
+
+    async def _check(self, pod: Pod, config: GatewayService) -> None:
+        connect_s = config.timeouts.connect_s
+        if config.ready_path is not None and not pod.admitted:
+            await until_ready(pod, config.ready_path, connect_s=connect_s, answer_s=config.ready_timeout_s)
+        if config.busy is None:
+            self._admit(pod)
+            return
+        poller = self._pollers[pod] = BusyPoller(
+            pod if config.busy.port is None else pod.at_port(config.busy.port),
+            config.busy,
+            connect_s,
+            newest=partial(self._newest, pod.name),
+            on_jobs=partial(self._on_jobs, pod),
+            on_failure=partial(self._on_failure, pod),
+        )
+        await poller.run()
