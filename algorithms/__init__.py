@@ -1,6 +1,6 @@
 """Pure scaling mathematics: numbers in, numbers out.
 
-Nothing here reads a clock, a file or the network, logs, or knows what a document looks like: `now` and every
-observation are parameters, and the same sequence of looks gives the same sequence of decisions. One file per algorithm;
-each reads as its specification.
+Nothing here reads a clock, a file or the network, logs, or knows a document: the time and every observation are
+parameters, and the same sequence of observations gives the same sequence of decisions. Each algorithm is one file that
+reads as its specification. `decider` applies the rules in `stabilisers` and the bounds to what an algorithm recommends.
 """

@@ -1,7 +1,7 @@
 """The default algorithm: Knative's windows and panic, fed by totals that come at any time.
 
-The safety that it adds stands elsewhere, each rule by itself: good time in `feeder`, the others in `stabilisers`; all
-but what a count with a missing part does to the windows. Without it the wish is Knative's decision on the same seconds.
+Its safety rules are in `feeder` (good time) and `stabilisers` (the others). Only the effect of a partial count on the
+windows is here. Without these rules the recommendation is Knative's decision on the same seconds.
 """
 
 from algorithms.feeder import current_count
@@ -14,25 +14,25 @@ _NO_DATA = Recommendation(None, "the stable window has no data")
 
 
 class Concurrency:
-    """Wishes for what keeps the requests in flight per replica at the target."""
+    """Recommends the replicas that keep the requests in flight per replica at the target."""
 
     def __init__(self, options: KpaOptions, *, parts_lower: bool = True) -> None:
-        """Begin without a window.
+        """Begin with empty windows.
 
         Args:
             options: Knative's settings.
-            parts_lower: whether a count of which a part is missing is taken as it is. Else the windows do not fall by
-                it: what is missing may be all that they know of, and must not be gone when it is heard again.
+            parts_lower: whether a partial count goes into the windows as it is. If not, it does not lower them: the
+                missing part may be all that they contain, and must still be there when it is known again.
         """
         self._options = options
         self._parts_lower = parts_lower
         self._core: KpaCore | None = None
 
     def recommend(self, observation: Observation) -> Recommendation:
-        """Put the look into the windows and decide on them.
+        """Put the observation into the windows and decide on them.
 
-        As in Knative a service without replicas reports nothing: its idle seconds are not in the windows, so that the
-        first requests after them are not averaged away.
+        As in Knative, a service without replicas reports nothing. Its idle seconds are not in the windows, so that they
+        do not lower the average of the first requests.
         """
         if not observation.replicas and not current_count(observation):
             return _IDLE
@@ -48,7 +48,7 @@ class Concurrency:
         return Recommendation(decision.desired, f"stable {stable:g}, panic {panic:g} in flight{mode}{part}")
 
     def export(self) -> State:
-        """Give windows, panic and delay; None before the first look."""
+        """Give windows, panic and delay; None before the first observation."""
         return {"version": VERSION, "core": self._core and self._core.export()}
 
     def restore(self, state: State) -> None:
@@ -61,7 +61,7 @@ class Concurrency:
 
 
 def _no_lower(observation: Observation, core: KpaCore) -> Observation:
-    """Give the look with at least the load that the stable window knew when the look before it was taken."""
+    """Give the observation with at least the load of the stable window at the observation before it."""
     stable, _ = core.averages(observation.since_s)
     return (
         observation

@@ -1,6 +1,6 @@
-"""One service's decision: the algorithm's wish, then each rule in order, then the bounds.
+"""One service's decision: the algorithm's recommendation, then each rule in order, then the bounds.
 
-Every decision is within the bounds, whatever the algorithm asks for and whatever a look says.
+Every decision is within the bounds, whatever the algorithm recommends and whatever was observed.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from algorithms.state import VERSION, check
 from algorithms.types import Algorithm, Decision, Observation, Reason, Recommendation, Stabiliser, State
 
 FAILED = "deciderFailed"
-"""The rule under which a decision stands that was taken because deciding has failed."""
+"""The rule in the reasons of a decision after a failure of the decider."""
 
 
 class Decider:
-    """Decides on one service; deterministic in the sequence of looks it is given.
+    """Decides on one service; deterministic in the sequence of observations.
 
     Without stabilisers and good time it is the algorithm alone, within the bounds.
     """
@@ -33,12 +33,12 @@ class Decider:
         """Build it from its parts.
 
         Args:
-            algorithm: forms the wish.
-            stabilisers: the rules that may change it, in this order.
-            min_replicas: lower bound, kept whatever the algorithm wishes or does not know.
-            max_replicas: upper bound, likewise; `min_replicas` wins where they cross.
-            good_time: the clock that stands still while the count is unknown; without it the algorithm is shown every
-                look, the unknown ones too, and says itself what they mean.
+            algorithm: gives the recommendation.
+            stabilisers: the rules that may change it, in their order.
+            min_replicas: the lower bound, which always holds.
+            max_replicas: the upper bound, which always holds; `min_replicas` wins if it is higher.
+            good_time: the clock that stands still while the count is unknown. Without it the algorithm gets every
+                observation, also unknown ones.
             last_resort: a stateless algorithm that `decide_after_failure` uses instead; None: it only holds.
         """
         self._algorithm = algorithm
@@ -48,15 +48,15 @@ class Decider:
         self._good_time = good_time
         self._last_resort = last_resort
         self._idle: Decision | None = None
-        """The decision of the look before, where it was on an idle service: another idle look changes nothing."""
+        """The last decision if it was on an idle service: another idle observation changes nothing."""
 
     @property
     def is_settled(self) -> bool:
-        """Whether the last look was at an idle service, and another idle one would change nothing but good time."""
+        """Whether the service was idle, and another idle observation would change nothing except good time."""
         return self._idle is not None
 
     def decide(self, observation: Observation) -> Decision:
-        """Take one look in and say how many replicas should be asked for, and why."""
+        """Give the desired replicas for one observation, and why."""
         observation = plausible(observation)
         if not is_time(observation.now_s):
             return self._bounded(
@@ -78,10 +78,10 @@ class Decider:
         return decision
 
     def decide_after_failure(self, observation: Observation, why: str) -> Decision:
-        """Decide where `decide` has failed: hold what there is, and let requests that nobody can serve raise it.
+        """Decide after `decide` has failed: hold the number, or raise it for requests that no replica can serve.
 
         While no replica is ready, the last resort may raise the number up to the maximum. Nothing lowers it, not even
-        the maximum. Everything that `decide` remembers stays as it is.
+        the maximum. The state of the decider does not change.
         """
         observation, number, recommendation = plausible(observation), observation.replicas, Recommendation(None, why)
         if (
@@ -129,9 +129,9 @@ class Decider:
         """
         check(state, "Decider")
         if set(state["stabilisers"]) != {part.rule for part in self._stabilisers}:
-            raise ValueError(f"decider: state is of the rules {sorted(state['stabilisers'])}")
+            raise ValueError(f"decider: the state has other rules: {sorted(state['stabilisers'])}")
         if (state["good_time"] is None) != (self._good_time is None):
-            raise ValueError("decider: state is of another clock")
+            raise ValueError("decider: the state has another clock")
         self._algorithm.restore(state["algorithm"])
         for part in self._stabilisers:
             part.restore(state["stabilisers"][part.rule])
@@ -141,7 +141,7 @@ class Decider:
 
 
 def _is_idle(observation: Observation) -> bool:
-    """Tell whether nothing runs, nothing is in flight, and all of that is known."""
+    """Tell whether no replica runs and nothing is in flight, and both are known."""
     return not (
         observation.replicas or observation.inflight or observation.latest or observation.passing or observation.problem
     )

@@ -1,12 +1,13 @@
-"""From looks at any time to windows of whole seconds.
+"""From observations at any time to windows of whole seconds.
 
-Knative's windows add what they are given in a second and read a missing second as zero, because its pods report their
-shares every second. Our sources give totals at any time: recorded naively, a constant 5 at a 2 s tick reads 2.5, and
-five wake-ups in one second read 15. Hence three rules:
+Knative's windows add up the values of a second and read a missing second as zero, because its pods report their shares
+every second. Our sources give totals at any time: recorded naively, a constant 5 at a 2 s tick reads 2.5, and five
+wake-ups in one second read 15. So there are three rules:
 
-1. A look puts its mean into every second it covers; the second in progress takes the newest count if that is higher.
-2. A later look replaces what an earlier one put into a second, and never adds to it.
-3. Time in which nothing good was seen did not pass: the windows' clock stands still.
+1. An observation puts its mean into every second it covers; the second in progress gets the newest count if it is
+   higher.
+2. A later observation replaces the value of an earlier one in a second, and never adds to it.
+3. While the count is unknown, the clock of the windows stands still.
 """
 
 from math import floor
@@ -16,20 +17,20 @@ from algorithms.types import Observation, State
 
 
 def seconds_covered(observation: Observation) -> range:
-    """Give the finished seconds that a look speaks of; the second in progress, `floor(now_s)`, follows them.
+    """Give the finished seconds of an observation; the second in progress, `floor(now_s)`, follows them.
 
-    The second in which the look before it was taken is among them: it was in progress then, and is finished now.
+    The second of the observation before it is among them: it was in progress then, and is finished now.
     """
     return range(floor(observation.since_s), floor(observation.now_s))
 
 
 def current_count(observation: Observation) -> float:
-    """Give the count for the second in progress: a burst that has just begun must not hide in a mean."""
+    """Give the count of the second in progress: the newest one if it is higher than the mean."""
     return max(observation.inflight or 0.0, observation.latest)
 
 
 class DataClock:
-    """Moves looks onto a clock that stands still while the count is unknown (rule 3)."""
+    """Moves observations to a clock that stands still while the count is unknown (rule 3)."""
 
     __slots__ = ("_good_s", "_seen_s")
 
@@ -38,9 +39,9 @@ class DataClock:
         self._good_s = 0.0
 
     def __call__(self, observation: Observation) -> Observation:
-        """Give the look as it stands on the clock of good time; only looks with a count may be given.
+        """Give the observation with times of the clock of good time; it must have a count.
 
-        Where nothing was ever lost both clocks are the same and the look is returned as it is.
+        If no count was ever unknown, both clocks are the same, and the observation is returned unchanged.
         """
         if self._seen_s is None:
             self._seen_s = self._good_s = observation.since_s

@@ -1,7 +1,7 @@
-"""An HPA on live looks: when it reconciles, what it reads, and which of its writes happened.
+"""An HPA on live observations: when it reconciles, what it reads, and which of its writes succeeded.
 
-A reconcile follows the one before it by at least the sync period, as upstream's queue does, so a driver whose tick does
-not divide the period makes it longer, never shorter. What happens between two reconciles changes nothing.
+A reconcile follows the one before it by at least the sync period, as in upstream's queue. If the tick does not divide
+the period, the period becomes longer, never shorter. Nothing between two reconciles has an effect.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from algorithms.types import Observation, Recommendation, State
 
 
 class Write(NamedTuple):
-    """A write that was wished for, and is not yet known to have happened."""
+    """A requested write that is not yet known to have succeeded."""
 
     at_s: float
     before: int
@@ -26,14 +26,14 @@ class Syncs:
     """One HPA's reconciles in time, on one External metric."""
 
     def __init__(self, options: HpaOptions) -> None:
-        """Begin with a reconcile at the first look."""
+        """Begin with a reconcile at the first observation."""
         self._reconciler = Reconciler(options)
         self._period_s = options.sync_period_s
         self._next_s = 0.0
         self._write: Write | None = None
 
     def saw(self, replicas: int) -> None:
-        """Take note of the replicas asked for: where they are what was wished for, the write happened."""
+        """Compare the replicas asked for with the requested write: if they are equal, it succeeded."""
         if self._write is not None and replicas == self._write.after:
             self._reconciler.wrote(*self._write)
             self._write = None
@@ -43,12 +43,12 @@ class Syncs:
         return now_s >= self._next_s - EDGE_S
 
     def sync(self, now_s: float, replicas: int, read_milli: Callable[[], float | None]) -> Outcome:
-        """Reconcile; a write that has not shown up by now has failed.
+        """Reconcile; a write that was not seen by now has failed.
 
         Args:
             now_s: the time.
-            replicas: what is asked for now; as many are taken to exist.
-            read_milli: gives the metric's value in thousandths, None if that fails; called only if it is needed.
+            replicas: the replicas asked for now, which are assumed to exist.
+            read_milli: gives the value of the metric in thousandths, None if that fails; called only if needed.
         """
         self._next_s = now_s + self._period_s
         scale = Scale(spec=replicas, status=replicas)
@@ -57,7 +57,7 @@ class Syncs:
         return outcome
 
     def export(self) -> State:
-        """Give the HPA's memory, the next reconcile's time and the open write."""
+        """Give the state of the HPA, the time of the next reconcile and the open write."""
         return {
             "version": VERSION,
             "reconciler": self._reconciler.export(),
@@ -78,12 +78,12 @@ def _reading(value_milli: float | None) -> Reading:
 
 
 def inflight_milli(observation: Observation) -> float | None:
-    """Give the requests in flight in thousandths; a count that is unknown, or only a part, could not be read."""
+    """Give the requests in flight in thousandths; None if the count is unknown or partial."""
     return None if observation.inflight is None or observation.problem else observation.inflight * 1000
 
 
 def recommendation_of(outcome: Outcome) -> Recommendation:
-    """Say what a reconcile asks for and how it came to that; where it is switched off or refuses, it has no opinion."""
+    """Give the recommendation of a reconcile and why; none if scaling is disabled or a metric failed."""
     if outcome.active not in (None, Active.VALID):
         return Recommendation(None, outcome.active)
     return Recommendation(outcome.desired, _why(outcome))
@@ -103,16 +103,16 @@ def _why(outcome: Outcome) -> str:
 class Hpa:
     """An HPA on the requests in flight: one External metric with an AverageValue target.
 
-    It behaves as the real one does: a count that is unknown, or only a part, is a failed metric; between two reconciles
-    it holds what is asked for, whoever asked.
+    As in Kubernetes, a count that is unknown or partial is a failed metric. Between two reconciles it holds the
+    replicas asked for, also if another writer set them.
     """
 
     def __init__(self, options: HpaOptions) -> None:
-        """Begin with a reconcile at the first look; `options.metrics` is that one metric."""
+        """Begin with a reconcile at the first observation; `options.metrics` has that one metric."""
         self._syncs = Syncs(options)
 
     def recommend(self, observation: Observation) -> Recommendation:
-        """Reconcile if that is due."""
+        """Reconcile if it is due."""
         self._syncs.saw(observation.replicas)
         if not self._syncs.due(observation.now_s):
             return Recommendation(observation.replicas, "between two syncs")
@@ -121,7 +121,7 @@ class Hpa:
         )
 
     def export(self) -> State:
-        """Give everything that the next wish depends on."""
+        """Give the whole state."""
         return self._syncs.export()
 
     def restore(self, state: State) -> None:

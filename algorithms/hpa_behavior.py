@@ -1,8 +1,8 @@
 """How fast the HorizontalPodAutoscaler follows its metrics: the past recommendations and the rates of `behavior`.
 
-1. A recommendation counts in a window of `behavior` while its age is below the window, in the window of the rules
-   without `behavior` also at its very end; a write counts in a policy while its age is below the period.
-2. Only the HPA's own successful writes count; what others wrote is simply where it starts from.
+1. A recommendation counts in a window of `behavior` while its age is below the window. Without `behavior` it also
+   counts at the very end of the window. A write counts in a policy while its age is below the period.
+2. Only the HPA's own successful writes count. Writes of others only change the starting point.
 3. Percentages are IEEE doubles as upstream: 90 % down from 10 leaves trunc(0.9999...) = 0, not 1.
 
 Source: pkg/controller/podautoscaler/horizontal.go, Kubernetes v1.36.3.
@@ -16,10 +16,10 @@ from math import ceil
 from typing import NamedTuple
 
 EDGE_S = 1e-6
-"""An age this near to a window's end is at it: Unix time as a double is good to a quarter of this."""
+"""An age this close to the end of a window is at the end: Unix time as a double is exact to a quarter of this."""
 
 LONGEST_WINDOW_S = 3600.0
-"""The longest window that the API allows; nothing older is ever asked for."""
+"""The longest window in the API; nothing older is needed."""
 
 
 class PolicyType(StrEnum):
@@ -30,7 +30,7 @@ class PolicyType(StrEnum):
 
 
 class SelectPolicy(StrEnum):
-    """Which of the policies counts: the one that allows the largest change, the smallest one, or no change at all."""
+    """Which policy applies: the one that allows the largest change, the smallest change, or no change at all."""
 
     MAX = "Max"
     MIN = "Min"
@@ -55,12 +55,12 @@ class ScalingRules:
     policies: tuple[Policy, ...]
     """At least one."""
     tolerance: float | None
-    """None: the controller's."""
+    """None: that of the controller manager."""
 
 
 @dataclass(frozen=True, slots=True)
 class Behavior:
-    """The `behavior` of an HPA, with what the API and the controller fill in."""
+    """The `behavior` of an HPA, with the defaults of the API and of the controller manager."""
 
     scale_up: ScalingRules
     scale_down: ScalingRules
@@ -77,7 +77,7 @@ class Limited(StrEnum):
 
 
 class Limit(NamedTuple):
-    """What the limits make of a number, and which one changed it."""
+    """A number after the limits, and which limit changed it."""
 
     replicas: int
     reason: Limited
@@ -91,10 +91,10 @@ class Step(NamedTuple):
 
 
 class Recommendations:
-    """What the metrics asked for, as far back as a window may reach.
+    """The proposals of the metrics, as far back as a window can reach.
 
-    Only the highest and the lowest since some moment are ever asked for. So of the highs an older one is forgotten as
-    soon as a newer one is not below it, and of the lows likewise: a few numbers stand for an hour.
+    Only the highest and the lowest since some time are needed. So an older high is removed when a newer one is not
+    below it, and lows likewise: a few numbers cover an hour.
     """
 
     __slots__ = ("_highs", "_lows")
@@ -107,7 +107,7 @@ class Recommendations:
         return bool(self._highs)
 
     def add(self, now_s: float, replicas: int) -> None:
-        """Remember what is asked for now."""
+        """Record a proposal."""
         step = Step(now_s, replicas)
         while self._highs and self._highs[-1].replicas <= replicas:
             self._highs.pop()
@@ -119,19 +119,19 @@ class Recommendations:
                 steps.popleft()
 
     def highest(self, after_s: float, default: int) -> int:
-        """Give the highest since a moment, or the default if that is higher."""
+        """Give the highest after a time, or the default if that is higher."""
         return max(default, _first(self._highs, after_s, default))
 
     def lowest(self, after_s: float, default: int) -> int:
-        """Give the lowest since a moment, or the default if that is lower."""
+        """Give the lowest after a time, or the default if that is lower."""
         return min(default, _first(self._lows, after_s, default))
 
     def export(self) -> list[list[Step]]:
-        """Give what is remembered, JSON-ready."""
+        """Give the state, JSON-ready."""
         return [list(self._highs), list(self._lows)]
 
     def restore(self, steps: Sequence[Iterable[Sequence[float]]]) -> None:
-        """Remember what was exported."""
+        """Continue with an exported state."""
         self._highs, self._lows = (deque(Step(at_s, int(number)) for at_s, number in side) for side in steps)
 
 
@@ -149,30 +149,30 @@ class ScaleEvents:
         self._downs: list[Step] = []
 
     def add(self, now_s: float, before: int, after: int, behavior: Behavior) -> None:
-        """Remember a write that succeeded."""
+        """Record a successful write."""
         if after > before:
             _keep(self._ups, Step(now_s, after - before), behavior.scale_up)
         else:
             _keep(self._downs, Step(now_s, before - after), behavior.scale_down)
 
     def start(self, now_s: float, spec: int, period_s: int) -> int:
-        """Give the replicas that a period began with, had only the HPA written."""
+        """Give the replicas at the start of a period, as if only the HPA had written."""
         after_s = now_s - period_s + EDGE_S
         return spec - _changed(self._ups, after_s) + _changed(self._downs, after_s)
 
     def export(self) -> list[list[Step]]:
-        """Give what is remembered, JSON-ready."""
+        """Give the state, JSON-ready."""
         return [list(self._ups), list(self._downs)]
 
     def restore(self, steps: Sequence[Iterable[Sequence[float]]]) -> None:
-        """Remember what was exported."""
+        """Continue with an exported state."""
         self._ups, self._downs = ([Step(at_s, int(number)) for at_s, number in side] for side in steps)
 
 
 def _keep(events: list[Step], event: Step, rules: ScalingRules) -> None:
-    """Put the event in the place of one that is older than its own direction's longest period, as upstream does.
+    """Replace an event that is older than the longest period of its direction, as upstream does.
 
-    The other direction's policies may look further back, and then miss the one that went.
+    The policies of the other direction may reach further back, and then miss the replaced one.
     """
     stale_s = event.at_s - max(policy.period_s for policy in rules.policies) - EDGE_S
     for place in reversed(range(len(events))):
@@ -192,9 +192,9 @@ def stabilise_without_behavior(desired: int, now_s: float, window_s: float, reco
 
 
 def stabilise(spec: int, desired: int, now_s: float, behavior: Behavior, recommendations: Recommendations) -> int:
-    """Move no further than the lowest recent recommendation on the way up, and the highest one on the way down.
+    """Go no higher than the lowest recent recommendation, and no lower than the highest one.
 
-    Where the two cross, the highest of the scale-down window wins.
+    If the two conflict, the highest of the scale-down window wins.
     """
     up_s, down_s = behavior.scale_up.stabilization_window_s, behavior.scale_down.stabilization_window_s
     low = recommendations.lowest(now_s - up_s + EDGE_S, desired)
@@ -203,7 +203,7 @@ def stabilise(spec: int, desired: int, now_s: float, behavior: Behavior, recomme
 
 
 def limit_without_behavior(spec: int, wanted: int, min_replicas: int, max_replicas: int) -> Limit:
-    """Keep the bounds, and at most double or go to 4 in one step."""
+    """Apply the bounds, and at most double or go to 4 in one step."""
     fastest = max(2 * spec, 4)
     if wanted < min_replicas:
         return Limit(min_replicas, Limited.TOO_FEW)
@@ -222,7 +222,7 @@ def limit(
     behavior: Behavior,
     events: ScaleEvents,
 ) -> Limit:
-    """Keep the policies' rates and the bound that lies ahead; the one behind is the next reconcile's to restore."""
+    """Apply the rates of the policies and the bound in the direction of the change; a reconcile restores the other."""
     if wanted > spec:
         fastest = max(spec, scale_up_limit(spec, now_s, behavior.scale_up, events))
         if wanted > min(max_replicas, fastest):

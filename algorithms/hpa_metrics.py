@@ -1,10 +1,10 @@
-"""From one metric's reading to the number of replicas it proposes, as the HorizontalPodAutoscaler computes it.
+"""From the reading of one metric to the replicas it proposes, as the HorizontalPodAutoscaler computes it.
 
 1. Values and targets are whole thousandths ("milli"): one request in flight is 1000.
-2. Ratios are IEEE doubles as upstream, for their error shows at tolerances and at sizes of GPU fleets.
-3. Within the tolerance nothing is proposed but what is there. For AverageValue that is status.replicas, not
-   spec.replicas (kubernetes/kubernetes#138505): the replicas of a rollout then stay.
-4. A reading that does not give a number is a `Failure`, never zero.
+2. Ratios are IEEE doubles as upstream, because their error is visible at tolerances and at sizes of GPU fleets.
+3. Within the tolerance the present number is proposed. For AverageValue that is status.replicas, not spec.replicas
+   (kubernetes/kubernetes#138505): the replicas of a rollout then stay.
+4. A reading without a number is a `Failure`, never zero.
 
 Source: pkg/controller/podautoscaler/replica_calculator.go, Kubernetes v1.36.3.
 """
@@ -28,7 +28,7 @@ class MetricKind(StrEnum):
 
 
 class TargetType(StrEnum):
-    """What the target is compared with: the value shared out over the pods, or the value itself."""
+    """What is compared with the target: the value divided by the pods, or the value itself."""
 
     AVERAGE_VALUE = "AverageValue"
     VALUE = "Value"
@@ -36,7 +36,7 @@ class TargetType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One entry of `spec.metrics`; Pods know AverageValue only."""
+    """One entry of `spec.metrics`; Pods metrics have AverageValue only."""
 
     kind: MetricKind
     target_type: TargetType
@@ -44,7 +44,7 @@ class Metric:
 
 
 class PodState(StrEnum):
-    """What the HPA sees of a pod; NOT_READY is running without being ready."""
+    """The state of a pod for the HPA; NOT_READY runs and is not ready."""
 
     READY = "ready"
     NOT_READY = "notready"
@@ -62,53 +62,53 @@ class Failure(StrEnum):
 
 
 class Reading(NamedTuple):
-    """What was read of one metric; a kind of metric looks only at its own fields."""
+    """The reading of one metric; each kind of metric uses only its own fields."""
 
     values_milli: Sequence[int] = ()
     """The series that an External or Object metric returned, to be summed."""
     pod_values_milli: Mapping[str, int] = {}
     """A Pods metric's samples by pod name."""
     failed: bool = False
-    """The metric could not be read: the other fields say nothing."""
+    """Whether the metric could not be read; the other fields then have no meaning."""
 
 
 FAILED_READING = Reading(failed=True)
 
 
 class Scale(NamedTuple):
-    """The scale subresource, and what the selector finds."""
+    """The scale subresource, and the pods of its selector."""
 
     spec: int
     """Replicas asked for."""
     status: int
     """Replicas that exist."""
     ready: int | None = None
-    """Running and ready pods, terminating ones included, for Value targets; None: the selector finds no pod at all."""
+    """Running and ready pods, terminating ones included, for Value targets; None: the selector finds no pod."""
     pods: Mapping[str, PodState] = {}
     """Pods by name, for Pods metrics."""
 
 
 class Tolerance(NamedTuple):
-    """How far a ratio may be off on either side before it asks for a change."""
+    """How far a ratio may differ from 1 in either direction without a change."""
 
     up: float
     down: float
 
     def holds(self, ratio: float) -> bool:
-        """Tell whether the ratio is near enough to 1; the edges are."""
+        """Tell whether the ratio is close enough to 1; the limits are included."""
         return 1.0 - self.down <= ratio <= 1.0 + self.up
 
 
 class Proposal(NamedTuple):
-    """What one metric asks for."""
+    """The proposal of one metric."""
 
     replicas: int
     usage_milli: int
-    """The value that status shows: per pod for AverageValue, else the whole."""
+    """The value in the status: per pod for AverageValue, else the total."""
 
 
 def propose(metric: Metric, reading: Reading, scale: Scale, tolerance: Tolerance) -> Proposal | Failure:
-    """Say how many replicas one metric proposes."""
+    """Give the proposal of one metric."""
     if reading.failed:
         return Failure.UNAVAILABLE
     if metric.kind is MetricKind.PODS:
@@ -120,19 +120,19 @@ def propose(metric: Metric, reading: Reading, scale: Scale, tolerance: Tolerance
 
 
 def saturated_sum(values: Sequence[int]) -> int:
-    """Add up; what does not fit into 64 bits is the largest number that does."""
+    """Add up; a sum above 64 bits is the largest number that fits."""
     return min(sum(values), MAX_INT64)
 
 
 def propose_by_average(target: int, total: int, status: int, tolerance: Tolerance) -> Proposal:
-    """Share the total out over replicas of the target each; no pod is looked at, and of none nothing is tolerated."""
+    """Divide the total by the target; pods do not matter, and without replicas there is no tolerance."""
     if status and tolerance.holds(float(total) / (float(target) * status)):
         return Proposal(status, _per_pod(total, status))
     return Proposal(_whole(total / float(target)), _per_pod(total, status))
 
 
 def propose_by_value(target: int, total: int, scale: Scale, tolerance: Tolerance) -> Proposal | Failure:
-    """Scale the ready pods by total / target; from zero the ratio itself is the number, without tolerance."""
+    """Multiply the ready pods by total / target; from zero the ratio itself is the number, without tolerance."""
     ratio = float(total) / float(target)
     if scale.spec == 0:
         return Proposal(_whole(ratio), total)
@@ -143,14 +143,8 @@ def propose_by_value(target: int, total: int, scale: Scale, tolerance: Tolerance
     return Proposal(_whole(ratio * scale.ready), total)
 
 
-def ready_pods(pods: Mapping[str, PodState]) -> int | None:
-    """Count the pods that a Value target multiplies by: terminating ones still are ready. None: there are none."""
-    ready = (PodState.READY, PodState.TERMINATING)
-    return sum(state in ready for state in pods.values()) if pods else None
-
-
 class _Samples(NamedTuple):
-    """A Pods metric's samples by what their pods are."""
+    """The samples of a Pods metric by the states of their pods."""
 
     values: dict[str, int]
     ready: int
@@ -174,7 +168,7 @@ def _classify(samples: Mapping[str, int], pods: Mapping[str, PodState]) -> _Samp
 
 
 def propose_by_pods(target: int, samples: Mapping[str, int], scale: Scale, tolerance: Tolerance) -> Proposal | Failure:
-    """Scale the pods by their mean / target, after filling in what is not known so that it weakens the change."""
+    """Multiply the pods by mean / target, with missing samples filled in so that they weaken the change."""
     if not scale.pods:
         return Failure.NO_PODS
     found = _classify(samples, scale.pods)
@@ -188,7 +182,7 @@ def propose_by_pods(target: int, samples: Mapping[str, int], scale: Scale, toler
 
 
 def _with_gaps_filled(ratio: float, target: int, found: _Samples, spec: int, tolerance: Tolerance) -> int:
-    """Take missing pods to be at the target on the way down, and missing and unready ones to be idle on the way up."""
+    """Assume missing pods at the target for scale-down, and missing and unready pods idle for scale-up."""
     values = dict(found.values)
     if ratio != 1:
         values |= dict.fromkeys(found.missing, target if ratio < 1 else 0)

@@ -1,13 +1,13 @@
-"""The HorizontalPodAutoscaler's reconcile, decision for decision.
+"""The reconcile of the HorizontalPodAutoscaler, decision for decision.
 
 One reconcile, in this order:
 
-1. The first one remembers what is asked for as the first recommendation.
-2. Zero replicas switch the HPA off, unless it put them there itself (gate HPAScaleToZero).
+1. The first reconcile records the replicas asked for as the first recommendation.
+2. At zero replicas the HPA is disabled, unless it scaled to zero itself (feature gate HPAScaleToZero).
 3. Above the maximum, or below the minimum, the bound is restored at once: no metric is read, nothing is stabilised.
 4. Else each metric proposes and the highest proposal wins. If all failed, or one failed and the rest would scale down,
    nothing changes.
-5. The proposal is stabilised over the past, then limited in its rate and by the bounds, with or without `behavior`.
+5. The proposal is stabilised over earlier ones, then limited in its rate and by the bounds, with or without `behavior`.
 
 Source: pkg/controller/podautoscaler/horizontal.go, Kubernetes v1.36.3.
 """
@@ -44,19 +44,19 @@ from algorithms.types import State
 
 @dataclass(frozen=True, slots=True)
 class HpaOptions:
-    """One HPA and what the controller manager's flags say about all of them."""
+    """One HPA, with the flags of the controller manager that apply to all."""
 
     min_replicas: int
     max_replicas: int
     metrics: tuple[Metric, ...]
     behavior: Behavior | None
-    """None: the rules from before `behavior` existed."""
+    """None: the older rules without `behavior`."""
     tolerance: float
     """`--horizontal-pod-autoscaler-tolerance`."""
     downscale_stabilization_s: float
     """`--horizontal-pod-autoscaler-downscale-stabilization`, for an HPA without `behavior`."""
     sync_period_s: float
-    """`--horizontal-pod-autoscaler-sync-period`: from one reconcile to the next."""
+    """`--horizontal-pod-autoscaler-sync-period`: the time between reconciles."""
     scale_to_zero: bool
     """The feature gate HPAScaleToZero."""
 
@@ -88,7 +88,7 @@ FAILED_TO_GET = {
 
 
 class Cause(StrEnum):
-    """What a write would be put down to; NONE is what upstream gives when only the past asks for it."""
+    """The cause of a write; upstream gives NONE if only earlier recommendations ask for it."""
 
     NONE = ""
     ABOVE_TARGET = "above target"
@@ -98,41 +98,41 @@ class Cause(StrEnum):
 
 
 class Outcome(NamedTuple):
-    """What one reconcile decided; a part that it did not come to is None, and its condition stays as it was."""
+    """The result of one reconcile; a part that it did not reach is None, and its condition stays."""
 
     desired: int
-    """What spec.replicas should be: a write is due where that is something else than it is."""
+    """What spec.replicas should be; if it differs, it must be written."""
     able: Able
     active: Active | None = None
     limited: Limited | None = None
-    """The condition ScalingLimited is true for all but WITHIN_RANGE."""
+    """The condition ScalingLimited is true for all except WITHIN_RANGE."""
     cause: Cause = Cause.NONE
     proposed: int | None = None
     """The highest proposal."""
     proposer: int | None = None
-    """The metric that made it, by its place in the options."""
+    """The metric with this proposal, by its place in the options."""
     stabilised: int | None = None
     failures: tuple[tuple[int, Failure], ...] = ()
-    """The metrics that proposed nothing, by their place in the options."""
+    """The metrics without a proposal, by their place in the options."""
 
 
 Read = Callable[[], Sequence[Reading]]
-"""Reads the metrics, in the order of the options; called only if the reconcile comes to them."""
+"""Reads the metrics, in the order of the options; called only if the reconcile needs them."""
 
 
 class Reconciler:
-    """One HPA's memory and its rules; `options` may be exchanged between reconciles, as an edit of the object does."""
+    """The state and the rules of one HPA; `options` may change between reconciles, as an edit of the object does."""
 
     def __init__(self, options: HpaOptions) -> None:
-        """Begin without a past."""
+        """Begin without state."""
         self.options = options
         self.scaled_to_zero = False
-        """The condition ScaledToZero: the HPA itself wrote the zero."""
+        """The condition ScaledToZero: the HPA itself scaled to zero."""
         self._recommendations = Recommendations()
         self._events = ScaleEvents()
 
     def reconcile(self, now_s: float, scale: Scale, read: Read) -> Outcome:
-        """Decide once; the caller writes, and calls `wrote` when that succeeded."""
+        """Decide once; the caller writes, and calls `wrote` if that succeeded."""
         options = self.options
         if not self._recommendations:
             self._recommendations.add(now_s, scale.spec)
@@ -146,7 +146,7 @@ class Reconciler:
         return self._follow(now_s, scale, read())
 
     def wrote(self, now_s: float, before: int, after: int) -> None:
-        """Take note of a write that succeeded."""
+        """Record a successful write."""
         options = self.options
         if options.behavior is not None:
             self._events.add(now_s, before, after, options.behavior)
@@ -154,7 +154,7 @@ class Reconciler:
         self.scaled_to_zero = options.scale_to_zero and to_zero
 
     def _leaves_zero(self) -> bool:
-        """Tell whether zero is the HPA's own, and something can tell when it should end."""
+        """Tell whether the HPA itself scaled to zero, and a metric can end it."""
         own = self.options.scale_to_zero and self.scaled_to_zero
         return own and (self.options.min_replicas != 0 or self._has_global_metric())
 
@@ -202,13 +202,13 @@ class Reconciler:
         return stabilised, limit(spec, stabilised, *bounds, now_s=now_s, behavior=options.behavior, events=self._events)
 
     def _at_least_min(self, outcome: Outcome) -> Outcome:
-        """From the HPA's own zero go to the minimum at least, if that was raised meanwhile."""
+        """Go from zero at least to the minimum, which may have been raised meanwhile."""
         if outcome.desired >= self.options.min_replicas:
             return outcome
         return outcome._replace(desired=self.options.min_replicas, cause=outcome.cause or Cause.BELOW_MIN)
 
     def export(self) -> State:
-        """Give the memory."""
+        """Give the state."""
         return {
             "version": VERSION,
             "recommendations": self._recommendations.export(),
@@ -217,7 +217,7 @@ class Reconciler:
         }
 
     def restore(self, state: State) -> None:
-        """Continue with the memory; raises ValueError on an unknown version."""
+        """Continue with an exported state; raises ValueError on an unknown version."""
         check(state, "Reconciler")
         self._recommendations.restore(state["recommendations"])
         self._events.restore(state["events"])
@@ -225,7 +225,7 @@ class Reconciler:
 
 
 def _highest(results: Sequence[Proposal | Failure]) -> tuple[int | None, int]:
-    """Give the first of the highest proposals and its place; of zeros it is the last."""
+    """Give the place and the number of the highest proposal: the first of equal ones, but the last of zeros."""
     proposer, highest = None, 0
     for place, result in enumerate(results):
         if isinstance(result, Proposal) and (highest == 0 or result.replicas > highest):

@@ -1,12 +1,12 @@
-"""KEDA on live looks: its scale loop owns 0 <-> 1, and the HPA that it feeds owns 1..N.
+"""KEDA on live observations: its scale loop owns 0 <-> 1, and its HPA owns 1..N.
 
 Each poll, in this order:
 
-1. The trigger is read. A failure is counted, by the HPA's reads too; past the threshold of `fallback` the trigger reads
-   target x fallback replicas instead, and counts as active.
+1. The trigger is read. Failures are counted, also those of the HPA's reads. Above the threshold of `fallback` the
+   trigger reads target x fallback replicas instead, and counts as active.
 2. Active at zero (or below the minimum, with an idle count): to the minimum, at least 1, whatever the load is.
-3. Inactive for longer than the cooldown: straight to the idle count or the minimum, past every rate of the HPA.
-4. An error that no fallback covers changes nothing. With a fallback to 0 it is no activity, before the threshold too.
+3. Inactive for longer than the cooldown: straight to the idle count or the minimum, whatever the HPA's rates are.
+4. An error without a fallback changes nothing. With a fallback to 0 it is no activity, also before the threshold.
 
 Source: pkg/scaling/executor/scale_scaledobjects.go, pkg/fallback/fallback.go, KEDA v2.20.2.
 """
@@ -26,7 +26,7 @@ from algorithms.types import Observation, Recommendation, State
 
 
 class FallbackBehavior(StrEnum):
-    """Which replicas a fallback stands for: its own, the current ones, or the higher or lower of both."""
+    """The replicas of a fallback: its own, the current ones, or the higher or lower of both."""
 
     STATIC = "static"
     CURRENT = "currentReplicas"
@@ -36,7 +36,7 @@ class FallbackBehavior(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """What a trigger reads after more than `failure_threshold` failures in a row, counted in reads and not in time."""
+    """What a trigger reads after more than `failure_threshold` failed reads in a row."""
 
     failure_threshold: int
     replicas: int
@@ -45,7 +45,7 @@ class Fallback:
 
 @dataclass(frozen=True, slots=True)
 class Switches:
-    """What annotations of a ScaledObject switch, in KEDA's own loop only: the rates of its HPA are in `behavior`."""
+    """What annotations of a ScaledObject switch in KEDA's own loop; the rates of its HPA are in `behavior`."""
 
     paused: bool
     paused_replicas: int | None
@@ -72,7 +72,7 @@ class KedaOptions:
     """`advanced.horizontalPodAutoscalerConfig.behavior`."""
     switches: Switches
     tolerance: float
-    """This and what follows are the controller manager's, not the ScaledObject's."""
+    """This and the next two are flags of the controller manager, not fields of the ScaledObject."""
     downscale_stabilization_s: float
     sync_period_s: float
 
@@ -82,7 +82,7 @@ _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 
 
 def switches_of(annotations: Mapping[str, str]) -> Switches:
-    """Read a ScaledObject's annotations; a text that is no boolean switches on, as upstream."""
+    """Read the annotations of a ScaledObject; as upstream, a text that is no boolean switches on."""
 
     def on(name: str) -> bool:
         value = annotations.get(_PREFIX + name)
@@ -100,7 +100,7 @@ def switches_of(annotations: Mapping[str, str]) -> Switches:
 
 
 class Ready(StrEnum):
-    """Reasons of the condition Ready, which is true, unknown and false for them in this order."""
+    """Reasons of the condition Ready, which is true, unknown and false in this order."""
 
     READY = "ScaledObjectReady"
     PARTIAL = "PartialTriggerError"
@@ -108,7 +108,7 @@ class Ready(StrEnum):
 
 
 class Activity(StrEnum):
-    """Reasons of the condition Active, which is true for ACTIVE only; PAUSED leaves it as it was."""
+    """Reasons of the condition Active, which is true for ACTIVE only; PAUSED does not change it."""
 
     ACTIVE = "ScalerActive"
     INACTIVE = "ScalerNotActive"
@@ -117,7 +117,7 @@ class Activity(StrEnum):
 
 
 class Action(StrEnum):
-    """What a poll writes; the first two are KEDA's events."""
+    """The write of a poll; the first two are events of KEDA."""
 
     ACTIVATE = "KEDAScaleTargetActivated"
     DEACTIVATE = "KEDAScaleTargetDeactivated"
@@ -125,7 +125,7 @@ class Action(StrEnum):
 
 
 class Poll(NamedTuple):
-    """What one poll decided."""
+    """The result of one poll."""
 
     replicas: int
     activity: Activity
@@ -134,26 +134,26 @@ class Poll(NamedTuple):
 
 
 class Trigger(NamedTuple):
-    """What the trigger reads; `value_milli` None is an error."""
+    """The reading of the trigger; `value_milli` None is an error."""
 
     value_milli: float | None
     fallback: bool = False
 
 
 class ScaleLoop:
-    """One ScaledObject's memory and rules; `options` may be exchanged between polls, as an edit of the object does."""
+    """State and rules of one ScaledObject; `options` may change between polls, as in an edit of the object."""
 
     def __init__(self, options: KedaOptions) -> None:
-        """Begin without a past."""
+        """Begin without state."""
         self.options = options
         self.created_s: float | None = None
-        """When the object was created; None: at the first poll."""
+        """When the object was created; None is at the first poll."""
         self.last_active_s: float | None = None
-        """In whole seconds, as the API keeps it."""
+        """In whole seconds, as the API stores it."""
         self._failures = 0
 
     def read(self, value_milli: float | None, replicas: int) -> Trigger:
-        """Give what the trigger reads for a query's result, None being a failed one; KEDA and the HPA both read so."""
+        """Give the reading of the trigger for a query's result, None if it failed; KEDA and the HPA both use it."""
         if value_milli is not None:
             self._failures = 0
             return Trigger(value_milli)
@@ -164,7 +164,7 @@ class ScaleLoop:
         return Trigger(self.options.threshold_milli * _fallback_replicas(fallback, replicas), fallback=True)
 
     def poll(self, now_s: float, replicas: int, value_milli: float | None) -> Poll:
-        """Decide once, on the replicas asked for now; the write is taken to succeed."""
+        """Decide once, on the replicas asked for now; the write is assumed to succeed."""
         if self.created_s is None:
             self.created_s = now_s
         switches = self.options.switches
@@ -210,14 +210,14 @@ class ScaleLoop:
         return Poll(rest, Activity.INACTIVE, action=Action.DEACTIVATE)
 
     def _cooled_down(self, now_s: float) -> bool:
-        """Tell whether the cooldown is over: since the last poll that saw activity, else since the creation."""
+        """Tell whether the cooldown since the last active poll, or since the creation, is over."""
         if self.last_active_s is not None:
             return now_s - self.last_active_s > self.options.cooldown_period_s + EDGE_S
         created_s = now_s if self.created_s is None else self.created_s
         return now_s - created_s > self.options.initial_cooldown_period_s + EDGE_S
 
     def export(self) -> State:
-        """Give the memory."""
+        """Give the state."""
         return {
             "version": VERSION,
             "created_s": self.created_s,
@@ -226,7 +226,7 @@ class ScaleLoop:
         }
 
     def restore(self, state: State) -> None:
-        """Continue with the memory; raises ValueError on an unknown version."""
+        """Continue with an exported state; raises ValueError on an unknown version."""
         check(state, "ScaleLoop")
         self.created_s = state["created_s"]
         self.last_active_s = state["last_active_s"]
@@ -246,7 +246,7 @@ def _fallback_replicas(fallback: Fallback, replicas: int) -> int:
 
 
 def hpa_options(options: KedaOptions) -> HpaOptions:
-    """Give the HPA that KEDA makes for a ScaledObject: never below 1, for zero is KEDA's own."""
+    """Give the HPA that KEDA makes for a ScaledObject: never below 1, because only KEDA scales to zero."""
     return HpaOptions(
         min_replicas=max(1, options.min_replica_count),
         max_replicas=options.max_replica_count,
@@ -262,18 +262,18 @@ def hpa_options(options: KedaOptions) -> HpaOptions:
 class Keda:
     """A ScaledObject on the requests in flight, with its HPA.
 
-    Each acts at its own times, and KEDA first where they meet; in between the replicas asked for are held.
+    Each acts at its own times, and KEDA first if both are due. Between these times the replicas asked for are held.
     """
 
     def __init__(self, options: KedaOptions) -> None:
-        """Begin with a poll and a sync at the first look."""
+        """Begin with a poll and a sync at the first observation."""
         self._options = options
         self._loop = ScaleLoop(options)
         self._syncs = Syncs(hpa_options(options))
         self._next_poll_s = 0.0
 
     def recommend(self, observation: Observation) -> Recommendation:
-        """Poll, and let the HPA reconcile, where they are due."""
+        """Poll, and let the HPA reconcile, if they are due."""
         if self._options.switches.paused:
             return self._paused()
         self._syncs.saw(observation.replicas)
@@ -304,13 +304,13 @@ class Keda:
         )
 
     def _paused(self) -> Recommendation:
-        """Pausing deletes the HPA with all that it remembered; unpausing polls and syncs at once."""
+        """Delete the HPA with its state, as KEDA does; after the pause it polls and syncs at once."""
         self._syncs = Syncs(hpa_options(self._options))
         self._next_poll_s = 0.0
         return Recommendation(self._options.switches.paused_replicas, Activity.PAUSED)
 
     def export(self) -> State:
-        """Give everything that the next wish depends on."""
+        """Give the whole state."""
         return {
             "version": VERSION,
             "loop": self._loop.export(),

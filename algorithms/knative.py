@@ -1,7 +1,7 @@
-"""Knative's autoscaler as a whole: windows, decision, bounds and the way to zero, for one service behind our gateway.
+"""Knative's autoscaler as a whole: windows, decision, bounds and scale to zero, for one service behind our gateway.
 
-The gateway is what Knative calls the activator. It is always in the path: it answers every probe, and the grace period
-has passed for it long ago. It reports requests in flight, so the metric is concurrency.
+The gateway is what Knative calls the activator. It is always in the path: it answers every probe, and its grace period
+is over. It reports requests in flight, so the metric is concurrency.
 """
 
 from math import inf
@@ -16,10 +16,10 @@ _BEHIND_GATEWAY = Path(proxied=True, proxied_s=inf, probe_ok=True)
 
 
 def _condition_found(observation: Observation) -> Condition:
-    """Tell where a service stands when it is seen for the first time.
+    """Give the condition of a service at its first observation.
 
-    One that serves or is at zero has been started before, and its initial scale is history; one that has replicas of
-    which none is ready is starting.
+    A service that serves or is at zero was started before, and its initial scale no longer counts. A service with
+    replicas of which none is ready is starting.
     """
     if observation.ready:
         return SERVING
@@ -29,7 +29,7 @@ def _condition_found(observation: Observation) -> Condition:
 
 
 class Kpa:
-    """Wishes for what Knative would ask for, given the same seconds."""
+    """Recommends what Knative would ask for on the same seconds."""
 
     def __init__(self, options: ScaleOptions) -> None:
         self._options = options
@@ -38,11 +38,10 @@ class Kpa:
         self._desired = UNKNOWN
 
     def recommend(self, observation: Observation) -> Recommendation:
-        """Put the look into the windows, decide on them, and apply bounds and scale to zero."""
+        """Put the observation into the windows, decide on them, and apply bounds and scale to zero."""
         core = self._core or self._begin(observation)
-        if observation.replicas or current_count(
-            observation
-        ):  # a service without replicas and requests reports nothing
+        # A service without replicas and requests reports nothing.
+        if observation.replicas or current_count(observation):
             core.feed(observation)
         stable, panic = core.averages(observation.now_s)
         decision = core.decider.decide(observation.now_s, observation.ready, stable, panic)
@@ -57,7 +56,7 @@ class Kpa:
         return self._core
 
     def _applied(self, observation: Observation, seen: str) -> Recommendation:
-        """Take the desired number through bounds and scale to zero; what is not written is held."""
+        """Apply bounds and scale to zero to the desired number; if nothing is to be written, the number is held."""
         before = self._lifecycle.condition.active
         scaling = self._lifecycle.step(
             self._options,
@@ -75,7 +74,7 @@ class Kpa:
         )
 
     def export(self) -> State:
-        """Give windows, decision, condition and the last desired number; no windows before the first look."""
+        """Give windows, decision, condition and the last desired number; no windows before the first observation."""
         return {
             "version": VERSION,
             "core": self._core and self._core.export(),

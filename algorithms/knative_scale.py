@@ -1,13 +1,12 @@
-"""From Knative's desired number to replicas: bounds, initial scale, and the way down to zero.
+"""From Knative's desired number to replicas: bounds, initial scale and scale to zero.
 
 Matches knative.dev/serving v0.51.0 (`reconciler/autoscaling/kpa`). A revision is in one of three conditions (`Active`
 of its PodAutoscaler); for a desired number of 0:
 
-* Activating: replicas were asked for and too few are ready. It falls to 0 when it has been so for longer than the
-  progress deadline and 30 s.
-* Active: it keeps one replica until it has been so for a stable window; then it becomes inactive, with its replicas.
-* Inactive: it falls to 0 once the activator answers for it, no sooner than the retention. The grace period is the
-  longest wait for the network: it ends early when requests have gone through the activator for so long.
+* Activating: replicas were asked for and too few are ready. After the progress deadline and 30 s more it goes to 0.
+* Active: it keeps one replica for a stable window; then it becomes inactive, with its replicas.
+* Inactive: it goes to 0 once the activator answers for it, but not before the retention ends. The grace period is the
+  longest wait for the network: it ends early when requests have gone through the activator for that long.
 """
 
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ UNKNOWN = -1
 """A desired number before the first valid evaluation."""
 
 ACTIVATION_BUFFER_S = 30.0
-"""What is added to the progress deadline, so that the reason of a failed start is seen before its replicas go."""
+"""Added to the progress deadline, so that the reason of a failed start is seen before its replicas are removed."""
 
 PROXIED_REQUEUE_S = 3.0
 
@@ -37,10 +36,10 @@ class Active(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ScaleOptions(KpaOptions):
-    """All that a revision is scaled by, resolved: the options of the decision, and those of its application."""
+    """The resolved options of a revision: those of the decision, and those of its application."""
 
     min_scale: int
-    """0 is none; without effect when unreachable, which is resolved already."""
+    """0 is none; an unreachable revision has none."""
     max_scale: int
     """0 is none."""
     initial_scale: int
@@ -51,12 +50,12 @@ class ScaleOptions(KpaOptions):
 
 
 class Condition(NamedTuple):
-    """Where a revision stands; `reason` is Knative's word for why."""
+    """The condition of a revision; `reason` is Knative's word for the cause."""
 
     active: Active
     reason: str
     initialised: bool
-    """Whether its initial scale was ready once."""
+    """Whether its initial scale has once been ready."""
 
 
 SERVING = Condition(Active.ACTIVE, "", initialised=True)
@@ -64,28 +63,28 @@ SERVING = Condition(Active.ACTIVE, "", initialised=True)
 
 
 class Path(NamedTuple):
-    """How requests come to a revision."""
+    """How requests reach a revision."""
 
     proxied: bool
-    """Whether they are meant to go through the activator."""
+    """Whether they should go through the activator."""
     proxied_s: float
-    """For how long they have done so."""
+    """How long they have done so."""
     probe_ok: bool
-    """Whether the activator answers on the revision's address."""
+    """Whether the activator answers at the address of the revision."""
 
 
 class Scaling(NamedTuple):
     """What to do about a desired number."""
 
     want: int
-    """The number to report; UNKNOWN is none."""
+    """The number to report; UNKNOWN if there is none."""
     replicas: int | None = None
     """What to write; None leaves the replicas as they are."""
     requeue_s: float | None = None
-    """When to come back at the latest."""
+    """The latest time of the next evaluation."""
     probed: bool = False
     probe_again: bool = False
-    """Whether to go on probing the activator in the background."""
+    """Whether to continue to probe the activator in the background."""
 
 
 def _written(want: int, replicas: int, requeue_s: float | None = None) -> Scaling:
@@ -108,9 +107,9 @@ def scale(
 
     Args:
         options: the resolved options.
-        condition: where the revision stands.
-        in_condition_s: for how long it has stood there.
-        path: how requests come to it.
+        condition: the condition of the revision.
+        in_condition_s: how long it has had this condition.
+        path: how requests reach it.
         desired: the last valid decision, or UNKNOWN.
         replicas: replicas asked for.
     """
@@ -159,7 +158,7 @@ def _after_retention(options: ScaleOptions, inactive_s: float, path: Path, repli
 
 
 def condition_after(options: ScaleOptions, before: Condition, *, want: int, ready: int) -> Condition:
-    """Give the condition that follows from the number reported and the replicas that are ready."""
+    """Give the next condition, from the reported number and the ready replicas."""
     needed = max(options.min_scale, 1 if before.initialised else options.initial_scale)
     initialised = before.initialised or ready >= needed
     if want == 0 or needed == 0:
@@ -172,13 +171,8 @@ def condition_after(options: ScaleOptions, before: Condition, *, want: int, read
     return SERVING
 
 
-def bypasses_activator(want: int, excess_burst_capacity: int) -> bool:
-    """Tell whether requests go straight to the replicas: some are wanted, and a burst would fit in (section 8)."""
-    return want > 0 and excess_burst_capacity >= 0
-
-
 class Lifecycle:
-    """A revision's condition in the course of time."""
+    """The condition of a revision over time."""
 
     __slots__ = ("condition", "since_s")
 
@@ -190,18 +184,18 @@ class Lifecycle:
     def step(
         self, options: ScaleOptions, now_s: float, path: Path, *, desired: int, replicas: int, ready: int
     ) -> Scaling:
-        """Say what to do about a desired number, and move on to the condition that follows from it."""
+        """Say what to do about a desired number, and change to the next condition."""
         in_condition_s = now_s - self.since_s
         scaling = scale(options, self.condition, in_condition_s, path, desired=desired, replicas=replicas)
         after = condition_after(options, self.condition, want=scaling.want, ready=ready)
         if after != self.condition:
-            if after[:2] != self.condition[:2]:  # a new reason alone starts the time afresh, too
+            if after[:2] != self.condition[:2]:  # a new reason alone restarts the time, too
                 self.since_s = now_s
             self.condition = after
         return scaling
 
     def export(self) -> State:
-        """Give the condition and since when it holds."""
+        """Give the condition and its start."""
         active, reason, initialised = self.condition
         return {
             "version": VERSION,

@@ -1,17 +1,17 @@
-"""Knative's concurrency autoscaler (KPA): two windows, and the decision that is taken on them.
+"""Knative's concurrency autoscaler (KPA): two windows, and the decision on them.
 
 Matches knative.dev/serving v0.51.0 (`scaling/autoscaler.go`) decision for decision. The rules of one evaluation at time
 t, with R ready replicas and the averages S (stable window) and P (panic window):
 
-0. Nothing is decided, and nothing remembered, while R is unknown or the windows hold no data.
+0. While R is unknown or the windows have no data, nothing is decided or recorded.
 1. Rates are relative to R1 = max(1, R).
 2. up = ceil(max scale-up rate x R1); down = floor(R1 / max scale-down rate), 0 when unreachable.
 3. Raw counts: ceil(S / target) and ceil(P / target).
 4. Each is kept within down and up; up wins.
 5. Demand of any size asks for at least the activation scale, whatever the rates say.
-6. Raw panic count / R1 at or above the threshold begins panic or renews it; a stable window strictly without ends it.
-7. In panic the highest count of that panic holds; else the stable count.
-8. While reachable, the highest result within the scale-down delay holds.
+6. Raw panic count / R1 at or above the threshold begins or renews panic; more than a stable window without it ends it.
+7. In panic the highest count of that panic applies; else the stable count.
+8. While reachable, the highest result within the scale-down delay applies.
 9. Excess burst capacity = floor(R x total - target burst capacity - P): capacity left over with R itself, not R1.
 """
 
@@ -27,7 +27,7 @@ from algorithms.windows import DelayWindow, LinearWindow, WeightedWindow
 Aggregation = Literal["linear", "weighted-exponential"]
 
 ALWAYS_PROXIED = -1
-"""Target burst capacity that keeps the activator in the path for good, so that nothing is scraped from replicas."""
+"""Target burst capacity that keeps the activator in the path always, so that nothing is scraped from replicas."""
 
 _WINDOWS: dict[Aggregation, type[LinearWindow | WeightedWindow]] = {
     "linear": LinearWindow,
@@ -37,32 +37,32 @@ _WINDOWS: dict[Aggregation, type[LinearWindow | WeightedWindow]] = {
 
 @dataclass(frozen=True, slots=True)
 class KpaOptions:
-    """What one decision depends on, resolved: defaults and ranges are checked where a document is read."""
+    """The resolved options of a decision; defaults and ranges are applied when a document is read."""
 
     target: float
-    """Load that one replica should have, after utilisation; at least 0.01."""
+    """The load that one replica should have, after utilisation; at least 0.01."""
     total: float
-    """Load that one replica can have, before utilisation."""
+    """The load that one replica can have, before utilisation."""
     panic_threshold: float
     """Ratio of the panic window's replicas to the ready ones at which panic begins."""
     max_scale_up_rate: float
     max_scale_down_rate: float
     target_burst_capacity: float
-    """Burst that must fit in without queueing; 0 is none, -1 is unlimited."""
+    """The burst that must fit without queueing; 0 is none, -1 is unlimited."""
     stable_window_s: int
     panic_window_s: int
     scale_down_delay_s: float
-    """Fixed when a decider is made: later changes have no effect on it, as in Knative."""
+    """Fixed when a decider is made; later changes have no effect, as in Knative."""
     activation_scale: int
-    """Least number for any demand above zero; 0 is unset."""
+    """The lowest number for any demand above zero; 0 is unset."""
     reachable: bool
-    """False when no route leads to the revision: it may fall at any rate."""
+    """False if no route leads to the revision: the number may then fall at any rate."""
     aggregation: Aggregation
-    """Kind of average; fixed when the windows are made."""
+    """The kind of average; fixed when the windows are made."""
 
 
 class KpaDecision(NamedTuple):
-    """The outcome of one evaluation; when it is not valid, nothing may be applied."""
+    """The result of one evaluation; an invalid one must not be applied."""
 
     valid: bool
     desired: int
@@ -70,7 +70,7 @@ class KpaDecision(NamedTuple):
 
 
 _MOST = 2**31 - 1
-"""What Kubernetes can count; no rate asks for more."""
+"""The largest number in Kubernetes; no rate asks for more."""
 
 INVALID = KpaDecision(valid=False, desired=0, excess_burst_capacity=0)
 
@@ -87,7 +87,7 @@ def _activated(options: KpaOptions, raw: int, limited: int) -> int:
 
 
 def _excess_burst_capacity(options: KpaOptions, ready: int, panic: float) -> int:
-    """Say how much more than the target burst would fit in (rule 9); negative is too little."""
+    """Give how much more than the target burst would fit (rule 9); negative if it does not fit."""
     burst = options.target_burst_capacity
     if burst <= 0:
         return int(burst)
@@ -95,18 +95,18 @@ def _excess_burst_capacity(options: KpaOptions, ready: int, panic: float) -> int
 
 
 class KpaDecider:
-    """Turns averages into a desired number; remembers panic and the delay.
+    """Turns averages into a desired number; its state is the panic and the delay.
 
     Attributes:
-        max_panic: highest count of the panic under way.
+        max_panic: the highest count of the present panic.
     """
 
     __slots__ = ("_delay", "_options", "_panic_s", "max_panic")
 
     def __init__(self, options: KpaOptions, now_s: float, ready: int) -> None:
-        """Begin at `now_s` with so many ready replicas (0 where they cannot be looked up).
+        """Begin at `now_s` with `ready` replicas, 0 if unknown.
 
-        More than one begin in panic: after a restart nothing may fall before the windows know the load.
+        With more than one it begins in panic: after a restart the number must not fall before the load is known.
         """
         self._options = options
         self._panic_s: float | None = now_s if ready > 1 else None
@@ -115,11 +115,11 @@ class KpaDecider:
 
     @property
     def panicking(self) -> bool:
-        """Whether a panic is under way."""
+        """Whether there is a panic now."""
         return self._panic_s is not None
 
     def update(self, options: KpaOptions) -> None:
-        """Decide by other options from now on; the length of the delay stays."""
+        """Use other options from now on; the length of the delay stays."""
         self._options = options
 
     def decide(self, now_s: float, ready: int | None, stable: float | None, panic: float | None) -> KpaDecision:
@@ -188,7 +188,7 @@ class KpaCore:
     __slots__ = ("_options", "_panic", "_stable", "decider")
 
     def __init__(self, options: KpaOptions, now_s: float, ready: int) -> None:
-        """Begin at `now_s` with empty windows and so many ready replicas."""
+        """Begin at `now_s` with empty windows and `ready` replicas."""
         window = _WINDOWS[options.aggregation]
         self._options = options
         self._stable = window(options.stable_window_s)
@@ -196,24 +196,24 @@ class KpaCore:
         self.decider = KpaDecider(options, now_s, ready)
 
     def update(self, options: KpaOptions, now_s: float) -> None:
-        """Go on with other options, resizing the windows; the kind of average stays."""
+        """Continue with other options and resize the windows; the kind of average stays."""
         self._options = options
         self._stable.resize(options.stable_window_s, floor(now_s))
         self._panic.resize(options.panic_window_s, floor(now_s))
         self.decider.update(options)
 
     def record(self, second: int, value: float) -> None:
-        """Add a load to a second: one share of several."""
+        """Add a load to a second: one of several shares."""
         self._stable.record(second, value)
         self._panic.record(second, value)
 
     def replace(self, second: int, value: float) -> None:
-        """Make a load the only one of its second: the whole."""
+        """Make a load the only one of its second: the total."""
         self._stable.replace(second, value)
         self._panic.replace(second, value)
 
     def feed(self, observation: Observation) -> None:
-        """Put a look into its seconds, and its newest count into the one in progress; an unknown one puts nothing."""
+        """Put an observation into its seconds, and its newest count into the one in progress, unless it is unknown."""
         if observation.inflight is None:
             return
         seconds, newest = seconds_covered(observation), current_count(observation)
@@ -221,22 +221,17 @@ class KpaCore:
         self._panic.fill(seconds, observation.inflight, newest)
 
     def averages(self, now_s: float) -> tuple[float | None, float | None]:
-        """Give the averages of the stable and of the panic window; both None is no data.
+        """Give the averages of the stable and of the panic window; None if there is no data.
 
-        An empty window reads 0 where nothing is scraped from replicas: then there is no scrape that could be missing.
+        If nothing is scraped from replicas, an empty window reads 0, because no scrape can be missing.
         """
         second = floor(now_s)
         if self._options.target_burst_capacity != ALWAYS_PROXIED and self._stable.is_empty(second):
             return None, None
         return self._stable.average(second), self._panic.average(second)
 
-    def decide_at(self, now_s: float, ready: int | None) -> KpaDecision:
-        """Evaluate the windows as of `now_s`."""
-        stable, panic = self.averages(now_s)
-        return self.decider.decide(now_s, ready, stable, panic)
-
     def export(self) -> State:
-        """Give the windows and what the decider remembers."""
+        """Give the windows and the state of the decider."""
         return {
             "version": VERSION,
             "stable": self._stable.export(),

@@ -1,20 +1,19 @@
-"""What a look may say at all: a number that cannot be true is unknown, never zero, and never an error.
+"""Which observations are possible: a number that cannot be true is unknown. It is never zero, and never an error.
 
-A count comes from somebody else's program over somebody else's network. Whatever it says, the algorithms get numbers
-that they can calculate with.
+A count comes from another program over a network. The algorithms get only numbers that they can calculate with.
 """
 
 from algorithms.types import Observation
 
 MOST = 2.0**53
-"""The largest count that is believed: up to here a double tells one request from the next."""
+"""The largest possible count: up to here a double can count single requests."""
 
 LAST_S = 253402300799.0
-"""The end of the year 9999: no clock that is right says more."""
+"""The end of the year 9999, the last possible time."""
 
 
 def is_time(now_s: float) -> bool:
-    """Tell whether a clock can have said this; a look at another time says nothing."""
+    """Tell whether this is a possible time."""
     return -LAST_S <= now_s <= LAST_S
 
 
@@ -29,10 +28,10 @@ _NO_COUNT = "the value is no number of requests"
 
 
 def plausible(observation: Observation) -> Observation:
-    """Give a look without what cannot be true: its count is unknown then, and no time runs backward.
+    """Replace what cannot be true in an observation: its count becomes unknown, and no time runs backwards.
 
-    The count is known from 0 to 2^53, or not at all; no count of uncounted requests is below zero. What a look covers
-    begins at a time.
+    A possible count is from 0 to 2^53. A number of Pass requests is not below zero. An observation begins at a possible
+    time.
     """
     since_s, now_s, inflight, latest, passing = (
         observation.since_s,
@@ -49,7 +48,7 @@ def plausible(observation: Observation) -> Observation:
     ):
         return observation
     why = doubt(latest) or (doubt(inflight) if inflight is not None else "") or ("" if passing >= 0 else _NO_COUNT)
-    since_s = min(now_s, since_s)  # in this order the present wins over what is no number
+    since_s = min(now_s, since_s)  # in this order `now_s` wins over NaN
     observation = observation._replace(since_s=since_s if since_s >= -LAST_S else now_s)
     if not why:
         return observation

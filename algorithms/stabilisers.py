@@ -1,7 +1,7 @@
-"""The rules between an algorithm's wish and the decision, each named and each with its own state.
+"""The rules between an algorithm's recommendation and the decision, each with its name and its own state.
 
-They run in the order in which a policy lists them. Their times are those of the looks they are given, on the clock of
-good time: a delay does not run out while nothing is known.
+They run in the order in which a policy lists them. Their times are those of the observations, on the clock of good
+time: a delay does not end while the count is unknown.
 """
 
 from algorithms.feeder import current_count
@@ -12,7 +12,7 @@ from algorithms.windows import DelayWindow
 
 
 class FromZero(Stateless):
-    """While no replica is ready the requests held now must be served; an average over the past says nothing of them."""
+    """While no replica is ready, the requests held now decide: an average over earlier seconds does not know them."""
 
     rule = "fromZero"
 
@@ -20,32 +20,32 @@ class FromZero(Stateless):
         self._target = target
 
     def __call__(self, observation: Observation, recommendation: int) -> int:
-        """Ask for all that the requests in flight need, at once."""
+        """Ask at once for the replicas that the requests in flight need."""
         if observation.ready:
             return recommendation
         return max(recommendation, replicas_for(current_count(observation), self._target))
 
     def why(self, observation: Observation) -> str:
-        """Name the count."""
+        """Give the count."""
         return f"no replica is ready and {current_count(observation):g} requests are in flight"
 
 
 class Passing(Stateless):
-    """Requests that cost no GPU still need one replica to answer them; never more than one, whatever their number."""
+    """Pass requests need one replica to answer them, and never more than one."""
 
     rule = "passing"
 
     def __call__(self, observation: Observation, recommendation: int) -> int:
-        """Keep one replica, or ask for it."""
+        """Keep one replica, or ask for one."""
         return max(recommendation, 1) if observation.passing else recommendation
 
     def why(self, observation: Observation) -> str:
-        """Name their number."""
+        """Give their number."""
         return f"{observation.passing} uncounted requests need a replica"
 
 
 class ScaleDownDelay:
-    """The number falls only to the highest wish of the last `delay_s` (Knative's scale-down-delay)."""
+    """Scale-down never goes below the highest recommendation of the last `delay_s` (Knative's scale-down-delay)."""
 
     rule = "scaleDown.delay"
 
@@ -54,26 +54,26 @@ class ScaleDownDelay:
         self._recommendations = DelayWindow(delay_s)
 
     def __call__(self, observation: Observation, recommendation: int) -> int:
-        """Remember the wish and give the highest remembered one."""
+        """Record the recommendation and give the highest recorded one."""
         self._recommendations.record(observation.now_s, recommendation)
         return self._recommendations.maximum(observation.now_s)
 
     def why(self, _observation: Observation) -> str:
-        """Name the delay."""
-        return f"so many were wished for within the last {self._delay_s:g} s"
+        """Give the delay."""
+        return f"the highest recommendation within the last {self._delay_s:g} s"
 
     def export(self) -> State:
-        """Give the remembered recommendations."""
+        """Give the recorded recommendations."""
         return {"version": 2, "recommendations": self._recommendations.export()}
 
     def restore(self, state: State) -> None:
-        """Continue with the remembered recommendations; version 1 had another name for them."""
+        """Continue with the recorded recommendations; version 1 had another name for them."""
         check(state, "ScaleDownDelay", 1, 2)
         self._recommendations.restore(state["wishes" if state["version"] == 1 else "recommendations"])
 
 
 class ToZeroDelay:
-    """The last replica goes only after zero was wished for without a break for `delay_s` (Knative's pod retention)."""
+    """The last replica is removed after `delay_s` of recommendations of zero (Knative's pod retention)."""
 
     rule = "scaleDown.toZeroDelay"
 
@@ -82,7 +82,7 @@ class ToZeroDelay:
         self._zero_since_s: float | None = None
 
     def __call__(self, observation: Observation, recommendation: int) -> int:
-        """Keep the last replica while the delay runs; where none is, none is asked for."""
+        """Keep the last replica during the delay; if there is none, none is asked for."""
         if recommendation:
             self._zero_since_s = None
             return recommendation
@@ -92,36 +92,36 @@ class ToZeroDelay:
         return 0 if waited_s >= self._delay_s else min(observation.replicas, 1)
 
     def why(self, observation: Observation) -> str:
-        """Say how far the delay has run."""
+        """Give the elapsed part of the delay."""
         waited_s = observation.now_s - (observation.now_s if self._zero_since_s is None else self._zero_since_s)
-        return f"zero has been wished for {waited_s:.1f} of {self._delay_s:g} s"
+        return f"zero has been recommended for {waited_s:.1f} of {self._delay_s:g} s"
 
     def export(self) -> State:
-        """Give the start of the wish for zero."""
+        """Give the time since which zero is recommended."""
         return {"version": VERSION, "zero_since_s": self._zero_since_s}
 
     def restore(self, state: State) -> None:
-        """Continue the delay where it was."""
+        """Continue the delay."""
         check(state, "ToZeroDelay")
         self._zero_since_s = state["zero_since_s"]
 
 
 class PartOfTheWhole(Stateless):
-    """A count of which a part is missing may raise the number, and never lowers it."""
+    """A count with a missing part may raise the number, and never lowers it."""
 
     rule = "partialCount"
 
     def __call__(self, observation: Observation, recommendation: int) -> int:
-        """Hold where the count is partial and the wish is lower than what is asked for."""
+        """Hold the number if the count is partial and the recommendation is lower."""
         return max(recommendation, observation.replicas) if observation.problem else recommendation
 
     def why(self, observation: Observation) -> str:
-        """Repeat what is missing."""
+        """Say what is missing."""
         return observation.problem
 
 
 class FirstWindow:
-    """After a start nothing is lowered before one window is known: what came before may need what is there."""
+    """After a start the number does not fall before one window is known: earlier requests may need the replicas."""
 
     rule = "firstWindow"
 
@@ -130,7 +130,7 @@ class FirstWindow:
         self._start_s: float | None = None
 
     def __call__(self, observation: Observation, recommendation: int) -> int:
-        """Hold while the first window fills and the wish is lower than what is asked for."""
+        """Hold the number while the first window fills and the recommendation is lower."""
         if self._start_s is None:
             self._start_s = observation.since_s
         if observation.now_s - self._start_s >= self._window_s:
@@ -138,7 +138,7 @@ class FirstWindow:
         return max(recommendation, observation.replicas)
 
     def why(self, observation: Observation) -> str:
-        """Say how much of the window is known."""
+        """Give the known part of the window."""
         known_s = observation.now_s - (observation.now_s if self._start_s is None else self._start_s)
         return f"{known_s:.1f} of {self._window_s:g} s are known since the start"
 

@@ -1,4 +1,4 @@
-"""How state is carried from one process to the next: JSON-ready, with a version that is checked."""
+"""State from one process to the next: JSON-ready, with a version that is checked."""
 
 from algorithms.types import State
 
@@ -13,7 +13,7 @@ def check(state: State, what: str, *legal: int) -> None:
 
 
 class Stateless:
-    """Something that remembers nothing."""
+    """An object without state."""
 
     def export(self) -> State:
         """Give the empty state."""

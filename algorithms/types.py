@@ -8,35 +8,35 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 State = Mapping[str, Any]
-"""What has been learned, as JSON-ready values with a `version`; `restore` takes what `export` gave."""
+"""State as JSON-ready values with a `version`; `restore` takes the result of `export`."""
 
 
 class Observation(NamedTuple):
-    """What one look at one service showed.
+    """What was seen of one service for one decision.
 
-    Time is in seconds on a clock that never steps; looks of one service come in its order. A count that is not known is
-    None, which is never zero.
+    Time is in seconds on a clock that never steps; the observations of one service are in its order. An unknown count
+    is None, and never zero.
     """
 
     now_s: float
     since_s: float
-    """When the look before it was taken: this one covers `(since_s, now_s]`."""
+    """The time of the observation before it: this one covers `(since_s, now_s]`."""
     inflight: float | None
     """Mean number of requests queued or running over the time covered."""
     replicas: int
-    """Replicas asked for (`spec.replicas`), not those that run."""
+    """Replicas asked for (`spec.replicas`); fewer or more may run."""
     ready: int
     """Replicas that can serve now."""
     latest: float = 0.0
-    """The newest count heard, which may be far above the mean when a burst has just begun; 0 if there is none."""
+    """The newest count, which may be far above the mean at the start of a burst; 0 if there is none."""
     passing: int = 0
-    """Uncounted requests since the last look, held ones included, that need some replica to be there."""
+    """Pass requests since the last observation, held ones included, that need a replica."""
     problem: str = ""
-    """Why the count is unknown, or is only a part, which may raise and never lower; empty for a good one."""
+    """Why the count is unknown or partial; a partial count may raise the number, and never lowers it."""
 
 
 class Reason(NamedTuple):
-    """One rule that changed the number on its way from the wish to the decision."""
+    """One rule that changed the number on its way from the recommendation to the decision."""
 
     rule: str
     before: int
@@ -45,14 +45,14 @@ class Reason(NamedTuple):
 
 
 class Recommendation(NamedTuple):
-    """What an algorithm asks for; `replicas` None is no opinion: hold what there is."""
+    """What an algorithm asks for; None means that the number is held."""
 
     replicas: int | None
     why: str
 
 
 class Decision(NamedTuple):
-    """What should be, and how the number came about: the wish, then every rule that changed it, in order."""
+    """The desired replicas, with the recommendation and every rule that changed it, in order."""
 
     desired: int
     recommendation: Recommendation
@@ -60,39 +60,39 @@ class Decision(NamedTuple):
 
 
 class Stateful(Protocol):
-    """Something whose next answer depends on what it was asked before, and that can be carried to another process."""
+    """An object with state that another process can continue with."""
 
     def export(self) -> State:
-        """Give everything that the next answer depends on."""
+        """Give the whole state."""
         ...
 
     def restore(self, state: State) -> None:
         """Continue from an exported state.
 
         Raises:
-            ValueError: this code did not write a state of that version.
+            ValueError: the state has an unknown version.
         """
         ...
 
 
 class Algorithm(Stateful, Protocol):
-    """Forms a wish from looks that come in order of time; its state is a function of those looks alone."""
+    """Recommends replicas; its state depends only on its observations, which come in order of time."""
 
     def recommend(self, observation: Observation) -> Recommendation:
-        """Take the look in and say how many replicas it asks for."""
+        """Give the recommendation for one observation."""
         ...
 
 
 class Stabiliser(Stateful, Protocol):
-    """One named rule between wish and decision."""
+    """One named rule between recommendation and decision."""
 
     rule: str
-    """The name under which it stands in a decision's reasons."""
+    """Its name in the reasons of a decision."""
 
     def __call__(self, observation: Observation, recommendation: int) -> int:
-        """Give the number it was given, or the one that the rule allows instead."""
+        """Give the number itself, or the one that the rule allows instead."""
         ...
 
     def why(self, observation: Observation) -> str:
-        """Say, right after a call that changed the number, what changed it."""
+        """Say why the last call changed the number."""
         ...

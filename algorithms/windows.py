@@ -16,17 +16,17 @@ from algorithms.state import VERSION, check
 from algorithms.types import State
 
 _NEVER = -(2**62)
-"""F and L of a window that was never written: longer ago than any window is long."""
+"""F and L of a window that was never written: longer ago than any window."""
 
 DELAY_SLOT_S = 2
-"""Length of a slot of the delay: Knative's tick."""
+"""The length of a slot of the delay: Knative's tick."""
 
 _LONGEST_FILL_S = 7200
-"""Twice the longest window: of a look over more seconds only the last ones are still in any window."""
+"""Twice the longest window: of an observation over more seconds only the last ones are still in a window."""
 
 SMALLEST_SMOOTHING = 0.2
 WEIGHT_OUTSIDE = 0.0001
-"""Share of the weights that a window of n slots may leave out, where the smoothing is not at its smallest."""
+"""The part of the weights outside of a window of n slots, if the smoothing is not the smallest."""
 
 
 class _Slots:
@@ -57,7 +57,7 @@ class _Slots:
     def fill(self, seconds: range, value: float, newest: float) -> None:
         """Make a value the only one of each of some seconds, and `newest` that of the second after them.
 
-        To the last bit what `replace` would do to each, at a third of the cost where they follow the last one written.
+        The result equals that of `replace` for each to the last bit, at a third of the cost if they come in order.
         """
         window_s = self._window_s
         if len(seconds) > _LONGEST_FILL_S:
@@ -78,7 +78,7 @@ class _Slots:
         self._last = seconds.stop
 
     def _admits(self, second: int) -> bool:
-        """Move on to a later second, or tell whether an earlier one still has its slot."""
+        """Advance to a later second, or tell whether an earlier one still has its slot."""
         if second > self._last:
             self._advance(second)
             return True
@@ -107,9 +107,9 @@ class _Slots:
         return second - self._last > self._window_s
 
     def resize(self, window_s: int, second: int) -> None:
-        """Change the window's length at `second`, keeping the newest slots that fit.
+        """Change the length of the window at `second`, and keep the newest slots that fit.
 
-        As in Knative F then lies one old window before L, even if less was known: a young window's divisor jumps.
+        As in Knative, F is then one old window before L, even if less was known: the divisor of a young window jumps.
         """
         if window_s == self._window_s:
             return
@@ -195,7 +195,7 @@ class WeightedWindow(_Slots):
 
 
 def smoothing_of(slots: int) -> float:
-    """Give a, the newest second's weight in a window of so many slots."""
+    """Give a, the weight of the newest second in a window of `slots`."""
     kept_per_slot: float = WEIGHT_OUTSIDE ** (1 / slots)
     return max(1 - kept_per_slot, SMALLEST_SMOOTHING)
 
@@ -212,7 +212,7 @@ def _rounded(value: float) -> float:
 class DelayWindow:
     """The highest number recorded in the newest `ceil(delay_s / 2)` slots of two seconds, the current one included.
 
-    Keeps only numbers that can still be the highest: each is higher than all later ones (knative.dev/serving
+    It keeps only numbers that can still be the highest: each is higher than all later ones (knative.dev/serving
     `aggregation/max`).
     """
 
@@ -223,7 +223,7 @@ class DelayWindow:
         self._maxima: deque[tuple[int, int]] = deque()
 
     def record(self, now_s: float, value: int) -> None:
-        """Take a number in; of several in one slot the highest counts."""
+        """Record a number; of several in one slot the highest counts."""
         slot = self._forget(now_s)
         maxima = self._maxima
         while maxima and maxima[-1][1] <= value:
@@ -232,7 +232,7 @@ class DelayWindow:
             maxima.append((slot, value))
 
     def maximum(self, now_s: float) -> int:
-        """Give the highest number within the delay; 0, which delays nothing, where none was recorded."""
+        """Give the highest number within the delay; 0, which delays nothing, if none was recorded."""
         self._forget(now_s)
         return self._maxima[0][1] if self._maxima else 0
 

@@ -32,3 +32,8 @@ SCALE = ScaleOptions(
     scale_to_zero_pod_retention_period_s=0.0,
     progress_deadline_s=600.0,
 )
+
+
+def decide_at(core, now_s, ready):
+    """Evaluate the windows of a core as of a time."""
+    return core.decider.decide(now_s, ready, *core.averages(now_s))

@@ -4,6 +4,7 @@ from math import floor
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kpa_cases import decide_at
 
 from algorithms.concurrency import Concurrency
 from algorithms.feeder import current_count, seconds_covered
@@ -50,7 +51,9 @@ def test_without_rules_the_wish_is_knatives_decision_on_the_same_seconds(observa
         for second in seconds_covered(observation):
             core.replace(second, observation.inflight)
         core.replace(floor(observation.now_s), current_count(observation))
-        assert algorithm.recommend(observation).replicas == core.decide_at(observation.now_s, observation.ready).desired
+        assert (
+            algorithm.recommend(observation).replicas == decide_at(core, observation.now_s, observation.ready).desired
+        )
 
 
 @given(lives(), st.integers(0, 50))

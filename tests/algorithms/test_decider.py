@@ -144,7 +144,7 @@ def test_after_idle_looks_nothing_else_is_overlooked(seen, desired):
     made = decider(Mpa(target=1.0), *rules, good_time=DataClock())
     for at_s in (2, 4, 6):
         made.decide(idle(at_s))
-    # Zero has been wished for 6 of 30 s: two replicas that somebody else asked for go down to the last.
+    # Zero has been recommended for 6 of 30 s: two replicas that somebody else asked for go down to the last.
     assert made.decide(seen).desired == desired
 
 
@@ -202,7 +202,7 @@ def test_restored_over_an_idle_service_it_decides_anew():
     ("change", "message"),
     [
         ({"version": 99}, "Decider: version 99 is not 1"),
-        ({"stabilisers": {}}, "another|of the rules"),
+        ({"stabilisers": {}}, "another|other rules"),
         ({"good_time": None}, "another clock"),
     ],
 )

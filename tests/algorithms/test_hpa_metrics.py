@@ -17,7 +17,6 @@ from algorithms.hpa_metrics import (
     TargetType,
     Tolerance,
     propose,
-    ready_pods,
 )
 
 TENTH = Tolerance(up=0.1, down=0.1)
@@ -98,12 +97,6 @@ def test_a_value_without_any_pod_is_a_failure_and_without_ready_ones_it_is_zero(
 @pytest.mark.parametrize(("total", "replicas"), [(0, 0), (1, 1), (1050, 2), (2500, 3)])
 def test_from_zero_a_value_proposes_the_ratio_itself_without_tolerance(total, replicas):
     assert proposed(VALUE, total, spec=0, ready=None).replicas == replicas
-
-
-def test_terminating_pods_are_still_ready_for_a_value():
-    states = {"a": "ready", "b": "terminating", "c": "notready", "d": "pending", "e": "failed"}
-    assert ready_pods({pod: PodState(state) for pod, state in states.items()}) == 2
-    assert ready_pods({}) is None
 
 
 def test_pods_scale_by_their_mean():

@@ -13,7 +13,6 @@ from algorithms.knative_scale import (
     Lifecycle,
     Path,
     Scaling,
-    bypasses_activator,
     condition_after,
     scale,
 )
@@ -135,11 +134,6 @@ def test_without_a_decision_an_inactive_revision_stays_inactive():
 def test_without_a_decision_the_others_follow_their_replicas():
     assert after(ACTIVE, UNKNOWN, 0).active is Active.ACTIVATING
     assert after(ACTIVATING, UNKNOWN, 1) == ACTIVE
-
-
-@pytest.mark.parametrize(("want", "excess", "bypassed"), [(1, 0, True), (1, -1, False), (0, 5, False), (-1, 5, False)])
-def test_requests_bypass_the_activator_only_where_a_burst_fits_in(want, excess, bypassed):
-    assert bypasses_activator(want, excess) is bypassed
 
 
 def test_a_revision_goes_to_zero_through_its_conditions():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kpa_cases import DECISION as OPTIONS
-from kpa_cases import START_S
+from kpa_cases import START_S, decide_at
 
 from algorithms.kpa import INVALID, KpaCore, KpaDecider
 from algorithms.types import Observation
@@ -196,19 +196,19 @@ def test_a_burst_shows_in_the_panic_window_first():
     for second in range(60):
         kpa.record(int(START_S) + second, 1.0 if second < 54 else 11.0)
     assert kpa.averages(START_S + 59.5) == (2.0, 11.0)
-    assert kpa.decide_at(START_S + 59.5, 2).desired == 11
+    assert decide_at(kpa, START_S + 59.5, 2).desired == 11
 
 
 def test_a_stable_window_without_data_is_no_decision():
     kpa = core()
-    assert kpa.decide_at(START_S, 1) == INVALID
+    assert decide_at(kpa, START_S, 1) == INVALID
     kpa.record(int(START_S), 3.0)
-    assert kpa.decide_at(START_S + 60, 1).desired == 0
-    assert kpa.decide_at(START_S + 61, 1) == INVALID
+    assert decide_at(kpa, START_S + 60, 1).desired == 0
+    assert decide_at(kpa, START_S + 61, 1) == INVALID
 
 
 def test_where_nothing_is_scraped_no_data_is_no_load():
-    assert core(target_burst_capacity=-1.0).decide_at(START_S, 1).desired == 0
+    assert decide_at(core(target_burst_capacity=-1.0), START_S, 1).desired == 0
 
 
 def test_an_update_resizes_both_windows():
@@ -269,7 +269,7 @@ def run(kpa, played, now_s):
     for later_s, ready, load in played:
         now_s += later_s
         kpa.replace(int(now_s), load)
-        decisions.append((kpa.decide_at(now_s, ready), kpa.decider.panicking, kpa.decider.max_panic))
+        decisions.append((decide_at(kpa, now_s, ready), kpa.decider.panicking, kpa.decider.max_panic))
     return decisions, now_s
 
 
@@ -326,4 +326,4 @@ def test_an_updated_core_decides_by_its_new_options():
     kpa = core()
     kpa.record(int(START_S), 6.0)
     kpa.update(replace(OPTIONS, target=3.0), START_S)
-    assert kpa.decide_at(START_S, 1).desired == 2
+    assert decide_at(kpa, START_S, 1).desired == 2

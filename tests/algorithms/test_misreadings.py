@@ -550,13 +550,6 @@ OF_HPA = [
         golden("hpa/90_table_replica_calculator"),
     ),
     Misreading(
-        "a terminating pod is not ready",
-        hpa_metrics.ready_pods,
-        "(PodState.READY, PodState.TERMINATING)",
-        "(PodState.READY,)",
-        golden("hpa/90_table_replica_calculator"),
-    ),
-    Misreading(
         "a mean of pods keeps its fraction",
         hpa_metrics._mean,
         "//",

@@ -106,7 +106,7 @@ def test_a_delayed_number_is_a_wish_of_the_delay_and_none_of_them_was_higher(ste
 
 
 def test_the_delay_names_itself():
-    assert ScaleDownDelay(delay_s=10.0).why(observe()) == "so many were wished for within the last 10 s"
+    assert ScaleDownDelay(delay_s=10.0).why(observe()) == "the highest recommendation within the last 10 s"
 
 
 # The delay of the last replica.
@@ -136,9 +136,9 @@ def test_without_a_delay_the_last_replica_goes_at_once():
 
 def test_the_delay_says_how_far_it_has_run():
     rule = ToZeroDelay(delay_s=30.0)
-    assert rule.why(observe()) == "zero has been wished for 0.0 of 30 s"
+    assert rule.why(observe()) == "zero has been recommended for 0.0 of 30 s"
     wishes(rule, (0, 0), (12.34, 0))
-    assert rule.why(observe(12.34)) == "zero has been wished for 12.3 of 30 s"
+    assert rule.why(observe(12.34)) == "zero has been recommended for 12.3 of 30 s"
 
 
 # The first window.

@@ -11,7 +11,7 @@ from hpa_recordings import KINDS, behavior, keda_options, metric, pods, reading,
 from hpa_replay import RecordedHpa, RecordedKeda
 
 from algorithms.hpa_behavior import Behavior, ScaleEvents, limit, limit_without_behavior
-from algorithms.hpa_metrics import Failure, Metric, Reading, Scale, TargetType, Tolerance, propose, ready_pods
+from algorithms.hpa_metrics import Failure, Metric, PodState, Reading, Scale, TargetType, Tolerance, propose
 from algorithms.hpa_reconcile import HpaOptions
 
 
@@ -66,6 +66,12 @@ def compare_reconcile(document: Document) -> Comparison:
     return tally.result()
 
 
+def _ready(found: Mapping[str, PodState]) -> int | None:
+    """Count the pods by which a Value target multiplies: terminating ones are still ready. None: there are none."""
+    ready = (PodState.READY, PodState.TERMINATING)
+    return sum(state in ready for state in found.values()) if found else None
+
+
 def compare_table_calc(document: Document) -> Comparison:
     """Compare the proposals of single metrics."""
     tally = Tally()
@@ -81,7 +87,7 @@ def compare_table_calc(document: Document) -> Comparison:
         result = propose(
             asked,
             Reading(row.get("values_milli", ()), row.get("pod_values_milli", {})),
-            Scale(spec=current, status=current, ready=ready_pods(found), pods=found),
+            Scale(spec=current, status=current, ready=_ready(found), pods=found),
             Tolerance(up=row["tolerance_up"], down=row["tolerance_down"]),
         )
         failed = isinstance(result, Failure)
