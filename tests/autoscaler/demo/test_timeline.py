@@ -55,7 +55,7 @@ async def stage():
 
 @pytest.fixture
 async def recorder(stage):
-    recorder = RunRecorder(stage.observation, stage.now)
+    recorder = RunRecorder(stage.observe, stage.now)
     watching = asyncio.create_task(recorder.watch())
     await asyncio.sleep(0)
     yield recorder
@@ -137,7 +137,7 @@ async def test_it_is_at_zero_when_nothing_is_asked_for_and_nothing_runs_any_more
 
 
 async def test_what_was_there_before_the_first_look_is_waited_for_too(stage):
-    recorder = RunRecorder(stage.observation, stage.now)
+    recorder = RunRecorder(stage.observe, stage.now)
     waiting = asyncio.create_task(recorder.at_zero())
     await asyncio.sleep(1)
     assert not waiting.done()
