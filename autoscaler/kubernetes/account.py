@@ -49,7 +49,7 @@ async def find_account(environment: Mapping[str, str]) -> Account:
             return pod_account(POD_ACCOUNT, environment)
         return _plain_user(Path(kubeconfig or Path.home() / ".kube" / "config")) or await _by_library(kubeconfig)
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise UnconfiguredError(f"no Kubernetes cluster to talk to: {error}") from error
+        raise UnconfiguredError(f"no Kubernetes cluster is configured: {error}") from error
 
 
 def pod_account(folder: Path, environment: Mapping[str, str]) -> Account:
@@ -132,7 +132,7 @@ async def _by_library(kubeconfig: str | None) -> Account:
     try:
         await config.load_kube_config(config_file=kubeconfig, client_configuration=found)
     except config.ConfigException as error:
-        raise UnconfiguredError(f"no Kubernetes cluster to talk to: {error}") from error
+        raise UnconfiguredError(f"no Kubernetes cluster is configured: {error}") from error
     tls = ssl.create_default_context(cafile=found.ssl_ca_cert)
     if found.cert_file:
         tls.load_cert_chain(found.cert_file, found.key_file)

@@ -81,4 +81,4 @@ def test_without_a_cluster_it_says_so_and_ends_with_2(monkeypatch, tmp_path, cap
     parser = argparse.ArgumentParser()
     run.add_arguments(parser)
     assert run.run(parser.parse_args([])) == 2
-    assert "run: no Kubernetes cluster to talk to" in capsys.readouterr().err
+    assert "run: no Kubernetes cluster is configured" in capsys.readouterr().err

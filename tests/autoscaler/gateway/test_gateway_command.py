@@ -24,7 +24,7 @@ async def test_a_service_without_backends_needs_a_cluster_and_where_there_is_non
     gateway = await programs.start(document(scaleTargetRef={"name": "sd"}), HOME="/nonexistent")
     _, told = await gateway.process.communicate()
     assert gateway.process.returncode == 2
-    assert b"no Kubernetes cluster to talk to" in told
+    assert b"no Kubernetes cluster is configured" in told
 
 
 async def test_a_file_that_takes_a_service_from_its_backends_changes_nothing(kit, programs):

@@ -104,7 +104,7 @@ async def test_a_kubeconfig_that_is_wrong_is_refused_with_why(tmp_path, text, wh
 
 
 async def test_without_any_there_is_no_cluster(tmp_path):
-    with pytest.raises(UnconfiguredError, match="no Kubernetes cluster to talk to"):
+    with pytest.raises(UnconfiguredError, match="no Kubernetes cluster is configured"):
         await find_account({"KUBECONFIG": str(tmp_path / "none")})
 
 
