@@ -1,5 +1,8 @@
+import pytest
 from formats import compare_file
 from golden import describe
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_golden_file_agrees_in_every_value(golden_file, record_property):

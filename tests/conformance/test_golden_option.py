@@ -9,6 +9,8 @@ import pytest
 from formats import compare
 from golden import Tally, UnknownFormatError, describe, format_of, load
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 RECORDED = ROOT / "tests/conformance/data/knative/decision_ramp.json"
 

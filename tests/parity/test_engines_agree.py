@@ -27,6 +27,8 @@ from simulations.model.run_inputs import NotExactError, Pool, RunInputs
 from simulations.scenario.workload_spec import Workload
 from simulations.scenario.workloads import source_of
 
+pytestmark = pytest.mark.slow
+
 TIMES = st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0, 3.5])
 """A few values, so that things happen at the same instant."""
 DISTRIBUTIONS = st.one_of(

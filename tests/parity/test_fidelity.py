@@ -13,6 +13,8 @@ from autoscaler.controller.replay import Replay
 from autoscaler.demo.report import Served
 from benchmarks.fidelity import Change, _by_round, _off, compared, demo_run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.program
 @pytest.mark.real_time

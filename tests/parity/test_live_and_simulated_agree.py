@@ -39,6 +39,8 @@ from simulations.scenario.document import read_scenario
 from simulations.scenario.to_run_inputs import run_inputs_of
 from simulations.scenario.workloads import source_of
 
+pytestmark = pytest.mark.slow
+
 DEMO = Path(command.__file__).parent / "demo.yaml"
 GATEWAY = "gateway:9090"
 

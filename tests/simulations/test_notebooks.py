@@ -9,6 +9,8 @@ from nbclient import NotebookClient
 
 import simulations
 
+pytestmark = pytest.mark.slow
+
 NOTEBOOKS = sorted((Path(simulations.__file__).parent / "notebooks").glob("*.ipynb"))
 FIGURES = {"first-simulation": 2, "validation": 3}
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 from types import SimpleNamespace
 
+import pytest
+
 from autoscaler.controller.controller import Controller, WakeUps
 from autoscaler.controller.idle import IdleServices
 from autoscaler.controller.services import PolicyEntry, ServiceRegistry
@@ -21,6 +23,8 @@ from autoscaler.ports import Reading
 from autoscaler.runtime.clock import SystemClock
 from autoscaler.sources.gateway_stream import StreamSource
 from autoscaler.targets.kubernetes import KubernetesTarget, Target
+
+pytestmark = pytest.mark.slow
 
 NAMES = [f"ns/s-{number}" for number in range(1000)]
 TICK_S = 2.0

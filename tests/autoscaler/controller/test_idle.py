@@ -152,6 +152,7 @@ async def life(*, rests):
     ]
 
 
+@pytest.mark.slow
 async def test_decisions_are_the_same_with_and_without_rest():
     written = await life(rests=True)
     assert len({number for _, number in written}) >= 3

@@ -311,6 +311,7 @@ HOUR = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(HOUR, st.sampled_from(["mpa", "concurrency", "kpa", "hpa", "keda"]))
 @settings(max_examples=8)
 def test_an_hour_of_faults_of_one_service_changes_no_decision_on_the_other(hour, algorithm):

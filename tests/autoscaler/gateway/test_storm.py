@@ -16,7 +16,7 @@ from autoscaler.gateway.config import OnAbort
 from autoscaler.gateway.counts import RequestOutcome
 from autoscaler.gateway.server import GatewayServer
 
-pytestmark = pytest.mark.real_time
+pytestmark = [pytest.mark.real_time, pytest.mark.slow]
 
 REQUESTS = 20_000
 AT_ONCE = 200
