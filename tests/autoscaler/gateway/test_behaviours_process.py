@@ -20,7 +20,7 @@ from autoscaler.gateway.http.resolver import Resolver
 from autoscaler.gateway.lifecycle import reload
 from autoscaler.gateway.overload import Overload
 
-pytestmark = pytest.mark.real_time
+pytestmark = [pytest.mark.real_time, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from gateway_kit import answer_ok
 from gateway_program import document
 
-pytestmark = pytest.mark.real_time
+pytestmark = [pytest.mark.real_time, pytest.mark.slow]
 
 
 async def test_on_sigterm_open_requests_get_no_more_than_the_grace(kit, programs):

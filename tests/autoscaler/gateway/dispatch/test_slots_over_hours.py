@@ -14,6 +14,8 @@ from autoscaler.gateway.http.headers import STREAMS
 from autoscaler.gateway.http.memory_budget import MemoryBudget
 from autoscaler.gateway.router import Router
 
+pytestmark = pytest.mark.slow
+
 HOURS_S = 2 * 3600
 REQUEST_S = 60
 LEAVES_WITHIN_S = 30
