@@ -1,7 +1,7 @@
 """The command line: finds the sub-commands by the entry-point group `autoscaler.commands`.
 
-So the packages above this one (the simulator) bring their own, and a small image has only what it can run. A command
-is a module with a first docstring line, `EXIT_STATUS`, `add_arguments(parser)` and `run(arguments) -> exit status`.
+So the simulator, a package above this one, adds its own commands, and a small image has only those that it can run. A
+command is a module with a docstring, `EXIT_STATUS`, `add_arguments(parser)` and `run(arguments) -> exit status`.
 """
 
 import argparse
@@ -16,18 +16,18 @@ PROJECT = "inflight-autoscaler"
 
 
 class Command(Protocol):
-    """What a command's module has."""
+    """The module of a command."""
 
     __doc__: str | None
     EXIT_STATUS: Mapping[int, str]
-    """What each exit status of this command says; Ctrl-C gives 130 besides."""
+    """The meaning of each exit status of this command; Ctrl-C gives 130 besides."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare options and arguments."""
         ...
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Do it and give the exit status."""
+        """Run the command and give the exit status."""
         ...
 
 
@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
         command: Command = arguments.command
         return command.run(arguments)
     except ModuleNotFoundError as error:
-        # Some commands load what is large only when they run, and a small image does not have it.
+        # Some commands import large packages only when they run, and a small image does not have them.
         print(f"autoscaler: {lacks(words[0], error)}", file=sys.stderr)  # noqa: T201
         return 2
     except KeyboardInterrupt:
@@ -52,7 +52,7 @@ def _parser(found: dict[str, EntryPoint], words: list[str]) -> argparse.Argument
     )
     parser.add_argument("--version", action="version", version=f"autoscaler {version(PROJECT)}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    # Only the command that was asked for is imported, so that each starts as fast as it can; help needs all of them.
+    # Only the requested command is imported, so that each starts fast; help needs all of them.
     asked, *_ = [*words, "--help"]
     for name, entry in sorted(found.items()):
         if asked in {name, "-h", "--help"}:
@@ -63,7 +63,7 @@ def _parser(found: dict[str, EntryPoint], words: list[str]) -> argparse.Argument
 
 
 def _add(subparsers: Any, name: str, entry: EntryPoint, asked_by: argparse.ArgumentParser | None) -> None:
-    """Add a command with its arguments; a small image may lack what it imports, which matters to who asks for it."""
+    """Add a command with its arguments; if a small image lacks its imports, only that command is an error."""
     try:
         command = cast("Command", entry.load())
     except ModuleNotFoundError as error:
@@ -80,7 +80,7 @@ def _add(subparsers: Any, name: str, entry: EntryPoint, asked_by: argparse.Argum
 
 
 def lacks(command: str, error: ModuleNotFoundError) -> str:
-    """Say what a command lacks, and which extra brings it: its own where it has one."""
+    """Say what a command lacks, and which extra installs it: its own extra if it has one."""
     module = (error.name or "").partition(".")[0]
     extras = [extra for name, extra in _optional() if name.replace("-", "_") == module]
     best = command if command in extras else next(iter(extras), None)
@@ -89,5 +89,5 @@ def lacks(command: str, error: ModuleNotFoundError) -> str:
 
 
 def _optional() -> list[tuple[str, str]]:
-    """Give each optional requirement by the name of its distribution, with its extra."""
+    """Give each optional requirement, as the name of its distribution and its extra."""
     return re.findall(r"""(?m)^([\w-]+).*; extra == ["'](\w+)["']$""", "\n".join(requires(PROJECT) or ()))

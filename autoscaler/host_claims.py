@@ -1,10 +1,10 @@
-"""Which policy owns which host: one pure function of all policies. The controller and the gateway both ask it.
+"""Which policy owns which host: one pure function of all policies, for the controller and the gateway.
 
 Rules:
 1. Claims are settled oldest first, by creation time, then by `namespace/name`. The order of a list changes nothing.
-2. A claim is granted if nobody serves its host yet. Below a wildcard of another policy it is granted within the same
-   namespace, and to another namespace only with leave. `*` is a wildcard too.
-3. So a younger policy never takes a request from an older one of another namespace that gives no leave. A policy that
+2. A claim is granted if its host is free. Below a wildcard of another policy it is granted within the same namespace,
+   and to another namespace only with permission. `*` is a wildcard too.
+3. So a younger policy never takes a request from an older one of another namespace without permission. A policy that
    loses one host keeps its others.
 """
 
@@ -27,7 +27,7 @@ class Claim(NamedTuple):
     service: ServiceName
     hosts: tuple[str, ...]
     created_s: float = 0.0
-    """When the policy was made, in Unix time."""
+    """When the policy was created, in Unix time."""
 
 
 class Conflict(NamedTuple):
@@ -35,21 +35,21 @@ class Conflict(NamedTuple):
 
     host: str
     owner: ServiceName | None
-    """Who serves the host; None where the namespace may not have it, whoever else does."""
+    """The policy that owns the host; None if the namespace may not claim it at all."""
     why: str
-    """A sentence for people."""
+    """The reason, as a sentence."""
 
 
 class Ownership(NamedTuple):
-    """What becomes of all claims."""
+    """The result for all claims."""
 
     owners: Mapping[str, ServiceName]
-    """Who serves each host and wildcard, as `normal` writes it."""
+    """The policy of each host and wildcard, as written by `normal`."""
     conflicts: Mapping[ServiceName, tuple[Conflict, ...]]
-    """The claims that are not granted, by the policy that makes them."""
+    """The claims that are not granted, by policy."""
 
     def hosts(self) -> dict[ServiceName, tuple[str, ...]]:
-        """Give the hosts of each policy that has any."""
+        """Give the hosts of each policy with at least one."""
         found: dict[ServiceName, list[str]] = {}
         for host, service in self.owners.items():
             found.setdefault(service, []).append(host)
@@ -57,7 +57,7 @@ class Ownership(NamedTuple):
 
 
 class HostPermissions(Protocol):
-    """What namespaces allow each other, and what they may claim at all."""
+    """The hosts that namespaces may claim, and what they allow each other."""
 
     def refusal(self, namespace: str, host: str) -> str:
         """Say why a namespace may not claim a host at all; empty if it may."""
@@ -69,37 +69,37 @@ class HostPermissions(Protocol):
 
 
 class NamespaceHostPermissions(NamedTuple):
-    """Leave that the namespace of a wildcard gives to others: any namespace may claim what is free."""
+    """Permissions of the namespace of a wildcard for others; every namespace may claim a free host."""
 
     given: Mapping[str, frozenset[str]] = {}
-    """By the namespace that gives it, the namespaces that may claim hosts below its wildcards."""
+    """The namespaces that may claim hosts below the wildcards of a namespace, by that namespace."""
 
     def refusal(self, namespace: str, host: str) -> str:  # noqa: ARG002 - the protocol's signature
         """Refuse nothing."""
         return ""
 
     def refusal_below(self, wildcard: str, owner: str, namespace: str, host: str) -> str:  # noqa: ARG002
-        """Refuse a namespace that the owner's does not name."""
+        """Refuse a namespace that the owner does not name."""
         if namespace in self.given.get(owner, ()):
             return ""
         return f"the namespace {owner} gives {namespace} no leave for a host below it"
 
 
 class HostGrants(NamedTuple):
-    """What an operator lets each namespace claim; a namespace that has no grant may claim nothing."""
+    """The hosts that an operator grants to each namespace; a namespace without a grant may claim nothing."""
 
     granted: Mapping[str, tuple[str, ...]]
-    """Hosts and wildcards by namespace. A wildcard grants itself and all that is below it."""
+    """Hosts and wildcards by namespace. A wildcard grants itself and everything below it."""
 
     def refusal(self, namespace: str, host: str) -> str:
-        """Refuse what no grant of the namespace covers."""
+        """Refuse a host without a grant."""
         if any(covers(grant, host) for grant in self._of(namespace)):
             return ""
         legal = ", ".join(self._of(namespace)) or "nothing"
         return f"--host-claims lets the namespace {namespace} claim: {legal}"
 
     def refusal_below(self, wildcard: str, owner: str, namespace: str, host: str) -> str:
-        """Refuse what only a grant wider than the wildcard covers: it was not given with this wildcard in mind."""
+        """Refuse a host that is granted only by a wider pattern than the wildcard."""
         if any(covers(grant, host) and covers(wildcard, grant) for grant in self._of(namespace)):
             return ""
         return f"--host-claims gives {namespace} no host below it, and {owner} has it"
@@ -109,9 +109,9 @@ class HostGrants(NamedTuple):
 
 
 def normal(host: str) -> str:
-    """Write a host in the one way in which two that mean the same are the same: no capitals, port or last dot.
+    """Write a host so that equal hosts are equal texts: in lower case, without port and last dot.
 
-    An IPv6 address is as short as it can be.
+    An IPv6 address gets its shortest form.
     """
     if ":" in host:
         match = _HOST_AND_PORT.fullmatch(host)
@@ -129,9 +129,9 @@ def _short(host: str) -> str:
 
 
 def patterns(host: str) -> Iterator[str]:
-    """Give what can stand for a host in a policy, the strongest first: itself, then each wildcard above it, then `*`.
+    """Give the patterns that match a host, the strongest first: itself, then each wildcard above it, then `*`.
 
-    The host is written as by `normal`, and may be a wildcard itself.
+    The host is in the form of `normal`, and may be a wildcard itself.
     """
     yield host
     labels, dot = host.removeprefix("*."), -1
@@ -142,7 +142,7 @@ def patterns(host: str) -> Iterator[str]:
 
 
 def covers(pattern: str, host: str) -> bool:
-    """Tell whether a pattern stands for a host, or for all that a wildcard stands for."""
+    """Tell whether a pattern matches a host, or everything that a wildcard matches."""
     return pattern in (host, ANY) or (pattern.startswith("*.") and host.endswith(pattern[1:]))
 
 
@@ -170,10 +170,10 @@ def _age(claim: Claim) -> tuple[float, ServiceName]:
 
 
 def _holder(host: str, owners: Mapping[str, ServiceName], wildcards: set[str]) -> str | None:
-    """Give the pattern under which a host is served until now."""
+    """Give the pattern that owns a host so far."""
     if host in owners:
         return host
-    # Of ten thousand policies few have wildcards: mostly there is nothing to look for above a host.
+    # Few policies have wildcards: mostly there is nothing to search above a host.
     return next(filter(wildcards.__contains__, patterns(host)), None) if wildcards else None
 
 
@@ -195,7 +195,7 @@ def _conflict(
 
 
 def settle_ageless(claims: Iterable[Claim], permissions: HostPermissions | None = None) -> Ownership:
-    """Settle claims of which none is older, as in files: whatever would be refused at some age is refused.
+    """Settle claims without ages, as in files: a claim that could be refused at some age is refused.
 
     Of two policies with the same host the second by name is refused; below a wildcard, the narrower claim is.
     """

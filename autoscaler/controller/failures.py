@@ -1,9 +1,9 @@
-"""Failures of single services: each is logged once, counted, and known as long as it lasts.
+"""Failures of single services: each is logged once, counted, and kept while it lasts.
 
 Rules:
-1. A failure of one service's part is that service's: the code that works for it catches the error and reports it here.
-2. The log has one line with the traceback for each error that a part fails by, and one when it works again.
-3. Each failure counts. What is kept of a service goes with it.
+1. A failure stays with its service: the code of each part catches the error and reports it here.
+2. The log has one line with the traceback for each different error of a part, and one when the part works again.
+3. Each failure is counted. Nothing is kept of a service that is gone.
 """
 
 import logging
@@ -15,38 +15,38 @@ from autoscaler.ports import ServiceName
 from autoscaler.runtime.errors import described
 
 DECIDER, OBSERVATION = "decider", "observation"
-"""Parts of a service that others ask about: what decides on it, and what sees its replicas."""
+"""Parts of a service that other modules ask about: its decider, and the observation of its replicas."""
 _log = logging.getLogger(__name__)
 
 
 class Failures:
-    """Takes in what fails and what works again.
+    """Collects what fails and what works again.
 
     Args:
-        on_change: called with a service, its part and what is wrong with it; empty when it works again.
+        on_change: called with a service, its part and the problem, which is empty when the part works again.
     """
 
     def __init__(self, on_change: Callable[[ServiceName, str, str], None] = lambda _service, _part, _why: None) -> None:
         self._on_change = on_change
         self._lasting: dict[tuple[ServiceName, str], tuple[frozenset[object], int]] = {}
-        """What fails now: by which errors, and how often in a row."""
+        """The parts that fail now, with their different errors and the number of failures in a row."""
         self.counts: Counter[tuple[ServiceName, str]] = Counter()
         """How often each part of each service has failed."""
 
     def failed(self, service: ServiceName, part: str, error: BaseException) -> int:
-        """Take in that a part failed; gives how often it did in a row."""
+        """Report that a part failed; give the number of failures in a row."""
         key, signature = (service, part), _signature(error)
-        said, in_a_row = self._lasting.get(key, (frozenset[object](), 0))
-        self._lasting[key] = said | {signature}, in_a_row + 1
+        logged, in_a_row = self._lasting.get(key, (frozenset[object](), 0))
+        self._lasting[key] = logged | {signature}, in_a_row + 1
         self.counts[key] += 1
-        if signature not in said:
+        if signature not in logged:
             why = described(error)
             _log.error("%s: its %s fails; it holds and the others go on: %s", service, part, why, exc_info=error)
             self._on_change(service, part, why)
         return in_a_row + 1
 
     def works(self, service: ServiceName, part: str) -> None:
-        """Take in that a part has done its work."""
+        """Report that a part works."""
         if self._lasting and self._lasting.pop((service, part), None) is not None:
             _log.warning("%s: its %s works again", service, part)
             self._on_change(service, part, "")
@@ -56,13 +56,13 @@ class Failures:
         return (service, part) in self._lasting
 
     def forget(self, service: ServiceName) -> None:
-        """Take in that a service is gone."""
+        """Forget a service that is gone."""
         for kept in (self._lasting, self.counts):
             for key in [key for key in kept if key[0] == service]:
                 del kept[key]
 
 
 def _signature(error: BaseException) -> object:
-    """Give what tells one error from another: its kind and where it was raised, not the numbers in its words."""
+    """Give what distinguishes errors: the kind and the line that raised it, without the text."""
     frames = traceback.extract_tb(error.__traceback__)
     return type(error), (frames[-1].filename, frames[-1].lineno) if frames else None

@@ -1,8 +1,8 @@
-"""How what Prometheus and the gateways' streams say becomes one look.
+"""Combines the counts of Prometheus and of the gateways' streams into one observation.
 
-They measure one thing twice and are never added. Prometheus is what a tick decides on; a newer and higher count from
-the streams wins, a lower one does not lower. Where Prometheus is silent, or knows a part only, the streams decide alone
-if all gateways are heard. What is left after that is a part, which may raise, or unknown.
+Both measure the same requests and are never added. A tick decides on Prometheus. A newer and higher count from the
+streams wins, a lower one does not lower. If Prometheus has no count or only a part, and all gateways' streams are up to
+date, the streams decide alone. If not, the count is a part, which may raise the number, or unknown.
 """
 
 from collections.abc import Sequence
@@ -14,18 +14,18 @@ from autoscaler.ports import Fleet, Reading, Rescale, TimedReading
 
 
 class Live(NamedTuple):
-    """What the gateways' streams say of one service; `problem` and None as in `Reading`."""
+    """The counts of one service in the gateways' streams; `problem` and None as in `Reading`."""
 
     latest: float | None
     """Requests queued and running now."""
     mean: float | None
-    """Their mean since the last look, from the gateways' integrals; None where one was not heard all along."""
+    """Their mean since the last observation, from the gateways' integrals; None if a stream was interrupted."""
     passing: int = 0
-    """Uncounted requests held or open now, and those let through since the last look."""
+    """Pass requests that are held now, and those let through since the last observation."""
     problem: str = ""
 
 
-NOTHING_HEARD = Live(None, None, problem="no gateway is known")
+NO_STREAM = Live(None, None, problem="no gateway is known")
 
 
 def observe(
@@ -34,21 +34,21 @@ def observe(
     fleet: Fleet,
     *,
     metered: Reading | None = None,
-    live: Live = NOTHING_HEARD,
+    live: Live = NO_STREAM,
     gateways: int = 0,
 ) -> Observation:
-    """Make the look at one service.
+    """Make the observation of one service.
 
     Args:
-        now_s: when.
-        since_s: when the look before it was taken.
-        fleet: what its target runs.
-        metered: Prometheus' answer; None at a wake-up, which does not ask it, and where there is none to ask.
-        live: what the streams say.
-        gateways: how many are known to live; series from fewer are a part of the whole.
+        now_s: the time of the observation.
+        since_s: the time of the one before it.
+        fleet: what the target runs.
+        metered: the reading of Prometheus; None at a wake-up, which does not ask it, and without a query.
+        live: the counts of the streams.
+        gateways: how many gateways are known; series from fewer are a part of the whole.
     """
-    live = _heard(live)
-    inflight, problem = _count(_judged(metered, gateways), live)
+    live = _plausible(live)
+    inflight, problem = _count(_checked(metered, gateways), live)
     return Observation(
         now_s=now_s,
         since_s=since_s,
@@ -61,8 +61,8 @@ def observe(
     )
 
 
-def _judged(metered: Reading | None, gateways: int) -> Reading | None:
-    """Call a good reading a part where a gateway that is known to live has no series in it; no count is unknown."""
+def _checked(metered: Reading | None, gateways: int) -> Reading | None:
+    """Mark a reading as partial if a known gateway has no series in it, and as unknown if it is no count."""
     if metered is not None and metered.value is not None and (why := doubt(metered.value)):
         return metered._replace(value=None, problem=f"Prometheus: {why}")
     if metered is None or metered.problem or metered.series >= gateways:
@@ -70,8 +70,8 @@ def _judged(metered: Reading | None, gateways: int) -> Reading | None:
     return metered._replace(problem=f"Prometheus has series of {metered.series} of {gateways} gateways")
 
 
-def _heard(live: Live) -> Live:
-    """Give what the streams say; of numbers that cannot be true nothing is taken."""
+def _plausible(live: Live) -> Live:
+    """Give the counts of the streams; if one cannot be true, all are unknown."""
     numbers = [number for number in (live.latest, live.mean, live.passing) if number is not None]
     why = next(filter(None, map(doubt, numbers)), "")
     return Live(None, None, problem=f"a gateway's stream: {why}") if why else live
@@ -80,49 +80,49 @@ def _heard(live: Live) -> Live:
 def _count(metered: Reading | None, live: Live) -> tuple[float | None, str]:
     if metered is not None and metered.value is not None and not metered.problem:
         return metered.value, ""
-    heard = live.latest if live.mean is None else live.mean
-    if heard is not None and not live.problem:
-        return heard, ""
-    parts = [part for part in (metered.value if metered else None, heard) if part is not None]
+    streamed = live.latest if live.mean is None else live.mean
+    if streamed is not None and not live.problem:
+        return streamed, ""
+    parts = [part for part in (metered.value if metered else None, streamed) if part is not None]
     problems = [problem for problem in (metered.problem if metered else "", live.problem) if problem]
     return max(parts, default=None), "; ".join(problems)
 
 
 def past_observations(
-    moments: Sequence[TimedReading], fleet: Fleet, now_s: float, *, gateways: int = 0, rescale: Rescale | None = None
+    readings: Sequence[TimedReading], fleet: Fleet, now_s: float, *, gateways: int = 0, rescale: Rescale | None = None
 ) -> list[Observation]:
-    """Make the looks that would have been taken until `now_s`; what was unknown then is left out.
+    """Make the observations of the time before `now_s` from history, without those whose count was unknown.
 
-    They are moved so that the last one is taken now: a gap of a second between the past and the present would be time
-    without requests to algorithms that count silence as zero.
+    They are moved so that the last one is at `now_s`. A gap of a second would be time without requests to algorithms
+    that count silence as zero.
 
     Args:
-        moments: evenly apart, in order; those after `now_s` are of no use.
-        fleet: what runs now: a replica that is ready is taken to have been so since it was made, and asked for.
-        now_s: when the fleet was seen.
-        gateways: how many are known to live now; series from fewer were a part then.
-        rescale: when the number asked for was changed last, and from what, where that is known.
+        readings: evenly spaced, in order; those after `now_s` are not used.
+        fleet: what runs now; a ready replica is assumed to have been ready and asked for since it was created.
+        now_s: when the fleet was observed.
+        gateways: how many gateways are known now; series from fewer were a part then.
+        rescale: the last change of the replicas asked for, if it is known.
     """
-    known = [moment for moment in moments if moment.at_s <= now_s]
-    if len(known) < 2:  # noqa: PLR2004 - one moment has no length
+    known = [each for each in readings if each.at_s <= now_s]
+    if len(known) < 2:  # noqa: PLR2004 - one reading covers no time
         return []
     later_s, step_s = now_s - known[-1].at_s, known[1].at_s - known[0].at_s
     return [
         observe(
-            moment.at_s + later_s,
-            moment.at_s + later_s - step_s,
-            _then(fleet, moment.at_s, now_s - moment.at_s, rescale),
-            metered=moment.reading,
+            each.at_s + later_s,
+            each.at_s + later_s - step_s,
+            _then(fleet, each.at_s, now_s - each.at_s, rescale),
+            metered=each.reading,
             live=Live(None, None),
             gateways=gateways,
         )
-        for moment in known
-        if moment.reading.value is not None
+        for each in known
+        if each.reading.value is not None
     ]
 
 
 def _then(fleet: Fleet, at_s: float, ago_s: float, rescale: Rescale | None) -> Fleet:
-    """Give the fleet as it may have been, as far as looks show it."""
+    """Give the fleet as it probably was."""
     replicas = tuple(replica for replica in fleet.replicas if replica.age_s >= ago_s)
     if rescale is None or rescale.before is None:
         return Fleet(min(fleet.asked, len(replicas)), replicas)

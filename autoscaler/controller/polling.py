@@ -1,10 +1,10 @@
-"""What a source says of all services, in time for a tick: a peer that is slow keeps nobody waiting.
+"""Reads a source for all services in time for each tick; a slow peer delays no tick.
 
 Rules:
-1. Services that share a query are asked for together, and a query is not asked again before it is answered.
-2. A tick waits for an answer so long, and not at all for one that took longer the last time.
-3. Where no answer has come the one before it holds, with its age; older than its query allows it is unknown.
-4. Where asking raises an error, which no source may, what was asked for is unknown, and it is asked again.
+1. Services with the same query share one request, and a query is not sent again before it is answered.
+2. A tick waits a limited time for an answer, and not at all if the last answer took longer than that.
+3. Without a new answer the last one counts, with its age; if it is older than its query allows, the count is unknown.
+4. If a source raises an error, which it must not, the counts are unknown, and it is asked again.
 """
 
 import asyncio
@@ -17,24 +17,24 @@ from autoscaler.ports import MetricsSource, Query, Reading, ServiceName
 from autoscaler.runtime.errors import described
 
 _log = logging.getLogger(__name__)
-_Asked = tuple[str, str, str]
+_QueryKey = tuple[str, str, str]
 """Server, expression and series."""
 
 
-def sharing(queries: Mapping[ServiceName, Query]) -> Mapping[_Asked, Mapping[ServiceName, Query]]:
-    """Put together the services that share a query."""
-    shared: defaultdict[_Asked, dict[ServiceName, Query]] = defaultdict(dict)
+def sharing(queries: Mapping[ServiceName, Query]) -> Mapping[_QueryKey, Mapping[ServiceName, Query]]:
+    """Group the services by query."""
+    shared: defaultdict[_QueryKey, dict[ServiceName, Query]] = defaultdict(dict)
     for service, query in queries.items():
         shared[query.server, query.expression, query.series][service] = query
     return shared
 
 
 class MetricsPoller:
-    """A source as ticks see it.
+    """Reads a source at each tick.
 
     Args:
-        source: who is asked; None is nobody.
-        queries: how each service is asked for; it may change at any time.
+        source: the source; None if there is none.
+        queries: the query of each service; it may change at any time.
         now: gives the controller's time.
         patience_s: how long a tick waits.
     """
@@ -51,49 +51,49 @@ class MetricsPoller:
         self._now = now
         self._patience_s = patience_s
         self._known: Mapping[ServiceName, Query] = {}
-        self._questions: dict[_Asked, _SharedQuery] = {}
+        self._shared: dict[_QueryKey, _SharedQuery] = {}
 
     async def at_tick(self, tasks: asyncio.TaskGroup) -> dict[ServiceName, Reading]:
-        """Ask what is not being asked already, in tasks of the group; give what is known when patience ends."""
+        """Send the queries that are not under way, in tasks of the group; give what is known after `patience_s`."""
         if self._source is None:
             return {}
-        self._sort()
-        questions = self._questions.values()
-        for each in questions:
+        self._group()
+        shared = self._shared.values()
+        for each in shared:
             each.ask(self._source, tasks, self._now, self._patience_s)
-        awaited = [each.task for each in questions if each.punctual and each.task is not None]
+        awaited = [each.task for each in shared if each.on_time and each.task is not None]
         if awaited:
             await asyncio.wait(awaited, timeout=self._patience_s)
         readings: dict[ServiceName, Reading] = {}
-        for each in questions:
+        for each in shared:
             readings.update(each.readings(self._now()))
         return readings
 
-    def _sort(self) -> None:
-        """Put together what shares a query; most ticks find the queries as they were."""
+    def _group(self) -> None:
+        """Group the services by query again if queries have changed; in most ticks they have not."""
         if self._queries == self._known:
             return
         self._known = dict(self._queries)
-        shared = sharing(self._known)
-        self._questions = {asked: self._questions.get(asked, _SharedQuery()) for asked in shared}
-        for asked, queries in shared.items():
-            self._questions[asked].queries = queries
+        groups = sharing(self._known)
+        self._shared = {key: self._shared.get(key, _SharedQuery()) for key in groups}
+        for key, queries in groups.items():
+            self._shared[key].queries = queries
 
 
 class _SharedQuery:
-    """One query and what was answered last."""
+    """One query and its last answer."""
 
     def __init__(self) -> None:
         self.queries: Mapping[ServiceName, Query] = {}
         self.task: asyncio.Task[None] | None = None
-        self.punctual = True
-        """Whether the last answer came within a tick's patience."""
+        self.on_time = True
+        """Whether the last answer came in time."""
         self._failing = ""
-        """The kind of error that reading ends in now, which is said once."""
+        """The kind of error of the last read, which is logged once."""
         self._asked_s = 0.0
         self._answer: Mapping[ServiceName, Reading] = {}
         self._answered: Mapping[ServiceName, Query] = {}
-        """What that is the answer to."""
+        """The queries of that answer."""
 
     def ask(self, source: MetricsSource, tasks: asyncio.TaskGroup, now: Callable[[], float], patience_s: float) -> None:
         if self.task is None or self.task.done():
@@ -105,10 +105,10 @@ class _SharedQuery:
         try:
             self._answer = await source.read(queries, self._asked_s)
             self._failing = ""
-        except Exception as error:  # noqa: BLE001 - an error of ours, and what is read of others goes on
+        except Exception as error:  # noqa: BLE001 - a defect of the source; other queries continue
             self._answer = dict.fromkeys(queries, self._failed(error, now()))
         self._answered = queries
-        self.punctual = now() - self._asked_s <= patience_s
+        self.on_time = now() - self._asked_s <= patience_s
 
     def _failed(self, error: Exception, now_s: float) -> Reading:
         if self._failing != type(error).__name__:
@@ -117,10 +117,10 @@ class _SharedQuery:
         return Reading(None, now_s, problem=f"the count cannot be read: {described(error)}")
 
     def readings(self, now_s: float) -> Mapping[ServiceName, Reading]:
-        """Give what is known now of each service."""
+        """Give the present reading of each service."""
         if self.task is not None and self.task.done() and self._answered is self.queries:
             return self._answer
-        self.punctual = False
+        self.on_time = False
         return {service: self._last(service, query, now_s) for service, query in self.queries.items()}
 
     def _last(self, service: ServiceName, query: Query, now_s: float) -> Reading:

@@ -10,7 +10,7 @@ from math import inf
 
 import numpy as np
 
-from autoscaler.controller.observation import NOTHING_HEARD, Live, observe
+from autoscaler.controller.observation import NO_STREAM, Live, observe
 from autoscaler.controller.step import Service, step
 from autoscaler.ports import Outcome, Reading, Record, Replica, ScaleRequest
 from autoscaler.removal_order import replicas_to_remove
@@ -187,7 +187,7 @@ class CompiledEngine:
 
     def _live(self, now_s: float) -> Live:
         if self._inputs.coalesce_s == inf:
-            return NOTHING_HEARD
+            return NO_STREAM
         clock, inflight = self._state.clock, int(self._state.counts[SENT_INFLIGHT])
         seconds = float(clock[SENT_AREA]) + inflight * (now_s - float(clock[SENT_AT]))
         spent = seconds - float(clock[OBSERVED_AREA])

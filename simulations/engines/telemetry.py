@@ -10,7 +10,7 @@ Rules, as in the live system:
 from math import inf
 from typing import NamedTuple
 
-from autoscaler.controller.observation import NOTHING_HEARD, Live
+from autoscaler.controller.observation import NO_STREAM, Live
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher
 from autoscaler.ports import Reading
 from autoscaler.wake_up import Demand, needs_wake_up, starts_holding
@@ -69,7 +69,7 @@ class GatewayStream:
     def live(self, since_s: float, now_s: float) -> Live:
         """Give what the lines say, with the mean since the last look."""
         if self._inputs.coalesce_s == inf and not self._inputs.immediate:
-            return NOTHING_HEARD
+            return NO_STREAM
         seconds = self._sent.seconds_at(now_s)
         mean = (seconds - self._observed_seconds) / (now_s - since_s) if now_s > since_s else None
         self._observed_seconds = seconds

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.controller.observation import NOTHING_HEARD, Live, observe, past_observations
+from autoscaler.controller.observation import NO_STREAM, Live, observe, past_observations
 from autoscaler.ports import Fleet, Reading, Replica, Rescale, TimedReading
 
 NOW_S = 1000.0
@@ -25,7 +25,7 @@ HALF = Live(latest=5.0, mean=3.0, problem=SILENT)
 DEAF = Live(latest=None, mean=None, problem=SILENT)
 
 
-def seen(metered=None, live=NOTHING_HEARD, gateways=2, fleet=NO_REPLICAS):
+def seen(metered=None, live=NO_STREAM, gateways=2, fleet=NO_REPLICAS):
     return observe(NOW_S, NOW_S - 2, fleet, metered=metered, live=live, gateways=gateways)
 
 
@@ -37,7 +37,7 @@ def seen(metered=None, live=NOTHING_HEARD, gateways=2, fleet=NO_REPLICAS):
         (GOOD, YOUNG, 8.0, ""),
         (GOOD, HALF, 8.0, ""),
         (GOOD, DEAF, 8.0, ""),
-        (GOOD, NOTHING_HEARD, 8.0, ""),
+        (GOOD, NO_STREAM, 8.0, ""),
         # Else the streams decide alone, if all gateways are heard.
         (OLD, WHOLE, 7.0, ""),
         (FEW, WHOLE, 7.0, ""),
@@ -53,13 +53,13 @@ def seen(metered=None, live=NOTHING_HEARD, gateways=2, fleet=NO_REPLICAS):
         (UNKNOWN, HALF, 3.0, f"Prometheus is down; {SILENT}"),
         (None, HALF, 3.0, SILENT),
         (FEW, DEAF, 4.0, f"Prometheus has series of 1 of 2 gateways; {SILENT}"),
-        (PART, NOTHING_HEARD, 4.0, "a warning; no gateway is known"),
+        (PART, NO_STREAM, 4.0, "a warning; no gateway is known"),
         # Nothing is known.
         (OLD, DEAF, None, f"{STALE}; {SILENT}"),
         (UNKNOWN, DEAF, None, f"Prometheus is down; {SILENT}"),
-        (UNKNOWN, NOTHING_HEARD, None, "Prometheus is down; no gateway is known"),
+        (UNKNOWN, NO_STREAM, None, "Prometheus is down; no gateway is known"),
         (None, DEAF, None, SILENT),
-        (None, NOTHING_HEARD, None, "no gateway is known"),
+        (None, NO_STREAM, None, "no gateway is known"),
     ],
 )
 def test_what_is_said_becomes_one_count_or_a_reason_why_there_is_none(metered, live, inflight, problem):
