@@ -1,4 +1,7 @@
-"""How documents are read: YAML with line numbers, values as Kubernetes spells them, problems in one place.
+"""Reads documents: YAML with line numbers, values as in Kubernetes, and problems with file, line, key and value.
 
-Nothing here knows what a policy says.
+- `document` reads YAML, `fields` has the base of every model and the types of values, `problems` words what is wrong.
+- `go_values` reads values as Go does, `prometheus_address` the address of a server, `promql` selectors.
+
+It does not know the policy.
 """

@@ -1,9 +1,8 @@
-"""YAML documents with the line of every key, so that an error can point at what the user wrote.
+"""YAML documents with the line of every key, so that an error can name the line.
 
-Plain scalars mean what YAML 1.2's core schema says: `on` and `no` are strings, `10:30` is no number. A number that is
-written as `010` is refused, for it is ten there and eight to kubectl. Merge keys (`<<`) are applied, tabs may stand
-between words, and JSON values may follow each other, as for kubectl. What aliases come to, and how deep values are
-nested, has a limit.
+Plain scalars follow YAML 1.2's core schema: `on` and `no` are strings, `10:30` is no number. A number written as `010`
+is refused, because it is ten there and eight for kubectl. As for kubectl, merge keys (`<<`) are applied, tabs may
+separate words, and JSON values may follow each other. The size with all aliases expanded and the depth are limited.
 """
 
 import re
@@ -15,18 +14,18 @@ from typing import Any, NamedTuple
 import yaml
 
 MOST_BYTES = 16 << 20
-"""Of a file: a ConfigMap has one of them."""
+"""The largest file; a ConfigMap has at most 1 MiB."""
 MOST_ALIASED = 100_000
-"""Values that aliases and merge keys may add to those that are written."""
+"""The most values that aliases and merge keys may add."""
 DEEPEST = 100
-"""Levels of values in values."""
+"""The most levels of nested values."""
 
 KeyPath = tuple[str | int, ...]
-"""Where a value stands in a document: keys and list indices, like pydantic's `loc`."""
+"""The place of a value in a document: keys and list indices, like pydantic's `loc`."""
 
 
 class DocumentError(ValueError):
-    """What the user wrote is wrong: one line for each problem, with file, line, key, value and what is legal."""
+    """A document is wrong: one line for each problem, with file, line, key, value and the allowed values."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -34,7 +33,7 @@ class DocumentError(ValueError):
 
 
 class Flaw(NamedTuple):
-    """Something wrong with how a document is written, whatever it is about: a key said twice, `010`."""
+    """A problem of the YAML of a document, whatever its kind: a duplicate key, `010`."""
 
     path: KeyPath
     line: int
@@ -43,17 +42,17 @@ class Flaw(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One YAML document: plain values, and the line on which each stands."""
+    """One YAML document: plain values, and the line of each."""
 
     source: str
-    """The file's name, as the user gave it."""
+    """The name of the file, as given by the user."""
     value: Any
     lines: dict[KeyPath, int]
     flaws: tuple[Flaw, ...] = ()
-    """What has to be mended before its value can be used."""
+    """What must be corrected before the value can be used."""
 
     def report(self, flaws: Iterable[Flaw]) -> list[str]:
-        """Give one line for each of its flaws."""
+        """Give one line for each flaw."""
         return [f"{self.source}:{flaw.line}: {dotted(flaw.path) or 'document'}: {flaw.why}" for flaw in flaws]
 
     def line(self, path: KeyPath) -> int:
@@ -63,10 +62,10 @@ class Document:
         return self.lines.get(path, 1)
 
     def parts(self, key: str) -> list["Document"]:
-        """Give the items of a list, each as a document of its own with the lines on which it stands.
+        """Give the items of a list, each as a document with its own lines.
 
         Raises:
-            DocumentError: something is wrong beside these items.
+            DocumentError: there is a flaw outside of these items.
         """
         lines: list[dict[KeyPath, int]] = [{} for _ in self.value[key]]
         for path, line in self.lines.items():
@@ -81,7 +80,7 @@ class Document:
         return [Document(self.source, value, stands, tuple(wrong)) for value, stands, wrong in parts]
 
     def value_at(self, path: KeyPath) -> Any:
-        """Give the value at a key path; None where there is none."""
+        """Give the value at a key path; None if there is none."""
         value = self.value
         for part in path:
             try:
@@ -92,17 +91,17 @@ class Document:
 
 
 def _item_of(path: KeyPath, key: str) -> int | None:
-    """Give the number of the list item in which a path lies."""
+    """Give the number of the list item that contains a path."""
     if len(path) > 1 and path[0] == key and isinstance(path[1], int):
         return path[1]
     return None
 
 
 class _CoreSchemaLoader(yaml.SafeLoader):
-    """PyYAML's safe loader with the plain scalars of YAML 1.2's core schema, and what else kubectl reads."""
+    """PyYAML's safe loader with the plain scalars of YAML 1.2's core schema, and what kubectl also reads."""
 
     def scan_to_next_token(self) -> None:
-        """Go past tabs too, where no indentation is meant: the rule is that of libyaml, which kubectl's reader has."""
+        """Skip tabs too, outside of indentation, as libyaml does, and with it kubectl."""
         super().scan_to_next_token()
         while self.peek() == "\t" and (self.flow_level or not self.allow_simple_key):
             self.forward()
@@ -124,7 +123,7 @@ _SCALARS = {
     f"{_TAG}null": re.compile(r"(~|null|Null|NULL|)\Z"),
 }
 _HALF = re.compile("[\ud800-\udfff]")
-"""What JSON can write and no text can have: half of a character above U+FFFF."""
+"""Half of a character above U+FFFF, which JSON can write and no text can contain."""
 _TWO_MEANINGS = re.compile(r"[-+]?0[0-9]+\Z")
 _OCTAL = "is octal to kubectl and decimal in YAML 1.2: leave the zero out, write 0o for octal, or put it in quotes"
 _PLAIN = {
@@ -132,7 +131,7 @@ _PLAIN = {
     yaml.SequenceNode: f"{_TAG}seq",
     yaml.MappingNode: f"{_TAG}map",
 }
-"""The tag of each kind of node that any of them can be read by."""
+"""The tag by which each kind of node can be read."""
 
 
 def _whole_number(_loader: _CoreSchemaLoader, node: yaml.ScalarNode) -> int:
@@ -144,7 +143,7 @@ def _whole_number(_loader: _CoreSchemaLoader, node: yaml.ScalarNode) -> int:
 
 
 def _text(loader: _CoreSchemaLoader, node: yaml.ScalarNode) -> str:
-    """Give a text, in which JSON writes one character above U+FFFF as two."""
+    """Give a text; JSON writes a character above U+FFFF as two."""
     return _joined(loader.construct_scalar(node))
 
 
@@ -160,16 +159,16 @@ _CoreSchemaLoader.add_constructor(f"{_TAG}str", _text)
 
 
 def read_file(path: Path) -> list[Document]:
-    """Read every document of a YAML file; empty documents are left out.
+    """Read every document of a YAML file, without empty ones.
 
     Raises:
-        DocumentError: the file cannot be read, is no YAML, or a document in it has flaws.
+        DocumentError: the file cannot be read, is not YAML, or a document in it has flaws.
     """
     return _flawless(read_mixed_file(path))
 
 
 def read_mixed_file(path: Path) -> list[Document]:
-    """Read a file whose documents are not all for us: as `read_file`, but flaws are left to whoever uses a document."""
+    """Read a file with documents of other programs, as `read_file`, but leave flaws to the user of a document."""
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
@@ -182,7 +181,7 @@ def read_mixed_file(path: Path) -> list[Document]:
 
 
 def read_text(text: str, source: str) -> list[Document]:
-    """Read every document of a YAML text; as `read_file`."""
+    """Read every document of a YAML text, as `read_file`."""
     return _flawless(_read(text, source))
 
 
@@ -211,7 +210,7 @@ def _read(text: str, source: str) -> list[Document]:
 
 
 def _not_indented(text: str) -> str:
-    """Write spaces for tabs before JSON, which has no indentation."""
+    """Replace tabs before JSON, which has no indentation, by spaces."""
     rest = text.lstrip("\ufeff \t\r\n")
     return text[: -len(rest)].replace("\t", " ") + rest if rest.startswith(("{", "[")) else text
 
@@ -231,7 +230,7 @@ def _documents(loader: _CoreSchemaLoader, source: str) -> Iterator[Document]:
 
 
 class _Extent(NamedTuple):
-    """How many values a node comes to, and on how many levels."""
+    """The number of values of a node with all aliases expanded, and the number of its levels."""
 
     size: int
     height: int
@@ -241,7 +240,7 @@ _TOO_DEEP = f"is nested too deeply: at most {DEEPEST} levels are read"
 
 
 class _Expansion:
-    """Applies a document's merge keys, and learns what it comes to when each alias stands for its value."""
+    """Applies the merge keys of a document, and measures it with all aliases expanded."""
 
     def __init__(self, source: str) -> None:
         self._source = source
@@ -250,11 +249,10 @@ class _Expansion:
         self._merged = 0
 
     def check(self, root: yaml.Node) -> None:
-        """Refuse a document that comes to too much.
+        """Refuse a document that is too large.
 
         Raises:
-            DocumentError: it has a line where a value contains itself, or a merge key without a mapping, or where the
-                document begins that is too large or too deep.
+            DocumentError: it is too large or too deep, a value contains itself, or a merge key has no mapping.
         """
         extent = self._extent(root)
         if extent.height > DEEPEST:
@@ -283,7 +281,7 @@ class _Expansion:
         return []
 
     def _merge(self, node: yaml.MappingNode) -> None:
-        """Put in what merge keys name: a key that is written wins, then the mapping that is named first."""
+        """Apply merge keys: a key of the mapping itself wins, then the mapping that is named first."""
         merges = [value for key, value in node.value if _is_merge(key)]
         if not merges:
             return
@@ -342,7 +340,7 @@ def _has_two_meanings(node: yaml.Node) -> bool:
 
 
 def _fits(node: yaml.Node) -> bool:
-    """Tell whether a value can be read by its tag, which may have been written beside it: `!!int five`."""
+    """Tell whether a value can be read by its tag, which may be explicit: `!!int five`."""
     if node.tag in _SCALARS:
         return isinstance(node, yaml.ScalarNode) and _SCALARS[node.tag].match(node.value) is not None
     if node.tag == _PLAIN[yaml.ScalarNode]:
@@ -351,12 +349,12 @@ def _fits(node: yaml.Node) -> bool:
 
 
 def dotted(path: KeyPath) -> str:
-    """Write a key path as people do: `spec.traffic.paths[2].class`."""
+    """Write a key path as `spec.traffic.paths[2].class`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
 class _PlainDumper(yaml.SafeDumper):
-    """PyYAML's safe dumper that writes what is there twice twice."""
+    """PyYAML's safe dumper without aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
         return True

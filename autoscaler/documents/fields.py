@@ -1,8 +1,8 @@
-"""What the parts of a document are made of: the base of every model, durations, percentages and legal ranges.
+"""The parts of a document: the base of every model, durations, percentages and ranges.
 
-The documents must stay what a structural Kubernetes schema can say: a choice is an object with exactly one member,
-durations and percentages are strings with a pattern, there are no unions and no tuples. Unknown keys are refused; null
-reads as absent. What no schema can say is a rule in CEL beside the check in Python, and both refuse the same documents.
+A structural Kubernetes schema must be able to express the documents: a choice is an object with exactly one member,
+durations and percentages are strings with a pattern, and there are no unions or tuples. Unknown keys are refused; null
+is absent. What a schema cannot express is a rule in CEL and a check in Python, which refuse the same documents.
 """
 
 import re
@@ -31,16 +31,16 @@ DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
 PERCENT_PATTERN = r"^[0-9]+(\.[0-9]+)?%$"
 
 DIGITS = 10
-"""Significant digits of a number that is written: enough for what people write, few enough to hide rounding."""
+"""Significant digits of a written number: enough for numbers by people, few enough to hide rounding."""
 
 _ROUNDING = 1e-14
-"""How far rounding takes a number from the one that was written, as a ratio."""
+"""The largest rounding error of a number, as a ratio."""
 
 LONGEST_TEXT = 32
-"""Characters of a duration or a percentage: the API server wants to know how long a rule can take."""
+"""The most characters of a duration or a percentage; the API server needs a limit to estimate the cost of rules."""
 
 RULES = "x-kubernetes-validations"
-"""The key of a schema under which its CEL rules stand."""
+"""The key of the CEL rules in a schema."""
 
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -58,7 +58,7 @@ def parse_duration(text: object) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Write seconds as a duration, in hours or minutes where these are whole."""
+    """Write seconds as a duration, in hours or minutes if these are whole."""
     for unit in ("h", "m"):
         if seconds and seconds % _UNIT_S[unit] == 0:
             return f"{seconds / _UNIT_S[unit]:.0f}{unit}"
@@ -83,9 +83,9 @@ def format_quantity(value: float) -> str:
 
 
 def _number(value: float) -> str:
-    """Write a number down to billionths, without an exponent, which the patterns do not know.
+    """Write a number with up to nine decimals, without an exponent, which the patterns do not allow.
 
-    It has few digits where more are what is left of rounding, and all where somebody has written them.
+    It has few digits if more would be a rounding error, and all digits if they were written.
     """
     short = f"{value:.{DIGITS}g}"
     text = short if isclose(float(short), value, rel_tol=_ROUNDING) else repr(value)
@@ -93,19 +93,19 @@ def _number(value: float) -> str:
 
 
 def rule(cel: str, message: str) -> Any:
-    """Give a rule that the API server checks, for a schema's RULES; `self` in it is the value at which it stands."""
+    """Give a rule for a schema's RULES, which the API server checks; `self` in it is the value of that schema."""
     return {"rule": cel, "message": message}
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One check of a value twice: in Python on what was read, in CEL on what is written."""
+    """One check in two forms: in Python on the value that was read, in CEL on the written one."""
 
     holds: Callable[[float], bool]
     cel: str
     message: str
     least: float | None = None
-    """The lower end of a legal range, where it is one."""
+    """The lower end of the range, if there is one."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self._check, handler(source))
@@ -122,7 +122,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A pattern that a text has to match whole, where words say better than the pattern what is legal."""
+    """A pattern that a whole text must match, with words for the message."""
 
     pattern: str
     legal: str
@@ -141,14 +141,14 @@ class Shape:
 
 
 def lasting(low: str, high: str) -> Rule:
-    """Limit a duration to a legal range, written as durations."""
+    """Limit a duration to a range, written as durations."""
     low_s, high_s = parse_duration(low), parse_duration(high)
     cel = f"duration(self) >= duration('{low}') && duration(self) <= duration('{high}')"
     return Rule(lambda value: low_s <= value <= high_s, cel, f"must be {low} to {high}", low_s)
 
 
 def between(low: str, high: str) -> Rule:
-    """Limit a ratio to a legal range, written as percentages."""
+    """Limit a ratio to a range, written as percentages."""
     least, most = parse_percent(low), parse_percent(high)
     number = "double(self.replace('%', ''))"
     cel = f"{number} >= {float(low[:-1])} && {number} <= {float(high[:-1])}"
@@ -182,7 +182,7 @@ Percent = Annotated[
 
 
 class Model(BaseModel):
-    """The base of every part of a document: camelCase keys, no unknown ones, frozen, null is absent."""
+    """The base of every part of a document: camelCase keys, no unknown keys, frozen, null is absent."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -201,14 +201,14 @@ class Model(BaseModel):
 
 
 def _as_in_json(value: Any) -> Any:
-    """Give a list as a tuple, and 10.0 as 10: JSON has one kind of number, and kubectl sends no other."""
+    """Convert a list to a tuple, and 10.0 to 10: JSON, which kubectl sends, has one kind of number."""
     if isinstance(value, list):
         return tuple(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class ResourceModel(Model):
-    """A part of a custom resource: as strict about types as the API server, so that both take the same documents."""
+    """A part of a custom resource: as strict about types as the API server, so that both accept the same documents."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
@@ -219,7 +219,7 @@ class ResourceModel(Model):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Write defaults as they are written in a document: pydantic's own schema has 60.0 for `60s`."""
+        """Write defaults as in a document; pydantic's own schema has 60.0 for `60s`."""
         reference = handler(schema)
         properties = handler.resolve_ref_schema(reference)["properties"]
         written = cls.model_construct().model_dump(mode="json", exclude_none=True, warnings=False)
@@ -234,9 +234,9 @@ ModelT = TypeVar("ModelT", bound=Model)
 
 
 def sharing_parts(model: ModelT) -> ModelT:
-    """Let the equal parts of all documents that come here be one object each; gives the model itself.
+    """Share the equal parts of all documents; give the model itself.
 
-    Of ten thousand policies each is much like the others, and parts are never changed: that saves half of their memory.
+    Ten thousand policies are much alike, and parts never change: sharing saves half of their memory.
     """
     parts = {name: _one_object(part) for name, part in model if isinstance(part, Model)}
     model.__dict__.update(parts)
@@ -247,7 +247,7 @@ def sharing_parts(model: ModelT) -> ModelT:
 def _one_object(part: ModelT) -> ModelT:
     try:
         first: ModelT = _first_equal(part)
-    except TypeError:  # it has a mapping in it, and so no hash
+    except TypeError:  # it contains a mapping, and so has no hash
         return sharing_parts(part)
     return first
 
@@ -263,11 +263,11 @@ def _one_set(keys: frozenset[str]) -> set[str]:
 
 
 def metadata_of(field: FieldInfo) -> Iterator[Any]:
-    """Give what is annotated to a field, or to the `X` in its `X | None`."""
+    """Give the annotations of a field, or of the `X` in its `X | None`."""
     yield from field.metadata
     for item in get_args(field.annotation):
-        for said in get_args(item)[1:]:
-            yield from said.metadata if isinstance(said, FieldInfo) else [said]
+        for annotation in get_args(item)[1:]:
+            yield from annotation.metadata if isinstance(annotation, FieldInfo) else [annotation]
 
 
 def exactly_one(model: Model, *names: str) -> None:
@@ -278,7 +278,7 @@ def exactly_one(model: Model, *names: str) -> None:
 
 
 def exactly_one_rule(*names: str) -> Any:
-    """Say the same as `exactly_one` in CEL."""
+    """Give the rule of `exactly_one` in CEL."""
     given = ", ".join(f"has(self.{to_camel(name)})" for name in names)
     return rule(f"[{given}].exists_one(given, given)", _one_of(names))
 

@@ -1,6 +1,6 @@
 """Reads numbers, booleans and durations as Go's standard library does, so that Knative's settings mean the same here.
 
-What Go reads and we refuse: infinities, NaN and hexadecimal numbers, with which no scale can be set.
+Infinities, NaN and hexadecimal numbers are refused although Go reads them, because no scale can be set with them.
 """
 
 import re

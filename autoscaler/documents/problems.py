@@ -1,7 +1,8 @@
-"""Puts what pydantic finds into the words of the document: file, line, key, value, what is legal."""
+"""Translates pydantic's errors to problems of the document: file, line, key, value and the allowed values."""
 
 import json
 import re
+from operator import itemgetter
 from typing import Any, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le
@@ -13,7 +14,7 @@ from autoscaler.documents.fields import metadata_of
 from autoscaler.documents.prometheus_address import CredentialsError, public
 
 LONGEST_VALUE = 60
-"""Characters of a value that are shown."""
+"""The most characters of a value in a message."""
 
 Details = Any
 """One of pydantic's errors: a dict with `type`, `loc`, `msg`, `input`, `ctx`."""
@@ -22,29 +23,29 @@ Details = Any
 def problems_of(document: Document, model: type[BaseModel], error: ValidationError) -> list[str]:
     """Give one line for each problem, in the order of the file."""
     found = [details for details in error.errors() if not _is_echo(details)]
-    lines = [(document.line(_path(details)), _told(document, model, details)) for details in found]
-    return [f"{document.source}:{line}: {text}" for line, text in sorted(lines, key=lambda told: told[0])]
+    lines = [(document.line(_path(details)), _problem(document, model, details)) for details in found]
+    return [f"{document.source}:{line}: {text}" for line, text in sorted(lines, key=itemgetter(0))]
 
 
 def _is_echo(details: Details) -> bool:
-    """Tell whether a list is only too short because what it has is illegal, which is told by itself."""
+    """Tell whether a list is too short only because its items are invalid, which are problems of their own."""
     return details["type"] == "too_short" and bool(len(details["input"]) >= details["ctx"]["min_length"])
 
 
 def _path(details: Details) -> KeyPath:
-    """Give where the problem lies; a rule across keys says itself which of them breaks it: `minReplicas: must ...`."""
+    """Give the place of the problem; the message of a rule across keys names one of them: `minReplicas: must ...`."""
     keys, _ = _member(details)
     return (*details["loc"], *keys)
 
 
 def _member(details: Details) -> tuple[KeyPath, str]:
-    """Take the keys that a message begins with apart from the rest of it."""
+    """Split a message into the keys at its start and the rest."""
     message = details["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     keys = re.match(r"([a-zA-Z_]+(?:\.[a-zA-Z_]+)*): ", message) if details["type"] == "value_error" else None
     return (tuple(keys[1].split(".")), message[keys.end() :]) if keys else ((), message)
 
 
-def _told(document: Document, model: type[BaseModel], details: Details) -> str:
+def _problem(document: Document, model: type[BaseModel], details: Details) -> str:
     path = _path(details)
     where = f"{dotted(path) or 'document'}: "
     match details["type"]:
@@ -65,18 +66,20 @@ def _has_credentials(details: Details) -> bool:
 
 
 def _shown(value: Any) -> str:
-    # A problem goes into statuses and logs, and an address may have a password in it.
+    # A problem is shown in statuses and logs, and an address may contain a password.
     text = public(json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
 
 
 def _legal(model: type[BaseModel], details: Details) -> str:
-    """Say what is legal; where pydantic has words of Python for it, in those of YAML."""
+    """Say what is allowed, in words of YAML where pydantic has words of Python."""
     if details["type"] == "model_type":
         return f"must be a mapping with keys such as: {_keys(_model_at(model, details['loc']))}"
     if details["type"] in {"greater_than", "greater_than_equal", "less_than_equal"}:
-        return _range(_field_at(model, details["loc"])) or _said(details)
-    return _IN_YAML[details["type"]].format(**details.get("ctx", {})) if details["type"] in _IN_YAML else _said(details)
+        return _range(_field_at(model, details["loc"])) or _message(details)
+    return (
+        _IN_YAML[details["type"]].format(**details.get("ctx", {})) if details["type"] in _IN_YAML else _message(details)
+    )
 
 
 _IN_YAML = {
@@ -89,13 +92,13 @@ _IN_YAML = {
 }
 
 
-def _said(details: Details) -> str:
+def _message(details: Details) -> str:
     _, message = _member(details)
     return message
 
 
 def _range(field: FieldInfo) -> str:
-    """Say both ends of a number's range, where it has both."""
+    """Give both ends of the range of a number, if it has both."""
     limits = list(metadata_of(field))
     low = next((limit.ge for limit in limits if isinstance(limit, Ge)), None)
     high = next((limit.le for limit in limits if isinstance(limit, Le)), None)
@@ -110,14 +113,14 @@ def _keys(model: type[BaseModel]) -> str:
 
 
 def _field_at(model: type[BaseModel], path: KeyPath) -> FieldInfo:
-    """Give the field at a key path, or the list that it is an item of."""
+    """Give the field at a key path; for an item of a list, the list."""
     *above, key = [part for part in path if isinstance(part, str)]
     fields = _model_at(model, tuple(above)).model_fields
     return next(field for name, field in fields.items() if key in (field.alias, name))
 
 
 def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel]:
-    """Give the model that stands at a key path; list indices and the keys of a mapping do not lead into another one."""
+    """Give the model at a key path; list indices and the keys of a mapping are skipped."""
     is_key_of_mapping = False
     for part in path:
         if not isinstance(part, str) or is_key_of_mapping:

@@ -1,4 +1,4 @@
-"""The little of PromQL that the controller knows by itself: what a selector is, and the query of its own gateways."""
+"""The parts of PromQL that the controller needs: what a selector is, and the query of its own gateways."""
 
 import json
 
@@ -10,8 +10,8 @@ _STRING = "({})".format(
 _MATCHER = rf"[a-zA-Z_][a-zA-Z0-9_]*{_SPACE}(=~|!~|!=|=){_SPACE}{_STRING}{_SPACE}"
 _MATCHERS = rf"{_MATCHER}(,{_SPACE}{_MATCHER})*(,{_SPACE})?"
 SELECTOR = rf"([a-zA-Z_:][a-zA-Z0-9_:]*({_SPACE}\{{{_SPACE}({_MATCHERS})?\}})?|\{{{_SPACE}{_MATCHERS}\}})"
-"""A name, matchers in braces, or both, and nothing around them: only of that does `timestamp()` give the samples' own
-time. Read alike by Python's `re` and by RE2."""
+"""A name, matchers in braces, or both, with nothing around them: only for these does `timestamp()` give the time of the
+samples. It means the same to Python's `re` and to RE2."""
 SUM_OF_A_SERIES = (
     rf"^{_SPACE}sum[ \t\r\n]+by{_SPACE}\({_SPACE}namespace{_SPACE},{_SPACE}service{_SPACE}\){_SPACE}"
     rf"\({_SPACE}({SELECTOR}){_SPACE}\){_SPACE}$"
@@ -20,7 +20,7 @@ SUM_OF_A_SERIES = (
 
 GATEWAYS_SERIES = "inflight_requests"
 GATEWAYS_QUERY = f"sum by (namespace, service) ({GATEWAYS_SERIES})"
-"""What our gateways count; policies that name no query mean this."""
+"""The count of our gateways; the query of policies without one."""
 
 
 def quoted(text: str) -> str:
