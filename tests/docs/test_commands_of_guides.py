@@ -7,7 +7,7 @@ from typing_pages import typed
 POLICY = (ROOT / "autoscaler" / "demo" / "policy.yaml").read_text()
 
 
-@pytest.mark.program  # it takes 15 s, which are none of the quick loop's
+@pytest.mark.slow
 def test_a_scenario_is_simulated_with_each_option(tmp_path):
     first = next(block for block in blocks_of("reference/scenario.md") if block.language == "yaml")
     (tmp_path / "scenario.yaml").write_text(first.content)

@@ -59,7 +59,7 @@ def test_each_behaviour_of_the_gateway_has_its_tests_and_each_test_of_a_behaviou
     assert evidence == found
 
 
-@pytest.mark.program  # collecting them takes seconds, which are none of the quick loop's
+@pytest.mark.slow
 def test_each_fault_has_its_tests_and_each_test_of_a_fault_stands_there(faults):
     evidence = named_by_number("evidence/reliability.md")
     assert evidence.keys() == numbered_rows("explanation/reliability.md").keys()
