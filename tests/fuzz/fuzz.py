@@ -50,7 +50,7 @@ def fuzz_one(target: str, seconds: float) -> None:
     found.mkdir(parents=True, exist_ok=True)
     options = ["-max_len=4096", "-timeout=20", "-rss_limit_mb=1024", "-print_final_stats=1"]
     limits = [f"-max_total_time={max(1, round(seconds))}", f"-artifact_prefix={FOUND}/{target}-"]
-    atheris.RunInputs([sys.argv[0], *options, *limits, str(found), str(HERE / "corpus" / target)], TARGETS[target])
+    atheris.Setup([sys.argv[0], *options, *limits, str(found), str(HERE / "corpus" / target)], TARGETS[target])
     atheris.Fuzz()
 
 
