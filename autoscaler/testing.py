@@ -104,29 +104,29 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 class FakeMetricsSource:
-    """A `MetricsSource` that says what a test told it; of what it was not told it knows nothing."""
+    """A `MetricsSource` whose readings a test sets; a service without a reading is unknown."""
 
     def __init__(self) -> None:
-        self._told: dict[ServiceName, Reading] = {}
+        self._last: dict[ServiceName, Reading] = {}
         self._all: dict[ServiceName, list[Reading]] = {}
 
     def tell(self, service: ServiceName, reading: Reading) -> None:
         """Answer with this reading from now on, until it is older than the query allows."""
-        self._told[service] = reading
+        self._last[service] = reading
         self._all.setdefault(service, []).append(reading)
 
     def forget(self, service: ServiceName) -> None:
         """Know nothing of this service from now on."""
-        self._told.pop(service, None)
+        self._last.pop(service, None)
 
     async def read(self, queries: Mapping[ServiceName, Query], now_s: float) -> Mapping[ServiceName, Reading]:
-        """Give what was told, without waiting for anything."""
+        """Give the readings at once."""
         return {service: self._reading(service, query, now_s) for service, query in queries.items()}
 
     async def history(
         self, queries: Mapping[ServiceName, Query], now_s: float, *, span_s: float, step_s: float
     ) -> Mapping[ServiceName, ReadingHistory]:
-        """Give what was told, by the time of its sample; of what was never told there is none."""
+        """Give the readings by the time of their samples; a service without readings has no history."""
         times = [now_s - step * step_s for step in range(round(span_s / step_s), -1, -1)]
         return {
             service: ReadingHistory(tuple(TimedReading(at_s, self._then(service, query, at_s)) for at_s in times))
@@ -134,19 +134,19 @@ class FakeMetricsSource:
         }
 
     def _reading(self, service: ServiceName, query: Query, now_s: float) -> Reading:
-        return _aged(service, self._told.get(service), query, now_s)
+        return _aged(service, self._last.get(service), query, now_s)
 
     def _then(self, service: ServiceName, query: Query, at_s: float) -> Reading:
-        told = [reading for reading in self._all.get(service, ()) if reading.sampled_s <= at_s]
-        return _aged(service, told[-1] if told else None, query, at_s)
+        earlier = [reading for reading in self._all.get(service, ()) if reading.sampled_s <= at_s]
+        return _aged(service, earlier[-1] if earlier else None, query, at_s)
 
 
-def _aged(service: ServiceName, told: Reading | None, query: Query, now_s: float) -> Reading:
-    if told is None:
-        return Reading(None, now_s, problem=f"nothing was told of {service}")
-    if now_s - told.sampled_s > query.max_age_s:
-        return Reading(None, now_s, problem=f"what was told of {service} is {now_s - told.sampled_s:g} s old")
-    return told
+def _aged(service: ServiceName, reading: Reading | None, query: Query, now_s: float) -> Reading:
+    if reading is None:
+        return Reading(None, now_s, problem=f"there is no reading of {service}")
+    if now_s - reading.sampled_s > query.max_age_s:
+        return Reading(None, now_s, problem=f"the reading of {service} is {now_s - reading.sampled_s:g} s old")
+    return reading
 
 
 class FakeStreams:

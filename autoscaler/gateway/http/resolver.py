@@ -79,13 +79,13 @@ class Resolver:
             if not answer.done():
                 answer.set_result(found)
 
-        def look() -> None:
+        def resolve() -> None:
             found = self._asked(host)
             with suppress(RuntimeError):  # the loop is closed, and nothing waits
                 self._loop.call_soon_threadsafe(give, found)
 
         # A daemon thread: a name that hangs must not keep the process from ending.
-        Thread(target=look, name=f"looks up {host}", daemon=True).start()
+        Thread(target=resolve, name=f"looks up {host}", daemon=True).start()
         return answer
 
     def _asked(self, host: str) -> Sequence[str] | OSError:

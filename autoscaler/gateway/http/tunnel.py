@@ -2,8 +2,8 @@
 
 When one side has ended, the other has a limited time to end, because a client that has disconnected looks the same.
 
-Frames are not parsed, except to know where one of the pod's ends: between two frames a WebSocket can be told that the
-gateway is going away (1001).
+Frames are not parsed, except to know where one of the pod's ends: between two frames the gateway can
+say that it is going away (1001).
 """
 
 import asyncio
