@@ -44,7 +44,7 @@ def lives(draw):
 
 
 @given(lives())
-def test_without_rules_the_wish_is_knatives_decision_on_the_same_seconds(observations):
+def test_without_rules_the_recommendation_is_knatives_decision_on_the_same_seconds(observations):
     algorithm = Concurrency(OPTIONS)
     core = KpaCore(OPTIONS, observations[0].now_s, observations[0].ready)
     for observation in observations:
@@ -66,7 +66,7 @@ def test_a_restored_algorithm_continues_decision_for_decision(observations, cut)
         assert after.recommend(observation) == before.recommend(observation)
 
 
-def test_an_idle_service_without_replicas_wishes_for_none_and_remembers_nothing():
+def test_an_idle_service_without_replicas_gets_none_and_remembers_nothing():
     algorithm = Concurrency(OPTIONS)
     for tick in range(100):
         assert algorithm.recommend(Observation(START_S + 2 * tick, START_S + 2 * tick - 2, 0.0, 0, 0)).replicas == 0
@@ -80,7 +80,7 @@ def test_a_burst_after_idle_time_is_not_averaged_with_it():
     assert burst.replicas == 5
 
 
-def test_a_count_that_is_unknown_from_the_start_is_no_wish():
+def test_a_count_that_is_unknown_from_the_start_gives_no_recommendation():
     recommendation = Concurrency(OPTIONS).recommend(
         Observation(START_S, START_S, None, 3, 3, problem="Prometheus is down")
     )

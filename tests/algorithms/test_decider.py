@@ -85,7 +85,7 @@ def test_where_bounds_cross_the_lower_one_wins():
     assert decider(Wishing(9), low=5, high=3).decide(observe()).desired == 5
 
 
-def test_no_wish_holds_what_there_is_within_the_bounds_and_past_the_rules():
+def test_no_recommendation_holds_the_number_within_the_bounds_and_past_the_rules():
     decision = decider(Wishing(None), Adding("a", 1), high=3).decide(observe(replicas=4))
     assert decision == Decision(3, Recommendation(None, "as told"), (Reason("maxReplicas", 4, 3, "at most 3"),))
 
@@ -122,7 +122,7 @@ def idle(at_s, **more):
     return observe(at_s, 0.0, replicas=0, ready=0, **more)
 
 
-def test_a_second_idle_look_is_decided_as_the_first():
+def test_a_second_idle_observation_is_decided_as_the_first():
     made = decider(Mpa(target=1.0), Passing(), good_time=DataClock())
     decisions = [made.decide(idle(at_s)) for at_s in (2, 4, 6)]
     assert decisions == [Decision(0, Recommendation(0, "0 in flight / 1"), ())] * 3
@@ -139,7 +139,7 @@ def test_a_second_idle_look_is_decided_as_the_first():
         (observe(8, None, replicas=0, ready=0), 0),
     ],
 )
-def test_after_idle_looks_nothing_else_is_overlooked(seen, desired):
+def test_after_idle_observations_nothing_else_is_missed(seen, desired):
     rules = (Passing(), ToZeroDelay(delay_s=30.0))
     made = decider(Mpa(target=1.0), *rules, good_time=DataClock())
     for at_s in (2, 4, 6):
@@ -149,7 +149,7 @@ def test_after_idle_looks_nothing_else_is_overlooked(seen, desired):
 
 
 @given(st.lists(st.tuples(st.sampled_from([0.0, 0.0, 0.0, 1.0, None]), st.integers(0, 2)), max_size=20))
-def test_sparing_idle_looks_changes_no_decision(rows):
+def test_skipping_idle_observations_changes_no_decision(rows):
     sparing = decider(Mpa(target=1.0), Passing(), ToZeroDelay(delay_s=6.0), good_time=DataClock())
     plain = decider(Mpa(target=1.0), Passing(), ToZeroDelay(delay_s=6.0), good_time=DataClock())
     for number, (inflight, replicas) in enumerate(rows):

@@ -50,14 +50,14 @@ def test_good_time_advances_by_what_was_seen_and_by_nothing_else(steps):
             assert good_time(observe(now_s, since_s, 1.0)).now_s == pytest.approx(good_s, abs=1e-5)
 
 
-def test_where_nothing_was_lost_a_look_stays_as_it_is():
+def test_if_nothing_was_lost_an_observation_stays_as_it_is():
     good_time = DataClock()
     first, second = observe(2, 0, 1.0), observe(4, 2, 1.0)
     assert good_time(first) is first
     assert good_time(second) is second
 
 
-def test_a_look_after_an_outage_follows_the_last_good_one_without_a_gap():
+def test_an_observation_after_an_outage_follows_the_last_good_one_without_a_gap():
     good_time = DataClock()
     good_time(observe(2, 0, 1.0))
     assert good_time(observe(600, 598, 1.0))[:2] == (4, 2)

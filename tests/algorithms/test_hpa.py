@@ -25,7 +25,7 @@ def replay(hpa, observations, replicas, *, write=lambda _turn: True):
     return numbers
 
 
-def test_it_decides_at_the_first_look_and_then_once_per_sync_period():
+def test_it_decides_at_the_first_observation_and_then_once_per_sync_period():
     observations = [(1000 + second, 10) for second in range(32)]
     assert replay(Hpa(hpa_options()), observations, 1) == [4] * 15 + [8] * 15 + [10] * 2
 
@@ -61,7 +61,7 @@ def test_at_zero_it_has_no_opinion():
     ],
     ids=["free", "stabilised", "limited", "clamped"],
 )
-def test_a_wish_says_what_made_it(options, replicas, load, recommendation):
+def test_a_recommendation_says_what_made_it(options, replicas, load, recommendation):
     assert Hpa(hpa_options(**options)).recommend(observe(0, load, replicas)) == recommendation
 
 
@@ -94,7 +94,7 @@ def test_with_the_gate_it_goes_to_zero_and_back():
     st.sampled_from([None, TWO_A_MINUTE, FREE]),
     st.data(),
 )
-def test_a_restored_hpa_wishes_as_it_would_have(steps, behavior, data):
+def test_a_restored_hpa_recommends_as_it_would_have(steps, behavior, data):
     cut = data.draw(st.integers(0, len(steps)))
     options = hpa_options(behavior=behavior)
     first, second = Hpa(options), Hpa(options)

@@ -120,7 +120,7 @@ def test_on_the_way_up_a_pod_that_starts_is_idle():
     assert by_pods([1300, 1300, None], ["ready", "ready", "pending"]).replicas == 3
 
 
-def test_on_the_way_down_a_pod_that_starts_is_not_looked_at():
+def test_on_the_way_down_a_pod_that_starts_is_ignored():
     assert by_pods([400, 400, 9000], ["ready", "ready", "pending"]).replicas == 1
 
 

@@ -206,7 +206,7 @@ def test_the_poll_and_the_sync_are_told_apart_where_they_do_not_meet():
     assert replay(keda, [(0, 0), (15, 0), (20, 5), (30, 5)], 0) == [0, 0, 1, 4]
 
 
-def test_a_wish_says_who_made_it():
+def test_a_recommendation_says_which_part_made_it():
     keda = Keda(keda_options())
     assert keda.recommend(observe(0, 0, 0)) == Recommendation(0, "ScalerNotActive; ScalingDisabled")
     assert keda.recommend(observe(1, 5, 0)) == Recommendation(0, "between two polls and syncs")
@@ -264,7 +264,7 @@ LOOKS = st.lists(st.tuples(st.integers(1, 60), st.none() | st.floats(0, 20)), mi
 
 
 @given(FALLBACKS, LOOKS, st.sampled_from([0, 2]), st.data())
-def test_a_restored_scaled_object_wishes_as_it_would_have(fallback, steps, minimum, data):
+def test_a_restored_scaled_object_recommends_as_it_would_have(fallback, steps, minimum, data):
     options = keda_options(fallback=fallback, min_replica_count=minimum, cooldown_period_s=90.0)
     cut = data.draw(st.integers(0, len(steps)))
     first, second = Keda(options), Keda(options)

@@ -102,7 +102,7 @@ def test_a_count_unknown_for_a_whole_window_is_zero_for_one_second_as_in_knative
     assert busy.tick(None).why == "no data, the last decision holds"
 
 
-def test_the_wish_says_what_was_seen():
+def test_the_recommendation_says_what_was_seen():
     busy = service(replicas=1)
     assert busy.tick(4.0).why == "stable 4, panic 4 in flight, in panic"
     assert service(replicas=1).tick(None).why == "no data, the last decision holds"

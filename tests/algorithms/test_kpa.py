@@ -152,7 +152,7 @@ def test_an_unreachable_revision_is_not_delayed():
     assert desired(kpa, 4, 3, 1.0) == 1
 
 
-def test_what_was_wished_while_unreachable_delays_nothing_later():
+def test_a_recommendation_while_unreachable_delays_nothing_later():
     kpa = decider(scale_down_delay_s=60, reachable=False)
     assert desired(kpa, 2, 9, 9.0) == 9
     kpa.update(replace(OPTIONS, scale_down_delay_s=60))
@@ -219,7 +219,7 @@ def test_an_update_resizes_both_windows():
     assert kpa.averages(START_S + 59) == (2.5, 4.0)
 
 
-def test_a_look_is_put_into_its_seconds_and_its_newest_count_into_the_one_in_progress():
+def test_an_observation_is_put_into_its_seconds_and_its_newest_count_into_the_one_in_progress():
     fed, recorded = core(), core()
     fed.feed(Observation(START_S + 3.5, START_S + 1.5, 2.0, replicas=1, ready=1, latest=8.0))
     fed.feed(Observation(START_S + 5.5, START_S + 3.5, None, replicas=1, ready=1))
@@ -228,7 +228,7 @@ def test_a_look_is_put_into_its_seconds_and_its_newest_count_into_the_one_in_pro
     assert fed.export() == recorded.export()
 
 
-def test_looks_within_one_second_replace_each_other():
+def test_observations_within_one_second_replace_each_other():
     kpa = core()
     for hundredth in range(3):
         kpa.feed(Observation(START_S + (hundredth + 1) / 100, START_S + hundredth / 100, 3.0, replicas=1, ready=1))

@@ -149,7 +149,7 @@ OF_FEEDER = [
         feeder.seconds_covered,
         "floor(observation.since_s), floor(observation.now_s)",
         "0",
-        test_kpa.test_a_look_is_put_into_its_seconds_and_its_newest_count_into_the_one_in_progress,
+        test_kpa.test_an_observation_is_put_into_its_seconds_and_its_newest_count_into_the_one_in_progress,
     ),
     Misreading(
         "a look begins in the second after the one before it",
@@ -170,21 +170,21 @@ OF_FEEDER = [
         feeder.DataClock.__call__,
         "self._seen_s == self._good_s == observation.since_s",
         "True",
-        test_feeder.test_a_look_after_an_outage_follows_the_last_good_one_without_a_gap,
+        test_feeder.test_an_observation_after_an_outage_follows_the_last_good_one_without_a_gap,
     ),
     Misreading(
         "an unknown count is zero",
         kpa.KpaCore.feed,
         "return",
         "observation = observation._replace(inflight=0.0)",
-        test_kpa.test_a_look_is_put_into_its_seconds_and_its_newest_count_into_the_one_in_progress,
+        test_kpa.test_an_observation_is_put_into_its_seconds_and_its_newest_count_into_the_one_in_progress,
     ),
     Misreading(
         "totals of one second are added up, as pods' shares are",
         windows._Slots.replace,
         "- slots[slot] + value",
         "+ value; value += slots[slot]",
-        test_kpa.test_looks_within_one_second_replace_each_other,
+        test_kpa.test_observations_within_one_second_replace_each_other,
     ),
 ]
 
@@ -299,7 +299,7 @@ OF_KPA = [
         kpa.KpaDecider._delayed,
         "if self._delay is None or not self._options.reachable:",
         "if self._delay is None or (not self._options.reachable and not self._delay.record(now_s, desired)):",
-        test_kpa.test_what_was_wished_while_unreachable_delays_nothing_later,
+        test_kpa.test_a_recommendation_while_unreachable_delays_nothing_later,
     ),
     Misreading(
         "the delay holds an unreachable revision, too",

@@ -55,7 +55,7 @@ def test_no_replica_has_more_than_its_target_and_one_fewer_would_not_do(count, t
     assert replicas <= ceil(count / target)
 
 
-def test_the_wish_follows_the_mean_or_the_newest_count_where_that_is_higher():
+def test_the_recommendation_follows_the_mean_or_the_newest_count_if_it_is_higher():
     mpa = Mpa(target=1.0)
     assert mpa.recommend(observe(3.0)) == Recommendation(3, "3 in flight / 1")
     assert mpa.recommend(observe(3.0, latest=7.0)) == Recommendation(7, "7 in flight / 1")
@@ -63,7 +63,7 @@ def test_the_wish_follows_the_mean_or_the_newest_count_where_that_is_higher():
     assert mpa.recommend(observe(0.0)) == Recommendation(0, "0 in flight / 1")
 
 
-def test_an_unknown_count_is_no_wish():
+def test_an_unknown_count_gives_no_recommendation():
     assert Mpa(target=1.0).recommend(observe(None, problem="no gateway is known")) == Recommendation(
         None, "no gateway is known"
     )

@@ -80,7 +80,7 @@ def wishes(rule, *told):
     return [rule(observe(at_s), recommendation) for at_s, recommendation in told]
 
 
-def test_the_number_falls_to_the_highest_wish_of_the_delay():
+def test_the_number_falls_to_the_highest_recommendation_of_the_delay():
     rule = ScaleDownDelay(delay_s=10.0)
     told = [(0, 5), (2, 3), (4, 4), (6, 1), (8, 1), (10, 1), (12, 1), (14, 1), (16, 1)]
     assert wishes(rule, *told)[:5] == [5, 5, 5, 5, 5]
@@ -92,7 +92,7 @@ def test_a_rise_is_never_delayed():
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 20), st.integers(0, 9)), min_size=1, max_size=40), st.integers(1, 30))
-def test_a_delayed_number_is_a_wish_of_the_delay_and_none_of_them_was_higher(steps, delay_s):
+def test_a_delayed_number_is_a_recommendation_of_the_delay_and_none_was_higher(steps, delay_s):
     rule, now_s, told = ScaleDownDelay(delay_s=float(delay_s)), 0.0, []
     for step_s, recommendation in steps:
         now_s += step_s
@@ -112,12 +112,12 @@ def test_the_delay_names_itself():
 # The delay of the last replica.
 
 
-def test_the_last_replica_goes_when_zero_was_wished_for_without_a_break():
+def test_the_last_replica_goes_when_zero_was_recommended_without_a_break():
     rule = ToZeroDelay(delay_s=10.0)
     assert wishes(rule, (0, 0), (5, 0), (9.9, 0), (10, 0)) == [1, 1, 1, 0]
 
 
-def test_any_other_wish_starts_the_delay_anew():
+def test_any_other_recommendation_restarts_the_delay():
     rule = ToZeroDelay(delay_s=10.0)
     assert wishes(rule, (0, 0), (9, 0), (9.5, 2), (12, 0), (21, 0), (22, 0)) == [1, 1, 2, 1, 1, 0]
 
@@ -150,12 +150,12 @@ def test_nothing_is_lowered_before_one_window_is_known():
     assert [rule(observe(at_s, replicas=5), 1) for at_s in (4, 9.9, 10, 12)] == [5, 5, 1, 1]
 
 
-def test_the_first_window_raises_nothing_above_what_is_wished():
+def test_the_first_window_raises_nothing_above_the_recommendation():
     rule = FirstWindow(window_s=10.0)
     assert [rule(observe(2, replicas=5), recommendation) for recommendation in (5, 7)] == [5, 7]
 
 
-def test_the_window_begins_with_the_time_that_the_first_look_covers():
+def test_the_window_begins_with_the_time_that_the_first_observation_covers():
     rule = FirstWindow(window_s=10.0)
     assert rule(observe(10, replicas=5, since_s=0), 1) == 1
 
@@ -205,7 +205,7 @@ def test_a_rule_stands_under_its_name(name):
 
 @pytest.mark.parametrize("name", RULES)
 @given(rows=LOOKS)
-def test_no_rule_ever_lowers_a_wish_or_gives_more_than_was_wished_held_or_there(name, rows):
+def test_no_rule_lowers_a_recommendation_or_gives_more_than_was_recommended_held_or_there(name, rows):
     rule, seen_wishes = RULES[name](), [0]
     for seen, recommendation in looks_of(rows):
         seen_wishes.append(recommendation)

@@ -152,7 +152,7 @@ async def test_nothing_falls_while_the_past_is_asked_for_or_before_a_window_is_k
 
 
 @pytest.mark.parametrize("algorithm", [{"mpa": {}}, {"kpa": {}}, {"hpa": {}}, {"keda": {}}, {"concurrency": {}}])
-async def test_whatever_the_algorithm_nothing_falls_in_the_first_looks(algorithm):
+async def test_no_algorithm_lowers_the_number_in_the_first_observations(algorithm):
     prometheus = Prometheus()
     prometheus.was(5, -3600, -4)
     prometheus.was(0, -4, 0)

@@ -165,7 +165,7 @@ async def test_a_tick_that_was_missed_is_not_made_up_for():
     assert [at_s - START_S for at_s in world.times()] == [pytest.approx(5.1), 5.5, 7.5]
 
 
-async def test_a_look_covers_the_time_since_the_one_before_whatever_caused_it():
+async def test_an_observation_covers_the_time_since_the_one_before_it():
     async with World().running() as world:
         await asyncio.sleep(0.4)
         world.wake(1)

@@ -62,12 +62,12 @@ class World:
         return {record.service for record in self.records}
 
 
-async def test_who_rests_is_not_looked_at():
+async def test_an_idle_service_is_not_observed():
     async with World().running() as world:
         assert await world.looked_at(ticks=5) == set()
 
 
-async def test_everyone_is_looked_at_once_in_a_while_and_not_all_at_once():
+async def test_every_service_is_observed_from_time_to_time_and_not_all_at_once():
     async with World().running() as world:
         most = 0
         seen = set()
@@ -96,7 +96,7 @@ async def test_whatever_is_new_about_it_ends_a_rest(what):
         assert await world.looked_at() == {FIRST}
 
 
-async def test_who_goes_and_comes_back_is_looked_at_and_rests_again():
+async def test_a_service_that_goes_and_comes_back_is_observed_and_idle_again():
     async with World().running() as world:
         assert await world.looked_at() == set()
         gone = world.services.pop(FIRST)
@@ -113,7 +113,7 @@ async def test_without_prometheus_a_silent_gateway_ends_every_rest():
         assert await world.looked_at() == set(NAMES)
 
 
-async def test_a_wake_up_finds_who_rests_and_the_time_of_rest_is_looked_at_first():
+async def test_a_wake_up_ends_an_idle_period_which_is_observed_first():
     async with World().running() as world:
         await asyncio.sleep(9 * TICK_S)
         world.records.clear()
@@ -126,7 +126,7 @@ async def test_a_wake_up_finds_who_rests_and_the_time_of_rest_is_looked_at_first
         assert (await world.target.observe([FIRST]))[FIRST].asked == 3
 
 
-async def test_one_that_runs_never_rests():
+async def test_a_service_that_runs_is_never_idle():
     async with World().running() as world:
         await world.target.scale([ScaleRequest(FIRST, 1, ())])
         world.idle.wake(FIRST)

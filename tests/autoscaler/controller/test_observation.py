@@ -87,7 +87,7 @@ def test_zero_is_a_count_and_not_missing():
     assert (seen(FEW._replace(value=0.0), DEAF).inflight, seen(OLD, HALF._replace(mean=0.0)).inflight) == (0.0, 0.0)
 
 
-def test_the_rest_of_the_look_is_what_the_target_runs_and_what_passes():
+def test_an_observation_also_has_what_the_target_runs_and_what_passes():
     replicas = (
         Replica("a", ready=True, running=1, age_s=60.0),
         Replica("b", ready=True, running=0, age_s=60.0),
@@ -135,7 +135,7 @@ def moments(*counts, last_s=NOW_S, step_s=2.0, series=2):
     ]
 
 
-def test_past_looks_follow_one_another_up_to_now():
+def test_observations_from_history_follow_one_another_up_to_now():
     observations = past_observations(moments(4.0, 5.0, 6.0), NO_REPLICAS, NOW_S)
     assert [(each.since_s, each.now_s, each.inflight) for each in observations] == [
         (NOW_S - 6, NOW_S - 4, 4.0),

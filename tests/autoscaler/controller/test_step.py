@@ -68,7 +68,7 @@ def test_each_service_is_decided_on_by_its_own_decider():
     assert [(t.service, t.request.replicas) for t in taken] == [(SD, 4), (LLM, 2)]
 
 
-def test_a_service_that_was_not_looked_at_is_not_decided_on():
+def test_a_service_that_was_not_observed_is_not_decided_on():
     assert [t.service for t in step({SD: service(), LLM: service()}, {LLM: looked(1.0, Fleet(0, ()))})] == [LLM]
 
 
@@ -142,7 +142,7 @@ def test_what_the_target_holds_is_above_an_override():
     assert (taken.request, taken.decision.reasons[-1].rule) == (None, "conflict")
 
 
-def test_the_decider_goes_on_while_its_wish_is_not_followed():
+def test_the_decider_goes_on_while_its_recommendation_is_not_followed():
     asked = []
 
     class Counting(Mpa):

@@ -49,7 +49,7 @@ def test_no_decider_raises_whatever_clock_it_is_shown(algorithm, data):
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @given(data=st.data())
-def test_a_look_at_no_time_is_as_if_it_had_not_been(algorithm, data):
+def test_an_observation_at_no_time_changes_nothing(algorithm, data):
     policy = data.draw(legal_policies(algorithm, least_fields=True))
     shown, spared = decider(policy), decider(policy)
     for observation in data.draw(observations()):

@@ -128,12 +128,12 @@ def test_a_request_during_the_last_delay_starts_it_anew():
     assert set(story.for_s(30, 0.0)) == {1}
 
 
-def test_the_number_stays_at_the_highest_wish_of_the_delay():
+def test_the_number_stays_at_the_highest_recommendation_of_the_delay():
     story = five_busy(scaleDown={"delay": "5m"})
     assert set(story.for_s(298, 0.0)) == {5}
 
 
-def test_the_minimum_is_kept_whatever_is_wished():
+def test_the_minimum_is_kept_whatever_is_recommended():
     story = five_busy(minReplicas=2)
     assert story.for_s(300, 0.0)[-1] == 2
     assert story.rules()[-1] == "minReplicas"

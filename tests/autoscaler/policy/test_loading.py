@@ -469,7 +469,7 @@ def indented(text, by):
 
 
 @pytest.mark.parametrize("kind", ["List", "ScalingPolicyList"])
-def test_a_list_is_looked_into_and_each_problem_stands_where_it_is(problems, tmp_path, kind):
+def test_a_list_is_searched_and_each_problem_has_its_own_line(problems, tmp_path, kind):
     items = [HEAD, DEPLOYMENT, HEAD.replace("name: sd\n", "name: other\n", 1) + "  maxReplicas: many\n"]
     text = f"apiVersion: v1\nkind: {kind}\nitems:\n" + "".join(f"-\n{indented(item, '  ')}" for item in items)
     (problem,) = problems(a=text)
