@@ -204,7 +204,7 @@ async def test_the_past_is_what_was_read_then(remembering, a):
     assert all(moment.reading.sampled_s <= moment.at_s for moment in pasts[a].readings)
     assert all(moment.reading.series == 1 for moment in pasts[a].readings if moment.reading.value is not None)
     assert not any(moment.reading.value for moment in pasts[a].readings if moment.at_s < began_s - 1)
-    assert {moment.reading.value for moment in pasts[nobodys].moments} == {None}
+    assert {moment.reading.value for moment in pasts[nobodys].readings} == {None}
 
 
 async def test_asked_for_no_past_it_answers_none(remembering):
