@@ -10,9 +10,9 @@ from math import inf
 
 import numpy as np
 
-from autoscaler.controller.observation import NO_STREAM, Live, observe
-from autoscaler.controller.step import Service, step
-from autoscaler.ports import Outcome, Reading, Record, Replica, ScaleRequest
+from autoscaler.controller.observation import NO_STREAM, Live
+from autoscaler.controller.step import Service
+from autoscaler.ports import Reading, Record, Replica, ScaleRequest
 from autoscaler.removal_order import replicas_to_remove
 from simulations.engines import compiled_kernel
 from simulations.engines.compiled_kernel import GROW, REACHED
@@ -37,6 +37,7 @@ from simulations.engines.compiled_state import (
     grown,
     new_state,
 )
+from simulations.engines.controller import Controller
 from simulations.engines.lazy_fleet import LazyFleet
 from simulations.engines.telemetry import Samples
 from simulations.model.history import Change, History, Replicas, Requests
@@ -76,14 +77,12 @@ class CompiledEngine:
     ) -> None:
         """Set up a run, as that of the reference engine; `run` above says which can be."""
         self._inputs, self._random_streams = inputs, random_streams
-        self._services = {inputs.service: service}
         self._records: list[Record] = []
-        self._recorder = recorder or self._records.append
+        self._controller = Controller(inputs.service, service, recorder or self._records.append)
         self._samples = Samples(inputs, random_streams)
         self._pools: list[int] = []
         self._changes = [Change(0.0, inputs.initial)]
         self._asked = inputs.initial
-        self._observed_s = 0.0
         self._total = len(batch.service)
         self._state = new_state(inputs, batch)
         for client in range(batch.clients if batch.each else 0):
@@ -192,7 +191,10 @@ class CompiledEngine:
         seconds = float(clock[SENT_AREA]) + inflight * (now_s - float(clock[SENT_AT]))
         spent = seconds - float(clock[OBSERVED_AREA])
         clock[OBSERVED_AREA] = seconds
-        return Live(latest=inflight, mean=spent / (now_s - self._observed_s) if now_s > self._observed_s else None)
+        return Live(
+            latest=inflight,
+            mean=spent / (now_s - self._controller.observed_s) if now_s > self._controller.observed_s else None,
+        )
 
     def to_remove(self, now_s: float, staying: int) -> tuple[str, ...]:
         """Name those that should go so that so many stay."""
@@ -207,17 +209,11 @@ class CompiledEngine:
         return tuple(Replica(f"replica-{number}", ready, busy, age) for number, ready, busy, age in rows)
 
     def _decide(self, metered: Reading | None) -> None:
-        name, now_s, counts = self._inputs.service, float(self._state.clock[NOW]), self._state.counts
-        ready = int(counts[AVAILABLE])
-        fleet = LazyFleet.of(self._asked, ready, self, now_s)
-        seen = observe(now_s, self._observed_s, fleet, metered=metered, live=self._live(now_s), gateways=1)
-        self._observed_s = now_s
-        (taken,) = step(self._services, {name: (seen, fleet)})
-        if taken.failure is not None:
-            raise taken.failure  # figures must not be those of a defect
-        if taken.request is not None:
-            self._scale(taken.request)
-        self._recorder(Record(name, seen, taken.decision, Outcome(name) if taken.request else None))
+        now_s = float(self._state.clock[NOW])
+        fleet = LazyFleet.of(self._asked, int(self._state.counts[AVAILABLE]), self, now_s)
+        request = self._controller.decide(now_s, fleet, metered, self._live(now_s))
+        if request is not None:
+            self._scale(request)
 
     def _scale(self, request: ScaleRequest) -> None:
         self._asked = request.replicas
@@ -231,7 +227,7 @@ class CompiledEngine:
 
     def _history(self, *, partial: bool) -> History:
         state = self._state
-        ended_s = max(float(state.clock[LAST_CHANGE]), self._observed_s)
+        ended_s = max(float(state.clock[LAST_CHANGE]), self._controller.observed_s)
         end_s = ended_s if partial or self._inputs.until_s == inf else self._inputs.until_s
         state.clock[NOW] = end_s
         compiled_kernel.integrate_inflight(state)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from math import inf
 from typing import Protocol
 
-from autoscaler.controller.observation import observe
-from autoscaler.controller.step import Service, step
-from autoscaler.ports import Outcome, Reading, Record, Recorder
+from autoscaler.controller.step import Service
+from autoscaler.ports import Reading, Recorder
 from simulations.engines import lazy_fleet
+from simulations.engines.controller import Controller
 from simulations.engines.telemetry import NO_SAMPLE
 from simulations.model.run_inputs import RunInputs
 
@@ -42,24 +42,15 @@ class ControllerLaw:
 
     def __init__(self, inputs: RunInputs, service: Service, recorder: Recorder) -> None:
         self.engine: ScalableFleet
-        self._name = inputs.service
-        self._services = {inputs.service: service}
+        self._controller = Controller(inputs.service, service, recorder)
         self._scraped = inputs.scrape_s < inf
-        self._recorder = recorder
-        self._observed_s = 0.0
 
     def __call__(self, now_s: float, inflight: float | None, asked: int, ready: int, /) -> int:
-        """Take one look, decide, and have the engine follow."""
+        """Decide, and scale the engine's replicas by that decision."""
         fleet = lazy_fleet.LazyFleet.of(asked, ready, self.engine, now_s)
-        seen = observe(now_s, self._observed_s, fleet, metered=self._metered(now_s, inflight), gateways=1)
-        self._observed_s = now_s
-        (taken,) = step(self._services, {self._name: (seen, fleet)})
-        if taken.failure is not None:
-            raise taken.failure  # figures must not be those of a defect
-        order = taken.request
-        if order is not None:
-            self.engine.scale(now_s, order.replicas, [int(name[len(REPLICA_PREFIX) :]) for name in order.remove])
-        self._recorder(Record(self._name, seen, taken.decision, Outcome(self._name) if order else None))
+        request = self._controller.decide(now_s, fleet, self._metered(now_s, inflight))
+        if request is not None:
+            self.engine.scale(now_s, request.replicas, [int(name[len(REPLICA_PREFIX) :]) for name in request.remove])
         return self.engine.asked
 
     def _metered(self, now_s: float, inflight: float | None) -> Reading | None:

@@ -13,11 +13,11 @@ from heapq import heappop, heappush
 from math import inf
 from typing import Any, cast
 
-from autoscaler.controller.observation import observe
-from autoscaler.controller.step import Service, step
+from autoscaler.controller.step import Service
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Grant, Granted, Held, Refused
 from autoscaler.gateway.dispatch.path_rules import EVERYTHING_COUNTS, PathRule, PathRules
-from autoscaler.ports import Outcome, Reading, Record, ScaleRequest
+from autoscaler.ports import Reading, Record, ScaleRequest
+from simulations.engines.controller import Controller
 from simulations.engines.reference_fleet import SimulatedFleet, SimulatedReplica
 from simulations.engines.reference_request import Cookies, Request, request_columns
 from simulations.engines.telemetry import GatewayStream, Samples
@@ -64,7 +64,6 @@ class ReferenceEngine:
         self._inputs, self._source = inputs, source
         self._arrivals = source.arrivals()
         self._next_arrival = next(self._arrivals, None)
-        self._services = {inputs.service: service}
         self._dispatcher = Dispatcher(inputs.limits)
         self._stream, self._samples = GatewayStream(inputs, self._dispatcher), Samples(inputs, random_streams)
         # A scenario has few paths and many requests; a gateway, where strangers choose the paths, remembers none.
@@ -73,12 +72,12 @@ class ReferenceEngine:
         self._fleet = SimulatedFleet(inputs.pools, random_streams)
         self._heap: list[tuple[float, int, int, EventHandler, Any]] = []
         self._sequence = self._to_come = 0
-        self._now_s = self._last_change_s = self._observed_s = 0.0
+        self._now_s = self._last_change_s = 0.0
         self._requests: list[Request] = []
         self._asked = inputs.initial
         self._changes = [Change(0.0, inputs.initial)]
         self._records: list[Record] = []
-        self._recorder = recorder or self._records.append
+        self._controller = Controller(inputs.service, service, recorder or self._records.append)
         self._update_due_s = inf
 
     def run(self) -> History:
@@ -106,7 +105,7 @@ class ReferenceEngine:
 
     def _history(self, *, partial: bool) -> History:
         end_s = (
-            max(self._last_change_s, self._observed_s)
+            max(self._last_change_s, self._controller.observed_s)
             if partial or self._inputs.until_s == inf
             else self._inputs.until_s
         )
@@ -313,17 +312,11 @@ class ReferenceEngine:
         return self._inputs.until_s == inf and (settled or stuck)
 
     def _decide(self, metered: Reading | None) -> None:
-        name, now_s = self._inputs.service, self._now_s
-        fleet = self._fleet.observe(self._asked, now_s)
-        live = self._stream.live(self._observed_s, now_s)
-        seen = observe(now_s, self._observed_s, fleet, metered=metered, live=live, gateways=1)
-        self._observed_s = now_s
-        (taken,) = step(self._services, {name: (seen, fleet)})
-        if taken.failure is not None:
-            raise taken.failure  # figures must not be those of a defect
-        if taken.request is not None:
-            self._scale(taken.request)
-        self._recorder(Record(name, seen, taken.decision, Outcome(name) if taken.request else None))
+        fleet = self._fleet.observe(self._asked, self._now_s)
+        live = self._stream.live(self._controller.observed_s, self._now_s)
+        request = self._controller.decide(self._now_s, fleet, metered, live)
+        if request is not None:
+            self._scale(request)
 
     def _scale(self, request: ScaleRequest) -> None:
         self._asked = request.replicas

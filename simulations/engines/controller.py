@@ -1,0 +1,35 @@
+"""The controller of every engine: the live controller's step, called at a time of the simulation."""
+
+from autoscaler.controller.observation import NO_STREAM, Live, observe
+from autoscaler.controller.step import Service, step
+from autoscaler.ports import Fleet, Outcome, Reading, Record, Recorder, ScaleRequest
+
+
+class Controller:
+    """Observes one service, decides, and records the decision.
+
+    Attributes:
+        observed_s: the time of the last observation, in seconds since the run began.
+    """
+
+    def __init__(self, name: str, service: Service, recorder: Recorder) -> None:
+        self.observed_s = 0.0
+        self._name, self._services, self._recorder = name, {name: service}, recorder
+
+    def decide(
+        self, now_s: float, fleet: Fleet, metered: Reading | None, live: Live = NO_STREAM
+    ) -> ScaleRequest | None:
+        """Give what the target is asked to do; None if the replicas stay as they are.
+
+        Raises:
+            Exception: the algorithm failed; the live controller keeps the replicas instead, but a figure must not hide
+                a defect.
+        """
+        observation = observe(now_s, self.observed_s, fleet, metered=metered, live=live, gateways=1)
+        self.observed_s = now_s
+        (taken,) = step(self._services, {self._name: (observation, fleet)})
+        if taken.failure is not None:
+            raise taken.failure
+        outcome = Outcome(self._name) if taken.request else None
+        self._recorder(Record(self._name, observation, taken.decision, outcome))
+        return taken.request
