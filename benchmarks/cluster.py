@@ -1,4 +1,4 @@
-"""The controller in a cluster with many services, everything on: `make bench-cluster ARGS="1000"` is one size.
+"""The controller in a cluster with many services and all features: `make bench-cluster ARGS="1000"` runs one size.
 
 A real control plane and gateway, two controllers under the shipped account, and a stand-in for Prometheus.
 """
@@ -18,11 +18,11 @@ SIZES = (10, 100, 1_000, 10_000)
 IDLE_S = 60.0
 ACTIVE_S = 20.0
 QUIET_S = 20.0
-"""What could not be written is tried again after 15 s."""
+"""A failed write is repeated after 15 s."""
 
 
 async def measure(folder: Path, number: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Take every figure at one size: one row for each, and one for each stage of a wake-up."""
+    """Measure everything at one size; give a row for each figure, and one for each stage of a wake-up."""
     begun_s = time.time()
 
     def progress(what: str) -> None:
@@ -69,7 +69,7 @@ async def measure(folder: Path, number: int) -> tuple[list[dict[str, Any]], list
 
 
 async def settled(made: Stage) -> None:
-    """Wait until the statuses of all policies have been written, which is once."""
+    """Wait until the status of every policy was written once."""
     async with asyncio.timeout(600):
         while True:
             since_s = time.time()
@@ -79,7 +79,7 @@ async def settled(made: Stage) -> None:
 
 
 def main() -> None:
-    """Measure and report the sizes that are asked for."""
+    """Measure and report the given sizes."""
     figures: list[dict[str, Any]] = []
     stages: list[dict[str, Any]] = []
     for number in [int(argument.replace(",", "")) for argument in sys.argv[1:]] or SIZES:

@@ -1,7 +1,7 @@
-"""`autoscaler run` with one recorder more, which says when things happened: what nothing outside can see.
+"""`autoscaler run` with one more recorder, which writes times that cannot be seen from outside to a file.
 
-Each line of its file is a JSON object: a service with the moments of its look and of the answer to its write, or
-`all_s`, the moment at which every service had been decided on. Times are Unix times in seconds.
+Each line of the file is a JSON object: a service with the time of its observation and of the response to its write, or
+`all_s`, the time at which every service had a decision. Times are Unix times in seconds.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from autoscaler.runtime.clock import SystemClock
 
 
 class Moments:
-    """A recorder; `number` is how many services there are."""
+    """The recorder; `number` is the number of services."""
 
     def __init__(self, file: TextIO, number: int) -> None:
         self._file = file
@@ -27,7 +27,7 @@ class Moments:
         self._decided: set[ServiceName] = set()
 
     def __call__(self, record: Record) -> None:
-        """Take a decision in."""
+        """Write the times of a decision."""
         if len(self._decided) < self._number:
             self._decided.add(record.service)
             if len(self._decided) == self._number:
@@ -46,7 +46,7 @@ async def _serve(path: Path, number: int, arguments: argparse.Namespace) -> None
 
 
 def main() -> None:
-    """Run; the first argument is the file, the second the number of services, the others those of `autoscaler run`."""
+    """Run with these arguments: the file, the number of services, and the options of `autoscaler run`."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     parser = argparse.ArgumentParser()
     run.add_arguments(parser)

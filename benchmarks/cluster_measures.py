@@ -1,4 +1,4 @@
-"""What is measured in a cluster, one function each; every one leaves the stage as it found it, all services at zero."""
+"""The measurements in a cluster, one function each. Each ends as it began, with all services at zero."""
 
 import asyncio
 import random
@@ -12,15 +12,15 @@ from benchmarks.cluster_stage import CONTROLLERS, NAMESPACE, TICK_S, Stage, unix
 WAKE_UPS = 50
 STEPS = 50
 STEPS_AT_ONCE = 17
-"""So few that their pods find room."""
+"""Few enough that their pods have room."""
 ACTIVE = 5
 BURST = 1000
 _RNG = random.Random(7)  # noqa: S311 - spreads trials over a tick
-_STAGES = ("held to line", "line to look", "look to PATCH", "PATCH to watch")
+_STAGES = ("held to line", "line to observation", "observation to PATCH", "PATCH to watch")
 
 
 class Idle(NamedTuple):
-    """What one controller costs while nothing changes."""
+    """The cost of one controller while nothing changes."""
 
     cpu_s_per_minute: float
     cpu_ms_per_tick: float
@@ -31,7 +31,7 @@ class Idle(NamedTuple):
 
 
 async def idle(stage: Stage, seconds: float) -> Idle:
-    """Watch for a while, with all services at zero; of the two controllers the one that costs more."""
+    """Measure with all services at zero; give the controller that costs more of the two."""
     begun_s, asked = time.time(), dict(stage.prometheus.asked)
     used = {name: stage.processes[name].cpu_s() for name in CONTROLLERS}
     await asyncio.sleep(seconds)
@@ -48,11 +48,11 @@ async def idle(stage: Stage, seconds: float) -> Idle:
 
 
 async def active_writes(stage: Stage, seconds: float) -> int:
-    """Count the writes to the API server for services that are active, while nothing about them changes."""
+    """Count the writes to the API server for active services that do not change."""
     names = stage.names[1 : 2 * ACTIVE : 2]
     held = [(await stage.hold(name))[1] for name in names]
     await stage.until(1, names)
-    # Cold starts, the status of each, and its count after some seconds.
+    # Wait until cold starts and status updates are over.
     await asyncio.sleep(25)
     begun_s = time.time()
     await asyncio.sleep(seconds)
@@ -91,7 +91,7 @@ def _by_stage(stage: Stage, begun: Sequence[tuple[str, float]]) -> list[dict[str
     found = []
     for name, sent_s in begun:
         coalesce_s = _first(stage.lines[name], sent_s)
-        observation_s = _first([m["looked_s"] for m in observations if m["service"] == f"{NAMESPACE}/{name}"], sent_s)
+        observation_s = _first([m["observed_s"] for m in observations if m["service"] == f"{NAMESPACE}/{name}"], sent_s)
         patch_s = _first(patches.get(name, ()), sent_s)
         seen_s = _first([at_s for at_s, number in stage.replicas[name] if number], sent_s)
         times_s = (sent_s, coalesce_s, observation_s, patch_s, seen_s)
@@ -113,7 +113,7 @@ def _first(times_s: Sequence[float], since_s: float) -> float:
 
 
 async def metric_steps(stage: Stage) -> list[float]:
-    """Step counts in Prometheus from 1 to 5, at any moment of a tick; give the seconds until 5 were written."""
+    """Raise counts in Prometheus from 1 to 5 at different moments of a tick; give the seconds until 5 is written."""
     names = [name for index, name in enumerate(stage.names) if index % 2 == 0][:STEPS_AT_ONCE]
     took_s: list[float] = []
     while len(took_s) < STEPS:
@@ -138,7 +138,7 @@ async def _step(stage: Stage, name: str) -> float:
 
 
 async def burst(stage: Stage) -> tuple[float, int]:
-    """Wake so many services at once; give the seconds until the last was written, and how many never were."""
+    """Wake several services together; give the seconds until the last was written, and how many never were."""
     names = stage.names[:BURST]
     begun_s = time.time()
     held = await asyncio.gather(*(stage.hold(name) for name in names))
@@ -151,7 +151,7 @@ async def burst(stage: Stage) -> tuple[float, int]:
 
 
 def quantiles(values: Sequence[float]) -> tuple[float, float, float]:
-    """Give median, P95 and the largest."""
+    """Give the median, P95 and the maximum."""
     cuts = statistics.quantiles(values, n=100)
     return cuts[49], cuts[94], max(values)
 

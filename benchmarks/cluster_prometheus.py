@@ -1,4 +1,4 @@
-"""A stand-in for Prometheus that answers at once, so that what is measured is the controller."""
+"""A stand-in for Prometheus that responds immediately, so that only the controller is measured."""
 
 import asyncio
 import sys
@@ -12,13 +12,13 @@ from aiohttp import web
 from autoscaler.ports import ServiceName
 
 _NOW = "1700000000.123"
-"""Stands for the time in prepared answers; it is as long as a time is."""
+"""The placeholder of the time in prepared responses; it has the length of a time."""
 
 
 class StubPrometheus:
-    """Knows a number for each service, fresh and from one gateway; counts who asked how often.
+    """Has a fresh count for each service, from one gateway, and counts the queries of each client.
 
-    Who asks is told by the first part of the path: `http://HOST:PORT/NAME` is the server that NAME is given.
+    The first segment of the path is the client's name: use `http://HOST:PORT/NAME` as the server of client NAME.
     """
 
     def __init__(self, services: Sequence[ServiceName]) -> None:
@@ -27,12 +27,12 @@ class StubPrometheus:
         self.asked: Counter[str] = Counter()
 
     def set(self, service: ServiceName, value: int) -> None:
-        """Have so many requests in flight from now on."""
+        """Set the requests in flight of a service."""
         self._values[service] = value
         self._answer = b""
 
     async def answer(self, request: web.Request) -> web.Response:
-        """Answer any query as Prometheus answers `short_query`."""
+        """Respond to any query as Prometheus responds to `short_query`."""
         self.asked[request.match_info["who"]] += 1
         if not self._answer:
             self._answer = _prepared(self._values.items())
@@ -41,7 +41,7 @@ class StubPrometheus:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:
-        """Serve while the block runs, and give the base address."""
+        """Serve during the block, and give the base URL."""
         app = web.Application()
         app.router.add_post("/{who}/api/v1/query", self.answer)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -69,11 +69,11 @@ def _prepared(values: Iterable[tuple[ServiceName, int]]) -> bytes:
 async def _serve(services: Sequence[ServiceName]) -> None:
     async with StubPrometheus(services).serving() as address:
         print(f"{address}/start", flush=True)
-        # It ends with whoever started it, however that ends.
+        # The parent's end closes stdin, and ends this process.
         await asyncio.to_thread(sys.stdin.read)
 
 
 def main() -> None:
-    """Serve for another process: the arguments are a namespace and a number of services; the address is printed."""
+    """Serve for another process and print the URL; the arguments are a namespace and a number of services."""
     namespace, number = sys.argv[1:]
     asyncio.run(_serve([f"{namespace}/s-{index:05}" for index in range(int(number))]))

@@ -1,4 +1,4 @@
-"""What `make bench-cluster` measures on: a real control plane with so many services, a gateway, two controllers."""
+"""The stage of `make bench-cluster`: a real control plane with many services, a gateway and two controllers."""
 
 import asyncio
 import json
@@ -35,14 +35,14 @@ PATIENCE_S = 300.0
 _ACCOUNT = f"system:serviceaccount:{OWN}:inflight-controller"
 _SCRAPED_EVERY_S = 15.0
 _TOLD_S = 2.0
-"""Events and statuses are written within a second of what they tell of."""
+"""Events and statuses are written within a second after a change."""
 _AT_ONCE = 32
 _REAL_PODS_UP_TO = 1000
 _CLOCK_HZ = os.sysconf("SC_CLK_TCK")
 
 
 def host(name: str) -> str:
-    """Give the host under which a service is called."""
+    """Give the host name of a service."""
     return f"{name}.example.com"
 
 
@@ -73,24 +73,24 @@ def _policy(name: str, algorithm: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass
 class Process:
-    """A program that was started."""
+    """A running program."""
 
     process: subprocess.Popen[bytes]
 
     def cpu_s(self) -> float:
-        """Give the CPU time it has used so far."""
+        """Give the CPU seconds used so far."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _CLOCK_HZ
 
     def rss_mb(self, field: str = "VmRSS") -> float:
-        """Give the memory it holds now, or with `VmHWM` the most it ever held."""
+        """Give its memory now, or its peak with `VmHWM`."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(field)) / 1024
 
 
 @dataclass
 class Stage:
-    """All that runs, and what was seen of it."""
+    """Everything that runs, and what was observed."""
 
     control_plane: ControlPlane
     api: Api
@@ -102,15 +102,15 @@ class Stage:
     metrics_port: int
     processes: dict[str, Process] = field(default_factory=dict)
     replicas: dict[str, list[tuple[float, int]]] = field(default_factory=lambda: defaultdict(list))
-    """What the watch showed, by name: when which number."""
+    """Replicas by name, as (time, number), from a watch."""
     lines: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    """When a line of the gateway's stream first spoke of a queue."""
+    """Times at which a line of the gateway's stream first had a queue, by service."""
     scraped: list[int] = field(default_factory=list)
     """Ports of the controllers' metrics."""
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def until(self, number: int, names: Sequence[str], deadline_s: float = 60.0) -> bool:
-        """Wait until the watch has shown this number last for all of these; False if it never came."""
+        """Wait until all of these have this number of replicas; False after the deadline."""
         deadline = asyncio.timeout(deadline_s)
         try:
             async with deadline, self.news:
@@ -120,7 +120,7 @@ class Stage:
         return True
 
     async def rest(self) -> None:
-        """Wait until no pod is left, and what is told of their end has been written: else it is that which is timed."""
+        """Wait until no pod is left and the last events are written, so that they are not measured."""
         async with asyncio.timeout(PATIENCE_S):
             while (await self.api.get(PODS, {"limit": "1"}))["items"]:  # noqa: ASYNC110 - another program's state
                 await asyncio.sleep(0.2)
@@ -131,7 +131,7 @@ class Stage:
         return (seen[-1][1] if seen else 0) == number
 
     def moments(self, controller: str) -> list[dict[str, Any]]:
-        """Give what a controller noted."""
+        """Give the times that a controller wrote."""
         return [json.loads(line) for line in (self.folder / f"{controller}.moments").read_text().splitlines()]
 
     def written(self, since_s: float) -> list[dict[str, Any]]:
@@ -145,7 +145,7 @@ class Stage:
         return found
 
     async def hold(self, name: str) -> tuple[float, asyncio.StreamWriter]:
-        """Send a request that is held; give when it was sent, and its connection."""
+        """Send a request that is held; give the time and the connection."""
         _, writer = await asyncio.open_connection("127.0.0.1", self.gateway_port)
         sent_s = time.time()
         writer.write(f"GET /sdapi/v1/txt2img HTTP/1.1\r\nHost: {host(name)}\r\n\r\n".encode())
@@ -163,7 +163,7 @@ def unix_s(stamp: str) -> float:
 
 @asynccontextmanager
 async def stage(folder: Path, number: int) -> AsyncIterator[Stage]:
-    """Start everything but the controllers, with so many services at zero."""
+    """Start everything except the controllers, with `number` services at zero."""
     names = [f"s-{index:05}" for index in range(number)]
     async with AsyncExitStack() as stack:
         control_plane = stack.enter_context(started(folder, cold_start_s=3))
@@ -195,7 +195,7 @@ async def stage(folder: Path, number: int) -> AsyncIterator[Stage]:
 
 
 async def start_controllers(stage: Stage) -> float:
-    """Start both; give how long the first took from its start to a decision on every service."""
+    """Start both controllers; give the seconds from the first one's start to a decision on every service."""
     begun_s = time.time()
     for name in CONTROLLERS:
         stage.scraped.append(port := _free_port())
@@ -230,7 +230,7 @@ def _install(control_plane: ControlPlane) -> None:
 
 
 async def _populate(api: Api, names: Sequence[str]) -> None:
-    """Make Deployments and policies; every other policy follows its count at once, the rest the default algorithm."""
+    """Create Deployments and policies; every other policy follows its count, the others have the default algorithm."""
     slots = asyncio.Semaphore(_AT_ONCE)
     paused = len(names) > _REAL_PODS_UP_TO
 
@@ -302,7 +302,7 @@ async def _watch(stage: Stage) -> None:
 
 
 async def _scrape(stage: Stage, session: aiohttp.ClientSession) -> None:
-    """Read the controllers' metrics as often as a Prometheus does."""
+    """Read the controllers' metrics at Prometheus' scrape interval."""
     while True:
         await asyncio.sleep(_SCRAPED_EVERY_S)
         for port in stage.scraped:

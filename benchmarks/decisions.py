@@ -1,4 +1,4 @@
-"""CPU time of one decision, windows and reasons included, for each algorithm and number of services."""
+"""CPU time of one decision, including windows and reasons, for each algorithm and number of services."""
 
 from algorithms.types import Observation
 from autoscaler.app.local import services
@@ -10,7 +10,7 @@ from benchmarks.figures import cpu_s, report
 
 SIZES = (1, 1_000, 10_000)
 DECISIONS = 20_000
-"""In one run, at least."""
+"""Minimum in one run."""
 TICK_S = 2.0
 START_S = 1.7e9
 
@@ -19,12 +19,12 @@ IDLE = Fleet(0, ())
 
 
 def fleet(algorithm: str, size: int) -> dict[str, Service]:
-    """Build so many services with one algorithm."""
+    """Build `size` services with one algorithm."""
     return services([policy(f"service-{number}", algorithm={algorithm: {}}) for number in range(size)])
 
 
 def measure(algorithm: str, size: int, *, busy: bool) -> float:
-    """Give microseconds per decision, with five requests in flight on five replicas, or idle at zero."""
+    """Give microseconds for each decision, with five requests in flight on five replicas, or idle at zero."""
     services = fleet(algorithm, size)
     ticks = max(DECISIONS // size, 2)
     now_s = START_S

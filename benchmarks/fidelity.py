@@ -1,7 +1,7 @@
-"""What the simulator predicts of a run, against what was measured: the demo on this machine, and a cluster.
+"""Compares the simulator's predictions with measured runs of the demo on this machine, and of a cluster.
 
-The simulator is given what a run drew (how long each request was served and each replica took to start) and the load;
-what it predicts is what comes of that: how long requests waited, and when replicas were asked for.
+The simulator gets the load and the measured service times and cold starts of a run. It predicts how long requests wait,
+and when replicas are asked for.
 """
 
 import json
@@ -38,17 +38,17 @@ NUMBERS = range(1, RUNS + 1)
 FOLDER = Path("build/bench/fidelity")
 POLICY = Path("autoscaler/demo/policy.yaml")
 BEGINS_S = 1.5
-"""Between ticks, scrapes and whole seconds: how these lay in the run is luck, and not given to the simulator."""
+"""Between ticks, scrapes and whole seconds: their phase in the measured run is random, and unknown here."""
 WHOLE_S = 1.0
-"""Windows are made of whole seconds, at any speed."""
+"""Windows consist of whole seconds, at any speed."""
 TURNAROUND_S = 0.25
-"""A client sends its next request within this time of an answer, also on a busy machine."""
+"""A client sends its next request within this time after a response, also on a busy machine."""
 CLOSE = 0.1
-"""A predicted wait may be off by this share of the measured one, or by one tick."""
+"""Allowed error of a predicted wait, as a share of the measured one; one tick is allowed in any case."""
 
 
 class Change(NamedTuple):
-    """A number of replicas that was asked for."""
+    """A change of the replicas asked for."""
 
     t_s: float
     asked: int
@@ -56,7 +56,7 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a run; times count from the first request."""
+    """The outcome of a run; times are seconds since the first request."""
 
     waits_s: tuple[float, ...]
     changes: tuple[Change, ...]
@@ -64,44 +64,44 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A run that was watched, in seconds of its own."""
+    """A measured run, in seconds of its own clock."""
 
     policy: ScalingPolicy
     clients: int
     tick_s: float
     scrape_s: float
-    """Distance of Prometheus' scrapes; infinite is none."""
+    """Prometheus' scrape interval; infinite for no Prometheus."""
     requests: tuple[ServedRequest, ...]
-    """In order of arrival; times count from anywhere."""
+    """In order of arrival; times are relative to any start."""
     cold_starts_s: tuple[float, ...]
     outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """Durations in the order in which they were measured; after the last the first comes again."""
+    """Durations in the order of measurement, repeated from the first after the last."""
 
     values: tuple[float, ...]
 
     def expected(self) -> float:
-        """Give their mean."""
+        """Give the mean of the values."""
         return float(np.mean(self.values))
 
     def samples(self, rng: Generator, n: int) -> Samples:  # noqa: ARG002  # nothing is drawn
-        """Give the first n."""
+        """Give the first n values."""
         return np.resize(np.array(self.values), n)
 
     def sample(self, rng: Generator) -> float:
-        """Give the first."""
+        """Give the first value."""
         return float(self.samples(rng, 1)[0])
 
     def scaled(self, by: float) -> "Recorded":
-        """Give them all scaled."""
+        """Give the distribution with every value scaled."""
         return Recorded(tuple(value * by for value in self.values))
 
 
 def predicted(measured: Measured) -> Outcome:
-    """Simulate the run: same load, service times and cold starts, and a clock of its own."""
+    """Simulate the run with its load, service times and cold starts, and a clock of its own."""
     policy, tick_s = measured.policy, measured.tick_s
     setup = RunInputs(
         service=policy.service,
@@ -125,24 +125,25 @@ def predicted(measured: Measured) -> Outcome:
 
 
 def _by_round(requests: Sequence[ServedRequest], clients: int) -> tuple[float, ...]:
-    """Give service times as a closed loop takes them: of the first request of each client, then of the second, ...
+    """Give service times in the order of a closed loop: for the first request of each client, then for the second, ...
 
     Raises:
-        ValueError: this was no closed loop in which each client sends the next request at once.
+        ValueError: the requests are not from a closed loop without think time.
     """
     begun, rest = requests[:clients], requests[clients:]
     chains = _followed([[request] for request in begun], rest, len(requests) // clients)
     if chains is None:
-        raise ValueError("these requests cannot be told apart by client")
+        raise ValueError("the requests cannot be assigned to clients")
     return tuple(request.service_s for round_ in zip(*chains, strict=True) for request in round_)
 
 
 def _followed(
     chains: list[list[ServedRequest]], rest: Sequence[ServedRequest], each: int
 ) -> list[list[ServedRequest]] | None:
-    """Find the client of each of the rest, so that all send as many: one whose last request had ended just before.
+    """Assign each other request to a client whose last request ended just before, so that all send the same number.
 
-    (Or just after: an end is noted when all of it is over, by which time a quick client may have come again.)
+    It may also have ended just after: an end is noted a little late, and a fast client may have sent its next request
+    by then.
     """
     if not rest:
         return chains
@@ -163,11 +164,11 @@ def _end_s(request: ServedRequest) -> float:
 
 
 def compared(measured: Measured, scale: float = 1.0) -> dict[str, Any]:
-    """Set a prediction beside what was measured, times multiplied by `scale`; `within` says whether it is close enough.
+    """Compare a prediction with a measured run, times multiplied by `scale`; `within` says whether it is close enough.
 
-    Close is: P50 and P95 of the wait within 10 % or one tick, and every number of replicas asked for (the way up, and
-    each step down) within one tick and the standard deviation of the cold starts. Where a run is so fast that a tick is
-    shorter than what it is decided on (a scrape and a whole second of the windows), these take the place of the tick.
+    It is close enough if P50 and P95 of the wait are within 10 % or one tick, and if every change of replicas asked for
+    (the scale-up, and each step down) is within one tick plus the standard deviation of the cold starts. If a tick is
+    shorter than a scrape interval plus a whole second of the windows, this sum replaces the tick.
     """
     prediction = predicted(measured)
     tick_s = measured.tick_s * scale
@@ -193,13 +194,13 @@ def _quantile(outcome: Outcome, percent: int) -> float:
 
 
 def _off(measured: Sequence[Change], prediction: Sequence[Change]) -> float:
-    """Give the largest distance between when one asked for a number of replicas and when the other did."""
+    """Give the largest difference between the times at which both asked for the same number of replicas."""
     theirs, ours = _turns(measured), _turns(prediction)
     return max(abs(theirs.get(turn, inf) - ours.get(turn, inf)) for turn in theirs | ours)
 
 
 def _turns(changes: Sequence[Change]) -> dict[str, float]:
-    """Give when the peak was first asked for, and when the number fell to each below it for good."""
+    """Give when the peak was first asked for, and when the replicas last fell to each number below it."""
     peak = max(change.asked for change in changes)
     turns = {"up": next(change.t_s for change in changes if change.asked == peak)}
     for before, after in pairwise(changes):
@@ -211,10 +212,10 @@ def _turns(changes: Sequence[Change]) -> dict[str, float]:
 
 
 def demo_run(folder: Path, speed: float, *words: str) -> Measured:
-    """Run the demo and give what was measured, in seconds of the run; logs and `run.json` stay in the folder.
+    """Run the demo and give the measurements, in seconds of the run; logs and `run.json` stay in the folder.
 
     Raises:
-        RuntimeError: it did not end well.
+        RuntimeError: the run failed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "run.json"
@@ -227,20 +228,20 @@ def demo_run(folder: Path, speed: float, *words: str) -> Measured:
     return of_demo(json.loads(file.read_text()), speed)
 
 
-def of_demo(told: dict[str, Any], speed: float) -> Measured:
-    """Read what the demo writes with --json, whose times are those of a run without hurry."""
+def of_demo(report: dict[str, Any], speed: float) -> Measured:
+    """Read the output of the demo's --json, whose times are those of a run at normal speed."""
     (policy,) = read_policies([POLICY])
     plan = faster(Plan(policy), speed)
-    requests = tuple(ServedRequest(*(value / speed for value in each.values())) for each in told["requests"])
+    requests = tuple(ServedRequest(*(value / speed for value in each.values())) for each in report["requests"])
     began_s = requests[0].arrived_s
-    changes = [Change(each["t_s"] / speed - began_s, each["asked"]) for each in told["timeline"]]
+    changes = [Change(each["t_s"] / speed - began_s, each["asked"]) for each in report["timeline"]]
     return Measured(
         policy=plan.policy,
         clients=plan.workers,
         tick_s=plan.tick_s,
-        scrape_s=1.0 if "Prometheus (" in told["source"] else inf,
+        scrape_s=1.0 if "Prometheus (" in report["source"] else inf,
         requests=requests,
-        cold_starts_s=tuple(each / speed for each in told["cold_starts_s"]),
+        cold_starts_s=tuple(each / speed for each in report["cold_starts_s"]),
         outcome=Outcome(tuple(each.wait_s for each in requests), tuple(changes)),
     )
 
@@ -251,10 +252,10 @@ CHAIN = "tests/cluster/test_chain.py::test_the_reference_load_from_zero_to_five_
 
 
 def cluster_run(folder: Path) -> Measured:
-    """Run the test of the whole chain on the tests' control plane and give what was measured.
+    """Run the end-to-end test on the tests' control plane and give the measurements.
 
     Raises:
-        RuntimeError: it did not end well.
+        RuntimeError: the run failed.
     """
     words = ["-q", "-p", "no:cacheprovider", f"--basetemp={folder.absolute()}", CHAIN]
     ended = subprocess.run([sys.executable, "-m", "pytest", *words], capture_output=True, text=True, check=False)  # noqa: S603
@@ -265,7 +266,7 @@ def cluster_run(folder: Path) -> Measured:
 
 
 def of_cluster(folder: Path) -> Measured:
-    """Read what the test of the chain leaves: requests by the gateway, decisions, and when pods were ready."""
+    """Read the files of the end-to-end test: the request log, decisions, and when pods became ready."""
     logs = [_lines(folder / name) for name in ("one.jsonl", "two.jsonl")]
     log = next(lines for lines in logs if any(line.get("written") for line in lines))
     policy = next(ScalingPolicy.model_validate(line["policy"]) for line in log if "policy" in line)
@@ -292,7 +293,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Run the demo five times in real time, all at once as they mostly wait, then the cluster, and report each run."""
+    """Run the demo five times in real time, in parallel as they mostly wait, then the cluster; report each run."""
     with ThreadPoolExecutor(RUNS) as pool:
         runs = list(pool.map(lambda number: demo_run(FOLDER / f"demo-{number}", 1.0, f"--seed={number}"), NUMBERS))
     rows = [{"run": f"demo {number}"} | compared(measured) for number, measured in zip(NUMBERS, runs, strict=True)]

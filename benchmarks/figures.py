@@ -1,4 +1,4 @@
-"""How benchmarks measure and report: CPU time of this process, medians of several runs, the machine beside them."""
+"""How benchmarks measure and report: CPU time of this process, medians of several runs, and the machine."""
 
 import gc
 import json
@@ -14,7 +14,7 @@ RUNS = 5
 
 
 def cpu_s(work: Callable[[], object], runs: int = RUNS) -> float:
-    """Give the median CPU time of several runs, after one that is not counted; none collects another's garbage."""
+    """Give the median CPU time of several runs, after one that is not counted. Garbage is collected between runs."""
     work()
     times = []
     for _ in range(runs):
@@ -26,7 +26,7 @@ def cpu_s(work: Callable[[], object], runs: int = RUNS) -> float:
 
 
 def machine() -> str:
-    """Name the machine and the Python that figures come from."""
+    """Name the machine and the version of Python."""
     model = next(
         (line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")), platform.machine()
     )

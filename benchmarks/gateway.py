@@ -1,7 +1,7 @@
-"""The gateway beside other proxies: what a request costs, what it adds, what held requests take.
+"""The gateway beside other proxies: CPU time for each request, added latency, and memory of held requests.
 
 Each proxy runs alone on one core with wrk and a Go origin on the other. CPU per request is the robust figure; the
-others are times on a machine that does other things too.
+others are times on a machine that is not idle otherwise.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ Row = dict[str, Any]
 
 
 def cpu_per_request(wrk: Path, proxy: Running) -> tuple[float, float]:
-    """Microseconds of CPU per small GET, and requests per second."""
+    """Measure the CPU microseconds of a small GET, and requests per second."""
     before = proxy.cpu_s()
     command = [str(wrk), "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}", f"http://{HOST}:{proxy.port}/"]
     out = subprocess.run(["taskset", "-c", OTHERS_CORE, *command], check=True, capture_output=True, text=True).stdout  # noqa: S603, S607
@@ -46,7 +46,7 @@ def cpu_per_request(wrk: Path, proxy: Running) -> tuple[float, float]:
 
 
 def side_by_side(folder: Path, peers: Path, origin: str) -> list[Row]:
-    """All proxies in turn, several rounds, so that a noisy moment hits all of them."""
+    """Measure all proxies in turn, in several rounds, so that noise affects all of them."""
     wrk = programs.find("wrk")
     if wrk is None:
         print("wrk: not found, CPU per request left out (Debian: wrk)")
@@ -66,7 +66,7 @@ def side_by_side(folder: Path, peers: Path, origin: str) -> list[Row]:
 
 
 async def get(port: int, target: str = "/") -> float:
-    """Send one request on a connection of its own and give its time in ms, connecting left out."""
+    """Send one request on a new connection and give its time in ms, without the time to connect."""
     reader, writer = await asyncio.open_connection(HOST, port)
     begun = time.perf_counter()
     writer.write(f"GET {target} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
@@ -77,7 +77,7 @@ async def get(port: int, target: str = "/") -> float:
 
 
 async def paced(port: int) -> list[float]:
-    """Requests at an even pace."""
+    """Send requests at a constant rate."""
     tasks = []
     begun = time.perf_counter()
     for n in range(RATE * SECONDS):
@@ -92,7 +92,7 @@ def percentile(values: list[float], percent: int) -> float:
 
 
 async def added_latency(folder: Path, origin: str) -> list[Row]:
-    """What the gateway adds to a request at an even pace."""
+    """Measure the latency that the gateway adds to requests at a constant rate."""
     with gateway(folder, [origin]) as proxy:
         direct = await paced(int(origin.rpartition(":")[2]))
         through = await paced(proxy.port)
@@ -103,7 +103,7 @@ async def added_latency(folder: Path, origin: str) -> list[Row]:
 
 
 def by_hey(port: int) -> dict[int, float]:
-    """The same pace by hey, whose figures have a tenth of a millisecond."""
+    """Send requests at the same rate with hey, which reports tenths of a millisecond."""
     hey = programs.find("hey")
     workers = 10
     command = [str(hey), "-z", f"{SECONDS}s", "-c", str(workers), "-q", str(RATE // workers), f"http://{HOST}:{port}/"]
@@ -112,7 +112,7 @@ def by_hey(port: int) -> dict[int, float]:
 
 
 async def added_as_hey_sees_it(folder: Path, origin: str) -> list[Row]:
-    """What the gateway adds to a request on a connection that stays."""
+    """Measure the latency that the gateway adds to a request on a kept-alive connection."""
     with gateway(folder, [origin]) as proxy:
         direct = await asyncio.to_thread(by_hey, int(origin.rpartition(":")[2]))
         through = await asyncio.to_thread(by_hey, proxy.port)
@@ -123,7 +123,7 @@ async def added_as_hey_sees_it(folder: Path, origin: str) -> list[Row]:
 
 
 async def hand_over(folder: Path, origin: str) -> list[Row]:
-    """How long a pod idles between two requests while others wait, by the pod's own clock."""
+    """Measure how long a pod is idle between two requests while others wait, by the pod's clock."""
     async with asyncio.timeout(120):
         with gateway(folder, [origin], concurrency=1) as proxy:
             answers = await asyncio.gather(*(body(proxy.port, "/work") for _ in range(100)))
@@ -133,7 +133,7 @@ async def hand_over(folder: Path, origin: str) -> list[Row]:
 
 
 async def body(port: int, target: str) -> bytes:
-    """Send one POST and give the body of its answer."""
+    """Send one POST and give the body of the response."""
     reader, writer = await asyncio.open_connection(HOST, port)
     writer.write(f"POST {target} HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
     answer = (await reader.read()).rpartition(b"\r\n\r\n")[2]
@@ -142,7 +142,7 @@ async def body(port: int, target: str) -> bytes:
 
 
 async def queued(proxy: Running) -> int:
-    """Read how many requests wait."""
+    """Read the number of queued requests."""
     reader, writer = await asyncio.open_connection(HOST, proxy.metrics_port)
     writer.write(b"GET /metrics HTTP/1.0\r\n\r\n")
     text = (await reader.read()).decode()
@@ -151,7 +151,7 @@ async def queued(proxy: Running) -> int:
 
 
 async def until_queued(proxy: Running, number: int) -> float:
-    """Wait until so many wait, and give how long that took, in s."""
+    """Wait until this many requests are queued, and give how long that took, in s."""
     begun = time.perf_counter()
     while await queued(proxy) != number:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
@@ -159,7 +159,7 @@ async def until_queued(proxy: Running, number: int) -> float:
 
 
 async def held(folder: Path) -> list[Row]:
-    """What ten thousand held requests take, and how soon the counts are right when all of them vanish."""
+    """Measure the memory of ten thousand held requests, and how soon counts are right after all clients disconnect."""
     with gateway(folder, [], queue=2 * HELD) as proxy:
         await until_queued(proxy, 0)
         before = proxy.rss_bytes()
@@ -180,7 +180,7 @@ async def held(folder: Path) -> list[Row]:
 
 
 async def first_byte() -> list[Row]:
-    """From the moment a pod listens to the first byte of a held request there."""
+    """Measure the time from a pod's start to listen until it gets the first byte of a held request."""
     times = []
     port = free_port()
     arrived: asyncio.Queue[float] = asyncio.Queue()
@@ -209,7 +209,7 @@ async def first_byte() -> list[Row]:
 
 
 async def gigabyte(folder: Path, origin: str) -> list[Row]:
-    """How memory grows under a body of 1 GB, up and down."""
+    """Measure how memory grows with a body of 1 GB, as an upload and as a download."""
     with gateway(folder, [origin]) as proxy:
         await get(proxy.port)
         before, most = proxy.rss_bytes(), 0

@@ -1,4 +1,4 @@
-"""Starts the gateway and those it is compared with, each alone on the second core, and reads what they cost."""
+"""Starts the gateway and other proxies, each alone on the second core, and reads their CPU time and memory."""
 
 import contextlib
 import json
@@ -51,7 +51,7 @@ http {{ access_log off; client_body_temp_path {folder}; proxy_temp_path {folder}
 
 
 def free_port() -> int:
-    """Give a port on which nobody listens, below those that the system gives to connections."""
+    """Give a free port, below the range of ephemeral ports."""
     while True:
         port = random.randrange(15_000, 32_000)  # noqa: S311
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -60,7 +60,7 @@ def free_port() -> int:
 
 
 class Running:
-    """A process that listens."""
+    """A running proxy or server."""
 
     def __init__(self, name: str, port: int, process: subprocess.Popen[bytes]) -> None:
         self.name = name
@@ -69,13 +69,13 @@ class Running:
         self.metrics_port = 0
 
     def cpu_s(self) -> float:
-        """CPU time of it and its children until now."""
+        """Its CPU seconds so far, with its children's."""
         pids = [self.pid, *_children(self.pid)]
         fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
         return sum(int(each[11]) + int(each[12]) for each in fields) / _TICKS_PER_S
 
     def rss_bytes(self) -> int:
-        """Memory that it has now."""
+        """Its resident memory now, in bytes."""
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -85,7 +85,7 @@ def _children(pid: int) -> list[int]:
 
 @contextmanager
 def started(name: str, port: int, core: str, command: Sequence[str | Path]) -> Iterator[Running]:
-    """Run a program on one core while the block runs; it listens when the block begins."""
+    """Run a program on one core during the block; it listens when the block begins."""
     pin = ["taskset", "-c", core] if shutil.which("taskset") else []
     with subprocess.Popen([*pin, *map(str, command)], stderr=subprocess.DEVNULL) as process:  # noqa: S603
         try:
@@ -107,11 +107,11 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
             if probe.connect_ex((HOST, port)) == 0:
                 return
         time.sleep(0.05)
-    raise TimeoutError(f"nobody listens on {port}")
+    raise TimeoutError(f"no process listens on port {port}")
 
 
 def peers_binary(folder: Path) -> Path:
-    """Build the Go side of the benchmark."""
+    """Build the Go program of the benchmark."""
     built = folder / "peers"
     subprocess.run(["go", "build", "-o", built, "."], cwd=PEERS, check=True)  # noqa: S603, S607
     return built
@@ -119,7 +119,7 @@ def peers_binary(folder: Path) -> Path:
 
 @contextmanager
 def gateway(folder: Path, backends: Sequence[str], *, concurrency: int = 0, queue: int = 100) -> Iterator[Running]:
-    """Run the gateway as its command does, with cookies and both path classes."""
+    """Run the gateway's command, with cookies and both path classes."""
     port, metrics_port = free_port(), free_port()
     document = policy_document(
         "bench",
@@ -142,7 +142,7 @@ def gateway(folder: Path, backends: Sequence[str], *, concurrency: int = 0, queu
 
 
 def others(stack: ExitStack, folder: Path, peers: Path, origin: str) -> list[Running]:
-    """Start Go's proxy, and HAProxy and nginx where they are found."""
+    """Start Go's proxy, and HAProxy and nginx if they are installed."""
     port = free_port()
     found = [stack.enter_context(started("go", port, PROXY_CORE, [peers, "proxy", f"{HOST}:{port}", origin]))]
     for name, template, arguments in (("haproxy", _HAPROXY, ["-f"]), ("nginx", _NGINX, ["-c"])):

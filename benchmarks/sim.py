@@ -1,7 +1,7 @@
-"""The simulator beside SimPy, Ciw and SimFaaS: requests and ticks a second of CPU time, the same requests for all.
+"""The simulator beside SimPy, Ciw and SimFaaS: requests and ticks in a second of CPU time, on the same requests.
 
-Inputs are drawn beforehand; what that takes is told apart. Every rate is the median of five runs. The peers live in
-`build/peers`, which `make bench-sim` makes.
+Inputs are drawn beforehand, and the time for that is reported separately. Every rate is the median of five runs. The
+peers are installed in `build/peers` by `make bench-sim`.
 """
 
 import json
@@ -35,7 +35,7 @@ from simulations.results.streaming_figures import StreamingFigures
 
 PEERS = Path("build/peers/bin/python")
 COUNT = 2_000_000
-"""Requests of W1 and W2 for our engines; the peers get fewer, as they are slower."""
+"""Requests of W1 and W2 for the own engines; the peers get fewer, as they are slower."""
 PEER_COUNTS = {"simpy_w1": 100_000, "ciw_w1": 50_000, "simpy_w2": 100_000, "simfaas_w2": 10_000, "simpy_w3": 0}
 TITLES = {"simpy": "SimPy 4.1", "ciw": "Ciw 3.2", "simfaas": "SimFaaS 0.2 (its own model: no queue, no ticks)"}
 REAL_COUNT = 500_000
@@ -53,7 +53,7 @@ Row = dict[str, Any]
 
 
 def inputs(initial: int, **changes: Any) -> RunInputs:
-    """Give the setup of a case."""
+    """Give the inputs of a case."""
     known: dict[str, Any] = {
         "service": "default/w2",
         "limits": FOREVER,
@@ -66,7 +66,7 @@ def inputs(initial: int, **changes: Any) -> RunInputs:
 
 
 def w2_setup(arrival: Floats, **changes: Any) -> RunInputs:
-    """Give the setup of W2."""
+    """Give the inputs of W2."""
     usual: dict[str, Any] = {
         "initial": 1,
         "tick_s": sim_cases.TICK_S,
@@ -77,33 +77,33 @@ def w2_setup(arrival: Floats, **changes: Any) -> RunInputs:
 
 
 class Waits:
-    """Keeps how long each request waited, as the peers do."""
+    """A sink that keeps the wait of each request, as the peers do."""
 
     def __init__(self) -> None:
         self._waits: list[Floats] = []
 
     def take(self, requests: Floats) -> None:
-        """Take them in."""
+        """Keep the waits of some requests."""
         self._waits.append(requests[2] - requests[0])
 
     def mean(self) -> float:
-        """Give their mean."""
+        """Give the mean wait in seconds."""
         return float(np.concatenate(self._waits).mean())
 
 
 def still(_now_s: float, _inflight: float | None, asked: int, _ready: int, /) -> int:
-    """Leave the number as it is."""
+    """A control law that never scales."""
     return asked
 
 
 def stepped(inputs: RunInputs) -> ControllerLaw:
-    """Give the real policy with the live step and a recorder that keeps changes."""
+    """Give the live controller with the real policy, and a recorder that keeps changes."""
     kept: list[Record] = []
     return ControllerLaw(inputs, Service(decider(POLICY)), OnChange(kept.append))
 
 
 def row(case: str, engine: str, requests: int, seconds: float, *, ticks: float = 0.0, wait_s: float = inf) -> Row:
-    """Give one line of the table; the ratios come later."""
+    """Give one row of the table, without the ratios."""
     return {
         "case": case,
         "engine": engine,
@@ -115,7 +115,7 @@ def row(case: str, engine: str, requests: int, seconds: float, *, ticks: float =
 
 
 def followed(case: str, name: str, inputs: RunInputs, chunk: Chunk, law: Callable[[RunInputs], ControlLaw]) -> Row:
-    """Measure the engine without events."""
+    """Measure the `fifo` engine."""
     kept: list[Waits] = []
 
     def work() -> None:
@@ -128,7 +128,7 @@ def followed(case: str, name: str, inputs: RunInputs, chunk: Chunk, law: Callabl
 
 
 def ours() -> Iterator[Row]:
-    """Measure our engines on W1 and W2."""
+    """Measure the own engines on W1 and W2."""
     w1, w2 = sim_cases.m_m_10(COUNT), sim_cases.autoscaled(COUNT)
     static = inputs(sim_cases.SERVERS, tick_s=inf)
     yield followed("W1", "inflight", static, w1, lambda _: still)
@@ -142,7 +142,7 @@ def ours() -> Iterator[Row]:
 
 
 def waking(chunk: Chunk) -> Row:
-    """Measure W2 as a user would run it: by the gateway's stream, with wake-ups, on the engine with events."""
+    """Measure W2 as a user runs it: with the gateway's stream and wake-ups, on the compiled engine."""
     arrival, service = chunk
     never = np.full(len(arrival), inf)
     scaled = w2_setup(arrival, coalesce_s=0.02, scrape_s=inf)
@@ -160,18 +160,18 @@ def waking(chunk: Chunk) -> Row:
 
 
 class Loop:
-    """W3's clients."""
+    """The clients of W3."""
 
     def __init__(self, service: list[float]) -> None:
         self._service = service
         self._sent = [0] * sim_cases.CLIENTS
 
     def arrivals(self) -> Iterator[Arrival]:
-        """Give the first request of each."""
+        """Give the first request of each client."""
         yield from [self._next(client, 0.0) for client in range(sim_cases.CLIENTS)]
 
     def after(self, ended: Arrival, _status: int, now_s: float) -> Arrival | None:
-        """Give the next one."""
+        """Give the client's next request."""
         return self._next(ended.client, now_s) if self._sent[ended.client] < sim_cases.EACH else None
 
     def _next(self, client: int, t_s: float) -> Arrival:
@@ -181,7 +181,7 @@ class Loop:
 
 
 def closed() -> Iterator[Row]:
-    """Measure W3 on the compiled engine with events, and on the plain one, which a single small run chooses."""
+    """Measure W3 on the compiled engine, and on the reference engine, which a single small run uses."""
     loops = sim_cases.closed_loop()
     static = inputs(sim_cases.CLIENTS, tick_s=inf)
     service = Service(decider(POLICY))
@@ -201,7 +201,7 @@ def closed() -> Iterator[Row]:
 
 
 def peer(name: str, count: int) -> Row:
-    """Measure a peer, in its own environment."""
+    """Measure a peer in its own environment."""
     kind, _, case = name.partition("_")
     if case == "w3":
         needs = sim_cases.closed_loop().ravel()
@@ -212,26 +212,26 @@ def peer(name: str, count: int) -> Row:
         path = Path(folder) / "requests.npz"
         sim_cases.save(path, *requests)
         command = [str(PEERS), "-c", "from benchmarks.sim_peers import main; main()", name, str(path)]
-        told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)  # noqa: S603
+        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)  # noqa: S603
     ticks = requests[0][-1] / sim_cases.TICK_S if name == "simpy_w2" else 0.0
-    wait_s = inf if kind == "simfaas" else told["mean_wait_s"]
-    return row(case.upper(), TITLES[kind], told["requests"], told["cpu_s"], ticks=ticks, wait_s=wait_s)
+    wait_s = inf if kind == "simfaas" else found["mean_wait_s"]
+    return row(case.upper(), TITLES[kind], found["requests"], found["cpu_s"], ticks=ticks, wait_s=wait_s)
 
 
 def with_ratios(rows: list[Row]) -> list[Row]:
-    """Say how many times as fast as SimPy on its case each is."""
+    """Add how many times faster than SimPy each engine is on the case."""
     simpy = {each["case"]: each["requests/s"] for each in rows if each["engine"] == TITLES["simpy"]}
     return [each | {"x SimPy": each["requests/s"] / simpy[each["case"]]} for each in rows]
 
 
 def drawing() -> list[Row]:
-    """Measure what drawing the inputs takes."""
+    """Measure the time to draw the inputs."""
     cases = {"W1": sim_cases.m_m_10, "W2": sim_cases.autoscaled}
     return [{"case": case, "ns/request": cpu_s(partial(draw, COUNT)) / COUNT * 1e9} for case, draw in cases.items()]
 
 
 def many() -> None:
-    """Draw and simulate W1 with very many requests, of which figures are kept, and tell time and memory."""
+    """Draw and simulate W1 with very many requests, keep figures only, and print time and memory."""
     random_streams, kept = RandomStreams(1), StreamingFigures(speed=1.0, until_s=inf)
     gaps, needs = (
         random_streams.chunks("arrivals", Exponential(1 / 8)),
@@ -251,19 +251,19 @@ def many() -> None:
 
 
 def peak_mb() -> float:
-    """Give the most memory that this process had; `ru_maxrss` counts what its parent had when it began."""
+    """Give the peak memory of this process in MB; `ru_maxrss` would include its parent's at the start."""
     status = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
 
 
 def streamed() -> Row:
-    """Measure `many` in a process of its own."""
+    """Measure `many` in a new process."""
     command = [sys.executable, "-c", "from benchmarks.sim import many; many()"]
-    told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)  # noqa: S603
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)  # noqa: S603
     return {
-        "requests": round(told["requests"]),
-        "requests/s, drawn and simulated": round(told["requests"] / told["cpu_s"]),
-        "peak RSS, MB": told["rss_mb"],
+        "requests": round(found["requests"]),
+        "requests/s, drawn and simulated": round(found["requests"] / found["cpu_s"]),
+        "peak RSS, MB": found["rss_mb"],
     }
 
 

@@ -1,8 +1,9 @@
-"""The cases on which simulators are compared, drawn beforehand: every one is given the same requests.
+"""The cases on which simulators are compared, drawn beforehand: all get the same requests.
 
-W1: M/M/10 at 80 %. W2: Poisson, 5 a second, lognormal work of 1.5 s on average, one request at a time for each of 1 to
-100 pods, which start in 20 s; every 2 s a policy decides on a metric that is one tick old. W3: 5 clients, 50 requests
-each of 10 to 60 s, 5 pods. This file is read by the peers' environment too: it needs numpy alone.
+W1: M/M/10 at 80 %. W2: Poisson arrivals, 5 per second, lognormal service times with a mean of 1.5 s, 1 to 100 pods that
+start in 20 s and serve one request at a time; a policy decides every 2 s on a metric that is one tick old. W3: 5
+clients with 50 requests each, of 10 to 60 s, 5 pods. The peers' environment
+imports this file too, so it needs only numpy.
 """
 
 from collections import deque
@@ -34,24 +35,24 @@ def autoscaled(count: int) -> tuple[Floats, Floats]:
 
 
 def closed_loop() -> Floats:
-    """Draw W3: the service times of all loops, each for the first request of each client, the second of each ..."""
+    """Draw W3: service times of all loops; in a loop for the first request of each client, then for the second, ..."""
     return np.random.default_rng(3).uniform(10, 60, (LOOPS, CLIENTS * EACH))
 
 
 def save(path: Path, arrival: Floats, service: Floats) -> None:
-    """Write requests for a peer."""
+    """Write requests to a file for a peer."""
     np.savez(path, arrival=arrival, service=service)
 
 
 class SmallPolicy:
-    """The mean of the last 30 samples over 70 % of a request for each pod: what a user would write first."""
+    """The mean of the last 30 samples, divided by 70 % of a request for each pod: a simple policy."""
 
     def __init__(self) -> None:
         self._samples: deque[float] = deque(maxlen=30)
         self._total = 0.0
 
     def __call__(self, _now_s: float, inflight: float | None, asked: int, _ready: int) -> int:
-        """Say how many pods there should be."""
+        """Give the desired pods."""
         if inflight is None:
             return asked
         samples = self._samples

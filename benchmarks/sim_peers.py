@@ -1,4 +1,4 @@
-"""Other simulators on the same cases, as their own manuals would write them; runs in an environment of its own.
+"""Other simulators on the same cases, written as in their manuals; runs in an environment of its own.
 
 `main` takes a name and a file of requests, and prints requests, CPU seconds and the mean wait as JSON.
 """
@@ -19,7 +19,7 @@ Case = Callable[[list[float], list[float]], float]
 
 
 def simpy_w1(arrival: list[float], service: list[float]) -> float:
-    """A Resource of ten, a process for each request."""
+    """W1 in SimPy: a Resource of ten, and a process for each request."""
     import simpy  # noqa: PLC0415  # each peer pays for its own
 
     env = simpy.Environment()
@@ -44,13 +44,13 @@ def simpy_w1(arrival: list[float], service: list[float]) -> float:
 
 
 class Pod:
-    """One replica in SimPy."""
+    """One pod in SimPy."""
 
     def __init__(self, asked: float) -> None:
         self.asked, self.order, self.ready, self.leaving = asked, 0, False, False
 
     def __lt__(self, other: "Pod") -> bool:
-        """Order the store: of several idle pods the one that became ready first is taken."""
+        """Order the store: the idle pod that became ready first is taken."""
         return self.order < other.order
 
 
@@ -69,14 +69,14 @@ class SimpyPods:
         self.offer(self.pods[0])
 
     def run(self) -> float:
-        """Run it and give the mean wait."""
+        """Run, and give the mean wait in seconds."""
         self.env.process(self.arrivals())
         self.env.process(self.controller(SmallPolicy()))
         self.env.run()
         return sum(self.waits) / len(self.waits)
 
     def arrivals(self) -> Process:
-        """Let requests come."""
+        """Generate arrivals."""
         for at, takes in zip(self.arrival, self.service, strict=True):
             yield self.env.timeout(at - self.env.now)
             self.env.process(self.request(takes))
@@ -93,21 +93,21 @@ class SimpyPods:
             self.idle.put(pod)
 
     def offer(self, pod: Pod) -> None:
-        """Let a pod that became ready take requests."""
+        """Put a ready pod into the store."""
         self.became_ready += 1
         pod.ready, pod.order = True, self.became_ready
         self.idle.put(pod)
 
     def start(self, pod: Pod) -> Process:
-        """Let a pod become ready."""
+        """Start a pod."""
         yield self.env.timeout(COLD_START_S)
         if not pod.leaving:
             self.offer(pod)
 
     def scale(self, wanted: int) -> None:
-        """Add pods, or send them away: not ready first, then idle, then busy, the youngest of each first."""
+        """Add or remove pods; removed are those not ready first, then idle, then busy, the youngest of each first."""
         for _ in range(len(self.pods) - wanted):
-            # What is in the store while a request waits was put there just now, for that request.
+            # A pod that is in the store while a request waits was just put there for that request.
             idle = [] if self.idle.get_queue else self.idle.items
             pod = min(self.pods, key=lambda one: (one.ready, one.ready and one not in idle, -one.asked))
             pod.leaving = True
@@ -120,7 +120,7 @@ class SimpyPods:
             self.env.process(self.start(self.pods[-1]))
 
     def controller(self, policy: SmallPolicy) -> Process:
-        """Decide every tick on the sample of the tick before."""
+        """Decide at every tick on the sample of the tick before."""
         seen: float | None = None
         while self.done < len(self.arrival):
             inflight = float(self.came - self.done)
@@ -137,7 +137,7 @@ def simpy_w2(arrival: list[float], service: list[float]) -> float:
 
 
 def simpy_w3(_arrival: list[float], service: list[float]) -> float:
-    """Clients that each send the next request when the last one was answered."""
+    """W3 in SimPy: clients that each send the next request after the last response."""
     import simpy  # noqa: PLC0415
 
     waits: list[float] = []
@@ -160,7 +160,7 @@ def simpy_w3(_arrival: list[float], service: list[float]) -> float:
 
 
 def ciw_w1(arrival: list[float], service: list[float]) -> float:
-    """A network of one node."""
+    """W1 in Ciw: a network of one node."""
     import ciw  # noqa: PLC0415
 
     network = ciw.create_network(
@@ -174,7 +174,7 @@ def ciw_w1(arrival: list[float], service: list[float]) -> float:
 
 
 def simfaas_w2(arrival: list[float], service: list[float]) -> float:
-    """Its own model: a cold start for whoever finds no idle instance, no queue, no ticks; instances expire."""
+    """SimFaaS's own model: instances that expire, a cold start if no instance is idle, no queue, no ticks."""
     from simfaas.ServerlessSimulator import ServerlessSimulator  # noqa: PLC0415
     from simfaas.SimProcess import SimProcess  # noqa: PLC0415
 

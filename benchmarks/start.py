@@ -1,7 +1,7 @@
-"""CPU time and memory of a start, stage by stage, in one process: `make bench-start ARGS=10000`.
+"""CPU time and memory of a controller's start by stage, in one process: `make bench-start ARGS=10000`.
 
-The controller's own parts read many policies and Deployments, as JSON, from an API server that answers at once, without
-sockets, and counts from a Prometheus in another process: what is measured is the controller alone.
+The controller reads many policies and Deployments as JSON from a fake API server that responds immediately, without
+sockets, and counts from a Prometheus stand-in in another process. So only the controller is measured.
 """
 
 import asyncio
@@ -47,14 +47,14 @@ _HOUR_S = 3600.0
 
 
 class Stages:
-    """CPU time and memory since the stage before."""
+    """CPU time and memory of each stage."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
         self._spent_s, self._rss_mb = time.process_time(), _rss_mb()
 
     def end(self, stage: str) -> None:
-        """Note what a stage took."""
+        """Record the CPU time and memory of a stage."""
         spent_s, rss_mb = time.process_time(), _rss_mb()
         row = {"stage": stage, "CPU s": spent_s - self._spent_s, "RSS, MB": rss_mb, "more, MB": rss_mb - self._rss_mb}
         self.rows.append(row)
@@ -67,7 +67,7 @@ def _rss_mb() -> float:
 
 
 class Api:
-    """An API server that holds so many services and answers at once with text, as a real one does."""
+    """A fake API server with many services, which responds immediately with text, as a real one does."""
 
     def __init__(self, number: int) -> None:
         self._number = number
@@ -75,7 +75,7 @@ class Api:
         self.statuses = 0
 
     async def get(self, path: str, query: Mapping[str, str], **_options: object) -> Any:
-        """Give a page of a list."""
+        """List one page."""
         makers = {"scalingpolicies": _policy, "deployments": _deployment, "replicasets": _replica_set}
         make = makers.get(path.rpartition("/")[2])
         first = int(query.get("continue", 0))
@@ -86,7 +86,7 @@ class Api:
         return json.loads(json.dumps({"metadata": {"resourceVersion": "1", **more}, "items": items}))
 
     async def patch(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Take a status."""
+        """Write a status."""
         self.statuses += 1
         policy = {**_policy(int(path.split("/")[-2].removeprefix("s-"))), **json.loads(json.dumps(body))}
         policy["metadata"]["resourceVersion"] = str(2 * self._number + self.statuses)
@@ -97,7 +97,7 @@ class Api:
     async def lines(
         self, path: str, _query: Mapping[str, str], *, silence_s: float, **_options: object
     ) -> AsyncIterator[bytes]:
-        """Watch; what was written comes back."""
+        """Watch; written objects are sent back."""
         while path.endswith("scalingpolicies"):
             yield await self._written.get()
         await asyncio.sleep(silence_s * _HOUR_S)
@@ -122,7 +122,7 @@ def _metadata(index: int, api_version: str, owned: str) -> dict[str, Any]:
 
 
 def _policy(index: int) -> dict[str, Any]:
-    """Every other policy follows its count at once, the rest the default algorithm."""
+    """Give a policy: every other one follows its count immediately, the others have the default algorithm."""
     name = f"s-{index:05}"
     spec = {
         "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
@@ -136,7 +136,7 @@ def _policy(index: int) -> dict[str, Any]:
 
 
 def _replica_set(index: int) -> dict[str, Any]:
-    """Give the metadata, which is all that is asked for."""
+    """Give the metadata, as only that is requested."""
     metadata = _metadata(index, "apps/v1", "f:replicas")
     owner = {"apiVersion": "apps/v1", "kind": "Deployment", "controller": True}
     owner |= {"name": metadata["name"], "uid": metadata["uid"]}
@@ -158,7 +158,7 @@ def _deployment(index: int) -> dict[str, Any]:
 
 @asynccontextmanager
 async def prometheus(number: int) -> AsyncIterator[str]:
-    """Run a Prometheus that says zero of everything, in a process of its own, and give its address."""
+    """Run a Prometheus stand-in in a process of its own, with a count of zero for every service; give its URL."""
     script = "from benchmarks.cluster_prometheus import main; main()"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", script, _NAMESPACE, str(number), stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -177,12 +177,12 @@ class Decided:
         self.services: set[ServiceName] = set()
 
     def __call__(self, record: Record) -> None:
-        """Count it."""
+        """Count a service once."""
         self.services.add(record.service)
 
 
 async def measure(number: int, stages: Stages) -> None:
-    """Start with so many services and rest."""
+    """Start with `number` services, and run some idle ticks."""
     clock, rng, api = SystemClock(), random.Random(1), Api(number)  # noqa: S311 - spreads attempts
     wake_ups, idle, decided = WakeUps(), IdleServices(), Decided()
     latest, metrics = Latest(), ControllerMetrics()
@@ -233,7 +233,7 @@ async def measure(number: int, stages: Stages) -> None:
         stages.end("Deployments read, all decided on")
         await _until(lambda: api.statuses >= number and not registry.unwarmed)
         stages.end("statuses written")
-        # What the start left to do is done by then.
+        # Work left by the start is done by then.
         await asyncio.sleep(2 * TICK_S)
         gc.collect()
         stages.end("the start's rubbish collected")

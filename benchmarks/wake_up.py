@@ -1,4 +1,4 @@
-"""From a request that meets zero replicas to replicas asked for: real gateway, stream, controller and processes."""
+"""Time from a request at zero replicas until a replica is asked for: real gateway, stream, controller, processes."""
 
 import asyncio
 import statistics
@@ -17,7 +17,7 @@ from benchmarks.figures import report
 
 TRIALS = 200
 TICK_S = 0.05
-"""Short, so that the number is soon back at zero; no trial waits for a tick to go up."""
+"""Short, so that replicas are soon back at zero; no scale-up waits for a tick."""
 HOST = "127.0.0.1"
 POLICY = policy(
     "sd",
@@ -29,18 +29,18 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: sd.example.com\r\n\r\n"
 
 
 class SharedQuery:
-    """Tells when the number asked for has become another one; a recorder."""
+    """A recorder that says when the replicas asked for changed."""
 
     def __init__(self) -> None:
         self._number: asyncio.Queue[tuple[int, float]] = asyncio.Queue()
 
     def __call__(self, record: Record) -> None:
-        """Take a decision in."""
+        """Note a decision."""
         if record.outcome is not None:
             self._number.put_nowait((record.decision.desired, asyncio.get_running_loop().time()))
 
     async def until(self, number: int) -> float:
-        """Wait for a number and give the time at which it was asked for."""
+        """Wait until a number is asked for, and give the time of that."""
         while True:
             asked, at_s = await self._number.get()
             if asked == number:
@@ -48,7 +48,7 @@ class SharedQuery:
 
 
 async def trial(port: int, asked: SharedQuery) -> float:
-    """Send one request to zero replicas; give the time until one was asked for, and go back to zero."""
+    """Send one request at zero replicas; give the time until one is asked for, then go back to zero."""
     _, writer = await asyncio.open_connection(HOST, port)
     sent_s = asyncio.get_running_loop().time()
     writer.write(REQUEST)
@@ -59,7 +59,7 @@ async def trial(port: int, asked: SharedQuery) -> float:
 
 
 async def measure(folder: Path) -> list[float]:
-    """Run all trials in one set-up."""
+    """Run all trials with one gateway and controller."""
     asked = SharedQuery()
     async with AsyncExitStack() as stack:
         gateway = GatewayServer(gateway_services([POLICY]))

@@ -1,7 +1,7 @@
-"""Offline: the same step, policies and dispatcher as the live system, driven by a heap of events instead of a clock.
+"""The simulator: the live system's step, policies and dispatcher, driven by events in simulated time.
 
-`simulate(scenario)` is the way in, and `compare(scenario)` for several policies; what they give is described in
-`simulations.study`.
+Call `simulate(scenario)` for one policy, and `compare(scenario)` for several. Both return results, which
+`simulations.study` describes.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ _WHERE = {
 
 
 def __getattr__(name: str) -> Any:
-    """Load what is asked for when it is first asked for: the command's help needs none of it."""
+    """Import a public name at its first use: the command's help needs none of them."""
     from importlib import import_module  # noqa: PLC0415
 
     if name not in _WHERE:

@@ -1,4 +1,4 @@
-"""Simulate a scenario: what a policy would do, reported as the live demo reports what it did."""
+"""Simulate a scenario and print what the policy would do, in the format of the live demo."""
 
 import argparse
 import json
@@ -24,7 +24,7 @@ EXIT_STATUS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument(
         "scenario", help="a file with one Scenario, or `demo`: the load and the policy of `autoscaler demo`"
     )
@@ -80,7 +80,7 @@ def _number_from(least: int) -> Callable[[str], int]:
 
 
 def _output(*endings: str) -> Callable[[str], Path]:
-    """Refuse what could not be written, before anything is simulated."""
+    """Check that a file can be written, before anything is simulated."""
 
     def output(text: str) -> Path:
         path = Path(text)
@@ -97,7 +97,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Simulate and print.
 
     Returns:
-        0 if all went as the scenario expects, 1 if not, 2 if a document is not right, 130 after Ctrl-C.
+        0 if the run went as the scenario expects, 1 if not, 2 if a document is invalid or a file cannot be used,
+        130 after Ctrl-C.
     """
     from autoscaler.documents.document import DocumentError  # noqa: PLC0415  # --help reads no YAML
 
@@ -119,7 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _completed_part(arguments: argparse.Namespace, results: "list[Result]") -> str:
-    """Say which part of the result there is."""
+    """Say which part of the simulation is complete."""
     if not results:
         return "no run has ended"
     last = results[-1]
@@ -139,7 +140,7 @@ def _simulated(arguments: argparse.Namespace) -> "tuple[Scenario, list[Result]]"
     scenario = seeded(read_scenario(path), arguments.seed)
     candidates = candidates_in(arguments.policy) if arguments.policy else candidates_of(scenario)
     if not candidates:
-        raise DocumentError([f"{path}: spec.policies: has none; name one there or with --policy"])
+        raise DocumentError([f"{path}: spec.policies: is empty; add a policy there or with --policy"])
     results = compare(
         scenario,
         candidates,
@@ -152,13 +153,13 @@ def _simulated(arguments: argparse.Namespace) -> "tuple[Scenario, list[Result]]"
 
 
 class ProgressBar:
-    """A progress bar, written anew when it grows."""
+    """A progress bar on one line of a terminal, written again when it changes."""
 
     def __init__(self, to: TextIO) -> None:
         self._to, self._shown = to, ""
 
     def __call__(self, done: float, total: int) -> None:
-        """Show how many of the runs are done."""
+        """Show the share of all runs that is done."""
         filled = int(30 * done / total)
         shown = f"[{'#' * filled}{'.' * (30 - filled)}] {int(100 * done / total):3} %, {int(done)} of {total} runs"
         if shown != self._shown:
@@ -175,7 +176,7 @@ def _expected(scenario: "Scenario") -> "Expected | None":
 
 
 def _report_all(scenario: "Scenario", results: "list[Result]") -> list[str]:
-    """Print all results, several side by side, and give their problems."""
+    """Print all results, and give where they differ from the scenario's expectation."""
     from autoscaler.demo.report import verdict  # noqa: PLC0415  # as above
     from simulations.comparison import comparison_text  # noqa: PLC0415
     from simulations.results.to_run_result import run_result  # noqa: PLC0415
@@ -194,7 +195,7 @@ def _report_all(scenario: "Scenario", results: "list[Result]") -> list[str]:
 
 
 def _report(scenario: "Scenario", result: "Result") -> list[str]:
-    """Print one policy's result and give its problems."""
+    """Print one policy's result, and give where it differs from the scenario's expectation."""
     from autoscaler.demo.report import render, verdict  # noqa: PLC0415  # as above
     from simulations.comparison import figures_text  # noqa: PLC0415
     from simulations.results.to_run_result import run_result  # noqa: PLC0415
@@ -227,7 +228,7 @@ def _write(arguments: argparse.Namespace, scenario: "Scenario", results: "list[R
 
 
 def _log(result: "Result", to: TextIO) -> None:
-    """Write a run's decisions as the live controller would have."""
+    """Write a run's decisions in the format of the live decision log."""
     from autoscaler.controller.recorders import DecisionLog  # noqa: PLC0415
     from autoscaler.policy.decider_factory import decider  # noqa: PLC0415  # as above
 

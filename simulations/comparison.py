@@ -1,4 +1,4 @@
-"""Results as text: the figures of one policy, or several side by side."""
+"""Results as text: the figures of one policy, or of several side by side."""
 
 from collections.abc import Sequence
 from math import floor, isfinite, log10
@@ -38,15 +38,15 @@ ROWS = {
     "GPU-seconds": "gpu_s",
     "cost": "cost",
 }
-"""The name of each figure in a table, in order; rows of zeros are left out."""
+"""The label of each figure in a table, in order; rows with zeros only are left out."""
 DIFFERENCES = ("wait, mean (s)", "wait, P95 (s)", "within the objective", "GPU-seconds", "cost")
 _ROUNDING = 1e-9
-"""Of a figure that is the same in each run, the share by which adding up may make it differ."""
+"""A half width below this share of the mean is a rounding error: the figure is the same in each run."""
 SHARES = ("slo_attainment", "cold_start_probability")
 
 
 def figures_text(result: Result) -> str:
-    """Give all figures of one policy by their names."""
+    """List all figures of one policy by name."""
     runs = len(result.replications)
     head = f"Figures of one run, seed {result.scenario.spec.seed}:" if runs == 1 else f"Figures of {runs} runs, mean:"
     rows = [f"  {name:32} {_written(name, estimate)}" for name, estimate in result.estimates.items()]
@@ -54,7 +54,7 @@ def figures_text(result: Result) -> str:
 
 
 def comparison_text(results: Sequence[Result]) -> str:
-    """Give several policies side by side, and what each differs by from the first."""
+    """Show several policies side by side, and how each differs from the first."""
     runs = min(len(result.replications) for result in results)
     scenario = results[0].scenario
     several = f"{runs} runs" if runs > 1 else "one run"
@@ -73,7 +73,7 @@ def comparison_text(results: Sequence[Result]) -> str:
 
 
 def _differences(results: Sequence[Result], runs: int) -> list[str]:
-    """Give the differences, which are known better than the figures themselves: the random streams are the same."""
+    """List differences; they have narrower intervals than the figures, as the random streams are the same."""
     first, *others = results
     paired = [
         estimates(
@@ -95,7 +95,7 @@ def _differences(results: Sequence[Result], runs: int) -> list[str]:
 
 
 def _written(name: str, estimate: Estimate | None, sign: str = "") -> str:
-    """Write a figure with its significant digits, and its half width if one is known."""
+    """Write a figure with its significant digits, and its half width if that is known."""
     if estimate is None:
         return "-"
     by, unit = (100, " %") if name in SHARES else (1, "")
@@ -110,7 +110,7 @@ def _written(name: str, estimate: Estimate | None, sign: str = "") -> str:
 
 
 def _decimals(value: float, digits: int) -> int:
-    """Give how many decimals show so many significant digits of a value; whole numbers need none."""
+    """Give the number of decimals that shows `digits` significant digits of a value; 0 for whole numbers."""
     if value == int(value):
         return 0
     return min(max(digits - 1 - floor(log10(abs(value))), 0), 6)

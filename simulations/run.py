@@ -1,4 +1,4 @@
-"""From a scenario to what happened in it."""
+"""Runs one policy in a scenario once, with the fastest engine that is exact, and gives the history."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -24,13 +24,13 @@ from simulations.scenario.to_run_inputs import run_inputs_of
 from simulations.scenario.workloads import source_of
 
 MIN_REQUESTS_TO_COMPILE = 20_000
-"""Requests that the reference engine needs about as long for as it takes to load compiled code."""
+"""The reference engine takes about as long for this many requests as the compiled code takes to load."""
 
 MAX_REQUESTS_TO_KEEP = 5_000_000
-"""Requests of which only figures are kept, where the engine without events can do the run: each takes 150 bytes."""
+"""Above this many requests the `fifo` engine keeps figures only: a request takes 150 bytes."""
 
 OnProgress = Callable[[float], None]
-"""Is called at every decision with the part of the run that is done."""
+"""Called at every decision with the share of the run that is done, from 0 to 1."""
 
 
 def run(
@@ -42,17 +42,26 @@ def run(
     engine: str = "",
     on_progress: OnProgress | None = None,
 ) -> History:
-    """Simulate one policy once; deterministic in the scenario's seed and the number of the replication.
+    """Simulate one policy once. The history depends only on the scenario, the policy and the replication's number.
 
-    The compiled engines take what they can do exactly, where enough requests come in all `of_runs` together; the
-    reference engine takes all else, and `engine` "reference" forbids the choice. `History.engine` says which it was.
+    A compiled engine does the run if it is exact for it, and if all runs together have enough requests. The reference
+    engine does all other runs. `History.engine` says which one it was.
+
+    Args:
+        scenario: the requests and the fleet.
+        policy: the policy that scales the fleet.
+        replication: the number of the replication; each has random streams of its own.
+        total_runs: how many runs the caller makes with this scenario.
+        engine: "reference" forbids the compiled engines.
+        on_progress: called at every decision.
 
     Raises:
-        BrokenInvariantError: the simulator is wrong.
+        DocumentError: the scenario or the policy is invalid.
+        BrokenInvariantError: the simulator has a defect.
     """
     task = _Task(scenario, policy, run_inputs_of(scenario, policy), replication, total_runs, on_progress)
     history = _reference(task) if engine == "reference" else _fastest(task)
-    # Who waits for its own replica may be overtaken.
+    # A request with a cookie waits for its own replica, and others overtake it.
     fifo = not (task.inputs.cookie_s and any(workload.sessions for workload in scenario.spec.workloads))
     if history.streaming_figures is None:
         invariants.check(history, concurrency=task.inputs.limits.concurrency, fifo=fifo)
@@ -61,7 +70,7 @@ def run(
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """One run, whichever engine makes it."""
+    """One run, for any engine."""
 
     scenario: Scenario
     policy: ScalingPolicy
@@ -99,7 +108,7 @@ def _fastest(task: _Task) -> History:
     needed, count = _needs_reference(task), _requests(task)
     if needed or count * task.total_runs < MIN_REQUESTS_TO_COMPILE:
         return _reference(task, needed)
-    from simulations.engines import compiled, fifo  # noqa: PLC0415  # small runs do not wait for a compiler
+    from simulations.engines import compiled, fifo  # noqa: PLC0415  # small runs do not load the compiler
 
     try:
         if count > MAX_REQUESTS_TO_KEEP:
@@ -120,7 +129,7 @@ def _fastest(task: _Task) -> History:
 
 
 def _within_timeout(chunks: Iterator[Chunk] | None, inputs: RunInputs) -> Iterator[Chunk] | None:
-    """Let chunks through as long as no replica takes longer for a request than it may."""
+    """Pass chunks on; raises NotExactError at a service time above the request timeout."""
     return None if chunks is None else (chunk for chunk in chunks if _check_within_timeout(chunk[1], inputs))
 
 
@@ -151,7 +160,7 @@ def _with_streaming_figures(task: _Task) -> History:
 
 
 class _ChangedDecisions:
-    """Counts decisions, and keeps those that are news."""
+    """Counts all decisions, and keeps those that differ from the one before."""
 
     def __init__(self) -> None:
         self.decisions = 0
@@ -164,7 +173,7 @@ class _ChangedDecisions:
 
 
 def _requests(task: _Task) -> float:
-    """Count the requests of a run, as far as that decides on how it is done; infinite where they depend on answers."""
+    """Count the requests of a run until the choice of an engine is clear; infinite if they depend on responses."""
     source, until_s = task.source(task.random_streams()), task.inputs.until_s
     chunks = source.chunks()
     if chunks is None:
@@ -179,7 +188,7 @@ def _requests(task: _Task) -> float:
 
 
 def _needs_reference(task: _Task) -> str:
-    """Say why the compiled engines would not be exact, as far as scenario and policy tell; empty where they do not."""
+    """Say why the compiled engines would not be exact for this scenario and policy; empty if they are."""
     workloads, inputs = task.scenario.spec.workloads, task.inputs
     rules = PathRules(inputs.rules)
     found = [rules.find(workload.path) for workload in workloads if workload.path]

@@ -1,7 +1,7 @@
-"""A scenario, its policies and its replications: simulated, and put together to results.
+"""Simulates policies in a scenario, with replications, and gives one result for each policy.
 
-Replications are told apart by their number alone, so a result does not depend on how many workers there are, and every
-policy meets the same luck.
+The random streams depend only on the seed and the replication's number. So a result does not depend on the number of
+workers, and all policies are compared on the same random streams.
 """
 
 import multiprocessing
@@ -32,26 +32,26 @@ if TYPE_CHECKING:
 
 
 _SHOWN = {"served": "served", "wait_p95_s": "P95 of the wait (s)", "gpu_s": "GPU-seconds"}
-"""Figures in the representation of a result, and what they are called there."""
+"""Figures in the repr of a result, with their labels."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Result:
-    """What one policy came to in one scenario: numbers over all replications, tables and figures of the first."""
+    """The outcome of one policy in one scenario: figures of all replications, tables and plots of the first."""
 
     scenario: Scenario
     policy: ScalingPolicy
     name: str
-    """What the policy is called beside others."""
+    """The policy's name in comparisons; unique among them."""
     history: History
-    """The first replication, in full."""
+    """All of the first replication."""
     replications: tuple[Figures, ...]
-    """The figures of each; see `simulations.results.figures`."""
+    """The figures of each replication by name; see `simulations.results.figures`."""
     partial: bool = False
-    """It was interrupted: there are fewer replications than were asked for, or the last one is cut off."""
+    """The simulation was interrupted: replications are missing, or the last one is incomplete."""
 
     def __repr__(self) -> str:
-        """Say in one line what was simulated, and the figures that people look at first."""
+        """Say in one line what was simulated, with its main figures."""
         known = self.estimates
         shown = (f"{label} {known[name].mean:.4g}" for name, label in _SHOWN.items() if name in known)
         runs = f"{len(self.replications)} run{'s' * (len(self.replications) > 1)}{', partial' * self.partial}"
@@ -59,11 +59,11 @@ class Result:
 
     @property
     def estimates(self) -> dict[str, Estimate]:
-        """Every figure, as mean over the replications with its confidence interval."""
+        """The mean of every figure over the replications, with its 95 % confidence interval."""
         return estimates(self.replications)
 
     def figures(self) -> "pd.DataFrame":
-        """Give one row for each replication."""
+        """Give a table of the figures, with a row for each replication."""
         import pandas as pd  # noqa: PLC0415  # as in tables
 
         return pd.DataFrame(self.replications)
@@ -73,19 +73,19 @@ class Result:
         return tables.requests_table(self.history)
 
     def requests_arrow(self) -> "pa.Table":
-        """Give the same as an Arrow table."""
+        """Give `requests` as an Arrow table."""
         return tables.requests_arrow(self.history)
 
     def replicas(self) -> "pd.DataFrame":
-        """Give one row for each replica that ever was."""
+        """Give one row for each replica of the run."""
         return tables.replicas_table(self.history)
 
     def decisions(self) -> "pd.DataFrame":
-        """Give one row for each tick and wake-up: what was seen, what was decided, and why."""
+        """Give one row for each tick and wake-up: the observation, the decision and its reasons."""
         return tables.decisions_table(self.history)
 
     def timeline(self) -> "pd.DataFrame":
-        """Give replicas asked for and ready, requests running and queued, after every change."""
+        """Give replicas asked for and ready, and requests running and queued, after every change."""
         return tables.timeline_table(self.history)
 
     def figure(self) -> "Figure":
@@ -94,7 +94,7 @@ class Result:
 
 
 Progress = Callable[[float, int], None]
-"""Is told how many runs are done, a part of the present one included where that is known, and of how many."""
+"""Called with the number of runs done, a fraction within a run, and the number of all runs."""
 
 
 def simulate(
@@ -110,19 +110,19 @@ def simulate(
 
     Args:
         scenario: the document, or the path of its file.
-        policy: in place of the scenario's own, of which there must be one otherwise.
+        policy: the policy to simulate; without it the scenario must have exactly one.
         replications: independent repetitions, for confidence intervals.
         workers: processes to use.
         engine: "reference" forbids the compiled engines.
-        progress: is told after every run, and within one where they are made in this process.
+        progress: called after every run; with one worker also within a run.
 
     Returns:
-        The result; after Ctrl-C what there is of it, marked as partial.
+        The result. After Ctrl-C it has what was simulated so far, and `partial` is true.
 
     Raises:
-        DocumentError: a document is not right.
-        BrokenInvariantError: the simulator is wrong.
-        KeyboardInterrupt: there is nothing of it yet.
+        DocumentError: a document is invalid.
+        BrokenInvariantError: the simulator has a defect.
+        KeyboardInterrupt: Ctrl-C came before anything was simulated.
     """
     scenario = scenario if isinstance(scenario, Scenario) else read_scenario(Path(scenario))
     candidates = [Candidate(policy.metadata.name, policy)] if policy else candidates_of(scenario)
@@ -145,22 +145,23 @@ def compare(
     engine: str = "",
     progress: Progress | None = None,
 ) -> list[Result]:
-    """Simulate a scenario once for each policy and replication; every policy meets the same luck.
+    """Simulate a scenario once for each policy and replication, all policies on the same random streams.
 
     Args:
         scenario: as for `simulate`.
-        candidates: policies and what they are called, in place of the scenario's own.
+        candidates: policies with their names; without them the scenario's own.
         replications: as for `simulate`.
         workers: as for `simulate`.
         engine: as for `simulate`.
         progress: as for `simulate`.
 
     Returns:
-        One result for each policy, in order. After Ctrl-C those that have at least one run, marked as partial.
+        One result for each policy, in order. After Ctrl-C only policies with a run have a result, and the last
+        one is partial.
 
     Raises:
-        DocumentError: a document is not right.
-        BrokenInvariantError: the simulator is wrong.
+        DocumentError: a document is invalid.
+        BrokenInvariantError: the simulator has a defect.
     """
     scenario = scenario if isinstance(scenario, Scenario) else read_scenario(Path(scenario))
     candidates = candidates or candidates_of(scenario)
@@ -191,7 +192,7 @@ class RunOutcome(NamedTuple):
     """What is kept of one run."""
 
     history: History | None
-    """Of the first replication only, as it may be large."""
+    """None except in the first replication: histories are large."""
     figures: Figures
     partial: bool
 
@@ -212,8 +213,8 @@ def _within(progress: Progress, done: int, total: int, part: float) -> None:
 
 
 def _in_processes(one: Callable[[Task], RunOutcome], tasks: Sequence[Task], workers: int) -> Iterator[RunOutcome]:
-    """Run in processes of their own, which Ctrl-C ends at once."""
-    # A fork of a process with threads may hang, and numba starts some.
+    """Run tasks in worker processes, which Ctrl-C ends immediately."""
+    # A fork of a process with threads may hang, and numba starts threads.
     context, others = multiprocessing.get_context("forkserver"), set(multiprocessing.active_children())
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts_to_the_parent) as pool:
         try:

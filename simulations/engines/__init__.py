@@ -1,4 +1,5 @@
-"""The engines: each runs the same scenario to the same history, at another speed.
+"""The engines. Each turns the same inputs into the same history, at a different speed.
 
-`reference` is the one that is read, `compiled` the fast one, `fifo` and `fixed_fleet` the fastest where they can.
+`reference` is the most general one, and the one to read. `compiled` is faster, and `fifo` is the fastest. Both raise
+`NotExactError` for a run that they cannot do exactly. `zero_delay` is a policy that queueing theory can solve.
 """

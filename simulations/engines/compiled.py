@@ -1,7 +1,7 @@
-"""The compiled engine: the same runs as the reference engine, between decisions in compiled code.
+"""The compiled engine: the same history as the reference engine's, with compiled code between decisions.
 
-It is exact for requests that are known before they come or come from one closed loop, and for replicas that do not die
-and find a GPU at once; for all else it says why not, and the reference engine takes the run.
+It is exact if all requests are known beforehand or come from one closed loop, no replica dies, and every replica gets
+a GPU immediately. Otherwise it raises NotExactError with the reason, and the reference engine does the run.
 """
 
 from collections.abc import Callable
@@ -54,9 +54,13 @@ def run(
     random_streams: RandomStreams,
     recorder: Callable[[Record], None] | None = None,
 ) -> History:
-    """Run all of a source's requests; raises NotExactError where the reference engine has to."""
+    """Run all requests of a source.
+
+    Raises:
+        NotExactError: only the reference engine can do this run.
+    """
     if batch is None:
-        raise NotExactError("what clients send depends on other clients' answers")
+        raise NotExactError("arrivals depend on responses")
     if any(pool.lifetime is not None for pool in inputs.pools):
         raise NotExactError("replicas die")
     if inputs.immediate and inputs.pools[0].stock < inf:
@@ -75,7 +79,7 @@ class CompiledEngine:
         random_streams: RandomStreams,
         recorder: Callable[[Record], None] | None = None,
     ) -> None:
-        """Set up a run, as that of the reference engine; `run` above says which can be."""
+        """Set up a run; the arguments are those of the reference engine. Check that it is possible first."""
         self._inputs, self._random_streams = inputs, random_streams
         self._records: list[Record] = []
         self._controller = Controller(inputs.service, service, recorder or self._records.append)
@@ -89,7 +93,7 @@ class CompiledEngine:
             compiled_kernel.schedule_next_request(self._state, client, batch.start_s)
 
     def run(self) -> History:
-        """Let it all happen; KeyboardInterrupt ends it early, with what has happened so far.
+        """Run to the end. After Ctrl-C the history ends there, and is partial.
 
         Raises:
             NotExactError: a replica found no GPU.
@@ -123,7 +127,7 @@ class CompiledEngine:
         return inf if self._is_finished() else next_on_grid(now_s, every_s)
 
     def _advance(self, when_s: float) -> None:
-        """Let everything happen up to a time, wake-ups included."""
+        """Advance the run to a time, with decisions at wake-ups."""
         while (why := compiled_kernel.advance(self._state, when_s)) != REACHED:
             if why == GROW:
                 self._state = grown(self._state)
@@ -170,7 +174,7 @@ class CompiledEngine:
         return sum(self._random_streams.draw("cold start", stage, which) for which, stage in stages)
 
     def _start_cold(self) -> None:
-        """Draw for all replicas there is place for: the zero-delay policy is followed in compiled code."""
+        """Draw the cold starts of all places for replicas: compiled code adds replicas without asking."""
         table, pool, known = self._state.replicas, self._inputs.pools[0], len(self._pools)
         missing = len(table) - known
         table.cold[known:] = sum(self._taken(stage, missing) for stage in range(len(pool.cold_start)))
@@ -178,7 +182,7 @@ class CompiledEngine:
         self._pools += [0] * missing
 
     def _taken(self, stage: int, count: int) -> Floats:
-        """Take the next cold starts of the first pool, in the order in which they would be drawn one by one."""
+        """Take the next cold starts of the first pool, in the order of single draws."""
         stream = self._random_streams.stream("cold start", self._inputs.pools[0].cold_start[stage], stage)
         return np.fromiter(islice(stream, count), dtype=float, count=count)
 
@@ -197,11 +201,11 @@ class CompiledEngine:
         )
 
     def to_remove(self, now_s: float, staying: int) -> tuple[str, ...]:
-        """Name those that should go so that so many stay."""
+        """Name the replicas to remove so that `staying` are left."""
         return replicas_to_remove(self.replicas(now_s), staying)
 
     def replicas(self, now_s: float) -> tuple[Replica, ...]:
-        """Give those that stay, as a target would see them."""
+        """Give the replicas that are not draining, as a target reports them."""
         staying = self._state.replicas[self._state.replicas.staying[: self._state.counts[STAYING]]]
         numbers = self._state.replicas.staying[: self._state.counts[STAYING]].tolist()
         columns = (staying.ready >= 0, staying.serving, now_s - staying.asked)
@@ -223,7 +227,7 @@ class CompiledEngine:
         for _ in range(self._asked - int(self._state.counts[STAYING])):
             self._add()
 
-    # Afterwards.
+    # The history.
 
     def _history(self, *, partial: bool) -> History:
         state = self._state

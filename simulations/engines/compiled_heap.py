@@ -1,4 +1,4 @@
-"""A heap of events in arrays: first by time, then by the number in which they were scheduled."""
+"""A binary heap of events in arrays, ordered by time, then by the order in which they were scheduled."""
 
 from simulations.engines.compiled_state import Table
 from simulations.engines.jit import compiled
@@ -6,7 +6,7 @@ from simulations.engines.jit import compiled
 
 @compiled
 def push(heap: Table, size: int, at: float, order: int, what: int) -> None:
-    """Put an event into a heap of `size`."""
+    """Add an event to a heap of `size` events."""
     when, sequence, payload = heap.when, heap.sequence, heap.payload
     place = size
     while place > 0:
@@ -20,7 +20,7 @@ def push(heap: Table, size: int, at: float, order: int, what: int) -> None:
 
 @compiled
 def pop(heap: Table, size: int) -> int:
-    """Take the first event out of a heap of `size` and give its payload."""
+    """Remove the first event of a heap of `size` events, and give its payload."""
     when, sequence, payload = heap.when, heap.sequence, heap.payload
     first = int(payload[0])
     last = size - 1

@@ -1,9 +1,9 @@
-"""The compiled engine's inner loop: a run as plain arrays, moved on by plain functions.
+"""The compiled engine's inner loop: functions that advance the state of a run, which is plain arrays.
 
 Rules:
-1. They take the same steps as the reference engine, in the same order, ties included: an event is (time, sequence).
+1. The steps and their order are those of the reference engine, also for ties: events are ordered by (time, sequence).
 2. `NUMBA_DISABLE_JIT=1` runs the same code as plain Python, with the same results.
-3. What they cannot do exactly they are not given; `compiled.py` knows what that is.
+3. `compiled.py` checks that a run can be done exactly. Nothing is checked here.
 """
 
 from math import ceil, inf
@@ -61,15 +61,15 @@ from simulations.model.history import HUNG_UP, QUEUE_TIMEOUT, REFUSED, SERVED, S
 needs_wake_up, starts_holding = compiled(wake_up.needs_wake_up), compiled(wake_up.starts_holding)
 
 REACHED, WOKEN, GROW = range(3)
-"""Why `advance` came back: the time was reached, the controller was woken, an array is too short."""
+"""Why `advance` returned: the time was reached, an update woke the controller, or an array is too short."""
 
 ROOM = 8
-"""More than one event adds to any array."""
+"""One event adds fewer entries than this to any array."""
 
 
 @compiled
 def schedule(s: State, at: float, kind: int, subject: int) -> None:
-    """Let something happen at a time; never, if that is infinite."""
+    """Schedule an event; not if its time is infinite."""
     if at < inf:
         s.counts[SEQUENCE] += 1
         push(s.events, s.counts[EVENTS], at, s.counts[SEQUENCE], kind + 8 * subject)
@@ -78,7 +78,7 @@ def schedule(s: State, at: float, kind: int, subject: int) -> None:
 
 @compiled
 def account_time(s: State, replica: int) -> None:
-    """Account for a replica's time up to now."""
+    """Add the time since the last call to a replica's busy and draining time."""
     if s.replicas.serving[replica] > 0:
         spent = s.clock[NOW] - s.replicas.accounted_s[replica]
         s.replicas.busy[replica] += spent
@@ -97,7 +97,7 @@ def integrate_inflight(s: State) -> None:
 
 @compiled
 def begin(s: State, request: int, replica: int) -> None:
-    """Let a replica serve one more request."""
+    """Start a request on a replica."""
     account_time(s, replica)
     s.replicas.serving[replica] += 1
     s.counts[RUNNING] += 1
@@ -108,7 +108,7 @@ def begin(s: State, request: int, replica: int) -> None:
 
 @compiled
 def serve(s: State, replica: int) -> None:
-    """Give a replica those who wait, first come first, as long as it has room."""
+    """Start queued requests on a replica in order of arrival, while it has free slots."""
     counts, cap = s.counts, s.limits[CONCURRENCY]
     while counts[QUEUED] > 0 and (cap == 0 or s.replicas.serving[replica] < cap):
         request = s.requests.queue[counts[HEAD]]
@@ -121,7 +121,7 @@ def serve(s: State, replica: int) -> None:
 
 @compiled
 def free_replica(s: State) -> int:
-    """Give the first replica that is ready and has room, or the least busy one of them; -1 if there is none."""
+    """Give the first ready replica with a free slot, or the least loaded of them; -1 if there is none."""
     cap, least_loaded = s.limits[CONCURRENCY], s.limits[LEAST_LOADED]
     best = -1
     if cap > 0 and s.counts[QUEUED] > 0:
@@ -139,7 +139,7 @@ def free_replica(s: State) -> int:
 
 @compiled
 def answer(s: State, request: int, status: int) -> None:
-    """Let the client know; one of a closed loop thinks, and sends the next."""
+    """Send the response; a client of a closed loop thinks, and sends its next request."""
     if s.requests.status[request] != STILL_IN:
         return
     now, client = s.clock[NOW], s.requests.client[request]
@@ -153,7 +153,7 @@ def answer(s: State, request: int, status: int) -> None:
 
 @compiled
 def schedule_next_request(s: State, client: int, at: float) -> None:
-    """Let a client send its next request at a time."""
+    """Schedule the next request of a client."""
     s.counts[SEQUENCE] += 1
     push(s.due, s.counts[DUE], at, s.counts[SEQUENCE], client)
     s.counts[DUE] += 1
@@ -161,14 +161,14 @@ def schedule_next_request(s: State, client: int, at: float) -> None:
 
 @compiled
 def depart(s: State, request: int, status: int) -> None:
-    """Let a request be no more."""
+    """End a request."""
     s.requests.end[request] = s.clock[NOW]
     answer(s, request, status)
 
 
 @compiled
 def leave_queue(s: State, request: int, status: int) -> bool:
-    """Let a request go that has not been served; True if it was still waiting."""
+    """End a request that is still in the queue; say whether it was."""
     if s.requests.end[request] >= 0 or s.requests.start[request] >= 0:
         return False
     integrate_inflight(s)
@@ -179,7 +179,7 @@ def leave_queue(s: State, request: int, status: int) -> bool:
 
 @compiled
 def expire(s: State) -> bool:
-    """Let everyone go who has waited for as long as is allowed; whether there was one."""
+    """End all requests with an expired queue timeout; say whether there was one."""
     place, gone = s.counts[HEAD], False
     while place < s.counts[TAIL]:
         request = s.requests.queue[place]
@@ -192,7 +192,7 @@ def expire(s: State) -> bool:
 
 @compiled
 def arrive(s: State) -> None:
-    """Take the next request in."""
+    """Let the next request arrive: start, queue or refuse it."""
     counts, now = s.counts, s.clock[NOW]
     request = counts[ARRIVED]
     counts[ARRIVED] += 1
@@ -222,7 +222,7 @@ def arrive(s: State) -> None:
 
 @compiled
 def finish(s: State, request: int) -> None:
-    """Let a replica be done with a request, and take the next."""
+    """End a running request; its replica takes the next one, or goes when it has drained."""
     replica = s.requests.replica[request]
     integrate_inflight(s)
     account_time(s, replica)
@@ -237,7 +237,7 @@ def finish(s: State, request: int) -> None:
 
 @compiled
 def remove_if_drained(s: State, replica: int) -> None:
-    """Let a replica on its way out be gone when it serves nobody."""
+    """Remove a draining replica if it serves no request."""
     if s.replicas.serving[replica] == 0:
         s.replicas.gone[replica] = s.clock[NOW]
         s.counts[ALIVE] -= 1
@@ -245,7 +245,7 @@ def remove_if_drained(s: State, replica: int) -> None:
 
 @compiled
 def become_ready(s: State, replica: int) -> bool:
-    """Let a replica serve; False if it is gone already."""
+    """Mark a replica as ready, and start queued requests on it; False if it was removed before."""
     if s.replicas.gone[replica] >= 0:
         return False
     integrate_inflight(s)
@@ -258,7 +258,7 @@ def become_ready(s: State, replica: int) -> bool:
 
 @compiled
 def add_replica(s: State) -> None:
-    """Ask for one more replica; its place in `cold` and `speed` is filled already."""
+    """Add a replica; its entries in `cold` and `speed` are already set."""
     counts = s.counts
     replica = counts[REPLICAS]
     counts[REPLICAS] += 1
@@ -271,7 +271,7 @@ def add_replica(s: State) -> None:
 
 @compiled
 def remove_number(numbers: Table, count: int, one: int) -> int:
-    """Take one of the first `count` numbers out, and give how many are left; the others keep their order."""
+    """Remove one of the first `count` numbers, keep the order of the others, and give their count."""
     place = 0
     while numbers[place] != one:
         place += 1
@@ -282,7 +282,7 @@ def remove_number(numbers: Table, count: int, one: int) -> int:
 
 @compiled
 def drain(s: State, replica: int) -> None:
-    """Send a replica on its way out."""
+    """Start to drain a replica."""
     counts = s.counts
     account_time(s, replica)
     s.replicas.leaving[replica] = s.clock[NOW]
@@ -294,7 +294,7 @@ def drain(s: State, replica: int) -> None:
 
 @compiled
 def first_to_leave(s: State) -> int:
-    """Give the replica that should go first, as `removal_order` does."""
+    """Give the replica to remove first, as `removal_order` does."""
     best = int(s.replicas.staying[0])
     for place in range(1, s.counts[STAYING]):
         other = int(s.replicas.staying[place])
@@ -312,7 +312,7 @@ def first_to_leave(s: State) -> int:
 
 @compiled
 def scale_without_delay(s: State) -> None:
-    """Decide without any delay: as many replicas as the requests in flight need."""
+    """Set the replicas to what the requests in flight need, without a delay: the zero-delay policy."""
     inflight = s.counts[QUEUED] + s.counts[RUNNING]
     wanted = min(max(ceil(inflight / s.spans[TARGET]), s.limits[MIN_REPLICAS]), s.limits[MAX_REPLICAS])
     while s.counts[STAYING] > wanted:
@@ -323,7 +323,7 @@ def scale_without_delay(s: State) -> None:
 
 @compiled
 def handle_event(s: State) -> bool:
-    """Let the first event of the heap happen; whether it changed anything."""
+    """Handle the first event of the heap; say whether it changed the state."""
     code = pop(s.events, s.counts[EVENTS])
     s.counts[EVENTS] -= 1
     kind, subject = code & 7, code >> 3
@@ -343,7 +343,7 @@ def handle_event(s: State) -> bool:
 
 @compiled
 def send_update(s: State) -> bool:
-    """Let the gateway tell its state; whether that cannot wait for the next tick."""
+    """Send an update of the stream; say whether it wakes the controller."""
     clock, counts = s.clock, s.counts
     integrate_inflight(s)
     queued, inflight = counts[QUEUED], counts[QUEUED] + counts[RUNNING]
@@ -356,7 +356,7 @@ def send_update(s: State) -> bool:
 
 @compiled
 def note_change(s: State) -> None:
-    """Note that something has changed, for the gateway to tell or for the zero-delay policy to follow."""
+    """Note a change: schedule an update of the stream, or apply the zero-delay policy."""
     clock, counts = s.clock, s.counts
     clock[LAST_CHANGE] = clock[NOW]
     sent, demand = Demand(counts[SENT_QUEUED], 0, 0), Demand(counts[QUEUED], 0, 0)
@@ -370,7 +370,7 @@ def note_change(s: State) -> None:
 
 @compiled
 def next_arrival(s: State) -> float:
-    """Give when the next request comes."""
+    """Give the time of the next arrival; infinite if there is none."""
     if s.limits[CLIENTS] > 0:
         return s.due.when[0] if s.counts[DUE] > 0 else inf
     return s.requests.arrival[s.counts[ARRIVED]] if s.counts[ARRIVED] < len(s.requests) else inf
@@ -378,7 +378,7 @@ def next_arrival(s: State) -> float:
 
 @compiled
 def advance(s: State, until: float) -> int:
-    """Let everything happen up to a time, that included; give why it came back."""
+    """Advance the run up to and including a time; give the reason for the return."""
     clock, counts = s.clock, s.counts
     while True:
         if counts[EVENTS] + ROOM > len(s.events) or counts[REPLICAS] + ROOM > len(s.replicas):

@@ -1,4 +1,4 @@
-"""The state of a run in the compiled engine: plain arrays, and what stands where in them."""
+"""The state of a run in the compiled engine: plain arrays, and the meaning of their entries."""
 
 from math import inf, nan
 from typing import Any, NamedTuple
@@ -12,37 +12,37 @@ FINISH, READY, EXPIRE, LOSE_PATIENCE, HANG_UP = range(5)
 """Kinds of events on the heap."""
 
 NOW, AREA, AREA_UNTIL, SEND_DUE, SENT_AT, SENT_AREA, OBSERVED_AREA, LAST_CHANGE = range(8)
-"""Places in `State.clock`: seconds, but for the areas, which are request-seconds."""
+"""Indices in `State.clock`: seconds; areas are in request-seconds."""
 
 ARRIVED, HEAD, TAIL, QUEUED, RUNNING, EVENTS, SEQUENCE = range(7)
 REPLICAS, STAYING, ALIVE, SENT_QUEUED, SENT_INFLIGHT, THINKS, DUE, AVAILABLE = range(7, 15)
-"""Places in `State.counts`."""
+"""Indices in `State.counts`."""
 
 CONCURRENCY, QUEUE_LENGTH, MIN_REPLICAS, MAX_REPLICAS, WAKES, IMMEDIATE, CLIENTS, EACH, LEAST_LOADED = range(9)
-"""Places in `State.limits`."""
+"""Indices in `State.limits`."""
 
 COALESCE_S, QUEUE_TIMEOUT_S, TARGET = range(3)
-"""Places in `State.spans`."""
+"""Indices in `State.spans`: seconds, and the target of requests for each replica."""
 
 Table = Any
-"""A numpy record array: columns by name, one record for each place."""
+"""A numpy record array: columns by name."""
 
 REQUEST = np.dtype(
     [
         ("arrival", "f8"),
-        # These three of a closed loop: of the first request of each client, then of the second of each, and so on.
+        # In a closed loop these three are for the first request of each client, then for the second of each, and so on.
         ("service", "f8"),
         ("patience", "f8"),
         ("timeout", "f8"),
-        ("think", "f8"),  # before the first second request of any client, before the next, and so on
-        ("work", "f8"),  # service time of each, in order of arrival
+        ("think", "f8"),  # think times, in the order in which clients need them
+        ("work", "f8"),  # service time, in order of arrival
         ("start", "f8"),
         ("end", "f8"),
         ("latency", "f8"),
         ("status", "i8"),
         ("replica", "i8"),
         ("client", "i8"),
-        ("queue", "i8"),  # those that had to wait, in order; from HEAD to TAIL some may still do
+        ("queue", "i8"),  # requests that were queued, in order; those still queued are between HEAD and TAIL
     ]
 )
 REPLICA = np.dtype(
@@ -55,17 +55,20 @@ REPLICA = np.dtype(
         ("draining", "f8"),
         ("accounted_s", "f8"),
         ("speed", "f8"),
-        ("cold", "f8"),  # how long it takes to start
+        ("cold", "f8"),  # duration of the cold start
         ("serving", "i8"),
-        ("staying", "i8"),  # numbers of the STAYING that are not on their way out, ascending
-        ("available", "i8"),  # numbers of the ABLE of these that are ready, in the order in which they became so
+        ("staying", "i8"),  # numbers of the STAYING replicas that do not drain, ascending
+        (
+            "available",
+            "i8",
+        ),  # numbers of the AVAILABLE of these that are ready, in the order in which they became ready
     ]
 )
 EVENT = np.dtype([("when", "f8"), ("sequence", "i8"), ("payload", "i8")])
 
 
 class State(NamedTuple):
-    """All of a run; the arrays are changed in place."""
+    """The whole state of a run; the arrays are changed in place."""
 
     clock: Floats
     counts: Integers
@@ -74,21 +77,21 @@ class State(NamedTuple):
     requests: Table
     """In order of arrival."""
     replicas: Table
-    """In the order in which they were asked for."""
+    """By number."""
     events: Table
-    """What will happen, as a heap; payload: kind of event + 8 x what it happens to."""
+    """Scheduled events as a heap; payload: kind of event + 8 x the number of its request or replica."""
     due: Table
-    """When clients of a closed loop send the next request, as a heap; payload: the client."""
+    """When clients of a closed loop send their next requests, as a heap; payload: the client's number."""
     sent: Integers
-    """By each of these clients so far."""
+    """Requests sent so far by each client of a closed loop."""
 
 
 ROOM = 1024
-"""Places for replicas and events at the beginning; there are more when they are needed."""
+"""Capacity for replicas and events at the beginning; it is doubled when needed."""
 
 
 def new_state(inputs: RunInputs, batch: Batch) -> State:
-    """Give the state at 0: nothing has come, no replica was asked for."""
+    """Give the state at time 0, without requests and replicas."""
     queue, flags = inputs.limits, (inputs.wakes, inputs.immediate)
     limits = (
         *(
@@ -137,7 +140,7 @@ def _replicas(room: int) -> Table:
 
 
 def grown(state: State) -> State:
-    """Give twice the room for replicas and events."""
+    """Double the capacity for replicas and events."""
     replicas = np.concatenate([state.replicas, _replicas(len(state.replicas))]).view(np.recarray)
     events = np.concatenate([state.events, np.recarray(len(state.events), dtype=EVENT)]).view(np.recarray)
     return state._replace(replicas=replicas, events=events)

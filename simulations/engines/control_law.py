@@ -1,4 +1,4 @@
-"""Control laws of the engine without events, asked at each tick: any plain function, or the live controller."""
+"""Control laws of the `fifo` engine, called at each tick: a plain function, or the live controller."""
 
 from collections.abc import Sequence
 from math import inf
@@ -15,29 +15,36 @@ REPLICA_PREFIX = "replica-"
 
 
 class ControlLaw(Protocol):
-    """How many replicas there should be, given what Prometheus shows: a control law at its plainest."""
+    """A control law: gives the desired replicas for what Prometheus shows."""
 
     def __call__(self, now_s: float, inflight: float | None, asked: int, ready: int, /) -> int:
-        """Say it; `inflight` is None before the first sample has arrived."""
+        """Give the desired replicas.
+
+        Args:
+            now_s: seconds since the run began.
+            inflight: requests in flight by the newest sample; None before the first.
+            asked: replicas asked for now.
+            ready: replicas that are ready.
+        """
         ...
 
 
 class ScalableFleet(lazy_fleet.ReplicaSource, Protocol):
-    """Whose replicas follow a law."""
+    """An engine whose replicas a control law scales."""
 
     asked: int
     """Replicas asked for now."""
 
     def scale(self, now_s: float, replicas: int, leaving: Sequence[int] | None = None) -> None:
-        """Ask for a number of replicas, and have those go that are named by their numbers."""
+        """Ask for a number of replicas; `leaving` has the numbers of those to remove."""
         ...
 
 
 class ControllerLaw:
-    """The live controller as a law: looks, asks `step`, has the very replicas leave that it names, and records.
+    """The live controller as a control law, which also chooses the replicas to remove and records decisions.
 
     Attributes:
-        engine: whose replicas they are.
+        engine: the engine that has the replicas; set it before the first call.
     """
 
     def __init__(self, inputs: RunInputs, service: Service, recorder: Recorder) -> None:

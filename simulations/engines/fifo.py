@@ -1,8 +1,8 @@
-"""The fastest engine: a queue of requests that are known when they come, before replicas that take one at a time.
+"""The fastest engine: a FIFO queue before replicas that each serve one request at a time.
 
-It is exact where nothing happens between ticks but requests that come, start and end: no stream of the gateway, no
-client that gives up, one kind of GPU that is never out of stock. Requests are read a piece at a time and handed over
-when they have started, so that a run needs memory for its queue only.
+It is exact if between ticks requests only arrive, start and end: no stream of the gateway, no client that leaves, and
+one kind of GPU that is never out of stock. Requests are read in chunks and given to a sink when they have started, so a
+run needs memory for its queue only.
 """
 
 from collections import deque
@@ -45,17 +45,17 @@ from simulations.model.random_streams import RandomStreams
 from simulations.model.run_inputs import Chunk, Floats, NotExactError, RunInputs
 
 PIECE = 65_536
-"""Requests at a time, where all are known: so many stay in a processor's cache."""
+"""Requests in a piece, if all are known: a piece fits in the processor's cache."""
 
 ROOM = 64
-"""Places for replicas at the beginning, beside the initial ones; there are more when they are needed."""
+"""Capacity for replicas at the beginning, beside the initial ones; it is doubled when needed."""
 
 
 class RequestSink(Protocol):
-    """What becomes of requests that have started, or never will."""
+    """Takes requests that have started, or that never will."""
 
     def take(self, requests: Floats) -> None:
-        """Take some in, in order of arrival: the rows of `recursion.requests`, which are used again afterwards."""
+        """Take requests in order of arrival: the rows of `requests` in `fifo_recursion`, which are then overwritten."""
         ...
 
 
@@ -63,8 +63,8 @@ def why_not_exact(inputs: RunInputs) -> str:
     """Say why this engine cannot do a run exactly; empty if it can."""
     reasons = {
         "replicas follow every request": inputs.immediate,
-        "the gateway's stream is read": inputs.coalesce_s < inf,
-        "a replica takes more than one request at a time": inputs.limits.concurrency != 1,
+        "the controller reads the gateway's stream": inputs.coalesce_s < inf,
+        "a replica serves more than one request at a time": inputs.limits.concurrency != 1,
         "replicas die": any(pool.lifetime is not None for pool in inputs.pools),
         "GPUs may be out of stock": inputs.pools[0].stock < inf,
         "the lag of metrics varies": not isinstance(inputs.metric_lag, Constant),
@@ -73,7 +73,7 @@ def why_not_exact(inputs: RunInputs) -> str:
 
 
 def in_pieces(arrival: Floats, service: Floats) -> Iterator[Chunk]:
-    """Cut requests that are all known into pieces."""
+    """Cut known requests into pieces."""
     return ((arrival[at : at + PIECE], service[at : at + PIECE]) for at in range(0, len(arrival), PIECE))
 
 
@@ -92,11 +92,11 @@ class FifoEngine:
         random_streams: RandomStreams,
         sink: RequestSink,
     ) -> None:
-        """Set up a run that begins at 0; `why_not` says which can be."""
+        """Set up a run that begins at 0; check with `why_not_exact` first."""
         self._inputs, self._chunks, self._control_law, self._sink = inputs, chunks, law, sink
         self.asked = inputs.initial
         self._changes = [(0.0, inputs.initial)]
-        """When how many were asked for."""
+        """Times, and replicas asked for from then on."""
         self._requests = np.zeros((5, PIECE))
         self._places, self._departed = np.zeros((6, ROOM + inputs.initial)), np.zeros((7, ROOM + inputs.initial))
         self._counts = np.zeros(8, dtype=np.int64)
@@ -107,7 +107,7 @@ class FifoEngine:
         self._append = specialised(fifo_recursion.add_replica, *arrays[:2], 0, 0.0, 0.0)
         self._shrink = specialised(fifo_recursion.remove_until, *arrays, self._departed, 0)
         self._known_s = -inf
-        """All requests that come before this time are in `_requests`."""
+        """All requests that arrive before this time are in `_requests`."""
         self._added = self._staying = 0
         stages = enumerate(inputs.pools[0].cold_start)
         self._cold_starts = [random_streams.stream("cold start", stage, which) for which, stage in stages]
@@ -115,10 +115,10 @@ class FifoEngine:
         self._now_s = self._observed_s = 0.0
 
     def run(self) -> History:
-        """Let it all happen; KeyboardInterrupt ends it early, with what has happened so far.
+        """Run to the end. After Ctrl-C the history ends there, and is partial.
 
         Raises:
-            NotExactError: a request waited for longer than it may, or met a full queue.
+            NotExactError: a request exceeded the queue timeout, or found the queue full.
         """
         for _ in range(self._inputs.initial):
             self._add(0.0, 0.0)
@@ -140,7 +140,9 @@ class FifoEngine:
         ends, ticks, scrapes, shown, seen = until_s < inf, 0, 0, 0, None
         tick_s = 0.0 if inputs.tick_s < inf else inf
         scrape_s, due_s = (0.0, lag_s) if inputs.scrape_s < inf else (inf, inf)
-        samples: deque[float] = deque()  # those that no query finds yet; the first of them is found from due_s on
+        samples: deque[float] = (
+            deque()
+        )  # samples that no query finds yet; a query finds the first of them from due_s on
         while (now_s := tick_s if tick_s < scrape_s else scrape_s) <= until_s and now_s < inf:  # noqa: FURB136 - min costs a call
             self._now_s = now_s
             if self._known_s <= now_s:
@@ -165,7 +167,7 @@ class FifoEngine:
         advance(self._requests, self._places, self._counts, self._sums, until_s)
 
     def _is_finished(self, now_s: float, inflight: float) -> bool:
-        """Say whether nothing will ever happen again."""
+        """Say whether the run is over: nothing else can happen."""
         if self._known_s < inf or self._counts[ARRIVED] < self._counts[KNOWN]:
             return False
         if not inflight and self.asked <= self._inputs.min_replicas:
@@ -176,12 +178,12 @@ class FifoEngine:
     # Requests.
 
     def _read_until(self, until_s: float) -> None:
-        """Read until all that comes up to a time is known."""
+        """Read until all arrivals up to a time are known."""
         while self._known_s <= until_s and self._read():
             pass
 
     def _read(self) -> bool:
-        """Read one more piece, after what has started was handed over; whether there was one."""
+        """Hand over the requests that have started, then read one more piece; say whether there was one."""
         if self._known_s > -inf:
             self._advance(self._requests, self._places, self._counts, self._sums, self._known_s)
             self._hand_over()
@@ -199,7 +201,7 @@ class FifoEngine:
         return True
 
     def _hand_over(self) -> None:
-        """Have what has started kept elsewhere, and begin anew with the queue."""
+        """Give the requests that have started to the sink, and keep the queue."""
         self._sums[LAST_CHANGE] = fifo_recursion.last_change(
             self._requests, self._places, self._counts, self._sums, self._known_s
         )
@@ -210,7 +212,7 @@ class FifoEngine:
         self._counts[[HEAD, ARRIVED, KNOWN]] -= head
 
     def _check(self) -> None:
-        """See whether all that came found room in the queue, and none waited for too long."""
+        """Check that the queue had room for every request, and that no queue timeout expired."""
         head, came, room = int(self._counts[HEAD]), int(self._counts[ARRIVED]), self._inputs.limits.queue_length
         arrival, start = self._requests[ARRIVAL], self._requests[START]
         start[head:came] = inf
@@ -218,7 +220,7 @@ class FifoEngine:
         if met_many or self._counts[LONGEST_QUEUE] > room:
             raise NotExactError("the queue was full")
         if self._sums[LONGEST_WAIT] >= self._inputs.limits.queue_timeout_s < inf:
-            raise NotExactError("a request waited longer than its timeout")
+            raise NotExactError("a request waited longer than the queue timeout")
 
     # Replicas.
 
@@ -227,8 +229,8 @@ class FifoEngine:
 
         Args:
             now_s: when.
-            replicas: how many.
-            leaving: the numbers of those that should go; None leaves it to the order of the live controller.
+            replicas: the number to ask for.
+            leaving: the numbers of the replicas to remove; None for the live controller's order.
         """
         self.asked = replicas
         self._changes.append((now_s, replicas))
@@ -240,7 +242,7 @@ class FifoEngine:
 
     def _add(self, now_s: float, cold_s: float) -> None:
         taken = self._append(self._places, self._counts, self._added, now_s, now_s + cold_s)
-        if taken == self._places.shape[1] - 1:  # one has to stay free for `recursion.remove`
+        if taken == self._places.shape[1] - 1:  # `fifo_recursion.remove_replica` needs a free place
             self._places = doubled(self._places)
         self._added += 1
         if self._added == self._departed.shape[1]:
@@ -257,7 +259,7 @@ class FifoEngine:
         self._staying = staying
 
     def to_remove(self, now_s: float, staying: int) -> tuple[str, ...]:
-        """Name those that should go so that so many stay, first to go first."""
+        """Name the replicas to remove so that `staying` are left; the first to remove comes first."""
         place, names = -1, []
         for _ in range(self._staying - staying):
             place = fifo_recursion.next_to_leave(self._places, self._counts, place, now_s)
@@ -265,7 +267,7 @@ class FifoEngine:
         return tuple(names)
 
     def replicas(self, now_s: float) -> tuple[Replica, ...]:
-        """Give those that stay, as a target would see them, by number."""
+        """Give the replicas that are not draining, as a target reports them, by number."""
         rows = self._places[:, : self._staying].tolist()
         columns = zip(rows[NUMBER], rows[READY], rows[FREE], rows[ASKED], strict=True)
         return tuple(
@@ -273,7 +275,7 @@ class FifoEngine:
             for number, ready_s, free_s, asked_s in sorted(columns)
         )
 
-    # Afterwards.
+    # The history.
 
     def _history(self, *, partial: bool) -> History:
         until_s = self._now_s if partial else self._inputs.until_s
@@ -298,7 +300,7 @@ class FifoEngine:
         )
 
     def _hand_over_rest(self, until_s: float) -> Floats:
-        """Hand over all there is, and give when those came that still wait."""
+        """Give all requests to the sink, and return the arrival times of those that are still queued."""
         head, came = int(self._counts[HEAD]), int(self._counts[ARRIVED])
         arrival, start = self._requests[ARRIVAL, :came], self._requests[START, :came]
         self._requests[REPLICA, head:came] = -1
@@ -330,22 +332,22 @@ class FifoEngine:
 
 
 def doubled(columns: Floats) -> Floats:
-    """Give columns with place for twice as many."""
+    """Give columns with twice the capacity."""
     return np.concatenate([columns, np.zeros_like(columns)], axis=1)
 
 
 class RequestColumns:
-    """Keeps every request."""
+    """A sink that keeps every request."""
 
     def __init__(self) -> None:
         self._pieces: list[Floats] = [np.zeros((4, 0))]
 
     def take(self, requests: Floats) -> None:
-        """Copy them."""
+        """Copy the requests."""
         self._pieces.append(requests[:4].copy())
 
     def requests(self, end_s: float, speed: float) -> Requests:
-        """Give them all, as of the end of the run."""
+        """Give all requests at the end of the run."""
         arrival, service, start, replica = np.concatenate(self._pieces, axis=1)
         end = start + service / speed
         end[end > end_s] = nan
@@ -364,15 +366,15 @@ class RequestColumns:
 def run_with_law(
     inputs: RunInputs, chunks: Iterator[Chunk] | None, law: ControlLaw, random_streams: RandomStreams, sink: RequestSink
 ) -> History:
-    """Run a source's chunks by a law; what became of the requests is with `kept`, and not in the history.
+    """Run a source's chunks with a control law. The sink gets the requests; the history has none.
 
     Raises:
-        NotExactError: another engine has to.
+        NotExactError: this engine cannot do this run exactly.
     """
     if why := why_not_exact(inputs):
         raise NotExactError(why)
     if chunks is None:
-        raise NotExactError("a client may not wait")
+        raise NotExactError("clients may retry or leave")
     engine = FifoEngine(inputs, chunks, law, random_streams, sink)
     if isinstance(law, ControllerLaw):
         law.engine = engine
@@ -386,7 +388,7 @@ def run(
     random_streams: RandomStreams,
     recorder: Recorder = lambda _: None,
 ) -> History:
-    """Run all requests by the live controller's step, and keep them; raises as `follow`."""
+    """Run all requests with the live controller's step; raises as `run_with_law`."""
     sink = RequestColumns()
     history = run_with_law(inputs, chunks, ControllerLaw(inputs, service, recorder), random_streams, sink)
     return replace(history, requests=sink.requests(history.end_s, inputs.pools[0].speed))

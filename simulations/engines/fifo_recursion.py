@@ -1,15 +1,15 @@
-"""One queue before replicas that take one request at a time, without events: the fastest engine's inner loop.
+"""The inner loop of the `fifo` engine: one queue before replicas that serve one request at a time, without events.
 
-What a request needs is known when it starts, so nothing has to happen when it ends: it starts at its arrival, or when
-the first replica is free if that is later (Kiefer and Wolfowitz, *On the theory of queues with many servers*, 1955).
+A request's service time is known when it starts, so its end needs no event. It starts at its arrival, or when the first
+replica is free if that is later (Kiefer and Wolfowitz, *On the theory of queues with many servers*, 1955).
 
 Rules:
-1. A replica that starts is free from when it is ready; one on its way out takes nothing more.
-2. Of several that are free it is the one that became ready first; of several that become free at once, the one whose
-   beginning came first: as in the other engines.
-3. What would start after the time that is asked for is not started: a decision at that time may change it.
+1. A replica is free from the time at which it is ready. A draining replica gets no request.
+2. If several replicas are free, the one that became ready first gets the request. If several become free at the same
+   time, it is the one with the earlier last start. The other engines do the same.
+3. `advance` starts no request after its time: a decision at that time may change the start.
 
-Everything is kept in four arrays of plain numbers, as each array that a compiled function is given costs a call time.
+The state is in four arrays of plain numbers, as each array argument makes a call of a compiled function slower.
 """
 
 from math import inf
@@ -18,27 +18,27 @@ from simulations.engines.jit import compiled, compiled_without_nan
 from simulations.model.run_inputs import Floats, Integers
 
 ARRIVAL, SERVICE, START, REPLICA, REPLICA_READY = range(5)
-"""Rows of `requests`, which are in order of arrival: times in seconds, the number of the replica that took each, and
-since when that replica was ready."""
+"""Rows of `requests`, which are in order of arrival: times in seconds, the number of the replica that served each, and
+the time at which that replica became ready."""
 
 FREE, READY, ASKED, BUSY, NUMBER, START_ORDER = range(6)
-"""Rows of `places`: first those that stay, in the order in which they are ready, then those on their way out."""
+"""Rows of `places`: first the replicas that do not drain, in the order in which they become ready, then the others."""
 
 REMOVED_AT = 6
-"""One more row of `departed`, which has a column for each that was sent on its way, as it was then: when that was."""
+"""The last row of `departed`, which has a column for each removed replica: the time of the removal."""
 
 HEAD, ARRIVED, KNOWN, STAYING, LEAVING, DEPARTED, STARTS, LONGEST_QUEUE = range(8)
-"""Places in `counts`: requests started, come and known; replicas of both kinds, and those ever sent on their way; a
-number for each beginning; how many waited at most at a time that was reached."""
+"""Indices in `counts`: requests started, arrived and known; replicas that stay and that drain, and all that were ever
+removed; the number of starts; the longest queue at a time of `advance`."""
 
 SPEED, REQUEST_SECONDS, LONGEST_WAIT, LAST_CHANGE, NOW = range(5)
-"""Places in `sums`: what service times are divided by; request-seconds of all that has started, to their ends; the
-longest wait; the last change that stands nowhere else; the time that was reached."""
+"""Indices in `sums`: the speed of replicas; request-seconds of all started requests, up to their ends; the longest
+wait; the last change that no other array has; the time of the last `advance`."""
 
 
 @compiled_without_nan
 def first_idle(places: Floats, staying: int, when: float) -> int:
-    """Give the first replica that is free then (rule 2), else how many there are."""
+    """Give the first replica that is free at a time (rule 2); `staying` if there is none."""
     place = 0
     while place < staying and places[FREE, place] > when:
         place += 1
@@ -47,10 +47,10 @@ def first_idle(places: Floats, staying: int, when: float) -> int:
 
 @compiled_without_nan
 def first_free(places: Floats, staying: int) -> int:
-    """Give the replica that is free first (rule 2); there is one.
+    """Give the replica that is free earliest (rule 2); there must be one.
 
-    The least time is looked for at even and at odd places side by side, as each comparison waits for the one before it;
-    and without a branch, as a processor cannot foresee which is the least.
+    The minimum is computed for even and odd places side by side, as each comparison depends on the one before; and
+    without branches, as a processor cannot predict them.
     """
     even, odd, at_even, at_odd, shared = inf, inf, 0, 0, False
     for place in range(0, staying - 1, 2):
@@ -68,7 +68,7 @@ def first_free(places: Floats, staying: int) -> int:
 
 @compiled_without_nan
 def earliest_begun(places: Floats, staying: int, first: int) -> int:
-    """Give whose beginning came first among those that are free when a certain one is (rule 2)."""
+    """Give the replica with the earliest last start among those that become free together with `first` (rule 2)."""
     when = places[FREE, first]
     for place in range(staying):
         if places[FREE, place] == when and places[START_ORDER, place] < places[START_ORDER, first]:
@@ -78,7 +78,7 @@ def earliest_begun(places: Floats, staying: int, first: int) -> int:
 
 @compiled
 def start_requests(requests: Floats, places: Floats, counts: Integers, sums: Floats, until: float) -> None:
-    """Start what starts up to a time, that included."""
+    """Start all requests that start up to and including a time."""
     head, filled, staying, begun = counts[HEAD], counts[KNOWN], counts[STAYING], counts[STARTS]
     waited, speed, spent, longest, begins = (
         counts[ARRIVED],
@@ -89,7 +89,7 @@ def start_requests(requests: Floats, places: Floats, counts: Integers, sums: Flo
     )
     while staying > 0 and head < filled and requests[ARRIVAL, head] <= until:
         arrival = requests[ARRIVAL, head]
-        # One that waits, or comes while another does, is spared the search for an idle replica.
+        # If a request waits, no replica is idle, and the search for one is skipped.
         place = first_idle(places, staying, arrival) if begins <= arrival and head >= waited else staying
         begins = arrival
         if place == staying:
@@ -111,7 +111,7 @@ def start_requests(requests: Floats, places: Floats, counts: Integers, sums: Flo
 
 @compiled
 def count_arrivals(requests: Floats, counts: Integers, until: float) -> int:
-    """Let requests come up to a time, that included; give how many are waiting then."""
+    """Count the arrivals up to and including a time; give how many requests are queued then."""
     came, filled = max(counts[ARRIVED], counts[HEAD]), counts[KNOWN]
     while came < filled and requests[ARRIVAL, came] <= until:
         came += 1
@@ -123,7 +123,7 @@ def count_arrivals(requests: Floats, counts: Integers, until: float) -> int:
 
 @compiled
 def advance(requests: Floats, places: Floats, counts: Integers, sums: Floats, until: float) -> tuple[float, int]:
-    """Let everything happen up to a time; give how many are in flight then, and how many replicas ready."""
+    """Advance the run to a time; give the requests in flight and the ready replicas then."""
     sums[NOW] = until
     start_requests(requests, places, counts, sums, until)
     inflight, ready = float(count_arrivals(requests, counts, until)), 0
@@ -143,7 +143,7 @@ def copy_place(places: Floats, source: int, target: int) -> None:
 
 @compiled
 def add_replica(places: Floats, counts: Integers, number: int, now: float, ready: float) -> int:
-    """Ask for a replica, for which there is place; give how many places are taken then."""
+    """Add a replica in a free place; give the number of used places."""
     place = counts[STAYING] + counts[LEAVING]
     while place > 0 and (place > counts[STAYING] or places[READY, place - 1] > ready):
         copy_place(places, place - 1, place)
@@ -157,7 +157,7 @@ def add_replica(places: Floats, counts: Integers, number: int, now: float, ready
 
 @compiled
 def remove_replica(places: Floats, counts: Integers, sums: Floats, departed: Floats, number: int) -> None:
-    """Send a replica on its way out now, as `departed` notes; if it serves nobody it is counted no more."""
+    """Start to drain a replica, and note it in `departed`; without a running request it is gone immediately."""
     now = sums[NOW]
     drop_departed(places, counts, sums, now)
     place, end, at = 0, counts[STAYING] + counts[LEAVING], counts[DEPARTED]
@@ -179,14 +179,14 @@ def remove_replica(places: Floats, counts: Integers, sums: Floats, departed: Flo
 
 @compiled
 def remove_until(places: Floats, counts: Integers, sums: Floats, departed: Floats, staying: int) -> None:
-    """Send replicas on their way until so many stay, as `remove` does each."""
+    """Remove replicas until `staying` are left."""
     while counts[STAYING] > staying:
         remove_replica(places, counts, sums, departed, places[NUMBER, next_to_leave(places, counts, -1, sums[NOW])])
 
 
 @compiled
 def drop_departed(places: Floats, counts: Integers, sums: Floats, now: float) -> None:
-    """Forget replicas on their way out that are gone."""
+    """Drop draining replicas that are gone from `places`."""
     kept, end = counts[STAYING], counts[STAYING] + counts[LEAVING]
     for place in range(counts[STAYING], end):
         if places[FREE, place] > now:
@@ -199,7 +199,7 @@ def drop_departed(places: Floats, counts: Integers, sums: Floats, now: float) ->
 
 @compiled
 def next_to_leave(places: Floats, counts: Integers, after: int, now: float) -> int:
-    """Give where the replica stands that should go next after another (-1 is none), as `removal_order` does."""
+    """Give the place of the replica to remove next after another (-1 for none), as `removal_order` does."""
     best = -1
     for place in range(counts[STAYING]):
         if after >= 0 and not leaves_before(places, after, place, now):
@@ -211,7 +211,7 @@ def next_to_leave(places: Floats, counts: Integers, after: int, now: float) -> i
 
 @compiled
 def leaves_before(places: Floats, one: int, other: int, now: float) -> bool:
-    """Say whether a replica should go before another: not ready, then idle, then busy; the youngest first."""
+    """Say whether a replica is removed before another: not ready, then idle, then busy; the youngest first."""
     ready, other_ready = places[READY, one] <= now, places[READY, other] <= now
     if ready != other_ready:
         return bool(other_ready)
@@ -225,7 +225,7 @@ def leaves_before(places: Floats, one: int, other: int, now: float) -> bool:
 
 @compiled
 def last_change(requests: Floats, places: Floats, counts: Integers, sums: Floats, now: float) -> float:
-    """Give when something happened last: a request came, started or ended, a replica became ready."""
+    """Give the time of the last change: a request arrived, started or ended, or a replica became ready."""
     moved = sums[LAST_CHANGE]
     if counts[ARRIVED] > 0:
         moved = max(moved, requests[ARRIVAL, counts[ARRIVED] - 1])

@@ -1,7 +1,7 @@
-"""Compilation of plain functions over arrays, once for a machine: the results are kept in the user's cache folder.
+"""Compiles plain functions over arrays with numba, and caches the results in the user's cache folder.
 
-numba looks only at the file of a function to see whether its result is out of date. Ours use constants, tables and
-rules of other files as well, so there is one folder for each state of these files.
+numba checks only the file of a function to see if a cached result is out of date. These functions also use constants,
+tables and rules in other files, so each state of these files has a cache folder of its own.
 """
 
 import hashlib
@@ -29,22 +29,20 @@ if not config.CACHE_DIR:  # type: ignore[attr-defined]  # read from NUMBA_CACHE_
 def compiled(function: Function) -> Function:
     """Compile a function when it is first called; with NUMBA_DISABLE_JIT=1 it stays as it is.
 
-    It may not make arrays. So nothing has to be counted for their release, which costs ten times what these functions
-    do themselves.
+    It must not create arrays. Then numba counts no references, which would cost ten times as much as the functions.
     """
     return _compiled(function)
 
 
 def compiled_without_nan(function: Function) -> Function:
-    """Compile a function that meets no NaN and tells no -0 from 0, so that it may compare several numbers at once."""
+    """Compile a function whose inputs have no NaN, and where -0 equals 0: it can compare several numbers at once."""
     return _compiled(function, fastmath={"nnan", "nsz"})
 
 
 def specialised(function: Function, *like: object) -> Function:
-    """Give a compiled function, to be called with arguments of the types of these and no others.
+    """Give a compiled function that accepts only arguments of the types of `like`.
 
-    It does without the look at what it is given, by which numba chooses among the forms of a function, and which costs
-    as much as the rest of a call.
+    A call skips numba's dispatch on the types of the arguments, which costs as much as the rest of the call.
     """
     compile_for = getattr(function, "compile", None)
     return cast("Function", compile_for(tuple(map(typeof, like)))) if compile_for else function

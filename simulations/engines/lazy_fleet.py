@@ -1,4 +1,4 @@
-"""A fleet that is told when it is asked for: most decisions change nothing, and need the replicas' numbers only."""
+"""A fleet that is listed lazily: most decisions change nothing, and need only the number of replicas."""
 
 from typing import Protocol
 
@@ -6,19 +6,19 @@ from autoscaler.ports import Fleet, Replica
 
 
 class ReplicaSource(Protocol):
-    """Whose replicas they are."""
+    """An engine that can list its replicas."""
 
     def replicas(self, now_s: float) -> tuple[Replica, ...]:
-        """Give all that stay."""
+        """Give the replicas that are not draining."""
         ...
 
     def to_remove(self, now_s: float, staying: int) -> tuple[str, ...]:
-        """Do what `Fleet.to_remove` does."""
+        """Name the replicas to remove so that `staying` are left, as `Fleet.to_remove`."""
         ...
 
 
 class LazyFleet(Fleet):
-    """What `Fleet` is, with its replicas in the hands of an engine."""
+    """A `Fleet` that lists its replicas when they are first needed."""
 
     ready: int = 0
     _engine: ReplicaSource
@@ -26,16 +26,16 @@ class LazyFleet(Fleet):
 
     @classmethod
     def of(cls, asked: int, ready: int, engine: ReplicaSource, now_s: float) -> "LazyFleet":
-        """Give an engine's fleet as it is now."""
+        """Give the fleet of an engine at this time."""
         fleet = cls(asked, ())
         fleet.ready, fleet._engine, fleet._now_s = ready, engine, now_s
         return fleet
 
     @property
     def replicas(self) -> tuple[Replica, ...]:
-        """All that stay."""
+        """The replicas that are not draining."""
         return self._engine.replicas(self._now_s)
 
     def to_remove(self, staying: int) -> tuple[str, ...]:
-        """Name those that should go."""
+        """Name the replicas to remove so that `staying` are left."""
         return self._engine.to_remove(self._now_s, staying)

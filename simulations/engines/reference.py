@@ -1,10 +1,10 @@
-"""The reference engine: one service, request by request, on a heap of what happens next.
+"""The reference engine: a discrete-event simulation of one service, with a heap of future events.
 
 Rules:
-1. Events are (time, priority, sequence). At one instant what ends or becomes ready comes first, then what arrives, then
-   what the gateway tells, and the controller's tick last; equals come in the order in which they were scheduled.
-2. Requests are dispatched by the gateway's own `Dispatcher`; decisions are taken by the live controller's own `step`.
-3. A replica on its way out is given nothing new, and stays until what it serves has ended.
+1. Events are ordered by (time, priority, sequence). At the same time ends and readiness come first, then arrivals, then
+   updates and scrapes of the gateway, and the controller's tick last. Ties are in the order of scheduling.
+2. The gateway's own `Dispatcher` dispatches requests, and the live controller's own `step` decides.
+3. A draining replica gets no new request, and is removed when its running requests have ended.
 """
 
 from collections.abc import Callable, Hashable, Iterable
@@ -36,7 +36,7 @@ from simulations.model.random_streams import RandomStreams
 from simulations.model.run_inputs import Arrival, RunInputs, Source, next_on_grid
 
 ENDS, ARRIVES, REPORTS, DECIDES = range(4)
-"""Priorities at one instant."""
+"""Priorities of events at the same time."""
 
 EventHandler = Callable[[Any], None]
 
@@ -55,18 +55,18 @@ class ReferenceEngine:
         """Set up a run that begins at 0.
 
         Args:
-            inputs: the service, its fleet, and how it is watched.
-            source: its requests.
-            service: how it is decided on; its state is used up by the run.
-            random_streams: where cold starts and lifetimes are drawn.
-            recorder: is given every decision; without one the history keeps them all.
+            inputs: the service, its fleet, and how the controller observes it.
+            source: the requests.
+            service: the algorithm and its state; a run changes the state, so it needs a new one.
+            random_streams: the draws of cold starts, lifetimes and failures.
+            recorder: called with every decision; without it, the history has all decisions.
         """
         self._inputs, self._source = inputs, source
         self._arrivals = source.arrivals()
         self._next_arrival = next(self._arrivals, None)
         self._dispatcher = Dispatcher(inputs.limits)
         self._stream, self._samples = GatewayStream(inputs, self._dispatcher), Samples(inputs, random_streams)
-        # A scenario has few paths and many requests; a gateway, where strangers choose the paths, remembers none.
+        # A scenario has few paths and many requests. The gateway has no such cache, as its clients choose the paths.
         self._rule_of = lru_cache(maxsize=1024)(PathRules(inputs.rules).find)
         self._cookies = Cookies(inputs.cookie_s)
         self._fleet = SimulatedFleet(inputs.pools, random_streams)
@@ -81,7 +81,7 @@ class ReferenceEngine:
         self._update_due_s = inf
 
     def run(self) -> History:
-        """Let it all happen; KeyboardInterrupt ends it early, with what has happened so far."""
+        """Run to the end. After Ctrl-C the history ends there, and is partial."""
         partial = False
         self._begin()
         try:
@@ -129,10 +129,7 @@ class ReferenceEngine:
     # Requests.
 
     def _schedule_arrivals(self, _: None) -> None:
-        """Take the next of the requests that come whatever happens, and those that come together with it, but no more.
-
-        There may be no end of them.
-        """
+        """Schedule the next arrival and those at the same time, but no more: the source may be endless."""
         if self._next_arrival is None:
             return
         t_s = self._next_arrival.t_s
@@ -178,7 +175,7 @@ class ReferenceEngine:
             self._schedule(self._now_s + allowed_s, ENDS, self._time_out, request)
 
     def _request(self, called: Hashable) -> Request:
-        """Find a request by what the dispatcher calls it: its number."""
+        """Find a request by its key in the dispatcher, which is its number."""
         return self._requests[cast("int", called)]
 
     def _start_all(self, grants: Iterable[Grant]) -> None:
@@ -223,7 +220,7 @@ class ReferenceEngine:
             self._note_change()
 
     def _hang_up(self, request: Request) -> None:
-        """A replica may go on with what it has begun; whoever is still in the queue leaves it."""
+        """Let the client disconnect: a queued request leaves the queue, a running one may go on."""
         self._lose_patience(request)
         if self._inputs.cancel_on_disconnect or not request.counts:
             self._finish(request, HUNG_UP)
@@ -254,12 +251,12 @@ class ReferenceEngine:
             self._start_missing()
 
     def _end_lifetime(self, replica: SimulatedReplica) -> None:
-        """Lose a replica, unless the run is over and only its life is left."""
+        """Let a replica die, unless its death is the only event left in the run."""
         if not replica.gone and (self._inputs.until_s < inf or not self._is_idle()):
             self._lose_replica(replica)
 
     def _lose_replica(self, replica: SimulatedReplica) -> None:
-        """Lose a replica and what it serves; as the number asked for stands, another one takes its place."""
+        """Let a replica die with its requests, and start a replacement."""
         self._start_all(self._dispatcher.remove_backend(replica.name, self._now_s))
         for number in sorted(replica.serving | replica.passing):
             replica.end(number, self._now_s)
@@ -272,7 +269,7 @@ class ReferenceEngine:
     # The controller.
 
     def _note_change(self) -> None:
-        """Have the gateway tell what has changed, with what else changes in a short while."""
+        """Schedule an update of the gateway's stream, which includes later changes until then."""
         self._last_change_s = self._now_s
         if self._inputs.immediate:
             self._stream.send_update(self._now_s)
@@ -282,7 +279,7 @@ class ReferenceEngine:
             self._schedule(due_s, REPORTS, self._send_update, due_s)
 
     def _send_update(self, due_s: float) -> None:
-        if due_s != self._update_due_s:  # told before
+        if due_s != self._update_due_s:  # sent before
             return
         self._update_due_s = inf
         if self._stream.send_update(self._now_s) and self._inputs.wakes:
@@ -297,7 +294,7 @@ class ReferenceEngine:
         self._repeat(self._inputs.tick_s, DECIDES, self._tick)
 
     def _repeat(self, every_s: float, priority: int, handler: EventHandler) -> None:
-        """Do it at the next point of a fixed grid, as the live driver does, unless nothing will ever happen again."""
+        """Schedule the next tick or scrape on a fixed grid, as the live controller does, unless the run is over."""
         if not self._is_finished():
             self._schedule(next_on_grid(self._now_s, every_s), priority, handler, None)
 
@@ -306,7 +303,7 @@ class ReferenceEngine:
         return not (self._to_come or gateway.queued or gateway.running or gateway.passing)
 
     def _is_finished(self) -> bool:
-        """Whether nothing will ever happen again; never, where the run has a length of its own."""
+        """Whether nothing else can happen; never true if the run has a fixed duration."""
         settled = self._is_idle() and self._asked == self._fleet.alive <= self._inputs.min_replicas
         stuck = not self._to_come and self._now_s - self._last_change_s >= self._inputs.settle_s
         return self._inputs.until_s == inf and (settled or stuck)

@@ -1,6 +1,6 @@
-"""The simulated replicas: where each finds its GPU, how long it starts, and what it has spent its time on.
+"""The fleet of the reference engine: the placement of replicas on GPUs, their cold starts, and how they use their time.
 
-A replica that is asked for takes the first pool with stock left; where there is none it waits until another one goes.
+A replica takes a GPU of the first pool that has one. If no pool has one, it is pending until another replica is gone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,11 +16,11 @@ from simulations.model.run_inputs import Pool
 
 CHANCE = Uniform(0.0, 1.0)
 MAX_STAGES = 100
-"""More than any pool has: with it, number and stage of a pool become one number."""
+"""More than any pool has: a pool's number times this, plus the stage, numbers the random stream."""
 
 
 class SimulatedReplica:
-    """One replica from the moment it is asked for; a time that has not come is NaN, which compares as false."""
+    """One replica. Times are in seconds; a time that has not come is NaN, which compares as false."""
 
     __slots__ = (
         "asked_s",
@@ -51,32 +51,32 @@ class SimulatedReplica:
 
     @property
     def ready(self) -> bool:
-        """Whether it can serve."""
+        """Whether it is ready."""
         return self.ready_s >= 0
 
     @property
     def leaving(self) -> bool:
-        """Whether it is given nothing new."""
+        """Whether it drains: it gets no new request."""
         return self.leaving_s >= 0
 
     @property
     def gone(self) -> bool:
-        """Whether it is no more."""
+        """Whether it was removed."""
         return self.gone_s >= 0
 
     def begin(self, request: int, now_s: float, *, counts: bool = True) -> None:
-        """Serve one more request; only those that count make it busy."""
+        """Start a request; only requests that take a slot make the replica busy."""
         self.account_time(now_s)
         (self.serving if counts else self.passing).add(request)
 
     def end(self, request: int, now_s: float) -> None:
-        """Serve one less."""
+        """End a request."""
         self.account_time(now_s)
         self.serving.discard(request)
         self.passing.discard(request)
 
     def account_time(self, now_s: float) -> None:
-        """Account for the time up to now."""
+        """Add the time since the last call to the busy and draining time."""
         if self.serving:
             self.busy_s += now_s - self.changed_s
             self.draining_s += now_s - self.changed_s if self.leaving else 0.0
@@ -84,7 +84,7 @@ class SimulatedReplica:
 
 
 class SimulatedFleet:
-    """All replicas of one service that ever were."""
+    """All replicas of one service, also those that are gone."""
 
     def __init__(self, pools: Sequence[Pool], random_streams: RandomStreams) -> None:
         self._pools = pools
@@ -93,20 +93,20 @@ class SimulatedFleet:
         self._all: dict[str, SimulatedReplica] = {}
         self._pending: list[SimulatedReplica] = []
         self.staying: dict[str, SimulatedReplica] = {}
-        """Those that are not on their way out, by name."""
+        """Replicas that do not drain, by name."""
         self.alive = 0
-        """How many there are, whatever their state."""
+        """The number of replicas that are not gone."""
 
     def __getitem__(self, name: str) -> SimulatedReplica:
         return self._all[name]
 
     def observe(self, asked: int, now_s: float) -> Fleet:
-        """Give what a target sees of it."""
+        """Give the fleet as a target reports it."""
         replicas = self.staying.values()
         return Fleet(asked, tuple(Replica(r.name, r.ready, len(r.serving), now_s - r.asked_s) for r in replicas))
 
     def add(self, now_s: float) -> SimulatedReplica:
-        """Ask for one more; it starts when `placed` gives it."""
+        """Add a replica; it starts when `place_pending` gives it."""
         replica = SimulatedReplica(len(self._all), now_s)
         self._all[replica.name] = self.staying[replica.name] = replica
         self._pending.append(replica)
@@ -114,7 +114,7 @@ class SimulatedFleet:
         return replica
 
     def place_pending(self, now_s: float) -> Iterator[SimulatedReplica]:
-        """Find GPUs for replicas without one, the oldest first, and give those that begin to start now."""
+        """Place pending replicas on GPUs, the oldest first, and give those that begin their cold start now."""
         while self._pending and (pool := self._pool_with_stock()) is not None:
             replica = self._pending.pop(0)
             replica.pool, replica.placed_s = pool, now_s
@@ -126,25 +126,25 @@ class SimulatedFleet:
         return next((number for number, pool in pools if self._in_use[number] < pool.stock), None)
 
     def cold_start_s(self, replica: SimulatedReplica) -> float:
-        """Draw how long a replica takes from its GPU to being ready."""
+        """Draw the duration of a replica's cold start, in seconds."""
         number, pool = self._pool_of(replica)
         stages = enumerate(pool.cold_start, start=MAX_STAGES * number)
         return sum(self._random_streams.draw("cold start", stage, which) for which, stage in stages)
 
     def lifetime_s(self, replica: SimulatedReplica) -> float:
-        """Draw how long a replica lives once it is ready."""
+        """Draw how long a replica lives after it is ready, in seconds."""
         number, pool = self._pool_of(replica)
         return float("inf") if pool.lifetime is None else self._random_streams.draw("lifetime", pool.lifetime, number)
 
     def fails_to_start(self, replica: SimulatedReplica) -> bool:
-        """Draw whether a replica dies instead of becoming ready."""
+        """Draw whether a replica dies at the end of its cold start."""
         number, pool = self._pool_of(replica)
         return (
             pool.start_failure > 0 and self._random_streams.draw("start failure", CHANCE, number) < pool.start_failure
         )
 
     def service_s(self, replica: SimulatedReplica, asked_s: float) -> float:
-        """Give how long a replica works on a request that takes so long on a replica of speed 1."""
+        """Give how long a replica works on a request; `asked_s` is the time on a replica of speed 1."""
         number, pool = self._pool_of(replica)
         return (
             asked_s if pool.service is None else self._random_streams.draw("pool service", pool.service, number)
@@ -155,13 +155,13 @@ class SimulatedFleet:
         return number, self._pools[number]
 
     def leave(self, replica: SimulatedReplica, now_s: float) -> None:
-        """Mark a replica as on its way out."""
+        """Start to drain a replica."""
         replica.account_time(now_s)
         replica.leaving_s = now_s
         del self.staying[replica.name]
 
     def remove(self, replica: SimulatedReplica, now_s: float) -> None:
-        """Let a replica be no more; its GPU is free."""
+        """Remove a replica, and free its GPU."""
         self.staying.pop(replica.name, None)
         self.alive -= 1
         replica.gone_s = now_s
@@ -171,7 +171,7 @@ class SimulatedFleet:
             self._in_use[replica.pool] -= 1
 
     def columns(self, end_s: float) -> Replicas:
-        """Make columns of all replicas, with what those that are still there have done until the end."""
+        """Give all replicas as arrays, at the end of the run."""
         replicas = list(self._all.values())
         for replica in replicas:
             replica.account_time(end_s)

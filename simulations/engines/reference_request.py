@@ -1,4 +1,4 @@
-"""One request on its way through the reference engine, and the cookies that bring its client back."""
+"""The requests of the reference engine, and the affinity cookies of their clients."""
 
 from collections.abc import Sequence
 from math import nan
@@ -13,7 +13,7 @@ from simulations.model.run_inputs import Arrival
 
 
 class Request:
-    """One request on its way."""
+    """One request in the reference engine."""
 
     __slots__ = ("arrival", "end_s", "latency_s", "number", "pinned", "replica", "rule", "start_s", "status")
 
@@ -22,14 +22,14 @@ class Request:
         self.arrival = arrival
         self.rule = rule
         self.pinned: str | None = None
-        """The replica to which its cookie brings it back."""
+        """The replica in its affinity cookie."""
         self.replica: SimulatedReplica | None = None
         self.start_s = self.end_s = self.latency_s = nan
         self.status = STILL_IN
 
     @property
     def ended(self) -> bool:
-        """Whether it has left."""
+        """Whether it has ended."""
         return self.end_s >= 0
 
     @property
@@ -39,10 +39,10 @@ class Request:
 
 
 class Cookies:
-    """Which client is brought back to which replica.
+    """The affinity cookies of all clients.
 
-    As at the gateway: a client without a cookie for a replica that is there gets one with its answer, and it is valid
-    for a time that begins with the grant.
+    As at the gateway, a client without a valid cookie gets one with its response. The cookie's lifetime begins when the
+    request starts.
     """
 
     def __init__(self, lasting_s: float) -> None:
@@ -50,18 +50,18 @@ class Cookies:
         self._issued: dict[tuple[int, int], tuple[str, float]] = {}
 
     def read(self, arrival: Arrival) -> str | None:
-        """Give the replica that a client is brought back to."""
+        """Give the replica in the client's valid cookie; None if there is none."""
         name, issued_s = self._issued.get((arrival.source, arrival.session), ("", 0.0))
         return name if name and arrival.t_s < issued_s + self._lasting_s else None
 
     def issue(self, request: Request) -> None:
-        """Bind a client to the replica that has answered it."""
+        """Give the client a cookie for the replica that served it, if it has none."""
         if request.arrival.session >= 0 and request.pinned is None and request.replica is not None:
             self._issued[request.arrival.source, request.arrival.session] = request.replica.name, request.start_s
 
 
 def request_columns(requests: Sequence[Request]) -> Requests:
-    """Make columns of requests that are in order of arrival."""
+    """Give requests as arrays; they must be in order of arrival."""
     arrivals = [request.arrival for request in requests]
     return Requests(
         arrival_s=np.array([arrival.t_s for arrival in arrivals], dtype=float),

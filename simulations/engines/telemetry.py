@@ -1,10 +1,10 @@
-"""What the controller gets to know of the gateway: the lines of its stream, and Prometheus' scrapes.
+"""What the controller knows of the gateway: the updates of its stream, and the samples of Prometheus.
 
 Rules, as in the live system:
-1. The first change after a pause is sent at once. Changes soon after a line share the next one, unless `wake_up` says
-   that one must be sent now. Between lines a count stays what it was.
-2. A line for which `wake_up` asks wakes the controller.
-3. A query finds the newest sample that is old enough to have arrived.
+1. The first change after a pause is sent immediately. Changes soon after an update share the next one, unless `wake_up`
+   says that a change must be sent now. Between updates the count is that of the last update.
+2. `wake_up` says whether an update wakes the controller.
+3. A query finds the newest sample whose lag is over.
 """
 
 from math import inf
@@ -26,9 +26,9 @@ class _Update(NamedTuple):
     inflight: int
     seconds_total: float
     held: int = 0
-    """Uncounted requests that wait for a replica."""
+    """Held requests that take no slot."""
     passed: int = 0
-    """All of these that ever came."""
+    """Total of requests that take no slot."""
 
     @property
     def demand(self) -> Demand:
@@ -39,7 +39,7 @@ class _Update(NamedTuple):
 
 
 class GatewayStream:
-    """What the gateway's stream has told of one service."""
+    """The gateway's stream of counts for one service."""
 
     def __init__(self, inputs: RunInputs, dispatcher: Dispatcher) -> None:
         self._inputs = inputs
@@ -49,7 +49,7 @@ class GatewayStream:
         self._observed_passing = 0
 
     def next_update_s(self, now_s: float) -> float:
-        """Give when a change that happens now is told (rule 1)."""
+        """Give the time at which a change now is sent (rule 1)."""
         gateway, sent = self._dispatcher, self._sent
         demand = Demand(gateway.queued, gateway.queued + gateway.running, gateway.holding_pass)
         if starts_holding(sent.demand, demand) and not gateway.ready and self._inputs.coalesce_s < inf:
@@ -57,7 +57,7 @@ class GatewayStream:
         return max(now_s, sent.t_s + self._inputs.coalesce_s)
 
     def send_update(self, now_s: float) -> bool:
-        """Tell the state; whether it cannot wait (rule 2)."""
+        """Send an update; say whether it wakes the controller (rule 2)."""
         before = self._sent
         gateway = self._dispatcher
         queued, seconds = gateway.queued, gateway.seconds_total(now_s)
@@ -67,7 +67,7 @@ class GatewayStream:
         return needs_wake_up(before.demand, update.demand)
 
     def live(self, since_s: float, now_s: float) -> Live:
-        """Give what the lines say, with the mean since the last look."""
+        """Give the counts of the last update, with the mean since the last observation."""
         if self._inputs.coalesce_s == inf and not self._inputs.immediate:
             return NO_STREAM
         seconds = self._sent.seconds_at(now_s)
@@ -78,7 +78,7 @@ class GatewayStream:
 
 
 class Samples:
-    """What Prometheus has scraped."""
+    """The samples of Prometheus."""
 
     def __init__(self, inputs: RunInputs, random_streams: RandomStreams) -> None:
         self._inputs = inputs
@@ -86,12 +86,12 @@ class Samples:
         self._samples: list[tuple[float, Reading]] = []
 
     def take(self, inflight: float, now_s: float) -> None:
-        """Scrape the gauge."""
+        """Scrape the number of requests in flight."""
         found_s = now_s + self._random_streams.draw("metric lag", self._inputs.metric_lag)
         self._samples.append((found_s, Reading(inflight, now_s, series=1)))
 
     def newest(self, now_s: float) -> Reading | None:
-        """Give what a query finds (rule 3); None without Prometheus."""
+        """Give what a query finds now (rule 3); None without Prometheus."""
         if self._inputs.scrape_s == inf:
             return None
         found = [place for place, (found_s, _) in enumerate(self._samples) if found_s <= now_s]

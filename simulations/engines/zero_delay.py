@@ -1,7 +1,7 @@
-"""The zero-delay policy, for comparison with queueing theory: replicas are what is in flight, at every moment.
+"""The zero-delay policy, for comparison with queueing theory: replicas match the requests in flight at every moment.
 
-A request that must wait starts a replica; one that ends frees its replica for the queue, and a replica too many goes at
-once (the setup models of Gandhi, Harchol-Balter and Adan, *Server farms with setup costs*, 2010).
+A request that must wait starts a replica. A request that ends frees its replica for the queue, and a surplus replica is
+removed immediately (the setup models of Gandhi, Harchol-Balter and Adan, *Server farms with setup costs*, 2010).
 """
 
 from algorithms.decider import Decider
@@ -12,16 +12,16 @@ from autoscaler.controller.step import Service
 
 
 class ZeroDelay(Stateless):
-    """Wishes for what is in flight now, whatever was before."""
+    """Recommends replicas for the requests in flight now, without a memory."""
 
     def __init__(self, target: float) -> None:
         self._target = target
 
     def recommend(self, observation: Observation) -> Recommendation:
-        """Divide the newest count."""
+        """Divide the newest count by the target."""
         return Recommendation(replicas_for(observation.latest, self._target), f"{observation.latest:g} in flight now")
 
 
 def zero_delay_service(min_replicas: int, max_replicas: int, target: float = 1.0) -> Service:
-    """Give a service that follows it."""
+    """Give a service with the zero-delay policy, between `min_replicas` and `max_replicas`."""
     return Service(Decider(ZeroDelay(target), min_replicas=min_replicas, max_replicas=max_replicas))

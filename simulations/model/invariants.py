@@ -1,4 +1,4 @@
-"""What must hold in every run, whatever its scenario; a run in which it does not is wrong and is not reported.
+"""Invariants that hold in every run of every scenario. A run that breaks one is not reported.
 
 Little's law is an identity on a sample path (Little, *A Proof for the Queuing Formula L = lambda W*, 1961): the
 integral of the requests in the system is the sum of the times that each spends in it.
@@ -12,33 +12,35 @@ from simulations.model.history import SERVED, STILL_IN, History, Requests
 from simulations.model.run_inputs import Floats, Integers
 
 RELATIVE = 1e-9
-"""Rounding, of sums over many requests."""
+"""Tolerance for the rounding errors of sums over many requests."""
 
 
 class BrokenInvariantError(Exception):
-    """The simulator itself is wrong; the text says which invariants do not hold."""
+    """The simulator has a defect; the message names the invariants that do not hold."""
 
 
 def check(history: History, *, concurrency: int, fifo: bool = True) -> None:
-    """Check a run.
+    """Check one run.
 
     Args:
         history: the run.
-        concurrency: requests that a replica may serve at a time; 0 is no limit.
-        fifo: whether requests start in the order of their arrival.
+        concurrency: the concurrency limit of a replica; 0 is no limit.
+        fifo: whether requests must start in the order of their arrival.
 
     Raises:
-        BrokenInvariantError: naming each invariant that does not hold.
+        BrokenInvariantError: it names each invariant that does not hold.
     """
     requests = history.requests
     all_kinds = [history] if history.passing is None else [history, replace(history, requests=history.passing)]
     checks = {
         "Little's law on the sample path": _obeys_little(history),
-        "what came in went out or is still in": all(map(_is_conserved, all_kinds)),
-        "no request started before it came, or ended before it started": all(_is_causal(e.requests) for e in all_kinds),
+        "every request ended or is still in flight": all(map(_is_conserved, all_kinds)),
+        "no request started before it arrived, or ended before it started": all(
+            _is_causal(e.requests) for e in all_kinds
+        ),
         "requests started in the order of their arrival": not fifo or _is_fifo(requests),
-        f"no replica served more than {concurrency} at a time": _is_within(history, concurrency),
-        "nothing started on a replica before it was ready or after it was drained": all(
+        f"no replica served more than {concurrency} requests at a time": _is_within(history, concurrency),
+        "no request started on a replica before it was ready or after it began to drain": all(
             map(_ran_on_ready_replicas, all_kinds)
         ),
     }
@@ -48,7 +50,7 @@ def check(history: History, *, concurrency: int, fifo: bool = True) -> None:
 
 
 def _ends(history: History) -> Floats:
-    """When each left, or the end of the run for those still in."""
+    """When each request left; the end of the run for those still in flight."""
     ends: Floats = np.where(np.isnan(history.requests.end_s), history.end_s, history.requests.end_s)
     return ends
 
@@ -88,8 +90,8 @@ def _is_within(history: History, concurrency: int) -> bool:
 
 
 def _do_not_overlap(starts: Floats, ends: Floats, replicas: Integers) -> bool:
-    """Say whether on each replica every request starts after the one before it; they are in order of start."""
-    # Small numbers are sorted in linear time, and most fleets are small.
+    """Say whether no two requests on one replica overlap; they are in order of start."""
+    # numpy sorts 16-bit numbers in linear time, and most fleets are small.
     numbers = replicas.astype(np.int16) if np.all(replicas < np.iinfo(np.int16).max) else replicas
     order = np.argsort(numbers, kind="stable")
     owner, starts, ends = replicas[order], starts[order], ends[order]
@@ -97,13 +99,13 @@ def _do_not_overlap(starts: Floats, ends: Floats, replicas: Integers) -> bool:
 
 
 def running_counts(starts_s: Floats, ends_s: Floats, replicas: Integers) -> Integers:
-    """Count, at each start and end, the requests on its replica; one that ends frees its place for one that starts."""
+    """Count the running requests on a replica at each start and end; an end comes before a start at the same time."""
     lasting = starts_s < ends_s
     times = np.concatenate([ends_s[lasting], starts_s[lasting]])
     owner = np.concatenate([replicas[lasting], replicas[lasting]])
     steps = np.repeat(np.array([-1, 1], dtype=np.int64), np.count_nonzero(lasting))
     order = np.lexsort((steps, times, owner))
-    # All starts and ends of a replica cancel out, so the count is zero again where the next replica begins.
+    # Starts and ends of a replica cancel out: the count is zero where the next replica begins.
     return np.cumsum(steps[order])
 
 

@@ -1,7 +1,7 @@
-"""Randomness: one stream of draws for each purpose, so that policies are compared on the same luck.
+"""Random streams: one for each purpose, so that policies are compared on common random numbers.
 
-Each stream is spawned from the seed, the number of the replication and its purpose alone; that one run asks for more
-cold starts than another changes none of its service times.
+A stream depends only on the seed, the replication's number and the purpose. If one policy draws more cold starts than
+another, the service times are still the same.
 """
 
 from collections.abc import Iterator
@@ -25,13 +25,13 @@ STREAMS = (
     "pool service",
     "metric lag",
 )
-"""In this order for ever: a purpose's place is part of its seed."""
+"""The purposes. Never change their order: a purpose's index is part of its seed."""
 CHUNK = 4096
-"""Draws at a time: a single draw from numpy costs a hundred times its share of a chunk."""
+"""Draws at a time: a single draw from numpy costs a hundred times as much as one in a chunk."""
 
 
 class RandomStreams:
-    """The draws of one replication."""
+    """The random streams of one replication."""
 
     def __init__(self, seed: int, replication: int = 0) -> None:
         self._seed = seed
@@ -39,29 +39,31 @@ class RandomStreams:
         self._streams: dict[tuple[str, int], Iterator[float]] = {}
 
     def chunks(self, purpose: str, distribution: Distribution, number: int = 0) -> Iterator[Floats]:
-        """Draw for a purpose from its beginning, a chunk at a time and without end.
+        """Draw a stream from its beginning in chunks of `CHUNK` values, without end.
 
-        `number` tells apart what has several, such as pools. Chunks have one length, as some distributions draw
-        differently in chunks of another.
+        Args:
+            purpose: one of `STREAMS`.
+            distribution: what to draw from. With another length of chunk, some distributions give other values.
+            number: which one, where a purpose has several, such as pools or workloads.
         """
         rng = self._rng(purpose, number)
         while True:
             yield distribution.samples(rng, CHUNK)
 
     def draws(self, purpose: str, distribution: Distribution, number: int = 0) -> Iterator[float]:
-        """Draw the same one by one."""
+        """Draw the values of `chunks` one by one."""
         for chunk in self.chunks(purpose, distribution, number):
             yield from chunk.tolist()
 
     def stream(self, purpose: str, distribution: Distribution, number: int = 0) -> Iterator[float]:
-        """Give what is left of the draws for a purpose, always from the same distribution."""
+        """Give the rest of a stream; a purpose and number always have the same distribution."""
         stream = self._streams.get((purpose, number))
         if stream is None:
             stream = self._streams[purpose, number] = self.draws(purpose, distribution, number)
         return stream
 
     def draw(self, purpose: str, distribution: Distribution, number: int = 0) -> float:
-        """Draw the next of them."""
+        """Draw the next value of a stream."""
         return next(self.stream(purpose, distribution, number))
 
     def _rng(self, purpose: str, number: int) -> Generator:

@@ -1,4 +1,4 @@
-"""What an engine is given: plain values in seconds, with nothing left of the document they were read from."""
+"""The inputs of an engine: plain values in seconds, independent of the document they were read from."""
 
 import math
 from collections.abc import Iterator
@@ -17,75 +17,76 @@ NO_TIME = Constant(0.0)
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Chunk = tuple[Floats, Floats]
-"""Arrivals in order, and what each needs of a replica."""
+"""Arrival times in order and service times, in seconds; arrays of one length."""
 EMPTY: Floats = np.zeros(0)
 
 
 class NotExactError(Exception):
-    """An engine cannot do this run exactly; the text says why."""
+    """An engine cannot do this run exactly; the message says why."""
 
 
 def next_on_grid(now_s: float, every_s: float) -> float:
-    """Give the next point of a fixed grid that begins at 0; rounding must not give the present one again."""
+    """Give the first multiple of `every_s` after `now_s`, in spite of rounding."""
     number = math.floor(now_s / every_s) + 1
     return (number if number * every_s > now_s else number + 1) * every_s
 
 
 class Arrival(NamedTuple):
-    """One request as it reaches the gateway."""
+    """One request when it arrives at the gateway."""
 
     t_s: float
     service_s: float
     """How long a replica of speed 1 works on it."""
     patience_s: float = NEVER_S
-    """How long its client waits in the queue before it hangs up."""
+    """How long its client waits in the queue before it disconnects."""
     timeout_s: float = NEVER_S
-    """How long its client waits for the answer, all in all; a replica that has begun goes on without it."""
+    """How long its client waits for the response in total. A replica that serves the request may go on."""
     client: int = -1
-    """Which client of a closed loop it is from."""
+    """Number of its client in a closed loop; -1 for none."""
     source: int = 0
-    """Which of several sources it is from."""
+    """Index of its source, if there are several."""
     attempt: int = 1
     path: str = ""
-    """What it asks for; empty for what takes a slot in any case."""
+    """The URL's path; empty for a request that always takes a slot."""
     session: int = -1
-    """Which of several clients that keep the gateway's cookie it is from."""
+    """Number of its client among those that keep the gateway's cookie; -1 for none."""
 
 
 class Batch(NamedTuple):
-    """All requests of a run at once, a column each, in order of arrival."""
+    """All requests of a run at once: arrays of one length, in order of arrival."""
 
     arrival: Floats
-    """Of a closed loop, where it is not known before, only as many as there will be."""
+    """In a closed loop the times are unknown, and only the length counts."""
     service: Floats
-    """Of a closed loop: of the first request of each client, then of the second of each, and so on."""
+    """In a closed loop: for the first request of each client, then for the second of each, and so on."""
     patience: Floats
     timeout: Floats
     clients: int = 0
-    """Of a closed loop; 0 for requests that come whatever happens."""
+    """Clients of a closed loop; 0 if arrivals do not depend on responses."""
     each: int = 0
+    """Requests of each client in a closed loop."""
     think: Floats = EMPTY
-    """Before the first second request of any client, before the next, and so on."""
+    """Think times, in the order in which clients need them."""
     start_s: float = 0.0
 
 
 class Source(Protocol):
-    """Where requests come from."""
+    """A source of requests."""
 
     def arrivals(self) -> Iterator[Arrival]:
-        """Give those that come whatever happens, in order of time."""
+        """Give the requests that do not depend on responses, in order of time."""
         ...
 
     def after(self, ended: Arrival, status: int, now_s: float) -> Arrival | None:
-        """Give what a client sends because its request has ended: the next one of a closed loop, or a retry."""
+        """Give what a client sends after its request ended: the next one of a closed loop, or a retry."""
         ...
 
     def batch(self, until_s: float) -> Batch | None:
-        """Give all that come up to a time at once; None where that cannot be known. In place of `arrivals`."""
+        """Give all requests up to a time at once, instead of `arrivals`; None if they depend on responses."""
         ...
 
     def chunks(self) -> Iterator[Chunk] | None:
-        """Give arrivals and service times, some at a time, in order; None where a client may not wait. As `batch`."""
+        """Give all requests in chunks, instead of `arrivals`; None if clients may retry or leave."""
         ...
 
 
@@ -95,56 +96,56 @@ class Pool:
 
     name: str
     cold_start: tuple[Distribution, ...]
-    """Stages from asking for a replica to its being ready, one after the other."""
+    """Stages from asking for a replica until it is ready, one after the other."""
     speed: float = 1.0
     """Service times are divided by it."""
     price_per_hour: float = 0.0
     stock: float = math.inf
-    """Replicas that fit at a time."""
+    """How many replicas have room at a time."""
     lifetime: Distribution | None = None
-    """How long a replica that became ready lives until it dies; None is for ever."""
+    """How long a replica lives after it became ready; None is for ever."""
     start_failure: float = 0.0
-    """Probability that a replica dies at the moment in which it would have become ready."""
+    """Probability that a replica dies at the end of its cold start."""
     service: Distribution | None = None
-    """How long a replica works on a request, in place of what the request says."""
+    """How long a replica works on a request, instead of the request's own service time."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunInputs:
-    """One service, its fleet and how it is watched."""
+    """One service, its fleet, and how the controller observes it."""
 
     service: str
     limits: Limits
     pools: tuple[Pool, ...]
-    """In order of preference: the next is taken where one is out of stock."""
+    """In order of preference: if one is out of stock, the next is used."""
     initial: int = 0
     """Replicas that are ready at the beginning."""
     min_replicas: int = 0
-    """The fleet is at rest when no more than these are asked for."""
+    """The run may end when the fleet is back at this number."""
     max_replicas: int = 1_000_000
     target: float = 1.0
-    """Requests in flight for each replica; with `most` only for `immediate`."""
+    """Requests in flight for each replica; this and `max_replicas` are for `immediate` only."""
     tick_s: float = 2.0
-    """Distance of the ticks; infinite is none."""
+    """Time between ticks; infinite for no ticks."""
     coalesce_s: float = 0.02
-    """How long after a line the gateway gathers changes for the next one; infinite is no stream."""
+    """How long the gateway's stream coalesces changes into one update; infinite for no stream."""
     wakes: bool = True
-    """Whether the stream wakes the controller: at zero, and when the queue grows."""
+    """Whether an update can wake the controller: see `autoscaler.wake_up`."""
     immediate: bool = False
-    """Replicas follow the requests in flight at every arrival and departure, without any delay or other rule."""
+    """Replicas follow the requests in flight at every arrival and departure, without a delay or a rule."""
     scrape_s: float = NEVER_S
-    """Distance of Prometheus' scrapes; infinite is no Prometheus: ticks then decide on the stream."""
+    """Prometheus' scrape interval; infinite for no Prometheus: ticks then use the stream."""
     metric_lag: Distribution = NO_TIME
-    """How long a scraped value takes until a query finds it."""
+    """Time from a scrape until a query finds its value."""
     rules: tuple[PathRule, ...] = ()
-    """Which paths take a slot; all, where there are none."""
+    """Path rules; without them every path takes a slot."""
     cookie_s: float = 0.0
-    """How long the gateway's cookie brings a client back to its replica; 0 is no cookie."""
+    """Lifetime of the gateway's affinity cookie; 0 for no cookie."""
     request_timeout_s: float = NEVER_S
-    """How long a replica may take for a request of a path that has no such time of its own."""
+    """How long a request may run on a replica, if its path rule has no timeout."""
     cancel_on_disconnect: bool = False
-    """Whether a replica stops working on a request whose client has gone."""
+    """Whether a replica stops a request when its client disconnects."""
     until_s: float = NEVER_S
-    """The run ends here, whatever is under way."""
+    """The run ends here, also with requests in flight; infinite for no such end."""
     settle_s: float = 3600.0
-    """The run ends when nothing but ticks has happened for so long."""
+    """The run ends after this long without an event other than ticks and scrapes."""

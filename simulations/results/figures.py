@@ -1,8 +1,8 @@
-"""What a run came to, as numbers: waits, replicas, GPU time, money.
+"""The figures of a run: waits, replicas, GPU time and cost.
 
-Requests that arrive before the warm-up is over do not count; what replicas do counts from the beginning. The wait of a
-request is split at the moment in which the replica that was given it became ready: before it is *cold start*, after it
-is *load*. Percentiles are over requests that were served, interpolated between neighbours.
+Requests that arrive during the warm-up are not counted; replicas are counted from the beginning. A request's wait is
+split at the time at which its replica became ready: *cold start* before it, *load* after it. Percentiles are those of
+served requests, with linear interpolation.
 """
 
 from collections import Counter
@@ -43,15 +43,15 @@ Figures = dict[str, float]
 
 
 class Estimate(NamedTuple):
-    """A figure over independent replications."""
+    """The mean of a figure over independent replications."""
 
     mean: float
     half_width: float
-    """Of the 95 % confidence interval by Student's t; infinite for one replication."""
+    """Half width of the 95 % confidence interval by Student's t; infinite for one replication."""
 
 
 class Waits(NamedTuple):
-    """Why each served request waited, in seconds."""
+    """The wait of each request by its cause, in seconds."""
 
     cold_start: Floats
     load: Floats
@@ -60,7 +60,14 @@ class Waits(NamedTuple):
 def figures(
     history: History, pools: Sequence[Pool], *, warm_up_s: float = 0.0, objective_s: float | None = None
 ) -> Figures:
-    """Give all figures of one run, by name, units in the names."""
+    """Give all figures of one run by name; a name ends with its unit, such as `wait_p95_s`.
+
+    Args:
+        history: the run.
+        pools: its GPU pools, for prices.
+        warm_up_s: requests that arrive earlier are not counted.
+        objective_s: the latency objective, for `slo_attainment`.
+    """
     return (
         _request_figures(history, warm_up_s, objective_s)
         | _uncounted_figures(history, warm_up_s)
@@ -72,7 +79,7 @@ def figures(
 
 
 def waits(history: History, served: NDArray[np.integer[Any]]) -> Waits:
-    """Split the waits of some requests, given by their numbers."""
+    """Split the waits of some requests, which are given by index."""
     requests = history.requests
     arrival, start = requests.arrival_s[served], requests.start_s[served]
     ready = history.replicas.ready_s[requests.replica[served]]
@@ -97,7 +104,7 @@ def _request_figures(history: History, warm_up_s: float, objective_s: float | No
 
 
 def _outcomes(requests: Requests, counted: NDArray[np.bool_]) -> Figures:
-    """Count how requests ended; two ways have one status, and differ in whether a replica was given the request."""
+    """Count how requests ended; the two timeouts have one status, and differ in whether the request had a replica."""
     ends = Counter(zip(requests.status[counted].tolist(), (requests.replica[counted] >= 0).tolist(), strict=True))
     found = {name: float(ends[status, True] + ends[status, False]) for name, status in OUTCOMES.items()}
     return found | {
@@ -107,7 +114,7 @@ def _outcomes(requests: Requests, counted: NDArray[np.bool_]) -> Figures:
 
 
 def _uncounted_figures(history: History, warm_up_s: float) -> Figures:
-    """Tell of the requests that take no slot, where there are any."""
+    """Give the figures of requests that take no slot, if there are any."""
     passing = history.passing
     if passing is None or not len(passing):
         return {}
@@ -142,14 +149,14 @@ def _replica_figures(history: History) -> Figures:
 
 
 def _died(history: History, *, ready: bool) -> int:
-    """Count the replicas that went without being sent away, after or before they became ready."""
+    """Count the replicas that died, after or before they became ready."""
     replicas = history.replicas
     lost = ~np.isnan(replicas.gone_s) & np.isnan(replicas.leaving_s)
     return int(np.count_nonzero(lost & (np.isnan(replicas.ready_s) != ready)))
 
 
 def states(history: History) -> Mapping[str, Floats]:
-    """Give what each replica has spent its time on, in seconds: starting, busy, idle, draining."""
+    """Give how long each replica was starting, busy, idle and draining, in seconds."""
     replicas = history.replicas
     gone = np.where(np.isnan(replicas.gone_s), history.end_s, replicas.gone_s)
     placed = np.where(np.isnan(replicas.placed_s), gone, replicas.placed_s)
@@ -170,7 +177,7 @@ def _cost_figures(history: History, pools: Sequence[Pool]) -> Figures:
 
 
 def estimates(replications: Sequence[Figures]) -> dict[str, Estimate]:
-    """Give mean and confidence interval of every figure that all replications have."""
+    """Give the mean and the confidence interval of every figure that all replications have."""
     names = [name for name in replications[0] if all(name in each for each in replications)]
     return {name: _estimate(np.array([each[name] for each in replications])) for name in names}
 
@@ -186,8 +193,8 @@ def _estimate(values: Floats) -> Estimate:
 def student_95(freedom: int) -> float:
     """Give the 97.5 % quantile of Student's t.
 
-    Exact for 1 and 2 degrees of freedom, else the expansion of Hill (*Algorithm 396*, 1970) to three terms: within
-    0.3 %.
+    It is exact for 1 and 2 degrees of freedom. Otherwise it is the expansion of Hill (*Algorithm 396*, 1970) to three
+    terms, with an error below 0.3 %.
     """
     p = 0.975
     if freedom == 1:

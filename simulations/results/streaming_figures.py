@@ -1,7 +1,7 @@
-"""The figures of a run with too many requests to keep: sums and histograms, in memory that does not grow with them.
+"""The figures of a run with too many requests to keep: sums and histograms, in constant memory.
 
-Means and counts are those of `simulations.results.figures`; a percentile is the middle of a bin that
-is at most a 512th of it wide.
+Means and counts are those of `simulations.results.figures`. A percentile is the middle of a bin, which is at most 1/512
+of its value wide.
 """
 
 from math import inf
@@ -14,10 +14,10 @@ from simulations.model.run_inputs import Floats, Integers
 from simulations.results.figures import OUTCOMES, PERCENTILES, Figures
 
 MANTISSA, FINE = 52, 9
-"""Bits of a double behind its leading one, and how many of them tell bins apart."""
+"""Bits in the mantissa of a double, and how many of them number the bins of an octave."""
 
 SMALLEST_S = 2.0**-20
-"""Less than a microsecond is nothing."""
+"""Shorter times, below a microsecond, count as 0."""
 
 OCTAVES = 50
 _LOWEST = int(np.float64(SMALLEST_S).view(np.int64)) >> (MANTISSA - FINE)
@@ -25,21 +25,21 @@ BINS = OCTAVES << FINE
 
 
 class TimeHistogram:
-    """A mean and percentiles of times, at 200 kB whatever their number."""
+    """The mean and percentiles of any number of times, in 200 kB."""
 
     def __init__(self) -> None:
         self._bins: Integers = np.zeros(BINS + 1, dtype=np.int64)
         self._total = 0.0
 
     def add(self, values: Floats) -> None:
-        """Take some in."""
-        # The upper bits of a positive double order as it does: exponent first, then the mantissa's leading bits.
+        """Add times in seconds."""
+        # The upper bits of a positive double are ordered like its value: the exponent, then the leading mantissa bits.
         numbers = (np.ascontiguousarray(values).view(np.int64) >> (MANTISSA - FINE)) - (_LOWEST - 1)
         self._bins += np.bincount(np.clip(numbers, 0, BINS), minlength=BINS + 1)
         self._total += float(values.sum())
 
     def figures(self, name: str) -> Figures:
-        """Give them by name, as `simulations.results.figures` does."""
+        """Give the figures by name, as `simulations.results.figures` does."""
         upto = np.cumsum(self._bins)
         count = int(upto[-1])
         found = {f"{name}_mean_s": self._total / count}
@@ -51,18 +51,18 @@ class TimeHistogram:
 
 
 class StreamingFigures:
-    """Takes requests in and forgets them."""
+    """A sink that adds requests to figures and does not keep them."""
 
     def __init__(
         self, *, speed: float, until_s: float, warm_up_s: float = 0.0, objective_s: float | None = None
     ) -> None:
-        """Begin with none.
+        """Start without requests.
 
         Args:
-            speed: of all replicas.
-            until_s: what ends later is still in when the run ends.
-            warm_up_s: what arrives earlier does not count.
-            objective_s: the latency that is good enough.
+            speed: the speed of all replicas.
+            until_s: when the run ends; requests that end later are still in flight.
+            warm_up_s: requests that arrive earlier are not counted.
+            objective_s: the latency objective.
         """
         self._speed, self._until_s, self._warm_up_s, self._objective_s = speed, until_s, warm_up_s, objective_s
         self._histograms = {name: TimeHistogram() for name in ("wait", "latency", "wait_cold_start", "wait_load")}
@@ -71,9 +71,13 @@ class StreamingFigures:
         self._last_start_s = -inf
 
     def take(self, requests: Floats) -> None:
-        """Add them up, after a look at what must hold."""
+        """Check the invariants of some requests, and add them to the figures.
+
+        Raises:
+            BrokenInvariantError: the simulator has a defect.
+        """
         arrival, start = requests[ARRIVAL], requests[START]
-        begun = int(np.searchsorted(start, inf))  # those that wait for ever stand last, as NaN
+        begun = int(np.searchsorted(start, inf))  # requests that never start are last, with NaN
         self._check(arrival[:begun], start[:begun], requests[REPLICA_READY, :begun])
         end = start + requests[SERVICE] / self._speed
         self._spent_s += float((np.where(end <= self._until_s, end, self._until_s) - arrival).sum())
@@ -93,13 +97,13 @@ class StreamingFigures:
             self._good += int(np.count_nonzero(latency <= self._objective_s))
 
     def _check(self, arrival: Floats, start: Floats, since: Floats) -> None:
-        """Refuse what no run may have; see `simulations.model.invariants`."""
+        """Check invariants; see `simulations.model.invariants`."""
         if np.any(start < arrival):
-            raise BrokenInvariantError("no request started before it came, or ended before it started")
+            raise BrokenInvariantError("no request started before it arrived, or ended before it started")
         if np.any(np.diff(start, prepend=self._last_start_s) < 0):
             raise BrokenInvariantError("requests started in the order of their arrival")
         if np.any(start < since):
-            raise BrokenInvariantError("nothing started on a replica before it was ready or after it was drained")
+            raise BrokenInvariantError("no request started on a replica before it was ready or after it began to drain")
         if len(start):
             self._last_start_s = float(start[-1])
 

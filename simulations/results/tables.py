@@ -1,6 +1,6 @@
-"""A history as tables and figures for notebooks: pandas, Arrow, Parquet, matplotlib.
+"""A history as tables and plots for notebooks: pandas, Arrow, Parquet, matplotlib.
 
-The libraries are loaded when they are first needed.
+The libraries are imported when they are first needed.
 """
 
 import json
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
 
 def request_columns(history: History) -> dict[str, Any]:
-    """Give one row for each request, as columns; raises ValueError where they were too many to keep."""
+    """Give the columns of a table of requests; raises ValueError if there were too many to keep."""
     if history.streaming_figures is not None:
-        raise ValueError("the run has too many requests for a row each; shorten it, or do without their records")
+        raise ValueError(
+            "the run has too many requests to keep a record of each; shorten the run, or leave out --records"
+        )
     requests = history.requests
     started = np.flatnonzero(requests.replica >= 0)
     split = waits(history, started)
@@ -36,15 +38,15 @@ def request_columns(history: History) -> dict[str, Any]:
 
 
 def replica_columns(history: History) -> dict[str, Any]:
-    """Give one row for each replica, as columns."""
+    """Give the columns of a table of replicas."""
     columns = {name: getattr(history.replicas, name) for name in history.replicas.__slots__}
     return columns | {f"{state}_replica_s": seconds for state, seconds in states(history).items()}
 
 
 def decision_columns(history: History) -> dict[str, Any]:
-    """Give one row for each decision, ticks and wake-ups alike, as columns.
+    """Give the columns of a table of decisions, at ticks and wake-ups.
 
-    Beside the look, which is what the controller knew, stand the requests that were really there.
+    Beside the observation, `queued` and `running` are the actual requests, which the controller may not know.
     """
     records = history.decisions
     observations = {name: [getattr(record.observation, name) for record in records] for name in Observation._fields}
@@ -57,7 +59,7 @@ def decision_columns(history: History) -> dict[str, Any]:
 
 
 def _actual_counts(history: History, times_s: Floats) -> dict[str, Integers]:
-    """Count the requests that wait and that are served at some times, after all that happened at each."""
+    """Count the queued and running requests at some times, after all events at each time."""
     requests = history.requests
     started = ~np.isnan(requests.start_s)
     came, began, ended, gave_up = (
@@ -87,14 +89,14 @@ def replicas_table(history: History) -> "pd.DataFrame":
 
 
 def decisions_table(history: History) -> "pd.DataFrame":
-    """Give the decisions as a pandas table: count, ready and desired over time."""
+    """Give the decisions as a pandas table."""
     import pandas as pd  # noqa: PLC0415
 
     return pd.DataFrame(decision_columns(history))
 
 
 def timeline_table(history: History) -> "pd.DataFrame":
-    """Give asked, ready, running and queued after every change, as a pandas table."""
+    """Give a pandas table of replicas asked for and ready, and requests running and queued, after every change."""
     import pandas as pd  # noqa: PLC0415
 
     return pd.DataFrame([moment._asdict() for moment in run_result(history).timeline])
@@ -115,7 +117,7 @@ def decisions_arrow(history: History) -> "pa.Table":
 
 
 def write(table: "pa.Table", path: Path) -> None:
-    """Write a table as CSV, JSON lines or Parquet, by the file's ending."""
+    """Write a table as CSV, JSON lines or Parquet, chosen by the file's suffix."""
     if path.suffix == ".csv":
         from pyarrow import csv  # noqa: PLC0415
 
@@ -130,7 +132,7 @@ def write(table: "pa.Table", path: Path) -> None:
 
 
 def _without_nan(value: Any) -> Any:
-    """Give None for NaN, which JSON does not know."""
+    """Give None for NaN, which JSON does not have."""
     return None if value != value else value  # noqa: PLR0124
 
 
@@ -143,7 +145,7 @@ def figure(history: History) -> "Figure":
     timeline = run_result(history).timeline
     times = [moment.t_s for moment in timeline]
     for axes, names in ((upper, ("running", "queued")), (lower, ("asked", "ready"))):
-        for name, width in zip(names, (3.5, 1.5), strict=True):  # where both are the same, both are seen
+        for name, width in zip(names, (3.5, 1.5), strict=True):  # the narrow line is visible on the wide one
             numbers = [getattr(moment, name) for moment in timeline]
             axes.step(times, numbers, where="post", label=name, linewidth=width)
         axes.legend(loc="upper right")

@@ -1,4 +1,7 @@
-"""A history as the report that the live demo prints of its own run."""
+"""Converts a history to the run result of the live demo, so that both are rendered by `autoscaler.demo.report`.
+
+That module defines the result, and has the report and the verdict. This one only fills in the result from a history.
+"""
 
 from collections.abc import Iterator
 
@@ -11,7 +14,7 @@ from simulations.model.run_inputs import Floats, Integers
 
 
 def run_result(history: History) -> RunResult:
-    """Give one run as the live demo would have seen it; time counts from the first arrival."""
+    """Give one run as the live demo measures it; times are seconds since the first arrival."""
     requests, replicas = history.requests, history.replicas
     began_s = float(requests.arrival_s[0]) if len(requests) else 0.0
     return RunResult(
@@ -56,14 +59,14 @@ def _nan_filled(times_s: Floats, end_s: float) -> Floats:
 
 
 def cold_starts(history: History) -> Floats:
-    """Give how long each replica that became ready took, those left out that were there from the beginning."""
+    """Give the cold start of each replica that became ready, in seconds, without the initial replicas."""
     started = (history.replicas.ready_s > history.replicas.asked_s) | (history.replicas.asked_s > 0)
     took: Floats = (history.replicas.ready_s - history.replicas.asked_s)[started]
     return took[~np.isnan(took)]
 
 
 def idle(history: History) -> Floats:
-    """Give how long each replica was ready and had nothing to serve."""
+    """Give how long each replica was ready without a running request, in seconds."""
     replicas = history.replicas
     ready_for = _nan_filled(replicas.gone_s, history.end_s) - replicas.ready_s
     spare: Floats = np.where(np.isnan(ready_for), 0.0, ready_for - replicas.busy_s)
@@ -71,7 +74,7 @@ def idle(history: History) -> Floats:
 
 
 def _timeline(history: History, began_s: float) -> Iterator[Moment]:
-    """Merge all that changes a number."""
+    """Give the numbers of replicas and requests after every change."""
     times, changes = _steps(history)
     order = np.argsort(times, kind="stable")
     times, states = times[order], np.cumsum(changes[order], axis=0)
@@ -81,7 +84,7 @@ def _timeline(history: History, began_s: float) -> Iterator[Moment]:
 
 
 def _steps(history: History) -> tuple[Floats, Integers]:
-    """Give times, and by how much each changes the columns asked, ready, running and queued."""
+    """Give times, and the change of the columns asked, ready, running and queued at each."""
     requests, replicas = history.requests, history.replicas
     asked = np.diff(np.array([change.asked for change in history.changes]), prepend=0)
     went = np.where(np.isnan(replicas.ready_s), np.nan, np.fmin(replicas.leaving_s, replicas.gone_s))

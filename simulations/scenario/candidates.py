@@ -1,4 +1,4 @@
-"""The policies that are compared, and what each is called there."""
+"""The policies that are compared, each with a unique name."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from simulations.scenario.document import Scenario, scenario_of
 
 
 class Candidate(NamedTuple):
-    """A policy that is compared with others, and what it is called there."""
+    """A policy, and its name in the comparison."""
 
     name: str
     policy: ScalingPolicy
@@ -30,12 +30,12 @@ def candidates_of(scenario: Scenario) -> list[Candidate]:
 
 
 def check(document: Document) -> None:
-    """Read a Scenario and the files that it names, for `autoscaler validate`; raises DocumentError."""
+    """Check a Scenario and its files, for `autoscaler validate`; raises DocumentError."""
     candidates_of(scenario_of(document))
 
 
 def candidates_in(paths: Sequence[Path]) -> list[Candidate]:
-    """Give all policies of some files, which may be of one service; raises DocumentError."""
+    """Give all policies in some files; several may be for one service. Raises DocumentError."""
     return _with_unique_names([named for path in paths for named in _in_file(path, None)])
 
 
@@ -50,7 +50,7 @@ def _in_file(path: Path, given: str | None) -> list[_Named]:
 
 
 def _with_unique_names(found: Sequence[_Named]) -> list[Candidate]:
-    """Call each by the first of these that no other one has: its given name, its own, its file's, its number."""
+    """Name each policy: by its given or own name, else by its file, else by its name and number, until all differ."""
     choices = [
         [each.given or each.policy.metadata.name for each in found],
         [each.given or each.file or each.policy.metadata.name for each in found],

@@ -1,6 +1,6 @@
-"""Columns of numbers in files: CSV with a line of names, JSON lines, or Parquet, by the file's ending.
+"""Reads columns of numbers from a file: CSV with a header, JSON lines, or Parquet, chosen by the file's suffix.
 
-The libraries are loaded when a file is read.
+The libraries are imported when a file is read.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 def read_columns(path: Path, needed: Sequence[str], known: Sequence[str] = ()) -> dict[str, Floats]:
-    """Read columns by name; what is missing in a row is NaN, and other columns are left alone.
+    """Read columns by name, as arrays of one length. A missing value is NaN; other columns are ignored.
 
     Args:
-        path: the file; it ends in .csv, .jsonl or .parquet.
-        needed: columns that must be there, without a gap.
-        known: columns that are read where they are there.
+        path: the file; its suffix is .csv, .jsonl or .parquet.
+        needed: columns that must exist, without a missing value.
+        known: columns that are read if they exist.
 
     Raises:
-        ValueError: saying what is wrong with the file.
+        ValueError: the file is invalid or cannot be read; the message says why.
     """
     if path.suffix not in _READERS:
         raise ValueError(f"must be a file that ends in {', '.join(_READERS)}")

@@ -1,4 +1,4 @@
-"""The document `Scenario`: requests, replicas, how they are watched, and the policies to be compared on them."""
+"""The document `Scenario`: requests, the fleet, what the controller observes, and the policies to compare."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -15,15 +15,16 @@ from simulations.scenario.workload_spec import Dist, RateCurve, Trace, Workload
 
 
 class ColdStart(Model):
-    """What happens, one after the other, between a GPU that is found and a replica that is ready."""
+    """The stages from a replica's placement on a GPU until it is ready, one after the other."""
 
     schedule: Dist = Constant(0.0)
+    """Scheduling the pod."""
     pull: Dist = Constant(0.0)
-    """Fetching the image."""
+    """Pulling the image."""
     load: Dist = Constant(0.0)
     """Loading the model."""
     readiness: Dist = Constant(0.0)
-    """Until the probe has seen it."""
+    """Until the readiness probe succeeds."""
 
 
 class GpuPool(Model):
@@ -35,100 +36,100 @@ class GpuPool(Model):
     """Service times are divided by it."""
     price_per_hour: Annotated[float, Field(ge=0)] = 0.0
     stock: Annotated[int, Field(ge=0)] | None = None
-    """Replicas that fit at a time; without it, any number."""
+    """How many replicas have room at a time; without it, there is no limit."""
     service_time: Dist | None = None
-    """In place of the workloads' `serviceTime`, and of a trace's; then without `speed`."""
+    """Used instead of the service times of workloads and traces; then `speed` must be 1."""
     lifetime: Dist | None = None
-    """How long a ready replica lives until it dies, with what it serves; for ever when left out."""
+    """How long a ready replica lives until it dies with its requests; without it, replicas do not die."""
     start_failure: Annotated[Percent, between("0%", "99%")] = 0.0
-    """Replicas that die at the end of their cold start; another one takes the place of each."""
+    """Share of replicas that die at the end of their cold start; each is replaced."""
 
     @model_validator(mode="after")
     def _has_one_speed(self) -> Self:
         if self.service_time is not None and self.speed != 1:
-            raise ValueError("speed: is not for a pool with a serviceTime of its own")
+            raise ValueError("speed: must be 1 in a pool with a serviceTime")
         return self
 
 
 class SimulatedFleetSpec(Model):
-    """Where replicas run."""
+    """The GPUs on which replicas run."""
 
     initial_replicas: Annotated[int, Field(ge=0, le=10_000)] = 0
-    """Ready from the beginning."""
+    """Replicas that are ready at the beginning."""
     pools: Annotated[tuple[GpuPool, ...], Field(min_length=1)]
-    """In order of preference: the next is taken where one is out of stock."""
+    """In order of preference: if one is out of stock, the next is used."""
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
         names = [pool.name for pool in self.pools]
         if len(set(names)) < len(names):
-            raise ValueError(f"pools: must have names that differ, has {', '.join(names)}")
+            raise ValueError(f"pools: must have unique names, has {', '.join(names)}")
         return self
 
 
 class Stream(Model):
-    """The gateway's own count."""
+    """The stream of counts from the gateway."""
 
     enabled: bool = True
-    """Whether the controller listens to it; if not, it decides on Prometheus alone."""
+    """Whether the controller reads the stream; if not, it uses Prometheus alone."""
     coalesce: Annotated[Duration, lasting("0s", "10s")] = 0.02
-    """The first change after a pause is told at once, those within this time of it share the next line."""
+    """The first change after a pause is sent immediately; changes within this time of an update share the next one."""
     wake_ups: bool = True
-    """Whether requests at zero, and a queue that grows, are decided on at once."""
+    """Whether a request at zero replicas, or a growing queue, triggers a decision immediately."""
 
 
 class SimulatedPrometheus(Model):
-    """Prometheus' count, on which ticks then decide."""
+    """Prometheus' count of requests in flight; with it, decisions at ticks use this count."""
 
     scrape_interval: Annotated[Duration, lasting("100ms", "1h")] = 1.0
     lag: Dist = Constant(0.0)
-    """Until a query finds what was scraped, drawn for each scrape."""
+    """Time from a scrape until a query finds its value, drawn for each scrape."""
 
 
 class ControllerSpec(Model):
-    """What the controller sees, and when."""
+    """What the controller observes, and when."""
 
     tick: Annotated[Duration, lasting("1ms", "1h")] = 2.0
     stream: Stream = Stream()
     prometheus: SimulatedPrometheus | None = None
     immediate: bool = False
-    """In place of the policy's algorithm and rules: at every arrival and departure, without delay, as many replicas as
-    the requests in flight need within the policy's bounds. For comparison with queueing theory."""
+    """Replaces the policy's algorithm and rules: at every arrival and departure the replicas are set, without delay, to
+    what the requests in flight need, within the policy's bounds. For comparison with queueing theory."""
 
 
 class Run(Model):
-    """When a run ends, and what of it counts."""
+    """When a run ends, and when its figures begin."""
 
     duration: Annotated[Duration, lasting("1s", "87600h")] | None = None
     """Without it, the run ends when the last request has left and the fleet is back at its minimum."""
     warm_up: Annotated[Duration, lasting("0s", "8760h")] = 0.0
-    """Requests that arrive before it do not count."""
+    """Requests that arrive earlier are not counted in the figures."""
 
 
 class Objective(Model):
-    """What is good enough."""
+    """The service level objective."""
 
     latency: Annotated[Duration, lasting("1ms", "24h")]
-    """A request answered within this time is a good one."""
+    """A request is good if its latency is at most this."""
 
 
 class Expectation(Model):
-    """What the run must come to; otherwise the exit status is 1."""
+    """The expected outcome of the run; if it differs, the exit status is 1."""
 
     answers: int
     """Requests answered with status 200."""
     peak_replicas: int
-    """Exactly so many are asked for at the peak, no later than one decision after as many requests are in flight."""
+    """The exact peak of replicas asked for, no later than one decision after this many requests are in flight."""
 
 
 class PolicyChoice(Model):
-    """A policy, here or in a file."""
+    """A policy, inline or in a file."""
 
     file: str | None = None
-    """A file with one ScalingPolicy, relative to the scenario's own folder."""
+    """A file with ScalingPolicies, relative to the scenario's folder."""
     policy: ScalingPolicy | None = None
     name: str | None = None
-    """What it is called in comparisons; otherwise by its own name, or by its file's where several have the same."""
+    """The name in comparisons. Without it, the policy's own name; if that is not unique, the file's."""
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
@@ -137,14 +138,14 @@ class PolicyChoice(Model):
 
 
 class ScenarioSpec(Model):
-    """What happens."""
+    """The requests, the fleet, the controller and the policies."""
 
     seed: Annotated[int, Field(ge=0)] = 1
     workloads: Annotated[tuple[Workload, ...], Field(min_length=1)]
     fleet: SimulatedFleetSpec
     controller: ControllerSpec = ControllerSpec()
     policies: tuple[PolicyChoice, ...] = ()
-    """Each is simulated alone, all on the same luck."""
+    """The policies to compare; each has a fleet of its own, and all use the same random streams."""
     run: Run = Run()
     objective: Objective | None = None
     expect: Expectation | None = None
@@ -152,14 +153,16 @@ class ScenarioSpec(Model):
     @model_validator(mode="after")
     def _ends(self) -> Self:
         if self.run.duration is None and any(workload.endless for workload in self.workloads):
-            raise ValueError("run.duration: is required where a workload has no end; or give its number of requests")
+            raise ValueError(
+                "run.duration: is required if a workload has no end; or set the workload's number of requests"
+            )
         if self.run.duration is not None and self.run.warm_up >= self.run.duration:
             raise ValueError(f"run.warmUp: must be shorter than the run, which is {self.run.duration:g} s")
         return self
 
 
 class Scenario(Model):
-    """One scenario."""
+    """A document of the kind Scenario."""
 
     api_version: Literal["inflight.dev/v1alpha1"]
     kind: Literal["Scenario"]
@@ -172,10 +175,11 @@ FileModelT = TypeVar("FileModelT", Trace, RateCurve, PolicyChoice)
 
 
 def read_scenario(path: Path) -> Scenario:
-    """Read a file with one Scenario; the files that it names are found from its folder.
+    """Read a file with one Scenario; paths in it are relative to its folder.
 
     Raises:
-        DocumentError: what is wrong with it or a file that it names, with file, line, key, value and what is legal.
+        DocumentError: the scenario or a file that it names is invalid; each problem has file, line, key, value and
+            the allowed values.
     """
     documents = read_file(path)
     if len(documents) != 1:
@@ -184,7 +188,7 @@ def read_scenario(path: Path) -> Scenario:
 
 
 def scenario_of(document: Document) -> Scenario:
-    """Read a document as a Scenario; as `read_scenario`."""
+    """Read a document as a Scenario; raises as `read_scenario`."""
     scenario = _found_from(Path(document.source).parent, validated(document, Scenario))
     problems = [problem for each in enumerate(scenario.spec.workloads) for problem in _problems(document, *each)]
     if problems:
@@ -193,7 +197,7 @@ def scenario_of(document: Document) -> Scenario:
 
 
 def _found_from(folder: Path, scenario: Scenario) -> Scenario:
-    """Put a folder before all files that a scenario names."""
+    """Resolve the paths in a scenario from a folder."""
     spec = scenario.spec
     workloads = tuple(
         _changed(
@@ -216,7 +220,7 @@ def _changed(model: ModelT, **values: Any) -> ModelT:
 
 
 def _problems(document: Document, number: int, workload: Workload) -> list[str]:
-    """Say what is wrong with the files of a workload."""
+    """List the problems in the files of a workload."""
     found: list[str] = []
     for key, read in (("trace", workload.trace), ("rateCurve", workload.rate_curve)):
         try:
@@ -232,11 +236,11 @@ def _problems(document: Document, number: int, workload: Workload) -> list[str]:
 
 
 def _check_service_times(trace: Trace, workload: Workload, service_s: Floats | None) -> None:
-    """A column by another name must not end as a second for each request."""
+    """Require a service time, so that a misspelled column does not become the default of 1 s."""
     if trace.file and service_s is None and "service_time" not in workload.model_fields_set:
         raise ValueError("has no column service_s; without it the workload must have a serviceTime")
 
 
 def seeded(scenario: Scenario, seed: int | None) -> Scenario:
-    """Give the scenario with another seed; None leaves it."""
+    """Give the scenario with another seed; None keeps its own."""
     return scenario if seed is None else _changed(scenario, spec=_changed(scenario.spec, seed=seed))

@@ -1,4 +1,4 @@
-"""Durations that are drawn from what was measured."""
+"""The empirical distribution: durations drawn from measured values."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from algorithms.distributions import Samples
 
 @dataclass(frozen=True, slots=True)
 class Empirical:
-    """Each of the values, equally likely."""
+    """Draws each of its values, in seconds, with the same probability. Raises ValueError if one is negative."""
 
     values: tuple[float, ...]
 

@@ -1,4 +1,4 @@
-"""From a scenario and a policy to the numbers that an engine needs."""
+"""Converts a scenario and a policy to the inputs of a run."""
 
 from math import inf
 
@@ -10,7 +10,7 @@ from simulations.scenario.document import GpuPool, Scenario
 
 
 def run_inputs_of(scenario: Scenario, policy: ScalingPolicy) -> RunInputs:
-    """Give the numbers that an engine needs."""
+    """Give the inputs of an engine. The gateway's configuration is that of the live gateway for this policy."""
     spec, watching = scenario.spec, scenario.spec.controller
     stream, prometheus, gateway = watching.stream, watching.prometheus, gateway_service(policy)
     return RunInputs(

@@ -1,7 +1,7 @@
-"""The part of a scenario that says which requests come: the models of its workloads.
+"""The workloads of a scenario: which requests arrive, and when.
 
-Distributions are written as in `algorithms.distributions`, such as `lognormal(mean=8, sigma=0.3)`, in seconds; a
-duration such as `20s` is always that long, and a list of numbers is drawn from as it is.
+Distributions are written as in `algorithms.distributions`, such as `lognormal(mean=8, sigma=0.3)`, in seconds. A
+duration such as `20s` is a constant, and a list of numbers is an empirical distribution.
 """
 
 from math import inf
@@ -19,7 +19,7 @@ from simulations.scenario.empirical import Empirical
 
 LEAST_S = 1e-9
 LONGEST_S = 10 * 8760 * 3600.0
-"""A later time is no time since the beginning of a run, but one of day."""
+"""A larger time is a Unix time by mistake, not a time since the beginning of a run."""
 
 
 def _distribution(written: object) -> Distribution:
@@ -28,7 +28,7 @@ def _distribution(written: object) -> Distribution:
             raise ValueError("must be a list of numbers, in seconds")
         return Empirical(tuple(float(value) for value in written))
     if isinstance(written, dict):
-        raise ValueError(  # noqa: TRY004 - pydantic tells only this one
+        raise ValueError(  # noqa: TRY004 - pydantic reports ValueError only
             "must be a distribution such as lognormal(mean=8, sigma=0.3), a duration or a list of numbers"
         )
     text = str(written)
@@ -41,34 +41,34 @@ Dist = Annotated[
     PlainSerializer(str, return_type=str),
     WithJsonSchema({"type": "string"}),
 ]
-"""A `Distribution`; see the module."""
+"""A `Distribution`; the module says how to write one."""
 
 Rate = Annotated[float, Field(gt=0, le=1e6)]
-"""Per second."""
+"""Requests per second."""
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 
 class ClosedLoop(Model):
-    """Clients that each send the next request when the last one was answered, as `hey -n REQUESTS -c CLIENTS` does."""
+    """Clients that each send the next request after the response to the last, as `hey -n REQUESTS -c CLIENTS` does."""
 
     requests: Count
-    """All in all; each client sends as many, and a remainder is left out, as in hey."""
+    """In total. Each client sends the same number, and a remainder is left out, as in hey."""
     clients: Annotated[int, Field(ge=1, le=1_000_000)]
     think_time: Dist = Constant(0.0)
-    """Between an answer and the client's next request."""
+    """Time between a response and the client's next request."""
 
 
 class Poisson(Model):
-    """Independent arrivals."""
+    """A Poisson process: independent arrivals at a constant rate."""
 
     rate: Rate
 
 
 class Renewal(Model):
-    """Arrivals whose distances are independent: bursty where their coefficient of variation is above 1."""
+    """A renewal process: independent interarrival times; bursty if their coefficient of variation is above 1."""
 
     interarrival: Dist
-    """Seconds between arrivals, such as `gamma(mean=0.2, cv=12)`."""
+    """Time between arrivals, in seconds, such as `gamma(mean=0.2, cv=12)`."""
 
     @model_validator(mode="after")
     def _goes_on(self) -> Self:
@@ -78,34 +78,34 @@ class Renewal(Model):
 
 
 class Diurnal(Model):
-    """A rate that swings as a sine."""
+    """A rate that follows a sine, such as that of a day."""
 
     mean_rate: Rate
     amplitude: Annotated[Percent, between("0%", "100%")] = 0.5
-    """Of the mean rate."""
+    """Share of the mean rate."""
     period: Annotated[Duration, lasting("1s", "8760h")] = 86400.0
     peak: Annotated[Duration, lasting("0s", "8760h")] = 50400.0
-    """When in each period the rate is highest."""
+    """Time in each period at which the rate is highest."""
     cv: Annotated[float, Field(gt=0, le=100)] = 1.0
-    """Coefficient of variation of the distances, were the rate constant: 1 is Poisson, above it is bursty."""
+    """Coefficient of variation of interarrival times at a constant rate: 1 is Poisson, above 1 is bursty."""
 
 
 class RatePoint(Model):
-    """One point of a curve."""
+    """One point of a rate curve."""
 
     at: Annotated[Duration, lasting("0s", "87600h")]
     rate: Annotated[float, Field(ge=0, le=1e6)]
 
 
 class RateCurve(Model):
-    """A rate given by points; after the last it stays as it is."""
+    """A rate given by points; after the last point it is constant."""
 
     points: Annotated[tuple[RatePoint, ...], Field(min_length=1)] | None = None
     """In order of time, the first at 0s."""
     file: str | None = None
-    """In place of points: a file with the columns `at_s` and `rate`; see `trace`."""
+    """Instead of points: a file with the columns `at_s` and `rate`, in the formats of `trace`."""
     between: Literal["Steps", "Lines"] = "Steps"
-    """Whether the rate jumps at each point, or goes in a straight line from one to the next."""
+    """Whether the rate jumps at each point, or is linear between points."""
     cv: Annotated[float, Field(gt=0, le=100)] = 1.0
     """As in `diurnal`."""
 
@@ -117,7 +117,7 @@ class RateCurve(Model):
         return self
 
     def curve(self) -> tuple[Floats, Floats]:
-        """Give times and rates; raises ValueError where the file is not right."""
+        """Give times in seconds and rates, arrays of one length; raises ValueError if the file is invalid."""
         if self.points:
             points = [(point.at, point.rate) for point in self.points]
             return tuple(np.array(column) for column in zip(*points, strict=True))  # type: ignore[return-value]
@@ -134,39 +134,43 @@ def _check_curve(name: str, at_s: Floats) -> None:
 
 
 class Retries(Model):
-    """What clients do about an answer that is not status 200."""
+    """Retries of clients after a response that is not status 200."""
 
     attempts: Annotated[int, Field(ge=2, le=100)] = 3
-    """The first one included."""
+    """Including the first."""
     backoff: Dist = Constant(1.0)
-    """Before each further one."""
+    """Time before each further attempt."""
 
 
 class Trace(Model):
-    """Arrivals as they were, here or in a file."""
+    """Recorded arrivals, inline or in a file."""
 
     arrivals: Annotated[tuple[float, ...], Field(min_length=1)] | None = None
-    """Seconds since the workload's start, in order."""
+    """Arrival times in seconds since the workload's start, in order."""
     service: tuple[float, ...] | None = None
-    """Service time of each, in place of `serviceTime`."""
+    """Service time of each request in seconds, instead of `serviceTime`."""
     file: str | None = None
-    """A .csv (with a line of names), .jsonl or .parquet file, relative to the scenario's own folder, with the column
-    `arrival_s` and, where service times are known, `service_s`; what is missing there is drawn from `serviceTime`.
-    What `--records` writes is such a file."""
+    """A .csv (with a header), .jsonl or .parquet file, relative to the scenario. It needs the column `arrival_s`,
+    and optionally `service_s`; missing service times are drawn from `serviceTime`. The option `--records` writes such a
+    file."""
     keep: Annotated[Percent, between("0.001%", "100%")] = 1.0
-    """Each request is kept with this probability, in each replication others: a large trace for a small fleet."""
+    """Probability with which a request is kept, drawn again in each replication: a large trace for a small fleet."""
 
     @model_validator(mode="after")
     def _is_in_order(self) -> Self:
         exactly_one(self, "arrivals", "file")
         if self.file is not None and self.service is not None:
-            raise ValueError("service: stands in the file, as column service_s")
+            raise ValueError("service: must not be set beside file; use the file's column service_s")
         if self.arrivals is not None:
             _check_trace("arrivals", "service", *self.columns())
         return self
 
     def columns(self) -> tuple[Floats, Floats | None]:
-        """Give arrivals and service times, NaN where one is not known; raises ValueError where a file is not right."""
+        """Give arrival and service times in seconds, arrays of one length; an unknown service time is NaN.
+
+        Raises:
+            ValueError: the file is invalid.
+        """
         if self.arrivals is not None:
             return np.array(self.arrivals), None if self.service is None else np.array(self.service)
         found = read_columns(Path(str(self.file)), ("arrival_s",), ("service_s",))
@@ -187,7 +191,7 @@ def _check_trace(arrivals: str, service: str, arrival_s: Floats, service_s: Floa
 
 
 class Workload(Model):
-    """Requests of one kind; several workloads come on top of each other."""
+    """Requests of one kind; several workloads are added up."""
 
     closed_loop: ClosedLoop | None = None
     poisson: Poisson | None = None
@@ -199,35 +203,35 @@ class Workload(Model):
     """How long a replica of speed 1 works on a request."""
     start: Annotated[Duration, lasting("0s", "8760h")] = 0.0
     requests: Count | None = None
-    """An open workload ends after so many; without it, it goes on to the end of the run."""
+    """The workload ends after this many requests; without it, at the end of the run. Not for a closed loop."""
     patience: Dist | None = None
-    """How long a client waits in the queue before it hangs up; for ever when left out."""
+    """How long a client waits in the queue before it disconnects; without it, there is no limit."""
     timeout: Annotated[Duration, lasting("1ms", "8760h")] | None = None
-    """How long a client waits for its answer; whether a replica then goes on is `traffic.onAbort` of the policy."""
+    """How long a client waits for its response. `traffic.onAbort` in the policy says if the replica goes on."""
     path: Annotated[str, Field(pattern=r"^/[^ ?#]*$")] | None = None
-    """What it asks for: the policy's `traffic.paths` says whether that takes a slot. It does where this is left out."""
+    """The URL's path: the policy's `traffic.paths` says if it takes a slot. Without a path it does."""
     sessions: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """Clients that keep the gateway's cookie, where the policy has affinity: each request is one of so many, at random;
-    of a closed loop each client is one, and the number must be that of the clients. Without it nobody keeps cookies."""
+    """Number of clients that keep the gateway's affinity cookie. Each request is from one of them, at random. In a
+    closed loop it must be the number of clients. Without it, no client keeps cookies."""
     retries: Retries | None = None
-    """Without it nobody tries again; a client of a closed loop goes on to its next request in any case."""
+    """Without it, no client retries. A client of a closed loop goes on to its next request in any case."""
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
         exactly_one(self, "closed_loop", "poisson", "renewal", "diurnal", "rate_curve", "trace")
         if self.closed_loop and self.requests is not None:
-            raise ValueError("requests: is not for a closed loop, which has its own")
+            raise ValueError("requests: is not allowed beside closedLoop; set closedLoop.requests")
         if self.closed_loop and self.sessions not in (None, self.closed_loop.clients):
             raise ValueError(f"sessions: must be the number of clients, which is {self.closed_loop.clients}")
         return self
 
     @property
     def endless(self) -> bool:
-        """Whether requests come as long as the run goes on."""
+        """Whether requests arrive until the end of the run."""
         return self.requests is None and self.closed_loop is None and self.trace is None
 
     def expected_s(self) -> float:
-        """Estimate when the last request comes, for a progress bar; infinite where nobody knows."""
+        """Estimate when the last request arrives, for a progress bar; infinite if that is unknown."""
         return self.start + self._lasting_s()
 
     def _lasting_s(self) -> float:

@@ -1,4 +1,4 @@
-"""Where requests come from: closed loops of clients, arrivals drawn or replayed, and several of these at once."""
+"""Sources of requests: closed loops of clients, drawn or replayed arrivals, and several of these together."""
 
 from collections.abc import Callable, Iterator, Sequence
 from heapq import merge
@@ -20,7 +20,7 @@ EVEN = Uniform(0.0, 1.0)
 
 
 class Retrier:
-    """What clients do about failures."""
+    """Retries of clients after a failure."""
 
     def __init__(self, workload: Workload, random_streams: RandomStreams, number: int) -> None:
         retries = workload.retries
@@ -29,20 +29,20 @@ class Retrier:
 
     @property
     def may_come(self) -> bool:
-        """Whether there may be any second attempt."""
+        """Whether a request can have a second attempt."""
         return self._attempts > 1
 
     def after(self, ended: Arrival, status: int, now_s: float) -> Arrival | None:
-        """Try again what has failed, where there are attempts left."""
+        """Give the next attempt of a failed request; None if none is left."""
         if status == SERVED or ended.attempt >= self._attempts:
             return None
         return ended._replace(t_s=now_s + next(self._backoff), attempt=ended.attempt + 1)
 
 
 class ClosedLoopSource:
-    """Clients that each send the next request when the last one has ended.
+    """Clients that each send the next request after the last one ended.
 
-    The k-th request of a client has the same service time and patience whatever happens: policies meet the same work.
+    The k-th request of a client has the same service time and patience under every policy.
     """
 
     def __init__(self, workload: Workload, loop: ClosedLoop, random_streams: RandomStreams, number: int) -> None:
@@ -62,7 +62,7 @@ class ClosedLoopSource:
         yield from [self._next(client, self._start_s) for client in range(self._clients) if self._each]
 
     def after(self, ended: Arrival, status: int, now_s: float) -> Arrival | None:
-        """Give the client's next attempt, or its next request, if it has one left."""
+        """Give the client's next attempt, or its next request; None if it has none left."""
         again = self._retries.after(ended, status, now_s)
         if again is not None:
             return again
@@ -78,8 +78,8 @@ class ClosedLoopSource:
         session = client if self._keep_cookies else -1
         return Arrival(t_s, service_s, patience_s, self._timeout_s, client, path=self._path, session=session)
 
-    def batch(self, until_s: float) -> Batch | None:  # noqa: ARG002  # when they come is not known before
-        """Give all of it at once; None where clients try again."""
+    def batch(self, until_s: float) -> Batch | None:  # noqa: ARG002  # arrivals depend on responses
+        """Give all requests at once; None if clients retry."""
         if self._retries.may_come:
             return None
         timeout = np.full(len(self._service), self._timeout_s)
@@ -88,11 +88,11 @@ class ClosedLoopSource:
         )
 
     def chunks(self) -> None:
-        """Give nothing: when they come is not known before."""
+        """Give None: arrivals depend on responses."""
 
 
 class OpenSource:
-    """Requests that come whatever happens to those before them."""
+    """Requests whose arrivals do not depend on responses."""
 
     def __init__(self, times: Iterator[Floats], workload: Workload, random_streams: RandomStreams, number: int) -> None:
         self._times = _first(times, workload.requests)
@@ -105,7 +105,7 @@ class OpenSource:
         self._chosen = random_streams.draws("session", EVEN, number) if workload.sessions else repeat(-1.0)
 
     def arrivals(self) -> Iterator[Arrival]:
-        """Give them in order."""
+        """Give all requests in order of arrival."""
         for times, service, patience in self._chunks():
             yield from map(self._arrival, times.tolist(), service.tolist(), patience.tolist())
 
@@ -125,7 +125,7 @@ class OpenSource:
         return self._retries.after(ended, status, now_s)
 
     def batch(self, until_s: float) -> Batch | None:
-        """Give all that come up to a time at once; None where clients try again."""
+        """Give all requests up to a time at once; None if clients retry."""
         if self._retries.may_come:
             return None
         columns: list[tuple[Floats, Floats, Floats]] = []
@@ -138,28 +138,28 @@ class OpenSource:
         return Batch(arrival[:count], service[:count], patience[:count], np.full(count, self._timeout_s))
 
     def chunks(self) -> Iterator[Chunk] | None:
-        """Give arrivals and service times, some at a time, as they are drawn; None where a client may not wait."""
+        """Give arrivals and service times in chunks, as they are drawn; None if clients may leave."""
         return ((times, service) for times, service, _ in self._chunks()) if self._waits else None
 
 
 class MergedSource:
-    """Several sources at once."""
+    """Several sources together."""
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self._sources = sources
 
     def arrivals(self) -> Iterator[Arrival]:
-        """Give those of all, in order."""
+        """Give the requests of all sources, in order of arrival."""
         marked = [map(_from(number), source.arrivals()) for number, source in enumerate(self._sources)]
         return merge(*marked, key=lambda arrival: arrival.t_s)
 
     def after(self, ended: Arrival, status: int, now_s: float) -> Arrival | None:
-        """Ask the source it came from."""
+        """Give what the request's own source gives."""
         following = self._sources[ended.source].after(ended, status, now_s)
         return following and following._replace(source=ended.source)
 
     def batch(self, until_s: float) -> Batch | None:
-        """Give all that come up to a time at once; None where some depend on what happens."""
+        """Give all requests up to a time at once; None if some depend on responses."""
         batches = [source.batch(until_s) for source in self._sources]
         known = [batch for batch in batches if batch is not None and not batch.clients]
         if len(known) < len(batches):
@@ -170,14 +170,14 @@ class MergedSource:
         return Batch(arrival[order], service, patience, timeout)
 
     def chunks(self) -> Iterator[Chunk] | None:
-        """Give those of all, in order; None where a client of one may not wait."""
+        """Give the chunks of all sources, merged; None if clients of one may leave."""
         streams = [source.chunks() for source in self._sources]
         known = [stream for stream in streams if stream is not None]
         return _merged(known) if len(known) == len(streams) else None
 
 
 def source_of(workloads: Sequence[Workload], random_streams: RandomStreams) -> Source:
-    """Make the source of some workloads."""
+    """Make one source for all workloads of a scenario."""
     sources = [_source(workload, random_streams, number) for number, workload in enumerate(workloads)]
     return sources[0] if len(sources) == 1 else MergedSource(sources)
 
@@ -189,7 +189,7 @@ def _source(workload: Workload, random_streams: RandomStreams, number: int) -> S
 
 
 def _times(workload: Workload, random_streams: RandomStreams, number: int) -> Iterator[Floats]:
-    """Give the times of arrivals; those that never come are infinite."""
+    """Give arrival times in chunks; infinite for places without an arrival."""
     if workload.trace:
         return _cut(workload.start + _kept(workload.trace, workload.trace.columns()[0], random_streams, number))
     if workload.poisson:
@@ -205,7 +205,7 @@ def _times(workload: Workload, random_streams: RandomStreams, number: int) -> It
 
 
 def _merged(streams: Sequence[Iterator[Chunk]]) -> Iterator[Chunk]:
-    """Merge chunks in order of time; of requests that come at once those of the first stream are first."""
+    """Merge chunks in order of time; at the same time the first stream comes first."""
     none: Floats = np.zeros(0)
     held: list[Chunk] = [(none, none)] * len(streams)
     known_s = [-inf] * len(streams)
@@ -249,7 +249,7 @@ def _service(workload: Workload, random_streams: RandomStreams, number: int) -> 
 
 
 def _kept(trace: Trace, column: Floats, random_streams: RandomStreams, number: int) -> Floats:
-    """Give what is kept of a column; of each column that of the same requests."""
+    """Select the kept requests of a column; the selection is the same for each column."""
     if trace.keep == 1:
         return column
     return column[_taken(random_streams.chunks("keep", Uniform(0.0, 1.0), number), len(column)) < trace.keep]
@@ -262,13 +262,13 @@ def _patience(workload: Workload, random_streams: RandomStreams, number: int) ->
 
 
 def _cut(values: Floats) -> Iterator[Floats]:
-    """Cut into chunks as long as drawn ones; what is missing in the last never comes."""
+    """Cut values into chunks of `CHUNK`; the rest of the last chunk is infinite."""
     filled = np.concatenate([values, np.full(-len(values) % CHUNK + 1, inf)])
     return (filled[at : at + CHUNK] for at in range(0, len(values) + 1, CHUNK))
 
 
 def _first(chunks: Iterator[Floats], count: int | None) -> Iterator[Floats]:
-    """Let only the first `count` come."""
+    """Keep the first `count` values; the others become infinite."""
     if count is None:
         yield from chunks
         return

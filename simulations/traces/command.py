@@ -1,4 +1,4 @@
-"""Make a trace for the simulator: from the records of a service, or from a public trace."""
+"""Make a trace for the simulator from the records of a service, or from a public trace."""
 
 import argparse
 import json
@@ -28,7 +28,7 @@ EXIT_STATUS = {0: "the trace is written", 2: "there is no trace to write"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare both ways."""
+    """Add the arguments of `export` and `import`."""
     ways = parser.add_subparsers(required=True, metavar="export|import", dest="way")
     export = ways.add_parser("export", help="make a trace from the records of a service", description=export_.__doc__)
     add = export.add_argument
@@ -55,7 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the trace and summarise it; 2 if there is none."""
+    """Write the trace and print a summary.
+
+    Returns:
+        0 if the trace is written, 2 if there is none.
+    """
     from autoscaler.documents.document import DocumentError  # noqa: PLC0415  # --help reads no YAML
 
     try:
@@ -101,7 +105,7 @@ def import_trace(arguments: argparse.Namespace) -> None:
     _print(f"{arguments.out}: {_summary(trace)}")
 
 
-# From where it is recorded.
+# Reading records.
 
 
 def _from_log(arguments: argparse.Namespace) -> "Trace":
@@ -115,7 +119,7 @@ def _from_log(arguments: argparse.Namespace) -> "Trace":
 
 
 def _lines(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    """Read the lines; an incomplete last line was being written."""
+    """Read the lines; an incomplete last line is left out, as it is still being written."""
     for path in paths:
         *whole, _rest = path.read_text(encoding="utf-8").split("\n")
         for number, line in enumerate(whole, 1):
@@ -171,7 +175,7 @@ def _write_inflight(server: "Prometheus", labels: str, grid: "Grid", path: Path)
     _write(inflight_columns(by_state, grid.instants, grid.step_s), path)
 
 
-# What is printed.
+# Output.
 
 
 def _report_missing(found: "Arrivals", grid: "Grid") -> None:

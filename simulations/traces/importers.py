@@ -1,10 +1,10 @@
-"""Public traces in the formats of those who publish them, as traces and rate curves of ours.
+"""Reads public traces in their publishers' formats, as traces and rate curves of the simulator.
 
 * Azure LLM inference 2023 (Patel et al., *Splitwise*, ISCA 2024): TIMESTAMP, ContextTokens, GeneratedTokens. Arrivals.
 * Azure Functions invocations 2021 (Zhang et al., *Faster and cheaper serverless computing on harvested resources*, SOSP
   2021): app, func, end_timestamp, duration, in seconds. Arrivals and service times.
-* ServeGen (Xiang et al., 2025), a client of its pool, no head: begin of a window in seconds, requests per second in it,
-  and the coefficient of variation, family and parameters of the distances. A rate.
+* ServeGen (Xiang et al., 2025), one client of its pool, without a header: begin of a window in seconds, requests per
+  second in it, and the coefficient of variation, family and parameters of interarrival times. A rate.
 """
 
 import csv
@@ -24,18 +24,18 @@ AZURE_FUNCTIONS = ("app", "func", "end_timestamp", "duration")
 SERVEGEN = ("window_start_s", "rate", "cv", "pattern", "shape", "scale")
 
 Row = tuple[int, Sequence[str]]
-"""Where it stands in its file, and its cells."""
+"""The number of its line, and its cells."""
 
 
 class Curve(NamedTuple):
-    """A rate that changes, for the workload `rateCurve`."""
+    """A rate curve, for the workload `rateCurve`."""
 
     at_s: Floats
-    """When each window begins."""
+    """When each window begins, in seconds."""
     rate: Floats
     """Requests per second in it."""
     cv: float
-    """Of the distances between requests: the mean over all requests of what holds in their windows."""
+    """Coefficient of variation of interarrival times: the mean of the windows, weighted by their requests."""
 
 
 def azure_llm(path: Path) -> Trace:
@@ -45,7 +45,7 @@ def azure_llm(path: Path) -> Trace:
 
 
 def azure_functions(path: Path) -> Trace:
-    """Read arrivals and service times of all functions together; raises DocumentError."""
+    """Read the arrivals and service times of all functions; raises DocumentError."""
     rows = [
         (_number(path, line, "end_timestamp", cells[2]), _number(path, line, "duration", cells[3]))
         for line, cells in _rows(path, AZURE_FUNCTIONS)
@@ -60,7 +60,7 @@ def servegen(path: Path) -> Curve:
         tuple(_number(path, line, name, cell) for name, cell in zip(SERVEGEN, cells[:3], strict=False))
         for line, cells in _rows(path, SERVEGEN, headed=False)
     ]
-    if len(rows) < 2 or not any(rate for _, rate, _ in rows):  # noqa: PLR2004  # the windows' length is their distance
+    if len(rows) < 2 or not any(rate for _, rate, _ in rows):  # noqa: PLR2004  # two beginnings give a length
         raise DocumentError([f"{path}: must have two windows or more, and a rate that is not always 0"])
     at_s, rate, cv = np.array(rows).T
     if np.any(np.diff(at_s) <= 0):
@@ -71,7 +71,7 @@ def servegen(path: Path) -> Curve:
 
 
 def _rows(path: Path, columns: Sequence[str], *, headed: bool = True) -> Iterator[Row]:
-    """Give the rows of a file after its head."""
+    """Give the rows of a file after its header."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
@@ -90,7 +90,7 @@ def _rows(path: Path, columns: Sequence[str], *, headed: bool = True) -> Iterato
 
 
 def _moment(path: Path, line: int, text: str) -> datetime:
-    """Read a time with as many digits as there are: datetime keeps microseconds."""
+    """Read a time; digits below a microsecond are rounded, as datetime has no more."""
     moment, _, fraction = text.partition(".")
     try:
         return datetime.fromisoformat(moment) + timedelta(seconds=float(f"0.{fraction or 0}"))
@@ -110,7 +110,7 @@ def _number(path: Path, line: int, name: str, text: str) -> float:
 
 
 def _from_first(path: Path, arrival_s: Floats, service_s: Floats | None = None) -> Trace:
-    """Put requests in order of arrival, the first at 0."""
+    """Sort requests by arrival, with the first at 0."""
     if not len(arrival_s):
         raise DocumentError([f"{path}: has no requests"])
     order = np.argsort(arrival_s, kind="stable")

@@ -1,7 +1,7 @@
-"""From what was recorded of a service to a trace: counters of Prometheus on a grid, or lines of the gateway's log.
+"""Makes a trace from the records of a service: Prometheus' counters on a time grid, or the gateway's request log.
 
-What is not known is never taken for zero. A span of which nothing is known is cut out of the trace's time, as if it had
-not been, and named; so a trace has no rest in it that the service did not have.
+Missing data is never zero. A span without data is cut out of the trace's time and reported, so the trace has no idle
+time that the service did not have.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,47 +16,47 @@ from simulations.model.run_inputs import Floats
 
 COUNT, SERVED = "Count", "served"
 NEVER_DISPATCHED = frozenset({"asleep", "bad_request", "body_late", "body_too_large"})
-"""Endings of requests that never reach a replica whatever the policy is."""
+"""Outcomes of requests that reach no replica under any policy."""
 
 Points = Mapping[int, float]
-"""Values by the number of their instant on a grid; what is not there is not known."""
+"""Values by grid point; a value that is not here is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Requests in order of arrival, a column each."""
+    """Requests in order of arrival: arrays of one length."""
 
     arrival_s: Floats
-    """Since the trace began."""
+    """Seconds since the trace began."""
     service_s: Floats | None = None
-    """NaN where it is not known; None where it is known of none."""
+    """Service time in seconds; NaN if unknown. None if all are unknown."""
 
     def __len__(self) -> int:
         return len(self.arrival_s)
 
     def columns(self) -> dict[str, Floats]:
-        """Give its columns by the names that they have in a file."""
+        """Give the columns by their names in a file."""
         return {"arrival_s": self.arrival_s} | ({} if self.service_s is None else {"service_s": self.service_s})
 
 
 class Missing(NamedTuple):
-    """A span between two instants of a grid of which nothing is known."""
+    """A span between two grid points without data."""
 
     first: int
     last: int
 
 
 class Arrivals(NamedTuple):
-    """Requests that came in each interval of a grid."""
+    """Requests that arrived in each interval of a grid."""
 
     counts: tuple[int | None, ...]
-    """In order; None where it is not known."""
+    """In order of time; None if unknown."""
     restarts: tuple[int, ...]
-    """Intervals in which a counter began anew: what came before it did is not in `counts`."""
+    """Intervals with a counter reset: `counts` lacks the requests between the last sample and the reset."""
 
     @property
     def missing(self) -> tuple[Missing, ...]:
-        """Spans of intervals that are not known."""
+        """Spans of unknown intervals."""
         spans, at = [], 0
         for known, group in groupby(self.counts, lambda count: count is not None):
             length = len(list(group))
@@ -66,9 +66,9 @@ class Arrivals(NamedTuple):
 
 
 def arrivals(counters: Iterable[Points], instants: int) -> Arrivals:
-    """Add up the growth of counters of one service, one for each gateway, between neighbouring instants.
+    """Add up the increase of one service's counters, one for each gateway, between neighbouring grid points.
 
-    An interval is known if a counter is known at both its ends, and no other counter misses within its own life.
+    An interval is known if a counter has values at both ends, and no other counter has a gap there.
     """
     counts: list[int | None] = [None] * (instants - 1)
     restarts: set[int] = set()
@@ -86,9 +86,9 @@ def arrivals(counters: Iterable[Points], instants: int) -> Arrivals:
 
 
 def trace_of_counts(found: Arrivals, step_s: float) -> Trace:
-    """Spread what came in each interval over it as independent arrivals would be, always with the same luck.
+    """Spread the requests of each interval over it at random, always with the same random numbers.
 
-    The trace begins with the first known interval; intervals that are not known take no time in it.
+    The trace begins with the first known interval. Unknown intervals take no time in it.
     """
     rng, times, at_s = default_rng(0), [], 0.0
     for count in found.counts:
@@ -99,7 +99,7 @@ def trace_of_counts(found: Arrivals, step_s: float) -> Trace:
 
 
 def inflight_columns(by_state: Mapping[str, Sequence[Points]], instants: int, step_s: float) -> dict[str, Floats]:
-    """Give requests in flight by state at each instant, summed over gateways; NaN where one of them is not known."""
+    """Give requests in flight by state at each grid point, summed over gateways; NaN if one gateway is unknown."""
     columns: dict[str, Floats] = {"t_s": np.arange(instants, dtype=np.float64) * step_s}
     for state, gateways in by_state.items():
         total = np.full(instants, np.nan)
@@ -112,12 +112,13 @@ def inflight_columns(by_state: Mapping[str, Sequence[Points]], instants: int, st
 
 
 def trace_of_log(lines: Iterable[Mapping[str, Any]], service: str, start_s: float, end_s: float) -> Trace:
-    """Give the counted requests of a service that came in a time, from the gateway's request log.
+    """Give the counted requests of a service in a span of time, from the gateway's request log.
 
-    The service time is known of those that were served. The trace begins with the first request.
+    Served requests have a service time. The trace begins with the first request.
 
     Raises:
-        LookupError, TypeError: a line is none of a request log.
+        LookupError: a line lacks a key of a request log.
+        TypeError: a line has a value of another type.
     """
     rows = sorted(
         (line["arrival"], line["service_s"] if line["outcome"] == SERVED else None)

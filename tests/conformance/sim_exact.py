@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any
 
+import fixed_fleet
 import numpy as np
 from golden import Tally
 
@@ -13,7 +14,7 @@ from algorithms.state import Stateless
 from algorithms.types import Recommendation
 from autoscaler.controller.step import Service
 from autoscaler.gateway.dispatch.dispatcher import Limits
-from simulations.engines import compiled, fixed_fleet
+from simulations.engines import compiled
 from simulations.engines.reference import ReferenceEngine
 from simulations.engines.zero_delay import zero_delay_service
 from simulations.model import invariants

@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any, NamedTuple
 
+import fixed_fleet
 import numpy as np
 
 from algorithms.distributions import Constant, Exponential, Gamma, Hyperexp2, Lognormal, Uniform
 from autoscaler.gateway.dispatch.dispatcher import Limits
-from simulations.engines import compiled, fixed_fleet
+from simulations.engines import compiled
 from simulations.engines.zero_delay import zero_delay_service
 from simulations.model import invariants
 from simulations.model.history import HUNG_UP, REFUSED, SERVED, History

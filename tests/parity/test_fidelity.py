@@ -32,7 +32,7 @@ def test_a_run_is_predicted_from_its_load_its_service_times_and_its_cold_starts(
         assert each.decision == each.recorded.decision
 
     slower = tuple(request._replace(service_s=2 * request.service_s) for request in measured.requests)
-    with pytest.raises(ValueError, match="cannot be told apart"):
+    with pytest.raises(ValueError, match="cannot be assigned to clients"):
         compared(replace(measured, requests=slower), speed)
     late = replace(measured, cold_starts_s=tuple(2 * each for each in measured.cold_starts_s))
     assert not compared(late, speed)["within"], "the comparison can fail"

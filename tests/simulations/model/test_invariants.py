@@ -26,12 +26,12 @@ def test_a_sound_run_passes(sound):
     ("columns", "broken"),
     [
         ({"end_s": [5.0, 7.0, 10.5]}, "Little's law"),
-        ({"status": [200, 0, 200]}, "what came in"),
-        ({"replica": [0, -1, 0]}, "what came in"),
-        ({"start_s": [0.0, 0.5, 9.0]}, "before it came"),
+        ({"status": [200, 0, 200]}, "every request ended"),
+        ({"replica": [0, -1, 0]}, "every request ended"),
+        ({"start_s": [0.0, 0.5, 9.0]}, "before it arrived"),
         ({"end_s": [5.0, 4.0, 10.0]}, "before it started"),
         ({"start_s": [5.5, 5.0, 9.0]}, "in the order of their arrival"),
-        ({"start_s": [0.0, 4.0, 9.0]}, "more than 1 at a time"),
+        ({"start_s": [0.0, 4.0, 9.0]}, "more than 1 requests at a time"),
     ],
 )
 def test_a_run_that_breaks_one_is_refused_by_its_name(sound, columns, broken):
@@ -42,7 +42,7 @@ def test_a_run_that_breaks_one_is_refused_by_its_name(sound, columns, broken):
 @pytest.mark.parametrize("change", [{"ready_s": [1.0]}, {"leaving_s": [8.0]}, {"gone_s": [8.0]}])
 def test_work_on_a_replica_that_is_not_there_is_refused(sound, change):
     replicas = replace(sound.replicas, **{name: np.array(value) for name, value in change.items()})
-    with pytest.raises(BrokenInvariantError, match="before it was ready or after it was drained"):
+    with pytest.raises(BrokenInvariantError, match="before it was ready or after it began to drain"):
         invariants.check(replace(sound, replicas=replicas), concurrency=1)
 
 

@@ -60,7 +60,7 @@ def test_the_figures_are_those_of_a_run_whose_requests_are_kept(monkeypatch):
 def test_there_is_no_table_of_requests_that_were_not_kept(monkeypatch):
     monkeypatch.setattr(run, "MIN_REQUESTS_TO_COMPILE", 0)
     monkeypatch.setattr(run, "MAX_REQUESTS_TO_KEEP", 1000)
-    with pytest.raises(ValueError, match="too many requests for a row each"):
+    with pytest.raises(ValueError, match="too many requests to keep a record of each"):
         requests_table(simulated().history)
 
 
@@ -133,7 +133,7 @@ def test_what_never_waits_has_percentiles_of_zero():
 @pytest.mark.parametrize(
     ("requests", "broken"),
     [
-        ([[5.0, 6.0], [1.0, 1.0], [5.0, 4.0], [0, 0], [0, 0]], "before it came"),
+        ([[5.0, 6.0], [1.0, 1.0], [5.0, 4.0], [0, 0], [0, 0]], "before it arrived"),
         ([[5.0, 6.0], [1.0, 1.0], [9.0, 8.0], [0, 0], [0, 0]], "in the order"),
         ([[5.0, 6.0], [1.0, 1.0], [5.0, 6.0], [0, 0], [0, 7]], "before it was ready"),
     ],

@@ -123,14 +123,14 @@ def test_a_trace_file_with_service_times_by_another_name_is_not_taken_for_reques
     ("workload", "said"),
     [
         ("trace: {arrivals: [1], file: t.csv}", "must have exactly one of arrivals, file"),
-        ("trace: {file: t.csv, service: [1]}", "stands in the file, as column service_s"),
+        ("trace: {file: t.csv, service: [1]}", "use the file.s column service_s"),
         ("trace: {arrivals: [2, 1]}", "must be in order of time"),
         ("trace: {arrivals: [1, 2], service: [1]}", "must have as many values as arrivals, which has 2"),
         ("rateCurve: {points: [{at: 1s, rate: 1}]}", "must begin at 0s"),
         ("renewal: {interarrival: 0}", "must have a mean above 0"),
         ("poisson: {rate: 1}\n      patience: [1, soon]", "must be a list of numbers"),
         ("poisson: {rate: 1}\n      patience: {mean: 3}", "must be a distribution such as"),
-        ("closedLoop: {requests: 5, clients: 5}\n      requests: 5", "is not for a closed loop"),
+        ("closedLoop: {requests: 5, clients: 5}\n      requests: 5", "is not allowed beside closedLoop"),
         ("closedLoop: {requests: 5, clients: 5}\n      sessions: 4", "must be the number of clients, which is 5"),
     ],
 )

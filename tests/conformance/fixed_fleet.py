@@ -1,7 +1,7 @@
-"""The fastest engine, for replicas that neither come nor go: one step per request, and no event at all.
+"""A fixed number of replicas without a controller: one step for each request, and no events.
 
-When a request starts its end is known, so `start = max(arrival, the earliest time at which a replica is free)` says all
-(Kiefer and Wolfowitz, *On the theory of queues with many servers*, 1955).
+The end of a request is known when it starts, so `start = max(arrival, earliest time at which a replica is free)`
+describes the run (Kiefer and Wolfowitz, *On the theory of queues with many servers*, 1955).
 """
 
 from typing import NamedTuple
@@ -14,20 +14,20 @@ from simulations.model.run_inputs import Batch, Floats, Integers
 
 
 class Servers(NamedTuple):
-    """Replicas that neither come nor go; changed in place, so that the next requests can follow."""
+    """The state of a fixed number of replicas; changed in place, so that a run can be done in parts."""
 
     free: Floats
-    """When each is free."""
+    """When each replica is free, in seconds."""
     last: Integers
-    """The last request of each, -1 for none."""
+    """The last request of each replica; -1 for none."""
 
 
 @compiled
 def fifo(arrival: Floats, service: Floats, servers: Servers, start: Floats, replica: Integers) -> None:
     """Serve requests in order of arrival, one at a time on each replica, and fill in `start` and `replica`.
 
-    A request goes to the first replica that is free, else to the one that will be free first; of two that become free
-    together to the one that has been busy for longer.
+    A request goes to the first replica that is free, otherwise to the one that is free earliest. If two become free at
+    the same time, it goes to the one with the earlier last request.
     """
     free, last = servers
     count = len(free)
@@ -50,7 +50,7 @@ def fifo(arrival: Floats, service: Floats, servers: Servers, start: Floats, repl
 
 
 def run(batch: Batch, replicas: int) -> History:
-    """Serve requests on replicas that are ready from the beginning to the end, with a queue that has no limit."""
+    """Serve requests on replicas that are ready during the whole run, with an unlimited queue."""
     count = len(batch.arrival)
     servers = Servers(np.zeros(replicas), np.full(replicas, -1, dtype=np.int64))
     start, replica = np.empty(count), np.empty(count, dtype=np.int64)
@@ -88,13 +88,13 @@ def run(batch: Batch, replicas: int) -> History:
 
 
 def integral(arrival: Floats, end: Floats) -> float:
-    """Integrate the requests in the system over time, along the path of arrivals and departures."""
+    """Integrate the requests in the system over time; gives request-seconds."""
     return path_integral(arrival, np.sort(end))
 
 
 @compiled
 def path_integral(arrival: Floats, left: Floats) -> float:
-    """Integrate the difference of two counts, from their times in order; nobody leaves before they came."""
+    """Integrate arrivals minus departures over time, from their sorted times."""
     area, last, came = 0.0, 0.0, 0
     for gone in range(len(left)):
         while came < len(arrival) and arrival[came] <= left[gone]:
