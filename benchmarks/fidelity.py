@@ -131,13 +131,13 @@ def _by_round(requests: Sequence[ServedRequest], clients: int) -> tuple[float, .
         ValueError: the requests are not from a closed loop without think time.
     """
     begun, rest = requests[:clients], requests[clients:]
-    chains = _followed([[request] for request in begun], rest, len(requests) // clients)
+    chains = _assigned([[request] for request in begun], rest, len(requests) // clients)
     if chains is None:
         raise ValueError("the requests cannot be assigned to clients")
     return tuple(request.service_s for round_ in zip(*chains, strict=True) for request in round_)
 
 
-def _followed(
+def _assigned(
     chains: list[list[ServedRequest]], rest: Sequence[ServedRequest], each: int
 ) -> list[list[ServedRequest]] | None:
     """Assign each other request to a client whose last request ended just before, so that all send the same number.
@@ -153,7 +153,7 @@ def _followed(
     for gap_s, number in gaps:
         if gap_s < TURNAROUND_S:
             longer = [[*chain, rest[0]] if n == number else chain for n, chain in enumerate(chains)]
-            found = _followed(longer, rest[1:], each)
+            found = _assigned(longer, rest[1:], each)
             if found is not None:
                 return found
     return None
@@ -173,7 +173,7 @@ def compared(measured: Measured, scale: float = 1.0) -> dict[str, Any]:
     prediction = predicted(measured)
     tick_s = measured.tick_s * scale
     waits = {f"P{p}": [_quantile(each, p) * scale for each in (measured.outcome, prediction)] for p in (50, 95)}
-    off_s = _off(measured.outcome.changes, prediction.changes) * scale
+    difference_s = _largest_difference(measured.outcome.changes, prediction.changes) * scale
     grain_s = WHOLE_S + (measured.scrape_s if measured.scrape_s < inf else 0.0)
     allowed_s = (max(measured.tick_s, grain_s) + float(np.std(measured.cold_starts_s))) * scale
     close = all(abs(ours - theirs) <= max(CLOSE * theirs, tick_s) for theirs, ours in waits.values())
@@ -183,9 +183,9 @@ def compared(measured: Measured, scale: float = 1.0) -> dict[str, Any]:
         "predicted peak": peaks[1],
         **{f"{name}, s": pair[0] for name, pair in waits.items()},
         **{f"predicted {name}, s": pair[1] for name, pair in waits.items()},
-        "changes off by, s": off_s,
+        "changes off by, s": difference_s,
         "allowed, s": allowed_s,
-        "within": close and peaks[0] == peaks[1] and off_s <= allowed_s,
+        "within": close and peaks[0] == peaks[1] and difference_s <= allowed_s,
     }
 
 
@@ -193,13 +193,13 @@ def _quantile(outcome: Outcome, percent: int) -> float:
     return float(np.quantile(outcome.waits_s, percent / 100))
 
 
-def _off(measured: Sequence[Change], prediction: Sequence[Change]) -> float:
+def _largest_difference(measured: Sequence[Change], prediction: Sequence[Change]) -> float:
     """Give the largest difference between the times at which both asked for the same number of replicas."""
-    theirs, ours = _turns(measured), _turns(prediction)
+    theirs, ours = _scaling_times(measured), _scaling_times(prediction)
     return max(abs(theirs.get(turn, inf) - ours.get(turn, inf)) for turn in theirs | ours)
 
 
-def _turns(changes: Sequence[Change]) -> dict[str, float]:
+def _scaling_times(changes: Sequence[Change]) -> dict[str, float]:
     """Give when the peak was first asked for, and when the replicas last fell to each number below it."""
     peak = max(change.asked for change in changes)
     turns = {"up": next(change.t_s for change in changes if change.asked == peak)}

@@ -91,12 +91,12 @@ class Waits:
         return float(np.concatenate(self._waits).mean())
 
 
-def still(_now_s: float, _inflight: float | None, asked: int, _ready: int, /) -> int:
+def constant_replicas(_now_s: float, _inflight: float | None, asked: int, _ready: int, /) -> int:
     """A control law that never scales."""
     return asked
 
 
-def stepped(inputs: RunInputs) -> ControllerLaw:
+def controller_law(inputs: RunInputs) -> ControllerLaw:
     """Give the live controller with the real policy, and a recorder that keeps changes."""
     kept: list[Record] = []
     return ControllerLaw(inputs, Service(decider(POLICY)), OnChange(kept.append))
@@ -114,7 +114,7 @@ def row(case: str, engine: str, requests: int, seconds: float, *, ticks: float =
     }
 
 
-def followed(case: str, name: str, inputs: RunInputs, chunk: Chunk, law: Callable[[RunInputs], ControlLaw]) -> Row:
+def fifo_row(case: str, name: str, inputs: RunInputs, chunk: Chunk, law: Callable[[RunInputs], ControlLaw]) -> Row:
     """Measure the `fifo` engine."""
     kept: list[Waits] = []
 
@@ -127,17 +127,17 @@ def followed(case: str, name: str, inputs: RunInputs, chunk: Chunk, law: Callabl
     return row(case, name, len(chunk[0]), seconds, ticks=ticks, wait_s=kept[0].mean())
 
 
-def ours() -> Iterator[Row]:
+def own_engines() -> Iterator[Row]:
     """Measure the own engines on W1 and W2."""
     w1, w2 = sim_cases.m_m_10(COUNT), sim_cases.autoscaled(COUNT)
     static = inputs(sim_cases.SERVERS, tick_s=inf)
-    yield followed("W1", "inflight", static, w1, lambda _: still)
+    yield fifo_row("W1", "inflight", static, w1, lambda _: constant_replicas)
     full = cpu_s(lambda: fifo.run(static, fifo.in_pieces(*w1), Service(decider(POLICY)), RandomStreams(1)))
     yield row("W1", "inflight, every column of every request", COUNT, full)
     scaled, short = w2_setup(w2[0]), (w2[0][:REAL_COUNT], w2[1][:REAL_COUNT])
-    yield followed("W2", "inflight, small policy", scaled, w2, lambda _: sim_cases.SmallPolicy())
-    yield followed("W2", "inflight, no policy", w2_setup(short[0], initial=12), short, lambda _: still)
-    yield followed("W2", "inflight, concurrency, step, changes kept", w2_setup(short[0]), short, stepped)
+    yield fifo_row("W2", "inflight, small policy", scaled, w2, lambda _: sim_cases.SmallPolicy())
+    yield fifo_row("W2", "inflight, no policy", w2_setup(short[0], initial=12), short, lambda _: constant_replicas)
+    yield fifo_row("W2", "inflight, concurrency, step, changes kept", w2_setup(short[0]), short, controller_law)
     yield waking(short)
 
 
@@ -245,7 +245,9 @@ def many() -> None:
             last_s = float(arrival[-1])
             yield arrival, next(needs)
 
-    history = fifo.run_with_law(inputs(sim_cases.SERVERS, tick_s=inf), chunks(), still, random_streams, kept)
+    history = fifo.run_with_law(
+        inputs(sim_cases.SERVERS, tick_s=inf), chunks(), constant_replicas, random_streams, kept
+    )
     found, used = kept.figures(history.inflight_s), resource.getrusage(resource.RUSAGE_SELF)
     print(json.dumps({"requests": found["requests"], "cpu_s": used.ru_utime, "rss_mb": peak_mb()}))
 
@@ -269,7 +271,7 @@ def streamed() -> Row:
 
 def main() -> None:
     """Measure all and report."""
-    rows = [*ours(), *closed(), *(peer(*each) for each in PEER_COUNTS.items())]
+    rows = [*own_engines(), *closed(), *(peer(*each) for each in PEER_COUNTS.items())]
     report("sim", with_ratios(sorted(rows, key=lambda each: str(each["case"]))))
     report("sim-drawing", drawing())
     report("sim-memory", [streamed()])

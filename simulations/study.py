@@ -127,7 +127,7 @@ def simulate(
     scenario = scenario if isinstance(scenario, Scenario) else read_scenario(Path(scenario))
     candidates = [Candidate(policy.metadata.name, policy)] if policy else candidates_of(scenario)
     if len(candidates) > 1:
-        raise DocumentError([f"{scenario.metadata.name}: spec.policies: has {len(candidates)}; use compare"])
+        raise DocumentError([f"{scenario.metadata.name}: spec.policies: has {len(candidates)} policies; use compare"])
     results = compare(
         scenario, candidates, replications=replications, workers=workers, engine=engine, progress=progress
     )
@@ -166,7 +166,7 @@ def compare(
     scenario = scenario if isinstance(scenario, Scenario) else read_scenario(Path(scenario))
     candidates = candidates or candidates_of(scenario)
     if not candidates:
-        raise DocumentError([f"{scenario.metadata.name}: spec.policies: has none"])
+        raise DocumentError([f"{scenario.metadata.name}: spec.policies: is empty"])
     tasks = list(product((candidate.policy for candidate in candidates), range(replications)))
     done: dict[int, list[RunOutcome]] = {}
     with closing(_outcomes(scenario, tasks, workers, engine, progress)) as outcomes:

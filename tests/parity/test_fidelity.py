@@ -11,7 +11,7 @@ import pytest
 
 from autoscaler.controller.replay import Replay
 from autoscaler.demo.report import Served
-from benchmarks.fidelity import Change, _by_round, _off, compared, demo_run
+from benchmarks.fidelity import Change, _by_round, _largest_difference, compared, demo_run
 
 pytestmark = pytest.mark.slow
 
@@ -54,5 +54,5 @@ def test_of_two_that_had_their_answers_at_once_it_is_the_one_that_lets_all_send_
 def test_changes_are_compared_by_the_numbers_that_were_asked_for():
     measured = [Change(0.0, 0), Change(0.1, 1), Change(0.2, 5), Change(60.0, 4), Change(60.0, 5), Change(90.0, 0)]
     prediction = [Change(0.0, 0), Change(0.1, 5), Change(88.0, 4), Change(89.0, 0)]
-    assert _off(measured, prediction) == pytest.approx(2.0)
-    assert _off(measured, prediction[:-1]) == inf
+    assert _largest_difference(measured, prediction) == pytest.approx(2.0)
+    assert _largest_difference(measured, prediction[:-1]) == inf

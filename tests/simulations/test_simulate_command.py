@@ -67,7 +67,7 @@ def test_an_expectation_that_is_not_met_is_exit_status_1(capsys, tmp_path):
         ("    - closedLoop: {requests: 50, clients: 5}", "    - requests: 5", "must have exactly one of closedLoop"),
         ("    - closedLoop: {requests: 50, clients: 5}", "    - poisson: {rate: 1}", "run.duration: is required"),
         ("    - file: ../autoscaler/demo/policy.yaml", "    - file: none.yaml", "none.yaml: cannot be read"),
-        ("  policies:\n    - file: ../autoscaler/demo/policy.yaml\n", "", "spec.policies: has none"),
+        ("  policies:\n    - file: ../autoscaler/demo/policy.yaml\n", "", "spec.policies: is empty"),
     ],
 )
 def test_a_scenario_that_is_not_right_is_refused_with_file_and_line(capsys, tmp_path, line, instead, said):
