@@ -158,7 +158,7 @@ def assert_same_decisions(compiled, reference):
 
 @settings(max_examples=100, deadline=None)
 @given(work=workloads(), changes=SETUPS, seed=st.integers(0, 3), service=st.sampled_from([erratic, real]))
-def test_both_engines_tell_the_same_of_any_scenario(work, changes, seed, service):
+def test_both_engines_give_the_same_history_of_any_scenario(work, changes, seed, service):
     both = histories(work, RunInputs(service="default/x", **changes), lambda: service(seed))
     if both:
         assert_equal(*both)
@@ -209,7 +209,7 @@ def in_bits(chunks, size):
     service=st.sampled_from([erratic, real]),
     size=st.sampled_from([1, 3, 4096]),
 )
-def test_the_engine_without_events_tells_the_same(work, changes, seed, service, size):
+def test_the_engine_without_events_gives_the_same_history(work, changes, seed, service, size):
     pool = Pool("gpu", changes["pools"][0].cold_start, changes["pools"][0].speed)
     limits = changes["limits"]._replace(concurrency=1)
     lag = Constant(changes["metric_lag"].expected())

@@ -285,7 +285,7 @@ async def test_the_live_controller_and_the_simulator_write_the_same_decision_log
 
 
 @pytest.mark.parametrize("seed", [2, 3])
-async def test_they_do_whatever_the_luck(seed):
+async def test_they_do_for_other_seeds(seed):
     assert_same(*await both(*demo("concurrency"), seed=seed, scrape_s=0.77))
 
 

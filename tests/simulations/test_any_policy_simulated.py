@@ -30,7 +30,7 @@ def test_any_policy_is_simulated_within_its_bounds(policy):
     assert all(0 <= record.decision.desired <= policy.spec.max_replicas for record in decisions)
 
 
-def test_a_decider_that_fails_ends_a_simulation_for_its_figures_would_be_those_of_a_defect(monkeypatch):
+def test_a_decider_that_fails_ends_a_simulation_as_its_figures_would_hide_a_defect(monkeypatch):
     monkeypatch.setattr("algorithms.concurrency.Concurrency.recommend", None)
     with pytest.raises(TypeError):
         simulate(SCENARIO, policy("x"))

@@ -60,7 +60,7 @@ def test_a_table_has_a_column_for_each_policy_and_what_the_others_differ_by():
     assert "refused" not in text
 
 
-def test_a_difference_on_the_same_luck_is_known_better_than_what_it_is_the_difference_of():
+def test_a_difference_on_the_same_random_streams_has_a_narrower_interval_than_its_figures():
     results = compare(scenario(WARM, LEAN), replications=4)
     _, said = comparison_text(results).split("Difference from warm")
     half_width = float(rows(said)["wait, mean (s)"][0].partition("+- ")[2])
@@ -74,7 +74,7 @@ def test_two_policies_that_do_the_same_differ_by_nothing():
     assert "No difference in waits, GPU-seconds or cost." in comparison_text(results)
 
 
-def test_one_policy_is_told_with_all_its_figures():
+def test_one_policy_is_reported_with_all_its_figures():
     result = simulate(scenario(WARM))
     text = figures_text(result)
     assert all(name in text for name in result.estimates)
@@ -107,7 +107,7 @@ spec: {scaleTargetRef: {name: x}}
 """
 
 
-def test_policies_of_one_service_are_told_apart_by_their_files(tmp_path):
+def test_policies_of_one_service_are_named_by_their_files(tmp_path):
     paths = written(tmp_path, a=TEXT.replace("NAME", "sd"), b=TEXT.replace("NAME", "sd"))
     assert [candidate.name for candidate in candidates_in(paths)] == ["a", "b"]
 
@@ -117,12 +117,12 @@ def test_policies_of_several_services_are_called_by_their_names(tmp_path):
     assert [candidate.name for candidate in candidates_in(paths)] == ["one", "two"]
 
 
-def test_what_no_name_tells_apart_is_numbered():
+def test_policies_with_the_same_names_are_numbered():
     same = [{"policy": X}, {"policy": X}, {"policy": X, "name": "given"}]
     assert [candidate.name for candidate in candidates_of(scenario(*same))] == ["x-1", "x-2", "given-3"]
 
 
-def test_a_policy_that_is_given_takes_the_place_of_the_scenario_s_own():
+def test_a_given_policy_replaces_the_scenario_s_own():
     given = policy("y", minReplicas=3, maxReplicas=3)
     assert simulate(scenario(WARM), given).estimates["replicas_peak"].mean == 3.0
     (result,) = compare(scenario(WARM, LEAN), [Candidate("mine", given)])

@@ -29,7 +29,7 @@ def test_every_example_is_legal_and_names_policies(path):
     assert read_scenario(path).spec.policies
 
 
-def test_the_reference_load_lands_near_the_published_run():
+def test_the_reference_load_is_close_to_the_published_run():
     scenario = read_scenario(EXAMPLES / "reference-load.yaml")
     runs = [summary(requests(scenario, replication)) for replication in range(40)]
     for name, published in PUBLISHED.items():
@@ -44,7 +44,7 @@ def requests(scenario, replication):
     return history.requests
 
 
-def test_on_real_bursts_the_policies_stand_in_the_order_that_the_docs_tell():
+def test_on_real_bursts_the_policies_have_the_order_of_the_docs():
     results = compare(EXAMPLES / "azure-llm-code.yaml", replications=2)
     wait, cost, starts = (
         {result.name: result.estimates[figure].mean for result in results}

@@ -50,7 +50,7 @@ def test_a_request_that_takes_no_slot_is_served_beside_one_that_does(run):
     assert history.inflight_s == 10.0
 
 
-def test_no_replica_is_given_more_of_them_than_it_may_have(run):
+def test_no_replica_gets_more_of_them_than_max_per_pod(run):
     polls = [Arrival(1.0, 4.0, path="/progress") for _ in range(3)]
     assert run(*polls, initial=1, **FIXED).passing.start_s.tolist() == [1.0, 1.0, 5.0]
 
@@ -62,20 +62,20 @@ def test_one_that_meets_no_replica_is_held_and_wakes_the_controller(run):
     assert history.passing.start_s.tolist() == [20.5]
 
 
-def test_one_that_may_not_wake_is_refused_where_nothing_runs(run):
+def test_one_that_must_not_wake_is_refused_at_zero_replicas(run):
     history = run(Arrival(0.5, 1.0, path="/favicon.ico"), script=((0.0, 0),), until_s=10.0)
     assert history.passing.status.tolist() == [REFUSED]
     assert not len(history.replicas)
 
 
-def test_a_replica_on_its_way_out_stays_until_those_that_take_no_slot_have_ended_too(run):
+def test_a_draining_replica_stays_until_requests_without_a_slot_have_ended_too(run):
     history = run(Arrival(1.0, 9.0, path="/progress"), initial=1, script=((0.0, 1), (2.0, 0)), until_s=30.0)
     assert history.replicas.leaving_s.tolist() == [2.0]
     assert history.replicas.gone_s.tolist() == [10.0]
     assert history.replicas.draining_s.tolist() == [0.0]
 
 
-def test_their_figures_stand_apart(run):
+def test_requests_without_a_slot_have_figures_of_their_own(run):
     history = run((0.0, 10.0), Arrival(1.0, 2.0, path="/progress"), initial=1, **FIXED)
     found = figures(history, (Pool("gpu", (Constant(0.0),)),))
     assert (found["requests"], found["passing"], found["passing_served"]) == (1.0, 1.0, 1.0)
@@ -94,26 +94,26 @@ def test_a_client_that_keeps_its_cookie_waits_for_its_own_replica_though_another
     assert history.requests.start_s.tolist() == [0.0, 6.0, 11.0]
 
 
-def test_one_that_may_spill_over_goes_to_the_idle_one_after_a_while(run):
+def test_a_request_that_may_spill_goes_to_an_idle_replica_after_a_while(run):
     mine = [Arrival(0.0, 5.0, session=1), Arrival(6.0, 5.0, session=1), Arrival(7.0, 1.0, session=1)]
     history = run(*mine, initial=2, cookie_s=1800.0, limits=SPILL, **FIXED)
     assert history.requests.replica.tolist() == [0, 0, 1]
     assert history.requests.start_s.tolist() == [0.0, 6.0, 10.0]
 
 
-def test_a_cookie_is_good_for_its_time_only_and_for_its_own_client_only(run):
+def test_a_cookie_is_valid_for_its_lifetime_and_its_own_client_only(run):
     before = [Arrival(0.0, 1.0, session=1), Arrival(2.0, 9.0), Arrival(3.0, 1.0, session=2)]
     others = [*before, Arrival(4.0, 1.0, session=1)]
     assert run(*others, initial=2, cookie_s=1800.0, **FIXED).requests.replica.tolist() == [0, 0, 1, 0]
     assert run(*others, initial=2, cookie_s=3.5, **FIXED).requests.replica.tolist() == [0, 0, 1, 1]
 
 
-def test_without_cookies_nobody_waits_for_a_replica(run):
+def test_without_cookies_no_request_waits_for_a_certain_replica(run):
     mine = [Arrival(0.0, 5.0, session=1), Arrival(1.0, 1.0, session=1)]
     assert run(*mine, initial=2, **FIXED).requests.replica.tolist() == [0, 1]
 
 
-def test_requests_are_dealt_to_as_many_clients_as_there_are():
+def test_requests_are_spread_over_all_clients():
     open_loop = Workload.model_validate({"poisson": {"rate": 1}, "sessions": 5, "requests": 2000})
     sessions = [arrival.session for arrival in source_of([open_loop], RandomStreams(1)).arrivals()]
     assert np.bincount(sessions) == pytest.approx([400] * 5, abs=80)
@@ -137,7 +137,7 @@ def test_a_path_may_have_a_timeout_of_its_own(run):
     assert history.requests.status.tolist() == [SERVED]
 
 
-def test_where_the_gateway_interrupts_a_replica_stops_when_its_client_hangs_up(run):
+def test_if_the_gateway_interrupts_a_replica_stops_when_its_client_disconnects(run):
     history = run(Arrival(0.0, 9.0, timeout_s=5.0), (1.0, 1.0), initial=1, cancel_on_disconnect=True, **FIXED)
     assert history.requests.status.tolist() == [HUNG_UP, SERVED]
     assert history.requests.start_s.tolist() == [0.0, 5.0]

@@ -25,7 +25,7 @@ def simulate(*words):
     return command.run(parser.parse_args([str(word) for word in words]))
 
 
-def test_the_demo_passes_and_tells_the_same_story_as_the_live_one(capsys, tmp_path):
+def test_the_demo_passes_and_its_report_is_like_the_live_one(capsys, tmp_path):
     assert simulate("demo", "--json", tmp_path / "out.json") == 0
     printed = capsys.readouterr().out
     assert "Status code distribution:\n  [200]\t50 responses" in printed
@@ -70,7 +70,7 @@ def test_an_expectation_that_is_not_met_is_exit_status_1(capsys, tmp_path):
         ("  policies:\n    - file: ../autoscaler/demo/policy.yaml\n", "", "spec.policies: is empty"),
     ],
 )
-def test_a_scenario_that_is_not_right_is_refused_with_file_and_line(capsys, tmp_path, line, instead, said):
+def test_an_invalid_scenario_is_refused_with_file_and_line(capsys, tmp_path, line, instead, said):
     assert line in DEMO.read_text()
     (tmp_path / "s.yaml").write_text(DEMO.read_text().replace(line, instead))
     assert simulate(tmp_path / "s.yaml") == 2
@@ -124,7 +124,7 @@ def interrupting(when):
         (2, 0.5, ("the result is of the completed runs: 1 of 4 of knative-sd-demo", "Figures of one run")),
     ],
 )
-def test_ctrl_c_gives_what_there_is_and_says_so(run_long, capsys, workers, when, told):
+def test_ctrl_c_prints_the_results_so_far_and_says_which(run_long, capsys, workers, when, told):
     assert (
         run_long(
             "200h" if when < 0.1 else "10m", when, "--engine", "reference", "--replications", 4, "--workers", workers
@@ -136,7 +136,7 @@ def test_ctrl_c_gives_what_there_is_and_says_so(run_long, capsys, workers, when,
     assert printed in shown.out
 
 
-def test_ctrl_c_before_anything_is_done_says_that_there_is_nothing(tmp_path, capsys, monkeypatch):
+def test_ctrl_c_before_any_run_says_that_there_is_no_result(tmp_path, capsys, monkeypatch):
     def interrupted(*_arguments, **_options):
         raise KeyboardInterrupt
 
@@ -154,7 +154,7 @@ def test_ctrl_c_before_anything_is_done_says_that_there_is_nothing(tmp_path, cap
         (["--json", "nowhere/out.json"], "must be a file in a folder that exists"),
     ],
 )
-def test_an_option_that_is_not_right_is_refused_before_anything_is_simulated(capsys, words, said):
+def test_an_invalid_option_is_refused_before_anything_is_simulated(capsys, words, said):
     with pytest.raises(SystemExit) as refused:
         simulate("demo", *words)
     assert refused.value.code == 2
@@ -188,7 +188,7 @@ def test_requests_and_ticks_are_written_as_tables(tmp_path, capsys):
     assert (first["now_s"], first["queued"], first["running"], first["ready"]) == (1.0, 5, 0, 0)
 
 
-def test_the_bar_grows_with_the_runs_and_within_one():
+def test_the_progress_bar_grows_with_the_runs_and_within_one():
     shown = io.StringIO()
     bar = command.ProgressBar(shown)
     for done in (0.0, 0.5, 0.501, 1.0, 2.0):
@@ -197,7 +197,7 @@ def test_the_bar_grows_with_the_runs_and_within_one():
     assert shown.getvalue().endswith("100 %, 2 of 2 runs\n")
 
 
-def test_a_long_run_tells_how_far_it_is(tmp_path):
+def test_a_long_run_reports_its_progress(tmp_path):
     (tmp_path / "s.yaml").write_text(LONG.replace("POLICY", str(POLICY)).replace("20000h", "10m"))
     told = []
     study.simulate(tmp_path / "s.yaml", progress=lambda done, total: told.append((done, total)))

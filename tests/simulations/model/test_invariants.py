@@ -18,7 +18,7 @@ def changed(history, **columns):
     return replace(history, requests=replace(history.requests, **{k: np.array(v) for k, v in columns.items()}))
 
 
-def test_a_sound_run_passes(sound):
+def test_a_correct_run_passes(sound):
     invariants.check(sound, concurrency=1)
 
 
@@ -34,13 +34,13 @@ def test_a_sound_run_passes(sound):
         ({"start_s": [0.0, 4.0, 9.0]}, "more than 1 requests at a time"),
     ],
 )
-def test_a_run_that_breaks_one_is_refused_by_its_name(sound, columns, broken):
+def test_a_run_that_breaks_an_invariant_is_refused_by_its_name(sound, columns, broken):
     with pytest.raises(BrokenInvariantError, match=broken):
         invariants.check(changed(sound, **columns), concurrency=1)
 
 
 @pytest.mark.parametrize("change", [{"ready_s": [1.0]}, {"leaving_s": [8.0]}, {"gone_s": [8.0]}])
-def test_work_on_a_replica_that_is_not_there_is_refused(sound, change):
+def test_a_request_on_a_replica_that_is_not_ready_is_refused(sound, change):
     replicas = replace(sound.replicas, **{name: np.array(value) for name, value in change.items()})
     with pytest.raises(BrokenInvariantError, match="before it was ready or after it began to drain"):
         invariants.check(replace(sound, replicas=replicas), concurrency=1)
@@ -53,6 +53,6 @@ def test_several_replicas_are_counted_each_for_itself(simulate):
         invariants.check(changed(history, replica=[0, 0, 1]), concurrency=1)
 
 
-def test_without_a_limit_any_number_is_within_it(simulate):
+def test_without_a_concurrency_limit_any_number_is_within_it(simulate):
     history = simulate((0.0, 5.0), (0.0, 5.0), (1.0, 0.0), initial=2, script=((0.0, 2), (8.0, 0)))
     invariants.check(changed(history, replica=[0, 0, 1]), concurrency=0)

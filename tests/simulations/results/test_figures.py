@@ -43,7 +43,7 @@ def test_every_outcome_is_counted(simulate):
     assert found["requests"] == 4
 
 
-def test_what_came_during_the_warm_up_does_not_count(simulate):
+def test_requests_during_the_warm_up_are_not_counted(simulate):
     history = simulate((0.0, 5.0), (1.0, 1.0), initial=1, script=((0.0, 1),), until_s=20.0)
     found = figures(history, POOLS, warm_up_s=0.5)
     assert found["requests"] == 1

@@ -101,7 +101,7 @@ def test_ten_times_the_requests_need_no_more_memory():
     assert peak_of(1_000_000) - peak_of(100_000) < column / 20
 
 
-def test_a_queue_that_was_full_is_seen_by_one_that_still_waits_when_the_next_piece_is_read():
+def test_a_full_queue_is_found_although_requests_are_read_in_pieces():
     limits = Limits(concurrency=1, queue_length=2, queue_timeout_s=inf)
     inputs = replace(SETUP, limits=limits, initial=1)
     pieces = [([0.0, 1.0, 2.0, 3.0, 10.9], [10.0, 0.5, 0.5, 5.0, 1.0]), ([40.0], [1.0])]
@@ -112,7 +112,7 @@ def test_a_queue_that_was_full_is_seen_by_one_that_still_waits_when_the_next_pie
         )
 
 
-def test_percentiles_are_right_to_a_512th_of_them():
+def test_percentiles_are_exact_to_a_512th_of_their_value():
     values = np.random.default_rng(1).lognormal(0, 3, 100_000)
     spread = TimeHistogram()
     for piece in np.split(values, 10):
@@ -124,7 +124,7 @@ def test_percentiles_are_right_to_a_512th_of_them():
         assert found[f"x_p{percent}_s"] == pytest.approx(np.quantile(everything, percent / 100), rel=1 / 512)
 
 
-def test_what_never_waits_has_percentiles_of_zero():
+def test_waits_of_zero_have_percentiles_of_zero():
     spread = TimeHistogram()
     spread.add(np.zeros(3))
     assert spread.figures("x") == {"x_mean_s": 0.0, "x_p50_s": 0.0, "x_p90_s": 0.0, "x_p95_s": 0.0, "x_p99_s": 0.0}

@@ -34,7 +34,7 @@ def test_a_rate_in_lines_is_integrated_exactly():
     assert made.times(np.array([2.5, 10.0, 14.0])) == pytest.approx([sqrt(25.0), 10.0, 12.0])
 
 
-def test_after_a_rate_has_ended_nothing_comes():
+def test_after_a_rate_has_ended_no_request_arrives():
     made = rate_curve.lines(np.array([0.0, 10.0]), np.array([1.0, 0.0]))
     assert made.times(np.array([3.75, 5.5])).tolist() == [5.0, inf]
     falling = {"rateCurve": {"points": [{"at": "0s", "rate": 5}, {"at": "10s", "rate": 0}]}}
@@ -43,7 +43,7 @@ def test_after_a_rate_has_ended_nothing_comes():
 
 @settings(max_examples=50)
 @given(st.floats(0.1, 10.0), st.floats(0.0, 1.0), st.floats(1.0, 1000.0), st.lists(st.floats(0.0, 500.0), min_size=1))
-def test_the_cumulative_rate_of_a_sine_reaches_what_was_asked_for(mean, amplitude, period_s, reached):
+def test_the_times_of_a_sine_are_the_inverse_of_its_cumulative_rate(mean, amplitude, period_s, reached):
     made = rate_curve.sine(mean, amplitude, period_s, peak_s=period_s / 3)
     wanted = np.array(reached)
     at_s = made.times(wanted)
@@ -66,7 +66,7 @@ def test_a_diurnal_rate_is_high_at_its_peak():
     assert around_trough / len(phase) == pytest.approx(0.0016, abs=0.001)
 
 
-def test_a_failed_request_is_tried_again_and_no_more_often_than_it_may_be():
+def test_a_failed_request_is_retried_up_to_its_number_of_attempts():
     made = source({"trace": {"arrivals": [0.0]}, "retries": {"attempts": 3, "backoff": "2s"}})
     (first,) = made.arrivals()
     second = made.after(first, 503, 10.0)
@@ -86,7 +86,7 @@ def test_a_client_of_a_closed_loop_sends_what_hey_would_send():
     assert made.after(following, 200, 30.0) is None
 
 
-def test_several_workloads_come_in_one_order_of_time():
+def test_several_workloads_are_merged_in_order_of_time():
     made = source({"trace": {"arrivals": [1.0, 4.0]}}, {"trace": {"arrivals": [2.0, 3.0], "service": [7.0, 8.0]}})
     assert [(a.t_s, a.service_s, a.source) for a in made.arrivals()] == [
         (1.0, 1.0, 0),
@@ -114,7 +114,7 @@ def test_a_retry_in_a_mixture_is_known_by_its_own_workload():
     ],
     ids=["Poisson", "diurnal", "trace"],
 )
-def test_a_batch_has_the_very_requests_that_come_one_by_one(workload):
+def test_a_batch_has_the_same_requests_as_single_arrivals(workload):
     batch = source(workload).batch(inf)
     for arrival, *row in zip(source(workload).arrivals(), *batch[:4], strict=True):
         assert arrival == Arrival(*row)
@@ -126,7 +126,7 @@ def test_replications_differ_and_repeat():
     assert not np.any(times(source({"poisson": {"rate": 1}}, replication=2), 100) == again)
 
 
-def test_what_was_measured_is_drawn_as_it_is():
+def test_an_empirical_distribution_draws_its_own_values():
     drawn = Empirical((1.0, 2.0, 6.0)).samples(np.random.default_rng(1), 3000)
     assert set(drawn.tolist()) == {1.0, 2.0, 6.0}
     assert drawn.mean() == pytest.approx(3.0, rel=0.05)

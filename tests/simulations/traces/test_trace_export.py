@@ -118,9 +118,7 @@ async def history(tmp_path, prometheus_binary):
 
 @pytest.mark.program
 @pytest.mark.real_time
-async def test_history_of_a_day_is_read_in_chunks_and_what_prometheus_does_not_know_is_left_out(
-    history, tmp_path, capsys
-):
+async def test_a_day_of_history_is_read_in_chunks_and_gaps_in_prometheus_are_left_out(history, tmp_path, capsys):
     out, inflight = tmp_path / "trace.csv", tmp_path / "inflight.csv"
     command = ["trace", "export", str(out), f"--service={SERVICE}", f"--prometheus={history}", "--step=1"]
     assert await asyncio.to_thread(cli.main, [*command, f"--inflight={inflight}"]) == 0
@@ -140,7 +138,7 @@ async def test_history_of_a_day_is_read_in_chunks_and_what_prometheus_does_not_k
 
 @pytest.mark.program
 @pytest.mark.real_time
-async def test_what_cannot_be_exported_is_told_in_a_line(history, tmp_path, capsys):
+async def test_what_cannot_be_exported_is_reported_in_one_line(history, tmp_path, capsys):
     async def told(*words):
         command = ["trace", "export", str(tmp_path / "t.csv"), *words]
         status = await asyncio.to_thread(cli.main, command)
@@ -197,7 +195,7 @@ def ended(arrival, service_s=None, outcome="served", kind="Count", service=SERVI
     return RequestRecord(service, "g-1", kind, arrival, 0.0, service_s, outcome)._asdict()
 
 
-def test_of_a_request_log_only_what_cost_a_slot_of_this_service_at_this_time_is_taken():
+def test_only_counted_requests_of_the_service_in_the_time_are_read_from_a_request_log():
     log = [
         ended(107.0, 2.0),
         ended(103.0, 1.5),
@@ -225,7 +223,7 @@ def test_of_a_request_log_only_what_cost_a_slot_of_this_service_at_this_time_is_
     ],
     ids=["another object", "a number", "no JSON", "empty", "being written"],
 )
-def test_what_is_no_request_log_is_told_in_a_line(tmp_path, capsys, text, problem):
+def test_a_file_that_is_no_request_log_is_reported_in_one_line(tmp_path, capsys, text, problem):
     log = tmp_path / "requests.jsonl"
     log.write_text(text)
     command = ["trace", "export", str(tmp_path / "t.csv"), f"--service={SERVICE}", f"--request-log={log}"]
@@ -233,19 +231,19 @@ def test_what_is_no_request_log_is_told_in_a_line(tmp_path, capsys, text, proble
     assert problem in capsys.readouterr().err
 
 
-def test_the_growth_of_all_counters_is_what_came():
+def test_the_increase_of_all_counters_is_the_number_of_arrivals():
     found = arrivals([{0: 10, 1: 12, 2: 12, 3: 15}, {1: 100, 2: 104, 3: 104}], 4)
     assert found == Arrivals((2, 4, 3), ())
     assert found.missing == ()
 
 
-def test_what_one_gateway_did_not_tell_within_its_life_is_not_known():
+def test_an_interval_in_which_one_gateway_has_a_gap_is_unknown():
     found = arrivals([{0: 10, 1: 12, 2: 12, 3: 15, 4: 15}, {0: 1, 1: 1, 3: 9, 4: 9}], 6)
     assert found.counts == (2, None, None, 0, None)
     assert [tuple(span) for span in found.missing] == [(1, 3), (4, 5)]
 
 
-def test_a_counter_that_begins_anew_counts_from_zero_and_is_named():
+def test_a_counter_reset_counts_from_zero_and_is_reported():
     assert arrivals([{0: 10, 1: 3, 2: 4}], 3) == Arrivals((3, 1), (0,))
 
 

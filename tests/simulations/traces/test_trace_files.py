@@ -101,7 +101,7 @@ def test_a_rate_curve_is_read_from_a_file(tmp_path):
         ("rateCurve", "t.csv", "at_s,rate\n0,-2\n", "rate: must be finite numbers of at least 0"),
     ],
 )
-def test_a_file_that_is_not_right_is_refused_with_the_line_that_names_it(tmp_path, workload, name, text, said):
+def test_an_invalid_file_is_refused_with_the_line_that_names_it(tmp_path, workload, name, text, said):
     if text is not None:
         (tmp_path / name).write_text(text)
     with pytest.raises(DocumentError) as refused:
@@ -139,7 +139,7 @@ def test_keys_that_do_not_go_together_are_refused(tmp_path, workload, said):
         read_scenario(scenario(tmp_path, workload))
 
 
-def test_a_client_of_a_closed_loop_tries_again_before_it_goes_on():
+def test_a_client_of_a_closed_loop_retries_before_its_next_request():
     loop = {"closedLoop": {"requests": 2, "clients": 1}, "retries": {"attempts": 2, "backoff": "3s"}}
     made = source_of([Workload.model_validate(loop)], RandomStreams(1))
     (first,) = made.arrivals()

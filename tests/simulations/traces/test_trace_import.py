@@ -51,7 +51,7 @@ def test_the_committed_arrivals_are_what_the_published_rows_begin_with():
     assert committed[:200] == pytest.approx(importers.azure_llm(LLM).arrival_s, abs=1e-6)
 
 
-def test_azure_functions_start_when_they_had_not_yet_run(tmp_path):
+def test_azure_functions_arrive_at_their_end_minus_their_duration(tmp_path):
     out = tmp_path / "trace.jsonl"
     assert cli.main(["trace", "import", "azure-functions", str(FUNCTIONS), str(out)]) == 0
     requests = replayed(tmp_path, {"trace": {"file": "trace.jsonl"}})
@@ -61,7 +61,7 @@ def test_azure_functions_start_when_they_had_not_yet_run(tmp_path):
     assert sum(requests.service_s) == pytest.approx(sum(float(row["duration"]) for row in rows), abs=1e-3)
 
 
-def test_a_servegen_client_is_a_rate_whose_requests_come_as_many(tmp_path, capsys):
+def test_a_servegen_client_becomes_a_rate_curve_with_its_number_of_requests(tmp_path, capsys):
     out = tmp_path / "rates.csv"
     assert cli.main(["trace", "import", "servegen", str(SERVEGEN), str(out)]) == 0
     assert "a rate over 86400 s, about 43802 requests; write `cv: 0.75`" in capsys.readouterr().out
@@ -71,7 +71,7 @@ def test_a_servegen_client_is_a_rate_whose_requests_come_as_many(tmp_path, capsy
     assert len(requests) == pytest.approx(600 * sum(rates), rel=0.05)
 
 
-def test_of_what_is_kept_of_a_trace_every_request_keeps_its_own_service_time(tmp_path):
+def test_a_kept_request_of_a_trace_keeps_its_own_service_time(tmp_path):
     rows = (f"{n / 10},{n / 1000}" for n in range(10_000))
     (tmp_path / "trace.csv").write_text("\n".join(["arrival_s,service_s", *rows, ""]))
     workload = {"trace": {"file": "trace.csv", "keep": "10%"}}
