@@ -103,7 +103,7 @@ class Recorded:
 def predicted(measured: Measured) -> Outcome:
     """Simulate the run with its load, service times and cold starts, and a clock of its own."""
     policy, tick_s = measured.policy, measured.tick_s
-    setup = RunInputs(
+    inputs = RunInputs(
         service=policy.service,
         limits=gateway_service(policy).limits,
         pools=(Pool("gpu", (Recorded(measured.cold_starts_s),)),),
@@ -117,7 +117,7 @@ def predicted(measured: Measured) -> Outcome:
     workload = workload.model_copy(update={"service_time": served})
     random_streams = RandomStreams(seed=1)
     history = ReferenceEngine(
-        setup, source_of([workload], random_streams), Service(decider(policy)), random_streams
+        inputs, source_of([workload], random_streams), Service(decider(policy)), random_streams
     ).run()
     requests, began_s = history.requests, float(history.requests.arrival_s[0])
     waits = tuple((requests.start_s - requests.arrival_s).tolist())

@@ -65,7 +65,7 @@ def workloads(draw):
     return [Workload.model_validate(common | kind) for kind in kinds]
 
 
-SETUPS = st.fixed_dictionaries(
+CHANGES = st.fixed_dictionaries(
     {
         "limits": st.builds(
             Limits,
@@ -157,7 +157,7 @@ def assert_same_decisions(compiled, reference):
 
 
 @settings(max_examples=100, deadline=None)
-@given(work=workloads(), changes=SETUPS, seed=st.integers(0, 3), service=st.sampled_from([erratic, real]))
+@given(work=workloads(), changes=CHANGES, seed=st.integers(0, 3), service=st.sampled_from([erratic, real]))
 def test_both_engines_give_the_same_history_of_any_scenario(work, changes, seed, service):
     both = histories(work, RunInputs(service="default/x", **changes), lambda: service(seed))
     if both:
@@ -168,7 +168,7 @@ def test_both_engines_give_the_same_history_of_any_scenario(work, changes, seed,
 
 
 @settings(max_examples=60, deadline=None)
-@given(work=workloads(), changes=SETUPS, max_replicas=st.integers(1, 6))
+@given(work=workloads(), changes=CHANGES, max_replicas=st.integers(1, 6))
 def test_both_follow_the_zero_delay_policy_in_the_same_way(work, changes, max_replicas):
     now = {
         "immediate": True,
@@ -204,7 +204,7 @@ def in_bits(chunks, size):
 @settings(max_examples=100, deadline=None)
 @given(
     work=patient_workloads(),
-    changes=SETUPS,
+    changes=CHANGES,
     seed=st.integers(0, 3),
     service=st.sampled_from([erratic, real]),
     size=st.sampled_from([1, 3, 4096]),

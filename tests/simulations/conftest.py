@@ -1,4 +1,4 @@
-"""What the simulator's tests are made of: setups and sources in a few words."""
+"""Short ways to make the inputs and sources of a run."""
 
 from math import inf
 
@@ -46,7 +46,7 @@ def scripted(*script):
     return Service(Decider(Scripted(script), min_replicas=0, max_replicas=1000))
 
 
-def setup_with(**changes):
+def inputs_with(**changes):
     known = {"service": "default/x", "limits": UNLIMITED, "pools": (Pool("gpu", (Constant(20.0),)),)}
     return RunInputs(**(known | changes))
 
@@ -56,6 +56,6 @@ def simulate():
     """Run requests through the reference engine, by a script of replicas."""
 
     def run(*arrivals, script=((0.0, 0),), seed=1, **changes):
-        return ReferenceEngine(setup_with(**changes), Given(*arrivals), scripted(*script), RandomStreams(seed)).run()
+        return ReferenceEngine(inputs_with(**changes), Given(*arrivals), scripted(*script), RandomStreams(seed)).run()
 
     return run

@@ -1,4 +1,4 @@
-"""Several policies side by side: on the same random streams, told apart, in a table."""
+"""Several policies side by side: on the same random streams, with unique names, in a table."""
 
 from dataclasses import replace
 

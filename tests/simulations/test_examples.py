@@ -1,4 +1,4 @@
-"""simulations/examples: what each is there to show."""
+"""simulations/examples: each shows what it is meant to show."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from simulations.scenario.document import read_scenario
 
 EXAMPLES = Path(simulations.__file__).parent / "examples"
 PUBLISHED = {"total": 252.17, "mean": 23.97, 10: 10.47, 25: 14.82, 50: 20.08, 90: 50.70, 95: 61.50}
-"""What hey printed of the run, in s; docs/explanation/fidelity.md has 75 and the slowest, which the scenario misses."""
+"""What hey printed for it, in s; docs/explanation/fidelity.md has 75 and the slowest, which the scenario misses."""
 
 
 def summary(sent):

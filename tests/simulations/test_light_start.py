@@ -1,4 +1,4 @@
-"""What is started often and does little loads nothing heavy: a compiler and tables cost more than the work."""
+"""Commands that run often and do little import nothing heavy: a compiler and tables cost more than the work."""
 
 import subprocess
 import sys

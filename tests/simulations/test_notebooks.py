@@ -1,4 +1,4 @@
-"""The notebooks run from a clean kernel, draw what they promise, and are committed without what came of it."""
+"""The notebooks run from a clean kernel, draw their figures, and are committed without outputs."""
 
 from base64 import b64decode
 from pathlib import Path

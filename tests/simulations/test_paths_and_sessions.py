@@ -1,4 +1,4 @@
-"""What only the reference engine does: paths that take no slot, cookies, timeouts at a replica, replicas that fail."""
+"""Only in the reference engine: paths that take no slot, cookies, timeouts at a replica, replicas that fail."""
 
 from math import inf
 

@@ -1,4 +1,4 @@
-"""What `simulate` and `compare` take and give in a REPL."""
+"""The arguments and results of `simulate` and `compare` in a REPL."""
 
 from pathlib import Path
 

@@ -64,7 +64,7 @@ def test_there_is_no_table_of_requests_that_were_not_kept(monkeypatch):
         requests_table(simulated().history)
 
 
-SETUP = RunInputs(
+INPUTS = RunInputs(
     service="default/x",
     limits=Limits(concurrency=1, queue_length=10**9, queue_timeout_s=inf),
     pools=(Pool("gpu", (Constant(0.0),)),),
@@ -89,7 +89,7 @@ def drawn(count):
 def peak_of(count):
     tracemalloc.start()
     kept = StreamingFigures(speed=1.0, until_s=inf)
-    fifo.run_with_law(SETUP, drawn(count), lambda _now, _inflight, asked, _ready: asked, RandomStreams(1), kept)
+    fifo.run_with_law(INPUTS, drawn(count), lambda _now, _inflight, asked, _ready: asked, RandomStreams(1), kept)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak
@@ -103,7 +103,7 @@ def test_ten_times_the_requests_need_no_more_memory():
 
 def test_a_full_queue_is_found_although_requests_are_read_in_pieces():
     limits = Limits(concurrency=1, queue_length=2, queue_timeout_s=inf)
-    inputs = replace(SETUP, limits=limits, initial=1)
+    inputs = replace(INPUTS, limits=limits, initial=1)
     pieces = [([0.0, 1.0, 2.0, 3.0, 10.9], [10.0, 0.5, 0.5, 5.0, 1.0]), ([40.0], [1.0])]
     chunks = ((np.array(arrival), np.array(service)) for arrival, service in pieces)
     with pytest.raises(NotExactError, match="the queue was full"):
@@ -114,20 +114,20 @@ def test_a_full_queue_is_found_although_requests_are_read_in_pieces():
 
 def test_percentiles_are_exact_to_a_512th_of_their_value():
     values = np.random.default_rng(1).lognormal(0, 3, 100_000)
-    spread = TimeHistogram()
+    histogram = TimeHistogram()
     for piece in np.split(values, 10):
-        spread.add(piece)
-    spread.add(np.zeros(20_000))
-    found, everything = spread.figures("x"), np.concatenate([values, np.zeros(20_000)])
+        histogram.add(piece)
+    histogram.add(np.zeros(20_000))
+    found, everything = histogram.figures("x"), np.concatenate([values, np.zeros(20_000)])
     assert found["x_mean_s"] == pytest.approx(everything.mean(), rel=1e-12)
     for percent in (50, 90, 95, 99):
         assert found[f"x_p{percent}_s"] == pytest.approx(np.quantile(everything, percent / 100), rel=1 / 512)
 
 
 def test_waits_of_zero_have_percentiles_of_zero():
-    spread = TimeHistogram()
-    spread.add(np.zeros(3))
-    assert spread.figures("x") == {"x_mean_s": 0.0, "x_p50_s": 0.0, "x_p90_s": 0.0, "x_p95_s": 0.0, "x_p99_s": 0.0}
+    histogram = TimeHistogram()
+    histogram.add(np.zeros(3))
+    assert histogram.figures("x") == {"x_mean_s": 0.0, "x_p50_s": 0.0, "x_p90_s": 0.0, "x_p95_s": 0.0, "x_p99_s": 0.0}
 
 
 @pytest.mark.parametrize(

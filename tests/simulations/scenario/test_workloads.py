@@ -1,4 +1,4 @@
-"""Where requests come from: rates that change, retries, several workloads, the same luck for every engine."""
+"""Sources of requests: rates that change, retries, several workloads, the same random streams for every engine."""
 
 from itertools import islice
 from math import inf, sqrt
