@@ -180,7 +180,7 @@ def test_pods_that_never_become_ready_are_as_many_as_were_needed_and_go_again(le
 @pytest.mark.parametrize("fault", [pods_killed, node_gone])
 def test_only_the_requests_that_a_dying_pod_served_are_lost_with_it_and_no_other_runs_twice(ledger):
     cut = {name for name, runs in ledger.runs.items() if any(run.cut for run in runs)}
-    broken = {each.name for each in ledger.requests if each.status == 502 and "broke off" in each.text}
+    broken = {each.name for each in ledger.requests if each.status == 502 and "closed its connection" in each.text}
     assert broken
     assert cut <= broken
     assert not [ledger.runs[name] for name in broken - cut if name in ledger.runs], "they had reached no pod"
