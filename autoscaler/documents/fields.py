@@ -6,7 +6,7 @@ is absent. What a schema cannot express is a rule in CEL and a check in Python, 
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -246,15 +246,22 @@ def sharing_parts(model: ModelT) -> ModelT:
 
 def _one_object(part: ModelT) -> ModelT:
     try:
-        first: ModelT = _first_equal(part)
+        first: ModelT = _first_equal(part, _given(part))
     except TypeError:  # it contains a mapping, and so has no hash
         return sharing_parts(part)
     return first
 
 
 @lru_cache(maxsize=1024)
-def _first_equal(part: ModelT) -> ModelT:
+def _first_equal(part: ModelT, _keys_given: Hashable) -> ModelT:
     return sharing_parts(part)
+
+
+def _given(value: Any) -> Hashable:
+    """Give the keys that a document has at each level: parts are equal although one leaves defaults out."""
+    if isinstance(value, Model):
+        return frozenset(value.model_fields_set), *(_given(part) for _, part in value)
+    return tuple(map(_given, value)) if isinstance(value, tuple) else None
 
 
 @lru_cache(maxsize=1024)

@@ -64,6 +64,12 @@ def test_the_annotations_of_an_illegal_policy_are_kept_for_a_pause_and_those_of_
     assert stored_policy(changed(annotations=pause)).resource.annotations == {}
 
 
+def test_parts_that_differ_in_the_defaults_they_spell_out_stay_apart():
+    for reference in ({"name": "c"}, {"apiVersion": "apps/v1", "kind": "Deployment", "name": "c"}, {"name": "c"}):
+        policy = stored_policy(changed(name="c") | {"spec": {"scaleTargetRef": reference}}).resource.policy
+        assert policy.model_dump(mode="json", exclude_unset=True)["spec"]["scaleTargetRef"] == reference
+
+
 def test_equal_parts_of_policies_are_one_object_and_say_the_same_as_before():
     spec = {
         "algorithm": {"concurrency": {"stableWindow": "6s"}},
