@@ -109,5 +109,5 @@ async def test_no_policy_of_one_tenant_ends_the_controller_of_all(cluster, tmp_p
             assert [await cluster.replicas(name) for name in ("value", "rate")] == [1, 1]
             assert controller.process.returncode is None
             said = (tmp_path / "run.log").read_text()
-            assert "services begin without their past" in said
+            assert "services begin without their history" in said
             assert "Traceback" not in said
