@@ -18,6 +18,7 @@ IN_CI = os.environ.get("CI") == "true"
 # How long an example takes says more of the machine than of the code. CI tries the same examples every time: a new one
 # that fails should be met at a desk, where there is time for it.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=IN_CI)
+settings.register_profile("quick", settings.get_profile("untimed"), max_examples=20)  # for `make check`
 settings.load_profile("untimed")
 
 

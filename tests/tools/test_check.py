@@ -33,6 +33,7 @@ def clone(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    slow\n    program\naddopts = -p no:cacheprovider\n")
+    (tmp_path / "conftest.py").write_text("from hypothesis import settings\nsettings.register_profile('quick')\n")
     (tmp_path / "test_it.py").write_text(TESTS)
     program(tmp_path / "tools" / "setup", "true")
     program(tmp_path / ".venv" / "bin" / "python", f'exec {sys.executable} "$@"')

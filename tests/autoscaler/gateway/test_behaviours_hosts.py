@@ -102,6 +102,7 @@ CONFLICTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize(("documents", "named"), CONFLICTS.values(), ids=CONFLICTS)
 async def test_b92_a_file_in_which_two_services_have_one_host_or_backend_is_refused(start, documents, named, reverse):
@@ -112,6 +113,7 @@ async def test_b92_a_file_in_which_two_services_have_one_host_or_backend_is_refu
         assert words in told.decode()
 
 
+@pytest.mark.slow
 async def test_b92_a_reload_that_gives_a_host_to_another_changes_nothing(kit, start):
     pod, thief = await kit.pod(answer_ok), await kit.pod(answer_ok)
     process, port, config = await start(document(NAME, backends=[pod.address]))
@@ -125,6 +127,7 @@ async def test_b92_a_reload_that_gives_a_host_to_another_changes_nothing(kit, st
     assert (len(pod.seen), len(thief.seen)) == (2, 0)
 
 
+@pytest.mark.slow
 async def test_b93_an_operators_file_says_which_namespaces_may_claim_which_hosts(kit, start):
     pods = [await kit.pod(answer_ok) for _ in range(2)]
     documents = [

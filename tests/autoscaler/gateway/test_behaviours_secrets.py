@@ -60,6 +60,7 @@ def said(awaited, why):
     return awaited.endswith(why) if why else not awaited
 
 
+@pytest.mark.slow
 async def test_b101_a_replaced_key_unbinds_no_client(kit, tmp_path, caplog):
     file = tmp_path / "keys"
     file.write_text(f"{OLD}\n")

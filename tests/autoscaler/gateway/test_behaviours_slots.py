@@ -205,6 +205,7 @@ async def test_b61_a_held_body_that_is_malformed_or_too_large_reaches_no_pod(kit
     assert counts(gateway) == (0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_abort", OnAbort)
 @pytest.mark.parametrize("kind", [b"text/event-stream", b"application/x-ndjson"])
 async def test_b62_a_stream_whose_client_has_disconnected_ends_with_the_time_of_the_request(kit, on_abort, kind):

@@ -15,6 +15,8 @@ from autoscaler.policy.decider_factory import ALGORITHMS, decider, lookback_s
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Fleet, Outcome, Record
 
+pytestmark = pytest.mark.slow
+
 WEB, NEIGHBOUR = "default/web", "default/neighbour"
 
 
