@@ -118,6 +118,7 @@ def test_every_change_note_has_a_name_that_towncrier_counts():
     assert not [file.name for file in (ROOT / "changelog.d").iterdir() if not legal.fullmatch(file.name)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ci", "outcome"), [("true", "2 failed, 1 error"), ("", "2 skipped, 1 xfailed")], ids=["in CI", "at a desk"]
 )

@@ -224,6 +224,7 @@ def test_a_delay_goes_on_from_a_state_that_release_0_1_0_wrote():
         after.restore(state | {"version": 3})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RULES)
 @given(rows=LOOKS, cut=st.integers(0, 30))
 def test_a_restored_rule_goes_on_where_it_was(name, rows, cut):

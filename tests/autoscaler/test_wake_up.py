@@ -42,6 +42,7 @@ def test_the_first_request_that_is_held_is_sent_at_once_and_the_second_is_not(no
     assert not starts_holding(now, Demand(now.queued + 1, now.inflight + 1, now.holding_pass))
 
 
+@pytest.mark.slow
 @given(before=DEMANDS, now=DEMANDS)
 def test_the_compiled_engine_follows_the_same_rules(before, now):
     assert compiled_kernel.needs_wake_up(before, now) == needs_wake_up(before, now)

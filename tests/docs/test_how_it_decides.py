@@ -43,6 +43,7 @@ def test_each_line_of_the_log_that_is_shown_is_a_decision_of_the_same_run(record
     assert set(shown) <= {explained(from_json(record)) for record in records}
 
 
+@pytest.mark.slow
 def test_its_commands_run(log, tmp_path):
     shutil.copy(log, tmp_path / "decisions.jsonl")
     shutil.copy(ROOT / "simulations" / "examples" / "policies" / "knative.yaml", tmp_path / "other.yaml")

@@ -22,6 +22,7 @@ SCENARIO = Scenario.model_validate(
 )
 
 
+@pytest.mark.slow
 @given(legal_policies())
 @settings(max_examples=40)
 def test_any_policy_is_simulated_within_its_bounds(policy):

@@ -44,6 +44,7 @@ def requests(scenario, replication):
     return history.requests
 
 
+@pytest.mark.slow
 def test_on_real_bursts_the_policies_have_the_order_of_the_docs():
     results = compare(EXAMPLES / "azure-llm-code.yaml", replications=2)
     wait, cost, starts = (

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 HEAVY = {"matplotlib", "numba", "pandas", "pyarrow"}
 POLICY = Path(__file__).parents[2] / "autoscaler" / "demo" / "policy.yaml"
 LOADED = """

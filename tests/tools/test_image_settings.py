@@ -9,6 +9,8 @@ import image
 import image_base
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def bare(tmp_path, monkeypatch):

@@ -170,6 +170,7 @@ async def test_b72_a_request_that_was_written_is_not_sent_again(kit):
     assert (pod.seen, other.seen) == (["/once"], [])
 
 
+@pytest.mark.slow
 async def test_b72_a_pod_that_refuses_for_long_loses_no_request(kit, monkeypatch):
     monkeypatch.setattr(pod_health, "REFUSED_LONGEST_S", 0.1)
     port = refused_port()

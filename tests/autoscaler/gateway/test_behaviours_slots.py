@@ -255,6 +255,7 @@ def test_b62_what_has_another_type_is_none(kind):
     assert not read_response(200, b"OK", [(b"Content-Type", kind)], has_body=True).is_stream
 
 
+@pytest.mark.slow
 async def test_b63_a_slow_reader_of_a_large_response_holds_the_slot_no_longer_than_the_time_of_the_request(kit):
     pod = await kit.pod()
     gateway = await kit.gateway(service(timeouts=replace(QUICK, stalled_client_s=3600)), pods=[pod])

@@ -241,6 +241,7 @@ async def test_b41_a_pod_that_ends_first_is_removed_with_all_that_it_serves(kit)
     await until(lambda: gateway.dispatcher(NAME).running == 0)
 
 
+@pytest.mark.slow
 async def test_b41_large_streams_are_held_back_through_a_tunnel(kit):
     pod = await kit.pod()
     gateway = await kit.gateway(pods=[pod])

@@ -93,6 +93,7 @@ async def test_b52_line_ends_before_a_request_count_too(kit):
     assert gateway.dispatcher(NAME).running == 0
 
 
+@pytest.mark.slow
 async def test_b52_thousands_of_requests_in_one_read_are_not_parsed_at_once(kit):
     pod, gateway, client = await one(kit)
     client.send(b"".join(b"GET /%d HTTP/1.1\r\n%b\r\n" % (n, H) for n in range(5000)))

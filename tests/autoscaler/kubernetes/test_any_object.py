@@ -125,6 +125,7 @@ def named(item, name, version):
     return {**item, "metadata": {**known, "name": name, "namespace": "ns", "resourceVersion": str(version)}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
 @settings(max_examples=60)

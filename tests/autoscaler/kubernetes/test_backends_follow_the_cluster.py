@@ -272,6 +272,7 @@ async def listed_again():
     await asyncio.sleep(60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("together", [1, 2, 5])
 @pytest.mark.parametrize("seed", range(20))
 async def test_after_any_events_in_any_order_a_gateway_knows_just_the_pods_that_serve(seed, together):

@@ -111,6 +111,7 @@ async def test_zero_by_hand_stays_while_nothing_is_in_flight(world):
     assert world.replicas == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 async def test_for_hours_no_fewer_stay_than_are_in_flight_and_nothing_is_lowered_while_it_is_held(seed, world):
     rng = random.Random(seed)  # noqa: S311

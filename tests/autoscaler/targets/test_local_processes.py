@@ -287,6 +287,7 @@ async def test_an_output_folder_that_cannot_be_is_reported_and_tried_again(told,
     assert "sd-1: cannot be started (" in caplog.messages[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 async def test_whatever_is_ordered_and_killed_the_router_is_told_a_life_that_makes_sense(opened, told, seed):
     rng = np.random.default_rng(seed)

@@ -19,6 +19,8 @@ from simulations.results.streaming_figures import StreamingFigures, TimeHistogra
 from simulations.results.tables import requests_table
 from simulations.scenario.document import Scenario
 
+pytestmark = pytest.mark.slow
+
 POLICY = policy(
     "x",
     maxReplicas=30,

@@ -9,6 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher, EjectionRules, Granted, Held, Limits, Refused, SlotUse
 
+pytestmark = pytest.mark.slow
+
 PODS = st.sampled_from(["a", "b", "c", "d"])
 PICK = st.integers(min_value=0, max_value=10**6)
 

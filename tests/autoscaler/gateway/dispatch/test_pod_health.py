@@ -212,6 +212,7 @@ class World:
         assert len(self.waiting) == self.dispatcher.queued
 
 
+@pytest.mark.slow
 @settings(max_examples=6)
 @given(
     seed=st.integers(0, 10**6),

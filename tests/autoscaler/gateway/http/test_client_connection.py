@@ -145,6 +145,7 @@ async def test_a_busy_connection_has_one_timer_and_an_idle_one_ends(kit):
     assert await client.ended() == b""
 
 
+@pytest.mark.slow
 async def test_no_request_waits_for_the_collector_of_cycles(kit):
     pod = await kit.pod(answer_ok)
     gateway = await kit.gateway(pods=[pod])
