@@ -10,7 +10,7 @@ from math import inf
 import pytest
 
 from autoscaler.controller.replay import Replay
-from autoscaler.demo.report import Served
+from autoscaler.demo.report import ServedRequest
 from benchmarks.fidelity import Change, _by_round, _largest_difference, compared, demo_run
 
 pytestmark = pytest.mark.slow
@@ -39,15 +39,15 @@ def test_a_run_is_predicted_from_its_load_its_service_times_and_its_cold_starts(
 
 
 def test_a_request_is_of_the_client_that_had_its_answer_just_before():
-    first, second = Served(0.0, 3.0, 2.0), Served(0.0, 3.0, 4.0)
-    third, fourth = Served(5.0, 0.0, 7.0), Served(7.0, 0.0, 1.0)
+    first, second = ServedRequest(0.0, 3.0, 2.0), ServedRequest(0.0, 3.0, 4.0)
+    third, fourth = ServedRequest(5.0, 0.0, 7.0), ServedRequest(7.0, 0.0, 1.0)
     assert _by_round([first, second, third, fourth], 2) == (2.0, 4.0, 7.0, 1.0)
 
 
 def test_of_two_that_had_their_answers_at_once_it_is_the_one_that_lets_all_send_as_many():
-    first, second = Served(0.0, 3.0, 2.0), Served(0.0, 3.0, 2.001)
-    third, fourth = Served(5.0011, 0.0, 2.0), Served(5.0012, 0.0, 3.0)
-    fifth, sixth = Served(7.0012, 0.0, 1.0), Served(8.0013, 0.0, 1.5)
+    first, second = ServedRequest(0.0, 3.0, 2.0), ServedRequest(0.0, 3.0, 2.001)
+    third, fourth = ServedRequest(5.0011, 0.0, 2.0), ServedRequest(5.0012, 0.0, 3.0)
+    fifth, sixth = ServedRequest(7.0012, 0.0, 1.0), ServedRequest(8.0013, 0.0, 1.5)
     assert _by_round([first, second, third, fourth, fifth, sixth], 2) == (2.0, 2.001, 3.0, 2.0, 1.5, 1.0)
 
 
