@@ -120,7 +120,7 @@ def fifo_row(case: str, name: str, inputs: RunInputs, chunk: Chunk, law: Callabl
 
     def work() -> None:
         kept[:] = [Waits()]
-        fifo.run_with_law(inputs, fifo.in_pieces(*chunk), law(inputs), RandomStreams(1), kept[0])
+        fifo.run_with_control_law(inputs, fifo.in_pieces(*chunk), law(inputs), RandomStreams(1), kept[0])
 
     seconds = cpu_s(work)
     ticks = inputs.until_s / inputs.tick_s if inputs.tick_s < inf else 0.0
@@ -245,7 +245,7 @@ def many() -> None:
             last_s = float(arrival[-1])
             yield arrival, next(needs)
 
-    history = fifo.run_with_law(
+    history = fifo.run_with_control_law(
         inputs(sim_cases.SERVERS, tick_s=inf), chunks(), constant_replicas, random_streams, kept
     )
     found, used = kept.figures(history.inflight_s), resource.getrusage(resource.RUSAGE_SELF)

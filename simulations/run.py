@@ -151,9 +151,13 @@ def _with_streaming_figures(task: _Task) -> History:
         warm_up_s=spec.run.warm_up,
         objective_s=spec.objective.latency if spec.objective else None,
     )
-    law = ControllerLaw(task.inputs, task.service(), task.recorder(changes))
-    history = fifo.run_with_law(
-        task.inputs, _within_timeout(task.source(random_streams).chunks(), task.inputs), law, random_streams, sink
+    control_law = ControllerLaw(task.inputs, task.service(), task.recorder(changes))
+    history = fifo.run_with_control_law(
+        task.inputs,
+        _within_timeout(task.source(random_streams).chunks(), task.inputs),
+        control_law,
+        random_streams,
+        sink,
     )
     streaming_figures = sink.figures(history.inflight_s) | {"decisions": float(changes.decisions)}
     return replace(history, decisions=tuple(changes.changed), streaming_figures=streaming_figures)

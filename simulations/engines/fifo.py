@@ -88,12 +88,12 @@ class FifoEngine:
         self,
         inputs: RunInputs,
         chunks: Iterator[Chunk],
-        law: ControlLaw,
+        control_law: ControlLaw,
         random_streams: RandomStreams,
         sink: RequestSink,
     ) -> None:
         """Set up a run that begins at 0; check with `why_not_exact` first."""
-        self._inputs, self._chunks, self._control_law, self._sink = inputs, chunks, law, sink
+        self._inputs, self._chunks, self._control_law, self._sink = inputs, chunks, control_law, sink
         self.asked = inputs.initial
         self._changes = [(0.0, inputs.initial)]
         """Times, and replicas asked for from then on."""
@@ -130,7 +130,7 @@ class FifoEngine:
         return self._history(partial=partial)
 
     def _loop(self) -> None:
-        inputs, law, advance, until_s, lag_s = (
+        inputs, control_law, advance, until_s, lag_s = (
             self._inputs,
             self._control_law,
             self._advance,
@@ -157,7 +157,7 @@ class FifoEngine:
                 shown += 1
                 due_s = shown * inputs.scrape_s + lag_s
             if now_s == tick_s:
-                wanted = law(now_s, seen, self.asked, ready)
+                wanted = control_law(now_s, seen, self.asked, ready)
                 if wanted != self.asked:
                     self.scale(now_s, wanted)
                 self._observed_s = now_s
@@ -363,8 +363,12 @@ class RequestColumns:
         )
 
 
-def run_with_law(
-    inputs: RunInputs, chunks: Iterator[Chunk] | None, law: ControlLaw, random_streams: RandomStreams, sink: RequestSink
+def run_with_control_law(
+    inputs: RunInputs,
+    chunks: Iterator[Chunk] | None,
+    control_law: ControlLaw,
+    random_streams: RandomStreams,
+    sink: RequestSink,
 ) -> History:
     """Run a source's chunks with a control law. The sink gets the requests; the history has none.
 
@@ -375,9 +379,9 @@ def run_with_law(
         raise NotExactError(why)
     if chunks is None:
         raise NotExactError("clients may retry or leave")
-    engine = FifoEngine(inputs, chunks, law, random_streams, sink)
-    if isinstance(law, ControllerLaw):
-        law.engine = engine
+    engine = FifoEngine(inputs, chunks, control_law, random_streams, sink)
+    if isinstance(control_law, ControllerLaw):
+        control_law.engine = engine
     return engine.run()
 
 
@@ -388,7 +392,7 @@ def run(
     random_streams: RandomStreams,
     recorder: Recorder = lambda _: None,
 ) -> History:
-    """Run all requests with the live controller's step; raises as `run_with_law`."""
+    """Run all requests with the live controller's step; raises as `run_with_control_law`."""
     sink = RequestColumns()
-    history = run_with_law(inputs, chunks, ControllerLaw(inputs, service, recorder), random_streams, sink)
+    history = run_with_control_law(inputs, chunks, ControllerLaw(inputs, service, recorder), random_streams, sink)
     return replace(history, requests=sink.requests(history.end_s, inputs.pools[0].speed))

@@ -1,7 +1,7 @@
 """The zero-delay policy, for comparison with queueing theory: replicas match the requests in flight at every moment.
 
-A request that must wait starts a replica. A request that ends frees its replica for the queue, and a surplus replica is
-removed immediately (the setup models of Gandhi, Harchol-Balter and Adan, *Server farms with setup costs*, 2010).
+A request that must wait starts a replica. A request that ends frees its replica for the queue, and a replica without a
+request is removed at once (the setup models of Gandhi, Harchol-Balter and Adan, *Server farms with setup costs*, 2010).
 """
 
 from algorithms.decider import Decider

@@ -91,7 +91,9 @@ def drawn(count):
 def peak_of(count):
     tracemalloc.start()
     kept = StreamingFigures(speed=1.0, until_s=inf)
-    fifo.run_with_law(INPUTS, drawn(count), lambda _now, _inflight, asked, _ready: asked, RandomStreams(1), kept)
+    fifo.run_with_control_law(
+        INPUTS, drawn(count), lambda _now, _inflight, asked, _ready: asked, RandomStreams(1), kept
+    )
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak
@@ -109,7 +111,7 @@ def test_a_full_queue_is_found_although_requests_are_read_in_pieces():
     pieces = [([0.0, 1.0, 2.0, 3.0, 10.9], [10.0, 0.5, 0.5, 5.0, 1.0]), ([40.0], [1.0])]
     chunks = ((np.array(arrival), np.array(service)) for arrival, service in pieces)
     with pytest.raises(NotExactError, match="the queue was full"):
-        fifo.run_with_law(
+        fifo.run_with_control_law(
             inputs, chunks, lambda _now, _inflight, asked, _ready: asked, RandomStreams(1), fifo.RequestColumns()
         )
 
