@@ -113,7 +113,7 @@ def predicted(measured: Measured) -> Outcome:
     )
     loop = {"requests": len(measured.requests), "clients": measured.clients}
     workload = Workload.model_validate({"closedLoop": loop, "start": f"{BEGINS_S}s"})
-    served = Recorded(_by_round(measured.requests, measured.clients))
+    served = Recorded(service_times_by_round(measured.requests, measured.clients))
     workload = workload.model_copy(update={"service_time": served})
     random_streams = RandomStreams(seed=1)
     history = ReferenceEngine(
@@ -124,7 +124,7 @@ def predicted(measured: Measured) -> Outcome:
     return Outcome(waits, tuple(Change(each.t_s - began_s, each.asked) for each in history.changes))
 
 
-def _by_round(requests: Sequence[ServedRequest], clients: int) -> tuple[float, ...]:
+def service_times_by_round(requests: Sequence[ServedRequest], clients: int) -> tuple[float, ...]:
     """Give service times in the order of a closed loop: for the first request of each client, then for the second, ...
 
     Raises:
@@ -173,7 +173,7 @@ def compared(measured: Measured, scale: float = 1.0) -> dict[str, Any]:
     prediction = predicted(measured)
     tick_s = measured.tick_s * scale
     waits = {f"P{p}": [_quantile(each, p) * scale for each in (measured.outcome, prediction)] for p in (50, 95)}
-    difference_s = _largest_difference(measured.outcome.changes, prediction.changes) * scale
+    difference_s = largest_difference(measured.outcome.changes, prediction.changes) * scale
     grain_s = WHOLE_S + (measured.scrape_s if measured.scrape_s < inf else 0.0)
     allowed_s = (max(measured.tick_s, grain_s) + float(np.std(measured.cold_starts_s))) * scale
     close = all(abs(ours - theirs) <= max(CLOSE * theirs, tick_s) for theirs, ours in waits.values())
@@ -193,7 +193,7 @@ def _quantile(outcome: Outcome, percent: int) -> float:
     return float(np.quantile(outcome.waits_s, percent / 100))
 
 
-def _largest_difference(measured: Sequence[Change], prediction: Sequence[Change]) -> float:
+def largest_difference(measured: Sequence[Change], prediction: Sequence[Change]) -> float:
     """Give the largest difference between the times at which both asked for the same number of replicas."""
     theirs, ours = _scaling_times(measured), _scaling_times(prediction)
     return max(abs(theirs.get(turn, inf) - ours.get(turn, inf)) for turn in theirs | ours)

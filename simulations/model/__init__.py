@@ -1,4 +1,4 @@
-"""What every engine is given and what it gives: a run's inputs, its random streams, and its history.
+"""The inputs and the output of every engine: a run's inputs, its random streams, and its history.
 
-`invariants` says what must hold in every history. Nothing here knows the document, or an engine.
+`invariants` checks what must hold in every history. Nothing here depends on the document or on an engine.
 """

@@ -98,7 +98,7 @@ class Pool:
     cold_start: tuple[Distribution, ...]
     """Stages from asking for a replica until it is ready, one after the other."""
     speed: float = 1.0
-    """Service times are divided by it."""
+    """Service times are divided by this."""
     price_per_hour: float = 0.0
     stock: float = math.inf
     """How many replicas have room at a time."""

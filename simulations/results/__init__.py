@@ -1,5 +1,5 @@
-"""What a run has shown: figures, tables for notebooks, and the report of the demo.
+"""The results of a run: figures, tables for notebooks, and the run result that the live demo reports.
 
-Everything is computed from a history, never inside an engine. `streaming_figures` does it for runs that are too
-large to keep.
+Everything is computed from a history, never inside an engine. `streaming_figures` computes the figures of runs with too
+many requests to keep.
 """

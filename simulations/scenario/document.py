@@ -33,7 +33,7 @@ class GpuPool(Model):
     name: str
     cold_start: ColdStart = ColdStart()
     speed: Annotated[float, Field(gt=0, le=1000)] = 1.0
-    """Service times are divided by it."""
+    """Service times are divided by this."""
     price_per_hour: Annotated[float, Field(ge=0)] = 0.0
     stock: Annotated[int, Field(ge=0)] | None = None
     """How many replicas have room at a time; without it, there is no limit."""

@@ -1,5 +1,5 @@
-"""Traces: from what was recorded of a service, or from public ones, to requests that can be replayed.
+"""Traces that a scenario can replay, made from the records of a service or from public traces.
 
-`importers` reads public formats, `recorded` our own records, `command` is `autoscaler trace`. The folders beside them
-have public traces; `SOURCE.md` says where they come from.
+`importers` reads public formats, `recorded` reads Inflight's own records, and `command` is `autoscaler trace`. The
+folders here have public traces; `SOURCE.md` names their sources.
 """
