@@ -2,5 +2,13 @@
 
 Nothing here reads a clock, a file or the network, logs, or knows a document: the time and every observation are
 parameters, and the same sequence of observations gives the same sequence of decisions. Each algorithm is one file that
-reads as its specification. `decider` applies the rules in `stabilisers` and the bounds to what an algorithm recommends.
+reads as its specification.
+
+* What goes in and comes out: `observation`, and `types` for the recommendation and the decision. `plausibility` says
+  which numbers cannot be true.
+* Algorithms: `concurrency` (the default), `mpa`, `kpa` with `kpa_core` and `kpa_scale`, `hpa` with its `hpa_*` parts,
+  and `keda`.
+* What they are made of: `windows`, `good_time` (unknown counts stop the clock), `state`. `distributions` are the
+  simulator's.
+* `decider` applies the rules in `safety_rules` and the bounds to what an algorithm recommends.
 """

@@ -1,13 +1,14 @@
 """The default algorithm: Knative's windows and panic, fed by totals that come at any time.
 
-Its safety rules are in `feeder` (good time) and `stabilisers` (the others). Only the effect of a partial count on the
+Its safety rules are in `good_time` and `safety_rules` (the others). Only the effect of a partial count on the
 windows is here. Without these rules the recommendation is Knative's decision on the same seconds.
 """
 
-from algorithms.feeder import current_count
-from algorithms.kpa import KpaCore, KpaOptions
+from algorithms.good_time import current_count
+from algorithms.kpa_core import KpaCore, KpaOptions
+from algorithms.observation import Observation
 from algorithms.state import VERSION, check
-from algorithms.types import Observation, Recommendation, State
+from algorithms.types import Recommendation, State
 
 _IDLE = Recommendation(0, "nothing is in flight and nothing runs")
 _NO_DATA = Recommendation(None, "the stable window has no data")
@@ -16,16 +17,16 @@ _NO_DATA = Recommendation(None, "the stable window has no data")
 class Concurrency:
     """Recommends the replicas that keep the requests in flight per replica at the target."""
 
-    def __init__(self, options: KpaOptions, *, parts_lower: bool = True) -> None:
+    def __init__(self, options: KpaOptions, *, partial_counts_may_lower: bool = True) -> None:
         """Begin with empty windows.
 
         Args:
             options: Knative's settings.
-            parts_lower: whether a partial count goes into the windows as it is. If not, it does not lower them: the
-                missing part may be all that they contain, and must still be there when it is known again.
+            partial_counts_may_lower: whether a partial count goes into the windows as it is. If not, it does not lower
+                them: the missing part may be all that they contain, and must still be there when it is known again.
         """
         self._options = options
-        self._parts_lower = parts_lower
+        self._parts_lower = partial_counts_may_lower
         self._core: KpaCore | None = None
 
     def recommend(self, observation: Observation) -> Recommendation:

@@ -5,10 +5,11 @@ Every decision is within the bounds, whatever the algorithm recommends and whate
 
 from collections.abc import Sequence
 
-from algorithms.feeder import DataClock, current_count
+from algorithms.good_time import GoodTimeClock, current_count
+from algorithms.observation import Observation
 from algorithms.plausibility import is_time, plausible
 from algorithms.state import VERSION, check
-from algorithms.types import Algorithm, Decision, Observation, Reason, Recommendation, Stabiliser, State
+from algorithms.types import Algorithm, Decision, Reason, Recommendation, SafetyRule, State
 
 FAILED = "deciderFailed"
 """The rule in the reasons of a decision after a failure of the decider."""
@@ -17,24 +18,24 @@ FAILED = "deciderFailed"
 class Decider:
     """Decides on one service; deterministic in the sequence of observations.
 
-    Without stabilisers and good time it is the algorithm alone, within the bounds.
+    Without rules and good time it is the algorithm alone, within the bounds.
     """
 
     def __init__(
         self,
         algorithm: Algorithm,
         *,
-        stabilisers: Sequence[Stabiliser] = (),
+        rules: Sequence[SafetyRule] = (),
         min_replicas: int,
         max_replicas: int,
-        good_time: DataClock | None = None,
+        good_time: GoodTimeClock | None = None,
         last_resort: Algorithm | None = None,
     ) -> None:
         """Build it from its parts.
 
         Args:
             algorithm: gives the recommendation.
-            stabilisers: the rules that may change it, in their order.
+            rules: the rules that may change it, in their order.
             min_replicas: the lower bound, which always holds.
             max_replicas: the upper bound, which always holds; `min_replicas` wins if it is higher.
             good_time: the clock that stands still while the count is unknown. Without it the algorithm gets every
@@ -42,7 +43,7 @@ class Decider:
             last_resort: a stateless algorithm that `decide_after_failure` uses instead; None: it only holds.
         """
         self._algorithm = algorithm
-        self._stabilisers = tuple(stabilisers)
+        self._rules = tuple(rules)
         self._min = min_replicas
         self._max = max_replicas
         self._good_time = good_time
@@ -73,7 +74,7 @@ class Decider:
         recommendation = self._algorithm.recommend(observation)
         if recommendation.replicas is None:
             return self._bounded(observation.replicas, recommendation, ())
-        decision = self._stabilised(observation, recommendation, recommendation.replicas)
+        decision = self._by_rules(observation, recommendation, recommendation.replicas)
         self._idle = None if decision.desired or not _is_idle(observation) else decision
         return decision
 
@@ -94,12 +95,12 @@ class Decider:
             number = max(number, min(needed, self._max))
         return Decision(number, recommendation, (Reason(FAILED, observation.replicas, number, why),))
 
-    def _stabilised(self, observation: Observation, recommendation: Recommendation, number: int) -> Decision:
+    def _by_rules(self, observation: Observation, recommendation: Recommendation, number: int) -> Decision:
         reasons: tuple[Reason, ...] = ()
-        for stabiliser in self._stabilisers:
-            after = stabiliser(observation, number)
+        for rule in self._rules:
+            after = rule(observation, number)
             if after != number:
-                reasons += (Reason(stabiliser.rule, number, after, stabiliser.why(observation)),)
+                reasons += (Reason(rule.rule, number, after, rule.why(observation)),)
                 number = after
         return self._bounded(number, recommendation, reasons)
 
@@ -117,7 +118,7 @@ class Decider:
         return {
             "version": VERSION,
             "algorithm": self._algorithm.export(),
-            "stabilisers": {part.rule: part.export() for part in self._stabilisers},
+            "stabilisers": {part.rule: part.export() for part in self._rules},
             "good_time": None if self._good_time is None else self._good_time.export(),
         }
 
@@ -128,12 +129,12 @@ class Decider:
             ValueError: the state is of another version, or of another set of rules.
         """
         check(state, "Decider")
-        if set(state["stabilisers"]) != {part.rule for part in self._stabilisers}:
+        if set(state["stabilisers"]) != {part.rule for part in self._rules}:
             raise ValueError(f"decider: the state has other rules: {sorted(state['stabilisers'])}")
         if (state["good_time"] is None) != (self._good_time is None):
             raise ValueError("decider: the state has another clock")
         self._algorithm.restore(state["algorithm"])
-        for part in self._stabilisers:
+        for part in self._rules:
             part.restore(state["stabilisers"][part.rule])
         if self._good_time is not None:
             self._good_time.restore(state["good_time"])

@@ -10,8 +10,9 @@ from typing import NamedTuple
 from algorithms.hpa_behavior import EDGE_S
 from algorithms.hpa_metrics import FAILED_READING, Reading, Scale
 from algorithms.hpa_reconcile import Active, HpaOptions, Outcome, Reconciler
+from algorithms.observation import Observation
 from algorithms.state import VERSION, check
-from algorithms.types import Observation, Recommendation, State
+from algorithms.types import Recommendation, State
 
 
 class Write(NamedTuple):

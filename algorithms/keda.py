@@ -21,8 +21,9 @@ from algorithms.hpa import Syncs, inflight_milli, recommendation_of
 from algorithms.hpa_behavior import EDGE_S, Behavior
 from algorithms.hpa_metrics import MAX_INT32, Metric, MetricKind, TargetType
 from algorithms.hpa_reconcile import HpaOptions
+from algorithms.observation import Observation
 from algorithms.state import VERSION, check
-from algorithms.types import Observation, Recommendation, State
+from algorithms.types import Recommendation, State
 
 
 class FallbackBehavior(StrEnum):

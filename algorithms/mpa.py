@@ -1,4 +1,4 @@
-"""The class `mpa.autoscaling.knative.dev` of the reference service: replicas follow the requests in flight directly.
+"""Replicas follow the requests in flight directly, as a class of autoscaler `mpa.autoscaling.knative.dev` does.
 
 replicas = ceil(in-flight / (concurrency x utilisation)), where in-flight is queued plus running at the gateway. It has
 no window.
@@ -6,9 +6,10 @@ no window.
 
 from math import ceil
 
-from algorithms.feeder import current_count
+from algorithms.good_time import current_count
+from algorithms.observation import Observation
 from algorithms.state import Stateless
-from algorithms.types import Observation, Recommendation
+from algorithms.types import Recommendation
 
 
 def replicas_for(count: float, target: float) -> int:

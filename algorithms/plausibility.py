@@ -3,7 +3,7 @@
 A count comes from another program over a network. The algorithms get only numbers that they can calculate with.
 """
 
-from algorithms.types import Observation
+from algorithms.observation import Observation
 
 MOST = 2.0**53
 """The largest possible count: up to here a double can count single requests."""

@@ -1,38 +1,16 @@
-"""The values that flow through a decision: `Observation` in, `Recommendation` formed, `Decision` out.
+"""The values that flow through a decision: an `Observation` in, a `Decision` out.
 
-They are NamedTuples because one of each is made per service and tick: as immutable as a frozen dataclass, and a third
-of its cost.
+`algorithms.observation` has what goes in. All are NamedTuples, because one of each is made per service and tick: as
+immutable as a frozen dataclass, and a third of its cost.
 """
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
+from algorithms.observation import Observation
+
 State = Mapping[str, Any]
 """State as JSON-ready values with a `version`; `restore` takes the result of `export`."""
-
-
-class Observation(NamedTuple):
-    """What was seen of one service for one decision.
-
-    Time is in seconds on a clock that never steps; the observations of one service are in its order. An unknown count
-    is None, and never zero.
-    """
-
-    now_s: float
-    since_s: float
-    """The time of the observation before it: this one covers `(since_s, now_s]`."""
-    inflight: float | None
-    """Mean number of requests queued or running over the time covered."""
-    replicas: int
-    """Replicas asked for (`spec.replicas`); fewer or more may run."""
-    ready: int
-    """Replicas that can serve now."""
-    latest: float = 0.0
-    """The newest count, which may be far above the mean at the start of a burst; 0 if there is none."""
-    passing: int = 0
-    """Pass requests since the last observation, held ones included, that need a replica."""
-    problem: str = ""
-    """Why the count is unknown or partial; a partial count may raise the number, and never lowers it."""
 
 
 class Reason(NamedTuple):
@@ -83,7 +61,7 @@ class Algorithm(Stateful, Protocol):
         ...
 
 
-class Stabiliser(Stateful, Protocol):
+class SafetyRule(Stateful, Protocol):
     """One named rule between recommendation and decision."""
 
     rule: str

@@ -1,7 +1,8 @@
 """The command line: finds the sub-commands by the entry-point group `autoscaler.commands`.
 
 So the simulator, a package above this one, adds its own commands, and a small image has only those that it can run. A
-command is a module with a docstring, `EXIT_STATUS`, `add_arguments(parser)` and `run(arguments) -> exit status`.
+new command is a module in `commands` and a line in `pyproject.toml`. The module has a docstring, `EXIT_STATUS`,
+`add_arguments(parser)` and `run(arguments) -> exit status`.
 """
 
 import argparse

@@ -7,7 +7,8 @@ every service must be decided on, also if another one fails.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
-from algorithms.types import Decision, Observation
+from algorithms.observation import Observation
+from algorithms.types import Decision
 from autoscaler.removal_order import replicas_to_remove
 
 ServiceName = str

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from autoscaler.controller.controller import Controller
-from autoscaler.controller.observation import Live
+from autoscaler.controller.observe import StreamedCounts
 from autoscaler.policy.spec import API_VERSION, ScalingPolicy
 from autoscaler.ports import (
     Fleet,
@@ -168,15 +168,15 @@ class FakeStreams:
         """Tell whether it is heard."""
         return not self.silent
 
-    def live(self, service: ServiceName, _since_s: float, _now_s: float) -> Live:
+    def live(self, service: ServiceName, _since_s: float, _now_s: float) -> StreamedCounts:
         """Give the count; it is the mean as well."""
         if service in self.failing:
             raise KeyError(service)
         if self.silent:
-            return Live(None, None, problem="the gateway is silent")
+            return StreamedCounts(None, None, problem="the gateway is silent")
         if (count := self.counts.get(service)) is None:
-            return Live(None, None, problem=f"the gateway has no count of {service}")
-        return Live(count, count)
+            return StreamedCounts(None, None, problem=f"the gateway has no count of {service}")
+        return StreamedCounts(count, count)
 
 
 class FakeScaleTarget:

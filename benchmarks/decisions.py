@@ -1,6 +1,6 @@
 """CPU time of one decision, including windows and reasons, for each algorithm and number of services."""
 
-from algorithms.types import Observation
+from algorithms.observation import Observation
 from autoscaler.app.local import services
 from autoscaler.controller.step import Service, step
 from autoscaler.policy.decider_factory import ALGORITHMS

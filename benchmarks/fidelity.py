@@ -30,8 +30,8 @@ from benchmarks.figures import report
 from simulations.engines.reference import ReferenceEngine
 from simulations.model.random_streams import RandomStreams
 from simulations.model.run_inputs import Pool, RunInputs
-from simulations.scenario.workload_spec import Workload
-from simulations.scenario.workloads import source_of
+from simulations.scenario.request_sources import source_of
+from simulations.scenario.workloads import Workload
 
 RUNS = 5
 NUMBERS = range(1, RUNS + 1)

@@ -20,8 +20,8 @@ from simulations.model.history import History
 from simulations.model.random_streams import RandomStreams
 from simulations.model.run_inputs import Chunk, Floats, NotExactError, RunInputs, Source
 from simulations.scenario.document import Scenario
+from simulations.scenario.request_sources import source_of
 from simulations.scenario.to_run_inputs import run_inputs_of
-from simulations.scenario.workloads import source_of
 
 MIN_REQUESTS_TO_COMPILE = 20_000
 """The reference engine takes about as long for this many requests as the compiled code takes to load."""

@@ -10,7 +10,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from algorithms.types import Observation
+from algorithms.observation import Observation
 from autoscaler.documents.fields import DURATION_PATTERN, PERCENT_PATTERN, RULES, format_duration, parse_duration
 from autoscaler.documents.prometheus_address import PATTERN as SERVER_PATTERN
 from autoscaler.policy.decider_factory import ALGORITHMS

@@ -19,9 +19,9 @@ from autoscaler.controller.failures import Failures
 from autoscaler.controller.services import Origins, PolicyEntry, ServiceRegistry
 from autoscaler.host_claims import Claim, HostPermissions, NamespaceHostPermissions, settle
 from autoscaler.kubernetes.client import Api
-from autoscaler.kubernetes.conditions import last_rescale
 from autoscaler.kubernetes.informer import Informer
 from autoscaler.kubernetes.policies import POLICIES, PolicyReader, StoredPolicy
+from autoscaler.kubernetes.policy_status import last_rescale
 from autoscaler.kubernetes.reporting import Reporter
 from autoscaler.kubernetes.scales import NamespacedKind
 from autoscaler.kubernetes.store import Change

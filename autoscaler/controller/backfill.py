@@ -13,9 +13,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
-from algorithms.types import Observation
+from algorithms.observation import Observation
 from autoscaler.controller.failures import Failures
-from autoscaler.controller.observation import past_observations
+from autoscaler.controller.observe import past_observations
 from autoscaler.controller.polling import sharing
 from autoscaler.controller.services import BACKFILL, ServiceRegistry
 from autoscaler.policy.decider_factory import lookback_s

@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import floor, log2
 from typing import Protocol
 
-from algorithms.types import Observation
+from algorithms.observation import Observation
 from autoscaler.controller.failures import DECIDER, OBSERVATION, Failures
 from autoscaler.controller.idle import IdleServices
-from autoscaler.controller.observation import Live, observe
+from autoscaler.controller.observe import StreamedCounts, observe
 from autoscaler.controller.polling import MetricsPoller
 from autoscaler.controller.recorders import Recording
 from autoscaler.controller.step import Service, Step, step
@@ -59,7 +59,7 @@ class Streams(Protocol):
         """Tell whether the counts of all of them are up to date."""
         ...
 
-    def live(self, service: ServiceName, since_s: float, now_s: float) -> Live:
+    def live(self, service: ServiceName, since_s: float, now_s: float) -> StreamedCounts:
         """Give the counts of one service; its mean is over `(since_s, now_s]`."""
         ...
 
@@ -270,7 +270,7 @@ class Controller:
             live = self._streams.live(name, since_s, now_s)
         except Exception as error:  # noqa: BLE001 - the error stays with this service; Prometheus may know its count
             self.failures.failed(name, "stream", error)
-            live = Live(None, None, problem=f"its gateways' counts: {described(error)}")
+            live = StreamedCounts(None, None, problem=f"its gateways' counts: {described(error)}")
         else:
             self.failures.works(name, "stream")
         return observe(now_s, since_s, fleet, metered=reading, live=live, gateways=self._streams.known())

@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from itertools import cycle
 from typing import NamedTuple
 
-from algorithms.types import Observation
+from algorithms.observation import Observation
 from autoscaler.controller.step import Service
 from autoscaler.ports import Fleet, Reading, ServiceName
 

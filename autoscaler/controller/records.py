@@ -6,7 +6,8 @@ Each line states its version. Lines without one are of version 1, which release 
 from collections.abc import Mapping
 from typing import Any
 
-from algorithms.types import Decision, Observation, Reason, Recommendation
+from algorithms.observation import Observation
+from algorithms.types import Decision, Reason, Recommendation
 from autoscaler.controller.services import BACKFILL
 from autoscaler.ports import Outcome, Record
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from algorithms.decider import FAILED, Decider
-from algorithms.types import Decision, Observation, Reason
+from algorithms.observation import Observation
+from algorithms.types import Decision, Reason
 from autoscaler.controller.records import current, from_json
 from autoscaler.controller.services import BACKFILL
 from autoscaler.policy.decider_factory import decider

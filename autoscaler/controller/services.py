@@ -11,7 +11,7 @@ from math import inf
 from typing import NamedTuple
 
 from algorithms.decider import Decider
-from algorithms.types import Observation
+from algorithms.observation import Observation
 from autoscaler.controller.step import Service
 from autoscaler.policy.annotations import PAUSED_UNTIL, overrides_of, pause_alone
 from autoscaler.policy.decider_factory import decider, decides_alike, resumes

@@ -12,8 +12,9 @@ from math import ceil
 from typing import NamedTuple
 
 from algorithms.decider import FAILED, Decider
+from algorithms.observation import Observation
 from algorithms.plausibility import plausible
-from algorithms.types import Decision, Observation, Reason, Recommendation
+from algorithms.types import Decision, Reason, Recommendation
 from autoscaler.ports import Fleet, Override, ScaleRequest, ServiceName
 from autoscaler.runtime.errors import described
 

@@ -24,10 +24,10 @@ from autoscaler.controller.failures import OBSERVATION, Failures
 from autoscaler.controller.records import explained
 from autoscaler.host_claims import Conflict
 from autoscaler.kubernetes.client import Api, ApiError
-from autoscaler.kubernetes.conditions import Facts, host_problem, matters, status
 from autoscaler.kubernetes.events import Event, EventLimit, body
 from autoscaler.kubernetes.objects import NotReady, Resource
 from autoscaler.kubernetes.policies import POLICIES, StoredPolicy
+from autoscaler.kubernetes.policy_status import Facts, host_problem, matters, status
 from autoscaler.policy.spec import API_VERSION
 from autoscaler.ports import Record, ServiceName
 from autoscaler.runtime.errors import described

@@ -1,7 +1,8 @@
 """From a policy to the decider that follows it: one row of a table for each algorithm.
 
 `ALGORITHMS` is all that the rest of the program knows of an algorithm. An algorithm that the policy declares and that
-has no row here is an error at the start, by name.
+has no row here is an error at the start, by name. The settings are in `autoscaler.policy.algorithm`, the mathematics in
+`algorithms`.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,14 +14,14 @@ from pydantic import BaseModel
 
 from algorithms.concurrency import Concurrency
 from algorithms.decider import Decider
-from algorithms.feeder import DataClock
+from algorithms.good_time import GoodTimeClock
 from algorithms.hpa import Hpa
 from algorithms.keda import Keda
-from algorithms.knative import Kpa
-from algorithms.kpa import KpaOptions
+from algorithms.kpa import Kpa
+from algorithms.kpa_core import KpaOptions
 from algorithms.mpa import Mpa
-from algorithms.stabilisers import FirstWindow, FromZero, PartOfTheWhole, Passing, ScaleDownDelay, ToZeroDelay
-from algorithms.types import Algorithm, Stabiliser
+from algorithms.safety_rules import FirstWindow, FromZero, PartialCount, Passing, ScaleDownDelay, ToZeroDelay
+from algorithms.types import Algorithm, SafetyRule
 from autoscaler.documents.go_values import SECOND_NS
 from autoscaler.policy.algorithm import AlgorithmChoice, Safety
 from autoscaler.policy.algorithm import Concurrency as ConcurrencySettings
@@ -107,7 +108,7 @@ def _settings(policy: ScalingPolicy) -> Any:
 
 def _concurrency(chosen: ConcurrencySettings, policy: ScalingPolicy) -> Decider:
     options = _concurrency_options(chosen, policy.spec)
-    algorithm = Concurrency(options, parts_lower=not chosen.safety.partial_count)
+    algorithm = Concurrency(options, partial_counts_may_lower=not chosen.safety.partial_count)
     return _with_safety_rules(algorithm, policy.spec, chosen.safety, options.stable_window_s)
 
 
@@ -136,22 +137,22 @@ def _with_safety_rules(algorithm: Algorithm, spec: PolicySpec, safety: Safety, w
     """Put our own rules around an algorithm that averages over `window_s`."""
     return Decider(
         algorithm,
-        stabilisers=[
+        rules=[
             *([FromZero(target=spec.target)] if safety.from_zero else []),
             Passing(),
-            *([PartOfTheWhole()] if safety.partial_count else []),  # before the delays, so that they do not run out
+            *([PartialCount()] if safety.partial_count else []),  # before the delays, so that they do not run out
             *_scale_down_rules(spec.scale_down),
             *([FirstWindow(window_s=max(window_s, spec.scale_down.delay))] if safety.first_window else []),
         ],
         min_replicas=spec.min_replicas,
         max_replicas=spec.max_replicas,
-        good_time=DataClock() if safety.good_time else None,
+        good_time=GoodTimeClock() if safety.good_time else None,
         last_resort=Mpa(target=spec.target),
     )
 
 
-def _scale_down_rules(scale_down: ScaleDown) -> list[Stabiliser]:
-    delay: list[Stabiliser] = [ScaleDownDelay(delay_s=scale_down.delay)] if scale_down.delay else []
+def _scale_down_rules(scale_down: ScaleDown) -> list[SafetyRule]:
+    delay: list[SafetyRule] = [ScaleDownDelay(delay_s=scale_down.delay)] if scale_down.delay else []
     return [*delay, ToZeroDelay(delay_s=scale_down.to_zero_delay)]
 
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any, Literal, NamedTuple
 
-from algorithms.knative_scale import ScaleOptions
-from algorithms.kpa import ALWAYS_PROXIED
+from algorithms.kpa_core import ALWAYS_PROXIED
+from algorithms.kpa_scale import ScaleOptions
 from autoscaler.documents.go_values import SECOND_NS, boolean, duration_ns, int32, number
 
 PREFIX = "autoscaling.knative.dev/"

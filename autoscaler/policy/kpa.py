@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from algorithms.knative_scale import ScaleOptions
-from algorithms.kpa import ALWAYS_PROXIED
+from algorithms.kpa_core import ALWAYS_PROXIED
+from algorithms.kpa_scale import ScaleOptions
 from autoscaler.documents.fields import (
     RULES,
     Duration,

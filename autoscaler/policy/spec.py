@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 
-from algorithms.knative_scale import ScaleOptions
+from algorithms.kpa_scale import ScaleOptions
 from autoscaler.documents.fields import (
     RULES,
     Duration,

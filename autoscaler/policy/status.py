@@ -1,6 +1,7 @@
 """The `status` of a policy in the cluster, written by the controller: the state of one service, and why.
 
-It is a model like the policy, so that one generator makes the schema of both.
+It is a model like the policy, so that one generator makes the schema of both. `schema` has the columns of `kubectl
+get`, and `autoscaler.kubernetes.policy_status` makes the values.
 """
 
 from typing import Annotated, Literal

@@ -1,4 +1,7 @@
-"""Settings of `spec.traffic`: what the gateway does with the requests and the clients of a service."""
+"""Settings of `spec.traffic`: what the gateway does with the requests and the clients of a service.
+
+`autoscaler.app.gateway_config` maps them to the plain values of `autoscaler.gateway.config`.
+"""
 
 from typing import Annotated, Literal, Self
 

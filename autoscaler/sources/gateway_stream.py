@@ -13,7 +13,7 @@ from typing import Self
 import aiohttp
 from aiohttp import hdrs
 
-from autoscaler.controller.observation import Live
+from autoscaler.controller.observe import StreamedCounts
 from autoscaler.ports import Query, Reading, ServiceName
 from autoscaler.runtime.backoff import Backoff
 from autoscaler.runtime.bearer_tokens import BearerTokens
@@ -105,10 +105,10 @@ class StreamSource:
         """Say which gateways have not reported yet and why; those that stay silent are waited for only for a while."""
         return self._aggregate.awaited(now_s, self._silent_s)
 
-    def live(self, service: ServiceName, since_s: float, now_s: float) -> Live:
+    def live(self, service: ServiceName, since_s: float, now_s: float) -> StreamedCounts:
         """Give the counts of one service; the mean, and the Pass requests, are of `(since_s, now_s]`."""
         reading = self._aggregate.readings((service,), now_s)[service]
-        return Live(
+        return StreamedCounts(
             latest=reading.value,
             mean=self._aggregate.mean(service, since_s, now_s),
             passing=self._aggregate.passing(service, since_s, now_s),

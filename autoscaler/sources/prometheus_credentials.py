@@ -1,4 +1,7 @@
-"""Authentication and TLS for each Prometheus server, and which servers may be used. Changed files are read again."""
+"""Authentication and TLS for each Prometheus server, and which servers may be used. Changed files are read again.
+
+The keys of the file are in `prometheus_credentials_file`; here they become headers and a TLS context.
+"""
 
 import base64
 import logging

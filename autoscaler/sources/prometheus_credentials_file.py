@@ -1,8 +1,9 @@
-"""The file of `--prometheus-credentials`: authentication and TLS for Prometheus servers. It belongs to the controller.
+"""The keys of the file of `--prometheus-credentials`: authentication and TLS for Prometheus servers.
 
-Policies name a server by its address alone, so that a policy can never send a credential to another server: the
-credentials of an address in this file are sent only to that address. The keys, and their meanings, are those of
-Prometheus' own HTTP clients. The file contains no secrets, only the names of files that do.
+The file belongs to the controller. Policies name a server by its address alone, so that a policy can never send a
+credential to another server: the credentials of an address in this file are sent only to that address. The keys, and
+their meanings, are those of Prometheus' own HTTP clients. The file contains no secrets, only the names of files that
+do.
 """
 
 from pathlib import Path

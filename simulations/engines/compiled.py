@@ -10,7 +10,7 @@ from math import inf
 
 import numpy as np
 
-from autoscaler.controller.observation import NO_STREAM, Live
+from autoscaler.controller.observe import NO_STREAM, StreamedCounts
 from autoscaler.controller.step import Service
 from autoscaler.ports import Reading, Record, Replica, ScaleRequest
 from autoscaler.removal_order import replicas_to_remove
@@ -188,14 +188,14 @@ class CompiledEngine:
 
     # The controller.
 
-    def _live(self, now_s: float) -> Live:
+    def _live(self, now_s: float) -> StreamedCounts:
         if self._inputs.coalesce_s == inf:
             return NO_STREAM
         clock, inflight = self._state.clock, int(self._state.counts[SENT_INFLIGHT])
         seconds = float(clock[SENT_AREA]) + inflight * (now_s - float(clock[SENT_AT]))
         spent = seconds - float(clock[OBSERVED_AREA])
         clock[OBSERVED_AREA] = seconds
-        return Live(
+        return StreamedCounts(
             latest=inflight,
             mean=spent / (now_s - self._controller.observed_s) if now_s > self._controller.observed_s else None,
         )

@@ -1,6 +1,6 @@
 """The controller of every engine: the live controller's step, called at a time of the simulation."""
 
-from autoscaler.controller.observation import NO_STREAM, Live, observe
+from autoscaler.controller.observe import NO_STREAM, StreamedCounts, observe
 from autoscaler.controller.step import Service, step
 from autoscaler.ports import Fleet, Outcome, Reading, Record, Recorder, ScaleRequest
 
@@ -17,7 +17,7 @@ class Controller:
         self._name, self._services, self._recorder = name, {name: service}, recorder
 
     def decide(
-        self, now_s: float, fleet: Fleet, metered: Reading | None, live: Live = NO_STREAM
+        self, now_s: float, fleet: Fleet, metered: Reading | None, live: StreamedCounts = NO_STREAM
     ) -> ScaleRequest | None:
         """Give what the target is asked to do; None if the replicas stay as they are.
 

@@ -10,7 +10,7 @@ Rules, as in the live system:
 from math import inf
 from typing import NamedTuple
 
-from autoscaler.controller.observation import NO_STREAM, Live
+from autoscaler.controller.observe import NO_STREAM, StreamedCounts
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher
 from autoscaler.ports import Reading
 from autoscaler.wake_up import Demand, needs_wake_up, starts_holding
@@ -66,7 +66,7 @@ class GatewayStream:
         self._observed_seconds = min(self._observed_seconds, update.seconds_total)
         return needs_wake_up(before.demand, update.demand)
 
-    def live(self, since_s: float, now_s: float) -> Live:
+    def live(self, since_s: float, now_s: float) -> StreamedCounts:
         """Give the counts of the last update, with the mean since the last observation."""
         if self._inputs.coalesce_s == inf and not self._inputs.immediate:
             return NO_STREAM
@@ -74,7 +74,7 @@ class GatewayStream:
         mean = (seconds - self._observed_seconds) / (now_s - since_s) if now_s > since_s else None
         self._observed_seconds = seconds
         passed, self._observed_passing = self._sent.passed - self._observed_passing, self._sent.passed
-        return Live(latest=self._sent.inflight, mean=mean, passing=passed + self._sent.held)
+        return StreamedCounts(latest=self._sent.inflight, mean=mean, passing=passed + self._sent.held)
 
 
 class Samples:

@@ -6,8 +6,9 @@ request is removed at once (the setup models of Gandhi, Harchol-Balter and Adan,
 
 from algorithms.decider import Decider
 from algorithms.mpa import replicas_for
+from algorithms.observation import Observation
 from algorithms.state import Stateless
-from algorithms.types import Observation, Recommendation
+from algorithms.types import Recommendation
 from autoscaler.controller.step import Service
 
 

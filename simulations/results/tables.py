@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from algorithms.types import Observation
+from algorithms.observation import Observation
 from autoscaler.controller.records import explained
 from simulations.model.history import History
 from simulations.model.run_inputs import Floats, Integers

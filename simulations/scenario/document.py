@@ -11,7 +11,7 @@ from autoscaler.documents.fields import Duration, Model, Percent, between, exact
 from autoscaler.policy.loading import validated
 from autoscaler.policy.spec import Metadata, ScalingPolicy
 from simulations.model.run_inputs import Floats
-from simulations.scenario.workload_spec import Dist, RateCurve, Trace, Workload
+from simulations.scenario.workloads import Dist, RateCurve, Trace, Workload
 
 
 class ColdStart(Model):

@@ -1,286 +1,251 @@
-"""Sources of requests: closed loops of clients, drawn or replayed arrivals, and several of these together."""
+"""The kinds of workloads of a scenario: which requests arrive, and when. `request_sources` draws the requests.
 
-from collections.abc import Callable, Iterator, Sequence
-from heapq import merge
-from itertools import islice, repeat
+Distributions are written as in `algorithms.distributions`, such as `lognormal(mean=8, sigma=0.3)`, in seconds. A
+duration such as `20s` is a constant, and a list of numbers is an empirical distribution.
+"""
+
 from math import inf
-from typing import cast
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
-from algorithms.distributions import Distribution, Exponential, Gamma, Uniform
-from simulations.model.history import SERVED
-from simulations.model.random_streams import CHUNK, RandomStreams
-from simulations.model.run_inputs import Arrival, Batch, Chunk, Floats, Source
-from simulations.scenario import rate_curve
-from simulations.scenario.rate_curve import Curve
-from simulations.scenario.workload_spec import ClosedLoop, Diurnal, RateCurve, Trace, Workload
+from algorithms.distributions import Constant, Distribution, parse
+from autoscaler.documents.fields import Duration, Model, Percent, between, exactly_one, lasting, parse_duration
+from simulations.model.run_inputs import Floats
+from simulations.scenario.columns import read_columns
+from simulations.scenario.empirical import Empirical
 
-EVEN = Uniform(0.0, 1.0)
+LEAST_S = 1e-9
+LONGEST_S = 10 * 8760 * 3600.0
+"""A larger time is a Unix time by mistake, not a time since the beginning of a run."""
 
 
-class Retrier:
-    """Retries of clients after a failure."""
+def _distribution(written: object) -> Distribution:
+    if isinstance(written, list):
+        if not all(isinstance(value, int | float) for value in written):
+            raise ValueError("must be a list of numbers, in seconds")
+        return Empirical(tuple(float(value) for value in written))
+    if isinstance(written, dict):
+        raise ValueError(  # noqa: TRY004 - pydantic reports ValueError only
+            "must be a distribution such as lognormal(mean=8, sigma=0.3), a duration or a list of numbers"
+        )
+    text = str(written)
+    return Constant(parse_duration(text)) if text[:1].isdigit() and text[-1:] in "smh" else parse(text)
 
-    def __init__(self, workload: Workload, random_streams: RandomStreams, number: int) -> None:
-        retries = workload.retries
-        self._attempts = retries.attempts if retries else 1
-        self._backoff = random_streams.draws("retry", retries.backoff, number) if retries else repeat(0.0)
+
+Dist = Annotated[
+    Any,
+    BeforeValidator(_distribution),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string"}),
+]
+"""A `Distribution`; the module says how to write one."""
+
+Rate = Annotated[float, Field(gt=0, le=1e6)]
+"""Requests per second."""
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+
+
+class ClosedLoop(Model):
+    """Clients that each send the next request after the response to the last, as `hey -n REQUESTS -c CLIENTS` does."""
+
+    requests: Count
+    """In total. Each client sends the same number, and a remainder is left out, as in hey."""
+    clients: Annotated[int, Field(ge=1, le=1_000_000)]
+    think_time: Dist = Constant(0.0)
+    """Time between a response and the client's next request."""
+
+
+class Poisson(Model):
+    """A Poisson process: independent arrivals at a constant rate."""
+
+    rate: Rate
+
+
+class Renewal(Model):
+    """A renewal process: independent interarrival times; bursty if their coefficient of variation is above 1."""
+
+    interarrival: Dist
+    """Time between arrivals, in seconds, such as `gamma(mean=0.2, cv=12)`."""
+
+    @model_validator(mode="after")
+    def _goes_on(self) -> Self:
+        if self.interarrival.expected() <= 0:
+            raise ValueError("interarrival: must have a mean above 0")
+        return self
+
+
+class Diurnal(Model):
+    """A rate that follows a sine, such as that of a day."""
+
+    mean_rate: Rate
+    amplitude: Annotated[Percent, between("0%", "100%")] = 0.5
+    """Share of the mean rate."""
+    period: Annotated[Duration, lasting("1s", "8760h")] = 86400.0
+    peak: Annotated[Duration, lasting("0s", "8760h")] = 50400.0
+    """Time in each period at which the rate is highest."""
+    cv: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """Coefficient of variation of interarrival times at a constant rate: 1 is Poisson, above 1 is bursty."""
+
+
+class RatePoint(Model):
+    """One point of a rate curve."""
+
+    at: Annotated[Duration, lasting("0s", "87600h")]
+    rate: Annotated[float, Field(ge=0, le=1e6)]
+
+
+class RateCurve(Model):
+    """A rate given by points; after the last point it is constant."""
+
+    points: Annotated[tuple[RatePoint, ...], Field(min_length=1)] | None = None
+    """In order of time, the first at 0s."""
+    file: str | None = None
+    """Instead of points: a file with the columns `at_s` and `rate`, in the formats of `trace`."""
+    between: Literal["Steps", "Lines"] = "Steps"
+    """Whether the rate jumps at each point, or is linear between points."""
+    cv: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """As in `diurnal`."""
+
+    @model_validator(mode="after")
+    def _is_in_order(self) -> Self:
+        exactly_one(self, "points", "file")
+        if self.points:
+            _check_curve("points", self.curve()[0])
+        return self
+
+    def curve(self) -> tuple[Floats, Floats]:
+        """Give times in seconds and rates, arrays of one length; raises ValueError if the file is invalid."""
+        if self.points:
+            points = [(point.at, point.rate) for point in self.points]
+            return tuple(np.array(column) for column in zip(*points, strict=True))  # type: ignore[return-value]
+        at_s, rate = read_columns(Path(str(self.file)), ("at_s", "rate")).values()
+        _check_curve("at_s", at_s)
+        if np.any(rate < 0) or np.any(np.isinf(rate)):
+            raise ValueError("rate: must be finite numbers of at least 0")
+        return at_s, rate
+
+
+def _check_curve(name: str, at_s: Floats) -> None:
+    if at_s[0] != 0 or np.any(np.diff(at_s) <= 0) or at_s[-1] > LONGEST_S:
+        raise ValueError(f"{name}: must begin at 0s and be in order of time, within 87600h")
+
+
+class Retries(Model):
+    """Retries of clients after a response that is not status 200."""
+
+    attempts: Annotated[int, Field(ge=2, le=100)] = 3
+    """Including the first."""
+    backoff: Dist = Constant(1.0)
+    """Time before each further attempt."""
+
+
+class Trace(Model):
+    """Recorded arrivals, inline or in a file."""
+
+    arrivals: Annotated[tuple[float, ...], Field(min_length=1)] | None = None
+    """Arrival times in seconds since the workload's start, in order."""
+    service: tuple[float, ...] | None = None
+    """Service time of each request in seconds, instead of `serviceTime`."""
+    file: str | None = None
+    """A .csv (with a header), .jsonl or .parquet file, relative to the scenario. It needs the column `arrival_s`,
+    and optionally `service_s`; missing service times are drawn from `serviceTime`. The option `--records` writes such a
+    file."""
+    keep: Annotated[Percent, between("0.001%", "100%")] = 1.0
+    """Probability with which a request is kept, drawn again in each replication: a large trace for a small fleet."""
+
+    @model_validator(mode="after")
+    def _is_in_order(self) -> Self:
+        exactly_one(self, "arrivals", "file")
+        if self.file is not None and self.service is not None:
+            raise ValueError("service: must not be set beside file; use the file's column service_s")
+        if self.arrivals is not None:
+            _check_trace("arrivals", "service", *self.columns())
+        return self
+
+    def columns(self) -> tuple[Floats, Floats | None]:
+        """Give arrival and service times in seconds, arrays of one length; an unknown service time is NaN.
+
+        Raises:
+            ValueError: the file is invalid.
+        """
+        if self.arrivals is not None:
+            return np.array(self.arrivals), None if self.service is None else np.array(self.service)
+        found = read_columns(Path(str(self.file)), ("arrival_s",), ("service_s",))
+        arrival_s, service_s = found["arrival_s"], found.get("service_s")
+        _check_trace("arrival_s", "service_s", arrival_s, service_s)
+        return arrival_s, service_s
+
+
+def _check_trace(arrivals: str, service: str, arrival_s: Floats, service_s: Floats | None) -> None:
+    if arrival_s[0] < 0 or np.any(np.diff(arrival_s) < 0) or not arrival_s[-1] <= LONGEST_S:
+        raise ValueError(f"{arrivals}: must be in order of time, in seconds since the workload's start, within 87600h")
+    if service_s is None:
+        return
+    if len(service_s) != len(arrival_s):
+        raise ValueError(f"{service}: must have as many values as {arrivals}, which has {len(arrival_s)}")
+    if np.any(service_s < 0) or np.any(np.isinf(service_s)):
+        raise ValueError(f"{service}: must be finite numbers of at least 0")
+
+
+class Workload(Model):
+    """Requests of one kind; several workloads are added up."""
+
+    closed_loop: ClosedLoop | None = None
+    poisson: Poisson | None = None
+    renewal: Renewal | None = None
+    diurnal: Diurnal | None = None
+    rate_curve: RateCurve | None = None
+    trace: Trace | None = None
+    service_time: Dist = Constant(1.0)
+    """How long a replica of speed 1 works on a request."""
+    start: Annotated[Duration, lasting("0s", "8760h")] = 0.0
+    requests: Count | None = None
+    """The workload ends after this many requests; without it, at the end of the run. Not for a closed loop."""
+    patience: Dist | None = None
+    """How long a client waits in the queue before it disconnects; without it, there is no limit."""
+    timeout: Annotated[Duration, lasting("1ms", "8760h")] | None = None
+    """How long a client waits for its response. `traffic.onAbort` in the policy says if the replica goes on."""
+    path: Annotated[str, Field(pattern=r"^/[^ ?#]*$")] | None = None
+    """The URL's path: the policy's `traffic.paths` says if it takes a slot. Without a path it does."""
+    sessions: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Number of clients that keep the gateway's affinity cookie. Each request is from one of them, at random. In a
+    closed loop it must be the number of clients. Without it, no client keeps cookies."""
+    retries: Retries | None = None
+    """Without it, no client retries. A client of a closed loop goes on to its next request in any case."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        exactly_one(self, "closed_loop", "poisson", "renewal", "diurnal", "rate_curve", "trace")
+        if self.closed_loop and self.requests is not None:
+            raise ValueError("requests: is not allowed beside closedLoop; set closedLoop.requests")
+        if self.closed_loop and self.sessions not in (None, self.closed_loop.clients):
+            raise ValueError(f"sessions: must be the number of clients, which is {self.closed_loop.clients}")
+        return self
 
     @property
-    def may_come(self) -> bool:
-        """Whether a request can have a second attempt."""
-        return self._attempts > 1
+    def endless(self) -> bool:
+        """Whether requests arrive until the end of the run."""
+        return self.requests is None and self.closed_loop is None and self.trace is None
 
-    def after(self, ended: Arrival, status: int, now_s: float) -> Arrival | None:
-        """Give the next attempt of a failed request; None if none is left."""
-        if status == SERVED or ended.attempt >= self._attempts:
-            return None
-        return ended._replace(t_s=now_s + next(self._backoff), attempt=ended.attempt + 1)
+    def expected_s(self) -> float:
+        """Estimate when the last request arrives, for a progress bar; infinite if that is unknown."""
+        return self.start + self._lasting_s()
 
+    def _lasting_s(self) -> float:
+        if self.trace:
+            return float(self.trace.columns()[0][-1])
+        if self.closed_loop:
+            each_s = self.service_time.expected() + self.closed_loop.think_time.expected()
+            return float(self.closed_loop.requests / self.closed_loop.clients * each_s)
+        rate = self._mean_rate()
+        return inf if self.requests is None or not rate else self.requests / rate
 
-class ClosedLoopSource:
-    """Clients that each send the next request after the last one ended.
-
-    The k-th request of a client has the same service time and patience under every policy.
-    """
-
-    def __init__(self, workload: Workload, loop: ClosedLoop, random_streams: RandomStreams, number: int) -> None:
-        self._start_s, self._timeout_s = workload.start, workload.timeout or inf
-        self._clients, self._each = loop.clients, loop.requests // loop.clients
-        total = self._each * loop.clients
-        self._service = _taken(random_streams.chunks("service", workload.service_time, number), total)
-        self._think = _taken(random_streams.chunks("think", loop.think_time, number), total)
-        self._patience = _taken(_patience(workload, random_streams, number), total)
-        self._retries = Retrier(workload, random_streams, number)
-        self._path, self._keep_cookies = workload.path or "", workload.sessions is not None
-        self._sent = [0] * loop.clients
-        self._thought = 0
-
-    def arrivals(self) -> Iterator[Arrival]:
-        """Give the first request of each client."""
-        yield from [self._next(client, self._start_s) for client in range(self._clients) if self._each]
-
-    def after(self, ended: Arrival, status: int, now_s: float) -> Arrival | None:
-        """Give the client's next attempt, or its next request; None if it has none left."""
-        again = self._retries.after(ended, status, now_s)
-        if again is not None:
-            return again
-        if self._sent[ended.client] == self._each:
-            return None
-        self._thought += 1
-        return self._next(ended.client, now_s + float(self._think[self._thought - 1]))
-
-    def _next(self, client: int, t_s: float) -> Arrival:
-        number = self._sent[client] * self._clients + client
-        self._sent[client] += 1
-        service_s, patience_s = float(self._service[number]), float(self._patience[number])
-        session = client if self._keep_cookies else -1
-        return Arrival(t_s, service_s, patience_s, self._timeout_s, client, path=self._path, session=session)
-
-    def batch(self, until_s: float) -> Batch | None:  # noqa: ARG002  # arrivals depend on responses
-        """Give all requests at once; None if clients retry."""
-        if self._retries.may_come:
-            return None
-        timeout = np.full(len(self._service), self._timeout_s)
-        return Batch(
-            self._service, self._service, self._patience, timeout, self._clients, self._each, self._think, self._start_s
-        )
-
-    def chunks(self) -> None:
-        """Give None: arrivals depend on responses."""
-
-
-class OpenSource:
-    """Requests whose arrivals do not depend on responses."""
-
-    def __init__(self, times: Iterator[Floats], workload: Workload, random_streams: RandomStreams, number: int) -> None:
-        self._times = _first(times, workload.requests)
-        self._service = _service(workload, random_streams, number)
-        self._patience = _patience(workload, random_streams, number)
-        self._timeout_s = workload.timeout or inf
-        self._waits = workload.patience is None and workload.timeout is None
-        self._retries = Retrier(workload, random_streams, number)
-        self._path, self._sessions = workload.path or "", workload.sessions or 0
-        self._chosen = random_streams.draws("session", EVEN, number) if workload.sessions else repeat(-1.0)
-
-    def arrivals(self) -> Iterator[Arrival]:
-        """Give all requests in order of arrival."""
-        for times, service, patience in self._chunks():
-            yield from map(self._arrival, times.tolist(), service.tolist(), patience.tolist())
-
-    def _arrival(self, t_s: float, service_s: float, patience_s: float) -> Arrival:
-        session = int(next(self._chosen) * self._sessions) if self._sessions else -1
-        return Arrival(t_s, service_s, patience_s, self._timeout_s, path=self._path, session=session)
-
-    def _chunks(self) -> Iterator[tuple[Floats, Floats, Floats]]:
-        for times, service, patience in zip(self._times, self._service, self._patience, strict=False):
-            count = int(np.searchsorted(times, inf))
-            yield times[:count], service[:count], patience[:count]
-            if count < len(times):
-                return
-
-    def after(self, ended: Arrival, status: int, now_s: float) -> Arrival | None:
-        """Give the client's next attempt."""
-        return self._retries.after(ended, status, now_s)
-
-    def batch(self, until_s: float) -> Batch | None:
-        """Give all requests up to a time at once; None if clients retry."""
-        if self._retries.may_come:
-            return None
-        columns: list[tuple[Floats, Floats, Floats]] = []
-        for chunk in self._chunks():
-            columns.append(chunk)
-            if len(chunk[0]) and chunk[0][-1] > until_s:
-                break
-        arrival, service, patience = (np.concatenate(column) for column in zip(*columns, strict=True))
-        count = int(np.searchsorted(arrival, until_s, side="right"))
-        return Batch(arrival[:count], service[:count], patience[:count], np.full(count, self._timeout_s))
-
-    def chunks(self) -> Iterator[Chunk] | None:
-        """Give arrivals and service times in chunks, as they are drawn; None if clients may leave."""
-        return ((times, service) for times, service, _ in self._chunks()) if self._waits else None
-
-
-class MergedSource:
-    """Several sources together."""
-
-    def __init__(self, sources: Sequence[Source]) -> None:
-        self._sources = sources
-
-    def arrivals(self) -> Iterator[Arrival]:
-        """Give the requests of all sources, in order of arrival."""
-        marked = [map(_from(number), source.arrivals()) for number, source in enumerate(self._sources)]
-        return merge(*marked, key=lambda arrival: arrival.t_s)
-
-    def after(self, ended: Arrival, status: int, now_s: float) -> Arrival | None:
-        """Give what the request's own source gives."""
-        following = self._sources[ended.source].after(ended, status, now_s)
-        return following and following._replace(source=ended.source)
-
-    def batch(self, until_s: float) -> Batch | None:
-        """Give all requests up to a time at once; None if some depend on responses."""
-        batches = [source.batch(until_s) for source in self._sources]
-        known = [batch for batch in batches if batch is not None and not batch.clients]
-        if len(known) < len(batches):
-            return None
-        arrival, *others = (np.concatenate(column) for column in zip(*(batch[:4] for batch in known), strict=True))
-        order = np.argsort(arrival, kind="stable")
-        service, patience, timeout = (column[order] for column in others)
-        return Batch(arrival[order], service, patience, timeout)
-
-    def chunks(self) -> Iterator[Chunk] | None:
-        """Give the chunks of all sources, merged; None if clients of one may leave."""
-        streams = [source.chunks() for source in self._sources]
-        known = [stream for stream in streams if stream is not None]
-        return _merged(known) if len(known) == len(streams) else None
-
-
-def source_of(workloads: Sequence[Workload], random_streams: RandomStreams) -> Source:
-    """Make one source for all workloads of a scenario."""
-    sources = [_source(workload, random_streams, number) for number, workload in enumerate(workloads)]
-    return sources[0] if len(sources) == 1 else MergedSource(sources)
-
-
-def _source(workload: Workload, random_streams: RandomStreams, number: int) -> Source:
-    if workload.closed_loop:
-        return ClosedLoopSource(workload, workload.closed_loop, random_streams, number)
-    return OpenSource(_times(workload, random_streams, number), workload, random_streams, number)
-
-
-def _times(workload: Workload, random_streams: RandomStreams, number: int) -> Iterator[Floats]:
-    """Give arrival times in chunks; infinite for places without an arrival."""
-    if workload.trace:
-        return _cut(workload.start + _kept(workload.trace, workload.trace.columns()[0], random_streams, number))
-    if workload.poisson:
-        return _accumulated(
-            workload.start, random_streams.chunks("arrivals", Exponential(1 / workload.poisson.rate), number)
-        )
-    if workload.renewal:
-        return _accumulated(workload.start, random_streams.chunks("arrivals", workload.renewal.interarrival, number))
-    changing = cast("Diurnal | RateCurve", workload.diurnal or workload.rate_curve)
-    shape: Distribution = Gamma(1.0, changing.cv) if changing.cv != 1 else Exponential(1.0)
-    rate, units = _curve(changing), _accumulated(0.0, random_streams.chunks("arrivals", shape, number))
-    return (workload.start + rate.times(chunk) for chunk in units)
-
-
-def _merged(streams: Sequence[Iterator[Chunk]]) -> Iterator[Chunk]:
-    """Merge chunks in order of time; at the same time the first stream comes first."""
-    none: Floats = np.zeros(0)
-    held: list[Chunk] = [(none, none)] * len(streams)
-    known_s = [-inf] * len(streams)
-    while min(known_s) < inf:
-        behind = int(np.argmin(known_s))
-        arrival, service = next(streams[behind], (none, none))
-        known_s[behind] = float(arrival[-1]) if len(arrival) else inf
-        times, needs = held[behind]
-        held[behind] = np.concatenate([times, arrival]), np.concatenate([needs, service])
-        ends = [int(np.searchsorted(times, min(known_s))) for times, _ in held]
-        arrival, service = (
-            np.concatenate([one[column][:end] for one, end in zip(held, ends, strict=True)]) for column in range(2)
-        )
-        held = [(times[end:], needs[end:]) for (times, needs), end in zip(held, ends, strict=True)]
-        order = np.argsort(arrival, kind="stable")
-        yield arrival[order], service[order]
-
-
-def _curve(changing: Diurnal | RateCurve) -> Curve:
-    if isinstance(changing, Diurnal):
-        return rate_curve.sine(changing.mean_rate, changing.amplitude, changing.period, changing.peak)
-    make = rate_curve.steps if changing.between == "Steps" else rate_curve.lines
-    return make(*changing.curve())
-
-
-def _accumulated(start_s: float, gaps: Iterator[Floats]) -> Iterator[Floats]:
-    last_s = start_s
-    for chunk in gaps:
-        times = np.cumsum(np.concatenate([[last_s], chunk]))[1:]
-        yield times
-        last_s = float(times[-1])
-
-
-def _service(workload: Workload, random_streams: RandomStreams, number: int) -> Iterator[Floats]:
-    drawn = random_streams.chunks("service", workload.service_time, number)
-    known = workload.trace.columns()[1] if workload.trace else None
-    if workload.trace is None or known is None:
-        return drawn
-    kept = _cut(_kept(workload.trace, known, random_streams, number))
-    return (np.where(np.isnan(given), draws, given) for given, draws in zip(kept, drawn, strict=False))
-
-
-def _kept(trace: Trace, column: Floats, random_streams: RandomStreams, number: int) -> Floats:
-    """Select the kept requests of a column; the selection is the same for each column."""
-    if trace.keep == 1:
-        return column
-    return column[_taken(random_streams.chunks("keep", Uniform(0.0, 1.0), number), len(column)) < trace.keep]
-
-
-def _patience(workload: Workload, random_streams: RandomStreams, number: int) -> Iterator[Floats]:
-    if workload.patience is None:
-        return repeat(np.full(CHUNK, inf))
-    return random_streams.chunks("patience", workload.patience, number)
-
-
-def _cut(values: Floats) -> Iterator[Floats]:
-    """Cut values into chunks of `CHUNK`; the rest of the last chunk is infinite."""
-    filled = np.concatenate([values, np.full(-len(values) % CHUNK + 1, inf)])
-    return (filled[at : at + CHUNK] for at in range(0, len(values) + 1, CHUNK))
-
-
-def _first(chunks: Iterator[Floats], count: int | None) -> Iterator[Floats]:
-    """Keep the first `count` values; the others become infinite."""
-    if count is None:
-        yield from chunks
-        return
-    for chunk in chunks:
-        yield np.concatenate([chunk[:count], np.full(max(len(chunk) - count, 0), inf)])
-        count = max(count - len(chunk), 0)
-
-
-def _taken(chunks: Iterator[Floats], count: int) -> Floats:
-    taken = list(islice(chunks, -(-count // CHUNK)))
-    return np.concatenate(taken)[:count] if taken else np.zeros(0)
-
-
-def _from(number: int) -> Callable[[Arrival], Arrival]:
-    return lambda arrival: arrival._replace(source=number)
+    def _mean_rate(self) -> float:
+        if self.renewal:
+            return float(1 / max(self.renewal.interarrival.expected(), LEAST_S))
+        if self.rate_curve:
+            return float(self.rate_curve.curve()[1].mean())
+        return self.poisson.rate if self.poisson else self.diurnal.mean_rate if self.diurnal else 0.0

@@ -7,7 +7,7 @@ from algorithms.hpa_behavior import Behavior, Policy, PolicyType, ScalingRules, 
 from algorithms.hpa_metrics import FAILED_READING, Metric, MetricKind, Reading, Scale, TargetType
 from algorithms.hpa_reconcile import HpaOptions, Outcome, Reconciler
 from algorithms.keda import KedaOptions, switches_of
-from algorithms.types import Observation
+from algorithms.observation import Observation
 
 PER_POD = Metric(MetricKind.EXTERNAL, TargetType.AVERAGE_VALUE, 1000)
 FOUR_OR_DOUBLE = (Policy(PolicyType.PODS, 4, 15), Policy(PolicyType.PERCENT, 100, 15))

@@ -2,8 +2,8 @@
 
 from dataclasses import asdict
 
-from algorithms.knative_scale import ScaleOptions
-from algorithms.kpa import KpaOptions
+from algorithms.kpa_core import KpaOptions
+from algorithms.kpa_scale import ScaleOptions
 
 START_S = 1_893_456_000.0
 

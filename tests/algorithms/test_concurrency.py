@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from kpa_cases import decide_at
 
 from algorithms.concurrency import Concurrency
-from algorithms.feeder import current_count, seconds_covered
-from algorithms.kpa import KpaCore, KpaOptions
-from algorithms.types import Observation
+from algorithms.good_time import current_count, seconds_covered
+from algorithms.kpa_core import KpaCore, KpaOptions
+from algorithms.observation import Observation
 
 START_S = 1_700_000_000.0
 OPTIONS = KpaOptions(

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from algorithms.decider import Decider
-from algorithms.feeder import DataClock
+from algorithms.good_time import GoodTimeClock
 from algorithms.mpa import Mpa
-from algorithms.stabilisers import Passing, ToZeroDelay
+from algorithms.observation import Observation
+from algorithms.safety_rules import Passing, ToZeroDelay
 from algorithms.state import Stateless
-from algorithms.types import Decision, Observation, Reason, Recommendation
+from algorithms.types import Decision, Reason, Recommendation
 
 START_S = 1_700_000_000.0
 
@@ -47,7 +48,7 @@ def observe(at_s=2.0, inflight=3.0, *, replicas=4, ready=4, **more):
 
 
 def decider(algorithm, *rules, low=0, high=10, **options):
-    return Decider(algorithm, stabilisers=rules, min_replicas=low, max_replicas=high, **options)
+    return Decider(algorithm, rules=rules, min_replicas=low, max_replicas=high, **options)
 
 
 def test_without_rules_it_is_the_algorithm_alone():
@@ -92,7 +93,9 @@ def test_no_recommendation_holds_the_number_within_the_bounds_and_past_the_rules
 
 def test_an_unknown_count_is_not_shown_to_an_algorithm_in_good_time():
     algorithm = Wishing(1)
-    decision = decider(algorithm, Adding("a", 1), good_time=DataClock()).decide(observe(inflight=None, problem="down"))
+    decision = decider(algorithm, Adding("a", 1), good_time=GoodTimeClock()).decide(
+        observe(inflight=None, problem="down")
+    )
     assert decision == Decision(4, Recommendation(None, "down"), ())
     assert algorithm.shown == []
 
@@ -106,7 +109,7 @@ def test_without_good_time_the_algorithm_is_shown_what_is_unknown_too():
 def test_time_in_which_nothing_is_known_does_not_pass_for_algorithm_and_rules():
     algorithm = Wishing(0)
     rule = ToZeroDelay(delay_s=10.0)
-    made = decider(algorithm, rule, good_time=DataClock())
+    made = decider(algorithm, rule, good_time=GoodTimeClock())
     numbers = [
         made.decide(observe(at_s, inflight=None if 4 < at_s < 100 else 0.0)).desired for at_s in range(2, 114, 2)
     ]
@@ -123,7 +126,7 @@ def idle(at_s, **more):
 
 
 def test_a_second_idle_observation_is_decided_as_the_first():
-    made = decider(Mpa(target=1.0), Passing(), good_time=DataClock())
+    made = decider(Mpa(target=1.0), Passing(), good_time=GoodTimeClock())
     decisions = [made.decide(idle(at_s)) for at_s in (2, 4, 6)]
     assert decisions == [Decision(0, Recommendation(0, "0 in flight / 1"), ())] * 3
 
@@ -141,7 +144,7 @@ def test_a_second_idle_observation_is_decided_as_the_first():
 )
 def test_after_idle_observations_nothing_else_is_missed(seen, desired):
     rules = (Passing(), ToZeroDelay(delay_s=30.0))
-    made = decider(Mpa(target=1.0), *rules, good_time=DataClock())
+    made = decider(Mpa(target=1.0), *rules, good_time=GoodTimeClock())
     for at_s in (2, 4, 6):
         made.decide(idle(at_s))
     # Zero has been recommended for 6 of 30 s: two replicas that somebody else asked for go down to the last.
@@ -150,8 +153,8 @@ def test_after_idle_observations_nothing_else_is_missed(seen, desired):
 
 @given(st.lists(st.tuples(st.sampled_from([0.0, 0.0, 0.0, 1.0, None]), st.integers(0, 2)), max_size=20))
 def test_skipping_idle_observations_changes_no_decision(rows):
-    sparing = decider(Mpa(target=1.0), Passing(), ToZeroDelay(delay_s=6.0), good_time=DataClock())
-    plain = decider(Mpa(target=1.0), Passing(), ToZeroDelay(delay_s=6.0), good_time=DataClock())
+    sparing = decider(Mpa(target=1.0), Passing(), ToZeroDelay(delay_s=6.0), good_time=GoodTimeClock())
+    plain = decider(Mpa(target=1.0), Passing(), ToZeroDelay(delay_s=6.0), good_time=GoodTimeClock())
     for number, (inflight, replicas) in enumerate(rows):
         seen = observe(2.0 * number, inflight, replicas=replicas, ready=replicas)
         plain._idle = None
@@ -162,7 +165,7 @@ def test_skipping_idle_observations_changes_no_decision(rows):
 
 
 def full():
-    return decider(Mpa(target=1.0), Passing(), ToZeroDelay(delay_s=10.0), good_time=DataClock())
+    return decider(Mpa(target=1.0), Passing(), ToZeroDelay(delay_s=10.0), good_time=GoodTimeClock())
 
 
 def test_its_state_is_that_of_every_part_as_json():

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from algorithms.mpa import Mpa, replicas_for
-from algorithms.types import Observation, Recommendation
+from algorithms.observation import Observation
+from algorithms.types import Recommendation
 
 
 def observe(inflight, **more):

@@ -5,7 +5,8 @@ from typing import Any
 
 from golden import Comparer, Comparison, Document, Tally
 
-from algorithms.knative_scale import (
+from algorithms.kpa_core import KpaCore, KpaDecider, KpaDecision, KpaOptions
+from algorithms.kpa_scale import (
     Active,
     Condition,
     Lifecycle,
@@ -15,7 +16,6 @@ from algorithms.knative_scale import (
     condition_after,
     scale,
 )
-from algorithms.kpa import KpaCore, KpaDecider, KpaDecision, KpaOptions
 from autoscaler.policy.knative_settings import SettingError, resolve
 
 Resolved = Mapping[str, Any]

@@ -32,7 +32,7 @@ OLD = {
 """Words that are used no more, each with the one in its place."""
 AS_ANOTHER_WORD = re.compile(r"look_?up|look_?back|control_?law|controller_?law", re.IGNORECASE)
 READS_VERSION_1 = {
-    "algorithms/stabilisers.py": {"wishes"},
+    "algorithms/safety_rules.py": {"wishes"},
     "autoscaler/controller/records.py": {"look", "wish", "recall"},
 }
 """What 0.1.0 wrote is read under its own names."""

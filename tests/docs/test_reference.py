@@ -17,7 +17,8 @@ from documentation import DOCS, ROOT, blocks, table
 from prometheus_client.parser import text_string_to_metric_families
 
 from algorithms import keda
-from algorithms.types import Decision, Observation, Reason, Recommendation
+from algorithms.observation import Observation
+from algorithms.types import Decision, Reason, Recommendation
 from autoscaler.cli import GROUP, main
 from autoscaler.controller import recorders
 from autoscaler.controller.metrics import ControllerMetrics

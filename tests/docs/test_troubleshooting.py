@@ -7,7 +7,7 @@ import pytest
 from documentation import DOCS, ROOT
 
 from autoscaler.gateway.counts import RequestOutcome
-from autoscaler.kubernetes import conditions
+from autoscaler.kubernetes import policy_status
 
 PAGE = (DOCS / "how-to" / "troubleshooting.md").read_text()
 SOURCE = "\n".join(
@@ -50,7 +50,7 @@ def test_each_refusal_of_the_gateway_is_explained_by_status_and_reason(outcome):
 
 
 def test_each_reason_that_keeps_a_service_from_scaling_is_explained():
-    overriding = set(conditions._OVERRIDING_RULES.values())
+    overriding = set(policy_status._OVERRIDING_RULES.values())
     overriding |= {"FailedGetExternalMetric", "HostConflict", "HostNotAllowed"}
     others = {"NotDecidedYet", "DryRun", "FailedGetScale", "FailedUpdateScale", "InvalidPolicy"}
     assert overriding | others <= codes(PAGE)

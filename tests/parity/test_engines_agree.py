@@ -24,8 +24,8 @@ from simulations.model import invariants
 from simulations.model.history import QUEUE_TIMEOUT, REFUSED
 from simulations.model.random_streams import RandomStreams
 from simulations.model.run_inputs import NotExactError, Pool, RunInputs
-from simulations.scenario.workload_spec import Workload
-from simulations.scenario.workloads import source_of
+from simulations.scenario.request_sources import source_of
+from simulations.scenario.workloads import Workload
 
 pytestmark = pytest.mark.slow
 

@@ -18,7 +18,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from autoscaler.controller.controller import Controller, WakeUps
-from autoscaler.controller.observation import Live
+from autoscaler.controller.observe import StreamedCounts
 from autoscaler.controller.recorders import DecisionLog
 from autoscaler.controller.replay import Replay
 from autoscaler.controller.step import Service
@@ -36,8 +36,8 @@ from simulations.engines.reference_request import Request
 from simulations.model.history import HUNG_UP, REFUSED, SERVED
 from simulations.model.random_streams import RandomStreams
 from simulations.scenario.document import read_scenario
+from simulations.scenario.request_sources import source_of
 from simulations.scenario.to_run_inputs import run_inputs_of
-from simulations.scenario.workloads import source_of
 
 pytestmark = pytest.mark.slow
 
@@ -161,7 +161,7 @@ class LiveWorld:
 
     def live(self, service, since_s, now_s):
         reading = self.aggregate.readings((service,), now_s)[service]
-        return Live(reading.value, self.aggregate.mean(service, since_s, now_s), 0, reading.problem)
+        return StreamedCounts(reading.value, self.aggregate.mean(service, since_s, now_s), 0, reading.problem)
 
     def scrape(self, number=0):
         name = 'inflight_requests{namespace="default",service="x",state="%s"} %d\n'

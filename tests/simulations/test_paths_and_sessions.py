@@ -16,8 +16,8 @@ from simulations.model.random_streams import RandomStreams
 from simulations.model.run_inputs import Arrival, Pool
 from simulations.results.figures import figures
 from simulations.scenario.document import Scenario
-from simulations.scenario.workload_spec import Workload
-from simulations.scenario.workloads import source_of
+from simulations.scenario.request_sources import source_of
+from simulations.scenario.workloads import Workload
 
 FIXED = {"tick_s": inf, "coalesce_s": inf}
 RULES = (

@@ -6,7 +6,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
-from algorithms.types import Decision, Observation, Recommendation
+from algorithms.observation import Observation
+from algorithms.types import Decision, Recommendation
 from autoscaler.controller.metrics import ControllerMetrics
 from autoscaler.ports import Outcome, Record
 

@@ -6,7 +6,8 @@ import logging
 
 import pytest
 
-from algorithms.types import Decision, Observation, Reason, Recommendation
+from algorithms.observation import Observation
+from algorithms.types import Decision, Reason, Recommendation
 from autoscaler.controller.recorders import DecisionLog, Latest, OnChange, Recording, log_changes
 from autoscaler.controller.records import from_json, to_json
 from autoscaler.ports import Outcome, Record

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from algorithms.types import Observation
+from algorithms.observation import Observation
 from autoscaler.commands import replay as command
 from autoscaler.controller.recorders import DecisionLog
 from autoscaler.controller.replay import Replay, summarised
@@ -21,7 +21,7 @@ def mpa_policy(**spec):
     return policy(**{"algorithm": {"mpa": {}}} | spec)
 
 
-class Live:
+class StreamedCounts:
     """One service that is scaled at once, second by second, and logged."""
 
     def __init__(self, **spec):
@@ -57,7 +57,7 @@ class Live:
 
 @pytest.fixture
 def live():
-    return Live(scaleDown={"toZeroDelay": "3s"})
+    return StreamedCounts(scaleDown={"toZeroDelay": "3s"})
 
 
 def test_by_its_own_policies_a_log_gives_the_same_decisions(live):
@@ -175,7 +175,7 @@ def test_what_is_no_log_of_a_known_version_is_refused_with_its_line(live, replay
 
 
 def test_decisions_of_a_decider_that_failed_are_taken_over_and_those_after_it_are_as_they_were(monkeypatch):
-    live = Live(algorithm={"concurrency": {"stableWindow": "6s"}})
+    live = StreamedCounts(algorithm={"concurrency": {"stableWindow": "6s"}})
     live.see(2, 2, 4)
     with monkeypatch.context() as broken:
         broken.setattr("algorithms.concurrency.Concurrency.recommend", None)

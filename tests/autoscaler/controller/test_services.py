@@ -2,7 +2,7 @@
 
 import pytest
 
-from algorithms.types import Observation
+from algorithms.observation import Observation
 from autoscaler.controller.services import Origins, PolicyEntry, ServiceRegistry
 from autoscaler.testing import policy
 

@@ -5,7 +5,8 @@ import asyncio
 import aiohttp
 import pytest
 
-from algorithms.types import Decision, Observation, Recommendation
+from algorithms.observation import Observation
+from algorithms.types import Decision, Recommendation
 from autoscaler.controller.recorders import Latest
 from autoscaler.controller.records import from_json
 from autoscaler.controller.status_http import serve_status

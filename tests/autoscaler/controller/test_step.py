@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from algorithms.decider import Decider
 from algorithms.mpa import Mpa
-from algorithms.types import Decision, Observation, Reason, Recommendation
+from algorithms.observation import Observation
+from algorithms.types import Decision, Reason, Recommendation
 from autoscaler.controller.step import Service, apply_overrides, step
 from autoscaler.ports import Fleet, Override, Replica, ScaleRequest
 

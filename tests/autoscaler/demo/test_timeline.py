@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from algorithms.types import Decision, Observation, Recommendation
+from algorithms.observation import Observation
+from algorithms.types import Decision, Recommendation
 from autoscaler.demo.report import DecisionPoint, Moment
 from autoscaler.demo.timeline import SAMPLE_EVERY_S, RunRecorder, Snapshot
 from autoscaler.ports import Fleet, Record, Replica

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoscaler.kubernetes.client import ApiError
-from autoscaler.kubernetes.conditions import last_rescale
 from autoscaler.kubernetes.gateways import metrics_address
 from autoscaler.kubernetes.informer import Informer
 from autoscaler.kubernetes.namespaces import granted_namespaces
 from autoscaler.kubernetes.objects import is_marked, owner_uid, pod, workload
 from autoscaler.kubernetes.policies import PolicyReader
+from autoscaler.kubernetes.policy_status import last_rescale
 from autoscaler.kubernetes.scales import _as_scale, _without_scale
 from autoscaler.kubernetes.selectors import matches
 from autoscaler.testing import VirtualTimeLoop

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 from api_kit import NAMESPACE, ApiServer, workload
 
-from algorithms.types import Decision, Observation, Reason, Recommendation
+from algorithms.observation import Observation
+from algorithms.types import Decision, Reason, Recommendation
 from autoscaler.host_claims import Conflict
 from autoscaler.kubernetes.client import ApiError
 from autoscaler.kubernetes.objects import NotReady

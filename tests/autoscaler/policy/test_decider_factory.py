@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithms.types import Observation
+from algorithms.observation import Observation
 from autoscaler.policy.algorithm import AlgorithmChoice, Mpa
 from autoscaler.policy.decider_factory import ALGORITHMS, check_wiring, decider, lookback_s
 from autoscaler.testing import policy

@@ -2,8 +2,9 @@
 
 import pytest
 
-from algorithms.types import Decision, Observation, Reason, Recommendation
-from autoscaler.kubernetes.conditions import Facts, status
+from algorithms.observation import Observation
+from algorithms.types import Decision, Reason, Recommendation
+from autoscaler.kubernetes.policy_status import Facts, status
 from autoscaler.policy.schema import custom_resource_definition
 from autoscaler.policy.status import PolicyStatus
 from autoscaler.ports import Outcome, Record

@@ -11,8 +11,8 @@ from simulations.model.random_streams import RandomStreams
 from simulations.results import tables
 from simulations.scenario.columns import read_columns
 from simulations.scenario.document import read_scenario
-from simulations.scenario.workload_spec import Workload
-from simulations.scenario.workloads import source_of
+from simulations.scenario.request_sources import source_of
+from simulations.scenario.workloads import Workload
 
 SCENARIO = """apiVersion: inflight.dev/v1alpha1
 kind: Scenario

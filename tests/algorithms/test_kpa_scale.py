@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from kpa_cases import SCALE as OPTIONS
 
-from algorithms.knative_scale import (
+from algorithms.kpa_scale import (
     UNKNOWN,
     Active,
     Condition,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from algorithms.kpa import ALWAYS_PROXIED, KpaOptions
+from algorithms.kpa_core import ALWAYS_PROXIED, KpaOptions
 from algorithms.state import VERSION, check
 from algorithms.types import State
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithms.stabilisers import FirstWindow, FromZero, PartOfTheWhole, Passing, ScaleDownDelay, ToZeroDelay
-from algorithms.types import Observation
+from algorithms.observation import Observation
+from algorithms.safety_rules import FirstWindow, FromZero, PartialCount, Passing, ScaleDownDelay, ToZeroDelay
 
 START_S = 1_700_000_000.0
 
@@ -66,11 +66,11 @@ def test_passing_names_their_number():
     [("", 1, 1), ("silent", 1, 3), ("silent", 0, 3), ("silent", 3, 3), ("silent", 9, 9)],
 )
 def test_a_part_may_raise_and_never_lowers(problem, recommendation, after):
-    assert PartOfTheWhole()(observe(replicas=3, problem=problem), recommendation) == after
+    assert PartialCount()(observe(replicas=3, problem=problem), recommendation) == after
 
 
 def test_a_part_says_what_is_missing():
-    assert PartOfTheWhole().why(observe(problem="one of two gateways is silent")) == "one of two gateways is silent"
+    assert PartialCount().why(observe(problem="one of two gateways is silent")) == "one of two gateways is silent"
 
 
 # The delay of a fall.
@@ -178,7 +178,7 @@ RULES = {
     "passing": Passing,
     "scaleDown.delay": lambda: ScaleDownDelay(delay_s=20.0),
     "scaleDown.toZeroDelay": lambda: ToZeroDelay(delay_s=20.0),
-    "partialCount": PartOfTheWhole,
+    "partialCount": PartialCount,
     "firstWindow": lambda: FirstWindow(window_s=60.0),
 }
 LOOKS = st.lists(

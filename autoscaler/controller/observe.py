@@ -1,4 +1,4 @@
-"""Combines the counts of Prometheus and of the gateways' streams into one observation.
+"""Combines the counts of Prometheus and of the gateways' streams into one `algorithms.observation.Observation`.
 
 Both measure the same requests and are never added. A tick decides on Prometheus. A newer and higher count from the
 streams wins, a lower one does not lower. If Prometheus has no count or only a part, and all gateways' streams are up to
@@ -8,12 +8,12 @@ date, the streams decide alone. If not, the count is a part, which may raise the
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from algorithms.observation import Observation
 from algorithms.plausibility import doubt
-from algorithms.types import Observation
 from autoscaler.ports import Fleet, Reading, Rescale, TimedReading
 
 
-class Live(NamedTuple):
+class StreamedCounts(NamedTuple):
     """The counts of one service in the gateways' streams; `problem` and None as in `Reading`."""
 
     latest: float | None
@@ -25,7 +25,7 @@ class Live(NamedTuple):
     problem: str = ""
 
 
-NO_STREAM = Live(None, None, problem="no gateway is known")
+NO_STREAM = StreamedCounts(None, None, problem="no gateway is known")
 
 
 def observe(
@@ -34,7 +34,7 @@ def observe(
     fleet: Fleet,
     *,
     metered: Reading | None = None,
-    live: Live = NO_STREAM,
+    live: StreamedCounts = NO_STREAM,
     gateways: int = 0,
 ) -> Observation:
     """Make the observation of one service.
@@ -70,14 +70,14 @@ def _checked(metered: Reading | None, gateways: int) -> Reading | None:
     return metered._replace(problem=f"Prometheus has series of {metered.series} of {gateways} gateways")
 
 
-def _plausible(live: Live) -> Live:
+def _plausible(live: StreamedCounts) -> StreamedCounts:
     """Give the counts of the streams; if one cannot be true, all are unknown."""
     numbers = [number for number in (live.latest, live.mean, live.passing) if number is not None]
     why = next(filter(None, map(doubt, numbers)), "")
-    return Live(None, None, problem=f"a gateway's stream: {why}") if why else live
+    return StreamedCounts(None, None, problem=f"a gateway's stream: {why}") if why else live
 
 
-def _count(metered: Reading | None, live: Live) -> tuple[float | None, str]:
+def _count(metered: Reading | None, live: StreamedCounts) -> tuple[float | None, str]:
     if metered is not None and metered.value is not None and not metered.problem:
         return metered.value, ""
     streamed = live.latest if live.mean is None else live.mean
@@ -113,7 +113,7 @@ def past_observations(
             each.at_s + later_s - step_s,
             _then(fleet, each.at_s, now_s - each.at_s, rescale),
             metered=each.reading,
-            live=Live(None, None),
+            live=StreamedCounts(None, None),
             gateways=gateways,
         )
         for each in known

@@ -12,8 +12,9 @@ wake-ups in one second read 15. So there are three rules:
 
 from math import floor
 
+from algorithms.observation import Observation
 from algorithms.state import VERSION, check
-from algorithms.types import Observation, State
+from algorithms.types import State
 
 
 def seconds_covered(observation: Observation) -> range:
@@ -29,7 +30,7 @@ def current_count(observation: Observation) -> float:
     return max(observation.inflight or 0.0, observation.latest)
 
 
-class DataClock:
+class GoodTimeClock:
     """Moves observations to a clock that stands still while the count is unknown (rule 3)."""
 
     __slots__ = ("_good_s", "_seen_s")

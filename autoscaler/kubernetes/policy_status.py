@@ -1,5 +1,7 @@
 """A policy's status from its last decision: conditions with the HPA's reason names, numbers and reasons. No I/O.
 
+The fields are in `autoscaler.policy.status`, the columns of `kubectl get` in `autoscaler.policy.schema`.
+
 Only changes that matter to a reader are written. A message that counts seconds, or a time, is never by itself a reason
 to write again.
 """

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithms.feeder import DataClock, current_count, seconds_covered
-from algorithms.types import Observation
+from algorithms.good_time import GoodTimeClock, current_count, seconds_covered
+from algorithms.observation import Observation
 from algorithms.windows import LinearWindow
 
 START_S = 1.7e9
@@ -27,7 +27,7 @@ steps = st.lists(st.tuples(st.floats(0.001, 7.0), st.booleans()), min_size=1, ma
 
 @given(steps, st.floats(0.0, 1.0), st.integers(0, 1000))
 def test_a_constant_load_reads_as_itself_with_any_tick_jitter_wake_ups_and_outages(steps, phase_s, load):
-    window, good_time = LinearWindow(60), DataClock()
+    window, good_time = LinearWindow(60), GoodTimeClock()
     now_s = START_S + phase_s
     feed(window, good_time(observe(now_s, now_s, load)))
     for step_s, known in steps:
@@ -40,7 +40,7 @@ def test_a_constant_load_reads_as_itself_with_any_tick_jitter_wake_ups_and_outag
 
 @given(steps)
 def test_good_time_advances_by_what_was_seen_and_by_nothing_else(steps):
-    good_time = DataClock()
+    good_time = GoodTimeClock()
     good_time(observe(START_S, START_S, 1.0))
     now_s = good_s = START_S
     for step_s, known in steps:
@@ -51,14 +51,14 @@ def test_good_time_advances_by_what_was_seen_and_by_nothing_else(steps):
 
 
 def test_if_nothing_was_lost_an_observation_stays_as_it_is():
-    good_time = DataClock()
+    good_time = GoodTimeClock()
     first, second = observe(2, 0, 1.0), observe(4, 2, 1.0)
     assert good_time(first) is first
     assert good_time(second) is second
 
 
 def test_an_observation_after_an_outage_follows_the_last_good_one_without_a_gap():
-    good_time = DataClock()
+    good_time = GoodTimeClock()
     good_time(observe(2, 0, 1.0))
     assert good_time(observe(600, 598, 1.0))[:2] == (4, 2)
     assert good_time(observe(603, 597, 1.0))[:2] == (7, 4)
@@ -85,7 +85,7 @@ def test_five_wake_ups_in_one_second_are_one_second():
 
 
 def test_good_time_is_carried_to_another_process():
-    before, after = DataClock(), DataClock()
+    before, after = GoodTimeClock(), GoodTimeClock()
     before(observe(2, 0, 1.0))
     before(observe(60, 58, 1.0))
     after.restore(before.export())
@@ -93,9 +93,9 @@ def test_good_time_is_carried_to_another_process():
 
 
 def test_a_clock_that_saw_nothing_stands_at_no_time():
-    assert DataClock().export() == {"version": 1, "seen_s": None, "good_s": 0.0}
+    assert GoodTimeClock().export() == {"version": 1, "seen_s": None, "good_s": 0.0}
 
 
 def test_a_state_of_another_version_is_refused():
     with pytest.raises(ValueError, match=r"^GoodTime: version 99 "):
-        DataClock().restore({"version": 99})
+        GoodTimeClock().restore({"version": 99})

@@ -2,10 +2,11 @@
 
 import pytest
 
-from algorithms.types import Decision, Observation, Reason, Recommendation
+from algorithms.observation import Observation
+from algorithms.types import Decision, Reason, Recommendation
 from autoscaler.host_claims import Conflict
-from autoscaler.kubernetes.conditions import Facts, conditions, last_rescale, matters, status
 from autoscaler.kubernetes.objects import NotReady
+from autoscaler.kubernetes.policy_status import Facts, conditions, last_rescale, matters, status
 from autoscaler.policy.status import PolicyStatus
 from autoscaler.ports import Outcome, Record
 

@@ -1,13 +1,15 @@
 """The rules between an algorithm's recommendation and the decision, each with its name and its own state.
 
-They run in the order in which a policy lists them. Their times are those of the observations, on the clock of good
-time: a delay does not end while the count is unknown.
+`_with_safety_rules` in `autoscaler.policy.decider_factory` lists them in the order in which they run; a new rule gets
+its place there, and its switch in `Safety` in `autoscaler.policy.algorithm`. Their times are those of the observations,
+on the clock of good time: a delay does not end while the count is unknown.
 """
 
-from algorithms.feeder import current_count
+from algorithms.good_time import current_count
 from algorithms.mpa import replicas_for
+from algorithms.observation import Observation
 from algorithms.state import VERSION, Stateless, check
-from algorithms.types import Observation, State
+from algorithms.types import State
 from algorithms.windows import DelayWindow
 
 
@@ -106,7 +108,7 @@ class ToZeroDelay:
         self._zero_since_s = state["zero_since_s"]
 
 
-class PartOfTheWhole(Stateless):
+class PartialCount(Stateless):
     """A count with a missing part may raise the number, and never lowers it."""
 
     rule = "partialCount"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.controller.observation import NO_STREAM, Live, observe, past_observations
+from autoscaler.controller.observe import NO_STREAM, StreamedCounts, observe, past_observations
 from autoscaler.ports import Fleet, Reading, Replica, Rescale, TimedReading
 
 NOW_S = 1000.0
@@ -18,11 +18,11 @@ FEW = Reading(4.0, NOW_S, series=1)
 PART = Reading(4.0, NOW_S, series=2, problem="a warning")
 UNKNOWN = Reading(None, NOW_S, problem="Prometheus is down")
 
-WHOLE = Live(latest=9.0, mean=7.0)
-YOUNG = Live(latest=9.0, mean=None)
+WHOLE = StreamedCounts(latest=9.0, mean=7.0)
+YOUNG = StreamedCounts(latest=9.0, mean=None)
 """All gateways are heard, one of them not since the last look."""
-HALF = Live(latest=5.0, mean=3.0, problem=SILENT)
-DEAF = Live(latest=None, mean=None, problem=SILENT)
+HALF = StreamedCounts(latest=5.0, mean=3.0, problem=SILENT)
+DEAF = StreamedCounts(latest=None, mean=None, problem=SILENT)
 
 
 def seen(metered=None, live=NO_STREAM, gateways=2, fleet=NO_REPLICAS):
@@ -77,13 +77,16 @@ def test_series_of_fewer_gateways_than_are_known_are_a_part(gateways, problem):
 
 
 def test_a_higher_count_that_is_newer_is_kept_beside_the_mean_and_a_lower_one_lowers_nothing():
-    assert (seen(GOOD, Live(12.0, 7.0)).inflight, seen(GOOD, Live(12.0, 7.0)).latest) == (8.0, 12.0)
-    assert (seen(GOOD, Live(1.0, 1.0)).inflight, seen(GOOD, Live(1.0, 1.0)).latest) == (8.0, 1.0)
+    assert (seen(GOOD, StreamedCounts(12.0, 7.0)).inflight, seen(GOOD, StreamedCounts(12.0, 7.0)).latest) == (8.0, 12.0)
+    assert (seen(GOOD, StreamedCounts(1.0, 1.0)).inflight, seen(GOOD, StreamedCounts(1.0, 1.0)).latest) == (8.0, 1.0)
 
 
 def test_zero_is_a_count_and_not_missing():
     assert seen(Reading(0.0, NOW_S, series=2), DEAF).inflight == 0.0
-    assert (seen(UNKNOWN, Live(0.0, 0.0)).inflight, seen(UNKNOWN, Live(0.0, 0.0)).problem) == (0.0, "")
+    assert (seen(UNKNOWN, StreamedCounts(0.0, 0.0)).inflight, seen(UNKNOWN, StreamedCounts(0.0, 0.0)).problem) == (
+        0.0,
+        "",
+    )
     assert (seen(FEW._replace(value=0.0), DEAF).inflight, seen(OLD, HALF._replace(mean=0.0)).inflight) == (0.0, 0.0)
 
 
@@ -102,7 +105,11 @@ READINGS = st.none() | st.builds(
     Reading, st.none() | st.floats(0, 100), st.just(NOW_S), st.integers(0, 3), st.sampled_from(["", "stale"])
 ).map(lambda reading: reading._replace(problem="down") if reading.value is None else reading)
 LIVES = st.builds(
-    Live, st.none() | st.floats(0, 100), st.none() | st.floats(0, 100), st.just(0), st.sampled_from(["", SILENT])
+    StreamedCounts,
+    st.none() | st.floats(0, 100),
+    st.none() | st.floats(0, 100),
+    st.just(0),
+    st.sampled_from(["", SILENT]),
 ).map(lambda live: live._replace(mean=None, problem=SILENT) if live.latest is None else live)
 
 

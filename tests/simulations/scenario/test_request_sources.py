@@ -12,8 +12,8 @@ from simulations.model.random_streams import RandomStreams
 from simulations.model.run_inputs import Arrival
 from simulations.scenario import rate_curve
 from simulations.scenario.empirical import Empirical
-from simulations.scenario.workload_spec import Workload
-from simulations.scenario.workloads import source_of
+from simulations.scenario.request_sources import source_of
+from simulations.scenario.workloads import Workload
 
 
 def source(*workloads, seed=1, replication=0):

@@ -1,0 +1,31 @@
+"""What an algorithm can see of a service: one `Observation` for each decision.
+
+`autoscaler.controller.observe` fills it, in the cluster and in the simulator. The decision log keeps it: a new field
+has a default, so that older logs can still be replayed.
+"""
+
+from typing import NamedTuple
+
+
+class Observation(NamedTuple):
+    """What was seen of one service for one decision.
+
+    Time is in seconds on a clock that never steps; the observations of one service are in its order. An unknown count
+    is None, and never zero.
+    """
+
+    now_s: float
+    since_s: float
+    """The time of the observation before it: this one covers `(since_s, now_s]`."""
+    inflight: float | None
+    """Mean number of requests queued or running over the time covered."""
+    replicas: int
+    """Replicas asked for (`spec.replicas`); fewer or more may run."""
+    ready: int
+    """Replicas that can serve now."""
+    latest: float = 0.0
+    """The newest count, which may be far above the mean at the start of a burst; 0 if there is none."""
+    passing: int = 0
+    """Pass requests since the last observation, held ones included, that need a replica."""
+    problem: str = ""
+    """Why the count is unknown or partial; a partial count may raise the number, and never lowers it."""
