@@ -10,5 +10,7 @@ reads as its specification.
   and `keda`.
 * What they are made of: `windows`, `good_time` (unknown counts stop the clock), `state`. `distributions` are the
   simulator's.
+* To add one: a file here, its settings in `autoscaler.policy.algorithm`, and a row in
+  `autoscaler.policy.decider_factory`.
 * `decider` applies the rules in `safety_rules` and the bounds to what an algorithm recommends.
 """

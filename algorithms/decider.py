@@ -1,6 +1,8 @@
 """One service's decision: the algorithm's recommendation, then each rule in order, then the bounds.
 
-Every decision is within the bounds, whatever the algorithm recommends and whatever was observed.
+Every decision is within the bounds, whatever the algorithm recommends and whatever was observed. An algorithm
+implements `Algorithm` of `algorithms.types`; `ALGORITHMS` in `autoscaler.policy.decider_factory` puts a decider around
+it.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,9 @@
 """The rules between an algorithm's recommendation and the decision, each with its name and its own state.
 
 `_with_safety_rules` in `autoscaler.policy.decider_factory` lists them in the order in which they run; a new rule gets
-its place there, and its switch in `Safety` in `autoscaler.policy.algorithm`. Their times are those of the observations,
-on the clock of good time: a delay does not end while the count is unknown.
+its place there, and a switch in `Safety` in `autoscaler.policy.algorithm` if a user may turn it off. A pause, an
+override and a foreign writer come after the decision, in `autoscaler.controller.step`. Their times are those of the
+observations, on the clock of good time: a delay does not end while the count is unknown.
 """
 
 from algorithms.good_time import current_count

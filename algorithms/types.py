@@ -1,4 +1,4 @@
-"""The values that flow through a decision: an `Observation` in, a `Decision` out.
+"""What an algorithm and a safety rule implement, and the values of a decision: an `Observation` in, a `Decision` out.
 
 `algorithms.observation` has what goes in. All are NamedTuples, because one of each is made per service and tick: as
 immutable as a frozen dataclass, and a third of its cost.

@@ -1,7 +1,7 @@
 """Which replicas are removed when the number falls, on any target.
 
-Two compiled engines of the simulator repeat rule 1 over arrays: `first_to_leave` in `engines/compiled_kernel` and
-`leaves_before` in `engines/fifo_recursion`. `tests/parity` compares them with this module.
+Two compiled engines of the simulator repeat rule 1 over arrays: `first_to_remove` in `engines/compiled_kernel` and
+`is_removed_before` in `engines/fifo_recursion`. `tests/parity` compares them with this module.
 
 Rules:
 1. Replicas that are not ready go first, then idle ones, then busy ones with the fewest requests; the youngest of each.

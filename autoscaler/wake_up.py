@@ -1,5 +1,8 @@
 """When a service cannot wait for the next tick.
 
+Whoever builds a `Demand` gives all its numbers: the gateway's dispatcher and stream, the controller's aggregate of
+these streams, and the simulator's engines. The compiled engine has no Pass requests and gives 0 for them.
+
 Rules:
 1. A service needs a wake-up if its queue grew, if its requests in flight rose from zero, or if a first Pass request is
    held, which waits for a pod.

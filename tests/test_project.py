@@ -178,6 +178,17 @@ def test_each_module_begins_with_a_summary_that_ends_as_a_sentence():
     assert [str(file.relative_to(ROOT)) for file, line in first.items() if not line.rstrip().endswith((".", ":"))] == []
 
 
+def test_each_module_that_a_charter_names_exists():
+    names = {file.stem if file.stem != "__init__" else file.parent.name for file in OUR_CODE}
+    missing = {}
+    for file in (file for file in OUR_CODE if file.name == "__init__.py"):
+        text = file.read_text()
+        for name in re.findall(r"`([a-z_]+)`", docstring(ast.parse(text))):
+            if name not in names and not re.search(rf"\b{name}\b", text.replace(f"`{name}`", "")):
+                missing.setdefault(str(file.relative_to(ROOT)), []).append(name)
+    assert missing == {}
+
+
 def test_each_package_says_in_a_charter_what_belongs_there():
     packages = [file for file in OUR_CODE if file.name == "__init__.py"]
     assert not [

@@ -1,4 +1,7 @@
-"""The controller's metrics: the numbers of each service's last decision, and counts of writes and failures."""
+"""The controller's metrics: the numbers of each service's last decision, and counts of writes and failures.
+
+A number that is not in a decision record comes in through an argument of `text`, which `autoscaler.commands.run` calls.
+"""
 
 from collections.abc import Callable, Container, Iterator, Mapping
 from operator import attrgetter

@@ -1,4 +1,7 @@
-"""Runs a gateway until a signal ends it: shutdown, reloads, and the watch on its memory."""
+"""Runs a gateway until a signal ends it: shutdown, reloads, and the watch on its memory.
+
+Here are the signals and the timeouts; `GatewayServer.drain` in `server` has the steps.
+"""
 
 import asyncio
 import logging

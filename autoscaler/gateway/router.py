@@ -167,7 +167,7 @@ class Router:
 
     def drain_backend(self, service: str, name: str) -> None:
         """Send a pod nothing new, and let its requests finish."""
-        self.proxies[service].drain(name)
+        self.proxies[service].drain_pod(name)
 
     def remove_backend(self, service: str, name: str) -> None:
         """Forget a pod that is gone; its requests end with 502 at once."""

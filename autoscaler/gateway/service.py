@@ -189,7 +189,7 @@ class ServiceProxy:
     def set_backends(self, backends: Mapping[str, str]) -> None:
         """Set the pods, by name with their `host:port`; all others drain."""
         for name in self.pods.keys() - backends.keys():
-            self.drain(name)
+            self.drain_pod(name)
         for name, address in backends.items():
             self.add(name, address)
 
@@ -258,7 +258,7 @@ class ServiceProxy:
         if self.dispatcher.ejections_total > ejections:
             _log.warning("%s: pod %s failed too often in a row; it is ejected for a while", self.config.name, pod.name)
 
-    def drain(self, name: str) -> None:
+    def drain_pod(self, name: str) -> None:
         """Send a pod nothing new, and let its requests finish."""
         pod = self.pods.pop(name, None)
         if pod is not None:

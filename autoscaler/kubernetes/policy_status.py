@@ -36,7 +36,7 @@ _KEPT = (
     "lastDecision",
 )
 """Fields that keep their value while nothing newer is known."""
-_STABILISED = frozenset({"scaleDown.delay", "scaleDown.toZeroDelay"})
+_SCALE_DOWN_DELAYS = frozenset({"scaleDown.delay", "scaleDown.toZeroDelay"})
 
 
 class Condition(NamedTuple):
@@ -112,7 +112,7 @@ def _able(facts: Facts) -> Condition:
         return Condition("AbleToScale", holds=False, reason="FailedGetScale", message=facts.problem)
     if error:
         return Condition("AbleToScale", holds=False, reason="FailedUpdateScale", message=error)
-    if not _STABILISED.isdisjoint(rules):
+    if not _SCALE_DOWN_DELAYS.isdisjoint(rules):
         return Condition("AbleToScale", holds=True, reason="ScaleDownStabilized", message=", ".join(rules))
     return Condition("AbleToScale", holds=True, reason="ReadyForNewScale", message="the scale can be read and written")
 

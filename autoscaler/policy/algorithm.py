@@ -1,6 +1,6 @@
 """The choice `algorithm:` of a policy: one model for each algorithm, with defaults, ranges and meanings.
 
-A new algorithm is a field of `AlgorithmChoice` and a row of the table in `decider_factory`.
+A new algorithm is a file in `algorithms`, a field of `AlgorithmChoice` and a row of the table in `decider_factory`.
 """
 
 from typing import Annotated, Any, Self

@@ -293,7 +293,7 @@ def drain(s: State, replica: int) -> None:
 
 
 @compiled
-def first_to_leave(s: State) -> int:
+def first_to_remove(s: State) -> int:
     """Give the replica to remove first, as `removal_order` does."""
     best = int(s.replicas.staying[0])
     for place in range(1, s.counts[STAYING]):
@@ -316,7 +316,7 @@ def scale_without_delay(s: State) -> None:
     inflight = s.counts[QUEUED] + s.counts[RUNNING]
     wanted = min(max(ceil(inflight / s.spans[TARGET]), s.limits[MIN_REPLICAS]), s.limits[MAX_REPLICAS])
     while s.counts[STAYING] > wanted:
-        drain(s, first_to_leave(s))
+        drain(s, first_to_remove(s))
     while s.counts[STAYING] < wanted:
         add_replica(s)
 
@@ -347,11 +347,11 @@ def send_update(s: State) -> bool:
     clock, counts = s.clock, s.counts
     integrate_inflight(s)
     queued, inflight = counts[QUEUED], counts[QUEUED] + counts[RUNNING]
-    urgent = needs_wake_up(Demand(counts[SENT_QUEUED], counts[SENT_INFLIGHT], 0), Demand(queued, inflight, 0))
+    wakes = needs_wake_up(Demand(counts[SENT_QUEUED], counts[SENT_INFLIGHT], 0), Demand(queued, inflight, 0))
     counts[SENT_QUEUED], counts[SENT_INFLIGHT] = queued, inflight
     clock[SENT_AT], clock[SENT_AREA], clock[SEND_DUE] = clock[NOW], clock[AREA], inf
     clock[OBSERVED_AREA] = min(clock[OBSERVED_AREA], clock[AREA])
-    return urgent
+    return wakes
 
 
 @compiled
@@ -359,7 +359,8 @@ def note_change(s: State) -> None:
     """Note a change: schedule an update of the stream, or apply the zero-delay policy."""
     clock, counts = s.clock, s.counts
     clock[LAST_CHANGE] = clock[NOW]
-    sent, demand = Demand(counts[SENT_QUEUED], 0, 0), Demand(counts[QUEUED], 0, 0)
+    sent = Demand(counts[SENT_QUEUED], counts[SENT_INFLIGHT], 0)
+    demand = Demand(counts[QUEUED], counts[QUEUED] + counts[RUNNING], 0)
     if s.limits[IMMEDIATE]:
         scale_without_delay(s)
     elif starts_holding(sent, demand) and counts[AVAILABLE] == 0 and s.spans[COALESCE_S] < inf:

@@ -262,7 +262,7 @@ class FifoEngine:
         """Name the replicas to remove so that `staying` are left; the first to remove comes first."""
         place, names = -1, []
         for _ in range(self._staying - staying):
-            place = fifo_recursion.next_to_leave(self._places, self._counts, place, now_s)
+            place = fifo_recursion.next_to_remove(self._places, self._counts, place, now_s)
             names.append(f"{REPLICA_PREFIX}{int(self._places[NUMBER, place])}")
         return tuple(names)
 

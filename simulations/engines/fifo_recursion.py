@@ -181,7 +181,7 @@ def remove_replica(places: Floats, counts: Integers, sums: Floats, departed: Flo
 def remove_until(places: Floats, counts: Integers, sums: Floats, departed: Floats, staying: int) -> None:
     """Remove replicas until `staying` are left."""
     while counts[STAYING] > staying:
-        remove_replica(places, counts, sums, departed, places[NUMBER, next_to_leave(places, counts, -1, sums[NOW])])
+        remove_replica(places, counts, sums, departed, places[NUMBER, next_to_remove(places, counts, -1, sums[NOW])])
 
 
 @compiled
@@ -198,19 +198,19 @@ def drop_departed(places: Floats, counts: Integers, sums: Floats, now: float) ->
 
 
 @compiled
-def next_to_leave(places: Floats, counts: Integers, after: int, now: float) -> int:
+def next_to_remove(places: Floats, counts: Integers, after: int, now: float) -> int:
     """Give the place of the replica to remove next after another (-1 for none), as `removal_order` does."""
     best = -1
     for place in range(counts[STAYING]):
-        if after >= 0 and not leaves_before(places, after, place, now):
+        if after >= 0 and not is_removed_before(places, after, place, now):
             continue
-        if best < 0 or leaves_before(places, place, best, now):
+        if best < 0 or is_removed_before(places, place, best, now):
             best = place
     return best
 
 
 @compiled
-def leaves_before(places: Floats, one: int, other: int, now: float) -> bool:
+def is_removed_before(places: Floats, one: int, other: int, now: float) -> bool:
     """Say whether a replica is removed before another: not ready, then idle, then busy; the youngest first."""
     ready, other_ready = places[READY, one] <= now, places[READY, other] <= now
     if ready != other_ready:

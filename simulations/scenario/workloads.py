@@ -190,6 +190,10 @@ def _check_trace(arrivals: str, service: str, arrival_s: Floats, service_s: Floa
         raise ValueError(f"{service}: must be finite numbers of at least 0")
 
 
+KINDS = ("closed_loop", "poisson", "renewal", "diurnal", "rate_curve", "trace")
+"""How requests arrive: each workload has exactly one of these fields, and `request_sources` draws its requests."""
+
+
 class Workload(Model):
     """Requests of one kind; several workloads are added up."""
 
@@ -218,7 +222,7 @@ class Workload(Model):
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
-        exactly_one(self, "closed_loop", "poisson", "renewal", "diurnal", "rate_curve", "trace")
+        exactly_one(self, *KINDS)
         if self.closed_loop and self.requests is not None:
             raise ValueError("requests: is not allowed beside closedLoop; set closedLoop.requests")
         if self.closed_loop and self.sessions not in (None, self.closed_loop.clients):

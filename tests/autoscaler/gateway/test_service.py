@@ -52,7 +52,7 @@ class Pods(RuleBasedStateMachine):
     @rule(name=NAMES)
     def drain(self, name):
         before = [len(each.failures) for each in self.waiting]
-        self.proxy.drain(name)
+        self.proxy.drain_pod(name)
         assert before == [len(each.failures) for each in self.waiting]
 
     @rule(name=NAMES)

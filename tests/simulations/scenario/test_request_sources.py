@@ -13,11 +13,32 @@ from simulations.model.run_inputs import Arrival
 from simulations.scenario import rate_curve
 from simulations.scenario.empirical import Empirical
 from simulations.scenario.request_sources import source_of
-from simulations.scenario.workloads import Workload
+from simulations.scenario.workloads import KINDS, Workload
 
 
 def source(*workloads, seed=1, replication=0):
     return source_of([Workload.model_validate(each) for each in workloads], RandomStreams(seed, replication))
+
+
+EXAMPLES = {
+    "closed_loop": {"clients": 2, "requests": 20},
+    "poisson": {"rate": 0.5},
+    "renewal": {"interarrival": "gamma(mean=2, cv=2)"},
+    "diurnal": {"meanRate": 0.5},
+    "rate_curve": {"points": [{"at": "0s", "rate": 0.5}]},
+    "trace": {"arrivals": [0, 1, 2]},
+}
+"""One of each kind of workload; a kind that is new has none yet."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_workload_is_drawn_and_its_length_is_known(kind):
+    alias = Workload.model_fields[kind].alias or kind
+    workload = Workload.model_validate(
+        {alias: EXAMPLES[kind]} | ({} if kind in {"closed_loop", "trace"} else {"requests": 3})
+    )
+    assert len(list(islice(source_of([workload], RandomStreams(1, 0)).arrivals(), 2))) == 2
+    assert 0 < workload.expected_s() < inf
 
 
 def times(made, count):
