@@ -10,6 +10,12 @@ from pages import Page, alone_with_their_port, run, typed
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
 
 POLICIES = "/apis/inflight.dev/v1alpha1/namespaces/default/scalingpolicies"
+INGRESSES = "/apis/networking.k8s.io/v1/namespaces/default/ingresses"
+AN_INGRESS = """
+kubectl create secret generic inflight-tls -n inflight-system --from-literal=tls.key=secret
+kubectl apply -k manifests/examples/ingress-nginx
+"""
+"""What the reader of "Behind an Ingress" has beside the gateway."""
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 
 
@@ -41,13 +47,17 @@ def test_the_pages_install_upgrade_and_uninstall_and_the_replicas_go_on_running(
         assert "default/knative-sd-demo: valid" in told
         assert scale(plane) == 1
 
-        stop, scale_up, save, remove = uninstall.blocks("")
-        run(stop + scale_up.replace("my-model", "knative-sd-demo").replace("=1", "=2") + save, plane, tmp_path)
+        stop, scale_up, _expose, own_ingress, save, remove = (
+            block.replace("my-model", "knative-sd-demo") for block in uninstall.blocks("")
+        )
+        run(AN_INGRESS + stop + scale_up.replace("=3", "=2") + own_ingress + save, plane, tmp_path)
         assert "knative-sd-demo" in (tmp_path / "policies.yaml").read_text()
         run(remove, plane, tmp_path)
         left = {each["metadata"]["name"] for each in plane.get("/api/v1/namespaces")["items"]}
         assert OWN not in left
         assert "inflight.dev" not in {each["name"] for each in plane.get("/apis")["groups"]}
+        assert plane.get(f"{INGRESSES}/knative-sd-demo")["spec"]["tls"][0]["secretName"] == "inflight-tls"
+        assert plane.get("/api/v1/namespaces/default/secrets/inflight-tls")["data"]
         run(uninstall.commands("Install again"), plane, tmp_path)
         (policy,) = plane.get(POLICIES)["items"]
         assert "inflight.dev/paused-until" not in policy["metadata"]["annotations"]

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 import yaml
-from documentation import ROOT, blocks, commands, documents, kind_of
+from documentation import ROOT, blocks, commands, documents, is_part_of_a_kustomization, kind_of
 from kubectl import kubectl, objects
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
@@ -28,6 +28,7 @@ OF_OTHERS = [
     if "kind" in document and kind_of(document)[0] not in {"inflight.dev", KUSTOMIZE}
 ]
 KUSTOMIZATIONS = [block for block in blocks("yaml") if any(kind_of(each)[0] == KUSTOMIZE for each in documents(block))]
+PARTS = [block for block in blocks("yaml") if any(map(is_part_of_a_kustomization, documents(block)))]
 TYPED = [
     pytest.param(words, id=f"{block} {number}")
     for block in blocks("sh", "console")
@@ -59,13 +60,24 @@ def test_an_object_of_another_project_has_the_form_of_all_objects(document):
 
 
 @pytest.mark.parametrize("block", [pytest.param(block, id=str(block)) for block in KUSTOMIZATIONS])
-def test_a_kustomization_in_or_beside_the_manifests_changes_what_it_names(control_plane, block, tmp_path):
-    shutil.copytree(MANIFESTS, tmp_path / "manifests")
-    folder = tmp_path / ("page" if "../manifests/" in block.content else "manifests/page")
-    folder.mkdir()
-    (folder / "kustomization.yaml").write_text(block.content)
-    shipped, rendered = by_name(objects(control_plane, MANIFESTS)), by_name(objects(control_plane, folder))
+def test_a_kustomization_beside_the_manifests_changes_what_it_names(control_plane, block, tmp_path):
     (kustomization,) = documents(block)
+    check_patched(control_plane, kustomization, tmp_path)
+
+
+@pytest.mark.parametrize("block", [pytest.param(block, id=str(block)) for block in PARTS])
+def test_what_is_added_to_the_kustomization_changes_what_it_names(control_plane, block, tmp_path):
+    (part,) = documents(block)
+    check_patched(control_plane, {"resources": ["../manifests/base"], **part}, tmp_path)
+
+
+def check_patched(control_plane, kustomization, folder):
+    """Render it beside the manifests, and see that each of its patches changes its target."""
+    shutil.copytree(MANIFESTS, folder / "manifests")
+    (folder / "my-inflight").mkdir()
+    (folder / "my-inflight" / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    shipped = by_name(objects(control_plane, MANIFESTS))
+    rendered = by_name(objects(control_plane, folder / "my-inflight"))
     for patch in kustomization["patches"]:
         target = (patch["target"]["kind"], patch["target"]["name"])
         assert rendered[target] != shipped.get(target)

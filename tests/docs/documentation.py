@@ -136,6 +136,11 @@ def kind_of(document: dict) -> tuple[str, ...]:
     return (group, document["kind"]) if "kind" in document else tuple(document)
 
 
+def is_part_of_a_kustomization(document: dict) -> bool:
+    """Tell whether a document has keys to add to a `kustomization.yaml`, and not all of one."""
+    return "patches" in document and document.keys() <= {"components", "patches"}
+
+
 def typed_pages() -> set[str]:
     """Give the pages whose commands tests type."""
     types = re.compile(r"(?:\b(?:typed|[Pp]age)(?:\(|, )|\bPAGE = )\"([\w/-]+\.md)\"")

@@ -20,7 +20,7 @@ def example(*parts):
 
 
 def shown(kind):
-    (found,) = [document for document in SHOWN if document["kind"] == kind]
+    (found,) = [document for document in SHOWN if document.get("kind") == kind]
     return found
 
 
