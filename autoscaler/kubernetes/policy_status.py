@@ -1,6 +1,6 @@
 """A policy's status from its last decision: conditions with the HPA's reason names, numbers and reasons. No I/O.
 
-The fields are in `autoscaler.policy.status`, the columns of `kubectl get` in `autoscaler.policy.schema`.
+The fields and the columns of `kubectl get` are in `autoscaler.policy.status`.
 
 Only changes that matter to a reader are written. A message that counts seconds, or a time, is never by itself a reason
 to write again.

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from autoscaler.documents.fields import RULES
 from autoscaler.policy.spec import API_VERSION, GROUP, ScalingPolicy
-from autoscaler.policy.status import PolicyStatus
+from autoscaler.policy.status import COLUMNS, PolicyStatus
 
 Schema = dict[str, Any]
 
@@ -21,15 +21,6 @@ _SAME_KEYS = {
     *("minimum", "maximum", "minItems", "maxItems"),
     *(RULES, "x-kubernetes-list-type", "x-kubernetes-list-map-keys"),
 }
-_COLUMNS = (
-    ("Min", "integer", ".status.minReplicas"),
-    ("Max", "integer", ".status.maxReplicas"),
-    ("Desired", "integer", ".status.desiredReplicas"),
-    ("Ready", "integer", ".status.readyReplicas"),
-    ("Inflight", "number", ".status.inflight"),
-    ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason'),
-    ("Age", "date", ".metadata.creationTimestamp"),
-)
 
 
 def structural(schema: Schema, definitions: Schema) -> Schema:
@@ -118,7 +109,7 @@ def _for_editors(value: Any) -> Any:
 
 def custom_resource_definition() -> Schema:
     """Give the CustomResourceDefinition `scalingpolicies`."""
-    columns = [{"name": name, "type": kind, "jsonPath": path} for name, kind, path in _COLUMNS]
+    columns = [{"name": name, "type": kind, "jsonPath": path} for name, kind, path in COLUMNS]
     version = {
         "name": API_VERSION.removeprefix(f"{GROUP}/"),
         "served": True,

@@ -99,3 +99,15 @@ class PolicyStatus(ResourceModel):
     """When the replicas were last changed."""
     last_decision: LastDecision | None = None
     """The last decision that changed anything, with its reasons."""
+
+
+COLUMNS = (
+    ("Min", "integer", ".status.minReplicas"),
+    ("Max", "integer", ".status.maxReplicas"),
+    ("Desired", "integer", ".status.desiredReplicas"),
+    ("Ready", "integer", ".status.readyReplicas"),
+    ("Inflight", "number", ".status.inflight"),
+    ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason'),
+    ("Age", "date", ".metadata.creationTimestamp"),
+)
+"""The columns of `kubectl get spol`: name, type and path in the object."""
