@@ -96,7 +96,7 @@ async def test_who_is_no_gateway_counts_for_nobody_and_is_named(scraped, caplog)
     assert "there are series from " in caplog.text
     assert "pod stranger at instance 127.0.0.1:" in caplog.text
     assert caplog.text.count("not a known gateway") == 1, "not at each tick"
-    assert await scraped.past() <= {None, 2, 3, 5}
+    assert await scraped.history() <= {None, 2, 3, 5}
 
 
 async def test_a_service_that_only_somebody_else_counts_is_unknown_and_says_of_whom_there_are_series(scraped):
@@ -145,7 +145,7 @@ async def test_what_gateways_that_are_gone_counted_is_in_the_past_of_one_that_st
     await until(counted, lambda reading: reading.value == 2)
     scraped.gateways[0].broken = True
     await until(counted, lambda reading: reading.value is None)
-    assert 2 in await scraped.past()
+    assert 2 in await scraped.history()
 
 
 async def test_a_gateway_that_is_scraped_under_another_address_is_known_by_its_pod(scraped):
@@ -212,7 +212,7 @@ async def test_series_that_are_there_twice_are_no_count_and_the_label_is_named(s
     reading = await scraped.reads(lambda reading: "several times" in reading.problem)
     assert reading.value is None
     assert f"with different {label}: are these two Prometheus servers?" in reading.problem
-    assert await scraped.past() == {None}
+    assert await scraped.history() == {None}
     merged = f"sum by (namespace, service) (max without ({label}) (inflight_requests))"
     assert (await scraped.read(expression=merged))[::2] == (5, 1)
 
