@@ -1,7 +1,10 @@
 """The README: two commands, a legal policy, a picture and links that are there."""
 
+import os
 import re
+import subprocess
 
+import pytest
 from documentation import ROOT
 
 from autoscaler.cli import main
@@ -31,6 +34,25 @@ def test_its_output_of_the_demo_is_what_the_demo_prints(capsys):
     labels = {line.partition(":")[0] for line in shown.splitlines() if re.match(r"[A-Z][\w-]+ \w+: ", line)}
     assert labels == {"GPU-seconds used", "Idle seconds", "Cold starts"}
     assert labels <= {line.partition(":")[0] for line in printed}
+
+
+@pytest.mark.real_time
+@pytest.mark.program
+def test_make_demo_passes_and_prints_the_lines_that_it_shows():
+    (shown,) = [text for language, text in BLOCKS if language == "console"]
+    command, *lines = shown.splitlines()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(
+        command.removeprefix("$ ").split(), cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    printed = {shape(line) for line in done.stdout.splitlines()}
+    assert {shape(line) for line in lines if line != "..."} <= printed
+
+
+def shape(line):
+    """Give a line without its numbers, and without the path of a program, which differ from run to run."""
+    return re.sub(r"[\d.]+", "N", re.sub(r"\(.*/.*\)", "(PATH)", " ".join(line.split())))
 
 
 def test_each_file_and_heading_that_it_links_to_is_there():
