@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from simulations.scenario.document import Scenario
     from simulations.study import Result
 
-DEMO = "demo"
-HERE = Path(__file__).parent
 TABLES = (".parquet", ".csv", ".jsonl")
 
 EXIT_STATUS = {
@@ -136,11 +134,10 @@ def _simulated(arguments: argparse.Namespace) -> "tuple[Scenario, list[Result]]"
     from simulations.scenario.document import read_scenario, seeded  # noqa: PLC0415
     from simulations.study import compare  # noqa: PLC0415
 
-    path = HERE / "demo.yaml" if arguments.scenario == DEMO else Path(arguments.scenario)
-    scenario = seeded(read_scenario(path), arguments.seed)
+    scenario = seeded(read_scenario(arguments.scenario), arguments.seed)
     candidates = candidates_in(arguments.policy) if arguments.policy else candidates_of(scenario)
     if not candidates:
-        raise DocumentError([f"{path}: spec.policies: is empty; add a policy there or with --policy"])
+        raise DocumentError([f"{arguments.scenario}: spec.policies: is empty; add a policy there or with --policy"])
     results = compare(
         scenario,
         candidates,

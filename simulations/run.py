@@ -23,6 +23,9 @@ from simulations.scenario.document import Scenario
 from simulations.scenario.request_sources import source_of
 from simulations.scenario.to_run_inputs import run_inputs_of
 
+ENGINES = ("", "reference")
+"""What a caller may ask for: the fastest engine that is exact, or the reference engine."""
+
 MIN_REQUESTS_TO_COMPILE = 20_000
 """The reference engine takes about as long for this many requests as the compiled code takes to load."""
 

@@ -20,8 +20,8 @@ from autoscaler.policy.spec import ScalingPolicy
 from simulations.model.history import History
 from simulations.results import tables
 from simulations.results.figures import Estimate, Figures, estimates, figures
-from simulations.run import run
-from simulations.scenario.candidates import Candidate, candidates_of
+from simulations.run import ENGINES, run
+from simulations.scenario.candidates import Candidate, Given, candidates_in, candidates_of
 from simulations.scenario.document import Scenario, read_scenario
 from simulations.scenario.to_run_inputs import run_inputs_of
 
@@ -99,7 +99,7 @@ Progress = Callable[[float, int], None]
 
 def simulate(
     scenario: Scenario | Path | str,
-    policy: ScalingPolicy | None = None,
+    policy: Given | None = None,
     *,
     replications: int = 1,
     workers: int = 1,
@@ -109,10 +109,10 @@ def simulate(
     """Simulate one policy in a scenario.
 
     Args:
-        scenario: the document, or the path of its file.
-        policy: the policy to simulate; without it the scenario must have exactly one.
-        replications: independent repetitions, for confidence intervals.
-        workers: processes to use.
+        scenario: the document, or the path of its file, or `demo` for the scenario of `autoscaler demo`.
+        policy: the policy to simulate, or the path of its file; without it the scenario must have exactly one.
+        replications: independent repetitions, for confidence intervals; 1 or more.
+        workers: processes to use; 1 or more.
         engine: "reference" forbids the compiled engines.
         progress: called after every run; with one worker also within a run.
 
@@ -121,13 +121,15 @@ def simulate(
 
     Raises:
         DocumentError: a document is invalid.
+        ValueError, TypeError: an argument is invalid.
         BrokenInvariantError: the simulator has a defect.
         KeyboardInterrupt: Ctrl-C came before anything was simulated.
     """
-    scenario = scenario if isinstance(scenario, Scenario) else read_scenario(Path(scenario))
-    candidates = [Candidate(policy.metadata.name, policy)] if policy else candidates_of(scenario)
+    scenario = scenario if isinstance(scenario, Scenario) else read_scenario(scenario)
+    candidates = candidates_of(scenario) if policy is None else candidates_in([policy])
     if len(candidates) > 1:
-        raise DocumentError([f"{scenario.metadata.name}: spec.policies: has {len(candidates)} policies; use compare"])
+        where = f"{scenario.metadata.name}: spec.policies" if policy is None else policy
+        raise DocumentError([f"{where}: has {len(candidates)} policies; use compare"])
     results = compare(
         scenario, candidates, replications=replications, workers=workers, engine=engine, progress=progress
     )
@@ -138,7 +140,7 @@ def simulate(
 
 def compare(
     scenario: Scenario | Path | str,
-    candidates: Sequence[Candidate] = (),
+    candidates: Sequence[Given] = (),
     *,
     replications: int = 1,
     workers: int = 1,
@@ -149,7 +151,7 @@ def compare(
 
     Args:
         scenario: as for `simulate`.
-        candidates: policies with their names; without them the scenario's own.
+        candidates: policies, with names or without, or paths of their files; without them the scenario's own.
         replications: as for `simulate`.
         workers: as for `simulate`.
         engine: as for `simulate`.
@@ -161,10 +163,12 @@ def compare(
 
     Raises:
         DocumentError: a document is invalid.
+        ValueError, TypeError: an argument is invalid.
         BrokenInvariantError: the simulator has a defect.
     """
-    scenario = scenario if isinstance(scenario, Scenario) else read_scenario(Path(scenario))
-    candidates = candidates or candidates_of(scenario)
+    _check(replications, workers, engine)
+    scenario = scenario if isinstance(scenario, Scenario) else read_scenario(scenario)
+    candidates = candidates_in(candidates) or candidates_of(scenario)
     if not candidates:
         raise DocumentError([f"{scenario.metadata.name}: spec.policies: is empty"])
     tasks = list(product((candidate.policy for candidate in candidates), range(replications)))
@@ -183,6 +187,14 @@ def compare(
         except KeyboardInterrupt:
             pass
     return [_result(scenario, candidates[which], runs, replications) for which, runs in done.items()]
+
+
+def _check(replications: int, workers: int, engine: str) -> None:
+    for name, value in (("replications", replications), ("workers", workers)):
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name}: {value!r}: must be a whole number of at least 1")
+    if engine not in ENGINES:
+        raise ValueError(f"engine: {engine!r}: must be {' or '.join(map(repr, ENGINES))}")
 
 
 Task = tuple[ScalingPolicy, int]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from autoscaler.documents.document import DocumentError
 from autoscaler.policy.explain import explained, to_yaml
-from autoscaler.policy.loading import policy_documents, validated
+from autoscaler.policy.loading import contents, validated
 from autoscaler.policy.spec import ScalingPolicy
 
-EXIT_STATUS = {0: "all documents are valid", 2: "a document is invalid, or a file cannot be read"}
+EXIT_STATUS = {0: "all documents are valid", 2: "a document is invalid, a file cannot be read, or there is no policy"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,10 +21,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print each policy; 2 if one is not valid."""
+    """Print each policy; 2 if one is not valid, or if there is none."""
+    file = contents(arguments.file)
+    for note in file.notes:
+        print(note, file=sys.stderr)
+    if problems := [*file.problems, *file.missing]:
+        print(*problems, sep="\n", file=sys.stderr)
+        return 2
     try:
-        documents, _ = policy_documents(arguments.file)
-        texts = [to_yaml(explained(document, validated(document, ScalingPolicy))) for document in documents]
+        texts = [to_yaml(explained(document, validated(document, ScalingPolicy))) for document in file.documents]
     except DocumentError as error:
         print(error, file=sys.stderr)
         return 2

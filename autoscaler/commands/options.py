@@ -32,21 +32,28 @@ def adder(parser: argparse.ArgumentParser) -> Callable[..., None]:
     return add
 
 
+class InvalidValueError(argparse.ArgumentTypeError, ValueError):
+    """The value of an option is invalid; argparse prints the message of this error, but not that of a ValueError."""
+
+
 def duration(text: str) -> float:
-    """Read a duration as seconds; argparse uses this name in its message."""
-    return parse_duration(text)
+    """Read a duration as seconds."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise InvalidValueError(f"{text!r}: {error}") from error
 
 
 def flag(text: str) -> bool:
-    """Read true or false; argparse uses this name in its message."""
+    """Read true or false."""
     if text.lower() not in {"true", "false"}:
-        raise ValueError(f"{text!r} is neither true nor false")
+        raise InvalidValueError(f"{text!r}: must be true or false")
     return text.lower() == "true"
 
 
 def memory(text: str) -> int:
-    """Read an amount of memory such as 512Mi as bytes; argparse uses this name in its message."""
+    """Read an amount of memory such as 512Mi as bytes."""
     found = re.fullmatch(r"([1-9][0-9]{0,14})(Ki|Mi|Gi|Ti)?", text)
     if found is None:
-        raise ValueError(f"{text!r} is not an amount of memory such as 512Mi or 1Gi")
+        raise InvalidValueError(f"{text!r}: is not an amount of memory such as 512Mi or 1Gi")
     return int(found[1]) * _SIZES[found[2] or ""]

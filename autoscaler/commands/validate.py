@@ -1,7 +1,8 @@
 """Validate documents: each problem is reported with file, line, key, value and the allowed values.
 
 The files are checked together: no two policies may share a host or a backend. A Scenario is checked with the files that
-it names. Documents of other kinds are skipped and named. A List, as `kubectl get -o yaml` prints it, is read too.
+it names. Documents of other kinds are skipped and named, and so are files without a document of ours, unless no file
+has one. A List, as `kubectl get -o yaml` prints it, is read too, and may be empty.
 
 With --against, each policy that an earlier release accepted and this one rejects is named too: stored in a cluster,
 such a policy is invalid after an upgrade, and its service is not scaled.
@@ -20,7 +21,11 @@ from autoscaler.policy.releases import RELEASES, took
 
 KINDS = "autoscaler.kinds"
 """The entry-point group for kinds of other packages: each entry checks a document and raises DocumentError."""
-EXIT_STATUS = {0: "all documents are valid", 2: "a document is invalid, or a file cannot be read"}
+_POLICY = "ScalingPolicy"
+EXIT_STATUS = {
+    0: "all documents are valid",
+    2: "a document is invalid, a file cannot be read, or no file has a document of ours",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,21 +39,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Validate all files and print each document, or each problem."""
-    files = [contents(path) for path in arguments.files]  # once: a file may be a pipe
+    files = _with_skipped_files([contents(path) for path in arguments.files])  # once: a file may be a pipe
+    status = 0
     try:
-        valid = _valid(files, arguments.host_claims)
+        for name in _valid(files, arguments.host_claims):
+            print(f"{name}: valid")
     except DocumentError as error:
+        status = 2
         print(error, file=sys.stderr)
         if arguments.against:
             for refused in newly_refused(files, arguments.against):
                 print(f"{refused}: {arguments.against} accepted it; see docs/how-to/upgrade.md", file=sys.stderr)
-        return 2
-    for name in valid:
-        print(f"{name}: valid")
-    for file in files:
-        for note in file.notes:
-            print(note)
-    return 0
+    for note in (note for file in files for note in file.notes):
+        print(note)
+    return status
+
+
+def _with_skipped_files(files: Sequence[Contents]) -> list[Contents]:
+    """Make it a note that a file has no document of ours, unless this is true of all files."""
+    if not any(file.documents or file.has_empty_list for file in files):
+        return list(files)
+    return [file._replace(notes=[*file.notes, *file.missing], missing=[]) for file in files]
 
 
 def _valid(files: Sequence[Contents], host_claims: Path | None) -> list[str]:
@@ -58,15 +69,19 @@ def _valid(files: Sequence[Contents], host_claims: Path | None) -> list[str]:
         DocumentError: listing all problems of all files.
     """
     checks = {entry.name: entry for entry in entry_points(group=KINDS)}
+    kinds = [_POLICY, *checks]
+    names, problems = list[str](), [_wrong_kind(each, kinds) for each in _documents(files) if _is_other(each, kinds)]
     policies = [
-        file._replace(documents=[each for each in file.documents if _kind(each) not in checks]) for file in files
+        file._replace(
+            documents=[each for each in file.documents if _kind(each) not in checks if not _is_other(each, kinds)]
+        )
+        for file in files
     ]
-    names, problems = list[str](), list[str]()
     try:
         names += [policy.service for policy in policies_of(policies, read_grants(host_claims))]
     except DocumentError as error:
         problems += error.problems
-    for document in (each for file in files for each in file.documents if _kind(each) in checks):
+    for document in (each for each in _documents(files) if _kind(each) in checks):
         try:
             checks[_kind(document)].load()(document)
             names.append(f"{_kind(document)} {document.value_at(('metadata', 'name'))}")
@@ -77,13 +92,28 @@ def _valid(files: Sequence[Contents], host_claims: Path | None) -> list[str]:
     return names
 
 
+def _documents(files: Iterable[Contents]) -> Iterator[Document]:
+    return (document for file in files for document in file.documents)
+
+
+def _is_other(document: Document, kinds: Sequence[str]) -> bool:
+    """Tell whether a document has a kind that is not ours; of which kind its keys should be is then unknown."""
+    kind = document.value_at(("kind",))
+    return isinstance(kind, str) and kind not in kinds and not document.flaws
+
+
+def _wrong_kind(document: Document, kinds: Sequence[str]) -> str:
+    where = f"{document.source}:{document.line(('kind',))}"
+    return f'{where}: kind: "{_kind(document)}": must be {" or ".join(map(repr, kinds))}'
+
+
 def _kind(document: Document) -> str:
     return str(document.value_at(("kind",)))
 
 
 def newly_refused(files: Iterable[Contents], release: str) -> Iterator[str]:
     """Give file and line of each document that a release accepted and that is rejected now."""
-    for document in (each for file in files for each in file.documents):
+    for document in _documents(files):
         try:
             policy_of(document)
         except DocumentError as error:

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from autoscaler.documents.document import Document, DocumentError, read_mixed_file
+from autoscaler.documents.document import Document, DocumentError, read_mixed_file, to_inline_yaml
 from autoscaler.documents.problems import problems_of
 from autoscaler.host_claims import Claim, HostGrants, normal, settle_ageless
 from autoscaler.policy.annotations import AnnotationError, overrides_of
 from autoscaler.policy.spec import ScalingPolicy, backend_address
 
 _GROUP = "inflight.dev"
+_OUR_LISTS = ("List", "ScalingPolicyList")
 _WRITTEN_BY_THE_SERVER = {
     *("creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "finalizers", "generation"),
     *("generateName", "managedFields", "ownerReferences", "resourceVersion", "selfLink", "uid"),
@@ -32,7 +33,11 @@ class Contents(NamedTuple):
     notes: list[str]
     """A note on each document of another kind, which is ignored: files contain Deployments too."""
     problems: list[str]
-    """Why the file cannot be read, or that it has no policy."""
+    """Why the file cannot be read."""
+    missing: list[str]
+    """That the file has no policy."""
+    has_empty_list: bool = False
+    """`kubectl get` found nothing to write into the file."""
 
 
 class _Read(NamedTuple):
@@ -46,32 +51,45 @@ class _Read(NamedTuple):
         return f"{self.document.source}:{self.document.line(path)}"
 
 
-def policy_documents(path: Path) -> tuple[list[Document], list[str]]:
-    """Read the documents of a file that are policies, or should be, also inside of a List as kubectl writes it.
-
-    Returns:
-        These documents, and a note on each document of another kind, which is ignored.
-
-    Raises:
-        DocumentError: as `read_file`.
-    """
-    ours, notes = [], []
-    for document in _unlisted(read_mixed_file(path)):
-        if _is_foreign(document):
-            where = f"{document.source}:{document.line(('kind',))}"
+def contents(path: Path) -> Contents:
+    """Read the documents of a file that are policies, or should be, also inside of a List as kubectl writes it."""
+    try:
+        found = list(unlisted(read_mixed_file(path)))
+    except DocumentError as error:
+        return Contents([], [], error.problems, [])
+    ours, notes = list[Document](), list[str]()
+    for document in found:
+        where = f"{document.source}:{document.line(('kind',))}"
+        if _is_empty_list(document):
+            notes.append(f"{where}: the {document.value['kind']} is empty")
+        elif _is_foreign(document):
             notes.append(f"{where}: a {document.value['kind']} is no ScalingPolicy and is left out")
         else:
             ours.append(replace(document, value=_written(document.value)))
-    return ours, notes
+    missing = [] if ours else [f"{path}: has no {'ScalingPolicy' if notes else 'document'}"]
+    return Contents(ours, notes, [], missing, any(map(_is_empty_list, found)))
 
 
-def _unlisted(documents: Iterable[Document]) -> Iterator[Document]:
+def unlisted(documents: Iterable[Document]) -> Iterator[Document]:
+    """Replace each List by its items; an empty one stays.
+
+    Raises:
+        DocumentError: the items of a List are no list, or there is a flaw outside of them.
+    """
     for document in documents:
         kind, items = document.value_at(("kind",)), document.value_at(("items",))
-        if isinstance(kind, str) and kind.endswith("List") and isinstance(items, list):
-            yield from _unlisted(document.parts("items"))
+        if isinstance(kind, str) and kind.endswith("List") and isinstance(items, list) and items:
+            yield from unlisted(document.parts("items"))
+        elif kind in _OUR_LISTS and items not in (None, []):
+            where = f"{document.source}:{document.line(('items',))}"
+            raise DocumentError([f"{where}: items: {to_inline_yaml(items)}: must be a list of documents"])
         else:
             yield document
+
+
+def _is_empty_list(document: Document) -> bool:
+    """Tell whether a document is what `kubectl get -o yaml` prints if it finds nothing."""
+    return document.value_at(("kind",)) in _OUR_LISTS and document.value_at(("items",)) == []
 
 
 def _written(value: Any) -> Any:
@@ -118,16 +136,6 @@ def read_alternatives(paths: Iterable[Path]) -> list[ScalingPolicy]:
     return [policy for policy, _ in _read_all(contents(path) for path in paths).values()]
 
 
-def contents(path: Path) -> Contents:
-    """Read a file; its problems are part of the result."""
-    try:
-        documents, notes = policy_documents(path)
-    except DocumentError as error:
-        return Contents([], [], error.problems)
-    missing = [] if documents else [f"{path}: has no {'ScalingPolicy' if notes else 'document'}"]
-    return Contents(documents, notes, missing)
-
-
 def policies_of(files: Iterable[Contents], grants: HostGrants | None = None) -> list[ScalingPolicy]:
     """Give the policies of some files, as `read_policies` does."""
     read = _read_all(files)
@@ -142,7 +150,7 @@ def _read_all(files: Iterable[Contents]) -> dict[str, _Read]:
     for file in files:
         for note in file.notes:
             _log.info("%s", note)
-        problems += file.problems
+        problems += [*file.problems, *file.missing]
         for document in file.documents:
             problems += _add(document, policies)
     if problems:

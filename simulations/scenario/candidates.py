@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from autoscaler.documents.document import Document
+from autoscaler.documents.document import Document, DocumentError
 from autoscaler.policy.loading import read_alternatives
 from autoscaler.policy.spec import ScalingPolicy
-from simulations.scenario.document import Scenario, scenario_of
+from simulations.scenario.document import PolicyChoice, Scenario, scenario_of
 
 
 class Candidate(NamedTuple):
@@ -18,6 +18,10 @@ class Candidate(NamedTuple):
     policy: ScalingPolicy
 
 
+Given = Candidate | ScalingPolicy | Path | str
+"""How a caller may name policies: with a name, alone, or by the path of a file."""
+
+
 def candidates_of(scenario: Scenario) -> list[Candidate]:
     """Give the policies of a scenario; raises DocumentError."""
     found: list[_Named] = []
@@ -25,7 +29,7 @@ def candidates_of(scenario: Scenario) -> list[Candidate]:
         if choice.policy:
             found.append(_Named(choice.name, "", choice.policy))
         else:
-            found += _in_file(Path(str(choice.file)), choice.name)
+            found += _chosen(choice, Path(str(choice.file)))
     return _with_unique_names(found)
 
 
@@ -34,15 +38,42 @@ def check(document: Document) -> None:
     candidates_of(scenario_of(document))
 
 
-def candidates_in(paths: Sequence[Path]) -> list[Candidate]:
-    """Give all policies in some files; several may be for one service. Raises DocumentError."""
-    return _with_unique_names([named for path in paths for named in _in_file(path, None)])
+def candidates_in(given: Sequence[Given]) -> list[Candidate]:
+    """Give all policies that a caller names; several may be for one service.
+
+    Raises:
+        DocumentError: a file is invalid.
+        TypeError: something is neither a policy nor a path.
+    """
+    if isinstance(given, str | Path | ScalingPolicy | Candidate):
+        raise TypeError(f"candidates: {given!r}: must be a list")
+    return _with_unique_names([named for each in given for named in _from(each)])
 
 
 class _Named(NamedTuple):
     given: str | None
     file: str
     policy: ScalingPolicy
+
+
+def _from(given: Given) -> list[_Named]:
+    match given:
+        case Candidate(name, policy):
+            return [_Named(name, "", policy)]
+        case ScalingPolicy():
+            return [_Named(None, "", given)]
+        case Path() | str():
+            return _in_file(Path(given), None)
+    raise TypeError(f"{given!r}: must be a ScalingPolicy, a Candidate, or the path of a file")
+
+
+def _chosen(choice: PolicyChoice, path: Path) -> list[_Named]:
+    """Read a file that a scenario names; problems in the file have a place of their own."""
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise DocumentError([f"{choice.where}: cannot be read: {error}"]) from error
+    return _in_file(path, choice.name)
 
 
 def _in_file(path: Path, given: str | None) -> list[_Named]:

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from algorithms.distributions import Constant
-from autoscaler.documents.document import Document, DocumentError, KeyPath, dotted, read_file
+from autoscaler.documents.document import Document, DocumentError, dotted, read_file
 from autoscaler.documents.fields import Duration, Model, Percent, between, exactly_one, lasting
-from autoscaler.policy.loading import validated
+from autoscaler.policy.loading import unlisted, validated
 from autoscaler.policy.spec import Metadata, ScalingPolicy
 from simulations.model.run_inputs import Floats
 from simulations.scenario.workloads import Dist, RateCurve, Trace, Workload
@@ -130,11 +130,23 @@ class PolicyChoice(Model):
     policy: ScalingPolicy | None = None
     name: str | None = None
     """The name in comparisons. Without it, the policy's own name; if that is not unique, the file's."""
+    _where: str = PrivateAttr("policies")
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
         exactly_one(self, "file", "policy")
         return self
+
+    @property
+    def where(self) -> str:
+        """The scenario's file, line, key and value that name `file`, for messages."""
+        return self._where
+
+    def read_from(self, where: str) -> Self:
+        """Give a copy that knows where it is in a scenario's file."""
+        copy = self.model_copy()
+        copy._where = where  # noqa: SLF001  # of its own class
+        return copy
 
 
 class ScenarioSpec(Model):
@@ -174,14 +186,19 @@ ModelT = TypeVar("ModelT", bound=Model)
 FileModelT = TypeVar("FileModelT", Trace, RateCurve, PolicyChoice)
 
 
-def read_scenario(path: Path) -> Scenario:
-    """Read a file with one Scenario; paths in it are relative to its folder.
+DEMO = "demo"
+"""Names the scenario that comes with the program: the load and the policy of `autoscaler demo`."""
+_DEMO_FILE = Path(__file__).parents[1] / "demo.yaml"
+
+
+def read_scenario(path: Path | str) -> Scenario:
+    """Read a file with one Scenario, also inside of a List; paths in it are relative to its folder.
 
     Raises:
         DocumentError: the scenario or a file that it names is invalid; each problem has file, line, key, value and
             the allowed values.
     """
-    documents = read_file(path)
+    documents = list(unlisted(read_file(_DEMO_FILE if path == DEMO else Path(path))))
     if len(documents) != 1:
         raise DocumentError([f"{path}: must have one document, has {len(documents)}"])
     return scenario_of(documents[0])
@@ -189,16 +206,16 @@ def read_scenario(path: Path) -> Scenario:
 
 def scenario_of(document: Document) -> Scenario:
     """Read a document as a Scenario; raises as `read_scenario`."""
-    scenario = _found_from(Path(document.source).parent, validated(document, Scenario))
+    scenario = _found_from(document, validated(document, Scenario))
     problems = [problem for each in enumerate(scenario.spec.workloads) for problem in _problems(document, *each)]
     if problems:
         raise DocumentError(problems)
     return scenario
 
 
-def _found_from(folder: Path, scenario: Scenario) -> Scenario:
-    """Resolve the paths in a scenario from a folder."""
-    spec = scenario.spec
+def _found_from(document: Document, scenario: Scenario) -> Scenario:
+    """Resolve the paths in a scenario from its folder."""
+    folder, spec = Path(document.source).parent, scenario.spec
     workloads = tuple(
         _changed(
             workload,
@@ -207,7 +224,10 @@ def _found_from(folder: Path, scenario: Scenario) -> Scenario:
         )
         for workload in spec.workloads
     )
-    policies = tuple(_placed(folder, choice) for choice in spec.policies)
+    policies = tuple(
+        _placed(folder, choice).read_from(_where(document, "spec", "policies", number, "file"))
+        for number, choice in enumerate(spec.policies)
+    )
     return _changed(scenario, spec=_changed(spec, workloads=workloads, policies=policies))
 
 
@@ -229,10 +249,13 @@ def _problems(document: Document, number: int, workload: Workload) -> list[str]:
             elif isinstance(read, RateCurve):
                 read.curve()
         except ValueError as error:
-            path: KeyPath = ("spec", "workloads", number, key, "file")
-            where = f"{document.source}:{document.line(path)}: {dotted(path)}"
-            found.append(f"{where}: {document.value_at(path)}: {error}")
+            found.append(f"{_where(document, 'spec', 'workloads', number, key, 'file')}: {error}")
     return found
+
+
+def _where(document: Document, *path: str | int) -> str:
+    """Give file, line, key and value."""
+    return f"{document.source}:{document.line(path)}: {dotted(path)}: {document.value_at(path)}"
 
 
 def _check_service_times(trace: Trace, workload: Workload, service_s: Floats | None) -> None:

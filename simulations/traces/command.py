@@ -112,21 +112,22 @@ def _from_log(arguments: argparse.Namespace) -> "Trace":
     from simulations.traces.recorded import trace_of_log  # noqa: PLC0415  # as above
 
     start_s, end_s = arguments.start or float("-inf"), arguments.end or float("inf")
-    try:
-        return trace_of_log(_lines(arguments.request_log), arguments.service, start_s, end_s)
-    except (LookupError, TypeError) as error:
-        raise TraceError(f"not a request log: {error!r}") from error
+    return trace_of_log(_lines(arguments.request_log), arguments.service, start_s, end_s)
 
 
 def _lines(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    """Read the lines; an incomplete last line is left out, as it is still being written."""
+    """Read and check the lines; an incomplete last line is left out, as it is still being written."""
+    from simulations.traces.recorded import checked_line  # noqa: PLC0415  # as above
+
     for path in paths:
         *whole, _rest = path.read_text(encoding="utf-8").split("\n")
         for number, line in enumerate(whole, 1):
             try:
-                yield json.loads(line)
-            except ValueError as error:
+                yield checked_line(json.loads(line))
+            except json.JSONDecodeError as error:
                 raise TraceError(f"{path}:{number}: not a line of a request log: {error}") from error
+            except ValueError as error:
+                raise TraceError(f"{path}:{number}: {error}") from error
 
 
 def _from_prometheus(arguments: argparse.Namespace) -> "Trace":

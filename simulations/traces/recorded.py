@@ -4,7 +4,8 @@ Missing data is never zero. A span without data is cut out of the trace's time a
 time that the service did not have.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
@@ -111,14 +112,51 @@ def inflight_columns(by_state: Mapping[str, Sequence[Points]], instants: int, st
     return columns
 
 
+def checked_line(line: Any) -> dict[str, Any]:
+    """Check a line of a request log; raises ValueError that names key, value and what is legal."""
+    if not isinstance(line, dict):
+        raise ValueError(f"{_shown(line)}: must be an object, a line of a request log")  # noqa: TRY004  # as all others
+    for key, (is_legal, legal) in _LOG_KEYS.items():
+        if key not in line:
+            raise ValueError(f"{key}: is required in a line of a request log")
+        if not is_legal(line[key]):
+            raise ValueError(f"{key}: {_shown(line[key])}: must be {legal}")
+    if line["outcome"] == SERVED and line["service_s"] is None:
+        raise ValueError(f"service_s: null: must be {_SECONDS}, as the request was served")
+    return line
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_seconds(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 <= value <= LONGEST_S
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value)[:LONGEST_SHOWN]
+
+
+LONGEST_S = 1e11
+"""The largest number that can be a time in seconds: some thousand years."""
+LONGEST_SHOWN = 60
+"""The most characters of a value in a message."""
+_SECONDS = "a number of seconds, 0 or more"
+_LOG_KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "service": (_is_text, "a text"),
+    "kind": (_is_text, "a text"),
+    "outcome": (_is_text, "a text"),
+    "arrival": (_is_seconds, _SECONDS),
+    "service_s": (lambda value: value is None or _is_seconds(value), f"{_SECONDS}, or null"),
+}
+
+
 def trace_of_log(lines: Iterable[Mapping[str, Any]], service: str, start_s: float, end_s: float) -> Trace:
     """Give the counted requests of a service in a span of time, from the gateway's request log.
 
-    Served requests have a service time. The trace begins with the first request.
-
-    Raises:
-        LookupError: a line lacks a key of a request log.
-        TypeError: a line has a value of another type.
+    The lines are checked. Served requests have a service time. The trace begins with the first request.
     """
     rows = sorted(
         (line["arrival"], line["service_s"] if line["outcome"] == SERVED else None)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from importlib.metadata import version
+from textwrap import indent
 from typing import ClassVar
 
 import pytest
@@ -222,11 +223,93 @@ def test_validate_prints_what_is_wrong_with_a_scenario_and_with_a_policy_beside_
     assert main(["validate", "typed.yaml", "policy.yaml", "broken.yaml"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
+    missing = "cannot be read: [Errno 2] No such file or directory: 'none.yaml'"
     assert [line.partition(": unknown key")[0] for line in err.splitlines()] == [
         "policy.yaml:6: spec.maxReplicas: 0: must be 1 to 10000",
         "typed.yaml:10: spec.polices",
-        "none.yaml: cannot be read: [Errno 2] No such file or directory: 'none.yaml'",
+        f"broken.yaml:10: spec.policies[0].file: none.yaml: {missing}",
     ]
+
+
+SERVICE = "apiVersion: v1\nkind: Service\nmetadata: {name: sd}\n"
+
+
+def test_validate_skips_and_names_files_without_a_policy_beside_one_with_a_policy(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    (tmp_path / "service.yaml").write_text(SERVICE)
+    assert main(["validate", "service.yaml", "policy.yaml"]) == 0
+    skipped = "service.yaml:2: a Service is no ScalingPolicy and is left out\nservice.yaml: has no ScalingPolicy\n"
+    assert capsys.readouterr() == (f"default/sd: valid\n{skipped}", "")
+
+
+def test_validate_names_what_it_skips_also_if_a_policy_is_invalid(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "all.yaml").write_text(f"{SERVICE}---\n{POLICY}  maxReplicas: 0\n")
+    assert main(["validate", "all.yaml"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "all.yaml:2: a Service is no ScalingPolicy and is left out\n"
+    assert err == "all.yaml:10: spec.maxReplicas: 0: must be 1 to 10000\n"
+
+
+@pytest.mark.parametrize("command", ["validate", "explain-policy"])
+@pytest.mark.parametrize(("text", "problem"), [(SERVICE, "has no ScalingPolicy"), ("", "has no document")])
+def test_a_file_without_a_policy_is_an_error_if_it_is_the_only_one(tmp_path, capsys, command, text, problem):
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    assert main([command, str(path)]) == 2
+    assert capsys.readouterr().err.endswith(f"{path}: {problem}\n")
+
+
+def test_explain_policy_names_the_documents_that_it_skips(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "all.yaml").write_text(f"{SERVICE}---\n{POLICY}")
+    assert main(["explain-policy", "all.yaml"]) == 0
+    out, err = capsys.readouterr()
+    assert "kind: ScalingPolicy" in out
+    assert err == "all.yaml:2: a Service is no ScalingPolicy and is left out\n"
+
+
+def test_validate_accepts_the_empty_list_that_kubectl_prints_if_it_finds_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "all.yaml").write_text("apiVersion: v1\nitems: []\nkind: List\nmetadata: {resourceVersion: ''}\n")
+    assert main(["validate", "all.yaml"]) == 0
+    assert capsys.readouterr() == ("all.yaml:3: the List is empty\nall.yaml: has no ScalingPolicy\n", "")
+
+
+def test_validate_says_what_the_items_of_a_list_must_be(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "all.yaml").write_text("apiVersion: v1\nkind: List\nitems: 5\n")
+    assert main(["validate", "all.yaml"]) == 2
+    assert capsys.readouterr().err == "all.yaml:3: items: 5: must be a list of documents\n"
+
+
+def test_validate_names_all_kinds_at_a_misspelled_one(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.yaml").write_text(SCENARIO.replace("kind: Scenario", "kind: Scenaro"))
+    assert main(["validate", "a.yaml"]) == 2
+    assert capsys.readouterr().err == "a.yaml:2: kind: \"Scenaro\": must be 'ScalingPolicy' or 'Scenario'\n"
+
+
+def test_simulate_reads_a_list_with_one_scenario_as_validate_does(tmp_path, capsys):
+    scenario = indent(f"{SCENARIO}  policies:\n    - policy:\n{indent(POLICY, ' ' * 8)}", "  ")
+    path = tmp_path / "list.yaml"
+    path.write_text(f"apiVersion: v1\nkind: List\nitems:\n-\n{scenario}")
+    assert main(["validate", str(path)]) == 0
+    assert main(["simulate", str(path)]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "legal"),
+    [
+        ("--keep-alive", "5", "must be a duration such as 30s, 10m or 1h30m"),
+        ("--memory-limit", "5x", "is not an amount of memory such as 512Mi or 1Gi"),
+    ],
+)
+def test_the_gateway_says_what_an_option_may_be(capsys, option, value, legal):
+    assert exit_status("gateway", "--port=0", "--metrics-port=0", option, value) == 2
+    assert f"argument {option}: '{value}': {legal}" in capsys.readouterr().err
 
 
 def test_validate_without_a_file_says_what_it_needs(capsys):

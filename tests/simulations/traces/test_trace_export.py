@@ -215,13 +215,14 @@ def test_only_counted_requests_of_the_service_in_the_time_are_read_from_a_reques
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("{}\n", "trace: not a request log: KeyError('service')\n"),
-        ("7\n", "trace: not a request log: TypeError("),
+        ("{}\n", "requests.jsonl:1: service: is required in a line of a request log\n"),
+        ("7\n", "requests.jsonl:1: 7: must be an object, a line of a request log\n"),
+        ("[1]\n", "requests.jsonl:1: [1]: must be an object, a line of a request log\n"),
         ("{\n", "requests.jsonl:1: not a line of a request log: "),
         ("", f"trace: there is no request of {SERVICE} in this time\n"),
         ('{"service": "default/s', f"trace: there is no request of {SERVICE} in this time\n"),
     ],
-    ids=["another object", "a number", "no JSON", "empty", "being written"],
+    ids=["another object", "a number", "a list", "no JSON", "empty", "being written"],
 )
 def test_a_file_that_is_no_request_log_is_reported_in_one_line(tmp_path, capsys, text, problem):
     log = tmp_path / "requests.jsonl"
@@ -229,6 +230,29 @@ def test_a_file_that_is_no_request_log_is_reported_in_one_line(tmp_path, capsys,
     command = ["trace", "export", str(tmp_path / "t.csv"), f"--service={SERVICE}", f"--request-log={log}"]
     assert cli.main(command) == 2
     assert problem in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("service_s", '"x"', 'service_s: "x": must be a number of seconds, 0 or more, or null'),
+        ("service_s", "[1]", "service_s: [1]: must be a number of seconds, 0 or more, or null"),
+        ("service_s", "-1", "service_s: -1: must be a number of seconds, 0 or more, or null"),
+        ("service_s", "1e400", "service_s: Infinity: must be a number of seconds, 0 or more, or null"),
+        ("service_s", "NaN", "service_s: NaN: must be a number of seconds, 0 or more, or null"),
+        ("service_s", "true", "service_s: true: must be a number of seconds, 0 or more, or null"),
+        ("service_s", "null", "service_s: null: must be a number of seconds, 0 or more, as the request was served"),
+        ("arrival", "null", "arrival: null: must be a number of seconds, 0 or more"),
+        ("outcome", "7", "outcome: 7: must be a text"),
+    ],
+)
+def test_an_illegal_value_in_a_request_log_is_named_with_its_file_and_line(tmp_path, capsys, key, value, problem):
+    log, out = tmp_path / "requests.jsonl", tmp_path / "t.csv"
+    bad = json.dumps(ended(101.0, 1.0) | {key: "?"}).replace('"?"', value)
+    log.write_text(f"{json.dumps(ended(100.0, 1.0))}\n{bad}\n")
+    assert cli.main(["trace", "export", str(out), f"--service={SERVICE}", f"--request-log={log}"]) == 2
+    assert capsys.readouterr().err == f"trace: {log}:2: {problem}\n"
+    assert not out.exists()
 
 
 def test_the_increase_of_all_counters_is_the_number_of_arrivals():
