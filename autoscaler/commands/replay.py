@@ -5,15 +5,18 @@ what another policy would have asked for, with the requests and ready replicas o
 """
 
 import argparse
-import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from autoscaler.controller.replay import Replay, Replayed, Summary, summarised
 from autoscaler.documents.document import DocumentError
 from autoscaler.policy.loading import read_alternatives
+from autoscaler.policy.spec import ScalingPolicy
 
 _HEAD = ("time", "service", "in flight", "ready", "recorded", "now", "why")
 
@@ -41,8 +44,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Replay and print; 0 nothing differs, or --policy was given, 1 something differs, 2 the log cannot be read."""
     try:
         policies = read_alternatives(arguments.policy)
-        turns, summary = summarised(_replayed(arguments.log, Replay(policies)))
-    except (DocumentError, OSError, ValueError) as error:
+        replay, lines = Replay(policies), _lines(arguments.log)
+        turns, summary = summarised(replay.lines(_values(arguments.log, lines), str(arguments.log)))
+        _check_services(policies, replay.services)
+    except (DocumentError, OSError) as error:
         print(f"replay: {error}", file=sys.stderr)
         return 2
     for row in _table(turns):
@@ -51,15 +56,38 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if summary.differing and not policies else 0
 
 
-def _replayed(log: Path, replay: Replay) -> Iterator[Replayed]:
-    """Repeat the decisions of each line; an incomplete last line was being written when the writer ended."""
-    *whole, _rest = log.read_text(encoding="utf-8").split("\n")
-    for number, line in enumerate(whole, 1):
+def _lines(log: Path) -> list[bytes]:
+    """Give the lines of a log; the last one is left out, with a note, if its writer was still writing it."""
+    *lines, rest = log.read_bytes().split(b"\n")
+    if not lines and not rest:
+        raise DocumentError([f"{log}: is empty and not a decision log"])
+    if lines and rest and not _is_json(rest):
+        print(f"replay: {log}:{len(lines) + 1}: the last line is not whole and is left out", file=sys.stderr)
+        return lines
+    return [*lines, rest] if rest else lines
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        msgspec.json.decode(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _values(log: Path, lines: Iterable[bytes]) -> Iterator[Any]:
+    for number, line in enumerate(lines, 1):
         try:
-            yield from replay.lines([json.loads(line)])
-        except (LookupError, TypeError, ValueError) as error:
-            problem = f"{error} is missing" if isinstance(error, KeyError) else error
-            raise ValueError(f"{log}:{number}: not a line of a decision log: {problem}") from error
+            yield msgspec.json.decode(line)
+        except (ValueError, RecursionError) as error:
+            raise DocumentError([f"{log}:{number}: not a line of a decision log: {error}"]) from error
+
+
+def _check_services(policies: Iterable[ScalingPolicy], services: set[str]) -> None:
+    """Refuse policies of services that the log does not have: they would change nothing."""
+    if others := sorted({policy.service for policy in policies} - services):
+        had = ", ".join(sorted(services)) or "none"
+        raise DocumentError([f"--policy: {', '.join(others)}: not in the log; the services of the log are: {had}"])
 
 
 def _table(turns: Sequence[Replayed]) -> Iterator[str]:

@@ -1,14 +1,19 @@
 """A decision's record as JSON: one line that the log, the status page, the simulator and replay all understand.
 
 Each line states its version. Lines without one are of version 1, which release 0.1.0 wrote with other names.
+`autoscaler.policy.log_lines` says what a line may contain.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from algorithms.observation import Observation
 from algorithms.types import Decision, Reason, Recommendation
 from autoscaler.controller.services import BACKFILL
+from autoscaler.documents.document import Document, DocumentError, Flaw
+from autoscaler.policy.loading import validated
+from autoscaler.policy.log_lines import DecisionLine, PolicyLine
 from autoscaler.ports import Outcome, Record
 
 VERSION = 2
@@ -31,42 +36,56 @@ def to_json(record: Record) -> dict[str, Any]:
     }
 
 
-def current(line: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give a line of any version with the names of this one.
-
-    Raises:
-        TypeError: it has no keys.
-        ValueError: a later version wrote it.
-    """
-    line = dict(line)
-    if "version" not in line:
-        return {_OLD_KEYS.get(key, key): value for key, value in line.items()}
-    if line["version"] != VERSION:
-        raise ValueError(
-            f"version: {line['version']!r} is not known; legal are {VERSION}, and none at all for version 1"
-        )
-    return line
-
-
 def from_json(line: Mapping[str, Any]) -> Record:
     """Read what `to_json` gave, in this version or an earlier one.
 
     Raises:
-        LookupError: a key is missing.
-        TypeError: a value is of another kind.
-        ValueError: a later version wrote it.
+        DocumentError: as `record_of`.
     """
-    line = current(line)
-    service = line["service"]
-    reasons = tuple(
-        Reason(**{**reason, "rule": _OLD_RULES.get(reason["rule"], reason["rule"])}) for reason in line["reasons"]
-    )
+    return record_of(Document("record", line, {}))
+
+
+def policy_line_of(line: Document) -> PolicyLine:
+    """Read a line with a policy, of any version.
+
+    Raises:
+        DocumentError: all problems of the line, or a later version wrote it.
+    """
+    return validated(_current(line), PolicyLine)
+
+
+def record_of(line: Document) -> Record:
+    """Read a line with a decision, of any version.
+
+    Raises:
+        DocumentError: all problems of the line, or a later version wrote it.
+    """
+    read = validated(_current(line), DecisionLine)
     return Record(
-        service=service,
-        observation=Observation(**line["observation"]),
-        decision=Decision(line["desired"], Recommendation(**line["recommendation"]), reasons),
-        outcome=None if line["written"] is None else Outcome(service, line["error"]),
+        service=read.service,
+        observation=Observation(**dict(read.observation)),
+        decision=Decision(
+            read.desired,
+            Recommendation(**dict(read.recommendation)),
+            tuple(
+                Reason(_OLD_RULES.get(each.rule, each.rule), each.before, each.after, each.why) for each in read.reasons
+            ),
+        ),
+        outcome=None if read.written is None else Outcome(read.service, read.error),
     )
+
+
+def _current(line: Document) -> Document:
+    """Give a line of any version with the names of this one, and without its version."""
+    if not isinstance(line.value, Mapping):
+        return line
+    values = dict(line.value)
+    if "version" not in values:
+        return replace(line, value={_OLD_KEYS.get(key, key): value for key, value in values.items()})
+    if (version := values.pop("version")) != VERSION:
+        why = f"{version!r} is not known; legal are {VERSION}, and none at all for version 1"
+        raise DocumentError(line.report([Flaw(("version",), line.line(()), why)]))
+    return replace(line, value=values)
 
 
 def explained(record: Record) -> str:

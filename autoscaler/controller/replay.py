@@ -5,14 +5,15 @@ observation. With the same policy a log gives the same decisions. With another o
 ready replicas stay as recorded, the number asked for is what the other policy made of it before.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from algorithms.decider import FAILED, Decider
 from algorithms.observation import Observation
 from algorithms.types import Decision, Reason
-from autoscaler.controller.records import current, from_json
+from autoscaler.controller.records import policy_line_of, record_of
 from autoscaler.controller.services import BACKFILL
+from autoscaler.documents.document import Document, DocumentError
 from autoscaler.policy.decider_factory import decider
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Record, ServiceName
@@ -46,31 +47,47 @@ class Replay:
         self._deciders: dict[ServiceName, Decider] = {name: decider(each) for name, each in self._instead.items()}
         self._last: dict[ServiceName, tuple[int, int]] = {}
         """The desired replicas of the last decision: as recorded, and as decided here."""
+        self.services: set[ServiceName] = set()
+        """The services that the log has named so far."""
 
-    def lines(self, lines: Iterable[Mapping[str, Any]]) -> Iterator[Replayed]:
+    def lines(self, values: Iterable[Any], source: str = "log") -> Iterator[Replayed]:
         """Decide again on each recorded decision, in order.
 
+        Args:
+            values: the value of each line.
+            source: the name of the log in messages.
+
         Raises:
-            LookupError: a line lacks a key, or a service has no policy.
-            TypeError: a value of a line has the wrong type.
-            ValueError: a later version wrote the line, or its policy or state is no longer legal.
+            DocumentError: a line is not one of a decision log: file, line, key, value and what is legal. A later
+                version wrote it, its policy or state is no longer legal, or its service has no policy.
         """
-        for line in lines:
-            if "policy" in line:
-                self._begin(current(line))
+        for number, value in enumerate(values, 1):
+            line = Document(source, value, {(): number})
+            if isinstance(value, dict) and "policy" in value:
+                self._begin(line)
             else:
-                yield self._again(from_json(line))
+                yield self._again(line)
 
-    def _begin(self, line: Mapping[str, Any]) -> None:
-        if line["service"] not in self._instead:
-            fresh = decider(ScalingPolicy.model_validate(line["policy"]))
-            fresh.restore(line["state"])
-            self._deciders[line["service"]] = fresh
+    def _begin(self, line: Document) -> None:
+        begun = policy_line_of(line)
+        self.services.add(begun.service)
+        if begun.service in self._instead:
+            return
+        fresh = decider(begun.policy)
+        try:
+            fresh.restore(begun.state)
+        except Exception as error:  # only the parts of the decider know the form of their states
+            problem = f"state: is not a state of this policy: {described(error)}"
+            raise DocumentError([f"{line.source}:{line.line(())}: {problem}"]) from error
+        self._deciders[begun.service] = fresh
 
-    def _again(self, record: Record) -> Replayed:
+    def _again(self, line: Document) -> Replayed:
+        record = record_of(line)
         service = record.service
+        self.services.add(service)
         if service not in self._deciders:
-            raise LookupError(f"the log names no policy of {service} before it decides on it; give one with --policy")
+            problem = f"service: the log names no policy of {service} before it decides on it; give one with --policy"
+            raise DocumentError([f"{line.source}:{line.line(())}: {problem}"])
         decision = self._decision(record)
         for reason in record.decision.reasons:
             if reason.rule in TAKEN_OVER:

@@ -46,5 +46,6 @@ def test_each_line_of_the_log_that_is_shown_is_a_decision_of_the_same_run(record
 @pytest.mark.slow
 def test_its_commands_run(log, tmp_path):
     shutil.copy(log, tmp_path / "decisions.jsonl")
-    shutil.copy(ROOT / "simulations" / "examples" / "policies" / "knative.yaml", tmp_path / "other.yaml")
+    other = (ROOT / "simulations" / "examples" / "policies" / "knative.yaml").read_text()
+    (tmp_path / "other.yaml").write_text(other.replace("name: diffusion", "name: knative-sd-demo"))
     typed(PAGE, tmp_path)

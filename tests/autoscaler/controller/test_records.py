@@ -1,6 +1,8 @@
 """A decision's record: as JSON it comes back as it was, and in words it tells before, after and why."""
 
 import json
+import math
+import re
 
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from algorithms.observation import Observation
 from algorithms.types import Decision, Reason, Recommendation
 from autoscaler.controller.records import explained, from_json, to_json
+from autoscaler.documents.document import DocumentError
 from autoscaler.ports import Outcome, Record
 
 SECONDS = st.floats(0, 2e9)
@@ -93,7 +96,36 @@ def test_written_tells_apart_nothing_to_write_and_written_and_refused(outcome, w
 def test_what_is_no_record_is_refused(change):
     line = {**to_json(record(Outcome("default/sd"))), **change}
     line = {key: value for key, value in line.items() if value is not ...}
-    with pytest.raises((LookupError, TypeError)):
+    with pytest.raises(DocumentError):
+        from_json(line)
+
+
+NO_COUNT = f"must be 0 to {2**63}"
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value", "problem"),
+    [
+        ("", "desired", "x", 'desired: "x": must be a valid integer'),
+        ("", "desired", None, "desired: must be a valid integer"),
+        ("", "desired", -1, f"desired: -1: {NO_COUNT}"),
+        ("", "written", "yes", 'written: "yes": must be a valid boolean'),
+        ("", "other", 1, "other: unknown key; legal here: service, observation, recommendation, reasons, desired"),
+        ("observation", "ready", "x", 'observation.ready: "x": must be a valid integer'),
+        ("observation", "ready", True, "observation.ready: true: must be a valid integer"),
+        ("observation", "inflight", -3, "observation.inflight: -3: must be 0 to 9007199254740992.0"),
+        ("observation", "passing", ..., "observation.passing: is required"),
+        ("observation", "now_s", math.nan, "observation.now_s: NaN: must be a finite number"),
+        ("observation", "now_s", 1e300, "observation.now_s: 1e+300: must be -62135596800.0 to 253402300799.0"),
+        ("recommendation", "replicas", 1.5, "recommendation.replicas: 1.5: must be a valid integer"),
+    ],
+)
+def test_a_wrong_value_of_a_record_is_refused_with_its_key_and_what_is_legal(part, key, value, problem):
+    line = to_json(record(Outcome("default/sd")))
+    (line[part] if part else line)[key] = value
+    if value is ...:
+        del line[part][key]
+    with pytest.raises(DocumentError, match=re.escape(f"record:1: {problem}")):
         from_json(line)
 
 

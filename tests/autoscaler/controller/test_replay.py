@@ -2,8 +2,14 @@
 
 import io
 import json
+import re
+from argparse import Namespace
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from algorithms.observation import Observation
 from autoscaler.commands import replay as command
@@ -11,6 +17,7 @@ from autoscaler.controller.recorders import DecisionLog
 from autoscaler.controller.replay import Replay, summarised
 from autoscaler.controller.services import PolicyEntry, ServiceRegistry
 from autoscaler.controller.step import step
+from autoscaler.documents.document import DocumentError
 from autoscaler.ports import Fleet, Outcome, Override, Record
 from autoscaler.testing import policy
 
@@ -105,7 +112,7 @@ def test_another_policy_decides_on_the_same_requests_and_on_what_it_asked_for_it
 
 def test_a_service_without_any_policy_is_refused(live):
     live.see(1.0)
-    with pytest.raises(LookupError, match="names no policy of default/sd"):
+    with pytest.raises(DocumentError, match="log:1: service: the log names no policy of default/sd"):
         list(Replay().lines(live.lines()[1:]))
 
 
@@ -115,7 +122,8 @@ def replay(live, tmp_path, capsys):
 
     def run(*policies, log=None):
         file = tmp_path / "decisions.jsonl"
-        file.write_text(live.file.getvalue() if log is None else log)
+        log = live.file.getvalue() if log is None else log
+        file.write_bytes(log if isinstance(log, bytes) else log.encode())
         status = command.run(type("Arguments", (), {"log": file, "policy": list(policies)})())
         captured = capsys.readouterr()
         return status, captured.out + captured.err
@@ -152,26 +160,148 @@ def test_a_log_that_breaks_off_is_read_up_to_there(live, replay):
     assert replay(log=live.file.getvalue()[:-20])[1].startswith("1 decisions, 0")
 
 
+def test_a_last_line_that_is_not_whole_is_left_out_with_a_note(live, replay):
+    live.see(5.0, 0.0)
+    status, told = replay(log=live.file.getvalue()[:-20])
+    assert status == 0
+    assert told.endswith("decisions.jsonl:3: the last line is not whole and is left out\n")
+
+
+def test_a_whole_last_line_without_its_end_is_read(live, replay):
+    live.see(5.0, 0.0)
+    assert replay(log=live.file.getvalue()[:-1]) == replay()
+
+
+@pytest.mark.parametrize(
+    ("log", "problem"),
+    [
+        ("", "decisions.jsonl: is empty"),
+        ("hello", "decisions.jsonl:1: not a line of a decision log: JSON is malformed"),
+        ('{"runs": []}', "decisions.jsonl:1: runs: unknown key; legal here: service, observation"),
+        (b"\x1f\x8b\x08\n\x00", "decisions.jsonl:1: not a line of a decision log: JSON is malformed"),
+    ],
+)
+def test_a_file_that_is_no_log_is_refused(replay, log, problem):
+    status, told = replay(log=log)
+    assert status == 2
+    assert problem in told
+
+
+def test_a_policy_of_a_service_that_is_not_in_the_log_is_refused(live, replay, tmp_path):
+    live.see(5.0)
+    other = tmp_path / "other.yaml"
+    other.write_text(json.dumps(policy("default/web").model_dump(mode="json", exclude_unset=True)))
+    problem = "--policy: default/web: not in the log; the services of the log are: default/sd"
+    assert replay(other) == (2, f"replay: {problem}\n")
+
+
+MAPPING = "must be a mapping with keys such as: service, observation, recommendation, reasons, desired"
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("nonsense", "Expecting value"),
-        ("{}", "'service' is missing"),
-        ("[]", "'service' is missing"),
-        ("[1]", "cannot convert"),
-        ("5", "not iterable"),
+        ("nonsense", "not a line of a decision log: JSON is malformed"),
+        ("", "not a line of a decision log: Input data was truncated"),
+        (b'{"service": "\xff"}', "not a line of a decision log: "),
+        ("[" * 100_000, "not a line of a decision log: "),
+        ("{}", "service: is required"),
+        ("[]", f"document: []: {MAPPING}"),
+        ("[1]", f"document: [1]: {MAPPING}"),
+        ("5", f"document: 5: {MAPPING}"),
         ('{"version": 3, "service": "a"}', "version: 3 is not known; legal are 2, and none at all for version 1"),
         ('{"version": 3, "policy": {}}', "version: 3 is not known; legal are 2, and none at all for version 1"),
         ('{"version": 1, "service": "a"}', "version: 1 is not known"),
         ('{"version": null, "service": "a"}', "version: None is not known"),
     ],
 )
-def test_what_is_no_log_of_a_known_version_is_refused_with_its_line(live, replay, line, problem):
+def test_what_is_no_line_of_a_known_version_is_refused_with_file_and_line(live, replay, line, problem):
     live.see(5.0)
-    status, told = replay(log=live.file.getvalue() + line + "\n")
+    line = line if isinstance(line, bytes) else line.encode()
+    status, told = replay(log=live.file.getvalue().encode() + line + b"\n")
     assert status == 2
-    assert "decisions.jsonl:3: not a line of a decision log: " in told
-    assert problem in told
+    assert f"decisions.jsonl:3: {problem}" in told
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("state", 5, "state: 5: must be a mapping"),
+        ("state", {"version": 1, "algorithm": 5}, "state: is not a state of this policy: "),
+        ("policy", 5, "policy: 5: must be a mapping with keys such as: "),
+        ("service", None, "service: must be a valid string"),
+    ],
+)
+def test_a_wrong_value_of_a_policy_line_is_refused_with_file_line_and_key(live, replay, key, value, problem):
+    live.see(5.0)
+    first, *rest = live.lines()
+    status, told = replay(log="".join(json.dumps(line) + "\n" for line in [first | {key: value}, *rest]))
+    assert status == 2
+    assert f"decisions.jsonl:1: {problem}" in told
+
+
+def test_a_policy_of_the_log_that_is_not_legal_is_refused_with_its_key(live, replay):
+    live.see(5.0)
+    first, *rest = live.lines()
+    first["policy"]["spec"]["maxReplicas"] = "x"
+    status, told = replay(log="".join(json.dumps(line) + "\n" for line in [first, *rest]))
+    assert status == 2
+    assert 'decisions.jsonl:1: policy.spec.maxReplicas: "x": must be a valid integer' in told
+    assert "http" not in told
+
+
+RELEASED = (
+    (Path(__file__).parents[2] / "data" / "releases" / "0.1.0" / "decisions.jsonl").read_bytes().splitlines()[:12]
+)
+ODD = st.sampled_from([None, True, 5, -1, 0.5, 1e300, 10**30, "x", "", [], [1], {}, {"a": 1}])
+
+
+def logged():
+    live = StreamedCounts(algorithm={"concurrency": {"stableWindow": "6s"}})
+    live.see(2.0, 4.0, None, 0.0)
+    return live.file.getvalue().encode().splitlines()
+
+
+LOGS = st.sampled_from([RELEASED, logged()])
+
+
+def places(value):
+    """Give each mapping or list with each of its keys or numbers, at all depths."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [place for key, inner in pairs for place in [(value, key), *places(inner)]]
+
+
+@st.composite
+def broken_lines(draw, line):
+    """Draw a line without a key, with another value, cut, or with other bytes."""
+    if draw(st.booleans()):
+        value = json.loads(line)
+        inside, key = draw(st.sampled_from(places(value)))
+        if draw(st.booleans()):
+            del inside[key]
+        else:
+            inside[key] = draw(ODD)
+        return json.dumps(value).encode()
+    at = draw(st.integers(0, len(line)))
+    return line[:at] + draw(st.just(b"") | st.binary().map(lambda inserted: inserted + line[at:]))
+
+
+@given(st.data())
+@settings(max_examples=300)
+def test_a_log_with_a_broken_line_is_replayed_or_refused_with_file_and_line(tmp_path_factory, data):
+    lines = list(data.draw(LOGS))
+    number = data.draw(st.integers(0, len(lines) - 1))
+    lines[number] = data.draw(broken_lines(lines[number]))
+    file = tmp_path_factory.getbasetemp() / "broken.jsonl"
+    file.write_bytes(b"\n".join(lines) + data.draw(st.sampled_from([b"", b"\n"])))
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        status = command.run(Namespace(log=file, policy=[]))
+    if status == 2:
+        assert re.match(rf"replay: {re.escape(str(file))}:\d+: ", err.getvalue())
+        assert out.getvalue() == ""
+    else:
+        assert status in {0, 1}
+        assert " decisions, " in out.getvalue()
 
 
 def test_decisions_of_a_decider_that_failed_are_taken_over_and_those_after_it_are_as_they_were(monkeypatch):

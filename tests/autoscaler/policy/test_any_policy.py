@@ -100,7 +100,8 @@ def test_the_log_of_any_policy_replays_to_the_same_decisions(data):
     for observation in data.draw(observations()):
         counts = {"inflight": observation.inflight, "latest": observation.latest}
         sane = observation._replace(
-            **{key: 3.0 if count and not 0 <= count < 1e9 else count for key, count in counts.items()}
+            **{key: 3.0 if count and not 0 <= count < 1e9 else count for key, count in counts.items()},
+            passing=max(observation.passing, 0),
         )
         record = Record(WEB, sane, decides.decide(sane), Outcome(WEB))
         lines.append(json.loads(json.dumps(to_json(record), allow_nan=False)))
