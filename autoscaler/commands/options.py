@@ -41,13 +41,13 @@ def duration(text: str) -> float:
     try:
         return parse_duration(text)
     except ValueError as error:
-        raise InvalidValueError(f"{text!r}: {error}") from error
+        raise InvalidValueError(f"invalid value {text!r}: {error}") from error
 
 
 def flag(text: str) -> bool:
     """Read true or false."""
     if text.lower() not in {"true", "false"}:
-        raise InvalidValueError(f"{text!r}: must be true or false")
+        raise InvalidValueError(f"invalid value {text!r}: must be true or false")
     return text.lower() == "true"
 
 
@@ -55,5 +55,5 @@ def memory(text: str) -> int:
     """Read an amount of memory such as 512Mi as bytes."""
     found = re.fullmatch(r"([1-9][0-9]{0,14})(Ki|Mi|Gi|Ti)?", text)
     if found is None:
-        raise InvalidValueError(f"{text!r}: is not an amount of memory such as 512Mi or 1Gi")
+        raise InvalidValueError(f"invalid value {text!r}: must be an amount of memory such as 512Mi or 1Gi")
     return int(found[1]) * _SIZES[found[2] or ""]

@@ -304,12 +304,12 @@ def test_simulate_reads_a_list_with_one_scenario_as_validate_does(tmp_path, caps
     ("option", "value", "legal"),
     [
         ("--keep-alive", "5", "must be a duration such as 30s, 10m or 1h30m"),
-        ("--memory-limit", "5x", "is not an amount of memory such as 512Mi or 1Gi"),
+        ("--memory-limit", "5x", "must be an amount of memory such as 512Mi or 1Gi"),
     ],
 )
 def test_the_gateway_says_what_an_option_may_be(capsys, option, value, legal):
     assert exit_status("gateway", "--port=0", "--metrics-port=0", option, value) == 2
-    assert f"argument {option}: '{value}': {legal}" in capsys.readouterr().err
+    assert f"argument {option}: invalid value '{value}': {legal}" in capsys.readouterr().err
 
 
 def test_validate_without_a_file_says_what_it_needs(capsys):

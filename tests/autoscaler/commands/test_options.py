@@ -35,5 +35,5 @@ def test_memory_is_said_in_the_units_of_kubernetes(text, number):
 
 @pytest.mark.parametrize("text", ["", "Mi", "0", "-1Gi", "1.5Gi", "1GB", "1iM", "1 Gi", "nan", "1MiMi", "1e3"])
 def test_anything_else_is_no_amount_of_memory(text):
-    with pytest.raises(ValueError, match=r"invalid|not an amount"):
+    with pytest.raises(ValueError, match="must be an amount of memory"):
         memory(text)
