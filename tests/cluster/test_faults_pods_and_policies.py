@@ -173,7 +173,7 @@ def test_every_request_is_accounted_for_and_every_change_explained(ledger, fault
 
 @pytest.mark.parametrize("fault", [never_ready])
 def test_pods_that_never_become_ready_are_as_many_as_were_needed_and_go_again(ledger):
-    assert ledger.replicas == [0, CLIENTS, 0]
+    assert ledger.replicas in ([0, CLIENTS, 0], [0, 1, CLIENTS, 0]), "a decision may fall between two clients' arrivals"
     assert ledger.statuses() == {504: CLIENTS}
 
 
