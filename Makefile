@@ -48,8 +48,8 @@ generated: setup ## write the files that are generated from the code
 check: setup ## the quick loop: lint, and the tests that are quick and need no other program; prints its CPU time
 	@$(BIN)/python tools/check.py $(ARGS)
 
-test: lint programs controlplane build/gradio/made build/docs/made ## the whole suite
-	$(BIN)/pytest $(ARGS)
+test: lint programs controlplane build/gradio/made build/docs/made ## the whole suite, as two pytests side by side
+	@$(BIN)/python tools/suite.py $(ARGS)
 
 test-busy: programs controlplane build/gradio/made build/docs/made ## find tests that race: real_time ones three times, then all, beside two programs that take the CPU
 	@$(BIN)/python tools/busy.py $(ARGS)

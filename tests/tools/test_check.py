@@ -29,10 +29,12 @@ def test_of_a_program():
 @pytest.fixture
 def clone(tmp_path):
     """Make a small repository with our Makefile; its linters only note that they ran."""
-    for name in ("Makefile", "tools/check.py"):
+    for name in ("Makefile", "tools/check.py", "tools/suite.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    slow\n    program\naddopts = -p no:cacheprovider\n")
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\nmarkers =\n    slow\n    program\n    real_time\n    image\naddopts = -p no:cacheprovider\n"
+    )
     (tmp_path / "conftest.py").write_text("from hypothesis import settings\nsettings.register_profile('quick')\n")
     (tmp_path / "test_it.py").write_text(TESTS)
     program(tmp_path / "tools" / "setup", "true")
@@ -89,3 +91,25 @@ def test_what_failed_is_named_after_all_has_run(clone, broken):
     assert f"check: failed: {broken}\n" in ran.stdout
     assert "lint: lint-imports" in ran.stdout
     assert re.search(r" 1 (passed|failed)\b", ran.stdout)
+
+
+@pytest.mark.slow
+def test_the_whole_suite_is_both_halves_and_fails_with_either(clone):
+    suite = [sys.executable, clone / "tools" / "suite.py"]
+    for selected, status in (
+        ("quick", 0),
+        ("test_slow", 1),
+        ("of_a_program", 1),
+        ("quick or of_a_program", 1),
+        ("nothing", 5),
+    ):
+        ran = subprocess.run([*suite, "-k", selected], capture_output=True, text=True, check=False)
+        assert ran.returncode == status, ran.stdout + ran.stderr
+
+
+@pytest.mark.slow
+def test_the_half_that_computes_prints_at_the_end(clone):
+    ran = subprocess.run(
+        [sys.executable, clone / "tools" / "suite.py", "-v"], capture_output=True, text=True, check=False
+    )
+    assert ran.stdout.index("::test_of_a_program") < ran.stdout.index("::test_quick")
