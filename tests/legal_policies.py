@@ -52,6 +52,8 @@ def _policy(spec, annotations):
     spec = {"scaleTargetRef": {"name": "web"}, **spec}
     low, high = spec.get("minReplicas", 0), spec.get("maxReplicas", 10)
     spec |= {"minReplicas": min(low, high), "maxReplicas": max(low, high)} if low > high else {}
+    if (limit := spec.get("containerConcurrency", 1)) and spec.get("targetPerReplica", 0) > limit:
+        spec["targetPerReplica"] = limit
     _mend_knative(spec.get("algorithm", {}).get("kpa"), spec)
     keda = spec.get("algorithm", {}).get("keda", {})
     if keda.get("idleReplicaCount", -1) >= spec.get("minReplicas", 0):

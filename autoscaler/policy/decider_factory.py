@@ -159,7 +159,7 @@ def _scale_down_rules(scale_down: ScaleDown) -> list[SafetyRule]:
 def _concurrency_options(chosen: ConcurrencySettings, spec: PolicySpec) -> KpaOptions:
     return KpaOptions(
         target=spec.target,
-        total=float(spec.container_concurrency or 100),
+        total=spec.full_target,
         panic_threshold=chosen.panic_threshold,
         max_scale_up_rate=chosen.max_scale_up_rate,
         max_scale_down_rate=chosen.max_scale_down_rate,

@@ -42,13 +42,19 @@ def _with_origins(document: Document, path: KeyPath, value: Any) -> Any:
 
 def _derived(policy: ScalingPolicy) -> Tree:
     spec = policy.spec
-    limit = "containerConcurrency" if spec.container_concurrency else "100 because there is no limit"
-    found = {"requestsPerReplica": Value(spec.target, f"{limit} x targetUtilization")}
+    found = {"requestsPerReplica": Value(spec.target, f"{_full_target(policy)} x targetUtilization")}
     prometheus = spec.metrics.prometheus
     if prometheus and prometheus.series is None:
         found["series"] = Value(prometheus.raw_series(), "the series that metrics.prometheus.query adds up")
     values, origin = derived_settings(policy)
     return {**found, **{key: _with_origin(value, origin) for key, value in values.items()}}
+
+
+def _full_target(policy: ScalingPolicy) -> str:
+    """Say what gives the requests per replica at 100 % utilization."""
+    if policy.spec.target_per_replica is not None:
+        return "targetPerReplica"
+    return "containerConcurrency" if policy.spec.container_concurrency else "100 because there is no limit"
 
 
 def _with_origin(value: Any, origin: str) -> Value | Tree:

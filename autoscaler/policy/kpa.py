@@ -53,7 +53,7 @@ class Kpa(ResourceModel):
     )
 
     target: Annotated[float, Field(ge=0.01, le=MAX_LOAD)] | None = None
-    """Requests in flight per replica, before utilisation. Absent: containerConcurrency, or 100 without a limit."""
+    """Requests in flight per replica, before utilisation. Absent: targetPerReplica, or what stands for it."""
     target_utilization_percentage: Annotated[float, Field(ge=1, le=100)] | None = None
     """Absent: the policy's targetUtilization."""
     target_burst_capacity: Annotated[float, _BURST] | None = None
@@ -92,10 +92,17 @@ class Kpa(ResourceModel):
     """How long a new revision may take to become ready before it fails."""
 
     def options(
-        self, *, container_concurrency: int, utilisation: float, min_replicas: int, max_replicas: int
+        self,
+        *,
+        container_concurrency: int,
+        target: float | None,
+        utilisation: float,
+        min_replicas: int,
+        max_replicas: int,
     ) -> ScaleOptions:
         """Resolve as Knative does; raises `SettingError`, a ValueError, if Knative refuses a setting."""
         given = {
+            **({} if target is None else {"target": target}),
             "target_utilization_percentage": utilisation * 100,
             "min_scale": min_replicas,
             "max_scale": max_replicas,

@@ -28,8 +28,8 @@ from autoscaler.documents.prometheus_address import LONGEST, PATTERN, checked
 from autoscaler.documents.promql import GATEWAYS_QUERY, SELECTOR, SUM_OF_A_SERIES
 from autoscaler.policy.algorithm import AlgorithmChoice
 from autoscaler.policy.hpa_keda import Bounds
-from autoscaler.policy.knative_settings import SettingError
-from autoscaler.policy.kpa import Kpa
+from autoscaler.policy.knative_settings import TARGET_MIN, SettingError
+from autoscaler.policy.kpa import MAX_LOAD, Kpa
 from autoscaler.policy.traffic import NAME_OR_ADDRESS, Traffic
 
 GROUP = "inflight.dev"
@@ -136,6 +136,7 @@ _MIN_SCALE, _MAX_SCALE = f"{_KPA}.?minScale.orValue({_MIN})", f"{_KPA}.?maxScale
 _ACTIVATION = f"{_KPA}.?activationScale.orValue({_MIN_SCALE})"
 _BELOW_THE_MOST = "must not be above maxReplicas"
 _IDLE_BELOW = "must be below minReplicas"
+_BELOW_THE_LIMIT = "must not be above containerConcurrency"
 _ONE_AT_A_TIME = "Interrupt needs containerConcurrency 1, for the call ends whatever the replica runs"
 _NEVER_ALL_TO_ONE = "FirstAvailable needs a limit in containerConcurrency, else one replica gets everything"
 _WITHIN = f"{_ACTIVATION} >= {_MIN_SCALE} && ({_MAX_SCALE} == 0 || {_ACTIVATION} <= {_MAX_SCALE})"
@@ -158,6 +159,11 @@ _SPEC_RULES = [
         f"algorithm.kpa.minScale: {_BELOW_THE_MOST}, which is 10 where it is absent",
     ),
     rule(f"!{_KPA}.hasValue() || ({_WITHIN})", "algorithm.kpa.activationScale: must be within minScale and maxScale"),
+    rule(
+        "!has(self.targetPerReplica) || self.?containerConcurrency.orValue(1) == 0"
+        " || self.targetPerReplica <= double(self.?containerConcurrency.orValue(1))",
+        f"targetPerReplica: {_BELOW_THE_LIMIT}, which is 1 where it is absent and no limit where it is 0",
+    ),
     rule(
         "self.?traffic.?onAbort.orValue('') != 'Interrupt' || self.?containerConcurrency.orValue(1) == 1",
         f"traffic.onAbort: {_ONE_AT_A_TIME}",
@@ -186,8 +192,11 @@ class PolicySpec(ResourceModel):
     """The upper bound of replicas."""
     container_concurrency: Annotated[int, Field(ge=0, le=1000)] = 1
     """Requests that a replica gets at a time. The gateway enforces it; 0 is no limit."""
+    target_per_replica: Annotated[float, Field(ge=TARGET_MIN, le=MAX_LOAD)] | None = None
+    """Requests in flight per replica at 100 % utilization, at most containerConcurrency unless that is 0. Absent:
+    containerConcurrency, or 100 if that is 0. `algorithm.kpa.target` replaces it."""
     target_utilization: Annotated[Percent, between("1%", "100%")] = 1.0
-    """Replicas = requests in flight / (containerConcurrency x this), rounded up."""
+    """Replicas = requests in flight / (targetPerReplica x this), rounded up. The product is at least 0.01."""
     algorithm: AlgorithmChoice = AlgorithmChoice.model_validate({"concurrency": {}})
     """The algorithm that recommends the number of replicas."""
     scale_down: ScaleDown = ScaleDown()
@@ -217,6 +226,8 @@ class PolicySpec(ResourceModel):
                 raise ValueError(f"backends: has {address} twice")
 
     def _fits_its_concurrency(self) -> None:
+        if 0 < self.container_concurrency < (self.target_per_replica or 0):
+            raise ValueError(f"targetPerReplica: {_BELOW_THE_LIMIT}, which is {self.container_concurrency}")
         if self.traffic and self.traffic.on_abort == "Interrupt" and self.container_concurrency != 1:
             raise ValueError(f"traffic.onAbort: {_ONE_AT_A_TIME}")
         if self.traffic and self.traffic.load_balancing == "FirstAvailable" and self.container_concurrency == 0:
@@ -248,6 +259,7 @@ class PolicySpec(ResourceModel):
         """
         return kpa.options(
             container_concurrency=self.container_concurrency,
+            target=self.target_per_replica,
             utilisation=self.target_utilization,
             min_replicas=self.min_replicas,
             max_replicas=self.max_replicas,
@@ -267,9 +279,14 @@ class PolicySpec(ResourceModel):
         return Bounds(self.target, self.min_replicas, self.max_replicas)
 
     @property
+    def full_target(self) -> float:
+        """Requests in flight per replica at 100 % utilization; without a limit, Knative's default of 100."""
+        return self.target_per_replica or float(self.container_concurrency or 100)
+
+    @property
     def target(self) -> float:
-        """Requests in flight for each replica; without a limit, Knative's default of 100 replaces it."""
-        return (self.container_concurrency or 100) * self.target_utilization
+        """Requests in flight that each replica should have."""
+        return max(TARGET_MIN, self.full_target * self.target_utilization)
 
 
 class Metadata(ResourceModel):

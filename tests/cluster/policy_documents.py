@@ -42,6 +42,7 @@ EVERYTHING = document(
         "minReplicas": 1,
         "maxReplicas": 10,
         "containerConcurrency": 0,
+        "targetPerReplica": 150.5,
         "targetUtilization": "70.5%",
         "algorithm": {
             "concurrency": {
@@ -143,6 +144,8 @@ GOOD = {
     "a ScaledObject's settings": KEDA,
     "a duration of several parts": document({**TARGET, "scaleDown": {"delay": "59m59s999.5ms"}}),
     "parts of a second that are whole together": algorithm("concurrency", {"stableWindow": "9.1s0.2s0.7s"}),
+    "a target at the limit": document({**TARGET, "containerConcurrency": 4, "targetPerReplica": 4}),
+    "a target far above any limit": document({**TARGET, "containerConcurrency": 0, "targetPerReplica": 1_000_000}),
     "a hundred per cent, at length": document({**TARGET, "targetUtilization": "100.000%"}),
     "a sum over several lines": prometheus(query="sum by (namespace,service) (\n  inflight_requests{a=~'b.*'}\n)\n"),
     "a query whose series is named": prometheus(query="max(a)", series="a"),
@@ -184,6 +187,9 @@ BAD = {
     "a window with a part of a second": algorithm("concurrency", {"stableWindow": "6.5s"}),
     "a percentage without its sign": document({**TARGET, "targetUtilization": "70"}),
     "more than a hundred per cent": document({**TARGET, "targetUtilization": "100.1%"}),
+    "a target above the limit": document({**TARGET, "containerConcurrency": 4, "targetPerReplica": 4.01}),
+    "a target above the limit of one that is absent": document({**TARGET, "targetPerReplica": 2}),
+    "a target of next to nothing": document({**TARGET, "targetPerReplica": 0.009}),
     "a rate of one": algorithm("concurrency", {"maxScaleUpRate": 1}),
     "a rate beyond all numbers of replicas": algorithm("concurrency", {"maxScaleUpRate": 1e308}),
     "Knative's rate beyond all numbers of replicas": algorithm("kpa", {"maxScaleDownRate": 1e7}),

@@ -64,6 +64,7 @@ def test_each_rule_of_a_list_is_told_apart():
     ("settings", "requests", "why"),
     [
         ("containerConcurrency: 4, targetUtilization: 50%", 2.0, "containerConcurrency x targetUtilization"),
+        ("containerConcurrency: 0, targetPerReplica: 150", 150.0, "targetPerReplica x targetUtilization"),
         ("containerConcurrency: 0", 100.0, "100 because there is no limit x targetUtilization"),
     ],
 )

@@ -24,7 +24,8 @@ spec:
   scaleTargetRef: {name: sd}
 """
 SPEC_KEYS = (
-    "scaleTargetRef, backends, minReplicas, maxReplicas, containerConcurrency, targetUtilization, algorithm, "
+    "scaleTargetRef, backends, minReplicas, maxReplicas, containerConcurrency, targetPerReplica, targetUtilization, "
+    "algorithm, "
     "scaleDown, metrics, traffic, mode"
 )
 LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -101,6 +102,12 @@ def problems(tmp_path, monkeypatch):
         ("  maxReplicas: 0", "maxReplicas: 0: must be 1 to 10000"),
         ("  maxReplicas: 10001", "maxReplicas: 10001: must be 1 to 10000"),
         ("  containerConcurrency: 1001", "containerConcurrency: 1001: must be 0 to 1000"),
+        ("  targetPerReplica: 0", "targetPerReplica: 0: must be 0.01 to 1000000"),
+        (
+            "  targetPerReplica: 150\n  containerConcurrency: 4",
+            "targetPerReplica: 150: must not be above containerConcurrency, which is 4",
+        ),
+        ("  targetPerReplica: 1.5", "targetPerReplica: 1.5: must not be above containerConcurrency, which is 1"),
         ("  traffic: {hosts: [a], port: 65536}", "traffic.port: 65536: must be 1 to 65535"),
         ("  targetUtilization: 101%", 'targetUtilization: "101%": must be 1% to 100%'),
         ("  targetUtilization: 0.7", "targetUtilization: 0.7: must be a percentage such as 70%"),

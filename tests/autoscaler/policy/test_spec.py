@@ -110,10 +110,27 @@ def test_every_model_says_what_it_means():
         ({"containerConcurrency": 4, "targetUtilization": "70%"}, 2.8),
         ({"containerConcurrency": 0}, 100.0),
         ({"containerConcurrency": 0, "targetUtilization": "50%"}, 50.0),
+        ({"containerConcurrency": 0, "targetPerReplica": 150}, 150.0),
+        ({"containerConcurrency": 8, "targetPerReplica": 2.5, "targetUtilization": "80%"}, 2.0),
+        ({"targetPerReplica": 0.01, "targetUtilization": "1%"}, 0.01),
     ],
 )
-def test_the_target_is_concurrency_times_utilisation(spec, target):
+def test_the_target_is_what_is_given_per_replica_or_the_limit_times_utilisation(spec, target):
     assert policy(**spec).spec.target == pytest.approx(target)
+
+
+@pytest.mark.parametrize(
+    ("kpa", "spec", "expected"),
+    [
+        ({}, {"containerConcurrency": 0, "targetPerReplica": 150}, (105.0, 150.0)),
+        ({"target": 10}, {"containerConcurrency": 0, "targetPerReplica": 150}, (7.0, 10.0)),
+        ({}, {"containerConcurrency": 0}, (70.0, 100.0)),
+        ({}, {"containerConcurrency": 8, "targetPerReplica": 4}, (2.8, 4.0)),
+    ],
+)
+def test_knatives_target_is_its_own_or_that_of_the_policy(kpa, spec, expected):
+    options = policy(algorithm={"kpa": kpa}, targetUtilization="70%", **spec).spec.kpa_options()
+    assert (options.target, options.total) == pytest.approx(expected)
 
 
 def test_a_policy_is_known_by_namespace_and_name():
@@ -266,6 +283,7 @@ def specs(draw):
         optional={
             "algorithm": ALGORITHMS,
             "containerConcurrency": st.integers(0, 1000),
+            "targetPerReplica": st.floats(0.01, 1),
             "targetUtilization": percentages(1, 100),
             "scaleDown": st.fixed_dictionaries({}, optional={"delay": durations(0, 3600)}),
             "traffic": TRAFFIC,
