@@ -57,3 +57,14 @@ def memory(text: str) -> int:
     if found is None:
         raise InvalidValueError(f"invalid value {text!r}: must be an amount of memory such as 512Mi or 1Gi")
     return int(found[1]) * _SIZES[found[2] or ""]
+
+
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """Make a reader of whole numbers in a range."""
+
+    def read(text: str) -> int:
+        if not (re.fullmatch("[0-9]{1,9}", text) and low <= int(text) <= high):
+            raise InvalidValueError(f"invalid value {text!r}: must be a whole number of {low} to {high}")
+        return int(text)
+
+    return read

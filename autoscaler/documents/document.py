@@ -169,6 +169,11 @@ def read_file(path: Path) -> list[Document]:
 
 def read_mixed_file(path: Path) -> list[Document]:
     """Read a file with documents of other programs, as `read_file`, but leave flaws to the user of a document."""
+    return mixed_documents(text_of(path), str(path))
+
+
+def text_of(path: Path) -> str:
+    """Read a file as text; raises DocumentError if it cannot be read, is no text or is too large."""
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
@@ -177,7 +182,12 @@ def read_mixed_file(path: Path) -> list[Document]:
         raise DocumentError([f"{path}: cannot be read: {error}"]) from error
     if len(content) > MOST_BYTES:
         raise DocumentError([f"{path}: has more than {MOST_BYTES >> 20} MiB, which is the most that is read"])
-    return _read(text, str(path))
+    return text
+
+
+def mixed_documents(text: str, source: str) -> list[Document]:
+    """Read every document of a YAML text, as `read_mixed_file`."""
+    return _read(text, source)
 
 
 def read_text(text: str, source: str) -> list[Document]:

@@ -1,0 +1,9 @@
+"""Converts the objects of other autoscalers to policies, with the Deployments and Services that belong to them.
+
+- `source` has one document of the input, and accounts for each value in it; `findings` says what became of a value.
+- `draft` has one service on its way: the objects that come out. `workload` makes them fit: ports, grace, no replicas.
+- One module reads one kind of input: `knative`. `readers` has the table of them, and runs a conversion.
+- `unrendered` refuses templates. `report` writes the report and the objects as text.
+
+Documents come in, documents and findings go out: there is no file, no network and no clock here.
+"""

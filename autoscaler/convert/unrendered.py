@@ -1,0 +1,33 @@
+"""Finds templates that nobody rendered: `{{ ... }}` and `${...}`. What they mean is known only after that."""
+
+import re
+from collections.abc import Iterator
+
+from autoscaler.convert.source import Source
+from autoscaler.documents.document import KeyPath
+
+RENDER_FIRST = "is not rendered; render it first, for example with helm template, kustomize build or envsubst"
+_TEMPLATE = re.compile(r"\{\{.*?(\}\}|$)|\$\{[^}]*(\}|$)")
+_HELM = re.compile(r"\{\{-?\s*(\.(Values|Release|Chart|Capabilities)\b|include\b|template\b|toYaml\b)")
+_OF_A_PROGRAM = {"command", "args", "data", "stringData", "value", "body", "query"}
+"""Keys whose texts may be templates or scripts of the program itself; only what is Helm's is none of it there."""
+
+
+def in_text(text: str, source: str) -> list[str]:
+    """Give one problem for each line of a text that has a template; for texts that are no YAML because of them."""
+    lines = enumerate(text.splitlines(), start=1)
+    return [f"{source}:{number}: {line.strip()}: {RENDER_FIRST}" for number, line in lines if _TEMPLATE.search(line)]
+
+
+def in_source(source: Source) -> Iterator[str]:
+    """Give one problem for each value or key of a document that has a template."""
+    for path, value in source.leaves():
+        pattern = _HELM if _is_a_programs(path) else _TEMPLATE
+        if any(pattern.search(part) for part in (value, *path) if isinstance(part, str)):
+            yield source.problem(path, RENDER_FIRST)
+
+
+def _is_a_programs(path: KeyPath) -> bool:
+    is_env = "env" in path
+    keys = [key for key in path if isinstance(key, str)]
+    return (bool(_OF_A_PROGRAM & set(keys)) and not is_env) or any("template-" in key for key in keys)
