@@ -19,7 +19,7 @@ from autoscaler.documents.document import Document, DocumentError, mixed_documen
 
 EXIT_STATUS = {
     0: "everything is written",
-    1: "nothing is written: a document cannot be converted, or with `--strict` a value needs a decision or has no effect",
+    1: "nothing is written: a document cannot be converted, or `--strict` and a value has no effect or is to decide",
     2: "a file cannot be read or written",
 }
 
