@@ -3,7 +3,7 @@ BIN := .venv/bin
 
 BENCHES := $(patsubst benchmarks/%.py,bench-%,$(shell grep -l __main__ benchmarks/*.py))
 
-.PHONY: help setup programs controlplane image lock-debian sbom audit lint generated check test test-busy docs demo picture soak fuzz bench
+.PHONY: help setup programs definitions controlplane image lock-debian sbom audit lint generated check test test-busy docs demo picture soak fuzz bench
 .PHONY: $(BENCHES) mutants lock
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -13,6 +13,9 @@ setup: ## make .venv from the hash-pinned lock files
 
 programs: setup ## get Prometheus, HAProxy, hey and others into the user's cache folder, where PATH has none
 	@$(BIN)/python tools/programs.py
+
+definitions: setup ## put the definitions of other projects' kinds into the user's cache folder
+	@$(BIN)/python tools/definitions/fetch.py
 
 controlplane: setup ## build the tests' Kubernetes control plane into the user's cache folder, once
 	@$(BIN)/python tools/controlplane/build.py
@@ -48,10 +51,10 @@ generated: setup ## write the files that are generated from the code
 check: setup ## the quick loop: lint, and the tests that are quick and need no other program; prints its CPU time
 	@$(BIN)/python tools/check.py $(ARGS)
 
-test: lint programs controlplane build/gradio/made build/docs/made ## the whole suite, as two pytests side by side
+test: lint programs definitions controlplane build/gradio/made build/docs/made ## the whole suite, as two pytests side by side
 	@$(BIN)/python tools/suite.py $(ARGS)
 
-test-busy: programs controlplane build/gradio/made build/docs/made ## find tests that race: real_time ones three times, then all, beside two programs that take the CPU
+test-busy: programs definitions controlplane build/gradio/made build/docs/made ## find tests that race: real_time ones three times, then all, beside two programs that take the CPU
 	@$(BIN)/python tools/busy.py $(ARGS)
 
 docs: build/docs/made ## build the documentation as a site: build/site/index.html; a warning is an error

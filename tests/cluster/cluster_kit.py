@@ -134,7 +134,11 @@ NOT_FOR_CONNECTIONS = range(10_000, 32_768)
 
 def define_policies(control_plane):
     """Make ScalingPolicy known to a cluster, as the manifests do."""
-    definition = yaml.safe_load(DEFINITION.read_text())
+    define(control_plane, yaml.safe_load(DEFINITION.read_text()))
+
+
+def define(control_plane, definition):
+    """Make a kind known to a cluster, if it is not yet."""
     name = definition["metadata"]["name"]
     if name not in {item["metadata"]["name"] for item in control_plane.get(CRDS)["items"]}:
         control_plane.create(CRDS, definition)

@@ -2,16 +2,20 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import image
 import pytest
-from cluster_kit import define_policies, new_namespace
+import yaml
+from cluster_kit import define, define_policies, new_namespace
 from control_plane import ControlPlane, RefusedError, attached, started
 from in_process import Installation
 
 COLD_START_S = 1.0
+FETCH = Path(__file__).resolve().parents[2] / "tools" / "definitions" / "fetch.py"
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +26,15 @@ def control_plane(request, tmp_path_factory) -> Iterator[ControlPlane]:
         return
     with started(tmp_path_factory.mktemp("control-plane"), cold_start_s=COLD_START_S) as own:
         yield own
+
+
+@pytest.fixture(scope="session")
+def other_kinds(control_plane) -> ControlPlane:
+    """The control plane, with the kinds of other projects: their controllers do not run, a test plays them."""
+    folder = Path(subprocess.check_output([sys.executable, FETCH], text=True).strip())
+    for file in sorted(folder.glob("*.yaml")):
+        define(control_plane, yaml.safe_load(file.read_text()))
+    return control_plane
 
 
 @pytest.fixture

@@ -199,38 +199,15 @@ def test_one_namespace_grants_what_the_whole_cluster_does_but_for_the_resources_
         assert whole - of_the_whole == one
 
 
-def test_an_operated_prometheus_is_told_by_a_component(control_plane, installed, tmp_path):
-    control_plane.patch(
-        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/podmonitors.monitoring.coreos.com"
-        "?fieldManager=tests&force=true",
-        operators_definition(),
-        "application/apply-patch+yaml",
-    )
-    kubectl(control_plane, "wait", "--for=condition=Established", "crd/podmonitors.monitoring.coreos.com")
+def test_an_operated_prometheus_is_told_by_a_component(other_kinds, installed, tmp_path):
     own = {
         "resources": [os.path.relpath(MANIFESTS, tmp_path)],
         "components": [os.path.relpath(MANIFESTS / "components" / "prometheus-operator", tmp_path)],
     }
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(own))
-    apply(control_plane, tmp_path)
+    apply(other_kinds, tmp_path)
     path = f"/apis/monitoring.coreos.com/v1/namespaces/{OWN}/podmonitors/inflight"
-    assert control_plane.get(path)["spec"]["podMetricsEndpoints"][0]["honorLabels"] is True
-
-
-def operators_definition():
-    """The operator's own definition, as far as it matters here: any content."""
-    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": "podmonitors.monitoring.coreos.com"},
-        "spec": {
-            "group": "monitoring.coreos.com",
-            "names": {"kind": "PodMonitor", "plural": "podmonitors"},
-            "scope": "Namespaced",
-            "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
-        },
-    }
+    assert other_kinds.get(path)["spec"]["podMetricsEndpoints"][0]["honorLabels"] is True
 
 
 def test_prometheus_understands_the_scrape_config(promtool_binary, tmp_path):
