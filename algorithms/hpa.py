@@ -2,6 +2,9 @@
 
 A reconcile follows the one before it by at least the sync period, as in upstream's queue. If the tick does not divide
 the period, the period becomes longer, never shorter. Nothing between two reconciles has an effect.
+
+Kubernetes keeps the condition ScaledToZero in the API. This one begins without it, and takes a zero that it finds for
+its own: nobody would serve the requests that wait if the controller restarted while its service was at zero.
 """
 
 from collections.abc import Callable
@@ -30,7 +33,7 @@ class Syncs:
         """Begin with a reconcile at the first observation."""
         self._reconciler = Reconciler(options)
         self._period_s = options.sync_period_s
-        self._next_s = 0.0
+        self._next_s: float | None = None
         self._write: Write | None = None
 
     def saw(self, replicas: int) -> None:
@@ -41,7 +44,7 @@ class Syncs:
 
     def due(self, now_s: float) -> bool:
         """Tell whether a reconcile is due."""
-        return now_s >= self._next_s - EDGE_S
+        return self._next_s is None or now_s >= self._next_s - EDGE_S
 
     def sync(self, now_s: float, replicas: int, read_milli: Callable[[], float | None]) -> Outcome:
         """Reconcile; a write that was not seen by now has failed.
@@ -51,6 +54,8 @@ class Syncs:
             replicas: the replicas asked for now, which are assumed to exist.
             read_milli: gives the value of the metric in thousandths, None if that fails; called only if needed.
         """
+        if self._next_s is None:
+            self._reconciler.scaled_to_zero = replicas == 0
         self._next_s = now_s + self._period_s
         scale = Scale(spec=replicas, status=replicas)
         outcome = self._reconciler.reconcile(now_s, scale, lambda: (_reading(read_milli()),))

@@ -3,13 +3,14 @@
 One reconcile, in this order:
 
 1. The first reconcile records the replicas asked for as the first recommendation.
-2. At zero replicas the HPA is disabled, unless it scaled to zero itself (feature gate HPAScaleToZero).
+2. At zero replicas the HPA is disabled, unless it scaled to zero itself (feature gate HPAScaleToZero, which is on by
+   default since Kubernetes v1.37).
 3. Above the maximum, or below the minimum, the bound is restored at once: no metric is read, nothing is stabilised.
 4. Else each metric proposes and the highest proposal wins. If all failed, or one failed and the rest would scale down,
    nothing changes.
 5. The proposal is stabilised over earlier ones, then limited in its rate and by the bounds, with or without `behavior`.
 
-Source: pkg/controller/podautoscaler/horizontal.go, Kubernetes v1.36.3.
+Source: pkg/controller/podautoscaler/horizontal.go, Kubernetes v1.36.3. The rules of v1.37 are the same.
 """
 
 from collections.abc import Callable, Sequence

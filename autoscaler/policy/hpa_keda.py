@@ -120,23 +120,31 @@ class Hpa(ResourceModel):
 
     behavior: BehaviorSettings | None = None
     """Absent: the older rules of the HPA, which at most double the number, or raise it to 4."""
+    kubernetes: Literal["1.36", "1.37"] = "1.36"
+    """The version of Kubernetes whose defaults apply. In 1.37 an HPA may scale to zero; all else is as in 1.36."""
     controller_manager: ControllerManager = ControllerManager()
     """Flags of the controller manager."""
-    scale_to_zero: bool = False
-    """The feature gate HPAScaleToZero."""
+    scale_to_zero: bool | None = None
+    """The feature gate HPAScaleToZero. Absent: on in Kubernetes 1.37, off in 1.36. If it is off, minReplicas 0 means 1,
+    and at zero replicas nothing is decided. If it is on, only a zero that another writer set stays."""
+
+    @property
+    def scales_to_zero(self) -> bool:
+        """Whether the feature gate HPAScaleToZero is on."""
+        return self.kubernetes == "1.37" if self.scale_to_zero is None else self.scale_to_zero
 
     def options(self, bounds: Bounds) -> HpaOptions:
         """Build the options; without the feature gate the minimum is at least 1, as the API of the HPA requires."""
         flags = self.controller_manager
         return HpaOptions(
-            min_replicas=bounds.min_replicas if self.scale_to_zero else max(1, bounds.min_replicas),
+            min_replicas=bounds.min_replicas if self.scales_to_zero else max(1, bounds.min_replicas),
             max_replicas=bounds.max_replicas,
             metrics=(Metric(MetricKind.EXTERNAL, TargetType.AVERAGE_VALUE, round(bounds.target * 1000)),),
             behavior=_behavior(self.behavior, flags),
             tolerance=flags.tolerance,
             downscale_stabilization_s=flags.downscale_stabilization,
             sync_period_s=flags.sync_period,
-            scale_to_zero=self.scale_to_zero,
+            scale_to_zero=self.scales_to_zero,
         )
 
 

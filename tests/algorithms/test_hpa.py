@@ -89,6 +89,18 @@ def test_with_the_gate_it_goes_to_zero_and_back():
     assert replay(hpa, [(0, 0), (15, 0), (30, 0.4)], 1) == [0, 0, 1]
 
 
+@pytest.mark.parametrize(("gate", "numbers"), [(True, [0, 0, 0, 2]), (False, [0, 0, 0, 0])])
+def test_with_the_gate_a_zero_that_it_finds_at_the_start_is_its_own(gate, numbers):
+    hpa = Hpa(hpa_options(min_replicas=0, scale_to_zero=gate, behavior=FREE))
+    assert replay(hpa, [(0, 0), (15, None), (20, 2), (30, 2)], 0) == numbers
+
+
+def test_with_the_gate_a_zero_that_someone_else_writes_later_stays():
+    hpa = Hpa(hpa_options(min_replicas=0, scale_to_zero=True, behavior=FREE))
+    assert replay(hpa, [(0, 2)], 2) == [2]
+    assert replay(hpa, [(15, 2), (30, 9)], 0) == [0, 0]
+
+
 @given(
     st.lists(st.tuples(st.integers(1, 40), st.none() | st.floats(0, 20)), min_size=1, max_size=30),
     st.sampled_from([None, TWO_A_MINUTE, FREE]),

@@ -242,7 +242,9 @@ RULES = st.builds(
     st.sampled_from(SelectPolicy),
 )
 BEHAVIORS = st.none() | st.builds(Behavior, RULES, RULES)
-LOADS = st.lists(st.none() | st.integers(0, 20), min_size=1, max_size=30)
+LOAD = st.none() | st.integers(0, 20)
+LOADS = st.lists(LOAD, min_size=1, max_size=30)
+STEPS = st.lists(st.tuples(st.none() | st.integers(0, 12), LOAD), min_size=1, max_size=30)
 
 
 @given(BEHAVIORS, LOADS, st.integers(2, 10))
@@ -271,6 +273,17 @@ def test_a_restored_hpa_continues_decision_for_decision(behavior, loads, replica
     second.replicas = first.replicas
     for turn, load in enumerate(loads[cut:], start=cut):
         assert first.sync(15 * turn, load) == second.sync(15 * turn, load)
+
+
+@given(BEHAVIORS, STEPS, st.integers(1, 4))
+def test_with_a_minimum_above_zero_the_gate_changes_nothing(behavior, steps, minimum):
+    """So the HPA that KEDA makes decides alike on Kubernetes 1.36 and 1.37."""
+    options = hpa_options(behavior=behavior, min_replicas=minimum)
+    on, off = (Cluster(replace(options, scale_to_zero=gate), replicas=1) for gate in (True, False))
+    for turn, (written, load) in enumerate(steps):
+        if written is not None:
+            on.replicas = off.replicas = written
+        assert on.sync(15 * turn, load) == off.sync(15 * turn, load)
 
 
 def test_a_state_of_another_version_is_refused():

@@ -124,7 +124,15 @@ KPA = algorithm(
     },
 )
 RULES = {"policies": [{"type": "Pods", "value": 4, "periodSeconds": 15}], "tolerance": "50m"}
-HPA = algorithm("hpa", {"behavior": {"scaleUp": RULES}, "scaleToZero": True, "controllerManager": {"tolerance": 0.1}})
+HPA = algorithm(
+    "hpa",
+    {
+        "behavior": {"scaleUp": RULES},
+        "kubernetes": "1.37",
+        "scaleToZero": True,
+        "controllerManager": {"tolerance": 0.1},
+    },
+)
 KEDA = algorithm(
     "keda", {"idleReplicaCount": 0, "fallback": {"failureThreshold": 3, "replicas": 2}}, minReplicas=1, maxReplicas=5
 )
@@ -206,6 +214,8 @@ BAD = {
     "Knative's own longest window": algorithm("kpa", {"window": "2h"}),
     "idle as many as at least": algorithm("keda", {"idleReplicaCount": 0}),
     "a direction with no policy": algorithm("hpa", {"behavior": {"scaleUp": {"policies": []}}}),
+    "a version of Kubernetes that is a number": algorithm("hpa", {"kubernetes": 1.37}),
+    "a version of Kubernetes that is to come": algorithm("hpa", {"kubernetes": "1.99"}),
     "a tolerance that is a number": algorithm("hpa", {"behavior": {"scaleUp": {"tolerance": 0.1}}}),
     "a query whose series is not known": prometheus(query="max(a)"),
     "an address with a query": prometheus(serverAddress="http://thanos:9092/?namespace=a"),

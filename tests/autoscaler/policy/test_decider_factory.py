@@ -94,7 +94,7 @@ def test_nothing_is_asked_for_beyond_the_maximum():
         {"kpa": {"maxScale": 0}},
         {"kpa": {"maxScale": 2**31 - 1, "initialScale": 2**31 - 1, "activationScale": 50}},
         {"kpa": {"minScale": 3, "maxScale": 0, "initialScale": 7}},
-        {"hpa": {"scaleToZero": True}},
+        {"hpa": {"kubernetes": "1.37"}},
         {"keda": {"fallback": {"failureThreshold": 0, "replicas": 2**31 - 1}}},
         {"mpa": {}},
         {"concurrency": {"safety": {"fromZero": False, "firstWindow": False, "goodTime": False}}},

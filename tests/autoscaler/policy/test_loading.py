@@ -261,6 +261,7 @@ def problems(tmp_path, monkeypatch):
             "  algorithm: {hpa: {behavior: {scaleDown: {policies: [{type: Pod, value: 1, periodSeconds: 1}]}}}}",
             "algorithm.hpa.behavior.scaleDown.policies[0].type: \"Pod\": must be 'Pods' or 'Percent'",
         ),
+        ("  algorithm: {hpa: {kubernetes: 1.37}}", "algorithm.hpa.kubernetes: 1.37: must be '1.36' or '1.37'"),
         (
             "  algorithm: {hpa: {behavior: {scaleDown: {policies: [{type: Pods, value: 1, periodSeconds: 1801}]}}}}",
             "algorithm.hpa.behavior.scaleDown.policies[0].periodSeconds: 1801: must be 1 to 1800",

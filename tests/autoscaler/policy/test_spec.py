@@ -133,6 +133,22 @@ def test_knatives_target_is_its_own_or_that_of_the_policy(kpa, spec, expected):
     assert (options.target, options.total) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("hpa", "bounds"),
+    [
+        ({}, (1, False)),
+        ({"kubernetes": "1.36"}, (1, False)),
+        ({"kubernetes": "1.37"}, (0, True)),
+        ({"kubernetes": "1.37", "scaleToZero": False}, (1, False)),
+        ({"scaleToZero": True}, (0, True)),
+    ],
+)
+def test_since_kubernetes_1_37_an_hpa_scales_to_zero_unless_the_gate_is_off(hpa, bounds):
+    spec = policy(algorithm={"hpa": hpa}).spec
+    options = spec.algorithm.hpa.options(spec.bounds)
+    assert (options.min_replicas, options.scale_to_zero) == bounds
+
+
 def test_a_policy_is_known_by_namespace_and_name():
     assert policy().service == "default/sd"
     elsewhere = policy_document("gpu/sd")
@@ -249,9 +265,10 @@ ALGORITHMS = st.one_of(
     st.fixed_dictionaries(
         {}, optional={"window": durations(6, 3600), "scaleDownDelay": durations(0, 3600), "target": st.floats(1, 50)}
     ).map(lambda settings: {"kpa": settings}),
-    st.fixed_dictionaries({}, optional={"behavior": BEHAVIOR, "scaleToZero": st.booleans()}).map(
-        lambda settings: {"hpa": settings}
-    ),
+    st.fixed_dictionaries(
+        {},
+        optional={"behavior": BEHAVIOR, "kubernetes": st.sampled_from(["1.36", "1.37"]), "scaleToZero": st.booleans()},
+    ).map(lambda settings: {"hpa": settings}),
     st.fixed_dictionaries({}, optional={"cooldownPeriod": durations(0, 3600), "behavior": BEHAVIOR}).map(
         lambda settings: {"keda": settings}
     ),
