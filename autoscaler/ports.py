@@ -104,6 +104,8 @@ class Fleet(NamedTuple):
     """Those that run or start, without those that are being removed."""
     override: Override | None = None
     """Why the target would refuse to be scaled now."""
+    leaving: int = 0
+    """Replicas that are being removed and still occupy what they run on."""
 
     @property
     def ready(self) -> int:

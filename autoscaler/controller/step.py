@@ -15,6 +15,7 @@ from algorithms.decider import FAILED, Decider
 from algorithms.observation import Observation
 from algorithms.plausibility import plausible
 from algorithms.types import Decision, Reason, Recommendation
+from autoscaler.controller.budgets import Budgets, Wanted
 from autoscaler.ports import Fleet, Override, ScaleRequest, ServiceName
 from autoscaler.runtime.errors import described
 
@@ -42,31 +43,79 @@ class Step(NamedTuple):
 
 
 def step(
-    services: Mapping[ServiceName, Service], observations: Mapping[ServiceName, tuple[Observation, Fleet]]
+    services: Mapping[ServiceName, Service],
+    observations: Mapping[ServiceName, tuple[Observation, Fleet]],
+    budgets: Budgets | None = None,
 ) -> list[Step]:
-    """Decide on every service that was observed, and request what differs from the replicas asked for now."""
-    return [_isolated(name, services[name], observation, fleet) for name, (observation, fleet) in observations.items()]
+    """Decide on every service that was observed, and request what differs from the replicas asked for now.
+
+    Args:
+        services: all services.
+        observations: what was observed of some of them.
+        budgets: limits the decisions of services that share something.
+    """
+    decided = {name: _isolated(services[name], *seen) for name, seen in observations.items()}
+    limits = _limits(budgets, services, observations, decided) if budgets else {}
+    return [
+        _step(name, services[name], *seen, _limited(decided[name], limits.get(name)))
+        for name, seen in observations.items()
+    ]
 
 
-def _isolated(name: ServiceName, service: Service, observation: Observation, fleet: Fleet) -> Step:
+class _Decided(NamedTuple):
+    """The decision on one service, before the budgets."""
+
+    decision: Decision
+    failure: Exception | None = None
+
+
+def _isolated(service: Service, observation: Observation, fleet: Fleet) -> _Decided:
     """Decide on one service; an error stays with it."""
     try:
-        return _step(name, service, observation, fleet)
+        decision, failure = _decide(service.decider, observation)
+        overrides = (*service.overrides, fleet.override) if fleet.override else service.overrides
+        if overrides:
+            decision = apply_overrides(decision, plausible(observation), overrides)
     except Exception as error:  # noqa: BLE001 - the other services must be decided on; the caller reports the error
         why = described(error)
-        held = Decision(
-            observation.replicas,
-            Recommendation(None, why),
-            (Reason(FAILED, observation.replicas, observation.replicas, why),),
+        held = Reason(FAILED, observation.replicas, observation.replicas, why)
+        return _Decided(Decision(observation.replicas, Recommendation(None, why), (held,)), error)
+    return _Decided(decision, failure)
+
+
+def _limits(
+    budgets: Budgets,
+    services: Mapping[ServiceName, Service],
+    observations: Mapping[ServiceName, tuple[Observation, Fleet]],
+    decided: Mapping[ServiceName, _Decided],
+) -> Mapping[ServiceName, Reason]:
+    wanted = {
+        name: Wanted(
+            decided[name].decision.desired,
+            fleet,
+            is_held=_is_held(decided[name], services[name], fleet, observation.now_s),
+            writes=services[name].writes,
         )
-        return Step(name, observation, held, None, error)
+        for name, (observation, fleet) in observations.items()
+    }
+    return budgets.limits(wanted, max((observation.now_s for observation, _ in observations.values()), default=0.0))
 
 
-def _step(name: ServiceName, service: Service, observation: Observation, fleet: Fleet) -> Step:
-    decision, failure = _decide(service.decider, observation)
+def _is_held(decided: _Decided, service: Service, fleet: Fleet, now_s: float) -> bool:
+    """Tell whether something outside of the policy holds the number: a pause, another writer or a failure."""
     overrides = (*service.overrides, fleet.override) if fleet.override else service.overrides
-    if overrides:
-        decision = apply_overrides(decision, plausible(observation), overrides)
+    return decided.failure is not None or any(each.replicas is None and now_s < each.until_s for each in overrides)
+
+
+def _limited(decided: _Decided, limit: Reason | None) -> _Decided:
+    if limit is None:
+        return decided
+    decision = decided.decision
+    return decided._replace(decision=decision._replace(desired=limit.after, reasons=(*decision.reasons, limit)))
+
+
+def _step(name: ServiceName, service: Service, observation: Observation, fleet: Fleet, decided: _Decided) -> Step:
+    decision, failure = decided
     if decision.desired == fleet.asked or not service.writes:
         return Step(name, observation, decision, None, failure)
     request = ScaleRequest(name, decision.desired, fleet.to_remove(decision.desired))
