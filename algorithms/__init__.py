@@ -8,6 +8,7 @@ reads as its specification.
   which numbers cannot be true.
 * Algorithms: `concurrency` (the default), `mpa`, `kpa` with `kpa_core` and `kpa_scale`, `hpa` with its `hpa_*` parts,
   and `keda`.
+* `budget` divides what several services share.
 * What they are made of: `windows`, `good_time` (unknown counts stop the clock), `state`. `distributions` are the
   simulator's.
 * To add one: a file here, its settings in `autoscaler.policy.algorithm`, and a row in

@@ -72,9 +72,9 @@ def _cost(replicas: Mapping[str, int], demands: Mapping[str, Demand]) -> int:
 def _fill(replicas: dict[str, int], most: Mapping[str, int], demands: Mapping[str, Demand], room: int) -> None:
     """Raise the numbers towards `most` while there is room: first the guarantees, then the rest; each by priority."""
     guaranteed = {name: min(each.guaranteed, most[name]) for name, each in demands.items()}
-    for base, limits in ((dict.fromkeys(demands, 0), guaranteed), (guaranteed, most)):
-        for names in _by_priority(demands):
-            room = _fill_fairly(replicas, names, base, limits, demands, room)
+    for limits, base in ((guaranteed, dict.fromkeys(demands, 0)), (most, guaranteed)):
+        for equals in _by_priority(demands):
+            room -= _fill_fairly(replicas, {name: limits[name] for name in equals}, base, demands, room)
 
 
 def _by_priority(demands: Mapping[str, Demand]) -> Iterable[list[str]]:
@@ -85,30 +85,34 @@ def _by_priority(demands: Mapping[str, Demand]) -> Iterable[list[str]]:
 
 
 def _fill_fairly(
-    replicas: dict[str, int],
-    names: Iterable[str],
-    base: Mapping[str, int],
-    limits: Mapping[str, int],
-    demands: Mapping[str, Demand],
-    room: int,
+    replicas: dict[str, int], most: Mapping[str, int], base: Mapping[str, int], demands: Mapping[str, Demand], room: int
 ) -> int:
-    """Raise the numbers of one priority replica by replica; give the room that is left."""
+    """Raise the numbers of one priority replica by replica; give the units that they took.
+
+    Args:
+        replicas: the numbers so far.
+        most: the services of this priority, and how far each can rise.
+        base: what does not count when it is compared who has least.
+        demands: the terms of all services.
+        room: the units that are left.
+    """
 
     def turn(name: str) -> tuple[float, bool, str]:
         each, count = demands[name], replicas[name]
         return (count - base[name]) * each.cost / each.weight, count >= each.held, name
 
-    turns = [turn(name) for name in names if replicas[name] < limits[name]]
+    left = room
+    turns = [turn(name) for name, limit in most.items() if replicas[name] < limit]
     heapify(turns)
-    while turns and room > 0:
+    while turns and left > 0:
         name = turns[0][-1]
-        if demands[name].cost > room:
+        if demands[name].cost > left:
             heappop(turns)
             continue
         replicas[name] += 1
-        room -= demands[name].cost
-        if replicas[name] < limits[name]:
+        left -= demands[name].cost
+        if replicas[name] < most[name]:
             heapreplace(turns, turn(name))
         else:
             heappop(turns)
-    return room
+    return room - left

@@ -199,7 +199,11 @@ class FakeScaleTarget:
     async def observe(self, services: Sequence[ServiceName]) -> Mapping[ServiceName, Fleet]:
         """Give what runs for each service."""
         seen = [service for service in services if service in self._asked and service not in self.unseen]
-        return {service: Fleet(self._asked[service], self._staying(service)) for service in seen}
+        return {service: self._fleet(service) for service in seen}
+
+    def _fleet(self, service: ServiceName) -> Fleet:
+        staying = self._staying(service)
+        return Fleet(self._asked[service], staying, leaving=len(self.alive(service)) - len(staying))
 
     async def scale(self, orders: Sequence[ScaleRequest]) -> Sequence[Outcome]:
         """Carry out all orders at once."""

@@ -2,6 +2,7 @@
 
 - `controller` runs ticks and wake-ups by the clock. `services` is the registry of what it decides on.
 - `polling` reads Prometheus, `idle` skips services without traffic, `observe` combines the counts, `step` decides.
+- `budgets` limits the decisions of services that share GPUs or money.
 - `backfill` fills the windows of new deciders from history. `failures` keeps an error with its own service.
 - `recorders` keep each decision in logs, `/status` and `metrics`; `replay` decides on a decision log again.
 """

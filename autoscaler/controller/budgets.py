@@ -185,12 +185,14 @@ def _demand(wanted: Wanted) -> Demand:
 
 
 def _why(state: BudgetState, name: ServiceName) -> str:
-    """Name the budget, and who has the rest."""
+    """Name the budget, who has the rest, and what the service will get when others have given it back."""
     budget, share = state.budget, state.shares[name]
     others = sorted(((state.occupied(each), each) for each in state.shares if each != name), reverse=True)
     named = [f"{each} has {budget.amount(units):g}" for units, each in others[:_NAMED] if units]
-    rest = sum(units for units, _ in others[_NAMED:])
-    if rest:
+    if rest := sum(units for units, _ in others[_NAMED:]):
         named.append(f"others have {budget.amount(rest):g}")
-    text = f"GpuBudget {budget.name}: of {budget.amount(budget.total):g} {budget.of_what} {', '.join(named) or 'no more'}"
-    return f"{text}; {share.fair - share.allowed} more when others have given theirs back" if share.fair > share.allowed else text
+    later = share.fair - share.allowed
+    return (
+        f"GpuBudget {budget.name}: of {budget.amount(budget.total):g} {budget.of_what} "
+        f"{', '.join(named) or 'nobody else has any'}{f'; {later} more when they have left' if later else ''}"
+    )

@@ -19,6 +19,7 @@ from math import floor, log2
 from typing import Protocol
 
 from algorithms.observation import Observation
+from autoscaler.controller.budgets import Budgets
 from autoscaler.controller.failures import DECIDER, OBSERVATION, Failures
 from autoscaler.controller.idle import IdleServices
 from autoscaler.controller.observe import StreamedCounts, observe
@@ -103,6 +104,7 @@ class Controller:
         on_observations: Callable[[Mapping[ServiceName, tuple[Observation, Fleet]]], None] = lambda _observations: None,
         failures: Failures | None = None,
         renew: Callable[[ServiceName], None] = lambda _service: None,
+        budgets: Budgets | None = None,
     ) -> None:
         """Wire it.
 
@@ -120,6 +122,7 @@ class Controller:
             on_observations: gets the observations before they are decided on.
             failures: collects the failures of single services; None makes one.
             renew: gives a service a fresh decider.
+            budgets: limits what services that share something may ask for.
         """
         self._services = services
         self._clock = clock
@@ -133,6 +136,7 @@ class Controller:
         self.failures = failures or Failures()
         """The failures of single services."""
         self._renew = renew
+        self._budgets = budgets
         self._observed_s: dict[ServiceName, float] = {}
         self._wake_ups = wake_ups or WakeUps()
         self._idle = idle
@@ -171,6 +175,8 @@ class Controller:
             self.recording.forget(name)
             if self._idle is not None:
                 self._idle.forget(name)
+            if self._budgets is not None:
+                self._budgets.forget(name)
 
     async def _answer_wake_ups(self, group: asyncio.TaskGroup) -> None:
         while True:
@@ -208,7 +214,7 @@ class Controller:
             if name not in busy and name in self._services
         }
         self._on_observations(observations)
-        for taken in step(self._services, observations):
+        for taken in step(self._services, observations, self._budgets):
             self._check_decider(taken)
             if taken.request is None:
                 self._record(taken, None)

@@ -118,7 +118,7 @@ class IdleServices:
     def mark_idle(self, name: ServiceName, service: Service, observation: Observation, fleet: Fleet) -> None:
         """Begin an idle period of a service that was just observed, if it has nothing to do."""
         has_override = service.overrides or fleet.override
-        if service.decider.is_settled and not (observation.problem or has_override or fleet.replicas):
+        if service.decider.is_settled and not (observation.problem or has_override or fleet.replicas or fleet.leaving):
             self._active.discard(name)
             self._periods[name] = _IdlePeriod(observation.now_s, observation.now_s + next(self._lengths_s))
             heappush(self._ends, (self._periods[name].until_s, name))

@@ -54,72 +54,90 @@ def step(
         observations: what was observed of some of them.
         budgets: limits the decisions of services that share something.
     """
-    decided = {name: _isolated(services[name], *seen) for name, seen in observations.items()}
-    limits = _limits(budgets, services, observations, decided) if budgets else {}
-    return [
-        _step(name, services[name], *seen, _limited(decided[name], limits.get(name)))
-        for name, seen in observations.items()
-    ]
+    decided = {name: _decided(services[name], *seen) for name, seen in observations.items()}
+    if budgets is not None:
+        decided = _limited(budgets, services, observations, decided)
+    return [_finished(name, services[name], *seen, decided[name]) for name, seen in observations.items()]
 
 
 class _Decided(NamedTuple):
-    """The decision on one service, before the budgets."""
+    """The decision on one service before it is carried out."""
 
     decision: Decision
     failure: Exception | None = None
 
 
-def _isolated(service: Service, observation: Observation, fleet: Fleet) -> _Decided:
-    """Decide on one service; an error stays with it."""
+def _held(observation: Observation, error: Exception) -> _Decided:
+    """Hold the number after an error; the other services must be decided on, and the caller reports the error."""
+    why = described(error)
+    reason = Reason(FAILED, observation.replicas, observation.replicas, why)
+    return _Decided(Decision(observation.replicas, Recommendation(None, why), (reason,)), error)
+
+
+def _decided(service: Service, observation: Observation, fleet: Fleet) -> _Decided:
+    """Decide on one service, with its overrides; an error stays with it."""
     try:
         decision, failure = _decide(service.decider, observation)
-        overrides = (*service.overrides, fleet.override) if fleet.override else service.overrides
+        overrides = _overrides(service, fleet)
         if overrides:
             decision = apply_overrides(decision, plausible(observation), overrides)
-    except Exception as error:  # noqa: BLE001 - the other services must be decided on; the caller reports the error
-        why = described(error)
-        held = Reason(FAILED, observation.replicas, observation.replicas, why)
-        return _Decided(Decision(observation.replicas, Recommendation(None, why), (held,)), error)
+    except Exception as error:  # noqa: BLE001 - see `_held`
+        return _held(observation, error)
     return _Decided(decision, failure)
 
 
-def _limits(
+def _overrides(service: Service, fleet: Fleet) -> tuple[Override, ...]:
+    return (*service.overrides, fleet.override) if fleet.override else service.overrides
+
+
+def _limited(
     budgets: Budgets,
     services: Mapping[ServiceName, Service],
     observations: Mapping[ServiceName, tuple[Observation, Fleet]],
     decided: Mapping[ServiceName, _Decided],
-) -> Mapping[ServiceName, Reason]:
+) -> dict[ServiceName, _Decided]:
+    """Limit decisions by the budgets, all at once."""
     wanted = {
         name: Wanted(
             decided[name].decision.desired,
             fleet,
-            is_held=_is_held(decided[name], services[name], fleet, observation.now_s),
+            is_held=_is_held(decided[name], _overrides(services[name], fleet), observation.now_s),
             writes=services[name].writes,
         )
         for name, (observation, fleet) in observations.items()
     }
-    return budgets.limits(wanted, max((observation.now_s for observation, _ in observations.values()), default=0.0))
+    try:
+        limits = budgets.limits(wanted, max((seen.now_s for seen, _ in observations.values()), default=0.0))
+    except Exception as error:  # noqa: BLE001 - see `_held`
+        return {name: _held(observation, error) for name, (observation, _) in observations.items()}
+    return {name: _with_limit(each, limits.get(name)) for name, each in decided.items()}
 
 
-def _is_held(decided: _Decided, service: Service, fleet: Fleet, now_s: float) -> bool:
+def _is_held(decided: _Decided, overrides: Sequence[Override], now_s: float) -> bool:
     """Tell whether something outside of the policy holds the number: a pause, another writer or a failure."""
-    overrides = (*service.overrides, fleet.override) if fleet.override else service.overrides
     return decided.failure is not None or any(each.replicas is None and now_s < each.until_s for each in overrides)
 
 
-def _limited(decided: _Decided, limit: Reason | None) -> _Decided:
+def _with_limit(decided: _Decided, limit: Reason | None) -> _Decided:
     if limit is None:
         return decided
     decision = decided.decision
     return decided._replace(decision=decision._replace(desired=limit.after, reasons=(*decision.reasons, limit)))
 
 
-def _step(name: ServiceName, service: Service, observation: Observation, fleet: Fleet, decided: _Decided) -> Step:
-    decision, failure = decided
-    if decision.desired == fleet.asked or not service.writes:
-        return Step(name, observation, decision, None, failure)
-    request = ScaleRequest(name, decision.desired, fleet.to_remove(decision.desired))
-    return Step(name, observation, decision, request, failure)
+def _finished(name: ServiceName, service: Service, observation: Observation, fleet: Fleet, decided: _Decided) -> Step:
+    """Request what was decided; an error stays with the service."""
+    try:
+        request = _request(name, service, fleet, decided.decision.desired)
+    except Exception as error:  # noqa: BLE001 - see `_held`
+        return Step(name, observation, _held(observation, error).decision, None, error)
+    return Step(name, observation, decided.decision, request, decided.failure)
+
+
+def _request(name: ServiceName, service: Service, fleet: Fleet, desired: int) -> ScaleRequest | None:
+    if desired == fleet.asked or not service.writes:
+        return None
+    return ScaleRequest(name, desired, fleet.to_remove(desired))
 
 
 def _decide(decider: Decider, observation: Observation) -> tuple[Decision, Exception | None]:

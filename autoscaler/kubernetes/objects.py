@@ -58,22 +58,26 @@ class Pod(NamedTuple):
     """Its controller; None for a bare pod."""
     not_ready: NotReady | None = None
     """Why it is not ready, if Kubernetes says more than that it is starting."""
+    ended: bool = False
+    """Its containers have ended: it occupies nothing."""
 
 
 def pod(item: Json) -> Pod:
     """Read the fields of a pod that are kept."""
     metadata, status = item["metadata"], item.get("status") or {}
     ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or ())
+    ended = status.get("phase") in _ENDED
     found = Pod(
         name=metadata["name"],
         labels=metadata.get("labels") or {},
         address=status.get("podIP") or "",
         ready=ready,
-        terminating="deletionTimestamp" in metadata or status.get("phase") in _ENDED,
+        terminating="deletionTimestamp" in metadata or ended,
         created_s=unix_s(metadata["creationTimestamp"]),
         cost=(metadata.get("annotations") or {}).get(DELETION_COST, ""),
         owner=owner(metadata),
         not_ready=None if ready else next(_reasons_not_ready(status), None),
+        ended=ended,
     )
     return convert(tuple(found), Pod)
 

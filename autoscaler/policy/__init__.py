@@ -2,6 +2,7 @@
 
 - `spec` has the document, with its parts in `algorithm`, `kpa`, `hpa_keda` and `traffic`; `annotations` has pause and
   override, and `status` what the controller writes into a policy in the cluster.
+- `budget` has the document `GpuBudget`.
 - `decider_factory` has one row for each algorithm: how it is built, and how far it looks back.
 - `loading` reads files, `schema` and `reference` generate the definition and the reference page, `explain` shows the
   effective settings. `knative_settings` reads Knative's own settings, `host_claims_file` the file of the operator.

@@ -119,7 +119,7 @@ class GpuBudget(ResourceModel):
     @property
     def total(self) -> int:
         """The units of the budget."""
-        return round(self.spec.cost_per_hour * _UNITS) if self.spec.gpus is None else self.spec.gpus
+        return round((self.spec.cost_per_hour or 0.0) * _UNITS) if self.spec.gpus is None else self.spec.gpus
 
     def amount(self, units: int) -> float:
         """Give units as GPUs, or as money an hour."""

@@ -160,18 +160,21 @@ class KubernetesTarget:
         if service.ownership.asked is None or not self._workloads.know_pods(service.target.kind):
             return None
         running, now_s = self._running(name), self._now()
-        staying = self._staying(service)
+        pods = self._pods(service)
+        staying = [pod for pod in pods if not pod.terminating]
         self._remove_stale_marks(service, staying)
         self._report_not_ready(name, service, not_ready(service.ownership.asked, service.scale, staying))
         replicas = (
             Replica(pod.name, pod.ready, running.get(pod.name, 0), max(now_s - pod.created_s, 0.0)) for pod in staying
         )
-        return Fleet(service.ownership.asked, tuple(replicas), self._hold(service, now_s))
+        leaving = sum(pod.terminating and not pod.ended for pod in pods)
+        return Fleet(service.ownership.asked, tuple(replicas), self._hold(service, now_s), leaving=leaving)
+
+    def _pods(self, service: _Service) -> Sequence[Pod]:
+        return () if service.scale is None else self._workloads.pods(service.target.workload, service.scale)
 
     def _staying(self, service: _Service) -> list[Pod]:
-        if service.scale is None:
-            return []
-        return [pod for pod in self._workloads.pods(service.target.workload, service.scale) if not pod.terminating]
+        return [pod for pod in self._pods(service) if not pod.terminating]
 
     def _report_not_ready(self, name: ServiceName, service: _Service, why: NotReady | None) -> None:
         if why != service.not_ready:

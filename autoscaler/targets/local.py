@@ -113,7 +113,7 @@ class LocalProcesses:
     def _fleet(service: _Service) -> Fleet:
         now_s = asyncio.get_running_loop().time()
         replicas = (Replica(r.name, r.ready, r.running, now_s - r.born_s) for r in service.staying())
-        return Fleet(service.asked, tuple(replicas))
+        return Fleet(service.asked, tuple(replicas), leaving=sum(replica.left for replica in service.lives))
 
     # Scaling.
 

@@ -251,3 +251,13 @@ async def test_trouble_ends_with_the_target(world):
     world.api.delete(DEPLOYMENTS, "web")
     await world.fleet()
     assert world.troubles[1:] == [None]
+
+
+async def test_a_pod_that_is_being_deleted_still_occupies_its_gpu_until_its_containers_have_ended(world):
+    deleted = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+    for name in "ab":
+        item = world.api.find(PODS, name)
+        ended = {"phase": "Succeeded"} if name == "b" else {}
+        world.api.put(PODS, {**item, "metadata": item["metadata"] | deleted, "status": item["status"] | ended})
+    fleet = await world.fleet()
+    assert (len(fleet.replicas), fleet.leaving) == (1, 1)
