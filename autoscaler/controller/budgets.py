@@ -69,7 +69,7 @@ class Budgets:
         self._terms: dict[tuple[str, ServiceName], BudgetedService | None] = {}
         self._demands: dict[ServiceName, Demand] = {}
         """What each service that wants or has anything wants and has; also without budgets, because one may come."""
-        self._told: dict[ServiceName, int] = {}
+        self._granted: dict[ServiceName, int] = {}
         """What each of them was last allowed to ask for."""
         self._reasons: dict[ServiceName, Reason] = {}
         """Why services get less than they want, by the last division."""
@@ -88,7 +88,7 @@ class Budgets:
     def forget(self, service: ServiceName) -> None:
         """Forget a service that is gone; the others share what it had."""
         self._seen.discard(service)
-        self._told.pop(service, None)
+        self._granted.pop(service, None)
         self._terms = {key: terms for key, terms in self._terms.items() if key[1] != service}
         if self._demands.pop(service, None) is not None:
             self._divide_again(())
@@ -108,7 +108,7 @@ class Budgets:
             self._divide_again(wanted)
         found = {name: self._reasons[name] for name in wanted if name in self._reasons}
         for name, demand in demands.items():
-            self._told[name] = allowed = found[name].after if name in found else demand.wanted
+            self._granted[name] = allowed = found[name].after if name in found else demand.wanted
             self._keep(name, demand._replace(held=max(demand.held, allowed)))
         return found
 
@@ -141,7 +141,7 @@ class Budgets:
         self.states = tuple(states)
         for name, demand in self._demands.items():
             now = self._reasons[name].after if name in self._reasons else demand.wanted
-            if name not in decided and self._told.get(name) != now:
+            if name not in decided and self._granted.get(name) != now:
                 self._wake(name)
 
     def _demands_on(self, budget: GpuBudget) -> Iterator[tuple[ServiceName, Demand]]:
