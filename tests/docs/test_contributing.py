@@ -82,10 +82,10 @@ def typed(commands, folder):
     return ran.stdout
 
 
-def test_each_of_the_fourteen_tasks_names_a_file_that_there_is():
+def test_each_task_names_a_file_that_there_is():
     table = pages()[PAGE].partition("## Where to change what")[2].partition("\n## ")[0]
     rows = re.findall(r"(?m)^\| (?!to change|---)(.+?) \| (.+) \|$", table)
-    assert len(rows) == 14
+    assert len(rows) >= 14
     for task, where in rows:
         files = re.findall(r"`([\w./-]+/[\w./-]+)`", where)
         assert files or "(#add-an-algorithm)" in where, task
