@@ -10,7 +10,7 @@ from autoscaler.documents.document import KeyPath
 from autoscaler.policy.spec import API_VERSION
 
 MOST_UNLESS_SAID = 10
-"""maxReplicas where neither the input nor `--max` says one."""
+"""maxReplicas where neither the input nor `--max` says one, unless minReplicas is more."""
 _MOST = 10_000
 """The largest maxReplicas of a policy."""
 
@@ -51,8 +51,8 @@ class Draft:
     """Deployment and Service, if the input has them or implies them."""
     routes: list[Object] = field(default_factory=list)
     """What leads requests to the gateway."""
-    before: str = ""
-    """The name of what scales the service until it is handed over, in a sentence."""
+    lines: dict[KeyPath, int] = field(default_factory=dict)
+    """The lines of the input from which keys of the policy come, for messages."""
     hand_over: list[str] = field(default_factory=list)
     """The steps of the hand-over, in this order."""
 
@@ -74,7 +74,7 @@ class Draft:
         source.used = True
         self.sources.append(source)
         for path in (("apiVersion",), ("kind",), ("metadata", "name"), ("metadata", "namespace")):
-            if source.get(*path) is not None:
+            if source.get(*path) is not None and source.finding_of(path) is None:
                 source.mapped(path, f"a part of the service {self.service}")
 
     def metadata(self, name: str | None = None, **more: Any) -> Object:
@@ -93,6 +93,7 @@ class Draft:
     def map(self, source: Source, path: KeyPath, key: str, value: Any, note: str = "") -> None:
         """Set a key of the policy's spec to what a value of the input means, and say so."""
         self.set(key, value)
+        self.lines["spec", *key.split(".")] = source.document.line(path)
         to = f"spec.{key}" if isinstance(value, dict | list) else f"spec.{key}: {inline(value)}"
         source.mapped(path, "; ".join(filter(None, [f"to the policy's {to}", note])))
 
@@ -110,8 +111,9 @@ class Draft:
             self.set("maxReplicas", options.max_replicas)
             source.added(f"the policy's spec.maxReplicas: {options.max_replicas}, of --max; the input says no maximum")
         else:
-            self.set("maxReplicas", MOST_UNLESS_SAID)
-            source.findings.insert(0, _no_maximum(source, path))
+            most = max(MOST_UNLESS_SAID, self.spec.get("minReplicas", 0))
+            self.set("maxReplicas", most)
+            self.source.findings.insert(0, _no_maximum(source, path, most))
 
     def policy(self) -> Object:
         """Give the policy as a document."""
@@ -123,9 +125,9 @@ class Draft:
         }
 
 
-def _no_maximum(source: Source, path: KeyPath) -> Finding:
-    there = source.get(*path) is not None
-    text = f"the input says no maximum: maxReplicas: {MOST_UNLESS_SAID} is written; --max N sets another one"
+def _no_maximum(source: Source, path: KeyPath, most: int) -> Finding:
+    there = bool(path) and source.get(*path) is not None
+    text = f"the input says no maximum: maxReplicas: {most} is written; --max N sets another one"
     value = source.get(*path) if there else None
     return Finding(
         source.document.source, source.document.line(path), path if there else (), value, Effect.DECIDE, text

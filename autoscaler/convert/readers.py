@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from autoscaler.convert import knative
+from autoscaler.convert import knative, kserve
 from autoscaler.convert.draft import Converted, Draft, Options
-from autoscaler.convert.findings import Effect, Finding
+from autoscaler.convert.findings import STRICT, Effect, Finding
+from autoscaler.convert.routes import add_route
 from autoscaler.convert.source import Source, Sources
-from autoscaler.convert.unrendered import in_source
+from autoscaler.convert.unrendered import in_source, without_templates
 from autoscaler.documents.document import Document, DocumentError
 from autoscaler.documents.problems import problems_of
 from autoscaler.policy.loading import unlisted
@@ -18,7 +19,10 @@ from autoscaler.policy.spec import ScalingPolicy
 Reader = Callable[[Source, Sources, Options], Draft]
 """Makes a draft of a document, and uses others that belong to it; raises DocumentError with all that hinders it."""
 
-READERS: tuple[tuple[str, str, Reader], ...] = (("serving.knative.dev", "Service", knative.read),)
+READERS: tuple[tuple[str, str, Reader], ...] = (
+    (knative.GROUP, "Service", knative.read),
+    (kserve.GROUP, "InferenceService", kserve.refuse),
+)
 """API group, kind and reader. The order matters where a document belongs to another one: who uses it stands first."""
 
 
@@ -33,7 +37,8 @@ class Conversion:
     @property
     def is_strict(self) -> bool:
         """Whether everything has an effect and nothing is left to decide."""
-        return not self.unused and not any(True for each in self.services for _ in each.strict_findings)
+        findings = [*self.unused, *(finding for each in self.services for finding in each.findings)]
+        return not any(finding.effect in STRICT for finding in findings)
 
 
 def convert(documents: Iterable[Document], options: Options | None = None) -> Conversion:
@@ -42,13 +47,16 @@ def convert(documents: Iterable[Document], options: Options | None = None) -> Co
     Raises:
         DocumentError: all that cannot be converted, with file and line.
     """
+    chosen = options or Options()
     sources = Sources(unlisted(documents))
     if problems := [problem for source in sources for problem in _unreadable(source)]:
         raise DocumentError(problems)
+    if unrendered := [problem for source in sources for problem in in_source(source)]:
+        raise DocumentError([*unrendered, *_said_besides(sources, chosen)])
     drafts = list[Draft]()
     for source, reader in _readable(sources):
         try:
-            drafts.append(reader(source, sources, options or Options()))
+            drafts.append(reader(source, sources, chosen))
         except DocumentError as error:
             problems += error.problems
     problems += [problem for draft in drafts for problem in _invalid(draft)]
@@ -56,7 +64,7 @@ def convert(documents: Iterable[Document], options: Options | None = None) -> Co
         problems = [_nothing_to_convert(source) for source in sources] or ["the input has no document"]
     if problems:
         raise DocumentError(problems)
-    return Conversion(tuple(map(_converted, drafts)), tuple(_unused(sources)))
+    return Conversion(tuple(_converted(draft, chosen) for draft in drafts), tuple(_unused(sources)))
 
 
 def _unreadable(source: Source) -> Iterator[str]:
@@ -64,7 +72,20 @@ def _unreadable(source: Source) -> Iterator[str]:
     if not isinstance(source.document.value, dict) or not source.kind:
         yield f"{source.where()}: is no object of Kubernetes: it has no kind"
         return
-    yield from in_source(source)
+    for path, value in source.leaves():
+        if path[-2:-1] in {("annotations",), ("labels",)} and not isinstance(value, str):
+            yield source.problem(path, "must be a text: put it in quotes")
+
+
+def _said_besides(sources: Sources, options: Options) -> Iterator[str]:
+    """Say what is known before the templates are rendered: what will have no effect, or will be to decide."""
+    rest = Sources(without_templates(source) for source in sources)
+    for source, reader in _readable(rest):
+        try:
+            draft = reader(source, rest, options)
+        except DocumentError:
+            continue  # of the values that are there some need those that are not
+        yield from (str(finding) for finding in draft.source.findings if finding.effect in STRICT and finding.path)
 
 
 def _readable(sources: Sources) -> Iterator[tuple[Source, Reader]]:
@@ -80,7 +101,8 @@ def _invalid(draft: Draft) -> list[str]:
     try:
         ScalingPolicy.model_validate(document)
     except ValidationError as error:
-        there = Document(draft.source.document.source, document, {(): draft.source.document.line(("kind",))})
+        lines = {(): draft.source.document.line(("kind",)), **draft.lines}
+        there = Document(draft.source.document.source, document, lines)
         return [f"{problem} (the policy of {draft.service})" for problem in problems_of(there, ScalingPolicy, error)]
     return []
 
@@ -90,7 +112,8 @@ def _nothing_to_convert(source: Source) -> str:
     return f'{source.where("kind")}: kind: "{source.kind}": nothing says how a service is scaled; can be read: {kinds}'
 
 
-def _converted(draft: Draft) -> Converted:
+def _converted(draft: Draft, options: Options) -> Converted:
+    add_route(draft, options)
     for source in draft.sources:
         source.settle()
     origin = f"{draft.source.title}, {draft.source.where('kind')}"
@@ -103,5 +126,8 @@ def _unused(sources: Sources) -> Iterator[Finding]:
     for source in sources:
         if not source.used:
             line = source.document.line(("kind",))
-            text = f"the {source.title} belongs to no service of the input and is not read"
-            yield Finding(source.document.source, line, (), None, Effect.NONE, text)
+            if source.owner:
+                effect, text = Effect.LEFT_OUT, f"the {source.title} is not read: the {source.owner} made it"
+            else:
+                effect, text = Effect.NONE, f"the {source.title} is not read: it belongs to no service of the input"
+            yield Finding(source.document.source, line, (), None, effect, text)

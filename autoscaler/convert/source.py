@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from autoscaler.convert.findings import Effect, Finding
-from autoscaler.documents.document import Document, KeyPath, to_inline_yaml
+from autoscaler.documents.document import Document, DocumentError, KeyPath, to_inline_yaml
 
 _SERVER_METADATA = (
     *("creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "finalizers", "generation"),
@@ -38,6 +38,30 @@ class Source:
         """Give the keys of the mapping at a path, none if there is no mapping."""
         value = self.document.value_at(path)
         return list(value) if isinstance(value, dict) else []
+
+    def mapping(self, *path: str | int) -> dict[str, Any]:
+        """Give the mapping at a path, empty if there is nothing; raises DocumentError if it is none."""
+        return cast("dict[str, Any]", self._expected(path, dict, "a mapping", {}))
+
+    def items(self, *path: str | int) -> list[Any]:
+        """Give the list at a path, empty if there is nothing; raises DocumentError if it is none."""
+        return cast("list[Any]", self._expected(path, list, "a list", []))
+
+    def text(self, *path: str | int) -> str:
+        """Give the text at a path, empty if there is nothing; raises DocumentError if it is none."""
+        return cast("str", self._expected(path, str, "a text", ""))
+
+    def whole(self, *path: str | int) -> int | None:
+        """Give the whole number at a path; raises DocumentError if it is none."""
+        return cast("int | None", self._expected(path, int, "a whole number", None))
+
+    def _expected(self, path: KeyPath, kind: type, legal: str, absent: object) -> object:
+        value = self.document.value_at(path)
+        if value is None:
+            return absent
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise DocumentError([self.problem(path, f"must be {legal}")])
+        return value
 
     @property
     def group(self) -> str:
@@ -104,6 +128,12 @@ class Source:
         """Account for a value that the output has as it is, and give a copy of it."""
         self.note(path, Effect.KEPT, text)
         return deepcopy(self.get(*path))
+
+    @property
+    def owner(self) -> str | None:
+        """Kind and name of the object that made this one; None if people wrote it."""
+        owners = self.get("metadata", "ownerReferences", default=[])
+        return f"{owners[0].get('kind')} {owners[0].get('name')}" if owners else None
 
     def settle(self) -> None:
         """Account for the rest: what the API server wrote, and what nobody mentioned."""

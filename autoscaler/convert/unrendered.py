@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 from autoscaler.convert.source import Source
-from autoscaler.documents.document import KeyPath
+from autoscaler.documents.document import Document, KeyPath
 
 RENDER_FIRST = "is not rendered; render it first, for example with helm template, kustomize build or envsubst"
 _TEMPLATE = re.compile(r"\{\{.*?(\}\}|$)|\$\{[^}]*(\}|$)")
@@ -21,10 +23,26 @@ def in_text(text: str, source: str) -> list[str]:
 
 def in_source(source: Source) -> Iterator[str]:
     """Give one problem for each value or key of a document that has a template."""
-    for path, value in source.leaves():
-        pattern = _HELM if _is_a_programs(path) else _TEMPLATE
-        if any(pattern.search(part) for part in (value, *path) if isinstance(part, str)):
-            yield source.problem(path, RENDER_FIRST)
+    return (source.problem(path, RENDER_FIRST) for path, value in source.leaves() if _is_template(path, value))
+
+
+def without_templates(source: Source) -> Document:
+    """Give the document without the values that are templates."""
+    return replace(source.document, value=_without((), source.document.value))
+
+
+def _without(path: KeyPath, value: Any) -> Any:
+    if isinstance(value, dict):
+        inner = ((key, (*path, key), each) for key, each in value.items())
+        return {key: _without(there, each) for key, there, each in inner if not _is_template(there, each)}
+    if isinstance(value, list):
+        return [None if _is_template(path, each) else _without(path, each) for each in value]
+    return value
+
+
+def _is_template(path: KeyPath, value: Any) -> bool:
+    pattern = _HELM if _is_a_programs(path) else _TEMPLATE
+    return any(pattern.search(part) for part in (value, *path) if isinstance(part, str))
 
 
 def _is_a_programs(path: KeyPath) -> bool:

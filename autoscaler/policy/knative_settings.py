@@ -145,7 +145,8 @@ ANNOTATIONS = {
 _ONE_SPELLING = {"class", "metric", "target", "window", "activation-scale"}
 
 
-def _spellings(name: str) -> tuple[str, ...]:
+def spellings(name: str) -> tuple[str, ...]:
+    """Give the keys of an annotation, the one that wins first."""
     first, *others = name.split("-")
     camel = first + "".join(word.capitalize() for word in others)
     return (PREFIX + name,) if name in _ONE_SPELLING else (PREFIX + name, PREFIX + camel)
@@ -180,7 +181,7 @@ def _check_config_scales(values: Mapping[str, Any]) -> None:
 def _read_annotations(annotations: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, Any]:
     values = {}
     for name, setting in ANNOTATIONS.items():
-        key = next((spelling for spelling in _spellings(name) if spelling in annotations), None)
+        key = next((spelling for spelling in spellings(name) if spelling in annotations), None)
         if key is not None:
             values[name] = setting.value(key, annotations[key])
     _check_scales(values, config)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from golden import load
 
 COMMITTED = Path(__file__).parent / "data"
 
@@ -30,6 +31,21 @@ def pytest_generate_tests(metafunc):
         if not files:
             raise pytest.UsageError(f"no golden files (*.json) below {folder}")
         metafunc.parametrize("golden_file", files, ids=[file.name for file in files])
+
+
+RECORDINGS = sorted(path for kind in ("decision", "pipeline") for path in COMMITTED.glob(f"knative/{kind}_*.json"))
+
+
+@pytest.fixture(params=RECORDINGS, ids=[path.stem for path in RECORDINGS])
+def knative_recording(request):
+    """The path of one of Knative's recorded timelines."""
+    return request.param
+
+
+@pytest.fixture
+def config_resolutions():
+    """What Knative resolved settings to, and which it refused."""
+    return load(COMMITTED / "knative" / "config_resolution.json")
 
 
 def pytest_terminal_summary(terminalreporter):
