@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from autoscaler.convert import knative, kserve
+from autoscaler.convert import keda, keda_http, knative, kserve
 from autoscaler.convert.draft import Converted, Draft, Options
 from autoscaler.convert.findings import STRICT, Effect, Finding
 from autoscaler.convert.routes import add_route
@@ -22,6 +22,10 @@ Reader = Callable[[Source, Sources, Options], Draft]
 READERS: tuple[tuple[str, str, Reader], ...] = (
     (knative.GROUP, "Service", knative.read),
     (kserve.GROUP, "InferenceService", kserve.refuse),
+    ("http.keda.sh", "HTTPScaledObject", keda_http.read),
+    ("keda.sh", "ScaledObject", keda.read),
+    ("http.keda.sh", "InterceptorRoute", keda_http.refuse_route),
+    ("keda.sh", "ScaledJob", keda_http.refuse_job),
 )
 """API group, kind and reader. The order matters where a document belongs to another one: who uses it stands first."""
 

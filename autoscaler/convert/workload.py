@@ -52,7 +52,7 @@ def adopt(draft: Draft, source: Source) -> Object:
     found["metadata"] = metadata | ({"annotations": annotations} if annotations else {})
     for path in _own_paths(source):
         source.note(path, Effect.KEPT, f"in the {source.title}")
-    if source.get("spec", "replicas") is not None and source.kind != "Service":
+    if source.get("spec", "replicas") is not None:
         del found["spec"]["replicas"]
         source.note(("spec", "replicas"), Effect.LEFT_OUT, "the number is the autoscaler's; Kubernetes starts with 1")
     draft.objects.append(found)
@@ -63,7 +63,7 @@ def _own_paths(source: Source) -> list[KeyPath]:
     """Give the keys of an object that people write."""
     elsewhere = {*_SERVERS, "apiVersion", "kind", "metadata", "spec"}
     top: list[KeyPath] = [(key,) for key in source.document.value if key not in elsewhere]
-    top += [("spec", key) for key in source.keys("spec")]
+    top += [("spec", key) for key in source.keys("spec") if key != "replicas"]
     top += [("metadata", key) for key in source.keys("metadata") if key == "labels"]
     top += [
         ("metadata", "annotations", key)

@@ -13,6 +13,7 @@ from hpa_replay import RecordedHpa, RecordedKeda
 from algorithms.hpa_behavior import Behavior, ScaleEvents, limit, limit_without_behavior
 from algorithms.hpa_metrics import Failure, Metric, PodState, Reading, Scale, TargetType, Tolerance, propose
 from algorithms.hpa_reconcile import HpaOptions
+from algorithms.keda import KedaOptions
 
 
 def leaves(where: str, value: object) -> dict[str, object]:
@@ -122,9 +123,9 @@ def compare_table_rate(document: Document) -> Comparison:
     return tally.result()
 
 
-def compare_keda(document: Document) -> Comparison:
-    """Replay a timeline of KEDA and the HPA acting on one Deployment."""
-    recorded, tally = RecordedKeda(keda_options(document["config"])), Tally()
+def compare_keda(document: Document, options: KedaOptions | None = None) -> Comparison:
+    """Replay a timeline of KEDA and the HPA acting on one Deployment, with its settings or other ones."""
+    recorded, tally = RecordedKeda(options or keda_options(document["config"])), Tally()
     actors = {"keda": recorded.keda, "hpa": recorded.sync}
     for step in document["steps"]:
         recorded.loop.last_active_s = step["last_active_t"]

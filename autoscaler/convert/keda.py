@@ -1,0 +1,325 @@
+"""Reads a ScaledObject of KEDA, with the route of its HTTP add-on that a trigger names."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from autoscaler.convert.behavior import map_behavior
+from autoscaler.convert.draft import Draft, Options
+from autoscaler.convert.findings import Effect
+from autoscaler.convert.keda_route import map_route, port_of, route_of, service_of
+from autoscaler.convert.keda_triggers import Trigger, are_queues_only, map_triggers, triggers_of
+from autoscaler.convert.measures import server_limit
+from autoscaler.convert.served import Beside, find_beside, lead_traffic, write_beside
+from autoscaler.convert.source import Source, Sources
+from autoscaler.documents.document import DocumentError, KeyPath
+from autoscaler.documents.fields import format_duration
+
+_MOST = 100
+"""maxReplicaCount where a ScaledObject does not say it."""
+_COOLDOWN_S = 300
+"""cooldownPeriod where a ScaledObject does not say it."""
+_HOUR_S = 3600
+COOLDOWNS_S = (0, 86_400)
+"""What a policy allows."""
+_PREFIX = "autoscaling.keda.sh/"
+_SWITCHES = ("paused", "paused-replicas", "paused-scale-in", "paused-scale-out", "force-activation")
+_OWNERSHIP = ("scaledobject.keda.sh/transfer-hpa-ownership", "validations.keda.sh/hpa-ownership")
+_NO_PAUSE = {"0", "f", "F", "FALSE", "false", "False"}
+_HPA: KeyPath = ("spec", "advanced", "horizontalPodAutoscalerConfig")
+_RESTORE: KeyPath = ("spec", "advanced", "restoreToOriginalReplicaCount")
+_FALLBACK: KeyPath = ("spec", "fallback")
+_NONE_BY_DEFAULT = "the default algorithm has no such setting"
+
+
+def read(source: Source, sources: Sources, options: Options) -> Draft:
+    """Make a draft of a ScaledObject.
+
+    Raises:
+        DocumentError: nobody sends requests to what it scales, or a value cannot be read.
+    """
+    draft = Draft(source, source.name, source.namespace)
+    triggers, route = triggers_of(source), route_of(source, sources)
+    map_target(draft, ("spec", "scaleTargetRef"))
+    ref = source.get("spec", "scaleTargetRef")
+    beside = find_beside(draft, sources, ref, service_of(route) if route else None)
+    if route is None:
+        _refuse_workers(source, beside, triggers)
+    _map_replicas(draft, options)
+    if route:
+        map_route(draft, route)
+        for trigger in triggers:
+            source.mapped(trigger.path, f"the {route.title} says what it counts")
+    else:
+        map_triggers(draft, triggers, server_limit(beside.workload) if beside.workload else None, options)
+    _map_delays(draft, options)
+    _map_advanced(draft, options)
+    _map_annotations(draft, options)
+    lead_traffic(draft, sources, beside, options, port_of(route) if route else None)
+    write_beside(draft, beside)
+    _use_keda_parts(draft, sources, triggers)
+    _hand_over(draft, route)
+    return draft
+
+
+def map_target(draft: Draft, path: KeyPath) -> None:
+    """Name what is scaled, as there.
+
+    Raises:
+        DocumentError: there is no name.
+    """
+    source = draft.source
+    if not source.get(*path, "name"):
+        raise DocumentError([source.problem(path, "name is required: it says what is scaled")])
+    for key in ("apiVersion", "kind", "name"):
+        if source.get(*path, key) is not None:
+            draft.map(source, (*path, key), f"scaleTargetRef.{key}", source.get(*path, key))
+    if source.get(*path, "envSourceContainerName") is not None:
+        source.ineffective((*path, "envSourceContainerName"), "no trigger reads the environment of a container")
+
+
+def _refuse_workers(source: Source, beside: Beside, triggers: list[Trigger]) -> None:
+    """Refuse to scale by requests what nobody sends requests to.
+
+    Raises:
+        DocumentError: the workload has no port and no Service, or all triggers watch queues and nothing shows a port.
+    """
+    fetches = are_queues_only(triggers) or (beside.shows_pods and not any(each.is_of_requests for each in triggers))
+    if beside.service or beside.ports or not fetches:
+        return
+    what = f"{beside.workload.title} has no port" if beside.workload else "the input shows no port"
+    problems = [
+        source.problem(
+            ("spec", "scaleTargetRef", "name"),
+            f"no policy is written: {what} and no Service, so nobody sends it requests. KEDA stays right for a "
+            "workload that fetches its work",
+        )
+    ]
+    problems += [source.problem((*each.path, "type"), each.why) for each in triggers]
+    problems += [
+        source.problem(("metadata", "annotations", _PREFIX + name), f"KEDA is paused now, at {_replicas(source)}")
+        for name in ("paused", "paused-replicas")
+        if is_on(source, name)
+    ]
+    problems += [
+        source.problem((*each.path, "authenticationRef"), "its TriggerAuthentication and Secrets are not copied")
+        for each in triggers
+        if each.get("authenticationRef") is not None
+    ]
+    raise DocumentError(problems)
+
+
+def is_on(source: Source, name: str) -> bool:
+    """Tell whether an annotation of KEDA's switches something on; a text that is no boolean does."""
+    value = source.get("metadata", "annotations", _PREFIX + name)
+    return value is not None and (name == "paused-replicas" or str(value) not in _NO_PAUSE)
+
+
+def _replicas(source: Source) -> str:
+    replicas = source.get("metadata", "annotations", f"{_PREFIX}paused-replicas")
+    return "the present number" if replicas is None else str(replicas)
+
+
+def _map_replicas(draft: Draft, options: Options) -> None:
+    source = draft.source
+    least, idle = (whole_at(source, ("spec", key)) for key in ("minReplicaCount", "idleReplicaCount"))
+    if least is not None:
+        draft.map(source, ("spec", "minReplicaCount"), "minReplicas", least)
+    limit_replicas(draft, ("spec", "maxReplicaCount"), options)
+    if idle is None:
+        return
+    path = ("spec", "idleReplicaCount")
+    if options.algorithm == "same":
+        draft.map(source, path, "algorithm.keda.idleReplicaCount", idle)
+    elif least == 1:
+        draft.map(source, path, "minReplicas", idle, "one replica while there are requests is the same")
+    else:
+        source.ineffective(path, f"{_NONE_BY_DEFAULT}: minReplicas holds without requests too")
+
+
+def limit_replicas(draft: Draft, path: KeyPath, options: Options) -> None:
+    """Set maxReplicas, KEDA's default if neither the input nor `--max` says it."""
+    most = whole_at(draft.source, path)
+    if most is None and options.max_replicas is None:
+        draft.default("maxReplicas", _MOST, "KEDA's default; ours is 10")
+    else:
+        draft.limit_replicas(draft.source, path, most, options)
+
+
+def _map_delays(draft: Draft, options: Options) -> None:
+    source = draft.source
+    map_cooldown(draft, ("spec", "cooldownPeriod"), options)
+    for key, range_s in (("pollingInterval", (1, _HOUR_S)), ("initialCooldownPeriod", COOLDOWNS_S)):
+        if options.algorithm == "same":
+            map_seconds(draft, ("spec", key), f"algorithm.keda.{key}", range_s)
+        elif source.get("spec", key) is not None:
+            source.ineffective(("spec", key), _NONE_BY_DEFAULT)
+    if source.get(*_FALLBACK) is None:
+        return
+    if options.algorithm == "same" and source.get(*_FALLBACK, "behavior") != "scalingModifiers":
+        draft.map(source, _FALLBACK, "algorithm.keda.fallback", source.get(*_FALLBACK), "word for word")
+    else:
+        source.ineffective(_FALLBACK, "a count that is missing is unknown here, and the number is held")
+
+
+def map_cooldown(draft: Draft, path: KeyPath, options: Options) -> None:
+    """Map the delay before the last replica goes."""
+    key = "algorithm.keda.cooldownPeriod" if options.algorithm == "same" else "scaleDown.toZeroDelay"
+    never = draft.spec.get("minReplicas", 0) > 0 and draft.source.get("spec", "idleReplicaCount") is None
+    map_seconds(draft, path, key, COOLDOWNS_S, "no effect above zero" if never else "")
+    if draft.source.get(*path) is None and options.algorithm == "concurrency":
+        draft.default(key, format_duration(_COOLDOWN_S), "KEDA's default; ours is 30s")
+
+
+def map_seconds(draft: Draft, path: KeyPath, key: str, range_s: tuple[int, int], note: str = "") -> None:
+    """Map a number of seconds to a duration, as far as a policy allows it."""
+    given = whole_at(draft.source, path)
+    if given is None:
+        return
+    least_s, most_s = range_s
+    seconds = min(max(given, least_s), most_s)
+    if seconds != given:
+        note = f"a policy allows {format_duration(least_s)} to {format_duration(most_s)}"
+    draft.map(draft.source, path, key, format_duration(seconds), note)
+
+
+def whole_at(source: Source, path: KeyPath) -> int | None:
+    """Read a whole number, None if it is not there.
+
+    Raises:
+        DocumentError: it is none.
+    """
+    value = source.get(*path)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+        raise DocumentError([source.problem(path, "must be a whole number")])
+    return value
+
+
+def _map_advanced(draft: Draft, options: Options) -> None:
+    source = draft.source
+    if options.algorithm == "same" and "algorithm" not in draft.spec:
+        draft.set("algorithm", {"keda": {}})
+    map_behavior(draft, source, (*_HPA, "behavior"), "keda" if options.algorithm == "same" else "concurrency")
+    if source.get(*_HPA, "name") is not None:
+        source.note(
+            (*_HPA, "name"), Effect.LEFT_OUT, "there is no HPA here; KEDA deletes this one with the ScaledObject"
+        )
+    if source.get(*_RESTORE) is True:
+        source.ineffective(_RESTORE, "a policy that is deleted leaves the replicas as they are")
+    elif source.get(*_RESTORE) is False:
+        source.mapped(_RESTORE, "a policy that is deleted leaves the replicas as they are, too")
+
+
+def _map_annotations(draft: Draft, options: Options) -> None:
+    source = draft.source
+    for key in source.keys("metadata", "annotations"):
+        path: KeyPath = ("metadata", "annotations", key)
+        name = key.removeprefix(_PREFIX)
+        if key in _OWNERSHIP:
+            source.note(path, Effect.LEFT_OUT, "there is no HPA here that anybody must own")
+        elif key.startswith(_PREFIX) and name in _SWITCHES:
+            _map_switch(draft, path, name, options)
+        elif key.startswith(_PREFIX):
+            near = get_close_matches(name, _SWITCHES, n=1)
+            source.ineffective(
+                path, "KEDA has no such annotation" + (f"; the nearest is {_PREFIX}{near[0]}" if near else "")
+            )
+    if source.get("metadata", "labels") is not None:
+        source.note(
+            ("metadata", "labels"), Effect.LEFT_OUT, "labels of the ScaledObject; those of a policy are not read"
+        )
+
+
+def _map_switch(draft: Draft, path: KeyPath, name: str, options: Options) -> None:
+    source, value = draft.source, str(draft.source.get(*path))
+    if not is_on(source, name):
+        source.note(path, Effect.LEFT_OUT, "is off, which is the default")
+    elif options.algorithm == "same":
+        draft.annotations[str(path[-1])] = value
+        source.note(path, Effect.KEPT, "as an annotation of the policy, which means the same there")
+    elif name in {"paused", "paused-replicas"}:
+        source.decide(path, "is no pause here: the default algorithm has inflight.dev/paused-until, with a time")
+    else:
+        source.ineffective(path, _NONE_BY_DEFAULT)
+
+
+def _use_keda_parts(draft: Draft, sources: Sources, triggers: list[Trigger]) -> None:
+    """Account for what belongs to the ScaledObject and has no part here: its HPA, its credentials."""
+    name = draft.source.get(*_HPA, "name", default=f"keda-hpa-{draft.source.name}")
+    for part in sources.find("autoscaling", "HorizontalPodAutoscaler", draft.namespace, lambda each: each.name == name):
+        leave_out(draft, part, "KEDA made it and deletes it with the ScaledObject")
+    refs = [trigger.get("authenticationRef", "name") for trigger in triggers]
+    for kind in ("TriggerAuthentication", "ClusterTriggerAuthentication"):
+        for part in sources.find("keda.sh", kind, None, lambda each: each.name in refs):
+            leave_out(draft, part, "is not copied: the gateway counts, and credentials are the controller's")
+            _leave_out_secrets(draft, sources, part)
+
+
+def _leave_out_secrets(draft: Draft, sources: Sources, authentication: Source) -> None:
+    names = [each.get("name") for each in authentication.get("spec", "secretTargetRef", default=[])]
+    for secret in sources.find("", "Secret", draft.namespace, lambda each: each.name in names):
+        leave_out(draft, secret, "is not copied: the credentials of a trigger are not needed")
+
+
+def leave_out(draft: Draft, part: Source, why: str) -> None:
+    """Account for a document that belongs to the service and has no part in the output."""
+    if not part.used:
+        draft.use(part)
+        for key in {*part.document.value} - {"apiVersion", "kind"}:
+            part.note((key,), Effect.LEFT_OUT, why)
+
+
+def hand_over(draft: Draft, *, stop: str, remove: str, before: Iterable[str] = ()) -> None:
+    """Say how to hand over from KEDA to the policy without two writers.
+
+    Args:
+        draft: the service.
+        stop: the step after which KEDA writes nothing.
+        remove: the step that removes what KEDA used.
+        before: steps that come first.
+    """
+    draft.default("mode", "DryRun", "so that the policy writes nothing until KEDA has stopped")
+    draft.before = "KEDA"
+    policy = f"spol {draft.name}{within(draft)}"
+    draft.hand_over = [
+        *before,
+        *(_keep_number(source) for source in draft.sources if isinstance(source.get("spec", "replicas"), int)),
+        "kubectl apply -f this file: with mode: DryRun the policy decides and writes nothing",
+        f"send the traffic through the gateway, and wait until INFLIGHT shows it: kubectl get {policy} --watch",
+        stop,
+        f'kubectl patch {policy} --type merge --patch \'{{"spec": {{"mode": "Active"}}}}\', and the same in this file',
+        f"{remove}; remove it from GitOps first",
+        "meanwhile, if KEDA writes beside the policy, nothing flaps: the condition ForeignWriter names it",
+    ]
+
+
+def _keep_number(workload: Source) -> str:
+    """Word how to take `replicas` out of a manifest, as for any autoscaler."""
+    named = f"{workload.kind.lower()}/{workload.name}" + (f" -n {workload.namespace}" if workload.namespace else "")
+    return (
+        f"if kubectl apply made the {workload.kind}: kubectl apply edit-last-applied {named}, and delete replicas "
+        "there, or the next apply sets it to 1"
+    )
+
+
+def within(draft: Draft) -> str:
+    """Give kubectl's option for the namespace of a service."""
+    return f" -n {draft.namespace}" if draft.namespace else ""
+
+
+def _hand_over(draft: Draft, route: Source | None) -> None:
+    source = draft.source
+    named = f"scaledobject {source.name}{within(draft)}"
+    hpa = source.get(*_HPA, "name", default=f"keda-hpa-{source.name}")
+    restores = (
+        "let KEDA leave the number as it is when it goes: "
+        f"kubectl patch {named} --type merge "
+        '--patch \'{"spec": {"advanced": {"restoreToOriginalReplicaCount": false}}}\''
+    )
+    hand_over(
+        draft,
+        before=[restores] if source.get(*_RESTORE) is True else [],
+        stop=f"pause KEDA: kubectl annotate {named} {_PREFIX}paused=true --overwrite; "
+        f"then kubectl get hpa {hpa}{within(draft)} must say NotFound",
+        remove=f"kubectl delete {named}"
+        + (f"; kubectl delete {route.kind.lower()} {route.name}{within(draft)}" if route else ""),
+    )
