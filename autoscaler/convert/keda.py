@@ -1,8 +1,8 @@
 """Reads a ScaledObject of KEDA, with the route of its HTTP add-on that a trigger names."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
+from autoscaler.convert.annotations import unknown
 from autoscaler.convert.behavior import map_behavior
 from autoscaler.convert.draft import Draft, Options
 from autoscaler.convert.findings import Effect
@@ -40,7 +40,7 @@ def read(source: Source, sources: Sources, options: Options) -> Draft:
     draft = Draft(source, source.name, source.namespace)
     triggers, route = triggers_of(source), route_of(source, sources)
     map_target(draft, ("spec", "scaleTargetRef"))
-    ref = source.get("spec", "scaleTargetRef")
+    ref = source.mapping("spec", "scaleTargetRef")
     beside = find_beside(draft, sources, ref, service_of(route) if route else None)
     if route is None:
         _refuse_workers(source, beside, triggers)
@@ -121,7 +121,7 @@ def _replicas(source: Source) -> str:
 
 def _map_replicas(draft: Draft, options: Options) -> None:
     source = draft.source
-    least, idle = (whole_at(source, ("spec", key)) for key in ("minReplicaCount", "idleReplicaCount"))
+    least, idle = (source.whole("spec", key) for key in ("minReplicaCount", "idleReplicaCount"))
     if least is not None:
         draft.map(source, ("spec", "minReplicaCount"), "minReplicas", least)
     limit_replicas(draft, ("spec", "maxReplicaCount"), options)
@@ -138,7 +138,7 @@ def _map_replicas(draft: Draft, options: Options) -> None:
 
 def limit_replicas(draft: Draft, path: KeyPath, options: Options) -> None:
     """Set maxReplicas, KEDA's default if neither the input nor `--max` says it."""
-    most = whole_at(draft.source, path)
+    most = draft.source.whole(*path)
     if most is None and options.max_replicas is None:
         draft.default("maxReplicas", _MOST, "KEDA's default; ours is 10")
     else:
@@ -172,7 +172,7 @@ def map_cooldown(draft: Draft, path: KeyPath, options: Options) -> None:
 
 def map_seconds(draft: Draft, path: KeyPath, key: str, range_s: tuple[int, int], note: str = "") -> None:
     """Map a number of seconds to a duration, as far as a policy allows it."""
-    given = whole_at(draft.source, path)
+    given = draft.source.whole(*path)
     if given is None:
         return
     least_s, most_s = range_s
@@ -180,18 +180,6 @@ def map_seconds(draft: Draft, path: KeyPath, key: str, range_s: tuple[int, int],
     if seconds != given:
         note = f"a policy allows {format_duration(least_s)} to {format_duration(most_s)}"
     draft.map(draft.source, path, key, format_duration(seconds), note)
-
-
-def whole_at(source: Source, path: KeyPath) -> int | None:
-    """Read a whole number, None if it is not there.
-
-    Raises:
-        DocumentError: it is none.
-    """
-    value = source.get(*path)
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
-        raise DocumentError([source.problem(path, "must be a whole number")])
-    return value
 
 
 def _map_advanced(draft: Draft, options: Options) -> None:
@@ -211,7 +199,7 @@ def _map_advanced(draft: Draft, options: Options) -> None:
 
 def _map_annotations(draft: Draft, options: Options) -> None:
     source = draft.source
-    for key in source.keys("metadata", "annotations"):
+    for key in source.mapping("metadata", "annotations"):
         path: KeyPath = ("metadata", "annotations", key)
         name = key.removeprefix(_PREFIX)
         if key in _OWNERSHIP:
@@ -219,10 +207,7 @@ def _map_annotations(draft: Draft, options: Options) -> None:
         elif key.startswith(_PREFIX) and name in _SWITCHES:
             _map_switch(draft, path, name, options)
         elif key.startswith(_PREFIX):
-            near = get_close_matches(name, _SWITCHES, n=1)
-            source.ineffective(
-                path, "KEDA has no such annotation" + (f"; the nearest is {_PREFIX}{near[0]}" if near else "")
-            )
+            source.ineffective(path, unknown(key, [_PREFIX + each for each in _SWITCHES], "KEDA"))
     if source.get("metadata", "labels") is not None:
         source.note(
             ("metadata", "labels"), Effect.LEFT_OUT, "labels of the ScaledObject; those of a policy are not read"
@@ -255,7 +240,7 @@ def _use_keda_parts(draft: Draft, sources: Sources, triggers: list[Trigger]) -> 
 
 
 def _leave_out_secrets(draft: Draft, sources: Sources, authentication: Source) -> None:
-    names = [each.get("name") for each in authentication.get("spec", "secretTargetRef", default=[])]
+    names = [each.get("name") for each in authentication.items("spec", "secretTargetRef")]
     for secret in sources.find("", "Secret", draft.namespace, lambda each: each.name in names):
         leave_out(draft, secret, "is not copied: the credentials of a trigger are not needed")
 
@@ -264,7 +249,7 @@ def leave_out(draft: Draft, part: Source, why: str) -> None:
     """Account for a document that belongs to the service and has no part in the output."""
     if not part.used:
         draft.use(part)
-        for key in {*part.document.value} - {"apiVersion", "kind"}:
+        for key in sorted({*part.document.value} - {"apiVersion", "kind"}):
             part.note((key,), Effect.LEFT_OUT, why)
 
 
@@ -278,7 +263,6 @@ def hand_over(draft: Draft, *, stop: str, remove: str, before: Iterable[str] = (
         before: steps that come first.
     """
     draft.default("mode", "DryRun", "so that the policy writes nothing until KEDA has stopped")
-    draft.before = "KEDA"
     policy = f"spol {draft.name}{within(draft)}"
     draft.hand_over = [
         *before,

@@ -36,7 +36,7 @@ def read(source: Source, sources: Sources, options: Options) -> Draft:
         return keda.read(made, sources, options)
     draft = Draft(source, source.name, source.namespace)
     keda.map_target(draft, ("spec", "scaleTargetRef"))
-    beside = find_beside(draft, sources, source.get("spec", "scaleTargetRef"), service_of(source))
+    beside = find_beside(draft, sources, source.mapping("spec", "scaleTargetRef"), service_of(source))
     _map_replicas(draft, options)
     map_route(draft, source)
     lead_traffic(draft, sources, beside, options, port_of(source))
@@ -49,7 +49,7 @@ def read(source: Source, sources: Sources, options: Options) -> Draft:
 
 def _map_replicas(draft: Draft, options: Options) -> None:
     source = draft.source
-    least = keda.whole_at(source, ("spec", "replicas", "min"))
+    least = source.whole("spec", "replicas", "min")
     if least is not None:
         draft.map(source, ("spec", "replicas", "min"), "minReplicas", least)
     keda.limit_replicas(draft, ("spec", "replicas", "max"), options)
@@ -64,7 +64,7 @@ def _map_replicas(draft: Draft, options: Options) -> None:
         (_SKIP, "is off, which is the default"),
         (_ORPHAN, "the ScaledObject must go, see the hand-over"),
     ):
-        if key in source.keys("metadata", "annotations"):
+        if key in source.mapping("metadata", "annotations"):
             source.note(("metadata", "annotations", key), Effect.LEFT_OUT, text)
 
 

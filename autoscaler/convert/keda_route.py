@@ -41,7 +41,7 @@ def route_of(source: Source, sources: Sources) -> Source | None:
     Raises:
         DocumentError: a trigger names a route that the input has not.
     """
-    for number in range(len(source.get(*TRIGGERS, default=[]))):
+    for number in range(len(source.items(*TRIGGERS))):
         for key, kind in (("interceptorRoute", "InterceptorRoute"), ("httpScaledObject", "HTTPScaledObject")):
             path = (*TRIGGERS, number, "metadata", key)
             name = source.get(*path)
@@ -102,11 +102,11 @@ def _map_target(route: Source) -> None:
 
 
 def _map_hosts(draft: Draft, route: Source) -> None:
-    hosts = list(dict.fromkeys(host for path in _host_lists(route) for host in route.get(*path, default=[])))
+    hosts = list(dict.fromkeys(host for path in _host_lists(route) for host in route.items(*path)))
     draft.set("traffic.hosts", hosts or ["*"])
     for path in _host_lists(route):
         if route.get(*path) is not None:
-            wildcard = any(str(host).startswith("*.") for host in route.get(*path))
+            wildcard = any(str(host).startswith("*.") for host in route.items(*path))
             more = "; *. takes any labels in front, as there; in an Ingress it takes one label" if wildcard else ""
             route.mapped(path, f"to the policy's spec.traffic.hosts{more}")
     if not hosts:
@@ -117,7 +117,7 @@ def _map_hosts(draft: Draft, route: Source) -> None:
 
 
 def _rules(route: Source) -> range:
-    return range(len(route.get("spec", "rules", default=[])))
+    return range(len(route.items("spec", "rules")))
 
 
 def _host_lists(route: Source) -> list[KeyPath]:
@@ -142,10 +142,10 @@ def _map_metric(draft: Draft, route: Source) -> None:
             (*_SCALING, "requestRate"), "a rate is no count: in flight is the rate x the time of a request"
         )
     if route.get(*path) is not None:
-        draft.map(route, path, "targetPerReplica", route.get(*path), _CAPS_NOTHING)
+        draft.map(route, path, "targetPerReplica", route.whole(*path), _CAPS_NOTHING)
     elif route.get(*_PENDING) is not None:
         note = f"the old name of scalingMetric.concurrency; {_CAPS_NOTHING}"
-        draft.map(route, _PENDING, "targetPerReplica", route.get(*_PENDING), note)
+        draft.map(route, _PENDING, "targetPerReplica", route.whole(*_PENDING), note)
     elif rate is not None and concurrency is None:
         ask_for_a_target(route, (*_SCALING, "requestRate"), None)
     else:
@@ -196,7 +196,7 @@ def _map_cold_start(draft: Draft, route: Source) -> None:
         route.ineffective(path, "0 is no limit there; here traffic.queue.maxLength is 100 unless you set it")
     elif route.get(*path) is not None:
         note = "counts requests that wait for a busy replica, too"
-        draft.map(route, path, "traffic.queue.maxLength", route.get(*path), note)
+        draft.map(route, path, "traffic.queue.maxLength", route.whole(*path), note)
     else:
         route.added(
             "traffic.queue.maxLength is 100, our default: more waiting requests get 503; the add-on has no limit"

@@ -87,7 +87,7 @@ class Trigger(NamedTuple):
 
 def triggers_of(source: Source) -> list[Trigger]:
     """Give the triggers of a ScaledObject."""
-    return [_trigger(source, number) for number in range(len(source.get(*TRIGGERS, default=[])))]
+    return [_trigger(source, number) for number in range(len(source.items(*TRIGGERS)))]
 
 
 def _trigger(source: Source, number: int) -> Trigger:
