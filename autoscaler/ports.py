@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from algorithms.observation import Observation
-from algorithms.types import Decision
+from algorithms.types import Decision, Reason
 from autoscaler.removal_order import replicas_to_remove
 
 ServiceName = str
@@ -131,6 +131,8 @@ class Outcome(NamedTuple):
 
     service: ServiceName
     error: str = ""
+    drain: tuple[Reason, ...] = ()
+    """How the drain went, if not as planned. The number after the last reason was written, if it is another one."""
 
 
 class Record(NamedTuple):
@@ -141,6 +143,14 @@ class Record(NamedTuple):
     decision: Decision
     outcome: Outcome | None
     """None if nothing had to be written."""
+
+    @property
+    def written(self) -> int | None:
+        """The number that was written; None if none was."""
+        if self.outcome is None or self.outcome.error:
+            return None
+        number = self.outcome.drain[-1].after if self.outcome.drain else self.decision.desired
+        return None if number == self.observation.replicas else number
 
 
 Recorder = Callable[[Record], None]

@@ -165,6 +165,14 @@ async def cluster_controller(
     def failing(service: ServiceName, part: str, why: str) -> None:
         reporter.failing(service, part, why)
 
+    def woken(service: ServiceName) -> None:
+        wake_ups.add(service)
+        target.wake(service)
+
+    def load_changed(service: ServiceName) -> None:
+        idle.wake(service)
+        target.load_changed(service)
+
     failures = Failures(failing)
     registry = ServiceRegistry(
         settings.prometheus,
@@ -178,7 +186,7 @@ async def cluster_controller(
         # Its own connections, so that a burst of writes does not delay a renewal.
         connected(deadline_s=settings.lease.deadline_s) as lease_api,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
-        StreamSource(session, clock.now, rng, wake_ups.add, on_change=idle.wake, tokens=settings.tokens) as streams,
+        StreamSource(session, clock.now, rng, woken, on_change=load_changed, tokens=settings.tokens) as streams,
     ):
         known_gateways = KnownGateways(clock.now)
         is_known = bool(settings.gateways or settings.gateway_label)
@@ -206,6 +214,7 @@ async def cluster_controller(
             clock.now,
             rng,
             running=streams.pods,
+            undrained=streams.undrained,
             leads=election.leads,
             hold_s=settings.foreign_writer_hold_s,
             on_foreign_writer=reporter.foreign_writer,

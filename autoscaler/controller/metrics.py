@@ -31,8 +31,9 @@ class ControllerMetrics:
     def __call__(self, record: Record) -> None:
         """Keep the record."""
         self._records[record.service] = record
-        if record.outcome is not None:
-            key = record.service, "error" if record.outcome.error else "ok"
+        failed = record.outcome is not None and record.outcome.error
+        if failed or record.written is not None:
+            key = record.service, "error" if failed else "ok"
             self._writes[key] = self._writes.get(key, 0) + 1
 
     def forget(self, service: ServiceName) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from algorithms.decider import FAILED
 from algorithms.types import State
 from autoscaler.controller.records import VERSION, explained, to_json
-from autoscaler.ports import Record, Recorder, ServiceName
+from autoscaler.ports import Outcome, Record, Recorder, ServiceName
 
 _LOG = logging.getLogger("autoscaler.decisions")
 
@@ -96,8 +96,9 @@ class OnChange:
 
     def __call__(self, record: Record) -> None:
         """Pass the record on if it differs."""
-        decision, error = record.decision, record.outcome.error if record.outcome else ""
-        shown = (decision.desired, record.observation.replicas, [reason.rule for reason in decision.reasons], error)
+        decision, outcome = record.decision, record.outcome or Outcome(record.service)
+        rules = [reason.rule for reason in (*decision.reasons, *outcome.drain)]
+        shown = (decision.desired, record.observation.replicas, rules, outcome.error)
         if self._last.get(record.service) != shown:
             self._last[record.service] = shown
             self._recorder(record)

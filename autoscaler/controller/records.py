@@ -13,7 +13,7 @@ from algorithms.types import Decision, Reason, Recommendation
 from autoscaler.controller.services import BACKFILL
 from autoscaler.documents.document import Document, DocumentError, Flaw
 from autoscaler.policy.loading import validated
-from autoscaler.policy.log_lines import DecisionLine, PolicyLine
+from autoscaler.policy.log_lines import DecisionLine, PolicyLine, ReasonLine
 from autoscaler.ports import Outcome, Record
 
 VERSION = 2
@@ -31,8 +31,9 @@ def to_json(record: Record) -> dict[str, Any]:
         "recommendation": decision.recommendation._asdict(),
         "reasons": [reason._asdict() for reason in decision.reasons],
         "desired": decision.desired,
-        "written": None if outcome is None else not outcome.error,
+        "written": None if outcome is None else record.written is not None,
         "error": outcome.error if outcome else "",
+        "drain": [reason._asdict() for reason in outcome.drain] if outcome else [],
     }
 
 
@@ -67,12 +68,14 @@ def record_of(line: Document) -> Record:
         decision=Decision(
             read.desired,
             Recommendation(**dict(read.recommendation)),
-            tuple(
-                Reason(_OLD_RULES.get(each.rule, each.rule), each.before, each.after, each.why) for each in read.reasons
-            ),
+            tuple(map(_reason, read.reasons)),
         ),
-        outcome=None if read.written is None else Outcome(read.service, read.error),
+        outcome=None if read.written is None else Outcome(read.service, read.error, tuple(map(_reason, read.drain))),
     )
+
+
+def _reason(line: ReasonLine) -> Reason:
+    return Reason(_OLD_RULES.get(line.rule, line.rule), line.before, line.after, line.why)
 
 
 def _current(line: Document) -> Document:
@@ -91,9 +94,10 @@ def _current(line: Document) -> Document:
 def explained(record: Record) -> str:
     """Say in one line for people what was decided and why."""
     observation, decision = record.observation, record.decision
+    drain = record.outcome.drain if record.outcome else ()
     steps = [
         decision.recommendation.why,
-        *(f"{reason.rule}: {reason.before} -> {reason.after}, {reason.why}" for reason in decision.reasons),
+        *(f"{reason.rule}: {reason.before} -> {reason.after}, {reason.why}" for reason in (*decision.reasons, *drain)),
     ]
     error = f" (not written: {record.outcome.error})" if record.outcome and record.outcome.error else ""
     return f"{record.service}: {observation.replicas} -> {decision.desired}{error}; {'; '.join(filter(None, steps))}"

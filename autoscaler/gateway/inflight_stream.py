@@ -6,6 +6,8 @@ by a clock of the gateway that never steps, so that two lines give the exact mea
 * `queued` and `running`: counted requests that wait and that pods run, with the jobs that pods report;
 * `seconds_total`: the integral of their sum over time, from the gateway's start;
 * `pods`: running counted requests by pod, also of pods that drain;
+* `draining`: the pods of which the gateway has seen the mark that they are to be removed, and to which it sends nothing
+  new. A pod stays in the list until it is deleted, or until the mark is removed;
 * `passing`: Pass requests that may wake a pod and are held or open, `holding_pass` those of them that are held;
 * `passed_total`: how many of them ever arrived.
 
@@ -19,7 +21,7 @@ cost nothing.
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any
 
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher
@@ -33,13 +35,14 @@ State = dict[str, Any]
 """The state of one service in a line."""
 
 
-def state(dispatcher: Dispatcher, now_s: float) -> State:
-    """Return the state of a service at a time of the gateway's event loop."""
+def state(dispatcher: Dispatcher, marked: Iterable[str], now_s: float) -> State:
+    """Return the state of a service, with its marked pods, at a time of the gateway's event loop."""
     return {
         "queued": dispatcher.queued,
         "running": dispatcher.running,
         "seconds_total": dispatcher.seconds_total(now_s),
         "pods": {pod: dispatcher.running_on(pod) for pod in dispatcher.backends},
+        "draining": sorted(marked),
         "passing": dispatcher.passing,
         "holding_pass": dispatcher.holding_pass,
         "passed_total": dispatcher.passed_total,
@@ -100,7 +103,11 @@ async def lines(gateway: Router) -> AsyncGenerator[bytes, None]:
     try:
         while True:
             now_s = gateway.loop_time()
-            found = {name: state(proxy.dispatcher, now_s) for name in names if (proxy := gateway.proxies.get(name))}
+            found = {
+                name: state(proxy.dispatcher, proxy.marked, now_s)
+                for name in names
+                if (proxy := gateway.proxies.get(name))
+            }
             changes_to_send = {name: each for name, each in found.items() if _must_be_sent(each, sent.get(name))}
             sent.update(changes_to_send)
             growing = growing - names | {name for name, each in found.items() if _grows(each)}

@@ -165,9 +165,9 @@ class Router:
         """Send requests to a pod that is ready."""
         self.proxies[service].add(name, address)
 
-    def drain_backend(self, service: str, name: str) -> None:
-        """Send a pod nothing new, and let its requests finish."""
-        self.proxies[service].drain_pod(name)
+    def drain_backend(self, service: str, name: str, *, marked: bool = False) -> None:
+        """Send a pod nothing new, and let its requests finish; the stream names those that are marked."""
+        self.proxies[service].drain_pod(name, marked=marked)
 
     def remove_backend(self, service: str, name: str) -> None:
         """Forget a pod that is gone; its requests end with 502 at once."""

@@ -83,6 +83,8 @@ class ServiceProxy:
         self.pods: dict[str, Pod] = {}
         self._draining: WeakSet[Pod] = WeakSet()
         """Pods that are sent nothing new and still run something."""
+        self.marked: set[str] = set()
+        """Pods that get nothing new because they are marked to be removed, until they are gone or used again."""
         self.tunnels: set[Tunnel] = set()
         self.background_tasks: set[asyncio.Task[None]] = set()
         """Calls that are still to be made for requests whose client has disconnected."""
@@ -189,7 +191,7 @@ class ServiceProxy:
     def set_backends(self, backends: Mapping[str, str]) -> None:
         """Set the pods, by name with their `host:port`; all others drain."""
         for name in self.pods.keys() - backends.keys():
-            self.drain_pod(name)
+            self._drain(name)
         for name, address in backends.items():
             self.add(name, address)
 
@@ -200,6 +202,7 @@ class ServiceProxy:
             return
         if known is not None:
             self.remove(name)
+        self.marked.discard(name)
         pod = self.pods[name] = Pod(name, address, self._loop, self._resolver, ready=self.config.backends is None)
         pod.on_outcome = partial(self._note_outcome, pod)
         self._pods_changed()
@@ -258,8 +261,13 @@ class ServiceProxy:
         if self.dispatcher.ejections_total > ejections:
             _log.warning("%s: pod %s failed too often in a row; it is ejected for a while", self.config.name, pod.name)
 
-    def drain_pod(self, name: str) -> None:
-        """Send a pod nothing new, and let its requests finish."""
+    def drain_pod(self, name: str, *, marked: bool = False) -> None:
+        """Send a pod nothing new, and let its requests finish; `marked` says that it is marked to be removed."""
+        (self.marked.add if marked else self.marked.discard)(name)
+        self._drain(name)
+        self._changed()
+
+    def _drain(self, name: str) -> None:
         pod = self.pods.pop(name, None)
         if pod is not None:
             pod.close()
@@ -274,6 +282,7 @@ class ServiceProxy:
         """Forget a pod that is gone, and end its requests, also if it was draining."""
         gone = [pod for pod in (*self.pods.values(), *self._draining) if pod.name == name]
         self.pods.pop(name, None)
+        self.marked.discard(name)
         self._pods_changed()
         self._deliver(self.dispatcher.remove_backend(name, self._loop.time()))
         for pod in gone:

@@ -5,7 +5,8 @@ It watches pods. EndpointSlices say less: neither that a pod is about to be dele
 Rules:
 1. A pod gets requests while it belongs to the service, is Ready, is not terminating, and is not marked to be removed
    first in a scale-down. It stops belonging to the service if its labels or owners change, or if the policy names
-   another target. Whatever changed, the gateway's state is compared with the pod.
+   another target. Whatever changed, the gateway's state is compared with the pod. The gateway's stream names the pods
+   whose marks it has seen.
 2. Otherwise the pod drains: requests that it serves go on. Only a deleted pod is removed.
 3. While the API server cannot be reached, the last known pods serve.
 """
@@ -32,8 +33,8 @@ class Backends(Protocol):
         """Send requests to a pod that is ready."""
         ...
 
-    def drain_backend(self, service: str, name: str) -> None:
-        """Send a pod no new requests, and let those that it serves finish."""
+    def drain_backend(self, service: str, name: str, *, marked: bool) -> None:
+        """Send a pod no new requests, and let those that it serves finish; say in the stream if it is marked."""
         ...
 
     def remove_backend(self, service: str, name: str) -> None:
@@ -53,6 +54,18 @@ class ServiceBackend(NamedTuple):
     def workload(self) -> Workload:
         """The workload."""
         return Workload(self.kind, self.name)
+
+
+class _Seen(NamedTuple):
+    """What the gateway knows of a pod."""
+
+    address: str
+    """Where it gets requests; empty while it must not get any."""
+    marked: bool
+    """It is marked to be removed first."""
+
+
+_UNKNOWN = _Seen("", marked=False)
 
 
 def address_for(pod: Pod, port: int) -> str:
@@ -77,8 +90,8 @@ class BackendWatch:
         """The last known scale of each service's workload."""
         self._selectors: defaultdict[str, SelectorIndex] = defaultdict(SelectorIndex)
         """The services of each namespace, by their selectors."""
-        self._addresses: defaultdict[ServiceName, dict[str, str]] = defaultdict(dict)
-        """The address of each pod that the gateway knows, by pod name; empty for one that drains."""
+        self._seen: defaultdict[ServiceName, dict[str, _Seen]] = defaultdict(dict)
+        """Each pod that the gateway knows, by name."""
         self._services_of: defaultdict[tuple[str, str], set[ServiceName]] = defaultdict(set)
         """Services of which the gateway knows a pod, by the pod's namespace and name."""
         self._workloads = Workloads(
@@ -112,7 +125,7 @@ class BackendWatch:
         namespace = backend.kind.namespace
         self._scales.pop(name, None)
         self._selectors[namespace].set(name, ())
-        for pod in self._addresses.pop(name, ()):
+        for pod in self._seen.pop(name, ()):
             self._unlink(name, namespace, pod)
 
     # Changes in the cluster.
@@ -147,26 +160,26 @@ class BackendWatch:
         """Update all pods that a service has, and all that the gateway knows of it."""
         workload, scale = self._services[service].workload, self._scales.get(service)
         found = self._workloads.pods(workload, scale) if scale else ()
-        for name in {*self._addresses[service], *(pod.name for pod in found)}:
+        for name in {*self._seen[service], *(pod.name for pod in found)}:
             self._update(service, name, self._workloads.pod(workload.kind.namespace, name))
 
     def _update(self, service: ServiceName, name: str, pod: Pod | None) -> None:
         """Update the gateway if it does not know the state of this pod yet; None is a deleted pod."""
-        known, namespace = self._addresses[service], self._services[service].kind.namespace
+        known, namespace = self._seen[service], self._services[service].kind.namespace
         if pod is None:
             if known.pop(name, None) is not None:
                 self._unlink(service, namespace, name)
                 self._backends.remove_backend(service, name)
             return
-        address = self._address(service, pod)
-        if address == known.get(name, ""):
+        seen = _Seen(self._address(service, pod), is_marked(pod))
+        if seen == known.get(name, _UNKNOWN):
             return
-        known[name] = address
+        known[name] = seen
         self._services_of[namespace, name].add(service)
-        if address:
-            self._backends.add_backend(service, name, address)
+        if seen.address:
+            self._backends.add_backend(service, name, seen.address)
         else:
-            self._backends.drain_backend(service, name)
+            self._backends.drain_backend(service, name, marked=seen.marked)
 
     def _address(self, service: ServiceName, pod: Pod) -> str:
         backend, scale = self._services[service], self._scales.get(service)

@@ -200,9 +200,11 @@ def _decided(record: Record, at_s: float, before: Status) -> dict[str, Any]:
         "before": observation.replicas,
         "desired": decision.desired,
         "recommendation": {key: value for key, value in decision.recommendation._asdict().items() if value is not None},
-        "reasons": [reason._asdict() for reason in decision.reasons],
+        "reasons": [
+            reason._asdict() for reason in (*decision.reasons, *(record.outcome.drain if record.outcome else ()))
+        ],
         "error": record.outcome.error if record.outcome else "",
-        **({"written": not record.outcome.error} if record.outcome else {}),
+        **({"written": record.written is not None} if record.outcome else {}),
     }
     known = before.get("lastDecision") or {}
     # Another replica of the controller may have led and decided since.

@@ -163,11 +163,9 @@ class Reporter:
             self._due[record.service] = min(self._now(), self._due.get(record.service, inf))
         if before is None:
             self._first.set()
-        if record.outcome is None:
-            return
-        if record.outcome.error:
+        if record.outcome and record.outcome.error:
             self._emit(record.service, Event("FailedUpdateScale", record.outcome.error, warning=True))
-        else:
+        elif record.written is not None:
             self._emit(record.service, Event("SuccessfulRescale", explained(record)))
 
     def _begins_or_ends_gap(self, record: Record) -> bool:

@@ -41,7 +41,9 @@ class _Recommendation(_Part):
     why: str
 
 
-class _Reason(_Part):
+class ReasonLine(_Part):
+    """One rule that changed the number."""
+
     rule: str
     before: int
     after: _Replicas
@@ -54,10 +56,12 @@ class DecisionLine(_Part):
     service: str
     observation: _Observation
     recommendation: _Recommendation
-    reasons: list[_Reason]
+    reasons: list[ReasonLine]
     desired: _Replicas
     written: bool | None
     error: str
+    drain: list[ReasonLine] = []
+    """Lines of version 1 have none."""
 
 
 class PolicyLine(_Part):

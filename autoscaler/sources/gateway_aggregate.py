@@ -130,6 +130,17 @@ class InflightAggregate:
                 running[pod] = running.get(pod, 0) + count
         return running
 
+    def undrained(self, service: ServiceName, pods: Collection[str], now_s: float) -> str:
+        """Say which gateways may still send requests to some of these pods and why; empty if none does.
+
+        A gateway that reports and does not know the service sends its pods nothing.
+        """
+        return "; ".join(
+            f"gateway {address} {why}"
+            for address, gateway in self._gateways.items()
+            if (why := gateway.undrained(service, pods, now_s - self._silent_s))
+        )
+
     def _reporting(self, now_s: float) -> Collection["_Gateway"]:
         return _distinct(each for each in self._gateways.values() if now_s - each.last_line_s <= self._silent_s)
 
@@ -182,6 +193,13 @@ class _Gateway:
 
     def count(self, service: ServiceName) -> Count:
         return self.counts.get(service, IDLE)
+
+    def undrained(self, service: ServiceName, pods: Collection[str], since_s: float) -> str:
+        if self.last_line_s < since_s:
+            return f"does not report: {self.problem or 'it went silent'}"
+        known = self.counts.get(service)
+        missing = [] if known is None else [pod for pod in pods if pod not in known.draining]
+        return f"has not confirmed that it sends {', '.join(missing)} nothing more" if missing else ""
 
     def take(self, line: Line, at_s: float) -> None:
         incarnation = (line.gateway, line.started_s)

@@ -2,12 +2,13 @@
 
 A line is a JSON object, for example
 `{"gateway": uid, "started": t, "services": {"ns/name": {"queued": 2, "running": 5, "seconds_total": 12.5}}}`;
-`at`, and `pods`, `holding_pass` and `passed_total` of a service, are optional. Unknown keys are ignored.
+`at`, and `pods`, `draining`, `holding_pass` and `passed_total` of a service, are optional: a gateway of 0.1.0 has no
+`draining`, and so confirms no drain. Unknown keys are ignored.
 """
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from sys import intern
 from typing import Any, NamedTuple
 
@@ -34,6 +35,8 @@ class Count(NamedTuple):
     """Pass requests that are held because there is no pod."""
     passed_total: int
     """All Pass requests since the gateway started."""
+    draining: Collection[str] = ()
+    """The marked pods to which the gateway sends nothing new."""
 
     @property
     def inflight(self) -> int:
@@ -96,11 +99,18 @@ def parse_line(line: bytes) -> Line:
 def _count(given: Mapping[str, Any]) -> Count:
     pods = given.get("pods", {})
     held, passed_total = given.get("holding_pass", 0), given.get("passed_total", 0)
-    count = Count(given["queued"], given["running"], given["seconds_total"], pods, held, passed_total)
+    count = Count(given["queued"], given["running"], given["seconds_total"], pods, held, passed_total, _names(given))
     numbers = (count.queued, count.running, held, passed_total, *pods.values())
     if not (all(map(_is_number, numbers)) and _is_measure(count.seconds_total)):
         raise ValueError(f"not numbers of requests: {given}")
     return IDLE if count == IDLE else count
+
+
+def _names(given: Mapping[str, Any]) -> Collection[str]:
+    names = given.get("draining", [])
+    if not isinstance(names, list):
+        raise TypeError("draining is no list")
+    return tuple(map(intern, names))
 
 
 def _is_number(value: Any) -> bool:

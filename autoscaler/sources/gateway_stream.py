@@ -5,7 +5,7 @@ The controller connects to the gateways, reads, and reconnects. `InflightAggrega
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from http import HTTPStatus
 from types import TracebackType
 from typing import Self
@@ -118,6 +118,10 @@ class StreamSource:
     def pods(self, service: ServiceName) -> Mapping[str, int]:
         """Give the running requests of each pod."""
         return self._aggregate.pods(service)
+
+    def undrained(self, service: ServiceName, pods: Collection[str]) -> str:
+        """Say which gateways may still send requests to some of these pods; empty if none does."""
+        return self._aggregate.undrained(service, pods, self._now())
 
     async def _listen(self, address: str) -> None:
         backoff = Backoff(self._rng)

@@ -4,7 +4,9 @@ A target promises that `observe` and `scale` raise nothing: a service that canno
 that fails gives an `Outcome` with an error. It knows nothing about algorithms, counts of requests or policies.
 
 * `kubernetes`: anything with a scale subresource. `kubernetes_ownership` decides who wrote the number,
-  `kubernetes_foreign_writers` names the other writer, `kubernetes_deletion_cost` chooses the pods to remove.
+  `kubernetes_foreign_writers` names the other writer, `kubernetes_drain` chooses the pods to remove and waits until
+  gateways have stopped sending to them, `kubernetes_deletion_cost` marks them, `kubernetes_not_ready` says why pods are
+  missing.
 * `local`: processes of this machine, for the demo and for trials. `local_replica` is one of them,
   `local_die_with_parent` the program that ends it with its parent.
 """

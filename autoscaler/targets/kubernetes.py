@@ -7,18 +7,19 @@ stale, the scale is read again: the same number means that only the status chang
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from autoscaler.kubernetes.client import Api, ApiError
-from autoscaler.kubernetes.objects import PODS, NotReady, Pod, Scale, is_marked
+from autoscaler.kubernetes.objects import PODS, NotReady, Pod, Scale
 from autoscaler.kubernetes.scales import NamespacedKind
 from autoscaler.kubernetes.workloads import Workload, Workloads
 from autoscaler.ports import Fleet, Outcome, Override, Replica, ScaleRequest, ServiceName
-from autoscaler.removal_order import replicas_to_remove
-from autoscaler.targets.kubernetes_deletion_cost import cost_changes, patch
+from autoscaler.targets.kubernetes_deletion_cost import cost_changes, patch, surplus_marks
+from autoscaler.targets.kubernetes_drain import Drain
 from autoscaler.targets.kubernetes_foreign_writers import find_other_autoscaler
+from autoscaler.targets.kubernetes_not_ready import not_ready
 from autoscaler.targets.kubernetes_ownership import Ownership
 
 _log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class KubernetesTarget:
         now: gives the controller's time.
         rng: spreads attempts.
         running: gives the running requests of each pod of a service.
+        undrained: says which gateways may still send requests to some of these pods of a service; empty if none does.
         leads: tells whether this replica of the controller may write now.
         hold_s: how long nobody else must write before scaling goes on after another writer.
         on_foreign_writer: called with a message when another writer has changed a service's replicas.
@@ -85,6 +87,7 @@ class KubernetesTarget:
         rng: random.Random,
         *,
         running: Callable[[ServiceName], Mapping[str, int]],
+        undrained: Callable[[ServiceName, Collection[str]], str] = lambda _service, _pods: "",
         leads: Callable[[], bool] = lambda: True,
         hold_s: float = 300.0,
         on_foreign_writer: Callable[[ServiceName, str], None] = lambda _service, _message: None,
@@ -94,13 +97,17 @@ class KubernetesTarget:
         self._api = api
         self._now = now
         self._running = running
+        self._undrained = undrained
         self._leads = leads
         self._hold_s = hold_s
         self._on_foreign_writer = on_foreign_writer
         self._on_change = on_change
         self._on_not_ready = on_not_ready
         self._services: dict[ServiceName, _Service] = {}
-        self._workloads = Workloads(api, rng, on_scale=self._scale_read, on_unread=on_change)
+        self._drains: dict[ServiceName, Drain] = {}
+        self._workloads = Workloads(
+            api, rng, on_scale=self._scale_read, on_unread=on_change, on_pods=lambda *_changes: self._pods_changed()
+        )
         self._tasks = asyncio.TaskGroup()
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._under_way = 0
@@ -125,6 +132,9 @@ class KubernetesTarget:
             else _Service(target, Ownership(self._hold_s))
             for name, target in targets.items()
         }
+        for name, drain in self._drains.items():
+            if self._services.get(name) is not before.get(name):
+                drain.cancel()
         by_age = sorted(targets, key=lambda name: (targets[name].created_s, name))
         self._workloads.follow({name: targets[name].workload for name in by_age})
         for name, service in self._services.items():
@@ -211,10 +221,10 @@ class KubernetesTarget:
         self._on_foreign_writer(name, f"{service.ownership.writer} has written {replicas} replicas to {service.target}")
 
     def _remove_stale_marks(self, service: _Service, staying: Sequence[Pod]) -> None:
-        """Remove our cost_changes from pods that stay after all: a gateway sends no requests to a marked pod."""
-        if service.is_scaling or len(staying) > (service.ownership.asked or 0) or not self._leads():
+        """Remove our marks from pods that stay after all: a gateway sends no requests to a marked pod."""
+        if service.is_scaling or not self._leads():
             return
-        for name in [each.name for each in staying if is_marked(each)]:
+        for name in surplus_marks(staying, service.ownership.asked or 0):
             if name not in service.unmarking:
                 service.unmarking |= {name}
                 self._start(self._unmark(service, name))
@@ -238,7 +248,7 @@ class KubernetesTarget:
         self._under_way += len(requests)
         self._quiet.clear()
         try:
-            return [Outcome(*each) for each in await asyncio.gather(*map(self._outcome, requests))]
+            return await asyncio.gather(*map(self._outcome, requests))
         finally:
             self._under_way -= len(requests)
             if not self._under_way:
@@ -248,47 +258,98 @@ class KubernetesTarget:
         """Wait until no request is under way."""
         await self._quiet.wait()
 
-    async def _outcome(self, request: ScaleRequest) -> tuple[ServiceName, str]:
-        async with self._slots:
-            try:
-                return request.service, await self._carry_out(request)
-            except ApiError as error:
-                return request.service, str(error)
+    def load_changed(self, service: ServiceName) -> None:
+        """Note that the requests of a service's pods, or the pods that gateways drain, have changed."""
+        if drain := self._drains.get(service):
+            drain.changed()
 
-    async def _carry_out(self, request: ScaleRequest) -> str:
-        """Carry out one request; gives the error, or an empty text."""
+    def wake(self, service: ServiceName) -> None:
+        """Cancel the drain of a service that must be decided on again."""
+        if drain := self._drains.get(service):
+            drain.cancel()
+
+    def _pods_changed(self) -> None:
+        for drain in self._drains.values():
+            drain.changed()
+
+    async def _outcome(self, request: ScaleRequest) -> Outcome:
+        try:
+            return await self._carry_out(request)
+        except ApiError as error:
+            return Outcome(request.service, str(error))
+
+    async def _carry_out(self, request: ScaleRequest) -> Outcome:
         service = self._services.get(request.service)
         if service is None:
-            return f"{request.service} is no service of this target"
+            return Outcome(request.service, f"{request.service} is no service of this target")
         if request.replicas < 0:
-            return f"{request.replicas} replicas are not possible"
+            return Outcome(request.service, f"{request.replicas} replicas are not possible")
+        if refusal := self._refusal(request.service, service, request.replicas):
+            return Outcome(request.service, refusal)
         asked = service.ownership.asked
-        if hold := self._hold(service, self._now()):
-            raises = asked is not None and request.replicas > asked
-            if not (hold.yields_to_load and raises):
-                return hold.why
-        if asked is None:
-            return self.problem(request.service)
-        if asked == request.replicas:
-            return ""
+        if asked is None or asked == request.replicas:
+            return Outcome(request.service)
         service.is_scaling = True
         try:
             if request.replicas < asked:
-                await self._mark_to_remove(request, service)
-            return await self._write(request.replicas, service)
+                return await self._lower(request, service, asked)
+            return Outcome(request.service, await self._write(request.service, service, request.replicas))
         finally:
             service.is_scaling = False
 
-    async def _write(self, replicas: int, service: _Service) -> str:
-        ownership = service.ownership
-        ownership.begin_write(replicas)
+    def _refusal(self, name: ServiceName, service: _Service, replicas: int) -> str:
+        """Say why this number cannot be written now; empty if it can."""
+        asked = service.ownership.asked
+        if hold := self._hold(service, self._now()):
+            raises = asked is not None and replicas > asked
+            if not (hold.yields_to_load and raises):
+                return hold.why
+        return self.problem(name) if asked is None else ""
+
+    async def _lower(self, request: ScaleRequest, service: _Service, asked: int) -> Outcome:
+        """Drain the pods that leave, then write the number."""
+        name = request.service
+
+        def observe() -> Sequence[Replica]:
+            fleet = self._fleet(name, service)
+            return fleet.replicas if fleet else ()
+
+        async def mark(pods: Sequence[str]) -> None:
+            await self._mark(service, pods)
+
+        drain = self._drains[name] = Drain(
+            asked,
+            request.replicas,
+            request.remove,
+            observe=observe,
+            mark=mark,
+            undrained=lambda pods: self._undrained(name, pods),
+        )
         try:
-            return await self._write_until_settled(replicas, service)
-        except ApiError as error:
-            ownership.end_write(answered=error.is_refusal)
-            raise
+            replicas, reasons = await drain.run()
         finally:
-            ownership.end_write()
+            del self._drains[name]
+        if replicas is None or replicas == asked:
+            return Outcome(name, drain=reasons)
+        return Outcome(name, await self._write(name, service, replicas), reasons)
+
+    async def _write(self, name: ServiceName, service: _Service, replicas: int) -> str:
+        """Write a number; gives the error, or an empty text."""
+        async with self._slots:
+            # Much may have happened while pods were drained and other requests were carried out.
+            if self._services.get(name) is not service:
+                return f"{service.target} is no longer the target of {name}"
+            if refusal := self._refusal(name, service, replicas):
+                return refusal
+            ownership = service.ownership
+            ownership.begin_write(replicas)
+            try:
+                return await self._write_until_settled(replicas, service)
+            except ApiError as error:
+                ownership.end_write(answered=error.is_refusal)
+                raise
+            finally:
+                ownership.end_write()
 
     async def _write_until_settled(self, replicas: int, service: _Service) -> str:
         """Write, and again if only the status changed in between."""
@@ -311,14 +372,13 @@ class KubernetesTarget:
                 return ""
         return f"{service.target} changes faster than it can be written"
 
-    async def _mark_to_remove(self, request: ScaleRequest, service: _Service) -> None:
-        """Mark the pods that Kubernetes should remove first; a StatefulSet always removes its last ones."""
-        if service.target.kind.kind == "StatefulSet":
+    async def _mark(self, service: _Service, pods: Sequence[str]) -> None:
+        """Mark exactly these pods, which Kubernetes then removes first; a StatefulSet always removes its last ones."""
+        if service.target.kind.kind == "StatefulSet" or not self._leads():
             return
-        fleet = self._fleet(request.service, service)
-        to_remove = replicas_to_remove(fleet.replicas, request.replicas, request.remove) if fleet else ()
-        costs = cost_changes(self._staying(service), to_remove)
-        await asyncio.gather(*(self._annotate(service, name, cost) for name, cost in costs.items()))
+        costs = cost_changes(self._staying(service), pods)
+        async with self._slots:
+            await asyncio.gather(*(self._annotate(service, name, cost) for name, cost in costs.items()))
 
     async def _annotate(self, service: _Service, pod: str, cost: str | None) -> None:
         try:
@@ -327,26 +387,6 @@ class KubernetesTarget:
             # A pod that is already deleted needs no mark.
             if not error.is_not_found:
                 raise
-
-
-def not_ready(asked: int, scale: Scale | None, staying: Sequence[Pod]) -> NotReady | None:
-    """Say why fewer pods are ready than were asked for, in Kubernetes' own words; None if it says nothing.
-
-    Args:
-        asked: the replicas asked for.
-        scale: the workload's scale, which says why pods are not created.
-        staying: its pods, the oldest first, without those that are terminating.
-    """
-    ready = sum(pod.ready for pod in staying)
-    if ready >= asked:
-        return None
-    share = f"{ready} of {asked} replicas are ready"
-    for pod in staying:
-        if pod.not_ready is not None:
-            return NotReady(pod.not_ready.reason, f"{share}; pod {pod.name}: {pod.not_ready.message}")
-    if scale is not None and scale.not_ready is not None:
-        return NotReady(scale.not_ready.reason, f"{share}: {scale.not_ready.message}")
-    return None
 
 
 async def _logging_errors(work: Coroutine[None, None, None]) -> None:

@@ -141,7 +141,7 @@ class Ledger:
             assert change[1] > before or any(map(_may_lower, behind)), [
                 explained(from_json(as_written(each))) for each in behind
             ]
-        unseen = [order for order in self.orders if order["written"] and order["desired"] not in self.replicas]
+        unseen = [order for order in self.orders if order["written"] and number(order) not in self.replicas]
         assert not unseen, f"written, and never seen: {unseen}"
 
     def _settle_decision(self, record):
@@ -156,8 +156,13 @@ SOONEST_S, LATEST_S = 2, 40
 
 def _behind(change, decisions):
     """Give the decisions on a number that were taken not long before it was seen."""
-    seen_s, number = change
-    return [each for each in decisions if each["desired"] == number and -LATEST_S < at_s(each) - seen_s < SOONEST_S]
+    seen_s, found = change
+    return [each for each in decisions if number(each) == found and -LATEST_S < at_s(each) - seen_s < SOONEST_S]
+
+
+def number(record):
+    """Give the number that a decision wrote or would have written: a drain may end with another than was decided."""
+    return record["drain"][-1]["after"] if record["drain"] else record["desired"]
 
 
 def at_s(record):

@@ -18,17 +18,19 @@ class Told:
     """A gateway, as far as its pods go: address of each that serves, those that drain, those that are gone."""
 
     def __init__(self):
-        self.serving, self.draining, self.gone = {}, set(), set()
+        self.serving, self.draining, self.marked, self.gone = {}, set(), set(), set()
 
     def add_backend(self, service, name, address):
         assert service == SERVICE
         self.serving[name] = address
         self.draining.discard(name)
 
-    def drain_backend(self, service, name):
+    def drain_backend(self, service, name, *, marked):
         assert service == SERVICE
-        del self.serving[name]
+        self.serving.pop(name, None)
         self.draining.add(name)
+        if marked:
+            self.marked.add(name)
 
     def remove_backend(self, service, name):
         assert service == SERVICE

@@ -120,6 +120,25 @@ async def pods(source):
     return source.pods(A)
 
 
+async def test_a_mark_is_confirmed_while_the_pod_serves_and_until_it_is_gone(session, gateway, pod, source, rises):
+    gateway.add_backend(A, "pod-1", pod.address)
+    async with requests(session, gateway, 1):
+        await until(lambda: pods(source), lambda pods: pods == {"pod-1": 1})
+        assert "has not confirmed that it sends pod-1 nothing more" in source.undrained(A, ["pod-1"])
+        gateway.drain_backend(A, "pod-1", marked=True)
+        await until(lambda: undrained(source), lambda why: why == "")
+        assert source.pods(A) == {"pod-1": 1}
+        pod.may_answer.set()
+    await until(lambda: pods(source), lambda pods: pods == {})
+    assert source.undrained(A, ["pod-1"]) == ""
+    gateway.remove_backend(A, "pod-1")
+    await until(lambda: undrained(source), lambda why: why != "")
+
+
+async def undrained(source):
+    return source.undrained(A, ["pod-1"])
+
+
 async def test_a_page_that_is_asked_for_at_zero_wakes_and_counts_no_slot(session, gateway, pod, source, rises):
     since_s = time.time()
     async with requests(session, gateway, 1, "/pages/index"):

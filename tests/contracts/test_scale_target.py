@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext
 
 import pytest
 
-from autoscaler.ports import Fleet, ScaleRequest
+from autoscaler.ports import Fleet, Outcome, ScaleRequest
 from autoscaler.targets.local import LocalProcesses, Router
 from autoscaler.targets.local_replica import Lifetimes
 from autoscaler.testing import FakeScaleTarget
@@ -55,7 +55,7 @@ class World:
 
     async def order(self, replicas, *leaving, service=SERVICE):
         (outcome,) = await self.target.scale([ScaleRequest(service, replicas, leaving)])
-        assert outcome == (service, "")
+        assert outcome == Outcome(service)
 
     async def ready(self, number, service=SERVICE):
         """Wait until as many are ready; give their names."""

@@ -78,7 +78,7 @@ class GatewayServer:
 
     def __init__(self, names):
         limits = Limits(1, 100, 600.0, float("inf"))
-        self.proxies = {name: SimpleNamespace(dispatcher=Dispatcher(limits, 0.0)) for name in names}
+        self.proxies = {name: SimpleNamespace(dispatcher=Dispatcher(limits, 0.0), marked=()) for name in names}
         self.watchers = set()
 
     def loop_time(self):

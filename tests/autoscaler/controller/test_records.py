@@ -21,6 +21,7 @@ OBSERVATIONS = st.builds(
     Observation, SECONDS, SECONDS, st.none() | COUNTS, NUMBERS, NUMBERS, COUNTS, NUMBERS, st.text()
 )
 REASONS = st.builds(Reason, st.text(), NUMBERS, NUMBERS, st.text())
+DRAINS = st.lists(REASONS, max_size=2).map(tuple)
 DECISIONS = st.builds(
     Decision,
     NUMBERS,
@@ -34,7 +35,7 @@ RECOMMENDED = Recommendation(3, "3 in flight / 1")
 @st.composite
 def records(draw):
     service = draw(st.text())
-    outcome = draw(st.none() | st.builds(Outcome, st.just(service), st.text()))
+    outcome = draw(st.none() | st.builds(Outcome, st.just(service), st.text(), DRAINS))
     return Record(service, draw(OBSERVATIONS), draw(DECISIONS), outcome)
 
 
@@ -68,11 +69,23 @@ def test_the_json_has_everything_by_name():
         "desired": 4,
         "written": False,
         "error": "HTTP 403",
+        "drain": [],
     }
 
 
+def drained(after):
+    return Outcome("default/sd", drain=(Reason("podsBusy", 3, after, "p became busy"),))
+
+
 @pytest.mark.parametrize(
-    ("outcome", "written"), [(None, None), (Outcome("default/sd"), True), (Outcome("default/sd", "gone"), False)]
+    ("outcome", "written"),
+    [
+        (None, None),
+        (Outcome("default/sd"), True),
+        (Outcome("default/sd", "gone"), False),
+        (drained(2), True),
+        (drained(1), False),
+    ],
 )
 def test_written_tells_apart_nothing_to_write_and_written_and_refused(outcome, written):
     assert to_json(record(outcome))["written"] is written

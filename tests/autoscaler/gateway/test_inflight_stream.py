@@ -18,7 +18,7 @@ class World:
 
     def __init__(self):
         limits = Limits(1, 100, 60.0, float("inf"))
-        self.proxies = {name: SimpleNamespace(dispatcher=Dispatcher(limits, 0.0)) for name in NAMES}
+        self.proxies = {name: SimpleNamespace(dispatcher=Dispatcher(limits, 0.0), marked=set()) for name in NAMES}
         self.watchers = set()
 
     def loop_time(self):
@@ -116,3 +116,15 @@ async def test_a_service_that_comes_is_named():
         for watcher in world.watchers:
             watcher("ns/new")
         assert set((await told(stream))[1]) == {"ns/new"}
+
+
+async def test_a_mark_that_the_gateway_has_seen_is_sent_at_once_and_once():
+    world = World()
+    async with aclosing(lines(world)) as stream:
+        await told(stream)
+        world.proxies[NAMES[3]].marked.add("pod")
+        for watcher in world.watchers:
+            watcher(NAMES[3])
+        at_s, services = await told(stream)
+        assert (at_s, services[NAMES[3]]["draining"]) == (0.02, ["pod"])
+        assert (await told(stream))[1] == {}

@@ -49,15 +49,17 @@ class Pods(RuleBasedStateMachine):
         if known is not None and known.address != address:
             self.all_failed(known.name, but=self.proxy.pods[name])
 
-    @rule(name=NAMES)
-    def drain(self, name):
+    @rule(name=NAMES, marked=st.booleans())
+    def drain(self, name, marked):
         before = [len(each.failures) for each in self.waiting]
-        self.proxy.drain_pod(name)
+        self.proxy.drain_pod(name, marked=marked)
+        assert (name in self.proxy.marked) == marked
         assert before == [len(each.failures) for each in self.waiting]
 
     @rule(name=NAMES)
     def remove(self, name):
         self.proxy.remove(name)
+        assert name not in self.proxy.marked
         self.all_failed(name)
 
     @rule(names=st.sets(NAMES), address=ADDRESSES)
@@ -87,6 +89,10 @@ class Pods(RuleBasedStateMachine):
         for each in self.waiting:
             assert bool(each.failures) == each.pod.gone
             assert (each in each.pod.open) != each.pod.gone
+
+    @invariant()
+    def a_pod_that_is_sent_requests_counts_as_unmarked(self):
+        assert not self.proxy.marked & self.proxy.pods.keys()
 
     def teardown(self):
         while self.waiting:

@@ -13,6 +13,15 @@ STATEFUL_SETS = f"/apis/apps/v1/namespaces/{NAMESPACE}/statefulsets"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 
 
+def merged(item, patch):
+    """Give an object after a merge patch, in which null removes a key."""
+    if not isinstance(patch, dict):
+        return patch
+    before = item if isinstance(item, dict) else {}
+    after = {key: merged(before.get(key), value) for key, value in patch.items() if value is not None}
+    return {key: value for key, value in before.items() if key not in patch} | after
+
+
 class ApiServer:
     """Objects by the path of their collection and their name; whoever watches hears of every change at once."""
 
@@ -78,10 +87,7 @@ class ApiServer:
         self._ask("PATCH", path)
         collection, _, name = path.removesuffix("/scale").removesuffix("/status").rpartition("/")
         item = self._objects[collection][name]
-        changed = {
-            part: {**(item.get(part) or {}), **body[part]} for part in ("metadata", "spec", "status") if part in body
-        }
-        self.put(collection, {**item, **changed})
+        self.put(collection, merged(item, body))
         stored = self._objects[collection][name]
         return self._scale(stored) if path.endswith("/scale") else stored
 

@@ -33,20 +33,24 @@ class GatewayServer:
     """What a gateway knows of pods; told what cannot be, it fails."""
 
     def __init__(self):
-        self.serving, self.draining = defaultdict(dict), defaultdict(set)
+        self.serving, self.draining, self.marked = defaultdict(dict), defaultdict(set), defaultdict(set)
 
     def add_backend(self, service, name, address):
         self.serving[service][name] = address
         self.draining[service].discard(name)
+        self.marked[service].discard(name)
 
-    def drain_backend(self, service, name):
-        del self.serving[service][name]
+    def drain_backend(self, service, name, *, marked):
+        assert name in self.serving[service] or marked or name in self.marked[service]
+        self.serving[service].pop(name, None)
         self.draining[service].add(name)
+        (self.marked[service].add if marked else self.marked[service].discard)(name)
 
     def remove_backend(self, service, name):
         assert name in self.serving[service] or name in self.draining[service]
         self.serving[service].pop(name, None)
         self.draining[service].discard(name)
+        self.marked[service].discard(name)
 
 
 class World:
@@ -93,6 +97,23 @@ async def test_a_pod_that_is_relabelled_in_the_moment_it_ends_is_sent_nothing(wo
     world.api.put(PODS, pod("a", {"app": "quarantine"}, ("ReplicaSet", "web-1"), **state))
     await heard()
     assert world.serves() == {"b"}
+
+
+@pytest.mark.parametrize("ready", [True, False])
+async def test_the_gateway_knows_of_each_mark_also_of_a_pod_that_it_never_sent_anything(world, ready):
+    owner = ("ReplicaSet", "web-1")
+    world.api.put(PODS, pod("c", {"app": "web"}, owner, ready=False))
+    await heard()
+    assert world.gateway.draining[WEB] == set()
+    for name in ("a", "c"):
+        world.api.put(PODS, pod(name, {"app": "web"}, owner, ready=ready, cost="-1000000"))
+    await heard()
+    assert (world.serves(), world.gateway.marked[WEB]) == ({"b"}, {"a", "c"})
+    for name in ("a", "c"):
+        world.api.put(PODS, pod(name, {"app": "web"}, owner, ready=ready))
+    await heard()
+    assert world.gateway.marked[WEB] == set()
+    assert world.serves() == ({"a", "b", "c"} if ready else {"b"})
 
 
 async def test_a_pod_that_is_labelled_back_serves_again(world):

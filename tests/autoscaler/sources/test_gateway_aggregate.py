@@ -412,3 +412,39 @@ def test_after_a_silence_what_is_in_flight_rises_anew():
     aggregate = tally_of("g1")
     whole(aggregate, "g1", {A: count(running=1)}, 10)
     assert whole(aggregate, "g1", {A: count(running=1)}, 20) == [A]
+
+
+# Drains.
+
+
+def test_a_pod_is_drained_when_every_gateway_that_knows_its_service_has_said_so():
+    aggregate = tally_of("g1", "g2")
+    whole(aggregate, "g1", {A: count(draining=["p", "q"])}, 0)
+    whole(aggregate, "g2", {A: count(draining=["q"])}, 0)
+    assert aggregate.undrained(A, ["q"], 1) == ""
+    assert aggregate.undrained(A, ["p", "q"], 1) == "gateway g2 has not confirmed that it sends p nothing more"
+    change(aggregate, "g2", {A: count(draining=["p", "q"])}, 1)
+    assert aggregate.undrained(A, ["p", "q"], 1) == ""
+    assert aggregate.undrained(A, [], 1) == ""
+
+
+def test_a_gateway_that_does_not_know_the_service_sends_its_pods_nothing():
+    aggregate = tally_of("g1")
+    whole(aggregate, "g1", {B: count()}, 0)
+    assert aggregate.undrained(A, ["p"], 1) == ""
+
+
+def test_a_gateway_that_does_not_report_confirms_nothing_whatever_it_said_before():
+    aggregate = tally_of("g1")
+    assert aggregate.undrained(A, ["p"], 1) == "gateway g1 does not report: no connection yet"
+    whole(aggregate, "g1", {A: count(draining=["p"])}, 1)
+    assert aggregate.undrained(A, ["p"], 4) == ""
+    assert aggregate.undrained(A, ["p"], 5) == "gateway g1 does not report: it went silent"
+    aggregate.remove("g1")
+    assert aggregate.undrained(A, ["p"], 5) == ""
+
+
+def test_a_confirmation_is_a_change():
+    aggregate = tally_of("g1")
+    whole(aggregate, "g1", {A: count()}, 0)
+    assert aggregate.take("g1", line({A: count(draining=["p"])}), 1).changed == [A]

@@ -25,11 +25,18 @@ def test_a_gateway_may_leave_out_pods_and_uncounted_requests():
     assert (count.pods, count.holding_pass, count.passed_total) == ({}, 0, 0)
 
 
+def test_a_gateway_names_the_pods_that_it_sends_nothing_more_and_one_of_0_1_0_names_none():
+    assert parse_line(line(GOOD | {"draining": ["p", "q"]})).services["ns/a"].draining == ("p", "q")
+    assert parse_line(line(GOOD)).services["ns/a"].draining == ()
+
+
 def test_services_that_never_had_a_request_are_one_object():
     at_rest = {"queued": 0, "running": 0, "seconds_total": 0.0, "pods": {}, "holding_pass": 0, "passed_total": 0}
     assert parse_line(line(at_rest)).services["ns/a"] is IDLE
     for key in at_rest.keys() - {"pods"}:
         assert parse_line(line(at_rest | {key: 1})).services["ns/a"] is not IDLE
+    assert parse_line(line(at_rest | {"draining": []})).services["ns/a"] is IDLE
+    assert parse_line(line(at_rest | {"draining": ["p"]})).services["ns/a"] is not IDLE
     assert parse_line(line(at_rest | {"pods": {"p": 0}})).services["ns/a"].pods == {"p": 0}
 
 
@@ -55,6 +62,10 @@ def test_a_line_without_services_says_that_the_gateway_lives():
         GOOD | {"seconds_total": -0.1},
         GOOD | {"pods": {"p": -1}},
         GOOD | {"pods": ["p"]},
+        GOOD | {"draining": "p"},
+        GOOD | {"draining": {"p": True}},
+        GOOD | {"draining": [1]},
+        GOOD | {"draining": None},
         GOOD | {"holding_pass": "0"},
         GOOD | {"passed_total": -1},
         {"queued": 1, "running": 1},

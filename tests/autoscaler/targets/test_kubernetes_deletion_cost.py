@@ -1,5 +1,5 @@
 from autoscaler.kubernetes.objects import Pod, is_marked, removal_cost
-from autoscaler.targets.kubernetes_deletion_cost import cost_changes, patch
+from autoscaler.targets.kubernetes_deletion_cost import cost_changes, patch, surplus_marks
 
 
 def pod(name, cost=""):
@@ -18,6 +18,14 @@ def test_what_has_its_cost_already_is_not_written_again():
 
 def test_a_mark_of_ours_is_taken_from_who_stays_and_one_of_others_is_left():
     assert cost_changes([pod("a", removal_cost(3)), pod("b", "-5"), pod("c", "100")], []) == {"a": None}
+
+
+def test_only_as_many_marks_stay_as_pods_are_too_many_and_the_pods_that_serve_lose_theirs_first():
+    old, new = pod("old", removal_cost(1)), pod("new", removal_cost(0))._replace(ready=False)
+    assert surplus_marks([old, new], 0) == []
+    assert surplus_marks([old, new], 1) == ["old"], "as in a rolling update that makes one pod more"
+    assert surplus_marks([old, new], 2) == ["old", "new"]
+    assert surplus_marks([old, new, pod("busy")], 1) == []
 
 
 def test_only_a_cost_that_we_would_write_is_our_mark():

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autoscaler.ports import ScaleRequest
+from autoscaler.ports import Outcome, ScaleRequest
 from autoscaler.targets.local import LocalProcesses, Router
 from autoscaler.targets.local_replica import Lifetimes
 
@@ -42,7 +42,7 @@ FAILURE = "raise SystemExit(3)"
 OWNER = """
 import asyncio, sys
 from pathlib import Path
-from autoscaler.ports import ScaleRequest
+from autoscaler.ports import Outcome, ScaleRequest
 from autoscaler.targets.local import LocalProcesses, Router
 
 async def main():
@@ -343,7 +343,7 @@ async def test_a_closed_target_refuses_orders_and_can_be_closed_again(opened):
     (outcome,) = await target.scale([ScaleRequest(SERVICE, 1, ())])
     await target.close()
 
-    assert outcome == (SERVICE, "the target is closed")
+    assert outcome == Outcome(SERVICE, "the target is closed")
 
 
 async def test_what_a_replica_has_started_goes_with_it(opened, told, mark):

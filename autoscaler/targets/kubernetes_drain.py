@@ -1,0 +1,144 @@
+"""One scale-down: which pods leave, and the proof that they get nothing new before the number is written. No I/O.
+
+Rules:
+1. The pods to remove are chosen by `removal_order` and marked. A gateway that sees a mark sends the pod nothing new,
+   and says so in its stream.
+2. The number is written when all gateways have said so, or one second later with the reason `drainUnconfirmed`.
+3. Until then the choice follows what the pods run. An idle pod that became busy stays, and another idle one leaves
+   instead. If there is none, the number falls less, with the reason `podsBusy`. Busy pods leave only if they were
+   chosen as such, because too few were idle.
+4. A wake-up of the service cancels the drain, with the reason `drainCancelled`: the decision that follows may raise the
+   number.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import NamedTuple
+
+from algorithms.types import Reason
+from autoscaler.ports import Replica
+from autoscaler.removal_order import replicas_to_remove
+
+CONFIRMED_WITHIN_S = 1.0
+"""How long gateways are waited for."""
+UNCONFIRMED, BUSY, CANCELLED = "drainUnconfirmed", "podsBusy", "drainCancelled"
+
+
+class Removal(NamedTuple):
+    """Which pods leave."""
+
+    names: tuple[str, ...]
+    """First to be removed first."""
+    most_busy: int
+    """How many of them may run requests."""
+    kept: tuple[str, ...] = ()
+    """Pods that would leave too if they had not become busy."""
+
+
+def choose(replicas: Sequence[Replica], staying: int, named: Sequence[str]) -> Removal:
+    """Choose the pods to remove so that `staying` are left; those of `named` that are idle before others."""
+    busy = _busy(replicas)
+    names = replicas_to_remove(replicas, staying, [name for name in named if name not in busy])
+    return Removal(names, len(busy.intersection(names)))
+
+
+def choose_again(before: Removal, replicas: Sequence[Replica], staying: int) -> Removal:
+    """Choose again after a look at what the pods run now (rule 3)."""
+    busy = _busy(replicas)
+    names = replicas_to_remove(replicas, staying, [name for name in before.names if name not in busy])
+    too_many = [name for name in names if name in busy][before.most_busy :]
+    return before._replace(names=tuple(name for name in names if name not in too_many), kept=tuple(too_many))
+
+
+def _busy(replicas: Sequence[Replica]) -> set[str]:
+    """Name the pods that a choice spares; one that is not ready Kubernetes removes first, however it is marked."""
+    return {replica.name for replica in replicas if replica.ready and replica.running}
+
+
+class Drained(NamedTuple):
+    """The result of a drain."""
+
+    replicas: int | None
+    """The number to write; None if the drain was cancelled."""
+    reasons: tuple[Reason, ...]
+
+
+class Drain:
+    """The drain of one service.
+
+    Args:
+        before: the replicas asked for until now.
+        replicas: those wanted, fewer than before.
+        named: pods to remove before others.
+        observe: gives the pods that stay, with what they run now.
+        mark: marks exactly these pods.
+        undrained: says which gateways may still send requests to some of these pods; empty if none does.
+    """
+
+    def __init__(
+        self,
+        before: int,
+        replicas: int,
+        named: Sequence[str],
+        *,
+        observe: Callable[[], Sequence[Replica]],
+        mark: Callable[[Sequence[str]], Awaitable[None]],
+        undrained: Callable[[Collection[str]], str],
+    ) -> None:
+        self._before = before
+        self._replicas = replicas
+        self._named = named
+        self._observe = observe
+        self._mark = mark
+        self._undrained = undrained
+        self._changed = asyncio.Event()
+        self._cancelled = False
+
+    def changed(self) -> None:
+        """Note that pods, or the requests that they run, have changed."""
+        self._changed.set()
+
+    def cancel(self) -> None:
+        """Give up: the service must be decided on again."""
+        self._cancelled = True
+        self._changed.set()
+
+    async def run(self) -> Drained:
+        """Choose, mark, and wait for the confirmation; what `mark` raises goes on."""
+        removal = choose(self._observe(), self._replicas, self._named)
+        await self._mark(removal.names)
+        until_s = asyncio.get_running_loop().time() + CONFIRMED_WITHIN_S
+        in_time = True
+        while not self._cancelled:
+            self._changed.clear()
+            before, removal = removal, choose_again(removal, self._observe(), self._replicas)
+            if removal.names != before.names:
+                await self._mark(removal.names)
+                if in_time:
+                    continue
+            why = self._undrained(removal.names) if removal.names else ""
+            if not why or not in_time:
+                return self._drained(removal, why)
+            in_time = await self._wait(until_s)
+        why = "the service needed a decision before its pods were drained"
+        return Drained(None, (Reason(CANCELLED, self._replicas, self._before, why),))
+
+    async def _wait(self, until_s: float) -> bool:
+        """Wait for a change; False if the time is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(until_s):
+                await self._changed.wait()
+                return True
+        return False
+
+    def _drained(self, removal: Removal, unconfirmed: str) -> Drained:
+        number = min(self._replicas + len(removal.kept), self._before)
+        reasons = []
+        if removal.kept:
+            why = f"{', '.join(removal.kept)} became busy, and no other pod is idle"
+            reasons.append(Reason(BUSY, self._replicas, number, why))
+        if unconfirmed:
+            why = f"after {CONFIRMED_WITHIN_S:g} s {unconfirmed}"
+            reasons.append(Reason(UNCONFIRMED, number, number, why))
+        return Drained(number, tuple(reasons))
