@@ -44,7 +44,7 @@ def choose(replicas: Sequence[Replica], staying: int, named: Sequence[str]) -> R
 
 
 def choose_again(before: Removal, replicas: Sequence[Replica], staying: int) -> Removal:
-    """Choose again after a look at what the pods run now (rule 3)."""
+    """Choose again with what the pods run now (rule 3)."""
     busy = _busy(replicas)
     names = replicas_to_remove(replicas, staying, [name for name in before.names if name not in busy])
     too_many = [name for name in names if name in busy][before.most_busy :]
