@@ -147,11 +147,11 @@ class Reconciler:
         return self._follow(now_s, scale, read())
 
     def wrote(self, now_s: float, before: int, after: int) -> None:
-        """Record a successful write."""
+        """Record a successful write, which may be one from before an edit of the options."""
         options = self.options
         if options.behavior is not None:
             self._events.add(now_s, before, after, options.behavior)
-        to_zero = before > 0 and after == 0 == options.min_replicas and self._has_global_metric()
+        to_zero = before > 0 and after == 0 and self._has_global_metric()
         self.scaled_to_zero = options.scale_to_zero and to_zero
 
     def _leaves_zero(self) -> bool:

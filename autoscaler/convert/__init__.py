@@ -2,10 +2,10 @@
 
 - `source` has one document of the input, and accounts for each value in it; `findings` says what became of a value.
 - `draft` has one service on its way: the objects that come out. `workload` makes them fit: ports, grace, no replicas.
-- One module reads one kind of input: `knative`, `keda` (with `keda_triggers`), and for KEDA's HTTP add-on `keda_http`
-  (with `keda_route`). `readers` has the table of them, and runs a conversion.
+- One module reads one kind of input: `knative`, `keda` (with `keda_triggers`), for KEDA's HTTP add-on `keda_http`
+  (with `keda_route`), and `hpa` (with `hpa_metrics`). `readers` has the table of them, and runs a conversion.
 - Several of them need `served` (what stands beside: workload, Service, Ingress), `measures` (what a number counts, by
-  its name) and `behavior` (the HPA's).
+  its name), `behavior` (the HPA's) and `hand_over` (from what writes the same replicas).
 - `unrendered` refuses templates. `report` writes the report and the objects as text.
 
 Documents come in, documents and findings go out: there is no file, no network and no clock here.

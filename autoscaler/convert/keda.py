@@ -1,15 +1,14 @@
 """Reads a ScaledObject of KEDA, with the route of its HTTP add-on that a trigger names."""
 
-from collections.abc import Iterable
-
 from autoscaler.convert.annotations import unknown
 from autoscaler.convert.behavior import map_behavior
 from autoscaler.convert.draft import Draft, Options
 from autoscaler.convert.findings import Effect
+from autoscaler.convert.hand_over import hand_over, within
 from autoscaler.convert.keda_route import map_route, port_of, route_of, service_of
 from autoscaler.convert.keda_triggers import Trigger, are_queues_only, map_triggers, triggers_of
 from autoscaler.convert.measures import server_limit
-from autoscaler.convert.served import Beside, find_beside, lead_traffic, write_beside
+from autoscaler.convert.served import Beside, find_beside, lead_traffic, map_target, write_beside
 from autoscaler.convert.source import Source, Sources
 from autoscaler.documents.document import DocumentError, KeyPath
 from autoscaler.documents.fields import format_duration
@@ -59,22 +58,6 @@ def read(source: Source, sources: Sources, options: Options) -> Draft:
     _use_keda_parts(draft, sources, triggers)
     _hand_over(draft, route)
     return draft
-
-
-def map_target(draft: Draft, path: KeyPath) -> None:
-    """Name what is scaled, as there.
-
-    Raises:
-        DocumentError: there is no name.
-    """
-    source = draft.source
-    if not source.get(*path, "name"):
-        raise DocumentError([source.problem(path, "name is required: it says what is scaled")])
-    for key in ("apiVersion", "kind", "name"):
-        if source.get(*path, key) is not None:
-            draft.map(source, (*path, key), f"scaleTargetRef.{key}", source.get(*path, key))
-    if source.get(*path, "envSourceContainerName") is not None:
-        source.ineffective((*path, "envSourceContainerName"), "no trigger reads the environment of a container")
 
 
 def _refuse_workers(source: Source, beside: Beside, triggers: list[Trigger]) -> None:
@@ -253,43 +236,6 @@ def leave_out(draft: Draft, part: Source, why: str) -> None:
             part.note((key,), Effect.LEFT_OUT, why)
 
 
-def hand_over(draft: Draft, *, stop: str, remove: str, before: Iterable[str] = ()) -> None:
-    """Say how to hand over from KEDA to the policy without two writers.
-
-    Args:
-        draft: the service.
-        stop: the step after which KEDA writes nothing.
-        remove: the step that removes what KEDA used.
-        before: steps that come first.
-    """
-    draft.default("mode", "DryRun", "so that the policy writes nothing until KEDA has stopped")
-    policy = f"spol {draft.name}{within(draft)}"
-    draft.hand_over = [
-        *before,
-        *(_keep_number(source) for source in draft.sources if isinstance(source.get("spec", "replicas"), int)),
-        "kubectl apply -f this file: with mode: DryRun the policy decides and writes nothing",
-        f"send the traffic through the gateway, and wait until INFLIGHT shows it: kubectl get {policy} --watch",
-        stop,
-        f'kubectl patch {policy} --type merge --patch \'{{"spec": {{"mode": "Active"}}}}\', and the same in this file',
-        f"{remove}; remove it from GitOps first",
-        "meanwhile, if KEDA writes beside the policy, nothing flaps: the condition ForeignWriter names it",
-    ]
-
-
-def _keep_number(workload: Source) -> str:
-    """Word how to take `replicas` out of a manifest, as for any autoscaler."""
-    named = f"{workload.kind.lower()}/{workload.name}" + (f" -n {workload.namespace}" if workload.namespace else "")
-    return (
-        f"if kubectl apply made the {workload.kind}: kubectl apply edit-last-applied {named}, and delete replicas "
-        "there, or the next apply sets it to 1"
-    )
-
-
-def within(draft: Draft) -> str:
-    """Give kubectl's option for the namespace of a service."""
-    return f" -n {draft.namespace}" if draft.namespace else ""
-
-
 def _hand_over(draft: Draft, route: Source | None) -> None:
     source = draft.source
     named = f"scaledobject {source.name}{within(draft)}"
@@ -301,6 +247,7 @@ def _hand_over(draft: Draft, route: Source | None) -> None:
     )
     hand_over(
         draft,
+        "KEDA",
         before=[restores] if source.get(*_RESTORE) is True else [],
         stop=f"pause KEDA: kubectl annotate {named} {_PREFIX}paused=true --overwrite; "
         f"then kubectl get hpa {hpa}{within(draft)} must say NotFound",

@@ -3,9 +3,10 @@
 from autoscaler.convert import keda
 from autoscaler.convert.draft import Draft, Options
 from autoscaler.convert.findings import Effect
+from autoscaler.convert.hand_over import hand_over, within
 from autoscaler.convert.keda_route import map_route, port_of, service_of
 from autoscaler.convert.keda_triggers import TRIGGERS
-from autoscaler.convert.served import find_beside, lead_traffic, write_beside
+from autoscaler.convert.served import find_beside, lead_traffic, map_target, write_beside
 from autoscaler.convert.source import Source, Sources
 from autoscaler.documents.document import DocumentError
 
@@ -35,7 +36,7 @@ def read(source: Source, sources: Sources, options: Options) -> Draft:
             )
         return keda.read(made, sources, options)
     draft = Draft(source, source.name, source.namespace)
-    keda.map_target(draft, ("spec", "scaleTargetRef"))
+    map_target(draft, ("spec", "scaleTargetRef"))
     beside = find_beside(draft, sources, source.mapping("spec", "scaleTargetRef"), service_of(source))
     _map_replicas(draft, options)
     map_route(draft, source)
@@ -86,11 +87,12 @@ def _scaled_object(source: Source, sources: Sources) -> Source | None:
 
 def _hand_over(draft: Draft) -> None:
     """The object owns a ScaledObject, which must go first, while the add-on still leads requests."""
-    named = f"httpscaledobject {draft.name}{keda.within(draft)}"
-    keda.hand_over(
+    named = f"httpscaledobject {draft.name}{within(draft)}"
+    hand_over(
         draft,
+        "KEDA",
         stop=f"let the ScaledObject go that it owns: kubectl annotate {named} {_SKIP}=true --overwrite; "
-        f"then kubectl get scaledobject {draft.name}{keda.within(draft)} must say NotFound",
+        f"then kubectl get scaledobject {draft.name}{within(draft)} must say NotFound",
         remove=f"kubectl delete {named}",
     )
 

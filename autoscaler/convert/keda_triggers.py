@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from autoscaler.convert.draft import Draft, Options
 from autoscaler.convert.findings import Effect
-from autoscaler.convert.measures import Measure, ServerLimit, measure_of_query
+from autoscaler.convert.measures import Measure, ServerLimit, ask_for_a_target, measure_of_query
 from autoscaler.convert.source import Source
 from autoscaler.documents.document import DocumentError, KeyPath
 
@@ -120,17 +120,6 @@ def map_triggers(draft: Draft, triggers: list[Trigger], limit: ServerLimit | Non
         _map_rest(trigger)
     if chosen is None:
         ask_for_a_target(source, _place_of_the_number(triggers), limit)
-
-
-def ask_for_a_target(source: Source, path: KeyPath, limit: ServerLimit | None) -> None:
-    """Ask for the number of requests in flight for each replica, which nothing in the input says."""
-    hint = f"; the server takes {limit.requests} at a time by its {limit.setting}" if limit else ""
-    source.decide(
-        path,
-        "this is no number of requests in flight for each replica, and none is guessed: containerConcurrency: 0 is "
-        "written, no limit and 100 for each replica. Write targetPerReplica, or containerConcurrency if a pod must not "
-        f"get more{hint}",
-    )
 
 
 def _place_of_the_number(triggers: list[Trigger]) -> KeyPath:

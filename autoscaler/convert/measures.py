@@ -1,6 +1,7 @@
 """What a number of another autoscaler counts, by its name or its query, and how many requests a server says it takes.
 
-Names are read as people choose them; a name that says nothing is not interpreted.
+What does not count requests in flight is never made a target of them. Names are read as people choose them; a name
+that says nothing is not interpreted.
 """
 
 import re
@@ -9,6 +10,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from autoscaler.convert.source import Source
+from autoscaler.documents.document import KeyPath
 
 
 class Measure(Enum):
@@ -110,3 +112,14 @@ def _limits(container: dict[str, Any]) -> Iterator[ServerLimit]:
     for variable in container.get("env") or []:
         if variable.get("name") in _VARIABLES and re.fullmatch("[0-9]+", str(variable.get("value"))):
             yield ServerLimit(int(variable["value"]), variable["name"])
+
+
+def ask_for_a_target(source: Source, path: KeyPath, limit: ServerLimit | None) -> None:
+    """Ask for the number of requests in flight for each replica, which nothing in the input says."""
+    hint = f"; the server takes {limit.requests} at a time by its {limit.setting}" if limit else ""
+    source.decide(
+        path,
+        "this is no number of requests in flight for each replica, and none is guessed: containerConcurrency: 0 is "
+        "written, no limit and 100 for each replica. Write targetPerReplica, or containerConcurrency if a pod must not "
+        f"get more{hint}",
+    )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from autoscaler.convert import keda, keda_http, knative, kserve
+from autoscaler.convert import hpa, keda, keda_http, knative, kserve
 from autoscaler.convert.draft import Converted, Draft, Options
 from autoscaler.convert.findings import STRICT, Effect, Finding
 from autoscaler.convert.routes import add_route
@@ -26,6 +26,7 @@ READERS: tuple[tuple[str, str, Reader], ...] = (
     ("keda.sh", "ScaledObject", keda.read),
     ("http.keda.sh", "InterceptorRoute", keda_http.refuse_route),
     ("keda.sh", "ScaledJob", keda_http.refuse_job),
+    ("autoscaling", "HorizontalPodAutoscaler", hpa.read),
 )
 """API group, kind and reader. The order matters where a document belongs to another one: who uses it stands first."""
 

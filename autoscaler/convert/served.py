@@ -7,7 +7,7 @@ from autoscaler.convert.draft import Draft, Options
 from autoscaler.convert.findings import Effect
 from autoscaler.convert.source import Source, Sources
 from autoscaler.convert.workload import adopt, container_port, lengthen_grace, port_of_service, service_beside
-from autoscaler.documents.document import KeyPath
+from autoscaler.documents.document import DocumentError, KeyPath
 
 _POD: KeyPath = ("spec", "template", "spec")
 _GATEWAY = "the Service inflight-gateway of the namespace inflight-system, port 80"
@@ -34,6 +34,22 @@ class Beside(NamedTuple):
         """The ports that the containers of the workload name."""
         containers = [] if self.workload is None else self.workload.get(*_POD, "containers", default=[])
         return {int(port["containerPort"]) for each in containers for port in each.get("ports") or []}
+
+
+def map_target(draft: Draft, path: KeyPath) -> None:
+    """Name what is scaled, as there.
+
+    Raises:
+        DocumentError: there is no name.
+    """
+    source = draft.source
+    if not source.get(*path, "name"):
+        raise DocumentError([source.problem(path, "name is required: it says what is scaled")])
+    for key in ("apiVersion", "kind", "name"):
+        if source.get(*path, key) is not None:
+            draft.map(source, (*path, key), f"scaleTargetRef.{key}", source.get(*path, key))
+    if source.get(*path, "envSourceContainerName") is not None:
+        source.ineffective((*path, "envSourceContainerName"), "no trigger reads the environment of a container")
 
 
 def find_beside(draft: Draft, sources: Sources, ref: Mapping[str, Any], service: str | None = None) -> Beside:

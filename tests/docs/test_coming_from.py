@@ -4,10 +4,13 @@ import re
 from dataclasses import fields as fields_of
 
 import pytest
-from documentation import DOCS
+import yaml
+from documentation import DOCS, blocks_of
 from pydantic.alias_generators import to_camel
 
 from algorithms.keda import Switches, switches_of
+from autoscaler.convert.readers import convert
+from autoscaler.documents.document import mixed_documents
 from autoscaler.policy.hpa_keda import BehaviorSettings, ControllerManager, FallbackSettings, Hpa, Keda, Rules
 from autoscaler.policy.knative_settings import ANNOTATIONS, CONFIG_MAP, PROGRESS_DEADLINE
 from autoscaler.policy.kpa import Kpa
@@ -88,3 +91,32 @@ def test_each_annotation_of_keda_that_is_read_has_a_row_and_changes_something():
         f"`{name}`" for name in names
     ]
     assert all(switches_of({name: "1"}) != switches_of({}) for name in names)
+
+
+SERVED = """
+---
+apiVersion: v1
+kind: Service
+metadata: {name: llama}
+spec: {selector: {app: llama}, ports: [{port: 80, targetPort: 8000}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: llama}
+spec:
+  rules:
+  - host: llama.example.com
+    http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: llama, port: {number: 80}}}}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: llama}
+spec: {selector: {matchLabels: {app: llama}}, template: {metadata: {labels: {app: llama}}, spec: {containers: []}}}
+"""
+
+
+def test_the_policy_of_the_example_is_what_convert_writes_of_its_hpa():
+    hpa, policy, *_ = (block.content for block in blocks_of("how-to/coming-from-hpa.md") if block.language == "yaml")
+    (service,) = convert(mixed_documents(hpa + SERVED, "hpa.yaml")).services
+    written = {each["kind"]: each for each in service.objects}
+    assert written["ScalingPolicy"] == yaml.safe_load(policy)

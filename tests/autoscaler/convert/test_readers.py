@@ -3,7 +3,7 @@
 import pytest
 from convert_kit import DATA, conversion_of, lost
 
-READABLE = ["01", "02", "03", "05", "06", "07", "09", "10", "reference"]
+READABLE = ["01", "02", "03", "05", "06", "07", "09", "10", "11", "12", "reference"]
 """The files of tests/data/convert that can be converted, by the beginnings of their names."""
 
 
