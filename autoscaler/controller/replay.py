@@ -19,7 +19,7 @@ from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Record, ServiceName
 from autoscaler.runtime.errors import described
 
-TAKEN_OVER = frozenset({"paused", "override", "foreignWriter", "secondPolicy", BACKFILL})
+TAKEN_OVER = frozenset({"paused", "override", "foreignWriter", "replicasContested", "secondPolicy", BACKFILL})
 """Rules whose causes are not in the policy: they are taken over as recorded."""
 
 

@@ -101,7 +101,12 @@ class ServiceRegistry:
         self._set_query(service, found)
         if continued is None and self._backfills and found is not None:
             self.unwarmed.add(service)
-        self.services[service] = Service(decides, self._writes(policy), self._with_backfill(service, overrides))
+        self.services[service] = Service(
+            decides,
+            self._writes(policy),
+            self._with_backfill(service, overrides),
+            requests_per_replica=policy.spec.requests_per_replica,
+        )
 
     def _query(self, policy: ScalingPolicy) -> Query | None:
         found = query(policy.spec.metrics.prometheus, self._prometheus)

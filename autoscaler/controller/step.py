@@ -28,6 +28,8 @@ class Service(NamedTuple):
     """False in DryRun: decisions are recorded, and nothing is written."""
     overrides: tuple[Override, ...] = ()
     """Pause and manual override while they last; the last one wins."""
+    requests_per_replica: float = 1.0
+    """Requests in flight that a replica should have: what a hold lets the load raise the number to."""
 
 
 class Step(NamedTuple):
@@ -80,7 +82,7 @@ def _decided(service: Service, observation: Observation, fleet: Fleet) -> _Decid
         decision, failure = _decide(service.decider, observation)
         overrides = _overrides(service, fleet)
         if overrides:
-            decision = apply_overrides(decision, plausible(observation), overrides)
+            decision = apply_overrides(decision, plausible(observation), overrides, service.requests_per_replica)
     except Exception as error:  # noqa: BLE001 - see `_held`
         return _held(observation, error)
     return _Decided(decision, failure)
@@ -148,17 +150,20 @@ def _decide(decider: Decider, observation: Observation) -> tuple[Decision, Excep
         return decider.decide_after_failure(observation, described(error)), error
 
 
-def apply_overrides(decision: Decision, observation: Observation, overrides: Sequence[Override]) -> Decision:
+def apply_overrides(
+    decision: Decision, observation: Observation, overrides: Sequence[Override], requests_per_replica: float = 1.0
+) -> Decision:
     """Apply overrides to a decision; each that lasts is a reason, also if it does not change the number.
 
-    An override that allows the number to rise is no reason if it rises.
+    An override that allows the number to rise is no reason if it rises. One that yields to load keeps at least as many
+    replicas as the requests in flight need, and never more than were decided.
     """
     for override in overrides:
         if observation.now_s < override.until_s:
             number = observation.replicas if override.replicas is None else override.replicas
             if override.yields_to_load:
-                load = min(decision.desired, max(observation.inflight or 0.0, observation.latest))
-                number = max(number, ceil(load))
+                needed = ceil(max(observation.inflight or 0.0, observation.latest) / requests_per_replica)
+                number = max(number, min(decision.desired, needed))
             if override.may_rise and decision.desired >= number:
                 continue
             reason = Reason(override.rule, decision.desired, number, override.why)

@@ -18,6 +18,7 @@ Status = Mapping[str, Any]
 
 _OVERRIDING_RULES = {
     "secondPolicy": "AmbiguousTarget",
+    "replicasContested": "ReplicasContested",
     "foreignWriter": "ForeignWriter",
     "override": "ManualOverride",
     "paused": "Paused",
@@ -72,14 +73,14 @@ class Facts(NamedTuple):
 
 
 def conditions(facts: Facts) -> tuple[Condition, ...]:
-    """Give Ready, ScalingActive, AbleToScale, ScalingLimited, and PodsReady if it is false; in this order."""
+    """Give Ready, ScalingActive, AbleToScale and ScalingLimited, then what is wrong with pods and other writers."""
     able, active, limited, missing = _able(facts), _active(facts), _limited(facts), _missing(facts)
     first = next((each for each in (_legal(facts), _routed(facts), able, active, *missing) if not each.holds), None)
     if first is None:
         ready = Condition("Ready", holds=True, reason="ScalingActive", message="the target follows the policy")
     else:
         ready = first._replace(type="Ready")
-    return ready, active, able, limited, *missing
+    return ready, active, able, limited, *missing, *_contested(facts)
 
 
 def _missing(facts: Facts) -> tuple[Condition, ...]:
@@ -87,6 +88,15 @@ def _missing(facts: Facts) -> tuple[Condition, ...]:
     if facts.not_ready is None:
         return ()
     return (Condition("PodsReady", holds=False, reason=facts.not_ready.reason, message=facts.not_ready.message),)
+
+
+def _contested(facts: Facts) -> tuple[Condition, ...]:
+    """Give ReplicasContested if another writer replaces our numbers again and again, with what ends it."""
+    why = _rules(facts).get("replicasContested")
+    if why is None:
+        return ()
+    mend = "let one of the two write: remove `replicas` from the manifest, or let its tool ignore spec.replicas"
+    return (Condition("ReplicasContested", holds=True, reason="WrittenAgain", message=f"{why}; {mend}"),)
 
 
 def _legal(facts: Facts) -> Condition:

@@ -284,6 +284,12 @@ class PolicySpec(ResourceModel):
         return self.target_per_replica or float(self.container_concurrency or 100)
 
     @property
+    def requests_per_replica(self) -> float:
+        """Requests in flight that each replica should have, also if the algorithm has a target of its own."""
+        options = self.kpa_options()
+        return self.target if options is None else options.target
+
+    @property
     def target(self) -> float:
         """Requests in flight that each replica should have."""
         return max(TARGET_MIN, self.full_target * self.target_utilization)

@@ -342,7 +342,7 @@ class KubernetesTarget:
             if refusal := self._refusal(name, service, replicas):
                 return refusal
             ownership = service.ownership
-            ownership.begin_write(replicas)
+            ownership.begin_write(replicas, self._now())
             try:
                 return await self._write_until_settled(replicas, service)
             except ApiError as error:

@@ -37,7 +37,12 @@ def codes(text):
 
 def test_each_rule_that_can_change_a_number_is_explained():
     rules = set(re.findall(r'\brule = "([\w.]+)"', SOURCE)) | set(re.findall(r'Override\(\s*"(\w+)"', SOURCE))
-    rules |= set(re.findall(r'Reason\("(\w+)"', SOURCE)) | {"foreignWriter", "deciderFailed", "backfill"}
+    rules |= set(re.findall(r'Reason\("(\w+)"', SOURCE)) | {
+        "foreignWriter",
+        "replicasContested",
+        "deciderFailed",
+        "backfill",
+    }
     explained = set().union(*(codes(rule) for rule, *_ in rows("Why are there five pods?")))
     assert explained == rules
 

@@ -184,6 +184,13 @@ def test_a_hold_that_yields_to_load_raises_no_further_than_was_decided():
     assert apply_overrides(Decision(3, Recommendation(3, "4 each"), ()), observation, [FOREIGN]).desired == 3
 
 
+@pytest.mark.parametrize(("per_replica", "expected"), [(1.0, 8), (0.7, 9), (4.0, 2), (150.0, 1)])
+def test_a_hold_that_yields_to_load_keeps_what_the_requests_in_flight_need(per_replica, expected):
+    observation = Observation(NOW_S, NOW_S - 2, 6.0, 1, 1, latest=8.0)
+    decided = Decision(9, Recommendation(9, "more came before"), ())
+    assert apply_overrides(decided, observation, [FOREIGN], per_replica).desired == expected
+
+
 # A decider that fails.
 
 

@@ -84,11 +84,30 @@ async def test_a_manifest_with_one_replica_that_is_applied_under_load_starves_no
     world.load.inflight = 4.0
     await asyncio.sleep(3 * TICK_S)
     assert world.replicas == 4
-    for _ in range(3):
+    for _ in range(2):
         world.somebody_writes(1)
         await asyncio.sleep(2 * TICK_S)
         assert world.replicas == 4
     assert "foreignWriter" in {reason.rule for reason in world.records[-1].decision.reasons}
+
+
+async def test_a_number_that_a_tool_reverts_for_ever_is_written_once_a_minute_and_freely_again_when_the_tool_is_gone(
+    world,
+):
+    world.load.inflight, writes = 4.0, 0
+    for _ in range(10 * 30):
+        await asyncio.sleep(TICK_S)
+        if world.replicas != 1:
+            world.somebody_writes(1)
+            writes += 1
+    assert 2 + 9 <= writes <= 3 + 10, "two at once, then one each minute"
+    assert world.records[-1].decision.reasons[-1].rule == "replicasContested"
+    await asyncio.sleep(60 + TICK_S)
+    assert world.replicas == 4, "the last revert is mended too, though nobody has been quiet for long"
+    await asyncio.sleep(HOLD_S)
+    world.load.inflight = 5.0
+    await asyncio.sleep(2 * TICK_S)
+    assert (world.replicas, world.records[-1].decision.reasons) == (5, ())
 
 
 async def test_a_number_above_what_is_in_flight_is_held_and_then_given_back(world):
