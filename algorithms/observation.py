@@ -7,6 +7,24 @@ has a default, so that older logs can still be replayed.
 from typing import NamedTuple
 
 
+class PoolState(NamedTuple):
+    """What was seen of one pool of GPUs."""
+
+    name: str
+    asked: int
+    """Replicas asked for in this pool."""
+    ready: int = 0
+    """Replicas that can serve now."""
+    busy: int = 0
+    """Ready replicas that serve requests now."""
+    unplaced: int = 0
+    """Replicas asked for that have no place: no node has room, or Kubernetes does not create them."""
+    refused: bool = False
+    """Whether Kubernetes refuses to create them, such as for a quota: there is nothing to wait for."""
+    why: str = ""
+    """Why they have no place."""
+
+
 class Observation(NamedTuple):
     """What was seen of one service for one decision.
 
@@ -29,3 +47,5 @@ class Observation(NamedTuple):
     """Pass requests since the last observation, held ones included, that need a replica."""
     problem: str = ""
     """Why the count is unknown or partial; a partial count may raise the number, and never lowers it."""
+    pools: tuple[PoolState, ...] = ()
+    """The pools of GPUs of a service that has some, in order of preference."""

@@ -7,7 +7,7 @@ every service must be decided on, also if another one fails.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
-from algorithms.observation import Observation
+from algorithms.observation import Observation, PoolState
 from algorithms.types import Decision, Reason
 from autoscaler.removal_order import replicas_to_remove
 
@@ -77,6 +77,8 @@ class Replica(NamedTuple):
     running: int
     """Counted requests that it serves."""
     age_s: float
+    pool: str = ""
+    """The pool of GPUs in which it runs; empty for a service without pools."""
 
 
 class Override(NamedTuple):
@@ -106,6 +108,8 @@ class Fleet(NamedTuple):
     """Why the target would refuse to be scaled now."""
     leaving: int = 0
     """Replicas that are being removed and still occupy what they run on."""
+    pools: tuple[PoolState, ...] = ()
+    """The pools of a service that has some, in order of preference; `asked` is their sum."""
 
     @property
     def ready(self) -> int:
@@ -124,6 +128,8 @@ class ScaleRequest(NamedTuple):
     replicas: int
     remove: tuple[str, ...]
     """Names of the replicas to remove, first to be removed first; empty when the number grows."""
+    pools: Mapping[str, int] = {}
+    """Replicas asked for in each pool; their sum is `replicas`. Empty for a service without pools."""
 
 
 class Outcome(NamedTuple):

@@ -23,6 +23,14 @@ _TEXTS = {
     SERVER_PATTERN: st.sampled_from(["http://prometheus:9090", "https://p.example.com/a"]),
     QUANTITY_PATTERN: st.sampled_from(["0", "0.05", "50m", "999.999999999", "999999.999999m", "0.000001m", "3"]),
 }
+_LABEL_KEYS = st.sampled_from(["gpu", "example.com/gpu", "a/B_c.d", "node.kubernetes.io/instance-type"])
+_NODE_REQUIREMENTS = [
+    {"key": "gpu", "operator": "In", "values": ["p100", ""]},
+    {"key": "example.com/gpu", "operator": "NotIn", "values": ["p4"]},
+    {"key": "gpu", "operator": "Exists"},
+    {"key": "gpu", "operator": "DoesNotExist", "values": []},
+    {"key": "gpu-memory", "operator": "Gt", "values": ["16"]},
+]
 _ANNOTATIONS = st.dictionaries(
     st.sampled_from([f"autoscaling.keda.sh/{name}" for name in ("paused", "paused-replicas", "force-activation")]),
     st.sampled_from(["true", "false", "", "7", "99999", "9" * 5000, "٣", "-1"]),
@@ -54,6 +62,7 @@ def _policy(spec, annotations):
     spec |= {"minReplicas": min(low, high), "maxReplicas": max(low, high)} if low > high else {}
     if (limit := spec.get("containerConcurrency", 1)) and spec.get("targetPerReplica", 0) > limit:
         spec["targetPerReplica"] = limit
+    _mend_pools(spec)
     _mend_knative(spec.get("algorithm", {}).get("kpa"), spec)
     keda = spec.get("algorithm", {}).get("keda", {})
     if keda.get("idleReplicaCount", -1) >= spec.get("minReplicas", 0):
@@ -76,6 +85,32 @@ def _contradicts(error):
     rules = [each for each in error.errors() if each["type"] == "value_error" and isinstance(each["input"], dict)]
     assert rules == error.errors(), "the schema allows it where it stands, and the model does not"
     return False
+
+
+def _mend_pools(spec):
+    """Give pools names and bounds that fit, and either all a target of their own or none."""
+    pools = spec.get("pools", [])
+    own_targets = bool(pools) and all("scaleTargetRef" in pool for pool in pools)
+    if own_targets:
+        del spec["scaleTargetRef"]
+    for number, pool in enumerate(pools):
+        _mend_pool(pool, number, own_target=own_targets)
+    if pools and sum(pool.get("maxReplicas", 10_000) for pool in pools) < spec.get("minReplicas", 0):
+        del pools[0]["maxReplicas"]
+    if sum(pool.get("minReplicas", 0) for pool in pools) > spec.get("maxReplicas", 10):
+        for pool in pools:
+            pool.pop("minReplicas", None)
+
+
+def _mend_pool(pool, number, *, own_target):
+    pool["name"] = f"pool-{number}"
+    for key in ("nodeSelector", "affinity", "instanceTypes") if own_target else ("scaleTargetRef",):
+        pool.pop(key, None)
+    if own_target:
+        pool["scaleTargetRef"] = {"name": f"web-{number}"}
+    low, high = pool.get("minReplicas", 0), pool.get("maxReplicas", 10_000)
+    if low > high:
+        pool.update(minReplicas=high, maxReplicas=low)
 
 
 def _mend_knative(kpa, spec):
@@ -146,6 +181,10 @@ def _durations(schema):
 
 
 def _objects(schema):
+    if "additionalProperties" in schema:
+        return st.dictionaries(_LABEL_KEYS, _values(schema["additionalProperties"]), max_size=2)
+    if schema.get("properties", {}).keys() == {"key", "operator", "values"}:
+        return st.sampled_from(_NODE_REQUIREMENTS)
     fields = {key: _values(inner) for key, inner in schema.get("properties", {}).items()}
     if "mpa" in fields or (fields.keys() <= set(ALGORITHMS) and fields):  # exactly one of them
         return st.one_of([value.map(lambda chosen, key=key: {key: chosen}) for key, value in fields.items()])

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from algorithms.observation import Observation
+from algorithms.observation import Observation, PoolState
 from algorithms.types import Decision, Reason, Recommendation
 from autoscaler.controller.services import BACKFILL
 from autoscaler.documents.document import Document, DocumentError, Flaw
@@ -27,7 +27,7 @@ def to_json(record: Record) -> dict[str, Any]:
     return {
         "version": VERSION,
         "service": record.service,
-        "observation": record.observation._asdict(),
+        "observation": _written(record.observation),
         "recommendation": decision.recommendation._asdict(),
         "reasons": [reason._asdict() for reason in decision.reasons],
         "desired": decision.desired,
@@ -35,6 +35,13 @@ def to_json(record: Record) -> dict[str, Any]:
         "error": outcome.error if outcome else "",
         "drain": [reason._asdict() for reason in outcome.drain] if outcome else [],
     }
+
+
+def _written(observation: Observation) -> dict[str, Any]:
+    """Give an observation as JSON-ready values; a service without pools has no key for them."""
+    values = observation._asdict()
+    pools = values.pop("pools")
+    return {**values, "pools": [pool._asdict() for pool in pools]} if pools else values
 
 
 def from_json(line: Mapping[str, Any]) -> Record:
@@ -64,7 +71,9 @@ def record_of(line: Document) -> Record:
     read = validated(_current(line), DecisionLine)
     return Record(
         service=read.service,
-        observation=Observation(**dict(read.observation)),
+        observation=Observation(
+            **{**dict(read.observation), "pools": tuple(PoolState(**dict(pool)) for pool in read.observation.pools)}
+        ),
         decision=Decision(
             read.desired,
             Recommendation(**dict(read.recommendation)),

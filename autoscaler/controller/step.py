@@ -14,6 +14,7 @@ from typing import NamedTuple
 from algorithms.decider import FAILED, Decider
 from algorithms.observation import Observation
 from algorithms.plausibility import plausible
+from algorithms.pools import Placement
 from algorithms.types import Decision, Reason, Recommendation
 from autoscaler.controller.budgets import Budgets, Wanted
 from autoscaler.ports import Fleet, Override, ScaleRequest, ServiceName
@@ -30,6 +31,8 @@ class Service(NamedTuple):
     """Pause and manual override while they last; the last one wins."""
     requests_per_replica: float = 1.0
     """Requests in flight that a replica should have: what a hold lets the load raise the number to."""
+    placement: Placement | None = None
+    """Where its replicas run; None for a service without pools."""
 
 
 class Step(NamedTuple):

@@ -1,6 +1,6 @@
 """What a line of a decision log may contain, with the names of the current version.
 
-Every key is required: a missing number is not zero.
+Every key is required: a missing number is not zero. Only services with pools of GPUs have `pools` and `placement`.
 """
 
 from typing import Annotated, Any
@@ -25,6 +25,16 @@ class _Part(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
+class _PoolState(_Part):
+    name: str
+    asked: _Replicas
+    ready: _Replicas
+    busy: _Replicas
+    unplaced: _Replicas
+    refused: bool
+    why: str
+
+
 class _Observation(_Part):
     now_s: _Seconds
     since_s: _Seconds
@@ -34,6 +44,7 @@ class _Observation(_Part):
     latest: _Count
     passing: _Requests
     problem: str
+    pools: list[_PoolState] = []
 
 
 class _Recommendation(_Part):
@@ -70,3 +81,4 @@ class PolicyLine(_Part):
     service: str
     policy: ScalingPolicy
     state: dict[str, Any]
+    placement: dict[str, Any] | None = None

@@ -18,7 +18,7 @@ PLURAL = "scalingpolicies"
 
 _SAME_KEYS = {
     *("type", "description", "format", "enum", "required", "pattern", "minLength", "maxLength"),
-    *("minimum", "maximum", "minItems", "maxItems"),
+    *("minimum", "maximum", "minItems", "maxItems", "minProperties", "maxProperties"),
     *(RULES, "x-kubernetes-list-type", "x-kubernetes-list-map-keys"),
 }
 

@@ -19,8 +19,6 @@ from autoscaler.documents.fields import (
     ResourceModel,
     Shape,
     between,
-    exactly_one,
-    exactly_one_rule,
     lasting,
     rule,
 )
@@ -30,14 +28,14 @@ from autoscaler.policy.algorithm import AlgorithmChoice
 from autoscaler.policy.hpa_keda import Bounds
 from autoscaler.policy.knative_settings import TARGET_MIN, SettingError
 from autoscaler.policy.kpa import MAX_LOAD, Kpa
+from autoscaler.policy.pools import GpuPool, check_pools, pool_rules
+from autoscaler.policy.target_ref import LABEL, Name, ScaleTargetRef
 from autoscaler.policy.traffic import NAME_OR_ADDRESS, Traffic
 
 GROUP = "inflight.dev"
 API_VERSION = "inflight.dev/v1alpha1"
 
-_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-Name = Annotated[str, StringConstraints(pattern=rf"^{_LABEL}(\.{_LABEL})*$", max_length=253)]
-Namespace = Annotated[str, StringConstraints(pattern=f"^{_LABEL}$", max_length=63)]
+Namespace = Annotated[str, StringConstraints(pattern=f"^{LABEL}$", max_length=63)]
 _PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 Backend = Annotated[
     str, Shape(rf"({NAME_OR_ADDRESS}):{_PORT}", "host:port, with a name or [IPv6] and a port of 1 to 65535", 259)
@@ -57,17 +55,6 @@ def backend_address(backend: str) -> str:
     except ValueError:
         host = host.lower().removesuffix(".")
     return f"{host}:{int(port)}"
-
-
-class ScaleTargetRef(ResourceModel):
-    """The target: any object with a scale subresource, named as in HPA and KEDA."""
-
-    api_version: Annotated[str, StringConstraints(pattern=r"^([a-z0-9.-]+/)?v[a-z0-9]+$", max_length=253)] = "apps/v1"
-    """Group and version of its kind."""
-    kind: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]*$", max_length=63)] = "Deployment"
-    """Its kind."""
-    name: Name
-    """Its name, in the policy's namespace."""
 
 
 class ScaleDown(ResourceModel):
@@ -142,8 +129,14 @@ _NEVER_ALL_TO_ONE = "FirstAvailable needs a limit in containerConcurrency, else 
 _WITHIN = f"{_ACTIVATION} >= {_MIN_SCALE} && ({_MAX_SCALE} == 0 || {_ACTIVATION} <= {_MAX_SCALE})"
 NO_BACKENDS = "backends: can stand in a file only; a resource names what is scaled in scaleTargetRef"
 """A rule of the definition only; files may have backends."""
+_ONE_TARGET = "must have exactly one of scaleTargetRef, backends, pools with a scaleTargetRef each"
+_NO_POOLS_OF_BACKENDS = "pools: backends have none, for their replicas cannot be scaled"
 _SPEC_RULES = [
-    exactly_one_rule("scale_target_ref", "backends"),
+    rule(
+        "[has(self.scaleTargetRef), has(self.backends), "
+        "self.?pools.orValue([]).exists(pool, has(pool.scaleTargetRef))].exists_one(given, given)",
+        _ONE_TARGET,
+    ),
     rule("!has(self.backends)", NO_BACKENDS),
     rule(f"{_MIN} <= {_MAX}", "minReplicas: must be at most maxReplicas, which is 10 where it is absent"),
     rule(
@@ -172,6 +165,8 @@ _SPEC_RULES = [
         "self.?traffic.?loadBalancing.orValue('') != 'FirstAvailable' || self.?containerConcurrency.orValue(1) > 0",
         f"traffic.loadBalancing: {_NEVER_ALL_TO_ONE}",
     ),
+    *pool_rules(_MIN, _MAX),
+    rule("!(has(self.pools) && has(self.backends))", _NO_POOLS_OF_BACKENDS),
 ]
 
 
@@ -181,7 +176,7 @@ class PolicySpec(ResourceModel):
     model_config = ConfigDict(json_schema_extra={RULES: _SPEC_RULES})
 
     scale_target_ref: ScaleTargetRef | None = None
-    """The target; exactly one of this and `backends`."""
+    """The target; exactly one of this, `backends`, and `pools` with a `scaleTargetRef` each."""
     backends: Annotated[tuple[Backend, ...], Field(max_length=1000)] | None = None
     """Only in a file, instead of `scaleTargetRef`: the addresses of the service as host:port, each once and for one
     service. A resource in the cluster must not have it, because its author could make the gateway connect to any
@@ -190,6 +185,12 @@ class PolicySpec(ResourceModel):
     """The lower bound of replicas; 0 allows scale to zero. For a minimum by time of day, patch it from a CronJob."""
     max_replicas: Annotated[int, Field(ge=1, le=10_000)] = 10
     """The upper bound of replicas."""
+    pools: Annotated[tuple[GpuPool, ...], Field(min_length=1, max_length=16)] | None = None
+    """Kinds of GPUs, the most wanted first. Replicas run in the first pool that has room. Pools without a
+    `scaleTargetRef` are copies of the Deployment that the policy's `scaleTargetRef` names; that one stays at 0."""
+    spill_after: Annotated[Duration, lasting("1s", "1h")] = 60.0
+    """How long a replica may wait for a place in a pool before the next pool gets it. The better pool is tried again
+    after a pause of this length, which doubles while it fails, up to 30m."""
     container_concurrency: Annotated[int, Field(ge=0, le=1000)] = 1
     """Requests that a replica gets at a time. The gateway enforces it; 0 is no limit."""
     target_per_replica: Annotated[float, Field(ge=TARGET_MIN, le=MAX_LOAD)] | None = None
@@ -210,14 +211,32 @@ class PolicySpec(ResourceModel):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        exactly_one(self, "scale_target_ref", "backends")
+        self._has_one_target()
         if self.min_replicas > self.max_replicas:
             raise ValueError(f"minReplicas: must be at most maxReplicas, which is {self.max_replicas}")
+        self._has_fitting_pools()
         self._names_each_backend_once()
         self._fits_its_concurrency()
         self._idles_below_its_minimum()
         self._is_legal_in_knative()
         return self
+
+    def _has_one_target(self) -> None:
+        found = {
+            "scaleTargetRef": self.scale_target_ref is not None,
+            "backends": self.backends is not None,
+            "pools with a scaleTargetRef": any(pool.scale_target_ref for pool in self.pools or ()),
+        }
+        if sum(found.values()) != 1:
+            given = [name for name, is_given in found.items() if is_given]
+            raise ValueError(f"{_ONE_TARGET}; has {' and '.join(given) or 'none'}")
+
+    def _has_fitting_pools(self) -> None:
+        if self.pools is None:
+            return
+        if self.backends is not None:
+            raise ValueError(_NO_POOLS_OF_BACKENDS)
+        check_pools(self.pools, self.scale_target_ref, min_replicas=self.min_replicas, max_replicas=self.max_replicas)
 
     def _names_each_backend_once(self) -> None:
         known = [backend_address(backend) for backend in self.backends or ()]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithms.observation import Observation
+from algorithms.observation import Observation, PoolState
 from algorithms.types import Decision, Reason, Recommendation
 from autoscaler.controller.records import explained, from_json, to_json
 from autoscaler.documents.document import DocumentError
@@ -17,8 +17,18 @@ from autoscaler.ports import Outcome, Record
 SECONDS = st.floats(0, 2e9)
 COUNTS = st.floats(0, 1e6)
 NUMBERS = st.integers(0, 10_000)
+POOLS = st.builds(PoolState, st.text(), NUMBERS, NUMBERS, NUMBERS, NUMBERS, st.booleans(), st.text())
 OBSERVATIONS = st.builds(
-    Observation, SECONDS, SECONDS, st.none() | COUNTS, NUMBERS, NUMBERS, COUNTS, NUMBERS, st.text()
+    Observation,
+    SECONDS,
+    SECONDS,
+    st.none() | COUNTS,
+    NUMBERS,
+    NUMBERS,
+    COUNTS,
+    NUMBERS,
+    st.text(),
+    st.lists(POOLS, max_size=2).map(tuple),
 )
 REASONS = st.builds(Reason, st.text(), NUMBERS, NUMBERS, st.text())
 DRAINS = st.lists(REASONS, max_size=2).map(tuple)

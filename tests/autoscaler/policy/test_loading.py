@@ -24,10 +24,10 @@ spec:
   scaleTargetRef: {name: sd}
 """
 SPEC_KEYS = (
-    "scaleTargetRef, backends, minReplicas, maxReplicas, containerConcurrency, targetPerReplica, targetUtilization, "
-    "algorithm, "
-    "scaleDown, metrics, traffic, mode"
+    "scaleTargetRef, backends, minReplicas, maxReplicas, pools, spillAfter, containerConcurrency, targetPerReplica, "
+    "targetUtilization, algorithm, scaleDown, metrics, traffic, mode"
 )
+ONE_TARGET = "must have exactly one of scaleTargetRef, backends, pools with a scaleTargetRef each"
 LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 
 
@@ -325,11 +325,11 @@ def test_a_malformed_spec_is_told_in_one_line(problems, line, problem):
         (HEAD + "  1: {}\n", "policy.yaml:5: spec[1]: unknown key; keys are strings"),
         (
             HEAD + "  backends: ['a:1']\n",
-            "policy.yaml:5: spec: must have exactly one of scaleTargetRef, backends; has scaleTargetRef and backends",
+            f"policy.yaml:5: spec: {ONE_TARGET}; has scaleTargetRef and backends",
         ),
         (
             HEAD.replace("  scaleTargetRef: {name: sd}\n", "  maxReplicas: 3\n"),
-            "policy.yaml:5: spec: must have exactly one of scaleTargetRef, backends; has none",
+            f"policy.yaml:5: spec: {ONE_TARGET}; has none",
         ),
         (HEAD.replace("{name: sd}", "{kind: StatefulSet}"), "policy.yaml:6: spec.scaleTargetRef.name: is required"),
         (
