@@ -6,9 +6,10 @@ The pools are in order of preference. The rules, in their order:
 2. If replicas of a pool have no place for `spill_after_s`, or at once if Kubernetes refuses to create them, the pool
    closes: it keeps what is placed, and the others take the rest.
 3. A closed pool opens after a pause. The first pause lasts `spill_after_s`; each failure doubles it, up to
-   `LONGEST_PAUSE_S`. A replica that becomes ready beyond what the pool kept ends the pause, and so does `rule 4`.
+   `LONGEST_PAUSE_S`.
 4. A pool that has opened is on trial for as long as its pause was. Meanwhile it gets replicas only by rule 6, or if no
-   other pool has room. After that, or with one more ready replica, the pool is open as if it had never failed.
+   other pool has room. If more replicas than it kept are ready, or the trial is over and none lacks a place, the pool
+   is open as if it had never failed.
 5. If the number falls, replicas that are not ready go first, then idle ones, then busy ones. Of each, those go first
    that rule 6 would move, and then those of the least wanted pool. An idle replica of a good pool goes before a busy
    one of a bad pool, because nothing is cut then.
@@ -215,7 +216,9 @@ class Placement:
         """End the move under way, or begin one (rule 6)."""
         wanted = self._wanted(total, now_s)
         if self._move is None:
-            self._begin_move(asked, wanted, total, now_s)
+            crowded = {state.name for state in states if state.unplaced}
+            better = next((name for name in asked if asked[name] < wanted[name] and name not in crowded), None)
+            self._begin_move(asked, better, total, now_s)
             return
         moving = next(state for state in states if state.name == self._move.pool)
         if moving.ready >= moving.asked:
@@ -229,9 +232,8 @@ class Placement:
             self._troubles[moving.name].close(kept, self._spill_after_s, now_s, why)
             asked[moving.name], self._move = kept, None
 
-    def _begin_move(self, asked: _Split, wanted: _Split, total: int, now_s: float) -> None:
+    def _begin_move(self, asked: _Split, better: str | None, total: int, now_s: float) -> None:
         calm_s = now_s - (now_s if self._changed_s is None else self._changed_s)
-        better = next((name for name in asked if asked[name] < wanted[name]), None)
         if better is not None and calm_s >= self._spill_after_s:
             asked[better] += 1
             self._move = _Move(better, total, now_s)

@@ -10,7 +10,8 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from autoscaler.documents.fields import RULES, ResourceModel, exactly_one, exactly_one_rule, rule
-from autoscaler.policy.spec import Name, Namespace
+from autoscaler.policy.spec import Namespace
+from autoscaler.policy.target_ref import Name
 
 _UNITS = 10_000
 """Money is counted in units of this part, so that sums are exact."""
