@@ -1,4 +1,4 @@
-"""What tests of this package, and of code built on it, are made of: policies, virtual time, and fakes of the ports.
+"""What tests of this package, and of code built on it, are made of: policies, budgets, virtual time, and fakes of the ports.
 
 The fakes pass the contract suites of what they stand for: `tests/contracts`.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 from autoscaler.controller.controller import Controller
 from autoscaler.controller.observe import StreamedCounts
+from autoscaler.policy.budget import GpuBudget
 from autoscaler.policy.spec import API_VERSION, ScalingPolicy
 from autoscaler.ports import (
     Fleet,
@@ -53,6 +54,16 @@ def policy_document(
 def policy(service: ServiceName = "sd", *, annotations: Mapping[str, str] | None = None, **spec: Any) -> ScalingPolicy:
     """Make a policy, checked as one from a file is; the arguments are those of `policy_document`."""
     return ScalingPolicy.model_validate(policy_document(service, annotations=annotations, **spec))
+
+
+def budget_document(name: str = "shared", **spec: Any) -> dict[str, Any]:
+    """Make a budget as a file has it; `spec` has the spec's fields."""
+    return {"apiVersion": API_VERSION, "kind": "GpuBudget", "metadata": {"name": name}, "spec": spec}
+
+
+def budget(name: str = "shared", **spec: Any) -> GpuBudget:
+    """Make a budget, checked as one from a file is; the arguments are those of `budget_document`."""
+    return GpuBudget.model_validate(budget_document(name, **spec))
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ import aiohttp
 
 from autoscaler.app.cluster_controller import ClusterController
 from autoscaler.app.controller_settings import ControllerSettings
+from autoscaler.controller.budgets import Budgets
 from autoscaler.controller.controller import Controller, WakeUps
 from autoscaler.controller.failures import Failures
 from autoscaler.controller.idle import IdleServices
@@ -210,6 +211,7 @@ async def measure(number: int, stages: Stages) -> None:
             known_gateways=KnownGateways(clock.now),
             now=clock.now,
             failures=failures,
+            budgets=Budgets(registry.services, wake_ups.add),
         )
         on_change = OnChange(lambda _record: None)
         recorders: Sequence[Callable[[Record], None]] = [on_change, latest, metrics, decided, reporter.record]

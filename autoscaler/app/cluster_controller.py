@@ -14,13 +14,16 @@ import aiohttp
 
 from algorithms.decider import Decider
 from autoscaler.app.controller_settings import ControllerSettings
+from autoscaler.app.followed_budgets import FollowedBudgets
 from autoscaler.app.followed_policies import FollowedPolicies
 from autoscaler.controller.backfill import HistoryBackfill
+from autoscaler.controller.budgets import Budgets
 from autoscaler.controller.controller import Controller, WakeUps
 from autoscaler.controller.failures import DECIDER, Failures
 from autoscaler.controller.idle import IdleServices
 from autoscaler.controller.recorders import DecisionLog
 from autoscaler.controller.services import ServiceRegistry
+from autoscaler.kubernetes.budgets import BudgetReporter
 from autoscaler.kubernetes.client import Api, connected
 from autoscaler.kubernetes.gateways import metrics_address
 from autoscaler.kubernetes.informer import Informer
@@ -56,6 +59,7 @@ class ClusterController:
         known_gateways: KnownGateways,
         now: Callable[[], float],
         failures: Failures,
+        budgets: Budgets,
     ) -> None:
         self._settings = settings
         self._registry = registry
@@ -70,7 +74,10 @@ class ClusterController:
         self.policies = FollowedPolicies(
             settings, api=api, registry=registry, target=target, reporter=reporter, failures=failures
         )
-        self.recheck = self.policies.recheck
+        self.budgets = FollowedBudgets(settings, api=api, budgets=budgets)
+        self._budget_reporter = BudgetReporter(
+            api, states=lambda: budgets.states, stored=self.budgets.stored, leads=election.leads
+        )
         self.backfill = HistoryBackfill(
             registry,
             source,
@@ -89,6 +96,11 @@ class ClusterController:
             on_change=lambda _changes: self._gateways_changed(),
         )
 
+    def recheck(self) -> None:
+        """Read the files again, even if they look unchanged."""
+        self.policies.recheck()
+        self.budgets.recheck()
+
     def unready(self) -> str:
         """Say why this controller is not ready yet; empty if it is."""
         if unready := self.policies.unready():
@@ -106,15 +118,22 @@ class ClusterController:
         """
         self._registry.set_writing(False)
         self.policies.load_files()
+        self.budgets.load_files()
         self._gateways_changed()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._election.run())
             group.create_task(self._reporter.run(self._target))
             group.create_task(self.policies.run())
+            group.create_task(self.budgets.run())
+            group.create_task(self._budget_reporter.run())
             if self._settings.gateway_label:
                 group.create_task(self.gateways.run())
-            group.create_task(controller.run())
+            group.create_task(self._decide_when_budgets_are_known(controller))
             group.create_task(self._backfill_when_listed(controller))
+
+    async def _decide_when_budgets_are_known(self, controller: Controller) -> None:
+        await self.budgets.known()
+        await controller.run()
 
     async def _backfill_when_listed(self, controller: Controller) -> None:
         """Backfill once all policies are known, for one query, and all gateways: series of fewer would be a part."""
@@ -181,6 +200,7 @@ async def cluster_controller(
         is_broken=lambda service: failures.is_failing(service, DECIDER),
         **_logged(log),
     )
+    budgets = Budgets(registry.services, wake_ups.add)
     async with (
         connected(deadline_s=settings.lease.deadline_s) as api,
         # Its own connections, so that a burst of writes does not delay a renewal.
@@ -233,6 +253,7 @@ async def cluster_controller(
                 known_gateways=known_gateways,
                 now=clock.now,
                 failures=failures,
+                budgets=budgets,
             )
             controller = Controller(
                 registry.services,
@@ -248,6 +269,7 @@ async def cluster_controller(
                 on_observations=whole.backfill.saw,
                 failures=failures,
                 renew=registry.renew,
+                budgets=budgets,
             )
             if log is not None:
                 log.is_writing = controller.is_writing

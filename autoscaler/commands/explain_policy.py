@@ -1,4 +1,4 @@
-"""Show the effective settings of a policy as YAML, and where each value comes from.
+"""Show the effective settings of a policy or a budget as YAML, and where each value comes from.
 
 `given, line 8` is in the file, `default` is the default value, and values under `derived` follow from other values.
 """
@@ -7,9 +7,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from autoscaler.documents.document import DocumentError
+from autoscaler.documents.document import Document, DocumentError
+from autoscaler.policy.budget import GpuBudget
 from autoscaler.policy.explain import explained, to_yaml
-from autoscaler.policy.loading import contents, validated
+from autoscaler.policy.loading import contents, is_budget, validated
 from autoscaler.policy.spec import ScalingPolicy
 
 EXIT_STATUS = {0: "all documents are valid", 2: "a document is invalid, a file cannot be read, or there is no policy"}
@@ -17,7 +18,7 @@ EXIT_STATUS = {0: "all documents are valid", 2: "a document is invalid, a file c
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the file."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="ScalingPolicy documents")
+    parser.add_argument("file", type=Path, metavar="FILE", help="documents of the kinds ScalingPolicy and GpuBudget")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -29,9 +30,13 @@ def run(arguments: argparse.Namespace) -> int:
         print(*problems, sep="\n", file=sys.stderr)
         return 2
     try:
-        texts = [to_yaml(explained(document, validated(document, ScalingPolicy))) for document in file.documents]
+        texts = [to_yaml(explained(document, _read(document))) for document in file.documents]
     except DocumentError as error:
         print(error, file=sys.stderr)
         return 2
     print("---\n".join(texts), end="")
     return 0
+
+
+def _read(document: Document) -> ScalingPolicy | GpuBudget:
+    return validated(document, GpuBudget) if is_budget(document) else validated(document, ScalingPolicy)

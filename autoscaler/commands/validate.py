@@ -11,17 +11,18 @@ such a policy is invalid after an upgrade, and its service is not scaled.
 import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 
 from autoscaler.documents.document import Document, DocumentError
 from autoscaler.policy.host_claims_file import read_grants
-from autoscaler.policy.loading import Contents, contents, policies_of, policy_of
+from autoscaler.policy.loading import Contents, budgets_of, contents, is_budget, policies_of, policy_of
 from autoscaler.policy.releases import RELEASES, took
+from autoscaler.policy.schema import KINDS as OURS
 
 KINDS = "autoscaler.kinds"
 """The entry-point group for kinds of other packages: each entry checks a document and raises DocumentError."""
-_POLICY = "ScalingPolicy"
 EXIT_STATUS = {
     0: "all documents are valid",
     2: "a document is invalid, a file cannot be read, or no file has a document of ours",
@@ -69,18 +70,19 @@ def _valid(files: Sequence[Contents], host_claims: Path | None) -> list[str]:
         DocumentError: listing all problems of all files.
     """
     checks = {entry.name: entry for entry in entry_points(group=KINDS)}
-    kinds = [_POLICY, *checks]
+    kinds = [*OURS, *checks]
     names, problems = list[str](), [_wrong_kind(each, kinds) for each in _documents(files) if _is_other(each, kinds)]
-    policies = [
+    ours = [
         file._replace(
             documents=[each for each in file.documents if _kind(each) not in checks if not _is_other(each, kinds)]
         )
         for file in files
     ]
-    try:
-        names += [policy.service for policy in policies_of(policies, read_grants(host_claims))]
-    except DocumentError as error:
-        problems += error.problems
+    for named in (partial(_policies, ours, host_claims), partial(_budgets, ours)):
+        try:
+            names += named()
+        except DocumentError as error:
+            problems += error.problems
     for document in (each for each in _documents(files) if _kind(each) in checks):
         try:
             checks[_kind(document)].load()(document)
@@ -90,6 +92,14 @@ def _valid(files: Sequence[Contents], host_claims: Path | None) -> list[str]:
     if problems:
         raise DocumentError(problems)
     return names
+
+
+def _policies(files: Sequence[Contents], host_claims: Path | None) -> list[str]:
+    return [policy.service for policy in policies_of(files, read_grants(host_claims))]
+
+
+def _budgets(files: Sequence[Contents]) -> list[str]:
+    return [f"GpuBudget {budget.name}" for budget in budgets_of(files)]
 
 
 def _documents(files: Iterable[Contents]) -> Iterator[Document]:
@@ -113,7 +123,7 @@ def _kind(document: Document) -> str:
 
 def newly_refused(files: Iterable[Contents], release: str) -> Iterator[str]:
     """Give file and line of each document that a release accepted and that is rejected now."""
-    for document in _documents(files):
+    for document in (each for each in _documents(files) if not is_budget(each)):
         try:
             policy_of(document)
         except DocumentError as error:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from algorithms.decider import FAILED, Decider
 from algorithms.observation import Observation
 from algorithms.types import Decision, Reason
+from autoscaler.controller.budgets import RULE as BUDGET
 from autoscaler.controller.records import policy_line_of, record_of
 from autoscaler.controller.services import BACKFILL
 from autoscaler.documents.document import Document, DocumentError
@@ -21,6 +22,8 @@ from autoscaler.runtime.errors import described
 
 TAKEN_OVER = frozenset({"paused", "override", "foreignWriter", "replicasContested", "secondPolicy", BACKFILL})
 """Rules whose causes are not in the policy: they are taken over as recorded."""
+LIMITS = frozenset({BUDGET})
+"""Rules of that kind that only lower a number."""
 
 
 class Replayed(NamedTuple):
@@ -33,6 +36,12 @@ class Replayed(NamedTuple):
     def differs(self) -> bool:
         """Whether the desired replicas differ."""
         return self.recorded.decision.desired != self.decision.desired
+
+
+def _with(decision: Decision, recorded: Reason, desired: int) -> Decision:
+    """Take over a recorded reason."""
+    again = Reason(recorded.rule, decision.desired, desired, recorded.why)
+    return decision._replace(desired=desired, reasons=(*decision.reasons, again))
 
 
 class Replay:
@@ -90,9 +99,8 @@ class Replay:
             raise DocumentError([f"{line.source}:{line.line(())}: {problem}"])
         decision = self._decision(record)
         for reason in record.decision.reasons:
-            if reason.rule in TAKEN_OVER:
-                again = Reason(reason.rule, decision.desired, reason.after, reason.why)
-                decision = decision._replace(desired=reason.after, reasons=(*decision.reasons, again))
+            if reason.rule in TAKEN_OVER or (reason.rule in LIMITS and reason.after < decision.desired):
+                decision = _with(decision, reason, reason.after)
         self._last[service] = record.decision.desired, decision.desired
         return Replayed(record, decision)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 from typing import Any, NamedTuple
 
+from autoscaler.controller.budgets import RULE as BUDGET
 from autoscaler.host_claims import Conflict
 from autoscaler.kubernetes.objects import NotReady, timestamp, unix_s
 from autoscaler.ports import Record, Rescale
@@ -37,6 +38,8 @@ _KEPT = (
     "lastDecision",
 )
 """Fields that keep their value while nothing newer is known."""
+_LIMITS = {BUDGET: "BudgetExceeded", "maxReplicas": "TooManyReplicas", "minReplicas": "TooFewReplicas"}
+"""Rules that keep the number from what was recommended, the strongest first."""
 _SCALE_DOWN_DELAYS = frozenset({"scaleDown.delay", "scaleDown.toZeroDelay"})
 
 
@@ -149,7 +152,7 @@ def _active(facts: Facts) -> Condition:
 
 def _limited(facts: Facts) -> Condition:
     rules = _rules(facts)
-    for rule, reason in (("maxReplicas", "TooManyReplicas"), ("minReplicas", "TooFewReplicas")):
+    for rule, reason in _LIMITS.items():
         if rule in rules:
             return Condition("ScalingLimited", holds=True, reason=reason, message=rules[rule])
     return Condition(

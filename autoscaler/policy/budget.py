@@ -11,10 +11,12 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from autoscaler.documents.fields import RULES, ResourceModel, exactly_one, exactly_one_rule, rule
 from autoscaler.policy.spec import Namespace
+from autoscaler.policy.status import Replicas
 from autoscaler.policy.target_ref import Name
 
 _UNITS = 10_000
 """Money is counted in units of this part, so that sums are exact."""
+Amount = Annotated[float, Field(ge=0)]
 Glob = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.*?-]+$", max_length=253)]
 
 
@@ -87,6 +89,43 @@ class BudgetSpec(ResourceModel):
         if self.cost_per_hour is not None and not has_prices:
             raise ValueError(_PRICES)
         return self
+
+
+class ServiceShare(ResourceModel):
+    """The share of one service."""
+
+    service: str
+    """Namespace and name."""
+    wanted: Replicas
+    """The replicas that it would ask for without the budget."""
+    allowed: Replicas
+    """The replicas that it may ask for now."""
+    used: Amount
+    """What its replicas occupy, those that are being removed included."""
+
+
+class BudgetStatus(ResourceModel):
+    """How the budget is used, as last written by the controller."""
+
+    used: Amount | None = None
+    """What the services occupy, in GPUs or in money an hour."""
+    wanted: Amount | None = None
+    """What they would ask for without the budget."""
+    limited: Replicas | None = None
+    """How many of them may ask for less than they want."""
+    services: tuple[ServiceShare, ...] = ()
+    """Those that use or want most, at most 100."""
+
+
+BUDGET_COLUMNS = (
+    ("GPUs", "integer", ".spec.gpus"),
+    ("Cost", "number", ".spec.costPerHour"),
+    ("Used", "number", ".status.used"),
+    ("Wanted", "number", ".status.wanted"),
+    ("Limited", "integer", ".status.limited"),
+    ("Age", "date", ".metadata.creationTimestamp"),
+)
+"""The columns of `kubectl get gpubudgets`: name, type and path in the object."""
 
 
 class BudgetMetadata(ResourceModel):

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from autoscaler.documents.document import Document, KeyPath, to_inline_yaml
+from autoscaler.policy.budget import GpuBudget
 from autoscaler.policy.decider_factory import derived_settings
 from autoscaler.policy.spec import ScalingPolicy
 
@@ -24,11 +25,11 @@ Tree = Mapping[str, Any]
 """Keys with values, trees, or lists of trees."""
 
 
-def explained(document: Document, policy: ScalingPolicy) -> Tree:
-    """Give every value of a policy with its origin; under `derived` those that are no settings."""
-    effective = policy.model_dump(mode="json", exclude_none=True)
+def explained(document: Document, read: ScalingPolicy | GpuBudget) -> Tree:
+    """Give every value of a document with its origin; under `derived` those of a policy that are no settings."""
+    effective = read.model_dump(mode="json", exclude_none=True)
     settings = {key: _with_origins(document, (key,), value) for key, value in effective.items()}
-    return {**settings, "derived": _derived(policy)}
+    return settings if isinstance(read, GpuBudget) else {**settings, "derived": _derived(read)}
 
 
 def _with_origins(document: Document, path: KeyPath, value: Any) -> Any:

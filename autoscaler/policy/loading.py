@@ -12,10 +12,12 @@ from autoscaler.documents.document import Document, DocumentError, read_mixed_fi
 from autoscaler.documents.problems import problems_of
 from autoscaler.host_claims import Claim, HostGrants, normal, settle_ageless
 from autoscaler.policy.annotations import AnnotationError, overrides_of
+from autoscaler.policy.budget import GpuBudget
 from autoscaler.policy.spec import ScalingPolicy, backend_address
 
 _GROUP = "inflight.dev"
-_OUR_LISTS = ("List", "ScalingPolicyList")
+_BUDGET = "GpuBudget"
+_OUR_LISTS = ("List", "ScalingPolicyList", "GpuBudgetList")
 _WRITTEN_BY_THE_SERVER = {
     *("creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "finalizers", "generation"),
     *("generateName", "managedFields", "ownerReferences", "resourceVersion", "selfLink", "uid"),
@@ -114,7 +116,7 @@ def _is_foreign(document: Document) -> bool:
     version, kind = value.get("apiVersion"), value.get("kind")
     if not (isinstance(version, str) and isinstance(kind, str) and version and kind):
         return False
-    return version.partition("/")[0] != _GROUP and kind != "ScalingPolicy"
+    return version.partition("/")[0] != _GROUP and kind not in {"ScalingPolicy", _BUDGET}
 
 
 def read_policies(paths: Iterable[Path], grants: HostGrants | None = None) -> list[ScalingPolicy]:
@@ -152,10 +154,53 @@ def _read_all(files: Iterable[Contents]) -> dict[str, _Read]:
             _log.info("%s", note)
         problems += [*file.problems, *file.missing]
         for document in file.documents:
-            problems += _add(document, policies)
+            if not is_budget(document):
+                problems += _add(document, policies)
     if problems:
         raise DocumentError(problems)
     return policies
+
+
+def is_budget(document: Document) -> bool:
+    """Tell whether a document is a GpuBudget, which stands beside policies in a file."""
+    return bool(document.value_at(("kind",)) == _BUDGET)
+
+
+def read_budgets(paths: Iterable[Path]) -> list[GpuBudget]:
+    """Read every budget of some files; they need not have any.
+
+    Raises:
+        DocumentError: as `budgets_of`, or a file cannot be read.
+    """
+    files = [contents(path) for path in paths]
+    if problems := [problem for file in files for problem in file.problems]:
+        raise DocumentError(problems)
+    return budgets_of(files)
+
+
+def budgets_of(files: Iterable[Contents]) -> list[GpuBudget]:
+    """Give the budgets of some files.
+
+    Raises:
+        DocumentError: all problems of all budgets: what is not valid, or has the name of another.
+    """
+    budgets: dict[str, str] = {}
+    found, problems = list[GpuBudget](), list[str]()
+    for document in (each for file in files for each in file.documents if is_budget(each)):
+        try:
+            budget = validated(document, GpuBudget)
+        except DocumentError as error:
+            problems += error.problems
+            continue
+        where = f"{document.source}:{document.line(('metadata', 'name'))}"
+        if budget.name in budgets:
+            first = budgets[budget.name]
+            problems.append(f'{where}: metadata.name: "{budget.name}": the budget is there already, at {first}')
+        budgets.setdefault(budget.name, where)
+        found.append(budget)
+    if problems:
+        raise DocumentError(problems)
+    return found
 
 
 def _add(document: Document, policies: dict[str, _Read]) -> list[str]:

@@ -1,11 +1,14 @@
-"""The reference page of the policy, generated from the model: every field with its meaning, default and range."""
+"""The reference pages of the documents, generated from the models: every field with its meaning, default and range."""
 
 import json
 from collections.abc import Iterator
 from typing import Any
 
+from pydantic import BaseModel
+
 from autoscaler.documents.fields import DURATION_PATTERN, PERCENT_PATTERN, RULES, format_duration
 from autoscaler.documents.promql import SELECTOR
+from autoscaler.policy.budget import GpuBudget
 from autoscaler.policy.decider_factory import ALGORITHMS, lookback_s
 from autoscaler.policy.hpa_keda import QUANTITY_PATTERN
 from autoscaler.policy.schema import Schema, resolved
@@ -38,6 +41,32 @@ _ONLY_IN_THE_MODEL = """\
 
 The settings of `kpa` are also read as Knative reads its annotations. The rules above refuse all that Knative refuses.
 """
+_BUDGET_HEAD = """\
+# The budget, field by field
+
+This page is generated from `autoscaler/policy/budget.py` by `tools/generated.py`. A `GpuBudget` is the same document as
+a custom resource of the whole cluster, in a file beside policies, and in a scenario. [Share GPUs between
+services](../how-to/gpu-budget.md) shows how to use it. `autoscaler validate FILE` checks it, and `autoscaler schema
+--kind GpuBudget` prints the JSON Schema for editors.
+"""
+_ONLY_IN_THE_MODEL_OF_A_BUDGET = """\
+## What only the model checks
+
+- Two budgets with one name in a set of files are refused. Of a resource and a file with one name, the resource counts.
+- Metadata that Kubernetes adds (uid, resourceVersion, managedFields ...) is left out when a file is read.
+
+## The status
+
+`kubectl get gpubudgets` shows the numbers. The leading controller writes them when they change, at most every two
+seconds.
+
+| key | meaning |
+|---|---|
+| `used` | what the services occupy, in GPUs or in money an hour, replicas that are being removed included |
+| `wanted` | what they would ask for without the budget |
+| `limited` | how many services may ask for less than they want |
+| `services` | for each service `wanted` and `allowed` replicas, and what it `used`; at most 100, the largest first |
+"""
 _ALGORITHMS_HEAD = """\
 ## The algorithms
 
@@ -56,8 +85,20 @@ _FORMS = {
 
 
 def reference() -> str:
-    """Give the whole page."""
-    schema = ScalingPolicy.model_json_schema()
+    """Give the whole page of the policy."""
+    sections, rules = _fields(ScalingPolicy)
+    return f"{_HEAD}\n{_algorithms()}\n{sections}\n{rules}\n\n{_ONLY_IN_THE_MODEL}"
+
+
+def budget_reference() -> str:
+    """Give the whole page of the budget."""
+    sections, rules = _fields(GpuBudget)
+    return f"{_BUDGET_HEAD}\n{sections}\n{rules}\n\n{_ONLY_IN_THE_MODEL_OF_A_BUDGET}"
+
+
+def _fields(model: type[BaseModel]) -> tuple[str, str]:
+    """Give the chapters on all fields of a document, and the one on rules across fields."""
+    schema = model.model_json_schema()
     definitions = schema["$defs"]
     sections = "\n".join(_section(path, each, definitions) for path, each in _objects("", schema, definitions))
     rules = "\n\n".join(
@@ -65,8 +106,8 @@ def reference() -> str:
         for path, found in _objects("", schema, definitions)
         for each in found.get(RULES, [])
     )
-    across = "## Rules across fields\n\nThe definition has each rule in CEL. `self` is the object named."
-    return f"{_HEAD}\n{_algorithms()}\n{sections}\n{across}\n\n{rules}\n\n{_ONLY_IN_THE_MODEL}"
+    head = "## Rules across fields\n\nThe definition has each rule in CEL. `self` is the object named."
+    return sections, f"{head}\n\n{rules}"
 
 
 def _algorithms() -> str:

@@ -1,20 +1,38 @@
-"""The schema of the document: a JSON Schema for editors, and the CustomResourceDefinition.
+"""The schemas of the documents: a JSON Schema for editors, and the CustomResourceDefinition.
 
-Both are generated from the model. The definition has no defaults, so that a policy in the API is what its author wrote,
+Both are generated from the models. A definition has no defaults, so that a policy in the API is what its author wrote,
 and a new version of the controller may have better defaults.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
 from autoscaler.documents.fields import RULES
+from autoscaler.policy.budget import BUDGET_COLUMNS, BudgetStatus, GpuBudget
 from autoscaler.policy.spec import API_VERSION, GROUP, ScalingPolicy
 from autoscaler.policy.status import COLUMNS, PolicyStatus
 
 Schema = dict[str, Any]
 
-PLURAL = "scalingpolicies"
+
+class Kind(NamedTuple):
+    """One kind of document, as a custom resource."""
+
+    model: type[BaseModel]
+    status: type[BaseModel]
+    plural: str
+    short: str
+    """What kubectl calls it too."""
+    scope: str
+    columns: tuple[tuple[str, str, str], ...]
+    """Of `kubectl get`: name, type and path in the object."""
+
+
+KINDS = {
+    "ScalingPolicy": Kind(ScalingPolicy, PolicyStatus, "scalingpolicies", "spol", "Namespaced", COLUMNS),
+    "GpuBudget": Kind(GpuBudget, BudgetStatus, "gpubudgets", "gbud", "Cluster", BUDGET_COLUMNS),
+}
 
 _SAME_KEYS = {
     *("type", "description", "format", "enum", "required", "pattern", "minLength", "maxLength"),
@@ -88,12 +106,12 @@ def structural_model(model: type[BaseModel]) -> Schema:
     return structural(schema, schema.get("$defs", {}))
 
 
-def json_schema() -> Schema:
-    """Give the JSON Schema of the document with defaults, for editors that complete and check."""
+def json_schema(kind: str = "ScalingPolicy") -> Schema:
+    """Give the JSON Schema of a document with defaults, for editors that complete and check."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "ScalingPolicy",
-        **_for_editors(ScalingPolicy.model_json_schema()),
+        "title": kind,
+        **_for_editors(KINDS[kind].model.model_json_schema()),
     }
 
 
@@ -107,34 +125,34 @@ def _for_editors(value: Any) -> Any:
     return {key: _for_editors(item) for key, item in value.items() if key not in left_out}
 
 
-def custom_resource_definition() -> Schema:
-    """Give the CustomResourceDefinition `scalingpolicies`."""
-    columns = [{"name": name, "type": kind, "jsonPath": path} for name, kind, path in COLUMNS]
+def custom_resource_definition(kind: str = "ScalingPolicy") -> Schema:
+    """Give the CustomResourceDefinition of a kind."""
+    of = KINDS[kind]
     version = {
         "name": API_VERSION.removeprefix(f"{GROUP}/"),
         "served": True,
         "storage": True,
-        "schema": {"openAPIV3Schema": _resource()},
+        "schema": {"openAPIV3Schema": _resource(of)},
         "subresources": {"status": {}},
-        "additionalPrinterColumns": columns,
+        "additionalPrinterColumns": [{"name": name, "type": kind, "jsonPath": path} for name, kind, path in of.columns],
     }
     names = {
-        "kind": "ScalingPolicy",
-        "listKind": "ScalingPolicyList",
-        "plural": PLURAL,
-        "singular": "scalingpolicy",
-        "shortNames": ["spol"],
+        "kind": kind,
+        "listKind": f"{kind}List",
+        "plural": of.plural,
+        "singular": kind.lower(),
+        "shortNames": [of.short],
     }
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{PLURAL}.{GROUP}"},
-        "spec": {"group": GROUP, "names": names, "scope": "Namespaced", "versions": [version]},
+        "metadata": {"name": f"{of.plural}.{GROUP}"},
+        "spec": {"group": GROUP, "names": names, "scope": of.scope, "versions": [version]},
     }
 
 
-def _resource() -> Schema:
+def _resource(kind: Kind) -> Schema:
     """Leave the metadata to Kubernetes, which has the same rules for names as the model."""
-    whole = structural_model(ScalingPolicy)
-    properties = whole["properties"] | {"metadata": {"type": "object"}, "status": structural_model(PolicyStatus)}
+    whole = structural_model(kind.model)
+    properties = whole["properties"] | {"metadata": {"type": "object"}, "status": structural_model(kind.status)}
     return {**whole, "properties": properties, "required": ["spec"]}

@@ -31,6 +31,14 @@ spec:
 """
 
 
+BUDGET = """\
+apiVersion: inflight.dev/v1alpha1
+kind: GpuBudget
+metadata: {name: shared}
+spec: {gpus: 4}
+"""
+
+
 class FakeCommand:
     """A command that is loaded like a real one."""
 
@@ -193,6 +201,15 @@ def test_validate_prints_each_policy_that_is_valid(tmp_path, capsys):
     assert capsys.readouterr() == ("default/sd: valid\ngpu/llm: valid\n", "")
 
 
+def test_validate_checks_a_budget_beside_policies(tmp_path, capsys):
+    (tmp_path / "a.yaml").write_text(f"{POLICY}---\n{BUDGET}")
+    assert main(["validate", str(tmp_path / "a.yaml")]) == 0
+    assert capsys.readouterr().out == "default/sd: valid\nGpuBudget shared: valid\n"
+    (tmp_path / "a.yaml").write_text(f"{POLICY}---\n{BUDGET.replace('gpus', 'gpu')}")
+    assert main(["validate", str(tmp_path / "a.yaml")]) == 2
+    assert "a.yaml:10: spec.gpu: unknown key; legal here: gpus, costPerHour" in capsys.readouterr().err
+
+
 def test_validate_prints_every_problem_and_no_policy_where_there_is_one(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.yaml").write_text(POLICY)
@@ -288,7 +305,9 @@ def test_validate_names_all_kinds_at_a_misspelled_one(tmp_path, capsys, monkeypa
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.yaml").write_text(SCENARIO.replace("kind: Scenario", "kind: Scenaro"))
     assert main(["validate", "a.yaml"]) == 2
-    assert capsys.readouterr().err == "a.yaml:2: kind: \"Scenaro\": must be 'ScalingPolicy' or 'Scenario'\n"
+    assert (
+        capsys.readouterr().err == "a.yaml:2: kind: \"Scenaro\": must be 'ScalingPolicy' or 'GpuBudget' or 'Scenario'\n"
+    )
 
 
 def test_simulate_reads_a_list_with_one_scenario_as_validate_does(tmp_path, capsys):

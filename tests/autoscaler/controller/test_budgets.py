@@ -10,22 +10,14 @@ from autoscaler.controller.budgets import UNSEEN_S, Budgets, Wanted
 from autoscaler.controller.controller import Controller, WakeUps
 from autoscaler.controller.idle import IdleServices
 from autoscaler.controller.step import Service
-from autoscaler.policy.budget import GpuBudget
 from autoscaler.policy.decider_factory import decider
-from autoscaler.policy.spec import API_VERSION
 from autoscaler.ports import Fleet, Override, Replica
 from autoscaler.runtime.clock import SystemClock
-from autoscaler.testing import FakeScaleTarget, FakeStreams, policy, running
+from autoscaler.testing import FakeScaleTarget, FakeStreams, budget, policy, running
 
 SD, LLM = "team-a/sd", "team-b/llm"
 START_S, TICK_S, FOREVER_S = 1_700_000_000.5, 2.0, float("inf")
 NO_DELAY = {"scaleDown": {"toZeroDelay": "0s"}}
-
-
-def budget(name="shared", **spec):
-    return GpuBudget.model_validate(
-        {"apiVersion": API_VERSION, "kind": "GpuBudget", "metadata": {"name": name}, "spec": spec}
-    )
 
 
 FIRST_SD = budget(gpus=4, services=[{"name": "sd", "priority": 1}, {"name": "*"}])

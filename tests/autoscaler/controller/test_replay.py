@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from algorithms.observation import Observation
 from autoscaler.commands import replay as command
+from autoscaler.controller.budgets import Budgets
 from autoscaler.controller.recorders import DecisionLog
 from autoscaler.controller.replay import Replay, summarised
 from autoscaler.controller.services import PolicyEntry, ServiceRegistry
 from autoscaler.controller.step import step
 from autoscaler.documents.document import DocumentError
 from autoscaler.ports import Fleet, Outcome, Override, Record
-from autoscaler.testing import policy
+from autoscaler.testing import budget, policy
 
 SERVICE = "default/sd"
 
@@ -322,3 +323,16 @@ def test_decisions_of_a_decider_that_failed_are_taken_over_and_those_after_it_ar
     assert replayed[-1].decision.desired == 0
     instead = list(Replay([mpa_policy()]).lines(map(json.loads, live.file.getvalue().splitlines())))
     assert [each.decision.desired for each in instead][3:5] == [9, 9], "another policy does not fail"
+
+
+@pytest.mark.parametrize(("other", "desired"), [({}, 2), ({"maxReplicas": 1}, 1), ({"containerConcurrency": 2}, 2)])
+def test_what_a_budget_allowed_is_taken_over_as_a_limit(other, desired):
+    log = StreamedCounts()
+    budgets = Budgets(log.registry.services, lambda _service: None)
+    budgets.set([budget(gpus=2)])
+    observation = Observation(1001.0, 1000.0, 4.0, 0, 0)
+    (taken,) = step(log.registry.services, {SERVICE: (observation, Fleet(0, ()))}, budgets)
+    log.log(Record(SERVICE, observation, taken.decision, None))
+    lines = [json.loads(line) for line in log.file.getvalue().splitlines()]
+    (replayed,) = Replay([mpa_policy(**other)] if other else ()).lines(lines)
+    assert (replayed.recorded.decision.desired, replayed.decision.desired) == (2, desired)

@@ -40,6 +40,7 @@ def told(facts, kind):
             "ScalingLimited",
             (False, "DesiredWithinRange", "the recommendation is within the range"),
         ),
+        (Facts(1, record=record(5, "maxReplicas", "budget")), "ScalingLimited", (True, "BudgetExceeded", "why budget")),
         (Facts(1, record=record(5, "maxReplicas")), "ScalingLimited", (True, "TooManyReplicas", "why maxReplicas")),
         (Facts(1, record=record(5, "minReplicas")), "ScalingLimited", (True, "TooFewReplicas", "why minReplicas")),
         (Facts(1), "Ready", (False, "NotDecidedYet", "no decision has been made yet")),

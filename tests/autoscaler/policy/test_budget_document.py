@@ -3,14 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
-from autoscaler.policy.budget import GpuBudget
-from autoscaler.policy.spec import API_VERSION
-
-
-def budget(**spec):
-    return GpuBudget.model_validate(
-        {"apiVersion": API_VERSION, "kind": "GpuBudget", "metadata": {"name": "shared"}, "spec": spec}
-    )
+from autoscaler.documents.document import DocumentError, to_yaml
+from autoscaler.policy.loading import read_budgets, read_policies
+from autoscaler.testing import budget, budget_document, policy_document
 
 
 def test_without_services_all_services_share_it_on_equal_terms():
@@ -58,3 +53,28 @@ def test_gpus_are_counted_by_the_replica():
 def test_what_is_not_legal_is_refused(spec, problem):
     with pytest.raises(ValidationError, match=problem):
         budget(**spec)
+
+
+def written(tmp_path, *documents):
+    file = tmp_path / "documents.yaml"
+    file.write_text("---\n".join(map(to_yaml, documents)))
+    return [file]
+
+
+def test_a_budget_stands_in_a_file_beside_policies(tmp_path):
+    files = written(tmp_path, policy_document("sd"), budget_document(gpus=4), budget_document("other", gpus=2))
+    assert [each.name for each in read_budgets(files)] == ["shared", "other"]
+    assert [each.service for each in read_policies(files)] == ["default/sd"]
+
+
+def test_a_file_need_not_have_a_budget(tmp_path):
+    assert read_budgets(written(tmp_path, policy_document("sd"))) == []
+
+
+def test_the_problems_of_all_budgets_name_file_line_key_and_what_is_legal(tmp_path):
+    files = written(tmp_path, budget_document(gpus=-1), budget_document(gpus=4), budget_document(gpus=4))
+    with pytest.raises(DocumentError) as error:
+        read_budgets(files)
+    first, second = error.value.problems
+    assert first.startswith(f"{files[0]}:6: spec.gpus: -1: must be")
+    assert second.endswith(f'metadata.name: "shared": the budget is there already, at {files[0]}:11')

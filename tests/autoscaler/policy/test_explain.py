@@ -1,15 +1,18 @@
 """`explain-policy`: what is in force, and why."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 from autoscaler.commands import explain_policy as command
+from autoscaler.documents import document
 from autoscaler.documents.document import read_text
 from autoscaler.policy.explain import Value, explained, to_yaml
 from autoscaler.policy.loading import validated
 from autoscaler.policy.spec import ScalingPolicy
+from autoscaler.testing import budget_document
 
 EXAMPLES = Path(__file__).parents[3] / "manifests" / "examples"
 MINIMAL = """\
@@ -24,8 +27,8 @@ spec:
 
 
 def explanation(text=MINIMAL):
-    (document,) = read_text(text, "policy.yaml")
-    return explained(document, validated(document, ScalingPolicy))
+    (read,) = read_text(text, "policy.yaml")
+    return explained(read, validated(read, ScalingPolicy))
 
 
 def with_algorithm(text):
@@ -127,6 +130,16 @@ def test_the_command_tells_every_policy_of_a_file(tmp_path, capsys):
     file.write_text(f"{MINIMAL}---\n{MINIMAL}")
     assert command.run(command.argparse.Namespace(file=file)) == 0
     assert len(list(yaml.safe_load_all(capsys.readouterr().out))) == 2
+
+
+def test_the_command_shows_a_budget_with_its_defaults(tmp_path, capsys):
+    file = tmp_path / "budget.yaml"
+    file.write_text(document.to_yaml(budget_document(gpus=4, services=[{"priority": 2}])))
+    assert command.run(command.argparse.Namespace(file=file)) == 0
+    printed = capsys.readouterr().out
+    assert "  gpus: 4 " in printed
+    assert "# given" in printed
+    assert re.search(r"weight: 1 +# default", printed)
 
 
 def test_the_command_tells_what_is_wrong(tmp_path, capsys):

@@ -20,9 +20,10 @@ from autoscaler.documents.fields import (
     between,
     lasting,
 )
-from autoscaler.policy.reference import reference
-from autoscaler.policy.schema import custom_resource_definition, json_schema, structural, structural_model
-from autoscaler.policy.spec import GROUP, PolicySpec, ScalingPolicy
+from autoscaler.policy.budget import BudgetSpec
+from autoscaler.policy.reference import budget_reference, reference
+from autoscaler.policy.schema import KINDS, custom_resource_definition, json_schema, structural, structural_model
+from autoscaler.policy.spec import GROUP, PolicySpec
 
 ROOT = Path(__file__).parents[3]
 
@@ -99,8 +100,9 @@ def test_a_range_of_durations_and_one_of_percentages_are_rules():
     assert messages == ["must be whole seconds", "must be 1s to 5s"]
 
 
-def test_the_definition_has_neither_defaults_nor_titles():
-    (version,) = custom_resource_definition()["spec"]["versions"]
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_definition_has_neither_defaults_nor_titles(kind):
+    (version,) = custom_resource_definition(kind)["spec"]["versions"]
     found = set(keys(version["schema"]["openAPIV3Schema"]))
     assert not found & {"default", "title", "anyOf", "$ref", "$defs", "const"}
 
@@ -113,8 +115,9 @@ def test_the_definition_is_named_after_the_group():
     assert [each["name"].upper() for each in columns] == ["MIN", "MAX", "DESIRED", "READY", "INFLIGHT", "REASON", "AGE"]
 
 
-def test_every_column_shows_something_that_is_there():
-    (version,) = custom_resource_definition()["spec"]["versions"]
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_column_shows_something_that_is_there(kind):
+    (version,) = custom_resource_definition(kind)["spec"]["versions"]
     for column in version["additionalPrinterColumns"]:
         at = version["schema"]["openAPIV3Schema"]
         for key in column["jsonPath"].lstrip(".").partition("[")[0].split("."):
@@ -145,11 +148,12 @@ def test_a_default_for_editors_can_be_given_and_changes_nothing():
     assert PolicySpec.model_validate(target | given) == PolicySpec.model_validate(target)
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("crd", [False, True])
-def test_the_command_prints_what_can_be_read_again(capsys, crd):
-    assert command.run(command.argparse.Namespace(crd=crd)) == 0
+def test_the_command_prints_what_can_be_read_again(capsys, crd, kind):
+    assert command.run(command.argparse.Namespace(crd=crd, kind=kind)) == 0
     told = yaml.safe_load(capsys.readouterr().out)
-    assert told == (custom_resource_definition() if crd else json_schema())
+    assert told == (custom_resource_definition(kind) if crd else json_schema(kind))
 
 
 def test_the_generated_files_are_those_of_this_model():
@@ -157,8 +161,9 @@ def test_the_generated_files_are_those_of_this_model():
         assert file.read_text() == content, f"{file.relative_to(ROOT)}: run tools/generated.py"
 
 
-def test_every_field_says_what_it_means():
-    schema = ScalingPolicy.model_json_schema()
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_says_what_it_means(kind):
+    schema = KINDS[kind].model.model_json_schema()
     silent = [
         f"{name}.{key}"
         for name, model in schema["$defs"].items()
@@ -168,9 +173,10 @@ def test_every_field_says_what_it_means():
     assert silent == []
 
 
-def test_the_reference_has_every_field_of_every_object():
-    text = reference()
-    for model in ScalingPolicy.model_json_schema()["$defs"].values():
+@pytest.mark.parametrize(("kind", "page"), [("ScalingPolicy", reference), ("GpuBudget", budget_reference)])
+def test_the_reference_has_every_field_of_every_object(kind, page):
+    text = page()
+    for model in KINDS[kind].model.model_json_schema()["$defs"].values():
         for key in model.get("properties", {}):
             assert f"\n| `{key}` | " in text, key
 
@@ -190,10 +196,11 @@ def test_the_reference_tells_default_and_range():
     assert "| `1000.0` | number, above 1 |" in reference()
 
 
-def test_the_reference_lists_every_rule_across_fields():
-    (version,) = custom_resource_definition()["spec"]["versions"]
+@pytest.mark.parametrize(("kind", "page"), [("ScalingPolicy", reference), ("GpuBudget", budget_reference)])
+def test_the_reference_lists_every_rule_across_fields(kind, page):
+    (version,) = custom_resource_definition(kind)["spec"]["versions"]
     for each in version["schema"]["openAPIV3Schema"]["properties"]["spec"][RULES]:
-        assert each["rule"] in reference()
+        assert each["rule"] in page()
 
 
 def _numbers(schema, path="spec"):
@@ -206,9 +213,13 @@ def _numbers(schema, path="spec"):
         yield from _numbers(schema["items"], f"{path}[]")
 
 
-def test_every_number_of_a_policy_has_a_finite_least_and_most():
-    found = dict(_numbers(structural_model(PolicySpec)))
-    assert {"spec.maxReplicas", "spec.algorithm.kpa.maxScaleUpRate", "spec.scaleDown.delay"} <= found.keys()
+@pytest.mark.parametrize("model", [PolicySpec, BudgetSpec])
+def test_every_number_of_a_document_has_a_finite_least_and_most(model):
+    found = dict(_numbers(structural_model(model)))
+    assert (
+        model is BudgetSpec
+        or {"spec.maxReplicas", "spec.algorithm.kpa.maxScaleUpRate", "spec.scaleDown.delay"} <= found.keys()
+    )
     endless = {
         path
         for path, schema in found.items()
