@@ -1,4 +1,4 @@
-"""What tests of this package, and of code built on it, are made of: policies, budgets, virtual time, and fakes of the ports.
+"""What tests of this package, and of code built on it, are made of: documents, virtual time, and fakes of the ports.
 
 The fakes pass the contract suites of what they stand for: `tests/contracts`.
 """

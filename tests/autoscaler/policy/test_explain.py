@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from autoscaler.commands import explain_policy as command
-from autoscaler.documents import document
+from autoscaler.documents import document as documents
 from autoscaler.documents.document import read_text
 from autoscaler.policy.explain import Value, explained, to_yaml
 from autoscaler.policy.loading import validated
@@ -134,7 +134,7 @@ def test_the_command_tells_every_policy_of_a_file(tmp_path, capsys):
 
 def test_the_command_shows_a_budget_with_its_defaults(tmp_path, capsys):
     file = tmp_path / "budget.yaml"
-    file.write_text(document.to_yaml(budget_document(gpus=4, services=[{"priority": 2}])))
+    file.write_text(documents.to_yaml(budget_document(gpus=4, services=[{"priority": 2}])))
     assert command.run(command.argparse.Namespace(file=file)) == 0
     printed = capsys.readouterr().out
     assert "  gpus: 4 " in printed
