@@ -337,14 +337,24 @@ class Service(PolicyCluster):
         self._clients = []
         self._marks = {}
 
-    async def install(self, *, prometheus=None, annotations=None, node=None, **spec):
-        """Make Deployment and policy; its pods run on a certain node while there is that."""
+    async def install(self, *, prometheus=None, annotations=None, node=None, template=None, **spec):
+        """Make Deployment and policy; its pods run on a certain node while there is that.
+
+        Args:
+            prometheus: the address of the one that counts its requests.
+            annotations: those of its pods.
+            node: the node that its pods prefer.
+            template: a merge patch of the spec of its pods.
+            spec: the spec of its policy.
+        """
         pods = {"inflight.test/cold-start-s": COLD_START_S, "inflight.test/exit-s": "1", **(annotations or {})}
         metrics = {"metrics": {"prometheus": {"serverAddress": prometheus}}} if prometheus else {}
         if prometheus:
             self.installation.let_ask(prometheus)
         traffic = {"hosts": [self.host], "port": self.installation.pod_port, **spec.pop("traffic", {})}
         await self.make(annotations=pods)
+        if template:
+            await self.ask("patch", f"{self.workloads()}/web", {"spec": {"template": {"spec": template}}})
         if node:
             await self.ask("patch", f"{self.workloads()}/web", _preferring(node))
         self._policy = {**QUICK, **metrics, **spec, "traffic": traffic}

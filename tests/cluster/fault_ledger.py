@@ -33,6 +33,7 @@ class Run:
     """One request as a pod saw it."""
 
     pod: str
+    begun_s: float = 0.0
     ended: bool = False
     cut: bool = False
     """Its pod died with it."""
@@ -77,6 +78,10 @@ class Ledger:
         """Give the address of a pod that serves one of these requests now; None if none does."""
         running = (run.pod for runs in self.runs.values() for run in runs if not (run.ended or run.cut))
         return next(running, None)
+
+    def waits(self):
+        """Give for each request that ran when it was sent and when a pod began to run it."""
+        return [(each.sent_s, self.runs[each.name][0].begun_s) for each in self.requests if self.runs.get(each.name)]
 
     def runs_at(self, pod):
         """Count the requests that a pod has been given until now, by its address."""

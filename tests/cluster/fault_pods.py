@@ -3,10 +3,12 @@
 import asyncio
 import json
 import ssl
+from collections import defaultdict
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import aiohttp
 from aiohttp import web
+from cluster_kit import is_going, is_ready
 from fault_ledger import Run
 
 from autoscaler.demo.fake_webui import Pods, application
@@ -94,13 +96,14 @@ class Fleet:
     Args:
         port: on which every pod serves.
         book: gives the ledger of a request by its name.
-        service_s: how long a request takes.
+        service_s: how long a request takes; a test may change it.
     """
 
     def __init__(self, port, book, service_s):
         self._port = port
         self._book = book
-        self._pods = Pods(1, lambda: service_s)
+        self.service_s = lambda: service_s
+        self._pods = Pods(1, self._draw)
         self._app = application(self._pods)
         self._app.middlewares.append(self._booked)
         self._app.add_routes([web.get("/large", _large), web.post("/upload", _upload)])
@@ -109,7 +112,11 @@ class Fleet:
         self._running = []
         self.failing = set()
         """Addresses of pods that answer 500 at once."""
-        self._addresses = {}
+        self.deleted = defaultdict(list)
+        """By namespace, of each pod whose deletion has begun, the number of requests that it ran then."""
+        self.ready_s = defaultdict(list)
+        """By namespace, when each pod became Ready."""
+        self._addresses, self._ending, self._ready = {}, set(), set()
 
     @asynccontextmanager
     async def following(self, control_plane, namespaces):
@@ -142,6 +149,7 @@ class Fleet:
             if pod["metadata"]["namespace"] not in namespaces:
                 continue
             uid, address = pod["metadata"]["uid"], pod["status"].get("podIP")
+            self._note(pod["metadata"]["namespace"], uid, pod)
             if kind == "DELETED":
                 await self.dies(self._addresses.pop(uid, None))
             elif address and uid not in self._addresses:
@@ -149,13 +157,26 @@ class Fleet:
                 self._sites[address] = web.TCPSite(self._runner, address, self._port, reuse_address=True)
                 await self._sites[address].start()
 
+    def _note(self, namespace, uid, pod):
+        if is_ready(pod) and uid not in self._ready:
+            self._ready.add(uid)
+            self.ready_s[namespace].append(asyncio.get_running_loop().time())
+        if is_going(pod) and uid not in self._ending:
+            self._ending.add(uid)
+            address = pod["status"].get("podIP")
+            self.deleted[namespace].append(sum(run.pod == address for run in self._running))
+
+    def _draw(self):
+        return self.service_s()
+
     @web.middleware
     async def _booked(self, request, handler):
         """Enter a request into its books while it runs."""
         if request.method != "POST" or request.path == "/upload":
             return await handler(request)
         name = (await request.json())["prompt"]
-        ledger, run = self._book(name), Run(request.get_extra_info("sockname")[0])
+        begun_s = asyncio.get_running_loop().time()
+        ledger, run = self._book(name), Run(request.get_extra_info("sockname")[0], begun_s)
         ledger.runs[name].append(run)
         if run.pod in self.failing:
             run.ended = True

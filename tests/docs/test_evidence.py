@@ -35,7 +35,7 @@ def functions_below(folder):
 @pytest.fixture(scope="module")
 def faults():
     """Collect the tests of faults, by their names with parameters."""
-    files = [*FAULT_TESTS.glob("test_faults_*.py"), FAULT_TESTS / "test_soak.py"]
+    files = [*FAULT_TESTS.glob("test_faults_*.py"), FAULT_TESTS / "test_soak.py", FAULT_TESTS / "test_drains.py"]
     listed = subprocess.run(
         [sys.executable, "-m", "pytest", "--collect-only", "-q", *files],
         cwd=ROOT,
