@@ -137,7 +137,7 @@ def _node_selector(source: Source, path: KeyPath) -> dict[str, Any]:
 def _port(draft: Draft, container: Object, path: KeyPath) -> int:
     """Give the port on which the container serves; Knative's default is 8080."""
     source = draft.source
-    ports = container.setdefault("ports", [{}])
+    ports = container["ports"] = container.get("ports") or [{}]
     port: int | None = source.whole(*path, "ports", 0, "containerPort")
     if port:
         draft.map(source, (*path, "ports", 0, "containerPort"), "traffic.port", port)

@@ -9,6 +9,7 @@ from autoscaler.convert import hpa, keda, keda_http, knative, kserve
 from autoscaler.convert.draft import Converted, Draft, Options
 from autoscaler.convert.findings import STRICT, Effect, Finding
 from autoscaler.convert.routes import add_route
+from autoscaler.convert.shapes import misshapen
 from autoscaler.convert.source import Source, Sources
 from autoscaler.convert.unrendered import in_source, without_templates
 from autoscaler.documents.document import Document, DocumentError
@@ -80,6 +81,7 @@ def _unreadable(source: Source) -> Iterator[str]:
     for path, value in source.leaves():
         if path[-2:-1] in {("annotations",), ("labels",)} and not isinstance(value, str):
             yield source.problem(path, "must be a text: put it in quotes")
+    yield from misshapen(source)
 
 
 def _said_besides(sources: Sources, options: Options) -> Iterator[str]:

@@ -98,7 +98,7 @@ def container_port(source: Source, port: int | str) -> int:
     if isinstance(port, int) or re.fullmatch("[0-9]+", port):
         return int(port)
     containers: list[Any] = source.get(*_POD, "containers", default=[])
-    ports = [each for container in containers for each in container.get("ports", [])]
+    ports = [each for container in containers for each in container.get("ports") or []]
     found = next((each for each in ports if each.get("name") == port), None)
     if found is None:
         raise DocumentError(
