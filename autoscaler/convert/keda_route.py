@@ -206,10 +206,13 @@ def _map_cold_start(draft: Draft, route: Source) -> None:
 
 def _map_static_routes(draft: Draft, route: Source) -> None:
     """Let paths with a static answer wake no replica; the gateway answers none itself."""
-    for number, static in enumerate(route.get("spec", "staticRoutes", default=[])):
+    for number, static in enumerate(route.items("spec", "staticRoutes")):
         path = ("spec", "staticRoutes", number)
         prefixes = [
-            each["value"] for rule in static.get("rules", []) for each in rule.get("paths", []) if "value" in each
+            str(each["value"])
+            for rule in static.get("rules") or []
+            for each in rule.get("paths") or []
+            if each.get("value")
         ]
         route.ineffective(
             path,

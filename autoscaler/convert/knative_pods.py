@@ -187,7 +187,7 @@ def _probes(source: Source, container: Object, path: KeyPath, port: int) -> None
         for handler in (each for each in _HANDLERS if each in probe):
             probe[handler] = probe[handler] or {}
             _probe_port(source, probe[handler], (*path, name, handler), port)
-    readiness = container.setdefault("readinessProbe", {})
+    readiness = container["readinessProbe"] = container.get("readinessProbe") or {}
     if not any(handler in readiness for handler in (*_HANDLERS, "exec")):
         readiness["tcpSocket"] = {"port": port}
         source.added(f"a readiness probe by TCP on port {port}, as Knative has it by default")

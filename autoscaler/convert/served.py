@@ -33,7 +33,12 @@ class Beside(NamedTuple):
     def ports(self) -> set[int]:
         """The ports that the containers of the workload name."""
         containers = [] if self.workload is None else self.workload.get(*_POD, "containers", default=[])
-        return {int(port["containerPort"]) for each in containers for port in each.get("ports") or []}
+        return {
+            int(port["containerPort"])
+            for each in containers
+            for port in each.get("ports") or []
+            if port.get("containerPort")
+        }
 
 
 def map_target(draft: Draft, path: KeyPath) -> None:
@@ -164,7 +169,7 @@ def _backends(front: Source) -> set[str]:
         }
     paths = [path for rule in front.get("spec", "rules", default=[]) for path in rule.get("http", {}).get("paths", [])]
     backends = [*(path.get("backend", {}) for path in paths), front.get("spec", "defaultBackend", default={})]
-    return {str(each["service"].get("name")) for each in backends if "service" in each}
+    return {str(each["service"].get("name")) for each in backends if isinstance(each.get("service"), dict)}
 
 
 def _each(items: list[dict[str, Any]], key: str) -> list[str]:

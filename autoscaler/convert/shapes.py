@@ -1,9 +1,9 @@
 """What a value must be, by its key, wherever it stands in the objects that are read.
 
-Kubernetes' own kinds use a key for one type only, so that readers can rely on it: the API server refuses anything else.
+These keys have one type in all of these kinds, which the API server demands too. So readers can rely on it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from autoscaler.convert.source import Source
@@ -15,20 +15,22 @@ class Shape(NamedTuple):
 
     legal: str
     fits: Callable[[Any], bool]
+    item: "Shape | None" = None
+    """The type of each item, if it is a list."""
 
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _list_of(kind: type) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, list) and all(isinstance(each, kind) for each in value)
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list)
 
 
 _MAPPING = Shape("must be a mapping", lambda value: isinstance(value, dict))
-_MAPPINGS = Shape("must be a list of mappings", _list_of(dict))
-_TEXTS = Shape("must be a list of texts; put numbers in quotes", _list_of(str))
-_TEXT = Shape("must be a text; put it in quotes", lambda value: isinstance(value, str))
+_TEXT = Shape("must be a text: put it in quotes", lambda value: isinstance(value, str))
+_MAPPINGS = Shape("must be a list of mappings", _is_list, _MAPPING)
+_TEXTS = Shape("must be a list of texts", _is_list, _TEXT)
 _WHOLE = Shape("must be a whole number", _is_whole)
 _PORT = Shape("must be a port's number or name", lambda value: _is_whole(value) or isinstance(value, str))
 _SCALAR = Shape("must be a number or a text", lambda value: not isinstance(value, dict | list))
@@ -37,25 +39,26 @@ _KEYS = {
     **dict.fromkeys(
         (
             *("metadata", "spec", "template", "labels", "annotations", "matchLabels", "scaleTargetRef", "http"),
-            *("backend", "service", "defaultBackend", "httpGet", "tcpSocket", "exec", "grpc", "advanced", "behavior"),
+            *("backend", "selector", "defaultBackend", "httpGet", "tcpSocket", "exec", "grpc", "advanced", "behavior"),
             *("horizontalPodAutoscalerConfig", "scaleUp", "scaleDown", "fallback", "scalingModifiers", "timeouts"),
             *("scalingMetric", "concurrency", "requestRate", "coldStart", "resources", "limits", "requests"),
-            *("readinessProbe", "livenessProbe", "startupProbe", "securityContext", "nodeSelector", "authenticationRef"),
+            *("readinessProbe", "livenessProbe", "startupProbe", "securityContext", "nodeSelector"),
+            "authenticationRef",
         ),
         _MAPPING,
     ),
     **dict.fromkeys(
         (
             *("containers", "initContainers", "ports", "env", "rules", "triggers", "ownerReferences", "backendRefs"),
-            *("volumes", "volumeMounts", "traffic", "policies", "staticRoutes", "secretTargetRef", "headers", "paths"),
-            *("metrics", "tolerations", "imagePullSecrets", "envFrom"),
+            *("volumes", "volumeMounts", "traffic", "policies", "staticRoutes", "secretTargetRef", "paths"),
+            *("tolerations", "imagePullSecrets", "envFrom"),
         ),
         _MAPPINGS,
     ),
     **dict.fromkeys(("hosts", "hostnames", "args", "command", "pathPrefixes"), _TEXTS),
     **dict.fromkeys(("name", "namespace", "kind", "apiVersion", "image", "metricType", "host", "type"), _TEXT),
     **dict.fromkeys(("containerPort", "terminationGracePeriodSeconds", "maxReplicas", "minReplicas"), _WHOLE),
-    **dict.fromkeys(("targetPort", "port"), _PORT),
+    "targetPort": _PORT,
     **dict.fromkeys(("query", "threshold", "activationThreshold", "targetValue"), _SCALAR),
 }
 _OF_A_USER = {"annotations", "labels", "matchLabels", "nodeSelector", "limits", "requests", "data", "stringData"}
@@ -73,12 +76,25 @@ def misshapen(source: Source) -> Iterator[str]:
 
 
 def _below(source: Source, path: KeyPath, value: Any) -> Iterator[str]:
-    if isinstance(value, list):
-        for number, each in enumerate(value):
-            yield from _below(source, (*path, number), each)
-    for key, each in value.items() if isinstance(value, dict) else ():
-        shape = _KEYS.get(key)
-        if shape is not None and each is not None and not shape.fits(each):
-            yield source.problem((*path, key), shape.legal)
-        elif key not in _OF_A_USER and not (path and path[-1] in _OF_A_USER):
-            yield from _below(source, (*path, key), each)
+    for key, each in _inner(value):
+        inner = (*path, key)
+        wrong = list(_wrong(source, inner, each, _KEYS.get(key))) if isinstance(key, str) else []
+        yield from wrong
+        if not wrong and key not in _OF_A_USER:
+            yield from _below(source, inner, each)
+
+
+def _inner(value: Any) -> Iterable[tuple[str | int, Any]]:
+    if isinstance(value, dict):
+        return value.items()
+    return enumerate(value) if isinstance(value, list) else ()
+
+
+def _wrong(source: Source, path: KeyPath, value: Any, shape: Shape | None) -> Iterator[str]:
+    if shape is None or value is None:
+        return
+    if not shape.fits(value):
+        yield source.problem(path, shape.legal)
+    elif shape.item is not None:
+        wrong = (number for number, each in enumerate(value) if not shape.item.fits(each))
+        yield from (source.problem((*path, number), shape.item.legal) for number in wrong)

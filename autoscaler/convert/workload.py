@@ -45,9 +45,11 @@ def service_beside(draft: Draft, sources: Sources, deployment: Source | None, na
 def adopt(draft: Draft, source: Source) -> Object:
     """Copy an object that stands beside, without what the API server wrote, and without a number of replicas."""
     found: Object = {key: deepcopy(value) for key, value in source.document.value.items() if key not in _SERVERS}
-    metadata = {key: value for key, value in found.get("metadata", {}).items() if key not in _SERVERS}
+    metadata = {key: value for key, value in (found.get("metadata") or {}).items() if key not in _SERVERS}
     annotations = {
-        key: value for key, value in metadata.pop("annotations", {}).items() if key not in _SERVERS_ANNOTATIONS
+        key: value
+        for key, value in (metadata.pop("annotations", None) or {}).items()
+        if key not in _SERVERS_ANNOTATIONS
     }
     found["metadata"] = metadata | ({"annotations": annotations} if annotations else {})
     for path in _own_paths(source):
@@ -99,7 +101,7 @@ def container_port(source: Source, port: int | str) -> int:
         return int(port)
     containers: list[Any] = source.get(*_POD, "containers", default=[])
     ports = [each for container in containers for each in container.get("ports") or []]
-    found = next((each for each in ports if each.get("name") == port), None)
+    found = next((each for each in ports if each.get("name") == port and each.get("containerPort")), None)
     if found is None:
         raise DocumentError(
             [f'{source.where(*_POD, "containers")}: no container of {source.title} has a port "{port}"']
