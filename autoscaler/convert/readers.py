@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from autoscaler.convert import hpa, keda, keda_http, knative, kserve
+from autoscaler.convert import hpa, knative, kserve
 from autoscaler.convert.draft import Converted, Draft, Options
 from autoscaler.convert.findings import STRICT, Effect, Finding
+from autoscaler.convert.keda import http_scaled_object, scaled_object
 from autoscaler.convert.routes import add_route
 from autoscaler.convert.shapes import misshapen
 from autoscaler.convert.source import Source, Sources
@@ -23,10 +24,10 @@ Reader = Callable[[Source, Sources, Options], Draft]
 READERS: tuple[tuple[str, str, Reader], ...] = (
     (knative.GROUP, "Service", knative.read),
     (kserve.GROUP, "InferenceService", kserve.refuse),
-    ("http.keda.sh", "HTTPScaledObject", keda_http.read),
-    ("keda.sh", "ScaledObject", keda.read),
-    ("http.keda.sh", "InterceptorRoute", keda_http.refuse_route),
-    ("keda.sh", "ScaledJob", keda_http.refuse_job),
+    ("http.keda.sh", "HTTPScaledObject", http_scaled_object.read),
+    ("keda.sh", "ScaledObject", scaled_object.read),
+    ("http.keda.sh", "InterceptorRoute", http_scaled_object.refuse_route),
+    ("keda.sh", "ScaledJob", http_scaled_object.refuse_job),
     ("autoscaling", "HorizontalPodAutoscaler", hpa.read),
 )
 """API group, kind and reader. The order matters where a document belongs to another one: who uses it stands first."""

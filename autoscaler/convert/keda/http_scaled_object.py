@@ -1,11 +1,11 @@
 """Reads an HTTPScaledObject or an InterceptorRoute of KEDA's HTTP add-on where no ScaledObject of a user names it."""
 
-from autoscaler.convert import keda
 from autoscaler.convert.draft import Draft, Options
 from autoscaler.convert.findings import Effect
 from autoscaler.convert.hand_over import hand_over, within
-from autoscaler.convert.keda_route import map_route, port_of, service_of
-from autoscaler.convert.keda_triggers import TRIGGERS
+from autoscaler.convert.keda import scaled_object
+from autoscaler.convert.keda.route import map_route, port_of, service_of
+from autoscaler.convert.keda.triggers import TRIGGERS
 from autoscaler.convert.served import find_beside, lead_traffic, map_target, write_beside
 from autoscaler.convert.source import Source, Sources
 from autoscaler.documents.document import DocumentError
@@ -34,7 +34,7 @@ def read(source: Source, sources: Sources, options: Options) -> Draft:
                     )
                 ]
             )
-        return keda.read(made, sources, options)
+        return scaled_object.read(made, sources, options)
     draft = Draft(source, source.name, source.namespace)
     map_target(draft, ("spec", "scaleTargetRef"))
     beside = find_beside(draft, sources, source.mapping("spec", "scaleTargetRef"), service_of(source))
@@ -43,7 +43,7 @@ def read(source: Source, sources: Sources, options: Options) -> Draft:
     lead_traffic(draft, sources, beside, options, port_of(source))
     write_beside(draft, beside)
     if made is not None:
-        keda.leave_out(draft, made, "the add-on made it of the HTTPScaledObject")
+        scaled_object.leave_out(draft, made, "the add-on made it of the HTTPScaledObject")
     _hand_over(draft)
     return draft
 
@@ -53,11 +53,11 @@ def _map_replicas(draft: Draft, options: Options) -> None:
     least = source.whole("spec", "replicas", "min")
     if least is not None:
         draft.map(source, ("spec", "replicas", "min"), "minReplicas", least)
-    keda.limit_replicas(draft, ("spec", "replicas", "max"), options)
-    keda.map_cooldown(draft, ("spec", "scaledownPeriod"), options)
+    scaled_object.limit_replicas(draft, ("spec", "replicas", "max"), options)
+    scaled_object.map_cooldown(draft, ("spec", "scaledownPeriod"), options)
     initial = ("spec", "initialCooldownPeriod")
     if options.algorithm == "same":
-        keda.map_seconds(draft, initial, "algorithm.keda.initialCooldownPeriod", keda.COOLDOWNS_S)
+        scaled_object.map_seconds(draft, initial, "algorithm.keda.initialCooldownPeriod", scaled_object.COOLDOWNS_S)
         draft.default("algorithm.keda.pollingInterval", _POLLING, "which the add-on sets; ours is 30s")
     elif source.get(*initial) is not None:
         source.ineffective(initial, "the default algorithm has no such setting")

@@ -5,8 +5,8 @@ from autoscaler.convert.behavior import map_behavior
 from autoscaler.convert.draft import Draft, Options
 from autoscaler.convert.findings import Effect
 from autoscaler.convert.hand_over import hand_over, within
-from autoscaler.convert.keda_route import map_route, port_of, route_of, service_of
-from autoscaler.convert.keda_triggers import Trigger, are_queues_only, map_triggers, triggers_of
+from autoscaler.convert.keda.route import map_route, port_of, route_of, service_of
+from autoscaler.convert.keda.triggers import Trigger, are_queues_only, map_triggers, triggers_of
 from autoscaler.convert.measures import server_limit
 from autoscaler.convert.served import Beside, find_beside, lead_traffic, map_target, write_beside
 from autoscaler.convert.source import Source, Sources

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from autoscaler.convert.draft import Draft
-from autoscaler.convert.keda_triggers import TRIGGERS
+from autoscaler.convert.keda.triggers import TRIGGERS
 from autoscaler.convert.measures import ask_for_a_target
 from autoscaler.convert.source import Source, Sources
 from autoscaler.documents.document import DocumentError, KeyPath
