@@ -1,16 +1,18 @@
-"""One service's decision: the algorithm's recommendation, then each rule in order, then the bounds.
+"""One service's decision: the algorithm's recommendation, then each rule in order, then the bounds, then the ramp.
 
-Every decision is within the bounds, whatever the algorithm recommends and whatever was observed. An algorithm
+Every decision is within the bounds at its time, whatever the algorithm recommends and whatever was observed; only a
+ramp, which limits how many replicas start at once, may be on its way to the minimum. An algorithm
 implements `Algorithm` of `algorithms.types`; `ALGORITHMS` in `autoscaler.policy.decider_factory` puts a decider around
 it.
 """
 
 from collections.abc import Sequence
 
+from algorithms.bounds import BoundsAt, ReplicaBounds
 from algorithms.good_time import GoodTimeClock, current_count
 from algorithms.observation import Observation
 from algorithms.plausibility import is_time, plausible
-from algorithms.state import VERSION, check
+from algorithms.state import VERSION, Stateless, check, is_empty
 from algorithms.types import Algorithm, Decision, Reason, Recommendation, SafetyRule, State
 
 FAILED = "deciderFailed"
@@ -28,8 +30,8 @@ class Decider:
         algorithm: Algorithm,
         *,
         rules: Sequence[SafetyRule] = (),
-        min_replicas: int,
-        max_replicas: int,
+        bounds: BoundsAt,
+        ramp: SafetyRule | None = None,
         good_time: GoodTimeClock | None = None,
         last_resort: Algorithm | None = None,
     ) -> None:
@@ -38,46 +40,51 @@ class Decider:
         Args:
             algorithm: gives the recommendation.
             rules: the rules that may change it, in their order.
-            min_replicas: the lower bound, which always holds.
-            max_replicas: the upper bound, which always holds; `min_replicas` wins if it is higher.
+            bounds: gives the bounds at a time. They always hold.
+            ramp: the rule after the bounds, which may only slow down how the number grows.
             good_time: the clock that stands still while the count is unknown. Without it the algorithm gets every
                 observation, also unknown ones.
             last_resort: a stateless algorithm that `decide_after_failure` uses instead; None: it only holds.
         """
         self._algorithm = algorithm
         self._rules = tuple(rules)
-        self._min = min_replicas
-        self._max = max_replicas
+        self._bounds = bounds
+        self._ramp = () if ramp is None else (ramp,)
         self._good_time = good_time
         self._last_resort = last_resort
         self._idle: Decision | None = None
-        """The last decision if it was on an idle service: another idle observation changes nothing."""
+        """The last decision if it was on an idle service: another idle observation within the same bounds changes
+        nothing."""
+        self._idle_bounds: ReplicaBounds | None = None
 
     @property
     def is_settled(self) -> bool:
         """Whether the service was idle, and another idle observation would change nothing except good time."""
         return self._idle is not None
 
+    def next_change_s(self, now_s: float) -> float:
+        """Give the next time at which the same observation may give another decision, because the bounds change."""
+        return self._bounds(now_s).until_s
+
     def decide(self, observation: Observation) -> Decision:
         """Give the desired replicas for one observation, and why."""
         observation = plausible(observation)
+        bounds = self._bounds(observation.now_s)
         if not is_time(observation.now_s):
-            return self._bounded(
-                observation.replicas,
-                Recommendation(None, f"the clock says {observation.now_s:g}, which is no time"),
-                (),
-            )
+            return self._held(observation, f"the clock says {observation.now_s:g}, which is no time", bounds)
         if self._good_time is not None:
             if observation.inflight is None:
-                return self._bounded(observation.replicas, Recommendation(None, observation.problem), ())
+                return self._held(observation, observation.problem, bounds)
             observation = self._good_time(observation)
-            if self._idle is not None and _is_idle(observation):
+            if self._idle is not None and self._idle_bounds == bounds and _is_idle(observation):
                 return self._idle
         recommendation = self._algorithm.recommend(observation)
         if recommendation.replicas is None:
-            return self._bounded(observation.replicas, recommendation, ())
-        decision = self._by_rules(observation, recommendation, recommendation.replicas)
+            return self._held(observation, recommendation.why, bounds)
+        number, reasons = _through(self._rules, observation, recommendation.replicas, ())
+        decision = self._limited(observation, recommendation, number, reasons, bounds)
         self._idle = None if decision.desired or not _is_idle(observation) else decision
+        self._idle_bounds = bounds
         return decision
 
     def decide_after_failure(self, observation: Observation, why: str) -> Decision:
@@ -94,25 +101,30 @@ class Decider:
         ):
             recommendation = self._last_resort.recommend(observation._replace(inflight=current_count(observation)))
             needed = max(recommendation.replicas or 0, 1 if observation.passing else 0)
-            number = max(number, min(needed, self._max))
+            needed = min(needed, self._bounds(observation.now_s).most)
+            number = max(number, _through(self._ramp, observation, needed, ())[0])
         return Decision(number, recommendation, (Reason(FAILED, observation.replicas, number, why),))
 
-    def _by_rules(self, observation: Observation, recommendation: Recommendation, number: int) -> Decision:
-        reasons: tuple[Reason, ...] = ()
-        for rule in self._rules:
-            after = rule(observation, number)
-            if after != number:
-                reasons += (Reason(rule.rule, number, after, rule.why(observation)),)
-                number = after
-        return self._bounded(number, recommendation, reasons)
+    def _held(self, observation: Observation, why: str, bounds: ReplicaBounds) -> Decision:
+        """Hold the number, as far as the bounds allow."""
+        return self._limited(observation, Recommendation(None, why), observation.replicas, (), bounds)
 
-    def _bounded(self, number: int, recommendation: Recommendation, reasons: tuple[Reason, ...]) -> Decision:
-        if number > self._max:
-            reasons += (Reason("maxReplicas", number, self._max, f"at most {self._max}"),)
-            number = self._max
-        if number < self._min:
-            reasons += (Reason("minReplicas", number, self._min, f"at least {self._min}"),)
-            number = self._min
+    def _limited(
+        self,
+        observation: Observation,
+        recommendation: Recommendation,
+        number: int,
+        reasons: tuple[Reason, ...],
+        bounds: ReplicaBounds,
+    ) -> Decision:
+        """Apply the bounds, and then the ramp."""
+        if number > bounds.most:
+            reasons += (Reason("maxReplicas", number, bounds.most, bounds.most_why),)
+            number = bounds.most
+        if number < bounds.least:
+            reasons += (Reason("minReplicas", number, bounds.least, bounds.least_why),)
+            number = bounds.least
+        number, reasons = _through(self._ramp, observation, number, reasons)
         return Decision(number, recommendation, reasons)
 
     def export(self) -> State:
@@ -131,16 +143,30 @@ class Decider:
             ValueError: the state is of another version, or of another set of rules.
         """
         check(state, "Decider")
-        if set(state["stabilisers"]) != {part.rule for part in self._rules}:
-            raise ValueError(f"decider: the state has other rules: {sorted(state['stabilisers'])}")
+        known = {rule: inner for rule, inner in state["stabilisers"].items() if not is_empty(inner)}
+        parts = {part.rule: part for part in self._rules if not isinstance(part, Stateless)}
+        if known.keys() != parts.keys():
+            raise ValueError(f"decider: the state has other rules: {sorted(known)}")
         if (state["good_time"] is None) != (self._good_time is None):
             raise ValueError("decider: the state has another clock")
         self._algorithm.restore(state["algorithm"])
-        for part in self._rules:
-            part.restore(state["stabilisers"][part.rule])
+        for rule, part in parts.items():
+            part.restore(known[rule])
         if self._good_time is not None:
             self._good_time.restore(state["good_time"])
         self._idle = None
+
+
+def _through(
+    rules: Sequence[SafetyRule], observation: Observation, number: int, reasons: tuple[Reason, ...]
+) -> tuple[int, tuple[Reason, ...]]:
+    """Apply rules in their order; each that changes the number is a reason."""
+    for rule in rules:
+        after = rule(observation, number)
+        if after != number:
+            reasons += (Reason(rule.rule, number, after, rule.why(observation)),)
+            number = after
+    return number, reasons
 
 
 def _is_idle(observation: Observation) -> bool:

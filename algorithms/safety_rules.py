@@ -2,7 +2,8 @@
 
 `_with_safety_rules` in `autoscaler.policy.decider_factory` lists them in the order in which they run; a new rule gets
 its place there, and a switch in `Safety` in `autoscaler.policy.algorithm` if a user may turn it off. A pause, an
-override and a foreign writer come after the decision, in `autoscaler.controller.step`. Their times are those of the
+override and a foreign writer come after the decision, in `autoscaler.controller.step`. `MaxCold` runs after the
+bounds, all others before them. Their times are those of the
 observations, on the clock of good time: a delay does not end while the count is unknown.
 """
 
@@ -31,6 +32,23 @@ class FromZero(Stateless):
     def why(self, observation: Observation) -> str:
         """Give the count."""
         return f"no replica is ready and {current_count(observation):g} requests are in flight"
+
+
+class Standby(Stateless):
+    """Spare replicas while there is load; none at rest."""
+
+    rule = "standby"
+
+    def __init__(self, *, replicas: int) -> None:
+        self._replicas = replicas
+
+    def __call__(self, _observation: Observation, recommendation: int) -> int:
+        """Add the spare replicas to a recommendation above zero."""
+        return recommendation + self._replicas if recommendation else 0
+
+    def why(self, _observation: Observation) -> str:
+        """Give their number."""
+        return f"{self._replicas} spare while there is load"
 
 
 class Passing(Stateless):
@@ -153,3 +171,20 @@ class FirstWindow:
         """Continue to fill the same window."""
         check(state, "FirstWindow")
         self._start_s = state["start_s"]
+
+
+class MaxCold(Stateless):
+    """No more replicas start at once than `most`. It never lowers the number that is asked for now."""
+
+    rule = "maxCold"
+
+    def __init__(self, *, most: int) -> None:
+        self._most = most
+
+    def __call__(self, observation: Observation, recommendation: int) -> int:
+        """Ask for no more than those that are ready, and `most` that start."""
+        return min(recommendation, max(observation.replicas, observation.ready + self._most))
+
+    def why(self, observation: Observation) -> str:
+        """Give the ready replicas."""
+        return f"{observation.ready} are ready, and at most {self._most} may start at once"

@@ -12,6 +12,11 @@ def check(state: State, what: str, *legal: int) -> None:
         raise ValueError(f"{what}: version {state.get('version')} is not {' or '.join(map(str, legal))}")
 
 
+def is_empty(state: State) -> bool:
+    """Tell whether a state is that of an object without one: it says its version and nothing else."""
+    return state.keys() == {"version"}
+
+
 class Stateless:
     """An object without state."""
 

@@ -225,15 +225,17 @@ def _write(arguments: argparse.Namespace, scenario: "Scenario", results: "list[R
 
 
 def _log(result: "Result", to: TextIO) -> None:
-    """Write a run's decisions in the format of the live decision log."""
+    """Write a run's decisions in the format of the live decision log, with dates if the policy has a schedule."""
     from autoscaler.controller.recorders import DecisionLog  # noqa: PLC0415
     from autoscaler.policy.decider_factory import decider  # noqa: PLC0415  # as above
+    from simulations.engines.controller import dated  # noqa: PLC0415
+    from simulations.scenario.to_run_inputs import start_s_of  # noqa: PLC0415
 
-    log, policy = DecisionLog(to), result.policy
+    log, policy, start_s = DecisionLog(to), result.policy, start_s_of(result.scenario, result.policy)
     if not result.scenario.spec.controller.immediate:
         log.begin(policy.service, policy.model_dump(mode="json", exclude_unset=True), decider(policy).export)
     for record in result.history.decisions:
-        log(record)
+        log(record._replace(observation=dated(record.observation, start_s)))
 
 
 def _json(scenario: "Scenario", result: "Result") -> dict[str, Any]:

@@ -5,7 +5,8 @@ Rules:
    would change nothing.
 2. A change of its counts (`wake`) ends its idle period. So does any answer of Prometheus except a complete zero, any
    change of its policy, and, if it has no Prometheus query, a gateway that falls silent.
-3. Every idle period has an end, so that every service is observed from time to time.
+3. Every idle period has an end, so that every service is observed from time to time: at the latest when the service
+   changes by itself (`Service.next_change_s`), as by a window of its schedule.
 4. Before the first observation after an idle period comes one over the whole period: nothing was in flight.
 """
 
@@ -117,10 +118,12 @@ class IdleServices:
 
     def mark_idle(self, name: ServiceName, service: Service, observation: Observation, fleet: Fleet) -> None:
         """Begin an idle period of a service that was just observed, if it has nothing to do."""
-        has_override = service.overrides or fleet.override
+        now_s = observation.now_s
+        has_override = fleet.override or any(now_s < override.until_s for override in service.overrides)
         if service.decider.is_settled and not (observation.problem or has_override or fleet.replicas or fleet.leaving):
             self._active.discard(name)
-            self._periods[name] = _IdlePeriod(observation.now_s, observation.now_s + next(self._lengths_s))
+            until_s = min(now_s + next(self._lengths_s), service.next_change_s(now_s))
+            self._periods[name] = _IdlePeriod(now_s, until_s)
             heappush(self._ends, (self._periods[name].until_s, name))
 
 

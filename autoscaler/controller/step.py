@@ -8,7 +8,7 @@ One service's failure stays with that service. If its decider raises an error, t
 """
 
 from collections.abc import Mapping, Sequence
-from math import ceil
+from math import ceil, inf
 from typing import NamedTuple
 
 from algorithms.decider import FAILED, Decider
@@ -33,6 +33,14 @@ class Service(NamedTuple):
     """Requests in flight that a replica should have: what a hold lets the load raise the number to."""
     placement: Placement | None = None
     """Where its replicas run; None for a service without pools."""
+
+    def next_change_s(self, now_s: float) -> float:
+        """Give the next time at which it must be decided on although nothing has happened: it changes by itself.
+
+        A service is idle until then at most. What changes by an event instead wakes it by `WakeUps.add`.
+        """
+        ends_s = [override.until_s for override in self.overrides if override.until_s > now_s]
+        return min(self.decider.next_change_s(now_s), *ends_s, inf)
 
 
 class Step(NamedTuple):

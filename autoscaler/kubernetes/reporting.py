@@ -316,7 +316,8 @@ class Reporter:
 
     async def _write_status(self, service: ServiceName, policy: StoredPolicy) -> None:
         before, now_s = self._written.get(service) or policy.status, self._now()
-        made = status(self._facts(service, policy, self._problems.get(service, "")), before, now_s)
+        self._due_when_bounds_change(service, policy, now_s)
+        made = status(self._facts(service, policy, now_s), before, now_s)
         if matters(made) == matters(before):
             return
         later_s = self._written_s.get(service, -inf) + _LATER_S
@@ -334,19 +335,23 @@ class Reporter:
             self._written.pop(service, None)
             self._due[service] = now_s + _LATER_S
 
-    def _facts(self, service: ServiceName, policy: StoredPolicy, problem: str) -> Facts:
+    def _due_when_bounds_change(self, service: ServiceName, policy: StoredPolicy, now_s: float) -> None:
+        if policy.resource.policy is not None and policy.resource.policy.spec.schedule:
+            self._due[service] = policy.resource.policy.spec.bounds_over_time(0)(now_s).until_s
+
+    def _facts(self, service: ServiceName, policy: StoredPolicy, now_s: float) -> Facts:
         resource = policy.resource
         return Facts(
             generation=resource.generation,
             invalid=self._invalid.get(service, ""),
             conflicts=self._conflicts.get(service, ()),
-            problem=problem,
+            problem=self._problems.get(service, ""),
             dry_run=resource.policy is not None and resource.policy.spec.mode == "DryRun",
             record=self._records.get(service),
             changed=self._changes.get(service),
             not_ready=self._not_ready.get(service),
             is_gap=service in self._gaps,
-            bounds=None if resource.policy is None else resource.policy.spec.replica_range,
+            bounds=None if resource.policy is None else resource.policy.spec.replica_range(now_s),
         )
 
 

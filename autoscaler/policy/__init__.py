@@ -1,8 +1,8 @@
 """The `ScalingPolicy`: its fields, its schema, how it is read, checked and explained, and the decider that follows it.
 
-- `spec` has the document, with its parts in `algorithm`, `kpa`, `hpa_keda`, `traffic`, `target_ref`, `pools` and
-  `node_affinity`; `annotations` has pause and override, and `status` what the controller writes into a policy in the
-  cluster.
+- `spec` has the document, with its parts in `algorithm`, `kpa`, `hpa_keda`, `schedule` with `cron`, `traffic`,
+  `target_ref`, `pools` and `node_affinity`; `annotations` has pause and override, and `status` what the controller
+  writes into a policy in the cluster.
 - `budget` has the document `GpuBudget`.
 - `decider_factory` has one row for each algorithm: how it is built, and how far it looks back.
 - `loading` reads files, `schema` and `reference` generate the definition and the reference page, `explain` shows the

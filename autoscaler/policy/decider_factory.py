@@ -20,7 +20,16 @@ from algorithms.keda import Keda
 from algorithms.kpa import Kpa
 from algorithms.kpa_core import KpaOptions
 from algorithms.mpa import Mpa
-from algorithms.safety_rules import FirstWindow, FromZero, PartialCount, Passing, ScaleDownDelay, ToZeroDelay
+from algorithms.safety_rules import (
+    FirstWindow,
+    FromZero,
+    MaxCold,
+    PartialCount,
+    Passing,
+    ScaleDownDelay,
+    Standby,
+    ToZeroDelay,
+)
 from algorithms.types import Algorithm, SafetyRule
 from autoscaler.documents.go_values import SECOND_NS
 from autoscaler.policy.algorithm import AlgorithmChoice, Safety
@@ -129,8 +138,11 @@ def _keda(chosen: KedaSettings, policy: ScalingPolicy) -> Decider:
 
 
 def _unmodified(algorithm: Algorithm, spec: PolicySpec) -> Decider:
-    """Put no rule around an algorithm that reproduces another controller, delays included; only the maximum holds."""
-    return Decider(algorithm, min_replicas=0, max_replicas=spec.max_replicas, last_resort=Mpa(target=spec.target))
+    """Put no rule around an algorithm that reproduces another controller, delays included.
+
+    It has the policy's minimum itself. Outside of it hold the maximum, the bounds of open windows, and `maxCold`.
+    """
+    return Decider(algorithm, bounds=spec.bounds_over_time(0), ramp=_ramp(spec), last_resort=Mpa(target=spec.target))
 
 
 def _with_safety_rules(algorithm: Algorithm, spec: PolicySpec, safety: Safety, window_s: float) -> Decider:
@@ -139,16 +151,21 @@ def _with_safety_rules(algorithm: Algorithm, spec: PolicySpec, safety: Safety, w
         algorithm,
         rules=[
             *([FromZero(target=spec.target)] if safety.from_zero else []),
-            Passing(),
+            *([Standby(replicas=spec.standby)] if spec.standby else []),
+            Passing(),  # after the spare replicas, because it never needs more than one
             *([PartialCount()] if safety.partial_count else []),  # before the delays, so that they do not run out
             *_scale_down_rules(spec.scale_down),
             *([FirstWindow(window_s=max(window_s, spec.scale_down.delay))] if safety.first_window else []),
         ],
-        min_replicas=spec.min_replicas,
-        max_replicas=spec.max_replicas,
+        bounds=spec.bounds_over_time(spec.min_replicas),
+        ramp=_ramp(spec),
         good_time=GoodTimeClock() if safety.good_time else None,
         last_resort=Mpa(target=spec.target),
     )
+
+
+def _ramp(spec: PolicySpec) -> SafetyRule | None:
+    return None if spec.max_cold is None else MaxCold(most=spec.max_cold)
 
 
 def _scale_down_rules(scale_down: ScaleDown) -> list[SafetyRule]:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 
+from algorithms.bounds import BoundsAt
 from algorithms.kpa_scale import ScaleOptions
 from autoscaler.documents.fields import (
     RULES,
@@ -30,6 +31,7 @@ from autoscaler.policy.knative_settings import TARGET_MIN, SettingError
 from autoscaler.policy.kpa import MAX_LOAD, Kpa
 from autoscaler.policy.pools import GpuPool, check_pools, pool_rules
 from autoscaler.policy.target_ref import LABEL, Name, ScaleTargetRef
+from autoscaler.policy.schedule import Window, bounds_over_time, check_schedule, schedule_rules
 from autoscaler.policy.traffic import NAME_OR_ADDRESS, Traffic
 
 GROUP = "inflight.dev"
@@ -127,6 +129,9 @@ _BELOW_THE_LIMIT = "must not be above containerConcurrency"
 _ONE_AT_A_TIME = "Interrupt needs containerConcurrency 1, for the call ends whatever the replica runs"
 _NEVER_ALL_TO_ONE = "FirstAvailable needs a limit in containerConcurrency, else one replica gets everything"
 _WITHIN = f"{_ACTIVATION} >= {_MIN_SCALE} && ({_MAX_SCALE} == 0 || {_ACTIVATION} <= {_MAX_SCALE})"
+_FOLLOWS_ANOTHER = "[has(self.algorithm.kpa), has(self.algorithm.hpa), has(self.algorithm.keda)].exists(each, each)"
+_OURS = f"!has(self.algorithm) || !{_FOLLOWS_ANOTHER}"
+_STANDBY_NEEDS = "standby: needs concurrency or mpa; kpa, hpa and keda decide as the original, without spare replicas"
 NO_BACKENDS = "backends: can stand in a file only; a resource names what is scaled in scaleTargetRef"
 """A rule of the definition only; files may have backends."""
 _ONE_TARGET = "must have exactly one of scaleTargetRef, backends, pools with a scaleTargetRef each"
@@ -157,6 +162,8 @@ _SPEC_RULES = [
         " || self.targetPerReplica <= double(self.?containerConcurrency.orValue(1))",
         f"targetPerReplica: {_BELOW_THE_LIMIT}, which is 1 where it is absent and no limit where it is 0",
     ),
+    *schedule_rules(_MIN, _MAX, least=f"({_OURS} ? 0 : {_MIN_SCALE})"),
+    rule(f"self.?standby.orValue(0) == 0 || {_OURS}", _STANDBY_NEEDS),
     rule(
         "self.?traffic.?onAbort.orValue('') != 'Interrupt' || self.?containerConcurrency.orValue(1) == 1",
         f"traffic.onAbort: {_ONE_AT_A_TIME}",
@@ -182,9 +189,18 @@ class PolicySpec(ResourceModel):
     service. A resource in the cluster must not have it, because its author could make the gateway connect to any
     address."""
     min_replicas: Annotated[int, Field(ge=0, le=10_000)] = 0
-    """The lower bound of replicas; 0 allows scale to zero. For a minimum by time of day, patch it from a CronJob."""
+    """The lower bound of replicas; 0 allows scale to zero."""
     max_replicas: Annotated[int, Field(ge=1, le=10_000)] = 10
     """The upper bound of replicas."""
+    schedule: Annotated[tuple[Window, ...], Field(max_length=16)] = ()
+    """Other bounds at times of the day or the week. Of several open windows the highest minReplicas and the highest
+    maxReplicas hold."""
+    standby: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Spare replicas while there is load: this many more than the algorithm asks for, and none if it asks for none.
+    Only with `concurrency` and `mpa`."""
+    max_cold: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """How many replicas may start at once; more are asked for as others become ready, also up to minReplicas. It never
+    lowers the number. Absent: no limit."""
     pools: Annotated[tuple[GpuPool, ...], Field(min_length=1, max_length=16)] | None = None
     """Kinds of GPUs, the most wanted first. Replicas run in the first pool that has room. Pools without a
     `scaleTargetRef` are copies of the Deployment that the policy's `scaleTargetRef` names; that one stays at 0."""
@@ -219,6 +235,7 @@ class PolicySpec(ResourceModel):
         self._fits_its_concurrency()
         self._idles_below_its_minimum()
         self._is_legal_in_knative()
+        self._suits_its_algorithm()
         return self
 
     def _has_one_target(self) -> None:
@@ -266,9 +283,25 @@ class PolicySpec(ResourceModel):
         if options is not None and options.min_scale > self.max_replicas:
             raise ValueError(f"algorithm.kpa.minScale: {_BELOW_THE_MOST}, which is {self.max_replicas}")
 
+    def _suits_its_algorithm(self) -> None:
+        kpa = self.kpa_options()
+        check_schedule(
+            self.schedule,
+            self.min_replicas,
+            self.max_replicas,
+            least=0 if self._is_ours else self.min_replicas if kpa is None else kpa.min_scale,
+        )
+        if self.standby and not self._is_ours:
+            raise ValueError(_STANDBY_NEEDS)
+
+    @property
+    def _is_ours(self) -> bool:
+        """Whether the algorithm reproduces no other controller."""
+        return self.algorithm.name not in {"kpa", "hpa", "keda"}
+
     def kpa_options(self) -> ScaleOptions | None:
         """Resolve the settings of `kpa` if it is chosen; raises ValueError if Knative refuses them."""
-        return None if self.algorithm.kpa is None else self.knative_options(self.algorithm.kpa)
+        return None if self.algorithm.kpa is None else self._knative(self.algorithm.kpa, self.max_replicas)
 
     def knative_options(self, kpa: Kpa) -> ScaleOptions:
         """Resolve settings of `kpa` with the bounds and the concurrency of this policy, as Knative does.
@@ -276,26 +309,38 @@ class PolicySpec(ResourceModel):
         Raises:
             ValueError: Knative refuses them.
         """
+        return self._knative(kpa, self.highest_max_replicas)
+
+    def _knative(self, kpa: Kpa, max_replicas: int) -> ScaleOptions:
         return kpa.options(
             container_concurrency=self.container_concurrency,
             target=self.target_per_replica,
             utilisation=self.target_utilization,
             min_replicas=self.min_replicas,
-            max_replicas=self.max_replicas,
+            max_replicas=max_replicas,
         )
 
+    def bounds_over_time(self, min_replicas: int) -> BoundsAt:
+        """Give the bounds at any time, with `min_replicas` outside of the windows of the schedule."""
+        return bounds_over_time(self.schedule, min_replicas, self.max_replicas, lead_s=0.0)
+
+    def replica_range(self, now_s: float) -> tuple[int, int]:
+        """Give the bounds in force at a time, with defaults and `kpa`'s own bounds."""
+        chosen = self.algorithm.kpa
+        kpa = None if chosen is None else self.knative_options(chosen)
+        in_force = self.bounds_over_time(self.min_replicas if kpa is None else kpa.min_scale)(now_s)
+        most = in_force.most if kpa is None else min(kpa.max_scale or in_force.most, in_force.most)
+        return min(in_force.least, most), most
+
     @property
-    def replica_range(self) -> tuple[int, int]:
-        """The bounds in force, with defaults and `kpa`'s own bounds."""
-        least, most = self.min_replicas, self.max_replicas
-        if (kpa := self.kpa_options()) is not None:
-            least, most = kpa.min_scale, min(kpa.max_scale or most, most)
-        return min(least, most), most
+    def highest_max_replicas(self) -> int:
+        """The upper bound that holds at all times: an algorithm with a bound of its own gets this one."""
+        return max(self.max_replicas, *(window.max_replicas or 0 for window in self.schedule), 0)
 
     @property
     def bounds(self) -> Bounds:
         """The values that every algorithm uses."""
-        return Bounds(self.target, self.min_replicas, self.max_replicas)
+        return Bounds(self.target, self.min_replicas, self.highest_max_replicas)
 
     @property
     def full_target(self) -> float:

@@ -82,7 +82,7 @@ class CompiledEngine:
         """Set up a run; the arguments are those of the reference engine. Check that it is possible first."""
         self._inputs, self._random_streams = inputs, random_streams
         self._records: list[Record] = []
-        self._controller = Controller(inputs.service, service, recorder or self._records.append)
+        self._controller = Controller(inputs, service, recorder or self._records.append)
         self._samples = Samples(inputs, random_streams)
         self._pools: list[int] = []
         self._changes = [Change(0.0, inputs.initial)]

@@ -49,7 +49,7 @@ class ControllerLaw:
 
     def __init__(self, inputs: RunInputs, service: Service, recorder: Recorder) -> None:
         self.engine: ScalableFleet
-        self._controller = Controller(inputs.service, service, recorder)
+        self._controller = Controller(inputs, service, recorder)
         self._scraped = inputs.scrape_s < inf
 
     def __call__(self, now_s: float, inflight: float | None, asked: int, ready: int, /) -> int:

@@ -77,7 +77,7 @@ class ReferenceEngine:
         self._asked = inputs.initial
         self._changes = [Change(0.0, inputs.initial)]
         self._records: list[Record] = []
-        self._controller = Controller(inputs.service, service, recorder or self._records.append)
+        self._controller = Controller(inputs, service, recorder or self._records.append)
         self._update_due_s = inf
 
     def run(self) -> History:

@@ -4,6 +4,7 @@ A request that must wait starts a replica. A request that ends frees its replica
 request is removed at once (the setup models of Gandhi, Harchol-Balter and Adan, *Server farms with setup costs*, 2010).
 """
 
+from algorithms.bounds import fixed_bounds
 from algorithms.decider import Decider
 from algorithms.mpa import replicas_for
 from algorithms.observation import Observation
@@ -25,4 +26,4 @@ class ZeroDelay(Stateless):
 
 def zero_delay_service(min_replicas: int, max_replicas: int, target: float = 1.0) -> Service:
     """Give a service with the zero-delay policy, between `min_replicas` and `max_replicas`."""
-    return Service(Decider(ZeroDelay(target), min_replicas=min_replicas, max_replicas=max_replicas))
+    return Service(Decider(ZeroDelay(target), bounds=fixed_bounds(min_replicas, max_replicas)))

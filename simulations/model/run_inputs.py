@@ -145,6 +145,8 @@ class RunInputs:
     """How long a request may run on a replica, if its path rule has no timeout."""
     cancel_on_disconnect: bool = False
     """Whether a replica stops a request when its client disconnects."""
+    start_s: float = 0.0
+    """The date at which the run begins, in Unix time; only a policy with a schedule needs it."""
     until_s: float = NEVER_S
     """The run ends here, also with requests in flight; infinite for no such end."""
     settle_s: float = 3600.0

@@ -1,9 +1,10 @@
 """The document `Scenario`: requests, the fleet, what the controller observes, and the policies to compare."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from algorithms.distributions import Constant
 from autoscaler.documents.document import Document, DocumentError, dotted, read_file
@@ -149,10 +150,28 @@ class PolicyChoice(Model):
         return copy
 
 
+def _unix_s(text: object) -> float:
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None or moment.microsecond or moment.year > _LAST_YEAR:
+        raise ValueError("must be a time in whole seconds with its zone, such as 2026-03-29T00:00:00Z")
+    return moment.timestamp()
+
+
+_LAST_YEAR = 9000
+_A_MONDAY = datetime(2026, 1, 5, tzinfo=UTC).timestamp()
+Date = Annotated[float, BeforeValidator(_unix_s)]
+"""Unix time; a text in ISO 8601 in the document."""
+
+
 class ScenarioSpec(Model):
     """The requests, the fleet, the controller and the policies."""
 
     seed: Annotated[int, Field(ge=0)] = 1
+    start: Date = _A_MONDAY
+    """The date at which a run begins, for policies with a schedule. Absent: Monday, 2026-01-05T00:00:00Z."""
     workloads: Annotated[tuple[Workload, ...], Field(min_length=1)]
     fleet: SimulatedFleetSpec
     controller: ControllerSpec = ControllerSpec()

@@ -3,6 +3,7 @@
 from math import inf
 
 from autoscaler.app.gateway_config import gateway_service
+from autoscaler.documents.document import DocumentError
 from autoscaler.gateway.config import OnAbort
 from autoscaler.policy.spec import ScalingPolicy
 from simulations.model.run_inputs import NO_TIME, Pool, RunInputs
@@ -10,9 +11,17 @@ from simulations.scenario.document import GpuPool, Scenario
 
 
 def run_inputs_of(scenario: Scenario, policy: ScalingPolicy) -> RunInputs:
-    """Give the inputs of an engine. The gateway's configuration is that of the live gateway for this policy."""
+    """Give the inputs of an engine. The gateway's configuration is that of the live gateway for this policy.
+
+    Raises:
+        DocumentError: the scenario cannot follow the policy's schedule.
+    """
     spec, watching = scenario.spec, scenario.spec.controller
     stream, prometheus, gateway = watching.stream, watching.prometheus, gateway_service(policy)
+    if policy.spec.schedule and watching.immediate:
+        raise DocumentError(
+            [f"{policy.service}: spec.schedule: a scenario with controller.immediate: true follows none; leave it out"]
+        )
     return RunInputs(
         service=policy.service,
         limits=gateway.limits,
@@ -27,12 +36,18 @@ def run_inputs_of(scenario: Scenario, policy: ScalingPolicy) -> RunInputs:
         wakes=stream.enabled and stream.wake_ups,
         scrape_s=prometheus.scrape_interval if prometheus else inf,
         metric_lag=prometheus.lag if prometheus else NO_TIME,
+        start_s=start_s_of(scenario, policy),
         until_s=spec.run.duration or inf,
         rules=gateway.paths,
         cookie_s=gateway.affinity.timeout_s if gateway.affinity else 0.0,
         request_timeout_s=gateway.timeouts.request_s,
         cancel_on_disconnect=gateway.on_abort is not OnAbort.WAIT_UPSTREAM,
     )
+
+
+def start_s_of(scenario: Scenario, policy: ScalingPolicy) -> float:
+    """Give the date at which a run begins; 0 for a policy without a schedule, to which all days are alike."""
+    return scenario.spec.start if policy.spec.schedule else 0.0
 
 
 def _pool(pool: GpuPool) -> Pool:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from algorithms.bounds import fixed_bounds
 from algorithms.decider import Decider
 from algorithms.good_time import GoodTimeClock
 from algorithms.mpa import Mpa
@@ -48,7 +49,7 @@ def observe(at_s=2.0, inflight=3.0, *, replicas=4, ready=4, **more):
 
 
 def decider(algorithm, *rules, low=0, high=10, **options):
-    return Decider(algorithm, rules=rules, min_replicas=low, max_replicas=high, **options)
+    return Decider(algorithm, rules=rules, bounds=fixed_bounds(low, high), **options)
 
 
 def test_without_rules_it_is_the_algorithm_alone():

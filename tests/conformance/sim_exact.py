@@ -8,6 +8,7 @@ import fixed_fleet
 import numpy as np
 from golden import Tally
 
+from algorithms.bounds import fixed_bounds
 from algorithms.decider import Decider
 from algorithms.distributions import Constant
 from algorithms.state import Stateless
@@ -105,7 +106,7 @@ def compare_script(tally: Tally, case: Case) -> None:
         lambda service: compiled.run(inputs, source.batch(), service, RandomStreams(1)),
         lambda service: ReferenceEngine(inputs, source, service, RandomStreams(1)).run(),
     ):
-        service = Service(Decider(ByTick(p["desired_by_tick"], p["tick"]), min_replicas=0, max_replicas=10**6))
+        service = Service(Decider(ByTick(p["desired_by_tick"], p["tick"]), bounds=fixed_bounds(0, 10**6)))
         history = run(service)
         invariants.check(history, concurrency=p["concurrency"])
         compare_starts(tally, case["id"], history, case["expect"])

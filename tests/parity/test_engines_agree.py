@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from algorithms.bounds import fixed_bounds
 from algorithms.decider import Decider
 from algorithms.distributions import Constant, Exponential, Uniform
 from algorithms.state import Stateless
@@ -118,7 +119,7 @@ POLICY = policy(
 
 
 def erratic(seed):
-    return Service(Decider(Erratic(seed), min_replicas=0, max_replicas=5))
+    return Service(Decider(Erratic(seed), bounds=fixed_bounds(0, 5)))
 
 
 def real(_seed):

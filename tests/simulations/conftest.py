@@ -4,6 +4,7 @@ from math import inf
 
 import pytest
 
+from algorithms.bounds import fixed_bounds
 from algorithms.decider import Decider
 from algorithms.distributions import Constant
 from algorithms.state import Stateless
@@ -43,7 +44,7 @@ class Scripted(Stateless):
 
 
 def scripted(*script):
-    return Service(Decider(Scripted(script), min_replicas=0, max_replicas=1000))
+    return Service(Decider(Scripted(script), bounds=fixed_bounds(0, 1000)))
 
 
 def inputs_with(**changes):

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from algorithms.bounds import fixed_bounds
 from algorithms.decider import Decider
 from algorithms.mpa import Mpa
 from algorithms.observation import Observation
@@ -16,7 +17,7 @@ NOW_S = 1000.0
 
 
 def service(**options):
-    return Service(Decider(Mpa(target=1.0), min_replicas=0, max_replicas=10), **options)
+    return Service(Decider(Mpa(target=1.0), bounds=fixed_bounds(0, 10)), **options)
 
 
 def looked(inflight, fleet):
@@ -64,7 +65,7 @@ def test_more_that_run_than_were_asked_for_are_removed_as_well():
 
 
 def test_each_service_is_decided_on_by_its_own_decider():
-    services = {SD: service(), LLM: Service(Decider(Mpa(target=2.0), min_replicas=1, max_replicas=10))}
+    services = {SD: service(), LLM: Service(Decider(Mpa(target=2.0), bounds=fixed_bounds(1, 10)))}
     taken = step(services, {SD: looked(4.0, Fleet(0, ())), LLM: looked(4.0, Fleet(0, ()))})
     assert [(t.service, t.request.replicas) for t in taken] == [(SD, 4), (LLM, 2)]
 
@@ -151,7 +152,7 @@ def test_the_decider_goes_on_while_its_recommendation_is_not_followed():
             asked.append(observation.now_s)
             return super().recommend(observation)
 
-    paused = Service(Decider(Counting(target=1.0), min_replicas=0, max_replicas=9), overrides=(PAUSED,))
+    paused = Service(Decider(Counting(target=1.0), bounds=fixed_bounds(0, 9)), overrides=(PAUSED,))
     step({SD: paused}, {SD: looked(1.0, Fleet(0, ()))})
     assert asked == [NOW_S]
 
@@ -209,7 +210,7 @@ INFINITE = OverflowError("cannot convert float infinity to integer")
 
 
 def broken(**options):
-    return Service(Decider(Broken(INFINITE), min_replicas=0, max_replicas=10, last_resort=Mpa(target=2.0)), **options)
+    return Service(Decider(Broken(INFINITE), bounds=fixed_bounds(0, 10), last_resort=Mpa(target=2.0)), **options)
 
 
 def beside_a_broken_one(inflight, fleet, **options):

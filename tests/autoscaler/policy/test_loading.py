@@ -24,8 +24,8 @@ spec:
   scaleTargetRef: {name: sd}
 """
 SPEC_KEYS = (
-    "scaleTargetRef, backends, minReplicas, maxReplicas, pools, spillAfter, containerConcurrency, targetPerReplica, "
-    "targetUtilization, algorithm, scaleDown, metrics, traffic, mode"
+    "scaleTargetRef, backends, minReplicas, maxReplicas, schedule, standby, maxCold, pools, spillAfter, "
+    "containerConcurrency, targetPerReplica, targetUtilization, algorithm, scaleDown, metrics, traffic, mode"
 )
 ONE_TARGET = "must have exactly one of scaleTargetRef, backends, pools with a scaleTargetRef each"
 LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
