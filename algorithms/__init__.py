@@ -13,6 +13,6 @@ reads as its specification.
   simulator's.
 * To add one: a file here, its settings in `autoscaler.policy.algorithm`, and a row in
   `autoscaler.policy.decider_factory`.
-* `decider` applies the rules in `safety_rules` and the `bounds` of the time to what an algorithm recommends. `pools`
-  places the replicas that were decided.
+* `decider` applies to what an algorithm recommends the rules in `safety_rules` and `standby`, and the `bounds` of the
+  time. `pools` places the replicas that were decided.
 """

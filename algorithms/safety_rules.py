@@ -34,23 +34,6 @@ class FromZero(Stateless):
         return f"no replica is ready and {current_count(observation):g} requests are in flight"
 
 
-class Standby(Stateless):
-    """Spare replicas while there is load; none at rest."""
-
-    rule = "standby"
-
-    def __init__(self, *, replicas: int) -> None:
-        self._replicas = replicas
-
-    def __call__(self, _observation: Observation, recommendation: int) -> int:
-        """Add the spare replicas to a recommendation above zero."""
-        return recommendation + self._replicas if recommendation else 0
-
-    def why(self, _observation: Observation) -> str:
-        """Give their number."""
-        return f"{self._replicas} spare while there is load"
-
-
 class Passing(Stateless):
     """Pass requests need one replica to answer them, and never more than one."""
 

@@ -13,8 +13,10 @@ from pydantic import ValidationError
 from algorithms.observation import Observation
 from autoscaler.documents.fields import DURATION_PATTERN, PERCENT_PATTERN, RULES, format_duration, parse_duration
 from autoscaler.documents.prometheus_address import PATTERN as SERVER_PATTERN
+from autoscaler.policy.cron import PATTERN as CRON_PATTERN
 from autoscaler.policy.decider_factory import ALGORITHMS
 from autoscaler.policy.hpa_keda import QUANTITY_PATTERN
+from autoscaler.policy.schedule import ZONE_PATTERN
 from autoscaler.policy.schema import structural_model
 from autoscaler.policy.spec import API_VERSION, PolicySpec, ScalingPolicy
 
@@ -31,6 +33,12 @@ _NODE_REQUIREMENTS = [
     {"key": "gpu", "operator": "DoesNotExist", "values": []},
     {"key": "gpu-memory", "operator": "Gt", "values": ["16"]},
 ]
+_TEXTS |= {
+    ZONE_PATTERN: st.sampled_from(["UTC", "Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "Africa/Cairo"]),
+    f"^({CRON_PATTERN})$": st.sampled_from(
+        ["0 0 * * *", "30 2 * * *", "* * * * *", "*/20 9-17 * * MON-FRI", "59 23 29 2 *", "0 22 1,15 JAN-MAR 0"]
+    ),
+}
 _ANNOTATIONS = st.dictionaries(
     st.sampled_from([f"autoscaling.keda.sh/{name}" for name in ("paused", "paused-replicas", "force-activation")]),
     st.sampled_from(["true", "false", "", "7", "99999", "9" * 5000, "٣", "-1"]),
@@ -67,6 +75,7 @@ def _policy(spec, annotations):
     keda = spec.get("algorithm", {}).get("keda", {})
     if keda.get("idleReplicaCount", -1) >= spec.get("minReplicas", 0):
         del keda["idleReplicaCount"]
+    _mend_schedule(spec)
     document = {
         "apiVersion": API_VERSION,
         "kind": "ScalingPolicy",
@@ -127,6 +136,26 @@ def _mend_knative(kpa, spec):
             del kpa["activationScale"]
     if kpa.get("initialScale") == 0:
         kpa["allowZeroInitialScale"] = True
+
+
+def _mend_schedule(spec):
+    """Give each window a name of its own and bounds that fit; the algorithms of others keep the policy's minimum."""
+    low, high = spec.get("minReplicas", 0), spec.get("maxReplicas", 10)
+    others = {"kpa", "hpa", "keda"} & spec.get("algorithm", {}).keys()
+    low = spec.get("algorithm", {}).get("kpa", {}).get("minScale", low)
+    for number, window in enumerate(spec.get("schedule", ())):
+        window["name"] = f"w-{number}"
+        if not {"minReplicas", "maxReplicas"} & window.keys():
+            window["minReplicas"] = low
+        if others and "minReplicas" in window:
+            window["minReplicas"] = max(window["minReplicas"], low)
+        most = window.get("maxReplicas", high)
+        if window.get("minReplicas", spec.get("minReplicas", 0)) > most:
+            window["maxReplicas"] = window.get("minReplicas", spec.get("minReplicas", 0))
+        if window["start"] == window["end"]:
+            window["end"] = "15 4 * * *"
+    if others:
+        spec.pop("standby", None)
 
 
 def _values(schema):

@@ -97,11 +97,14 @@ class Cron(NamedTuple):
         return None if found is None else _at(found, self.minutes[-1])
 
     def _day(self, day: date, step: timedelta) -> date | None:
+        """Give the nearest matching day in one direction; other months are passed over in one step."""
         first = day
         while abs(day - first) < _FURTHEST:
             day += step
             if self._has(day):
                 return day
+            if day.month not in self.months:
+                day = _last_of_month(day) if step > timedelta(0) else day.replace(day=1)
         return None
 
     def _has(self, day: date) -> bool:
@@ -109,6 +112,10 @@ class Cron(NamedTuple):
             return False
         by_month, by_week = day.day in self.days, day.isoweekday() % 7 in self.weekdays
         return by_month or by_week if self.either_day else by_month and by_week
+
+
+def _last_of_month(day: date) -> date:
+    return (day.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
 
 
 def _at(day: date, minute: int) -> datetime:

@@ -27,9 +27,9 @@ from algorithms.safety_rules import (
     PartialCount,
     Passing,
     ScaleDownDelay,
-    Standby,
     ToZeroDelay,
 )
+from algorithms.standby import Standby, WithoutStandby
 from algorithms.types import Algorithm, SafetyRule
 from autoscaler.documents.go_values import SECOND_NS
 from autoscaler.policy.algorithm import AlgorithmChoice, Safety
@@ -147,12 +147,13 @@ def _unmodified(algorithm: Algorithm, spec: PolicySpec) -> Decider:
 
 def _with_safety_rules(algorithm: Algorithm, spec: PolicySpec, safety: Safety, window_s: float) -> Decider:
     """Put our own rules around an algorithm that averages over `window_s`."""
+    standby: list[SafetyRule] = [Standby(replicas=spec.standby)] if spec.standby else []
     return Decider(
-        algorithm,
+        WithoutStandby(algorithm, replicas=spec.standby) if spec.standby else algorithm,
         rules=[
             *([FromZero(target=spec.target)] if safety.from_zero else []),
-            *([Standby(replicas=spec.standby)] if spec.standby else []),
-            Passing(),  # after the spare replicas, because it never needs more than one
+            *standby,  # before Passing, which needs one replica and no spare ones
+            Passing(),
             *([PartialCount()] if safety.partial_count else []),  # before the delays, so that they do not run out
             *_scale_down_rules(spec.scale_down),
             *([FirstWindow(window_s=max(window_s, spec.scale_down.delay))] if safety.first_window else []),

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithms.bounds import fixed_bounds
+from algorithms.bounds import fixed_bounds, replica_bounds
 from algorithms.decider import Decider
 from algorithms.good_time import GoodTimeClock
 from algorithms.mpa import Mpa
 from algorithms.observation import Observation
-from algorithms.safety_rules import Passing, ToZeroDelay
+from algorithms.safety_rules import MaxCold, Passing, ToZeroDelay
+from algorithms.standby import Standby
 from algorithms.state import Stateless
 from algorithms.types import Decision, Reason, Recommendation
 
@@ -219,3 +220,64 @@ def test_a_state_with_a_clock_is_refused_where_there_is_none():
     without = decider(Mpa(target=1.0), Passing(), ToZeroDelay(delay_s=10.0))
     with pytest.raises(ValueError, match="another clock"):
         without.restore(full().export())
+
+
+NIGHT_S = START_S + 100.0
+
+
+def by_day_and_night(now_s):
+    return replica_bounds(0, 5, NIGHT_S) if now_s < NIGHT_S else replica_bounds(2, 20, least_by=" by night")
+
+
+def bounded_by_time(algorithm, **options):
+    return Decider(algorithm, bounds=by_day_and_night, **options)
+
+
+def test_the_bounds_are_those_of_the_time_and_the_reason_says_what_set_them():
+    decides = bounded_by_time(Wishing(9, 1))
+    assert decides.decide(observe(98.0)).desired == 5
+    assert decides.next_change_s(START_S + 98.0) == NIGHT_S
+    assert decides.decide(observe(100.0)).reasons == (Reason("minReplicas", 1, 2, "at least 2 by night"),)
+
+
+def test_an_idle_service_is_decided_on_again_when_its_bounds_change():
+    decides = bounded_by_time(Mpa(target=1.0), good_time=GoodTimeClock())
+    at_rest = {"inflight": 0.0, "replicas": 0, "ready": 0}
+    assert decides.decide(observe(2.0, **at_rest)).desired == 0
+    assert decides.is_settled
+    assert decides.decide(observe(98.0, **at_rest)).desired == 0
+    assert decides.decide(observe(100.0, **at_rest)).desired == 2
+
+
+def test_unknown_time_that_is_left_out_of_windows_counts_for_the_bounds():
+    decides = bounded_by_time(Mpa(target=1.0), good_time=GoodTimeClock())
+    decides.decide(observe(2.0, 0.0, replicas=0, ready=0))
+    assert decides.decide(observe(98.0, None, replicas=0, ready=0)).desired == 0
+    assert decides.decide(observe(100.0, None, replicas=0, ready=0)).desired == 2
+
+
+@pytest.mark.parametrize(
+    ("replicas", "ready", "low", "desired"),
+    [(0, 0, 10, 3), (3, 1, 10, 4), (5, 1, 10, 5), (3, 3, 10, 6), (9, 9, 10, 10), (0, 0, 0, 0)],
+)
+def test_a_ramp_comes_after_the_bounds_and_never_lowers_the_number(replicas, ready, low, desired):
+    decides = decider(Wishing(0), low=low, ramp=MaxCold(most=3))
+    assert decides.decide(observe(replicas=replicas, ready=ready)).desired == desired
+
+
+def test_a_ramp_is_a_reason():
+    decision = decider(Wishing(9), ramp=MaxCold(most=2)).decide(observe(replicas=4, ready=3))
+    assert decision.reasons == (Reason("maxCold", 9, 5, "3 are ready, and at most 2 may start at once"),)
+
+
+def test_a_ramp_holds_after_a_failure_too():
+    decides = decider(Wishing(9), ramp=MaxCold(most=2), last_resort=Mpa(target=1.0))
+    assert decides.decide_after_failure(observe(inflight=9.0, replicas=0, ready=0), "why").desired == 2
+
+
+def test_a_rule_without_state_may_be_added_to_a_decider_that_goes_on():
+    before = decider(Wishing(1), Passing(), ToZeroDelay(delay_s=30.0))
+    before.decide(observe())
+    after = decider(Wishing(1), Standby(replicas=1), ToZeroDelay(delay_s=30.0))
+    after.restore(json.loads(json.dumps(before.export())))
+    assert after.decide(observe(4.0)).desired == 2

@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from algorithms.observation import Observation
-from algorithms.safety_rules import FirstWindow, FromZero, PartialCount, Passing, ScaleDownDelay, ToZeroDelay
+from algorithms.safety_rules import (
+    FirstWindow,
+    FromZero,
+    MaxCold,
+    PartialCount,
+    Passing,
+    ScaleDownDelay,
+    ToZeroDelay,
+)
+from algorithms.standby import Standby
 
 START_S = 1_700_000_000.0
 
@@ -242,3 +251,23 @@ def test_a_state_of_an_unknown_version_is_refused(name):
     rule = RULES[name]()
     with pytest.raises(ValueError, match="version"):
         rule.restore({**rule.export(), "version": 99})
+
+
+# Spare replicas, and how many start at once.
+
+
+@pytest.mark.parametrize(("recommendation", "after"), [(0, 0), (1, 3), (7, 9)])
+def test_spare_replicas_stand_by_while_there_is_load_and_none_at_rest(recommendation, after):
+    assert Standby(replicas=2)(observe(), recommendation) == after
+
+
+def test_standby_names_its_number():
+    assert Standby(replicas=2).why(observe()) == "2 spare while there is load"
+
+
+@given(st.integers(0, 20), st.integers(0, 20), st.integers(0, 40), st.integers(1, 9))
+def test_no_more_start_at_once_than_may_and_the_number_is_never_lowered(replicas, ready, recommendation, most):
+    after = MaxCold(most=most)(observe(replicas=replicas, ready=ready), recommendation)
+    assert after <= recommendation
+    assert after - ready <= most or after <= replicas
+    assert after == recommendation or after >= replicas

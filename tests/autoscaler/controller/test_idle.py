@@ -2,6 +2,8 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from math import inf
 
 import pytest
 
@@ -9,7 +11,7 @@ from autoscaler.controller.controller import Controller, WakeUps
 from autoscaler.controller.idle import LONGEST_S, IdleServices
 from autoscaler.controller.step import Service
 from autoscaler.policy.decider_factory import decider
-from autoscaler.ports import Query, Reading, ScaleRequest
+from autoscaler.ports import Override, Query, Reading, ScaleRequest
 from autoscaler.runtime.clock import SystemClock
 from autoscaler.testing import FakeMetricsSource, FakeScaleTarget, FakeStreams, policy, running
 
@@ -65,6 +67,40 @@ class World:
 async def test_an_idle_service_is_not_observed():
     async with World().running() as world:
         assert await world.looked_at(ticks=5) == set()
+
+
+def opens_in(seconds, world):
+    """A schedule whose window opens so many seconds from now, at a whole minute."""
+    opens = datetime.fromtimestamp(world.clock.now() + seconds, UTC)
+    start, end = f"{opens.minute} {opens.hour} * * *", f"{opens.minute} {(opens.hour + 2) % 24} * * *"
+    return [{"name": "w", "timeZone": "UTC", "start": start, "end": end, "minReplicas": 1}]
+
+
+async def test_an_idle_service_is_decided_on_within_one_tick_of_the_opening_of_a_window():
+    world = World()
+    seconds = 180 - START_S % 60
+    world.services[FIRST] = service("s-0", schedule=opens_in(seconds, world))
+    async with world.running():
+        await asyncio.sleep(seconds - TICK_S)
+        assert await world.looked_at() <= {FIRST}
+        assert await world.looked_at() == {FIRST}
+        assert (await world.target.observe([FIRST]))[FIRST].asked == 1
+
+
+async def test_a_service_whose_override_has_ended_is_idle_again():
+    world = World()
+    hour_ago = Override("override", START_S - 3600, "1 asked for by hand", 1)
+    world.services[FIRST] = service("s-0")._replace(overrides=(hour_ago,))
+    async with world.running():
+        assert await world.looked_at(ticks=5) == set()
+
+
+def test_a_service_changes_by_itself_when_its_override_ends_or_its_bounds_change():
+    override = Override("override", START_S + 3600, "1 asked for by hand", 1)
+    plain = service("s-0")
+    assert plain.next_change_s(START_S) == inf
+    assert plain._replace(overrides=(override,)).next_change_s(START_S) == START_S + 3600
+    assert plain._replace(overrides=(override,)).next_change_s(START_S + 3600) == inf
 
 
 async def test_every_service_is_observed_from_time_to_time_and_not_all_at_once():

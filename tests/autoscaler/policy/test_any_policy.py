@@ -21,8 +21,8 @@ WEB, NEIGHBOUR = "default/web", "default/neighbour"
 
 
 def is_decided(decision, policy):
-    """Tell whether a number can be asked for: whole, and no more and no fewer than the policy says."""
-    return type(decision.desired) is int and 0 <= decision.desired <= policy.spec.max_replicas
+    """Tell whether a number can be asked for: whole, and never more than the policy says."""
+    return type(decision.desired) is int and 0 <= decision.desired <= policy.spec.highest_max_replicas
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -33,7 +33,19 @@ def test_no_decider_raises_and_each_decision_is_within_the_bounds(algorithm, dat
     for observation in data.draw(observations()):
         assert is_decided(decides.decide(observation), policy)
         held = decides.decide_after_failure(observation, "why")
-        assert observation.replicas <= held.desired <= max(observation.replicas, policy.spec.max_replicas)
+        assert observation.replicas <= held.desired <= max(observation.replicas, policy.spec.highest_max_replicas)
+
+
+@pytest.mark.parametrize("algorithm", ["concurrency", "mpa"])
+@given(data=st.data())
+def test_each_decision_is_within_the_bounds_of_its_time(algorithm, data):
+    policy = data.draw(legal_policies(algorithm, least_fields=True))
+    decides = decider(policy)
+    for observation in data.draw(observations()):
+        least, most = policy.spec.replica_range(observation.now_s)
+        desired = decides.decide(observation).desired
+        started = observation.ready + (policy.spec.max_cold or most)
+        assert min(least, max(observation.replicas, started)) <= desired <= most
 
 
 TIMES = st.one_of(st.floats(), st.sampled_from([0.0, 1.7e9, 1.7e9 + 2, 1e18, 1e308, -1e308]))

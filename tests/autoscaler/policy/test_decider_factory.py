@@ -343,3 +343,71 @@ def test_each_algorithm_is_one_sentence_of_the_documentation_and_decides_by_itse
     assert "\n" not in row.summary
     assert type(decider(built)._algorithm).__name__.lower() == algorithm
     assert lookback_s(built) > 0
+
+
+# By the time of day, with spare replicas, and with few starts at once.
+
+
+def morning(**window):
+    """A window that opens a minute after the story begins, at 22:14 UTC."""
+    return [{"name": "w", "timeZone": "UTC", "start": "14 22 * * *", "end": "15 22 * * *", **window}]
+
+
+OPENS_S = 1_700_000_040.0
+
+
+def at_the_opening(**spec):
+    """Give the replicas just before a window opens, and just after, without any load."""
+    story = Story(**spec)
+    story.observe(0.0, after_s=OPENS_S - START_S - 1)
+    before = story.replicas
+    return before, story.observe(0.0), story
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_window_raises_the_number_of_every_algorithm(algorithm):
+    before, after, story = at_the_opening(schedule=morning(minReplicas=3), algorithm={algorithm: {}})
+    assert before < 3
+    assert after == 3
+    assert story.decision.reasons[-1].why == "at least 3 by window w until 22:15 UTC"
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_window_raises_the_highest_number_of_every_algorithm(algorithm):
+    story = Story(2, schedule=morning(maxReplicas=7), maxReplicas=2, algorithm={algorithm: {}})
+    story.ready = 99
+    story.for_s(OPENS_S - START_S - 2, 50.0)
+    assert story.replicas == 2
+    story.for_s(58, 50.0)
+    assert story.replicas == 7
+    story.observe(50.0, after_s=4.0)
+    assert story.replicas == 2
+
+
+def test_spare_replicas_stand_by_under_load_and_none_at_rest():
+    story = Story(standby=2, scaleDown={"toZeroDelay": "0s"})
+    story.ready = 99
+    assert story.observe(3.0, latest=3.0) == 5
+    assert "standby" in story.rules()
+    assert story.for_s(200, 3.0)[-1] == 5
+    assert story.for_s(200, 0.0)[-1] == 0
+
+
+def test_spare_replicas_do_not_go_beyond_the_maximum_and_do_not_answer_pass_requests():
+    assert Story(standby=5, maxReplicas=4).observe(1.0, latest=1.0) == 4
+    assert Story(standby=5).observe(0.0, passing=1) == 1
+
+
+@pytest.mark.parametrize("algorithm", ["kpa", "hpa", "keda"])
+def test_an_algorithm_of_another_controller_has_no_spare_replicas(algorithm):
+    with pytest.raises(ValueError, match="standby: needs concurrency or mpa"):
+        policy("web", standby=1, algorithm={algorithm: {}})
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_few_start_at_once_up_to_the_minimum_too(algorithm):
+    before, after, story = at_the_opening(schedule=morning(minReplicas=5), maxCold=2, algorithm={algorithm: {}})
+    assert after == before + 2 - before  # none is ready yet
+    story.ready = 2
+    assert story.observe(0.0) == 4
+    assert story.rules()[-1] == "maxCold"
