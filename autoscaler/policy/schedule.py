@@ -94,17 +94,18 @@ class Window(ResourceModel):
 
 _BOUNDS = "schedule: minReplicas of a window must be at most its maxReplicas; the policy has what is absent"
 _UNIQUE = "schedule: must have each name once"
+BY_NAME = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+"""Makes the API server hold names to be unique, and merge lists by them."""
 _NOT_BELOW = "schedule: with kpa, hpa or keda, minReplicas of a window must be at least the policy's"
 
 
 def schedule_rules(minimum: str, maximum: str, *, least: str) -> list[Any]:
     """Give the rules of `check_schedule` in CEL, on a spec; the arguments are in CEL too."""
-    windows = "self.?schedule.orValue([])"
     fits = f"each.?minReplicas.orValue({minimum}) <= each.?maxReplicas.orValue({maximum})"
+    not_below = f"each.?minReplicas.orValue({least}) >= {least}"
     return [
-        rule(f"{windows}.all(each, {fits})", _BOUNDS),
-        rule(f"{windows}.all(each, {windows}.exists_one(other, other.name == each.name))", _UNIQUE),
-        rule(f"{windows}.all(each, each.?minReplicas.orValue({least}) >= {least})", _NOT_BELOW),
+        rule(f"!has(self.schedule) || self.schedule.all(each, {condition})", message)
+        for condition, message in ((fits, _BOUNDS), (not_below, _NOT_BELOW))
     ]
 
 

@@ -30,8 +30,8 @@ from autoscaler.policy.hpa_keda import Bounds
 from autoscaler.policy.knative_settings import TARGET_MIN, SettingError
 from autoscaler.policy.kpa import MAX_LOAD, Kpa
 from autoscaler.policy.pools import GpuPool, check_pools, pool_rules
+from autoscaler.policy.schedule import BY_NAME, Window, bounds_over_time, check_schedule, schedule_rules
 from autoscaler.policy.target_ref import LABEL, Name, ScaleTargetRef
-from autoscaler.policy.schedule import Window, bounds_over_time, check_schedule, schedule_rules
 from autoscaler.policy.traffic import NAME_OR_ADDRESS, Traffic
 
 GROUP = "inflight.dev"
@@ -192,7 +192,7 @@ class PolicySpec(ResourceModel):
     """The lower bound of replicas; 0 allows scale to zero."""
     max_replicas: Annotated[int, Field(ge=1, le=10_000)] = 10
     """The upper bound of replicas."""
-    schedule: Annotated[tuple[Window, ...], Field(max_length=16)] = ()
+    schedule: Annotated[tuple[Window, ...], Field(max_length=16, json_schema_extra=BY_NAME)] = ()
     """Other bounds at times of the day or the week. Of several open windows the highest minReplicas and the highest
     maxReplicas hold."""
     standby: Annotated[int, Field(ge=0, le=1000)] = 0

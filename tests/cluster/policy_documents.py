@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from autoscaler.documents.fields import DURATION_PATTERN, PERCENT_PATTERN
 from autoscaler.documents.prometheus_address import PATTERN as SERVER_PATTERN
+from autoscaler.policy.cron import PATTERN as CRON_PATTERN
 from autoscaler.policy.hpa_keda import QUANTITY_PATTERN
+from autoscaler.policy.schedule import ZONE_PATTERN
 from autoscaler.policy.schema import structural_model
 from autoscaler.policy.spec import API_VERSION, PolicySpec
 
@@ -30,6 +32,21 @@ def algorithm(name, settings=None, **spec):
 
 def traffic(**settings):
     return document({**TARGET, "traffic": TRAFFIC | settings})
+
+
+def window(**changes):
+    given = {
+        "name": "w",
+        "timeZone": "Europe/Berlin",
+        "start": "0 8 * * MON-FRI",
+        "end": "0 18 * * *",
+        "minReplicas": 2,
+    }
+    return {key: value for key, value in (given | changes).items() if value is not None}
+
+
+def schedule(*windows, **spec):
+    return document({**TARGET, "schedule": list(windows), **spec})
 
 
 def prometheus(**settings):
@@ -168,6 +185,10 @@ GOOD = {
         hosts=["*", "*.a_b.c", "sd_webui.local", "[::1]", "10.0.0.1"]
     ),
     "as many patterns as there may be": traffic(paths=[{"match": ["/********"] * 64, "class": "Count"}] * 4),
+    "a window that lowers both bounds": schedule(window(minReplicas=0, maxReplicas=1), minReplicas=2),
+    "a window of Knative's that raises": schedule(window(minReplicas=3), algorithm={"kpa": {"minScale": 3}}),
+    "as many windows as there may be": schedule(*(window(name=f"w-{n}") for n in range(16))),
+    "a zone of three parts": schedule(window(timeZone="America/Argentina/Ushuaia")),
     "an interrupt of one at a time": document({**TARGET, "traffic": INTERRUPTS}),
 }
 
@@ -247,6 +268,24 @@ BAD = {
     "everything to one of many": document(
         {**TARGET, "containerConcurrency": 0, "traffic": {**TRAFFIC, "loadBalancing": "FirstAvailable"}}
     ),
+    "a window of no bounds": schedule(window(minReplicas=None)),
+    "a window that opens when it closes": schedule(window(end="0 8 * * MON-FRI")),
+    "a window in no zone": schedule(window(timeZone="Europe/Atlantis")),
+    "a window in a part of the world": schedule(window(timeZone="America/Argentina")),
+    "a window in a zone of this machine": schedule(window(timeZone="Local")),
+    "a window at 24 hours": schedule(window(start="0 24 * * *")),
+    "a window with a word of Quartz": schedule(window(start="0 8 ? * *")),
+    "a window with more at least than at most": schedule(window(minReplicas=3, maxReplicas=2)),
+    "a window with more at least than the policy": schedule(window(minReplicas=11)),
+    "a window with less at most than the policy at least": schedule(
+        window(minReplicas=None, maxReplicas=1), minReplicas=2
+    ),
+    "two windows of one name": schedule(window(), window()),
+    "17 windows": schedule(*(window(name=f"w-{n}") for n in range(17))),
+    "a window of the HPA that lowers": schedule(window(minReplicas=1), minReplicas=2, algorithm={"hpa": {}}),
+    "a window below Knative's minimum": schedule(window(), algorithm={"kpa": {"minScale": 3}}),
+    "spare replicas of KEDA": algorithm("keda", standby=1),
+    "no replica that may start": document({**TARGET, "maxCold": 0}),
     "jobs in two ways": traffic(busy={"path": "/", "jsonPointers": ["/a"], "metrics": ["a"]}),
     "jobs in no way": traffic(busy={"path": "/"}),
     "a pointer that points nowhere": traffic(busy={"path": "/", "jsonPointers": ["a"]}),
@@ -268,6 +307,17 @@ _TEXTS = {
         *("http://p", "https://p:9090/a/b", "http://[::1]:9090", "http://p:65536", "http://p?", "http://p/#", "p:9090"),
         *("http://me@p", "http://me:secret@p", "http://p/a@b", "http://p\n", "http://p/\x7f", "http://p/" + "a" * 2048),
     ),
+    ZONE_PATTERN: (
+        "UTC",
+        "Europe/Berlin",
+        "America/Argentina/Ushuaia",
+        "Europe/Atlantis",
+        "America",
+        "",
+        "Local",
+        "utc",
+    ),
+    f"^({CRON_PATTERN})$": ("0 8 * * MON-FRI", "* * * * *", "0 0 29 2 *", "60 * * * *", "0 8 * *", "a", "0 8 * * 7"),
     QUANTITY_PATTERN: ("0", "50m", "0.05", "1.5m", "1k", "-1", ".5", "1" * 33),
 }
 _OTHER_TEXTS = (
@@ -356,7 +406,16 @@ def _put(at, key, value):
 
 
 _BASES = [EVERYTHING] + [
-    document({**EVERYTHING["spec"], "minReplicas": 1, "maxReplicas": 5, "algorithm": base["spec"]["algorithm"]})
+    document(
+        {
+            **EVERYTHING["spec"],
+            "minReplicas": 1,
+            "maxReplicas": 5,
+            "standby": 0,
+            "schedule": [window(maxReplicas=5)],
+            "algorithm": base["spec"]["algorithm"],
+        }
+    )
     for base in (KPA, HPA, KEDA)
 ]
 
