@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from autoscaler.documents.fields import DURATION_PATTERN, PERCENT_PATTERN, RULES, format_duration
 from autoscaler.documents.promql import SELECTOR
 from autoscaler.policy.budget import GpuBudget
+from autoscaler.policy.cron import PATTERN as CRON_PATTERN
 from autoscaler.policy.decider_factory import ALGORITHMS, lookback_s
 from autoscaler.policy.hpa_keda import QUANTITY_PATTERN
 from autoscaler.policy.schema import Schema, resolved
@@ -37,6 +38,7 @@ _ONLY_IN_THE_MODEL = """\
 - A whole number that is written `1.0` is refused in a file. To JSON Schema, and to the API server if no rule reads the
   number, it is the whole number 1.
 - The values of annotations are checked. The API server takes any text.
+- A `start` or `end` that never comes, such as 30 February, is refused, and so are two texts for the same times.
 - Metadata that Kubernetes adds (uid, resourceVersion, managedFields ...) is refused in a file.
 
 The settings of `kpa` are also read as Knative reads its annotations. The rules above refuse all that Knative refuses.
@@ -80,6 +82,7 @@ _FORMS = {
     DURATION_PATTERN: "duration",
     PERCENT_PATTERN: "percentage",
     QUANTITY_PATTERN: 'quantity, such as `"0.05"` or `"50m"`',
+    f"^({CRON_PATTERN})$": "minute, hour, day of the month, month and day of the week, such as `30 7 * * MON-FRI`",
     f"^({SELECTOR})$": 'selector, such as `name{label="value"}`',
 }
 

@@ -331,4 +331,4 @@ def test_a_policy_survives_being_written_and_read_again(spec):
     ],
 )
 def test_the_range_in_force_has_the_defaults_and_is_never_wider_than_the_policys_maximum(spec, expected):
-    assert policy(**spec).spec.replica_range == expected
+    assert policy(**spec).spec.replica_range(0.0) == expected
