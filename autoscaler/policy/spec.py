@@ -322,7 +322,8 @@ class PolicySpec(ResourceModel):
 
     def bounds_over_time(self, min_replicas: int) -> BoundsAt:
         """Give the bounds at any time, with `min_replicas` outside of the windows of the schedule."""
-        return bounds_over_time(self.schedule, min_replicas, self.max_replicas, lead_s=0.0)
+        lead_s = max((pool.cold_start or 0.0 for pool in self.pools or ()), default=0.0)
+        return bounds_over_time(self.schedule, min_replicas, self.max_replicas, lead_s)
 
     def replica_range(self, now_s: float) -> tuple[int, int]:
         """Give the bounds in force at a time, with defaults and `kpa`'s own bounds."""

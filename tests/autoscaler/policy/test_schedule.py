@@ -279,3 +279,10 @@ def test_knatives_own_upper_bound_holds_in_a_window_too():
     windows = schedule({"name": "w", "minReplicas": 3, "maxReplicas": 20})
     spec = policy("web", algorithm={"kpa": {"maxScale": 5}}, schedule=windows).spec
     assert spec.replica_range(at("2026-01-07T09:00", "UTC")) == (3, 5)
+
+
+def test_the_minimum_holds_ahead_by_the_longest_cold_start_of_the_pools():
+    pools = [{"name": "a100", "coldStart": "2m"}, {"name": "p100", "coldStart": "5m"}, {"name": "cpu"}]
+    spec = policy("web", pools=pools, schedule=schedule({"name": "w", "minReplicas": 3})).spec
+    assert spec.replica_range(at("2026-01-07T07:54:59", "UTC")) == (0, 10)
+    assert spec.replica_range(at("2026-01-07T07:55", "UTC")) == (3, 10)
