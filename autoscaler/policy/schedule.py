@@ -78,8 +78,8 @@ class Window(ResourceModel):
     max_replicas: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """The upper bound while it is open. Absent: the policy's."""
     lead_time: Annotated[Duration, lasting("0s", "24h")] | None = None
-    """How long before `start` its `minReplicas` holds already, so that replicas are ready at `start`. Absent: the longest
-    `coldStart` of the policy's pools, and none without pools."""
+    """How long before `start` its `minReplicas` holds already, so that replicas are ready at `start`. Absent: the
+    longest `coldStart` of the policy's pools, and none without pools."""
 
     @model_validator(mode="after")
     def _is_open_at_times(self) -> Self:
