@@ -10,7 +10,7 @@ from autoscaler.convert.hand_over import hand_over, within
 from autoscaler.convert.hpa_metrics import json_at, map_metrics
 from autoscaler.convert.measures import server_limit
 from autoscaler.convert.served import find_beside, lead_traffic, map_target, write_beside
-from autoscaler.convert.source import Source, Sources
+from autoscaler.convert.source import LAST_APPLIED, Source, Sources
 from autoscaler.documents.document import DocumentError, KeyPath
 from autoscaler.documents.fields import format_duration
 from autoscaler.policy.hpa_keda import DOWNSCALE_STABILIZATION_S
@@ -23,6 +23,8 @@ _REF: KeyPath = ("spec", "scaleTargetRef")
 _BEHAVIOR: KeyPath = ("spec", "behavior")
 _ALPHA = "autoscaling.alpha.kubernetes.io/"
 _V1_BEHAVIOR: KeyPath = ("metadata", "annotations", f"{_ALPHA}behavior")
+_STATUS = (f"{_ALPHA}conditions", f"{_ALPHA}current-metrics")
+_OF_ADAPTERS = "metric-config."
 _OLD_GROUPS = ("extensions/v1beta1", "apps/v1beta1", "apps/v1beta2")
 _SCALED_WITHOUT_MORE_RIGHTS = ("Deployment", "StatefulSet", "ReplicaSet")
 _MAKERS = {
@@ -135,14 +137,18 @@ def _camel(value: Any) -> Any:
 
 
 def _account_for_metadata(draft: Draft) -> None:
-    """Account for the labels, and for the annotations that are status."""
+    """Account for the labels and annotations, of which none has a part in a policy."""
     source = draft.source
     if source.get("metadata", "labels") is not None:
         source.note(("metadata", "labels"), Effect.LEFT_OUT, "labels of the HPA; those of a policy are not read")
-    for name in ("conditions", "current-metrics"):
-        path: KeyPath = ("metadata", "annotations", f"{_ALPHA}{name}")
-        if source.get(*path) is not None:
+    for key in source.mapping("metadata", "annotations"):
+        path: KeyPath = ("metadata", "annotations", key)
+        if key in _STATUS:
             source.note(path, Effect.LEFT_OUT, "status, written by the API server")
+        elif key.startswith(_OF_ADAPTERS):
+            source.ineffective(path, "a metrics adapter reads it; the gateway counts here")
+        elif not key.startswith((_ALPHA, LAST_APPLIED)):
+            source.note(path, Effect.LEFT_OUT, "an annotation of the HPA, which Kubernetes does not read")
 
 
 def _hand_over(draft: Draft) -> None:

@@ -136,7 +136,7 @@ def _in_force(metric: Metric) -> str:
 def _map(draft: Draft, metric: Metric) -> None:
     """Let the target of a metric be that of the policy."""
     source = metric.source
-    source.mapped(metric.path, f"{metric.why}; the gateway counts them, and no metrics adapter is needed")
+    source.mapped(metric.path, f"{metric.why}. No metrics adapter is needed")
     value = number_of(metric.target)
     if value is None:
         raise DocumentError([source.problem(metric.target_path, "must be a quantity such as 10 or 500m")])

@@ -12,11 +12,11 @@ _SERVER_METADATA = (
     *("creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "finalizers", "generation"),
     *("generateName", "managedFields", "ownerReferences", "resourceVersion", "selfLink", "uid"),
 )
-_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _BY_THE_SERVER: tuple[KeyPath, ...] = (
     ("status",),
     *(("metadata", key) for key in _SERVER_METADATA),
-    ("metadata", "annotations", _LAST_APPLIED),
+    ("metadata", "annotations", LAST_APPLIED),
 )
 
 

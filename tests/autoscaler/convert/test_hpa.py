@@ -243,6 +243,16 @@ def test_older_versions_say_the_same_in_their_own_way(version):
     assert said(conversion_of(text), Effect.NONE) == ""
 
 
+def test_of_annotations_only_the_query_of_a_metrics_adapter_is_without_effect():
+    annotations = {
+        "meta.helm.sh/release-name": "web",
+        "metric-config.external.in-flight.prometheus/query": "sum(requests_in_flight)",
+    }
+    conversion = conversion_of(hpa(metadata={"annotations": annotations}))
+    assert "meta.helm.sh/release-name: web" in said(conversion, Effect.LEFT_OUT)
+    assert "prometheus/query: sum(requests_in_flight): a metrics adapter reads it" in said(conversion, Effect.NONE)
+
+
 def test_a_deployment_of_a_version_that_is_gone_is_named_as_today():
     ref = {"apiVersion": "extensions/v1beta1", "kind": "Deployment", "name": "web"}
     conversion = conversion_of(hpa(scaleTargetRef=ref) + WORKLOAD)
