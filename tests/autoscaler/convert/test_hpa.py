@@ -121,7 +121,7 @@ def test_the_load_of_a_gpu_is_no_target_and_the_number_is_asked_for():
 
 def test_each_generation_of_its_api_is_read():
     services = services_of(converted("12"))
-    bounds = {name: policy_of(each).spec.replica_range for name, each in services.items()}
+    bounds = {name: policy_of(each).spec.replica_range(0.0) for name, each in services.items()}
     assert bounds == {"tgi": (1, 5), "tei": (2, 4), "vllm-multihost": (1, 2)}
     assert {policy_of(each).spec.algorithm.name for each in services.values()} == {"concurrency"}
     assert all(policy_of(each).spec.scale_down.delay == 300 for each in services.values())
