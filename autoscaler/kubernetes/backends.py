@@ -9,6 +9,7 @@ Rules:
    whose marks it has seen.
 2. Otherwise the pod drains: requests that it serves go on. Only a deleted pod is removed.
 3. While the API server cannot be reached, the last known pods serve.
+4. A service with pools has the pods of all its members. A pod of a pool that is no longer one of them drains.
 """
 
 import random
@@ -23,6 +24,7 @@ from autoscaler.kubernetes.scales import NamespacedKind
 from autoscaler.kubernetes.selectors import SelectorIndex
 from autoscaler.kubernetes.store import Change
 from autoscaler.kubernetes.workloads import Workload, Workloads
+from autoscaler.pool_members import service_of
 from autoscaler.ports import ServiceName
 
 
@@ -43,7 +45,7 @@ class Backends(Protocol):
 
 
 class ServiceBackend(NamedTuple):
-    """The workload whose pods serve one service."""
+    """The workload whose pods serve one service, or one member of it."""
 
     kind: NamespacedKind
     name: str
@@ -85,11 +87,13 @@ class BackendWatch:
 
     def __init__(self, api: Api, rng: random.Random, backends: Backends) -> None:
         self._backends = backends
-        self._services: dict[ServiceName, ServiceBackend] = {}
+        self._members: dict[ServiceName, ServiceBackend] = {}
+        self._services: dict[ServiceName, tuple[ServiceName, ...]] = {}
+        """The members of each service."""
         self._scales: dict[ServiceName, Scale] = {}
-        """The last known scale of each service's workload."""
+        """The last known scale of each member's workload."""
         self._selectors: defaultdict[str, SelectorIndex] = defaultdict(SelectorIndex)
-        """The services of each namespace, by their selectors."""
+        """The members of each namespace, by their selectors."""
         self._seen: defaultdict[ServiceName, dict[str, _Seen]] = defaultdict(dict)
         """Each pod that the gateway knows, by name."""
         self._services_of: defaultdict[tuple[str, str], set[ServiceName]] = defaultdict(set)
@@ -108,23 +112,29 @@ class BackendWatch:
         await self._workloads.__aexit__(*error)
 
     def set_services(self, services: Mapping[ServiceName, ServiceBackend]) -> None:
-        """Follow the pods of exactly these services; the gateway must know the services already."""
-        before, self._services = self._services, dict(services)
-        for name in before.keys() - services.keys():
-            self._forget(name, before[name])
-        self._workloads.follow({name: backend.workload for name, backend in services.items()})
-        for name, backend in services.items():
-            if (known := before.get(name)) != backend:
-                if known is None or known.workload != backend.workload:
-                    self._select(name, None)
-                    self._workloads.repeat(backend.workload)
+        """Follow the pods of exactly these services; the gateway must know the services already.
+
+        Args:
+            services: the workload of each service, or of each of its members.
+        """
+        before, self._members = self._members, dict(services)
+        followed, self._services = self._services, _by_service(services)
+        for member in before.keys() - services.keys():
+            self._select(member, before[member], None)
+        for name in followed.keys() - self._services.keys():
+            self._forget(name, before[followed[name][0]].kind.namespace)
+        self._workloads.follow({member: backend.workload for member, backend in services.items()})
+        for member, backend in services.items():
+            known = before.get(member)
+            if known is None or known.workload != backend.workload:
+                self._select(member, backend, None)
+                self._workloads.repeat(backend.workload)
+        for name, members in self._services.items():
+            if members != followed.get(name) or any(services[each] != before.get(each) for each in members):
                 self._update_all(name)
 
-    def _forget(self, name: ServiceName, backend: ServiceBackend) -> None:
+    def _forget(self, name: ServiceName, namespace: str) -> None:
         """Forget a service that the gateway has forgotten with all its pods."""
-        namespace = backend.kind.namespace
-        self._scales.pop(name, None)
-        self._selectors[namespace].set(name, ())
         for pod in self._seen.pop(name, ()):
             self._unlink(name, namespace, pod)
 
@@ -135,37 +145,40 @@ class BackendWatch:
         for change in changes:
             name = change.key.partition("/")[2]
             selecting = self._selectors[namespace].selecting(change.after.labels) if change.after else ()
-            for service in {*self._services_of.get((namespace, name), ()), *selecting}:
-                self._update(service, name, change.after)
+            for service in {*self._services_of.get((namespace, name), ()), *map(service_of, selecting)}:
+                self._update(service, namespace, name, change.after)
 
     def _controlled(self, _namespace: str, uids: Collection[str]) -> None:
-        for service in [name for name, scale in self._scales.items() if scale.uid in uids]:
+        for service in {service_of(member) for member, scale in self._scales.items() if scale.uid in uids}:
             self._update_all(service)
 
-    def _scale_read(self, service: ServiceName, scale: Scale | None) -> None:
-        self._select(service, scale)
-        self._update_all(service)
+    def _scale_read(self, member: ServiceName, scale: Scale | None) -> None:
+        self._select(member, self._members[member], scale)
+        self._update_all(service_of(member))
 
-    def _select(self, service: ServiceName, scale: Scale | None) -> None:
+    def _select(self, member: ServiceName, backend: ServiceBackend, scale: Scale | None) -> None:
         if scale is None:
-            self._scales.pop(service, None)
+            self._scales.pop(member, None)
         else:
-            self._scales[service] = scale
-        namespace = self._services[service].kind.namespace
-        self._selectors[namespace].set(service, scale.selector if scale else ())
+            self._scales[member] = scale
+        self._selectors[backend.kind.namespace].set(member, scale.selector if scale else ())
 
     # Updates of the gateway.
 
     def _update_all(self, service: ServiceName) -> None:
         """Update all pods that a service has, and all that the gateway knows of it."""
-        workload, scale = self._services[service].workload, self._scales.get(service)
-        found = self._workloads.pods(workload, scale) if scale else ()
-        for name in {*self._seen[service], *(pod.name for pod in found)}:
-            self._update(service, name, self._workloads.pod(workload.kind.namespace, name))
+        members = self._services[service]
+        namespace = self._members[members[0]].kind.namespace
+        names = set(self._seen[service])
+        for member in members:
+            if scale := self._scales.get(member):
+                names |= {pod.name for pod in self._workloads.pods(self._members[member].workload, scale)}
+        for name in names:
+            self._update(service, namespace, name, self._workloads.pod(namespace, name))
 
-    def _update(self, service: ServiceName, name: str, pod: Pod | None) -> None:
+    def _update(self, service: ServiceName, namespace: str, name: str, pod: Pod | None) -> None:
         """Update the gateway if it does not know the state of this pod yet; None is a deleted pod."""
-        known, namespace = self._seen[service], self._services[service].kind.namespace
+        known = self._seen[service]
         if pod is None:
             if known.pop(name, None) is not None:
                 self._unlink(service, namespace, name)
@@ -182,13 +195,21 @@ class BackendWatch:
             self._backends.drain_backend(service, name, marked=seen.marked)
 
     def _address(self, service: ServiceName, pod: Pod) -> str:
-        backend, scale = self._services[service], self._scales.get(service)
-        if scale is None or not self._workloads.owns(backend.workload, scale, pod):
-            return ""
-        return address_for(pod, backend.port)
+        for member in self._services[service]:
+            backend, scale = self._members[member], self._scales.get(member)
+            if scale is not None and self._workloads.owns(backend.workload, scale, pod):
+                return address_for(pod, backend.port)
+        return ""
 
     def _unlink(self, service: ServiceName, namespace: str, pod: str) -> None:
         services = self._services_of[namespace, pod]
         services.discard(service)
         if not services:
             del self._services_of[namespace, pod]
+
+
+def _by_service(members: Mapping[ServiceName, ServiceBackend]) -> dict[ServiceName, tuple[ServiceName, ...]]:
+    found: defaultdict[ServiceName, list[ServiceName]] = defaultdict(list)
+    for member in members:
+        found[service_of(member)].append(member)
+    return {service: tuple(names) for service, names in found.items()}

@@ -21,6 +21,7 @@ from api_kit import (
 
 from autoscaler.kubernetes.backends import BackendWatch, ServiceBackend
 from autoscaler.kubernetes.scales import NamespacedKind
+from autoscaler.pool_members import service_of
 
 DEPLOYMENT, STATEFUL_SET = (
     NamespacedKind(NAMESPACE, "apps/v1", "Deployment"),
@@ -209,7 +210,8 @@ class Story:
             case 4:
                 self.no_target(rng.choice(["web", "blue"]))
             case 5:
-                self.policies({name: rng.choice(BACKINGS) for name in (WEB, "ns/other") if rng.random() < 0.8})
+                names = [WEB, "ns/other"] if rng.random() < 0.5 else [f"{WEB}#good", f"{WEB}#cheap", "ns/other"]
+                self.policies({name: rng.choice(BACKINGS) for name in names if rng.random() < 0.8})
             case 6:
                 self.world.api.forget_watches(rng.choice([PODS, REPLICA_SETS, DEPLOYMENTS]))
             case _:
@@ -254,7 +256,7 @@ class Story:
             self.world.api.delete(DEPLOYMENTS, name)
 
     def policies(self, services):
-        gone = self.services.keys() - services.keys()
+        gone = set(map(service_of, self.services)) - set(map(service_of, services))
         for name in gone:
             # The gateway forgets a service with its pods.
             self.world.gateway.serving.pop(name, None)
@@ -263,7 +265,13 @@ class Story:
         self.world.watch.set_services(services)
 
     def should_serve(self, service):
-        backing = self.services[service]
+        served = {}
+        for member, backing in self.services.items():
+            if service_of(member) == service:
+                served = self.serve(backing) | served
+        return served
+
+    def serve(self, backing):
         if backing.kind is STATEFUL_SET:
             uid, labels = "uid-of-set", {"app": "web"}
             owners = {("StatefulSet", "set")}
@@ -283,7 +291,7 @@ class Story:
         }
 
     def check(self):
-        for service in self.services:
+        for service in map(service_of, self.services):
             assert self.world.gateway.serving[service] == self.should_serve(service)
             assert self.world.gateway.draining[service] <= self.pods.keys()
 
@@ -291,6 +299,25 @@ class Story:
 async def listed_again():
     """Let everybody hear of what has changed, also those whose watch has ended."""
     await asyncio.sleep(60)
+
+
+async def test_a_service_has_the_pods_of_all_its_pools_and_those_of_a_pool_that_is_gone_drain(world):
+    world.api.put(DEPLOYMENTS, workload("web-l20"))
+    world.api.put(REPLICA_SETS, replica_set("web-l20-1", "web-l20"))
+    world.api.put(PODS, pod("c", {"app": "web-l20"}, ("ReplicaSet", "web-l20-1")))
+    pools = {"web#a10": ServiceBackend(DEPLOYMENT, "web", 80), "web#l20": ServiceBackend(DEPLOYMENT, "web-l20", 80)}
+
+    await world.follow(**pools)
+    assert world.serves() == {"a", "b", "c"}
+    assert world.gateway.draining[WEB] == set()
+
+    await world.follow(**{"web#l20": pools["web#l20"]})
+    assert world.serves() == {"c"}
+    assert world.gateway.draining[WEB] == {"a", "b"}
+
+    world.api.delete(PODS, "a")
+    await heard()
+    assert world.gateway.draining[WEB] == {"b"}
 
 
 @pytest.mark.slow
