@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 
 from algorithms.decider import Decider
+from autoscaler.app.cluster_target import ClusterTarget
 from autoscaler.app.controller_settings import ControllerSettings
 from autoscaler.app.followed_budgets import FollowedBudgets
 from autoscaler.app.followed_policies import FollowedPolicies
@@ -37,7 +38,6 @@ from autoscaler.sources.gateway_stream import StreamSource
 from autoscaler.sources.known_gateways import KnownGateways
 from autoscaler.sources.prometheus import PrometheusSource
 from autoscaler.sources.prometheus_credentials import PrometheusCredentials
-from autoscaler.targets.kubernetes import KubernetesTarget
 
 LEASE = "inflight-controller"
 
@@ -53,7 +53,7 @@ class ClusterController:
         registry: ServiceRegistry,
         election: Election,
         streams: StreamSource,
-        target: KubernetesTarget,
+        target: ClusterTarget,
         reporter: Reporter,
         source: HistorySource,
         known_gateways: KnownGateways,
@@ -122,7 +122,8 @@ class ClusterController:
         self._gateways_changed()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._election.run())
-            group.create_task(self._reporter.run(self._target))
+            group.create_task(self._reporter.run(self._target.services))
+            group.create_task(self._target.copies.run())
             group.create_task(self.policies.run())
             group.create_task(self.budgets.run())
             group.create_task(self._budget_reporter.run())
@@ -229,7 +230,7 @@ async def cluster_controller(
             idle.wake(service)
             reporter.changed(service)
 
-        async with KubernetesTarget(
+        async with ClusterTarget(
             api,
             clock.now,
             rng,
@@ -237,9 +238,8 @@ async def cluster_controller(
             undrained=streams.undrained,
             leads=election.leads,
             hold_s=settings.foreign_writer_hold_s,
-            on_foreign_writer=reporter.foreign_writer,
+            reports=reporter,
             on_change=target_changed,
-            on_not_ready=reporter.not_ready,
         ) as target:
             whole = ClusterController(
                 settings,
@@ -258,7 +258,7 @@ async def cluster_controller(
             controller = Controller(
                 registry.services,
                 clock=clock,
-                target=target,
+                target=target.services,
                 tick_s=settings.tick_s,
                 metered=source,
                 queries=registry.queries,

@@ -11,6 +11,7 @@ from pathlib import Path
 from autoscaler.app.gateway_config import gateway_services, host_claim
 from autoscaler.app.host_permissions import WatchedHostPermissions
 from autoscaler.app.policy_files import follow_files
+from autoscaler.app.scaled_objects import serving_objects
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.server import GatewayServer
 from autoscaler.host_claims import Claim, Conflict, HostGrants, HostPermissions, NamespaceHostPermissions, settle
@@ -18,7 +19,6 @@ from autoscaler.kubernetes.backends import BackendWatch, ServiceBackend
 from autoscaler.kubernetes.client import Api, connected
 from autoscaler.kubernetes.informer import Informer
 from autoscaler.kubernetes.policies import POLICIES, PolicyReader, StoredPolicy
-from autoscaler.kubernetes.scales import NamespacedKind
 from autoscaler.kubernetes.store import Change
 from autoscaler.policy.host_claims_file import read_grants
 from autoscaler.policy.loading import read_policies
@@ -37,7 +37,8 @@ class ClusterServices:
         self._api = api
         self._rng = rng
         self._services: dict[ServiceName, GatewayService] = {}
-        self._backings: dict[ServiceName, ServiceBackend] = {}
+        self._backings: dict[ServiceName, Mapping[ServiceName, ServiceBackend]] = {}
+        """The members of each service."""
         self._claims: dict[ServiceName, Claim] = {}
         self._conflicts: Mapping[ServiceName, tuple[Conflict, ...]] = {}
         self._changed = asyncio.Event()
@@ -74,7 +75,7 @@ class ClusterServices:
             while True:
                 self._changed.clear()
                 gateway.reload(self.load(), self.reserved)
-                watch.set_services(self._backings)
+                watch.set_services({member: each for some in self._backings.values() for member, each in some.items()})
                 await asyncio.sleep(_CHANGES_WITHIN_S)
                 await self._changed.wait()
 
@@ -111,32 +112,29 @@ class ClusterServices:
             self._claims.setdefault(service, Claim(service, after.resource.hosts, after.resource.created_s))
 
     def _put(self, policy: ScalingPolicy, created_s: float) -> None:
-        service, backing, built = policy.service, _backing(policy), gateway_services([policy])
+        service, built = policy.service, gateway_services([policy])
         self._claims[service] = host_claim(policy, created_s)
         if policy.spec.traffic is None:
             self._services.pop(service, None)
         self._services.update(built)
-        if backing is None:
-            self._backings.pop(service, None)
-        else:
-            self._backings[service] = backing
+        self._backings[service] = _backings(policy)
 
 
 def _with_hosts(service: GatewayService, hosts: tuple[str, ...]) -> GatewayService:
     return service if service.hosts == hosts else replace(service, hosts=hosts)
 
 
-def _backing(policy: ScalingPolicy) -> ServiceBackend | None:
-    reference, traffic = policy.spec.scale_target_ref, policy.spec.traffic
-    if reference is None or traffic is None:
-        return None
-    kind = NamespacedKind(policy.metadata.namespace, reference.api_version, reference.kind)
-    return ServiceBackend(kind, reference.name, traffic.port)
+def _backings(policy: ScalingPolicy) -> dict[ServiceName, ServiceBackend]:
+    """Give the objects whose pods serve a service, by its members; none if its policy has no `traffic`."""
+    traffic = policy.spec.traffic
+    if traffic is None:
+        return {}
+    return {member: ServiceBackend(*found, traffic.port) for member, found in serving_objects(policy).items()}
 
 
 def need_pods(policies: Iterable[ScalingPolicy]) -> list[ServiceName]:
     """Give the services whose pods have to be watched; the policies of all others name their backends."""
-    return [policy.service for policy in policies if _backing(policy) is not None]
+    return [policy.service for policy in policies if _backings(policy)]
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ import logging
 import random
 from collections.abc import Iterator, Sequence
 
+from autoscaler.app.cluster_target import ClusterTarget
 from autoscaler.app.controller_settings import ControllerSettings
 from autoscaler.app.gateway_config import host_claim
 from autoscaler.app.host_permissions import WatchedHostPermissions
@@ -23,14 +24,12 @@ from autoscaler.kubernetes.informer import Informer
 from autoscaler.kubernetes.policies import POLICIES, PolicyReader, StoredPolicy
 from autoscaler.kubernetes.policy_status import last_rescale
 from autoscaler.kubernetes.reporting import Reporter
-from autoscaler.kubernetes.scales import NamespacedKind
 from autoscaler.kubernetes.store import Change
 from autoscaler.policy.host_claims_file import read_grants
 from autoscaler.policy.loading import read_policies
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Rescale, ServiceName
 from autoscaler.runtime.files import FileWatch
-from autoscaler.targets.kubernetes import KubernetesTarget, Target
 
 _CHANGES_WITHIN_S = 0.1
 """Changes within this time are applied together."""
@@ -57,7 +56,7 @@ class FollowedPolicies:
         *,
         api: Api,
         registry: ServiceRegistry,
-        target: KubernetesTarget,
+        target: ClusterTarget,
         reporter: Reporter,
         failures: Failures,
     ) -> None:
@@ -176,8 +175,8 @@ class FollowedPolicies:
             await asyncio.sleep(_CHANGES_WITHIN_S)
 
     def _apply(self) -> None:
-        targets = {name: _target(entry) for name, entry in self._registry.entries.items()}
-        self._target.set_targets({name: target for name, target in targets.items() if target is not None})
+        had_pools = {name for name, (_, status) in self.resources.store.items().items() if status.get("pools")}
+        self._target.follow(self._registry.entries, had_pools)
         if not self._watched_permissions.unready():
             self._reporter.set_host_conflicts(settle(self._claims(), self._permissions).conflicts)
 
@@ -187,10 +186,3 @@ class FollowedPolicies:
         for service, (resource, _) in self.resources.store.items().items():
             if service not in self._registry.entries:
                 yield Claim(service, resource.hosts, resource.created_s)
-
-
-def _target(entry: PolicyEntry) -> Target | None:
-    reference, namespace = entry.policy.spec.scale_target_ref, entry.policy.metadata.namespace
-    if reference is None:
-        return None
-    return Target(NamespacedKind(namespace, reference.api_version, reference.kind), reference.name, entry.created_s)

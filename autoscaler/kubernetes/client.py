@@ -16,6 +16,7 @@ USER_AGENT = "inflight"
 FIELD_MANAGER = "inflight"
 """Our name in managedFields."""
 MERGE_PATCH = "application/merge-patch+json"
+_APPLY_PATCH = "application/apply-patch+yaml"
 _JSON = "application/json"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
@@ -43,6 +44,11 @@ class ApiError(Exception):
     def is_not_found(self) -> bool:
         """Whether the object or the kind does not exist."""
         return self.status == HTTPStatus.NOT_FOUND
+
+    @property
+    def is_forbidden(self) -> bool:
+        """Whether our account lacks the right, or an admission has refused the object."""
+        return self.status == HTTPStatus.FORBIDDEN
 
     @property
     def is_conflict(self) -> bool:
@@ -101,6 +107,24 @@ class Api:
     async def patch(self, path: str, body: Json) -> Any:
         """Merge a patch into the object at a path; if it has a resourceVersion, it can conflict. Raises ApiError."""
         return await self.request("PATCH", path, body, content_type=MERGE_PATCH)
+
+    async def apply(self, path: str, body: Json, manager: str, *, force: bool) -> Any:
+        """Apply an object on the server's side as this field manager; raises ApiError.
+
+        Args:
+            path: that of the object, which need not exist.
+            body: every field that the manager wants. One that it applied before and that is missing here is removed.
+            manager: its name in managedFields.
+            force: whether to take over fields that other managers have set to other values, instead of a conflict.
+        """
+        query = {"fieldManager": manager, "force": "true" if force else "false"}
+        return await self.request("PATCH", path, body, query=query, content_type=_APPLY_PATCH)
+
+    async def remove(self, path: str, uid: str) -> Any:
+        """Delete the object at a path if it has this uid, and in the background what it owns; raises ApiError."""
+        return await self.request(
+            "DELETE", path, {"propagationPolicy": "Background", "preconditions": {"uid": uid}}, query={}
+        )
 
     async def request(
         self,

@@ -21,6 +21,8 @@ _ENDED = frozenset({"Succeeded", "Failed"})
 _STARTING = frozenset({"ContainerCreating", "PodInitializing"})
 _ALTERNATING = {"ErrImagePull": "ImagePullBackOff"}
 """Reasons that alternate with another one every few seconds, by that other one: a status would be written each time."""
+_FAILURES = (("ReplicaFailure", "True"), ("Progressing", "False"))
+"""Conditions of a workload that say why pods are missing, the more exact one first."""
 _LONGEST_MESSAGE = 500
 
 
@@ -161,10 +163,9 @@ def workload(item: Json) -> Scale:
 
 
 def _workload_not_ready(conditions: Iterable[Json]) -> NotReady | None:
-    for each in conditions:
-        if (each["type"], each["status"]) in {("ReplicaFailure", "True"), ("Progressing", "False")}:
-            return _not_ready(each)
-    return None
+    """Give why pods are missing: they cannot be created, or, if nothing says so, they do not become ready in time."""
+    failures = {each["type"]: each for each in conditions if (each["type"], each["status"]) in _FAILURES}
+    return next((_not_ready(failures[kind]) for kind, _ in _FAILURES if kind in failures), None)
 
 
 def scale(item: Json, *, writer: str = "") -> Scale:

@@ -40,6 +40,11 @@ class Watches(Generic[Key, W]):
         """Give the watch of a needed key."""
         return self._watches[key][0]
 
+    def get(self, key: Key) -> W | None:
+        """Give the watch of a key; None if it is not needed, or does not run yet."""
+        found = self._watches.get(key)
+        return None if found is None else found[0]
+
     def items(self) -> Iterable[tuple[Key, W]]:
         """Give all watches by key."""
         return [(key, watch) for key, (watch, _task) in self._watches.items()]

@@ -15,12 +15,14 @@ from autoscaler.kubernetes.client import Api, ApiError
 from autoscaler.kubernetes.objects import PODS, NotReady, Pod, Scale
 from autoscaler.kubernetes.scales import NamespacedKind
 from autoscaler.kubernetes.workloads import Workload, Workloads
+from autoscaler.pool_members import pool_of
 from autoscaler.ports import Fleet, Outcome, Override, Replica, ScaleRequest, ServiceName
 from autoscaler.targets.kubernetes_deletion_cost import cost_changes, patch, surplus_marks
 from autoscaler.targets.kubernetes_drain import Drain
 from autoscaler.targets.kubernetes_foreign_writers import find_other_autoscaler
 from autoscaler.targets.kubernetes_not_ready import not_ready
 from autoscaler.targets.kubernetes_ownership import Ownership
+from autoscaler.targets.kubernetes_unplaced import pool_state
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 16
@@ -178,7 +180,8 @@ class KubernetesTarget:
             Replica(pod.name, pod.ready, running.get(pod.name, 0), max(now_s - pod.created_s, 0.0)) for pod in staying
         )
         leaving = sum(pod.terminating and not pod.ended for pod in pods)
-        return Fleet(service.ownership.asked, tuple(replicas), self._hold(service, now_s), leaving=leaving)
+        pools = (pool_state(service.ownership.asked, service.scale, staying),) if pool_of(name) else ()
+        return Fleet(service.ownership.asked, tuple(replicas), self._hold(service, now_s), leaving, pools)
 
     def _pods(self, service: _Service) -> Sequence[Pod]:
         return () if service.scale is None else self._workloads.pods(service.target.workload, service.scale)

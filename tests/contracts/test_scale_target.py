@@ -9,8 +9,10 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext
 import pytest
 
 from autoscaler.ports import Fleet, Outcome, ScaleRequest
+from autoscaler.removal_order import replicas_to_remove
 from autoscaler.targets.local import LocalProcesses, Router
 from autoscaler.targets.local_replica import Lifetimes
+from autoscaler.targets.pooled import PooledTarget
 from autoscaler.testing import FakeScaleTarget
 
 SERVICE, OTHER = "default/sd", "staging/other"
@@ -40,8 +42,16 @@ class World:
         self.running = {}
         self.routed = set()
 
+    async def observe(self, *services):
+        """Observe what every target has: pools are only some targets'."""
+        fleets = await self.target.observe(services)
+        return {
+            service: fleet._replace(pools=(), replicas=tuple(each._replace(pool="") for each in fleet.replicas))
+            for service, fleet in fleets.items()
+        }
+
     async def fleet(self, service=SERVICE):
-        return (await self.target.observe([service]))[service]
+        return (await self.observe(service))[service]
 
     async def runs_nothing(self):
         fleet = await self.fleet()
@@ -54,8 +64,11 @@ class World:
         return [replica.name for replica in (await self.fleet(service)).replicas]
 
     async def order(self, replicas, *leaving, service=SERVICE):
-        (outcome,) = await self.target.scale([ScaleRequest(service, replicas, leaving)])
+        (outcome,) = await self.target.scale([await self.request(service, replicas, leaving)])
         assert outcome == Outcome(service)
+
+    async def request(self, service, replicas, leaving=()):
+        return ScaleRequest(service, replicas, leaving)
 
     async def ready(self, number, service=SERVICE):
         """Wait until as many are ready; give their names."""
@@ -85,6 +98,50 @@ class FakeWorld(World):
 
     def kill(self, name):
         self.target.kill(name)
+
+
+class PooledWorld(FakeWorld):
+    """Two pools over the fake target: one with room for two, and one for the rest."""
+
+    POOLS = ("good", "rest")
+    ROOM = 2
+
+    @asynccontextmanager
+    async def open(self, _folder):
+        members = [f"{service}#{pool}" for service in (SERVICE, OTHER) for pool in self.POOLS]
+        now = asyncio.get_running_loop().time
+        self.fake = FakeScaleTarget(members, now, cold_start_s=20)
+        self.fake.running = self.running
+        self.target = PooledTarget(self.fake, NothingMade())
+        self.target.set_pools(dict.fromkeys((SERVICE, OTHER), self.POOLS))
+        yield self
+
+    async def request(self, service, replicas, leaving=()):
+        """Name the pools as the rules of placement do: room first, and who leaves leaves where it is."""
+        fleet = (await self.target.observe([service])).get(service, Fleet(0, ()))
+        gone = replicas_to_remove(fleet.replicas, replicas, leaving)
+        pools = dict.fromkeys(self.POOLS, 0)
+        for replica in fleet.replicas:
+            pools[replica.pool] += replica.name not in gone
+        more = replicas - sum(pools.values())
+        pools["good"] += min(more, max(self.ROOM - pools["good"], 0))
+        pools["rest"] += replicas - sum(pools.values())
+        return ScaleRequest(service, replicas, gone, pools)
+
+    def alive(self):
+        return [
+            name for service in (SERVICE, OTHER) for pool in self.POOLS for name in self.fake.alive(f"{service}#{pool}")
+        ]
+
+    def kill(self, name):
+        self.fake.kill(name)
+
+
+class NothingMade:
+    def problem(self, _member):
+        return ""
+
+    refusal = problem
 
 
 class LocalWorld(World):
@@ -118,18 +175,18 @@ class LocalWorld(World):
         os.kill(self.target.processes()[name], signal.SIGKILL)
 
 
-@pytest.fixture(params=[FakeWorld, pytest.param(LocalWorld, marks=pytest.mark.real_time)])
+@pytest.fixture(params=[FakeWorld, PooledWorld, pytest.param(LocalWorld, marks=pytest.mark.real_time)])
 async def world(request, tmp_path):
     async with request.param().open(tmp_path) as opened:
         yield opened
 
 
 async def test_a_service_starts_with_nothing(world):
-    assert await world.target.observe([SERVICE, OTHER]) == {SERVICE: Fleet(0, ()), OTHER: Fleet(0, ())}
+    assert await world.observe(SERVICE, OTHER) == {SERVICE: Fleet(0, ()), OTHER: Fleet(0, ())}
 
 
 async def test_an_unknown_service_is_left_out_of_what_is_observed(world):
-    assert await world.target.observe(["default/unheard-of", SERVICE]) == {SERVICE: Fleet(0, ())}
+    assert await world.observe("default/unheard-of", SERVICE) == {SERVICE: Fleet(0, ())}
 
 
 async def test_what_is_asked_for_shows_at_once_and_is_ready_after_its_cold_start(world):
@@ -147,10 +204,10 @@ async def test_what_is_asked_for_shows_at_once_and_is_ready_after_its_cold_start
 
 async def test_every_order_gets_its_outcome_in_its_place_and_a_bad_one_stops_no_other(world):
     orders = [
-        ScaleRequest(SERVICE, 1, ()),
+        await world.request(SERVICE, 1),
         ScaleRequest("default/unheard-of", 1, ()),
-        ScaleRequest(OTHER, -1, ()),
-        ScaleRequest(OTHER, 2, ()),
+        await world.request(OTHER, -1),
+        await world.request(OTHER, 2),
     ]
 
     outcomes = await world.target.scale(orders)
@@ -297,6 +354,6 @@ async def test_services_are_scaled_apart(world):
 async def test_a_service_asked_for_twice_is_observed_once(world):
     await world.order(1)
 
-    seen = await world.target.observe([SERVICE, OTHER, SERVICE])
+    seen = await world.observe(SERVICE, OTHER, SERVICE)
 
     assert {service: fleet.asked for service, fleet in seen.items()} == {SERVICE: 1, OTHER: 0}

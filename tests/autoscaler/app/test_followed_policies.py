@@ -25,10 +25,11 @@ class Target:
     def __init__(self):
         self.names, self.error = {}, None
 
-    def set_targets(self, targets):
+    def follow(self, entries, had_pools):
         if self.error is not None:
             raise self.error
-        self.names = {service: target.name for service, target in targets.items()}
+        self.names = {name: entry.policy.spec.scale_target_ref.name for name, entry in entries.items()}
+        self.had_pools = had_pools
 
 
 class Reporter:

@@ -56,6 +56,10 @@ class ApiServer:
         """Give an object."""
         return self._objects[collection][name]
 
+    def names(self, collection):
+        """Name all objects."""
+        return list(self._objects[collection])
+
     def forget_watches(self, collection):
         """Tell nobody of this collection what happens from now on, and say that only a list can tell."""
         status = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
@@ -87,9 +91,40 @@ class ApiServer:
         self._ask("PATCH", path)
         collection, _, name = path.removesuffix("/scale").removesuffix("/status").rpartition("/")
         item = self._objects[collection][name]
-        self.put(collection, merged(item, body))
+        changed = merged(item, body)
+        if path.endswith("/scale"):
+            _check_version(item, body)
+            # The number is now of whoever wrote it.
+            changed["metadata"] = {**item["metadata"], "managedFields": []}
+        self.put(collection, changed)
         stored = self._objects[collection][name]
         return self._scale(stored) if path.endswith("/scale") else stored
+
+    async def apply(self, path, body, manager, *, force):
+        """Apply as far as numbers go: one that is not applied stays, and without force one of others is a conflict."""
+        self._ask("APPLY", path)
+        collection, _, name = path.rpartition("/")
+        before = self._objects[collection].get(name)
+        spec, owned = dict(body["spec"]), "replicas" in body["spec"]
+        if before is not None:
+            number = spec.setdefault("replicas", before["spec"].get("replicas", 1))
+            _check_version(before, body)
+            if not force and number != before["spec"].get("replicas", 1):
+                raise ApiError(409, "Conflict", f"the replicas of {name} are another's")
+        fields = {"f:replicas": {}} if owned else {}
+        managed = {"manager": manager, "operation": "Apply", "fieldsV1": {"f:spec": fields}}
+        kept = before["metadata"] if before else {"uid": f"uid-of-{name}"}
+        metadata = {**kept, **body["metadata"], "managedFields": [managed]}
+        stored = {**body, "metadata": metadata, "spec": spec, "status": (before or {}).get("status", {})}
+        if before != stored:
+            self.put(collection, stored)
+        return self._objects[collection][name]
+
+    async def remove(self, path, uid):
+        self._ask("DELETE", path)
+        collection, _, name = path.rpartition("/")
+        assert self._objects[collection][name]["metadata"]["uid"] == uid
+        self.delete(collection, name)
 
     async def create(self, path, body):
         self._ask("POST", path)
@@ -120,6 +155,12 @@ class ApiServer:
         finally:
             if told in self._watchers[path]:
                 self._watchers[path].remove(told)
+
+
+def _check_version(item, body):
+    version = (body.get("metadata") or {}).get("resourceVersion", item["metadata"]["resourceVersion"])
+    if version != item["metadata"]["resourceVersion"]:
+        raise ApiError(409, "Conflict", f"{item['metadata']['name']} was written by another")
 
 
 # What there is.
