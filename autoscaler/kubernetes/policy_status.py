@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from autoscaler.controller.budgets import RULE as BUDGET
 from autoscaler.host_claims import Conflict
 from autoscaler.kubernetes.objects import NotReady, timestamp, unix_s
+from autoscaler.kubernetes.pool_status import EXHAUSTED, PoolReport
 from autoscaler.ports import Record, Rescale
 
 Status = Mapping[str, Any]
@@ -71,24 +72,30 @@ class Facts(NamedTuple):
     """Whether the count is unknown, and was known a moment ago."""
     not_ready: NotReady | None = None
     """Why fewer pods are ready than were asked for, if Kubernetes says why."""
+    pools: PoolReport | None = None
+    """The pools of a service that has some."""
     bounds: tuple[int, int] | None = None
     """The least and the most replicas that the policy in force allows; None if no policy is in force."""
 
 
 def conditions(facts: Facts) -> tuple[Condition, ...]:
-    """Give Ready, ScalingActive, AbleToScale and ScalingLimited, then what is wrong with pods and other writers."""
+    """Give Ready, ScalingActive, AbleToScale and ScalingLimited, then what there is of pods, other writers and pools."""
     able, active, limited, missing = _able(facts), _active(facts), _limited(facts), _missing(facts)
-    first = next((each for each in (_legal(facts), _routed(facts), able, active, *missing) if not each.holds), None)
+    needed = (_legal(facts), _routed(facts), able, active, *_placed(facts), *missing)
+    first = next((each for each in needed if not each.holds), None)
     if first is None:
         ready = Condition("Ready", holds=True, reason="ScalingActive", message="the target follows the policy")
     else:
         ready = first._replace(type="Ready")
-    return ready, active, able, limited, *missing, *_contested(facts)
+    return ready, active, able, limited, *missing, *_contested(facts), *_exhausted(facts)
 
 
 def _missing(facts: Facts) -> tuple[Condition, ...]:
-    """Give PodsReady if something keeps pods from being ready; a normal start is no condition."""
-    if facts.not_ready is None:
+    """Give PodsReady if something keeps pods from being ready; a normal start is no condition.
+
+    If other pools serve in place of one whose pods are not ready, nothing is missing.
+    """
+    if facts.not_ready is None or (facts.pools and _has_enough(facts)):
         return ()
     return (Condition("PodsReady", holds=False, reason=facts.not_ready.reason, message=facts.not_ready.message),)
 
@@ -100,6 +107,22 @@ def _contested(facts: Facts) -> tuple[Condition, ...]:
         return ()
     mend = "let one of the two write: remove `replicas` from the manifest, or let its tool ignore spec.replicas"
     return (Condition("ReplicasContested", holds=True, reason="WrittenAgain", message=f"{why}; {mend}"),)
+
+
+def _placed(facts: Facts) -> tuple[Condition, ...]:
+    """Give Ready as far as it depends on pools: it does not hold while no pool has room for what is asked for."""
+    if facts.pools is None or not facts.pools.lacks or _has_enough(facts):
+        return ()
+    return (Condition("Ready", holds=False, reason=EXHAUSTED, message=facts.pools.message),)
+
+
+def _exhausted(facts: Facts) -> tuple[Condition, ...]:
+    report = facts.pools
+    return () if report is None else (Condition(EXHAUSTED, report.is_exhausted, report.reason, report.message),)
+
+
+def _has_enough(facts: Facts) -> bool:
+    return facts.record is not None and facts.record.observation.ready >= facts.record.decision.desired
 
 
 def _legal(facts: Facts) -> Condition:
@@ -177,6 +200,11 @@ def status(facts: Facts, before: Status, now_s: float) -> dict[str, Any]:
             made[key] = before[key]
     if facts.bounds is not None:
         made["minReplicas"], made["maxReplicas"] = facts.bounds
+    if facts.pools is not None:
+        made["pools"] = facts.pools.pools
+    elif before.get("pools"):
+        # Null removes it in a merge patch. Before the first decision nothing newer is known.
+        made["pools"] = None if facts.record else before["pools"]
     if facts.record is not None:
         made.update(_counted(facts.record, is_gap=facts.is_gap))
     if facts.changed is not None:
@@ -255,6 +283,7 @@ def matters(status: Status, *, counts: bool = True) -> list[Any]:
         status.get("maxReplicas"),
         status.get("desiredReplicas"),
         status.get("readyReplicas"),
+        status.get("pools"),
         (last.get("time"), last.get("desired"), last.get("error")),
         status.get("inflight") if counts else None,
     ]

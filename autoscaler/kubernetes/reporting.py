@@ -28,6 +28,7 @@ from autoscaler.kubernetes.events import Event, EventLimit, body
 from autoscaler.kubernetes.objects import NotReady, Resource
 from autoscaler.kubernetes.policies import POLICIES, StoredPolicy
 from autoscaler.kubernetes.policy_status import Facts, host_problem, matters, status
+from autoscaler.kubernetes.pool_status import PoolReport
 from autoscaler.policy.spec import API_VERSION
 from autoscaler.ports import Record, ServiceName
 from autoscaler.runtime.errors import described
@@ -112,6 +113,8 @@ class Reporter:
         """Services whose problem may have changed."""
         self._not_ready: dict[ServiceName, NotReady] = {}
         """Why pods of services are not ready."""
+        self._pools: dict[ServiceName, PoolReport] = {}
+        """The pools of services that have some."""
         self._led = False
         self._limits: defaultdict[ServiceName, EventLimit] = defaultdict(EventLimit)
         self._events: asyncio.Queue[tuple[ServiceName, Event]] = asyncio.Queue()
@@ -144,6 +147,7 @@ class Reporter:
             self._due,
             self._problems,
             self._not_ready,
+            self._pools,
             self._unobservable,
             self._counted_s,
         ):
@@ -157,6 +161,7 @@ class Reporter:
             return
         before = self._records.get(record.service)
         self._records[record.service] = record
+        self._take_pools(record)
         if record.decision.desired != record.observation.replicas and self._leads():
             self._changes[record.service] = record, self._now()
         if self._begins_or_ends_gap(record) or before is None or _signature(before) != _signature(record):
@@ -167,6 +172,16 @@ class Reporter:
             self._emit(record.service, Event("FailedUpdateScale", record.outcome.error, warning=True))
         elif record.written is not None:
             self._emit(record.service, Event("SuccessfulRescale", explained(record)))
+
+    def _take_pools(self, record: Record) -> None:
+        service, states = record.service, record.observation.pools
+        if not states:
+            self._pools.pop(service, None)
+            return
+        if service not in self._pools:
+            self._pools[service] = PoolReport(self._policies[service].status.get("pools") or ())
+        for event in self._pools[service].take(states, self._now()):
+            self._emit(service, event)
 
     def _begins_or_ends_gap(self, record: Record) -> bool:
         if record.observation.inflight is not None:
@@ -351,6 +366,7 @@ class Reporter:
             changed=self._changes.get(service),
             not_ready=self._not_ready.get(service),
             is_gap=service in self._gaps,
+            pools=self._pools.get(service),
             bounds=None if resource.policy is None else resource.policy.spec.replica_range(now_s),
         )
 
@@ -370,6 +386,7 @@ def _signature(record: Record) -> tuple[object, ...]:
         decision.desired,
         observation.replicas,
         observation.ready,
+        observation.pools,
         count,
         [reason.rule for reason in decision.reasons],
         error,

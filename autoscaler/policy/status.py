@@ -14,13 +14,16 @@ from autoscaler.documents.fields import ResourceModel
 Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 Replicas = Annotated[int, Field(ge=0)]
 
+_BY_NAME: JsonDict = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
 _BY_TYPE: JsonDict = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
 
 
 class Condition(ResourceModel):
-    """One of Ready, ScalingActive, AbleToScale, ScalingLimited and PodsReady, with the reasons of the HPA.
+    """One of Ready, ScalingActive, AbleToScale, ScalingLimited, PodsReady and PoolExhausted.
 
-    PodsReady exists only while pods are missing and Kubernetes says why; its reason is that of Kubernetes.
+    The reasons are those of the HPA. PodsReady exists only while pods are missing and Kubernetes says why; its reason
+    is that of Kubernetes. PoolExhausted exists if the policy has pools. It is true while one of them has no room for
+    what was asked of it.
     """
 
     type: str
@@ -78,6 +81,21 @@ class LastDecision(ResourceModel):
     """Why the number could not be written."""
 
 
+class PoolStatus(ResourceModel):
+    """One pool of GPUs."""
+
+    name: str
+    """The name of the pool."""
+    desired: Replicas
+    """The replicas that are asked for in this pool."""
+    ready: Replicas
+    """The replicas that can serve."""
+    unplaced: Replicas
+    """The replicas that have no place: no node has room, or Kubernetes does not create them."""
+    exhausted_since: Time | None = None
+    """Since when the pool has had no room for what was asked of it. Absent: it has room."""
+
+
 class PolicyStatus(ResourceModel):
     """The state of one service, as last written by the controller."""
 
@@ -93,6 +111,8 @@ class PolicyStatus(ResourceModel):
     """The desired replicas."""
     ready_replicas: Replicas | None = None
     """The replicas that can serve."""
+    pools: Annotated[tuple[PoolStatus, ...], Field(json_schema_extra=_BY_NAME)] = ()
+    """The pools of the policy, the most wanted first. Absent: the policy has none."""
     inflight: Annotated[float, Field(ge=0)] | None = None
     """Requests queued or running. Absent: unknown."""
     last_scale_time: Time | None = None
@@ -108,6 +128,7 @@ COLUMNS = (
     ("Ready", "integer", ".status.readyReplicas"),
     ("Inflight", "number", ".status.inflight"),
     ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason'),
+    ("Pools", "string", '.status.conditions[?(@.type=="PoolExhausted")].message'),
     ("Age", "date", ".metadata.creationTimestamp"),
 )
 """The columns of `kubectl get spol`: name, type and path in the object."""

@@ -2,11 +2,12 @@
 
 import pytest
 
-from algorithms.observation import Observation
+from algorithms.observation import Observation, PoolState
 from algorithms.types import Decision, Reason, Recommendation
 from autoscaler.host_claims import Conflict
 from autoscaler.kubernetes.objects import NotReady
 from autoscaler.kubernetes.policy_status import Facts, conditions, last_rescale, matters, status
+from autoscaler.kubernetes.pool_status import PoolReport
 from autoscaler.policy.status import PolicyStatus
 from autoscaler.ports import Outcome, Record
 
@@ -218,3 +219,38 @@ def test_of_many_hosts_a_few_are_told():
     many = tuple(Conflict(f"h{n}", "a/p", f"h{n} is taken") for n in range(100))
     (ready, *_) = conditions(Facts(1, conflicts=many))
     assert ready.message == "h0 is taken; h1 is taken; h2 is taken; h3 is taken; h4 is taken; and 95 more"
+
+
+def pooled(ready, *, unplaced):
+    report = PoolReport()
+    report.take([PoolState("a10", 5, ready, unplaced=unplaced, why="Unschedulable: no node")], NOW_S)
+    seen = record(5)
+    seen = seen._replace(observation=seen.observation._replace(ready=ready, pools=(PoolState("a10", 5),)))
+    return Facts(1, record=seen, not_ready=FULL, pools=report)
+
+
+def test_while_no_pool_has_room_for_what_is_asked_for_ready_says_so_in_one_line():
+    facts, line = pooled(3, unplaced=2), "asked for 5, 2 cannot be placed since 18:00 UTC, pool a10"
+    assert told(facts, "Ready") == (False, "PoolExhausted", line)
+    assert told(facts, "PoolExhausted") == (True, "Unschedulable", line)
+    assert told(facts, "PodsReady")[0] is False
+
+
+def test_if_other_pools_serve_in_place_of_an_exhausted_one_all_is_ready():
+    facts = pooled(5, unplaced=1)
+    assert told(facts, "Ready")[0] is True
+    assert told(facts, "PoolExhausted")[0] is True
+    assert "PodsReady" not in {each.type for each in conditions(facts)}
+
+
+def test_a_policy_without_pools_has_no_condition_about_them():
+    assert "PoolExhausted" not in {each.type for each in conditions(Facts(1, record=record()))}
+
+
+def test_pools_are_in_the_status_and_leave_it_with_the_policys_pools():
+    made = status(pooled(3, unplaced=2), {}, NOW_S)
+    assert [(each["name"], each["unplaced"]) for each in made["pools"]] == [("a10", 2)]
+    PolicyStatus.model_validate(made)
+    assert matters(made) != matters(status(pooled(4, unplaced=1), {}, NOW_S))
+    assert status(Facts(1), made, NOW_S)["pools"] == made["pools"]
+    assert status(Facts(1, record=record()), made, NOW_S)["pools"] is None

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from autoscaler.kubernetes import policy_status
+from autoscaler.kubernetes import policy_status, pool_status
 from autoscaler.policy.schema import custom_resource_definition
 
 PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "status.md").read_text()
@@ -11,7 +11,7 @@ TYPES = {"AbleToScale", "ScalingLimited", "PodsReady"}
 
 
 def test_each_reason_is_explained():
-    code = Path(policy_status.__file__).read_text()
+    code = "".join(Path(module.__file__).read_text() for module in (policy_status, pool_status))
     reasons = set(re.findall(r'"((?:[A-Z][a-z]+){2,})"', code)) - TYPES
     assert "ForeignWriter" in reasons
     assert {reason for reason in reasons if f"`{reason}`" not in PAGE} == set()
