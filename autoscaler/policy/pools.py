@@ -81,7 +81,8 @@ _RESERVE = "self.pools.map(pool, pool.?minReplicas.orValue(0)).sum()"
 _ROOM = "self.pools.map(pool, pool.?maxReplicas.orValue(10000)).sum()"
 _SAME = (
     "(has(other.scaleTargetRef) && other.scaleTargetRef.name == pool.scaleTargetRef.name && "
-    "other.scaleTargetRef.?kind.orValue('Deployment') == pool.scaleTargetRef.?kind.orValue('Deployment'))"
+    "(has(other.scaleTargetRef.kind) ? other.scaleTargetRef.kind : 'Deployment') == "
+    "(has(pool.scaleTargetRef.kind) ? pool.scaleTargetRef.kind : 'Deployment'))"
 )
 _A_DEPLOYMENT = (
     "(self.?scaleTargetRef.?kind.orValue('Deployment') == 'Deployment' && "

@@ -139,7 +139,7 @@ _NO_POOLS_OF_BACKENDS = "pools: backends have none, for their replicas cannot be
 _SPEC_RULES = [
     rule(
         "[has(self.scaleTargetRef), has(self.backends), "
-        "self.?pools.orValue([]).exists(pool, has(pool.scaleTargetRef))].exists_one(given, given)",
+        "has(self.pools) && self.pools.exists(pool, has(pool.scaleTargetRef))].exists_one(given, given)",
         _ONE_TARGET,
     ),
     rule("!has(self.backends)", NO_BACKENDS),
