@@ -1,6 +1,5 @@
 """Pools of GPUs on a real API server: copies of Deployments, stock-outs, quotas, and requests that are not cut."""
 
-
 import pytest
 from cluster_kit import until
 from pool_kit import template

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from api_kit import NAMESPACE, ApiServer, workload
 
-from algorithms.observation import Observation
+from algorithms.observation import Observation, PoolState
 from algorithms.types import Decision, Reason, Recommendation
 from autoscaler.host_claims import Conflict
 from autoscaler.kubernetes.client import ApiError
@@ -91,8 +91,10 @@ class World:
             task.cancel()
             await asyncio.wait([task])
 
-    def decides(self, desired, *, inflight=0.0, error="", rules=()):
-        observation = Observation(self.clock.now(), self.clock.now() - 2, inflight, self.replicas, self.replicas)
+    def decides(self, desired, *, inflight=0.0, error="", rules=(), pools=()):
+        observation = Observation(
+            self.clock.now(), self.clock.now() - 2, inflight, self.replicas, self.replicas, pools=pools
+        )
         reasons = tuple(Reason(rule, desired, desired, "why") for rule in rules)
         outcome = None if desired == self.replicas else Outcome(SD, error)
         self.reporter.record(
@@ -446,3 +448,32 @@ async def test_nothing_is_kept_of_policies_that_came_and_went(world):
         await asyncio.sleep(5)
         kept = {key: value for key, value in vars(world.reporter).items() if "passing" in str(value)}
         assert kept == {}
+
+
+# Pools.
+
+
+async def test_a_pool_without_room_is_in_status_and_events_until_it_has_room(world):
+    world.decides(3, pools=(PoolState("a10", 3, 3), PoolState("l20", 0)))
+    await asyncio.sleep(2)
+    world.decides(3, pools=(PoolState("a10", 3, 1, unplaced=2, why="Unschedulable: no node"), PoolState("l20", 0)))
+    await asyncio.sleep(2)
+    _, made = world.api.statuses[-1]
+    assert [(each["name"], each["desired"], each["unplaced"]) for each in made["pools"]] == [
+        ("a10", 3, 2),
+        ("l20", 0, 0),
+    ]
+    assert reason_of(made, "PoolExhausted") == "Unschedulable"
+
+    world.decides(3, pools=(PoolState("a10", 1, 1), PoolState("l20", 2, 2)))
+    await asyncio.sleep(2)
+    world.decides(3, pools=(PoolState("a10", 3, 3), PoolState("l20", 0)))
+    await asyncio.sleep(2)
+    _, made = world.api.statuses[-1]
+    assert reason_of(made, "PoolExhausted") == "PoolsHaveRoom"
+    told = [reason for _, reason, _ in world.api.events if reason.startswith("Pool")]
+    assert told == ["PoolExhausted", "PoolSpilled", "PoolRecovered"]
+
+
+def reason_of(status, kind):
+    return next(each["reason"] for each in status["conditions"] if each["type"] == kind)
