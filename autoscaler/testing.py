@@ -38,10 +38,12 @@ def policy_document(
     Args:
         service: `name` or `namespace/name`.
         annotations: those of its metadata.
-        spec: the spec's fields; without `scaleTargetRef` and `backends` the target has the service's name.
+        spec: the spec's fields; if it names no target, no pool's and no `backends`, the target has the service's name.
     """
     namespace, _, name = service.rpartition("/")
-    target = {} if spec.keys() & {"scaleTargetRef", "backends"} else {"scaleTargetRef": {"name": name}}
+    given = [spec, *spec.get("pools", ())]
+    has_target = any(each.keys() & {"scaleTargetRef", "backends"} for each in given)
+    target = {} if has_target else {"scaleTargetRef": {"name": name}}
     metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
     return {
         "apiVersion": API_VERSION,

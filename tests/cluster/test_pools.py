@@ -1,11 +1,22 @@
-"""Pools of GPUs on a real API server: copies of Deployments, stock-outs, quotas, and requests that are not cut."""
+"""Copies of a Deployment for pools on a real API server: made, followed, removed, and the rights that it takes."""
+
+import asyncio
+import dataclasses
+import os
+from pathlib import Path
 
 import pytest
-from cluster_kit import until
+import yaml
+from cluster_kit import condition, until
+from control_plane import MERGE, RefusedError
+from kubectl import apply, kubectl
 from pool_kit import template
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
 
+MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
+ROLES, COMPONENT = MANIFESTS / "base" / "roles.yaml", MANIFESTS / "components" / "pools"
+NAME, RBAC = "inflight-controller", "rbac.authorization.k8s.io"
 SPECS = {"k8s.aliyun.com/eci-use-specs": "ecs.gn7i-c8g1.2xlarge,ecs.gn6i-c4g1.xlarge"}
 
 
@@ -46,3 +57,78 @@ async def test_copies_follow_their_template_and_leave_numbers_to_the_autoscaler(
 
 def _image(deployment):
     return deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+
+
+@pytest.fixture
+async def component(installation, tmp_path):
+    """Have an account of a controller without the rights to copy, and what grants them as it is shipped."""
+    it, account = installation, f"{installation.namespace}-inflight-controller"
+    (tmp_path / "account.yaml").write_text(yaml.safe_dump_all(account_of_a_controller()))
+    own = {"namespace": it.namespace, "namePrefix": f"{it.namespace}-", "resources": ["account.yaml"]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(own))
+    await asyncio.to_thread(apply, it.control_plane, tmp_path)
+    own["components"] = [os.path.relpath(COMPONENT, tmp_path)]  # noqa: ASYNC240 - asks no disk
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(own))
+    yield await it.ask("service_account", it.namespace, account), tmp_path
+    await asyncio.to_thread(kubectl, it.control_plane, "delete", "-k", str(tmp_path), "--ignore-not-found")
+
+
+def account_of_a_controller():
+    """Give a ServiceAccount with what the base grants in a namespace."""
+    rules = [
+        *next(each for each in yaml.safe_load_all(ROLES.read_text()) if each["metadata"]["name"] == NAME)["rules"],
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["*"]},
+    ]
+    yield {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": NAME}}
+    yield {"apiVersion": f"{RBAC}/v1", "kind": "Role", "metadata": {"name": NAME}, "rules": rules}
+    yield {
+        "apiVersion": f"{RBAC}/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": NAME},
+        "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": NAME},
+        "subjects": [{"kind": "ServiceAccount", "name": NAME}],
+    }
+
+
+async def test_the_status_says_what_to_grant_and_the_component_grants_it_for_copies_alone(
+    installation, component, monkeypatch
+):
+    it, (account, folder) = installation, component
+    monkeypatch.setenv("KUBECONFIG", str(account))
+    await it.ask("create", it.workloads(), template())
+    await it.apply(pools=[{"name": "a10", "instanceTypes": ["gn7"]}])
+    async with it.controller() as whole:
+        await until(whole.leads)
+        status = await it.policy_is(lambda status: condition(status, "Ready") == ("False", "FailedGetScale"))
+        message = next(each["message"] for each in status["conditions"] if each["type"] == "AbleToScale")
+        assert message.startswith(f"pool a10: Deployment {it.namespace}/web-a10 cannot be applied: ")
+        assert message.endswith(
+            "grant the controller create, patch and delete of deployments: manifests/components/pools"
+        )
+
+        await asyncio.to_thread(apply, it.control_plane, folder)
+        await it.ask("wait", it.workloads(), lambda all_: "web-a10" in all_, deadline_s=60)
+        await it.policy_is(lambda status: condition(status, "AbleToScale")[0] == "True")
+
+    token = yaml.safe_load(account.read_text())["users"][0]["user"]["token"]
+    them, path = dataclasses.replace(it.control_plane, token=token), f"{it.workloads()}/web"
+
+    def refusal(method, path, body):
+        try:
+            them.request(method, f"{path}?dryRun=All", body, MERGE)
+        except RefusedError as error:
+            return str(error)
+        return ""
+
+    async with asyncio.timeout(30):
+        # An admission policy is in force a moment after it was made.
+        while not await asyncio.to_thread(refusal, "PATCH", path, {"metadata": {"labels": {"mine": "yes"}}}):  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+    forbidden = [
+        ("PATCH", path, {"metadata": {"labels": {"mine": "yes"}}}),
+        ("PATCH", path, {"metadata": {"labels": {"inflight.dev/pool": "a10"}}}),
+        ("DELETE", path, None),
+    ]
+    for each in forbidden:
+        assert "may write no Deployment but the copies" in await asyncio.to_thread(refusal, *each), each
+    assert not await asyncio.to_thread(refusal, "PATCH", f"{path}-a10", {"spec": {"paused": True}})
