@@ -20,6 +20,7 @@ from typing import Any, cast
 import aiohttp
 
 from autoscaler.app.cluster_controller import ClusterController
+from autoscaler.app.cluster_target import ClusterTarget
 from autoscaler.app.controller_settings import ControllerSettings
 from autoscaler.controller.budgets import Budgets
 from autoscaler.controller.controller import Controller, WakeUps
@@ -35,7 +36,6 @@ from autoscaler.runtime.gc_tuning import tune_gc
 from autoscaler.sources.gateway_stream import StreamSource
 from autoscaler.sources.known_gateways import KnownGateways
 from autoscaler.sources.prometheus import PrometheusSource
-from autoscaler.targets.kubernetes import KubernetesTarget
 from benchmarks.figures import report
 
 SIZE = 10_000
@@ -197,7 +197,16 @@ async def measure(number: int, stages: Stages) -> None:
         source = PrometheusSource(session)
         streams = await stack.enter_async_context(StreamSource(session, clock.now, rng, wake_ups.add))
         target = await stack.enter_async_context(
-            KubernetesTarget(whole_api, clock.now, rng, running=streams.pods, on_change=reporter.changed)
+            ClusterTarget(
+                whole_api,
+                clock.now,
+                rng,
+                running=streams.pods,
+                leads=election.leads,
+                hold_s=300.0,
+                reports=reporter,
+                on_change=reporter.changed,
+            )
         )
         whole = ClusterController(
             ControllerSettings(own_namespace="own", identity="one"),
@@ -218,7 +227,7 @@ async def measure(number: int, stages: Stages) -> None:
         controller = Controller(
             registry.services,
             clock=clock,
-            target=target,
+            target=target.services,
             tick_s=TICK_S,
             metered=source,
             queries=registry.queries,

@@ -4,7 +4,8 @@ It promises that a changed policy or file takes effect without a restart, and th
 contains no rules about scaling or routing.
 
 * In a cluster: `cluster_controller` (assembly), `controller_settings`, `followed_policies` (from resources and files to
-  the registry of services), `cluster_gateway`, `host_permissions` (which namespaces may claim which hosts).
+  the registry of services), `cluster_target` (what scales), `scaled_objects` (which objects a policy scales),
+  `cluster_gateway`, `host_permissions` (which namespaces may claim which hosts).
 * On one machine: `local`.
 * For both: `gateway_config` (from a policy to the gateway's configuration), `policy_files` (files that are followed).
 """

@@ -6,5 +6,6 @@ every request has a deadline. Objects are plain JSON of which only the needed fi
 * Talking: `account` (server and credentials), `client` (the only module that sends HTTP requests).
 * Following: `store` and `informer` (one collection), `watches` (many of them), `scales`, `pods`, `workloads`.
 * Roles: `lease` (leader election), `policies`, `namespaces` and `gateways` (what we read), `backends` (pods for a
-  gateway), `policy_status`, `events` and `reporting` (what we write about policies).
+  gateway), `policy_status`, `pool_status`, `events` and `reporting` (what we write about policies), `pool_copies` (the
+  Deployments that we make for pools) and `pool_copy` (what each must be).
 """

@@ -79,7 +79,7 @@ class Facts(NamedTuple):
 
 
 def conditions(facts: Facts) -> tuple[Condition, ...]:
-    """Give Ready, ScalingActive, AbleToScale and ScalingLimited, then what there is of pods, other writers and pools."""
+    """Give Ready, ScalingActive, AbleToScale, ScalingLimited, then what there is of pods, other writers and pools."""
     able, active, limited, missing = _able(facts), _active(facts), _limited(facts), _missing(facts)
     needed = (_legal(facts), _routed(facts), able, active, *_placed(facts), *missing)
     first = next((each for each in needed if not each.holds), None)

@@ -158,8 +158,8 @@ class ApiServer:
 
 
 def _check_version(item, body):
-    version = (body.get("metadata") or {}).get("resourceVersion", item["metadata"]["resourceVersion"])
-    if version != item["metadata"]["resourceVersion"]:
+    version = (body.get("metadata") or {}).get("resourceVersion")
+    if version and version != item["metadata"]["resourceVersion"]:
         raise ApiError(409, "Conflict", f"{item['metadata']['name']} was written by another")
 
 

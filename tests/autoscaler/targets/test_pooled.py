@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from algorithms.observation import PoolState
-from autoscaler.ports import Override, ScaleRequest
+from algorithms.types import Reason
+from autoscaler.ports import Outcome, Override, ScaleRequest
 from autoscaler.targets.pooled import PooledTarget
 from autoscaler.testing import FakeScaleTarget, VirtualTimeLoop
 
@@ -19,7 +20,7 @@ class Members(FakeScaleTarget):
 
     def __init__(self):
         super().__init__([A10, L20, P100, PLAIN], lambda: 0.0)
-        self.requests, self.problems, self.overrides = [], {}, {}
+        self.requests, self.problems, self.overrides, self.drains = [], {}, {}, {}
 
     async def observe(self, services):
         fleets = await super().observe(services)
@@ -27,7 +28,7 @@ class Members(FakeScaleTarget):
 
     async def scale(self, orders):
         self.requests += [(order.service, order.replicas) for order in orders]
-        return await super().scale(orders)
+        return [each._replace(drain=self.drains.get(each.service, ())) for each in await super().scale(orders)]
 
     def problem(self, service):
         return self.problems.get(service, "")
@@ -95,7 +96,7 @@ async def test_the_fleet_has_each_pool_in_order_and_each_replica_knows_its_pool(
 async def test_a_service_without_pools_is_passed_on_as_it_is(world):
     (outcome,) = await world.target.scale([ScaleRequest(PLAIN, 2, ())])
 
-    assert outcome == (PLAIN, "")
+    assert outcome == Outcome(PLAIN)
     fleets = await world.target.observe([PLAIN, SERVICE])
     assert (fleets[PLAIN].asked, fleets[PLAIN].pools) == (2, ())
     assert list(fleets) == [PLAIN, SERVICE]
@@ -193,6 +194,20 @@ async def test_a_request_that_does_not_fit_the_pools_changes_nothing(world, pool
 
     assert outcome.error == error
     assert world.members.requests == []
+
+
+async def test_how_drains_of_members_went_is_told_in_numbers_of_the_service(world):
+    await world.order(3, 2, 2)
+    kept = {A10: Reason("podsBusy", 1, 2, "one became busy"), P100: Reason("drainCancelled", 0, 2, "woken")}
+    world.members.drains = {member: (reason,) for member, reason in kept.items()}
+    asked = {"a10": 1, "l20": 2, "p100": 0}
+
+    (outcome,) = await world.target.scale([ScaleRequest(SERVICE, 3, (), asked)])
+
+    assert outcome.drain == (
+        Reason("podsBusy", 3, 4, "pool a10: one became busy"),
+        Reason("drainCancelled", 4, 6, "pool p100: woken"),
+    )
 
 
 numbers = st.tuples(*[st.integers(0, 4)] * len(POOLS))
