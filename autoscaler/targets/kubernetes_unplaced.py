@@ -5,7 +5,7 @@ Rules:
    error of the scheduler). Kubernetes tries again, so a place may come.
 2. Pods that are missing have no place once Kubernetes says that it cannot create them: a quota is used up, or an
    admission refuses them.
-3. Pods that are missing for any other reason are about to be created, and surplus pods of a rollout need no place.
+3. Pods that are missing for any other reason are about to be created, and the extra pods of a rollout need no place.
 """
 
 from collections.abc import Sequence

@@ -26,7 +26,7 @@ from autoscaler.controller.records import VERSION, from_json
 from autoscaler.controller.replay import TAKEN_OVER
 from autoscaler.gateway.counts import RequestOutcome
 from autoscaler.gateway.error_responses import ERROR_RESPONSES
-from autoscaler.kubernetes import namespaces, objects
+from autoscaler.kubernetes import namespaces, objects, pool_copy
 from autoscaler.policy import annotations
 from autoscaler.policy.status import LastDecision
 from autoscaler.ports import Outcome, Record
@@ -263,13 +263,21 @@ def test_a_command_returns_no_exit_status_that_it_does_not_declare(entry):
 def test_every_annotation_that_the_code_reads_or_writes_stands_in_the_page_and_no_other():
     of_keda = {f"{keda._PREFIX}{field.name.replace('_', '-')}" for field in fields(keda.Switches)}
     ours = {annotations.PAUSED_UNTIL, annotations.REPLICAS, annotations.REPLICAS_UNTIL}
-    known = of_keda | ours | {namespaces.HOST_CLAIMS_FROM, objects.DELETION_COST}
-    page = {cell.strip("`") for part in ("ScalingPolicy", "Namespace", "Pod") for cell in annotations_of(part)}
+    of_copies = {pool_copy.POOL_LABEL, pool_copy.POLICY_ANNOTATION}
+    known = of_keda | ours | of_copies | {namespaces.HOST_CLAIMS_FROM, objects.DELETION_COST}
+    page = annotations_of_the_page()
     assert page == known
 
 
-def annotations_of(part):
-    return [row[0] for row in table(ANNOTATIONS, f"On a {part}", "annotation", deep=True)]
+def annotations_of_the_page():
+    marks = {
+        "ScalingPolicy": "annotation",
+        "Namespace": "annotation",
+        "Deployment": "label or annotation",
+        "Pod": "annotation",
+    }
+    rows = [row for part, title in marks.items() for row in table(ANNOTATIONS, f"On a {part}", title, deep=True)]
+    return {row[0].strip("`") for row in rows}
 
 
 def test_no_module_knows_another_annotation():
@@ -283,7 +291,7 @@ def test_no_module_knows_another_annotation():
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and keys.fullmatch(node.value)
     }
-    page = {cell.strip("`") for part in ("ScalingPolicy", "Namespace", "Pod") for cell in annotations_of(part)}
+    page = annotations_of_the_page()
     assert found - page <= {"inflight.dev/controller"}, "the controller's own name, in events"
 
 
