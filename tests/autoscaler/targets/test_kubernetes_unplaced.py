@@ -37,7 +37,9 @@ def scale(why=None):
         pytest.param(3, LATE, [pod(ready=True)], (0, False, ""), id="late, and no more is known"),
         pytest.param(3, QUOTA, [pod(ready=True)] * 3, (0, False, ""), id="a quota that was full a moment ago"),
         pytest.param(3, QUOTA, [pod(UNSCHEDULABLE)], (3, True, QUOTA), id="a quota and no node"),
-        pytest.param(2, None, [pod(ready=True)] * 2 + [pod(UNSCHEDULABLE)], (0, False, ""), id="the extra pod of a rollout"),
+        pytest.param(
+            2, None, [pod(ready=True)] * 2 + [pod(UNSCHEDULABLE)], (0, False, ""), id="the extra pod of a rollout"
+        ),
         pytest.param(
             2, None, [pod(ready=True), pod(UNSCHEDULABLE), pod(UNSCHEDULABLE)], (1, False, UNSCHEDULABLE), id="both"
         ),
