@@ -112,7 +112,8 @@ def test_the_definition_is_named_after_the_group():
     assert definition["metadata"]["name"] == f"scalingpolicies.{GROUP}"
     assert definition["spec"]["names"]["shortNames"] == ["spol"]
     columns = definition["spec"]["versions"][0]["additionalPrinterColumns"]
-    assert [each["name"].upper() for each in columns] == ["MIN", "MAX", "DESIRED", "READY", "INFLIGHT", "REASON", "AGE"]
+    names = [each["name"].upper() for each in columns]
+    assert names == ["MIN", "MAX", "DESIRED", "READY", "INFLIGHT", "REASON", "POOLS", "AGE"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
