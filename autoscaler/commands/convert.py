@@ -65,9 +65,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Convert all files; 0 written, 1 something cannot be converted, 2 a file cannot be read or written."""
     try:
         texts = [(name, _text(name)) for name in arguments.files]
-        conversion = _conversion(texts, arguments)
-    except OSError as error:
+    except DocumentError as error:
         return _refused(str(error), 2)
+    try:
+        conversion = _conversion(texts, arguments)
     except DocumentError as error:
         return _refused(str(error), 1)
     print(report(conversion), end="", file=sys.stderr)
@@ -86,18 +87,24 @@ def _refused(text: str, status: int) -> int:
 
 
 def _text(name: str) -> str:
-    """Read a file as text; raises DocumentError if it is none."""
-    return text_of(Path("/dev/stdin" if name == "-" else name))
+    """Read a file; raises DocumentError if it cannot be read as text."""
+    if name != "-":
+        return text_of(Path(name))
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise DocumentError([f"stdin: cannot be read: {error}"]) from error
 
 
 def _conversion(texts: Iterable[tuple[str, str]], arguments: argparse.Namespace) -> Conversion:
     """Read and convert; raises DocumentError with the problems of all files."""
     documents, problems = list[Document](), list[str]()
     for name, text in texts:
+        source = "stdin" if name == "-" else name
         try:
-            documents += mixed_documents(text, "stdin" if name == "-" else name)
+            documents += mixed_documents(text, source)
         except DocumentError as error:
-            problems += in_text(text, name) or error.problems
+            problems += in_text(text, source) or error.problems
     options = Options(arguments.algorithm, arguments.max, arguments.route, arguments.nodes)
     try:
         conversion = convert(documents, options)

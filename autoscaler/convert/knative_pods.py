@@ -170,7 +170,7 @@ def _environment(draft: Draft, container: Object, port: int | None) -> None:
         "K_CONFIGURATION": draft.name,
         "K_SERVICE": draft.name,
     }
-    given = container.get("env") or []
+    given = container.get("env", [])
     names = {each.get("name") for each in given}
     new = [{"name": name, "value": value} for name, value in values.items() if name not in names]
     container["env"] = [*new, *given]
@@ -185,7 +185,6 @@ def _probes(source: Source, container: Object, path: KeyPath, port: int) -> None
         if not probe:
             continue
         for handler in (each for each in _HANDLERS if each in probe):
-            probe[handler] = probe[handler] or {}
             _probe_port(source, probe[handler], (*path, name, handler), port)
     readiness = container["readinessProbe"] = container.get("readinessProbe") or {}
     if not any(handler in readiness for handler in (*_HANDLERS, "exec")):
@@ -198,7 +197,9 @@ def _probes(source: Source, container: Object, path: KeyPath, port: int) -> None
 def _probe_port(source: Source, handler: Object, path: KeyPath, port: int) -> None:
     if handler.get("port"):
         return
-    if "port" in handler:
+    if not handler:
+        source.mapped(path, f"to port: {port}, the port on which the container serves")
+    elif "port" in handler:
         source.mapped((*path, "port"), f"to {port}, the port on which the container serves")
     else:
         source.added(f"port: {port} in the {path[-2]}, the port on which the container serves")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from autoscaler.convert.findings import Effect, Finding
@@ -173,6 +173,11 @@ class Source:
                 yield from self._unmentioned((*path, key), below)
 
 
+def is_written_by_the_server(path: KeyPath) -> bool:
+    """Tell whether a value is one that no person wrote."""
+    return any(path[: len(each)] == each for each in _BY_THE_SERVER)
+
+
 def _covers(finding: Finding) -> bool:
     """Tell whether a finding is about what the document has; one about the whole document is, if nothing is added."""
     return finding.effect is not Effect.ADDED and bool(finding.path or finding.effect is Effect.NONE)
@@ -192,12 +197,18 @@ def _leaves(path: KeyPath, value: Any) -> Iterator[tuple[KeyPath, Any]]:
         yield path, value
 
 
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(each) for key, each in value.items() if each is not None}
+    return [_without_nulls(each) for each in value] if isinstance(value, list) else value
+
+
 class Sources:
     """All documents of the input."""
 
     def __init__(self, documents: Iterable[Document]) -> None:
-        """Take the documents; Lists are flat already."""
-        self._all = [Source(document) for document in documents]
+        """Take the documents; Lists are flat already. A key without a value is absent, as in Kubernetes."""
+        self._all = [Source(replace(each, value=_without_nulls(each.value))) for each in documents]
 
     def __iter__(self) -> Iterator[Source]:
         return iter(self._all)

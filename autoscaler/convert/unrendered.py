@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from autoscaler.convert.source import Source
+from autoscaler.convert.source import Source, is_written_by_the_server
 from autoscaler.documents.document import Document, KeyPath
 
 RENDER_FIRST = "is not rendered; render it first, for example with helm template, kustomize build or envsubst"
@@ -41,6 +41,8 @@ def _without(path: KeyPath, value: Any) -> Any:
 
 
 def _is_template(path: KeyPath, value: Any) -> bool:
+    if is_written_by_the_server(path):
+        return False
     pattern = _HELM if _is_a_programs(path) else _TEMPLATE
     return any(pattern.search(part) for part in (value, *path) if isinstance(part, str))
 
