@@ -2,9 +2,8 @@
 
 - `source` has one document of the input, and accounts for each value in it; `findings` says what became of a value.
 - `draft` has one service on its way: the objects that come out. `workload` makes them fit: ports, grace, no replicas.
-- One module reads one kind of input: `knative` (with `knative_scaling`, `knative_table`, `knative_pods` and
-  `knative_pools`), `hpa` (with `hpa_metrics`), and the package `keda`; `kserve` refuses. `readers` has the table of
-  them, and runs a conversion.
+- The packages `knative` and `keda` and the module `hpa` (with `hpa_metrics`) read one kind of input each; `kserve`
+  refuses. `readers` has the table of them, and runs a conversion.
 - Several of them need `served` (what stands beside: workload, Service, Ingress), `measures` (what a number counts, by
   its name), `behavior` (the HPA's) and `hand_over` (from what writes the same replicas).
 - `annotations` has other programs' annotations, `routes` the route to the gateway that is asked for.

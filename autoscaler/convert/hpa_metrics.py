@@ -71,7 +71,10 @@ def metrics_of(source: Source) -> list[Metric]:
         DocumentError: they cannot be read.
     """
     given = [((*METRICS, number), each) for number, each in enumerate(source.items(*METRICS))]
-    given += [(V1_METRICS, each) for each in json_at(source, V1_METRICS) or []]
+    of_v1 = json_at(source, V1_METRICS) or []
+    if not isinstance(of_v1, list):
+        raise DocumentError([source.problem(V1_METRICS, "must be a list of metrics, as Kubernetes writes it")])
+    given += [(V1_METRICS, each) for each in of_v1]
     return [_metric(source, path, each) for path, each in given]
 
 
@@ -89,9 +92,9 @@ def json_at(source: Source, path: KeyPath) -> Any:
 
 
 def _metric(source: Source, path: KeyPath, given: object) -> Metric:
-    kind = given.get("type") if isinstance(given, dict) else None
+    kind = str(given.get("type")) if isinstance(given, dict) else ""
     known = _PARTS | _RESOURCES
-    part = given.get(known.get(str(kind), ""), {}) if isinstance(given, dict) else None
+    part = given.get(known.get(kind, ""), {}) if isinstance(given, dict) else None
     if kind not in known or not isinstance(part, dict):
         raise DocumentError([source.problem(path, f"must be a metric with a type of {', '.join(known)}, and its part")])
     name = str(_of(part, "metric").get("name") or part.get("metricName") or part.get("name") or "")

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from autoscaler.convert import hpa, knative, kserve
+from autoscaler.convert import hpa, kserve
 from autoscaler.convert.draft import Converted, Draft, Options
 from autoscaler.convert.findings import STRICT, Effect, Finding
 from autoscaler.convert.keda import http_scaled_object, scaled_object
+from autoscaler.convert.knative import reader as knative
 from autoscaler.convert.routes import add_route
 from autoscaler.convert.shapes import misshapen
 from autoscaler.convert.source import Source, Sources

@@ -5,10 +5,9 @@ from urllib.parse import urlsplit
 
 from autoscaler.convert.draft import Draft, Options
 from autoscaler.convert.findings import Effect
-from autoscaler.convert.knative_pods import AFFINITY, POD, TEMPLATE, VISIBILITY, deployment, service
-from autoscaler.convert.knative_pools import choose_nodes
-from autoscaler.convert.knative_scaling import ANNOTATIONS_PATH, scale
-from autoscaler.convert.pod_template import check_form
+from autoscaler.convert.knative.pods import AFFINITY, POD, TEMPLATE, VISIBILITY, deployment, service
+from autoscaler.convert.knative.pools import choose_nodes
+from autoscaler.convert.knative.scaling import ANNOTATIONS_PATH, scale
 from autoscaler.convert.source import Source, Sources
 from autoscaler.convert.workload import lengthen_grace
 from autoscaler.documents.document import DocumentError, KeyPath
@@ -27,7 +26,6 @@ def read(source: Source, sources: Sources, options: Options) -> Draft:
         raise DocumentError(
             [source.problem(("apiVersion",), f"must be {GROUP}/v1, as kubectl get ksvc -o yaml has it")]
         )
-    check_form(source, TEMPLATE)
     draft = Draft(source, source.name, _namespace(source))
     draft.set("scaleTargetRef", {"name": draft.name})
     problems = []

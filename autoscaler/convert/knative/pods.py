@@ -6,7 +6,7 @@ from typing import Any
 from autoscaler.convert.annotations import meaning_of, sift
 from autoscaler.convert.draft import Draft, Object
 from autoscaler.convert.findings import Effect
-from autoscaler.convert.knative_scaling import ANNOTATIONS_PATH
+from autoscaler.convert.knative.scaling import ANNOTATIONS_PATH
 from autoscaler.convert.source import Source
 from autoscaler.documents.document import DocumentError, KeyPath
 from autoscaler.documents.go_values import SECOND_NS, duration_ns

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from autoscaler.convert.annotations import unknown
 from autoscaler.convert.draft import Draft, Options
 from autoscaler.convert.findings import Effect
-from autoscaler.convert.knative_table import DEFAULT, HPA, MPA, SAME, Row, as_number
+from autoscaler.convert.knative.settings_table import DEFAULT, HPA, MPA, SAME, Row, as_number
 from autoscaler.convert.source import Source, Sources
 from autoscaler.documents.document import DocumentError, KeyPath
 from autoscaler.documents.fields import format_percent

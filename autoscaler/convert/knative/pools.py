@@ -1,8 +1,8 @@
 """The GPU kinds that an annotation names in order of preference: the cloud chooses among them, or pools do."""
 
 from autoscaler.convert.draft import Draft, Object, Options
-from autoscaler.convert.knative_pods import GPU_KINDS
-from autoscaler.convert.knative_scaling import ANNOTATIONS_PATH
+from autoscaler.convert.knative.pods import GPU_KINDS
+from autoscaler.convert.knative.scaling import ANNOTATIONS_PATH
 from autoscaler.documents.document import KeyPath
 
 _PATH: KeyPath = (*ANNOTATIONS_PATH, GPU_KINDS)
