@@ -39,9 +39,12 @@ def fields_named(page):
 
 
 def resolved(schema):
-    """Follow a reference, or the one that is beside null."""
-    while "$ref" in schema or "anyOf" in schema:
-        schema = schema["anyOf"][0] if "anyOf" in schema else SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]]
+    """Follow a reference, the one that is beside null, and a list to its items."""
+    while schema.keys() & {"$ref", "anyOf", "items"}:
+        if "$ref" in schema:
+            schema = SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]]
+        else:
+            schema = schema["anyOf"][0] if "anyOf" in schema else schema["items"]
     return schema
 
 
@@ -97,26 +100,31 @@ SERVED = """
 ---
 apiVersion: v1
 kind: Service
-metadata: {name: llama}
-spec: {selector: {app: llama}, ports: [{port: 80, targetPort: 8000}]}
+metadata: {{name: {name}}}
+spec: {{selector: {{app: {name}}}, ports: [{{port: 80, targetPort: {port}}}]}}
 ---
 apiVersion: networking.k8s.io/v1
 kind: Ingress
-metadata: {name: llama}
+metadata: {{name: {name}}}
 spec:
   rules:
-  - host: llama.example.com
-    http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: llama, port: {number: 80}}}}]}
+  - host: {name}.example.com
+    http: {{paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: {name}, port: {{number: 80}}}}}}}}]}}
 ---
 apiVersion: apps/v1
 kind: Deployment
-metadata: {name: llama}
-spec: {selector: {matchLabels: {app: llama}}, template: {metadata: {labels: {app: llama}}, spec: {containers: []}}}
+metadata: {{name: {name}}}
+spec:
+  selector: {{matchLabels: {{app: {name}}}}}
+  template: {{metadata: {{labels: {{app: {name}}}}}, spec: {{containers: []}}}}
 """
 
 
-def test_the_policy_of_the_example_is_what_convert_writes_of_its_hpa():
-    hpa, policy, *_ = (block.content for block in blocks_of("how-to/coming-from-hpa.md") if block.language == "yaml")
-    (service,) = convert(mixed_documents(hpa + SERVED, "hpa.yaml")).services
+@pytest.mark.parametrize(
+    ("page", "name", "port"), [("coming-from-hpa", "llama", 8000), ("coming-from-keda", "web-ui", 7860)]
+)
+def test_the_policy_of_the_example_is_what_convert_writes_of_it(page, name, port):
+    before, policy, *_ = (block.content for block in blocks_of(f"how-to/{page}.md") if block.language == "yaml")
+    (service,) = convert(mixed_documents(before + SERVED.format(name=name, port=port), "before.yaml")).services
     written = {each["kind"]: each for each in service.objects}
     assert written["ScalingPolicy"] == yaml.safe_load(policy)

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from autoscaler.convert.draft import Draft, Options
 from autoscaler.convert.findings import Effect
+from autoscaler.convert.keda.windows import map_window
 from autoscaler.convert.measures import Measure, ServerLimit, ask_for_a_target, measure_of_query
 from autoscaler.convert.source import Source
 from autoscaler.documents.document import DocumentError, KeyPath
@@ -23,7 +24,7 @@ _QUEUES = (
 _WHY = {
     "cpu": "the load of CPUs is not measured here",
     "memory": "the use of memory is not measured here",
-    "cron": "a time is no count of requests; patch minReplicas by a CronJob",
+    "cron": "a time is no count of requests",
     "kubernetes-workload": "the pods of another workload are not counted here",
     "external": "the number of that program is not read here",
     "external-push": "the number of that program is not read here",
@@ -115,6 +116,8 @@ def map_triggers(draft: Draft, triggers: list[Trigger], limit: ServerLimit | Non
     for trigger in triggers:
         if trigger is chosen:
             _map_prometheus(draft, trigger, options)
+        elif trigger.type == "cron":
+            map_window(draft, trigger.path, trigger.title)
         else:
             _name(trigger)
         _map_rest(trigger)

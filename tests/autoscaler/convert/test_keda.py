@@ -90,8 +90,8 @@ def test_each_of_several_triggers_is_named_and_no_number_is_guessed_under_a_form
     for text in (
         "no effect above zero",
         "trigger 1 (cpu): the load of CPUs is not measured here",
-        'trigger "morning" (cron)',
-        'trigger "evening" (cron)',
+        'trigger "morning" (cron): to the window morning',
+        'trigger "evening" (cron): to the window evening',
         'the query of trigger "load" (prometheus) is the load of a machine',
         "a formula has no equal",
         "useCachedMetrics: true: the gateway pushes its counts",
@@ -101,9 +101,57 @@ def test_each_of_several_triggers_is_named_and_no_number_is_guessed_under_a_form
         "autoscaling.keda.sh/paused: 'false': is off",
     ):
         assert text in found
+    assert [(each.name, each.time_zone, each.start, each.end, each.min_replicas) for each in spec.schedule] == [
+        ("morning", "Europe/Berlin", "30 7 * * 1-5", "0 11 * * 1-5", 10),
+        ("evening", "Europe/Berlin", "0 17 * * *", "0 21 * * *", 6),
+    ]
     assert not policy_of(conversion).metadata.annotations
     assert not conversion.is_strict
     assert any("kubectl get hpa voice-adapter-hpa" in step for step in conversion.services[0].hand_over)
+
+
+CRON = """
+  - type: cron
+    metadata: {{timezone: {zone}, start: {start}, end: 0 18 * * mon-fri, desiredReplicas: "{replicas}"}}
+"""
+
+
+def with_cron(**metadata):
+    window = {"zone": "Europe/Berlin", "start": "0 8 * * mon-fri", "replicas": 4} | metadata
+    requests = 'metadata: {serverAddress: "http://p:9090", query: "sum(requests_in_flight)", threshold: "2"}'
+    triggers = f"  triggers:\n  - type: prometheus\n    {requests}{CRON.format(**window)}"
+    return "\n".join(triggers if line.startswith("  triggers:") else line for line in scaled_object().splitlines())
+
+
+def test_a_window_of_cron_lies_beside_a_trigger_of_requests():
+    spec = policy_of(conversion_of(with_cron())).spec
+    assert spec.target_per_replica == 2
+    (window,) = spec.schedule
+    assert (window.name, window.start, window.end, window.min_replicas) == (
+        "cron-1",
+        "0 8 * * MON-FRI",
+        "0 18 * * MON-FRI",
+        4,
+    )
+
+
+def test_a_window_asks_for_no_more_than_the_maximum():
+    (window,) = policy_of(conversion_of(with_cron(replicas=40))).spec.schedule
+    assert window.min_replicas == 5
+
+
+@pytest.mark.parametrize(
+    ("metadata", "why"),
+    [
+        ({"zone": "Europe/Bielefeld"}, "timeZone: Value error, must be UTC or the name of a time zone"),
+        ({"start": '"@daily"'}, "start: "),
+        ({"replicas": "many"}, "minReplicas: "),
+    ],
+)
+def test_a_window_that_no_policy_can_have_is_named(metadata, why):
+    conversion = conversion_of(with_cron(**metadata))
+    assert policy_of(conversion).spec.schedule == ()
+    assert f"trigger 2 (cron): no window of spec.schedule can have it: {why}" in said(conversion, Effect.NONE)
 
 
 def test_a_worker_that_nobody_sends_requests_becomes_no_policy():
