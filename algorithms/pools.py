@@ -14,7 +14,8 @@ The pools are in order of preference. The rules, in their order:
    that rule 6 would move, and then those of the least wanted pool. An idle replica of a good pool goes before a busy
    one of a bad pool, because nothing is cut then.
 6. Replicas move to a better pool one at a time: one more is asked for there, and when it is ready, an idle one leaves
-   the worse pool. Until then the sum is one above the total. A move begins after `spill_after_s` without other changes.
+   the worse pool. Until then the sum is one above the total. A move begins if every replica has a place, and nothing
+   else has changed the pools for `spill_after_s`.
 7. If no pool has room, what is left waits in the first pool that is not at its maximum.
 8. A pool's minimum is a reserve. While the total is at most the sum of all reserves, the reserves are wanted, in the
    same order. Above it, the pools are wanted by rule 1, so that the reserve serves until rule 6 has moved it.
@@ -106,6 +107,8 @@ class Placement:
         self._move: _Move | None = None
         self._changed_s: float | None = None
         """When something other than a move last changed the pools."""
+        self.is_move_due = False
+        """Whether the last call began a move, went on with one, or would have if there may be one replica more."""
 
     def spare(self, states: Sequence[PoolState]) -> int:
         """Give how many of the replicas asked for are above the total, because one moves."""
@@ -117,28 +120,29 @@ class Placement:
         """The time at which the next pool opens by itself; infinite if none does."""
         return min((trouble.opens_s for trouble in self._troubles.values() if trouble.pause_s), default=inf)
 
-    def place(self, total: int, states: Sequence[PoolState], now_s: float) -> Placed:
+    def place(self, total: int, states: Sequence[PoolState], now_s: float, *, may_exceed: bool = True) -> Placed:
         """Give the replicas of each pool.
 
         Args:
             total: the replicas of the service.
             states: what was seen of each pool; one that was not seen has none.
             now_s: the time, which never steps back.
+            may_exceed: whether there may be one replica more than `total` during a move.
         """
         seen = {state.name: state for state in states}
         states = [seen.get(name, PoolState(name, 0)) for name in self._pools]
         for state in states:
             self._judge(state, now_s)
         asked = {state.name: min(state.asked, self._room(state.name, now_s)) for state in states}
-        if not self._is_moving(asked, total):
+        if not (may_exceed and self._is_moving(asked, total)):
             self._move = None
-        before = dict(asked)
+        before, self.is_move_due = dict(asked), self._move is not None
         self._grow(asked, total, now_s)
         _shrink(asked, total + (self._move is not None), states, self._wanted(total, now_s))
         if self._changed_s is None or any(asked[state.name] != state.asked for state in states):
             self._changed_s = now_s
         elif asked == before:
-            self._go_on_moving(asked, total, states, now_s)
+            self._go_on_moving(asked, total, states, now_s, may_exceed=may_exceed)
         return Placed(asked, self._why(asked, states, now_s))
 
     def export(self) -> State:
@@ -212,49 +216,55 @@ class Placement:
     def _is_moving(self, asked: _Split, total: int) -> bool:
         return self._move is not None and self._move.total == total and sum(asked.values()) == total + 1
 
-    def _go_on_moving(self, asked: _Split, total: int, states: Sequence[PoolState], now_s: float) -> None:
+    def _go_on_moving(
+        self, asked: _Split, total: int, states: Sequence[PoolState], now_s: float, *, may_exceed: bool
+    ) -> None:
         """End the move under way, or begin one (rule 6)."""
         wanted = self._wanted(total, now_s)
-        if self._move is None:
-            crowded = {state.name for state in states if state.unplaced}
-            better = next((name for name in asked if asked[name] < wanted[name] and name not in crowded), None)
-            self._begin_move(asked, better, total, now_s)
+        if self._move is not None:
+            self._end_move(self._move, asked, wanted, states, now_s)
             return
-        moving = next(state for state in states if state.name == self._move.pool)
+        all_placed = not any(state.unplaced for state in states)
+        better = next((name for name in asked if asked[name] < wanted[name] and all_placed), None)
+        calm_s = now_s - (now_s if self._changed_s is None else self._changed_s)
+        self.is_move_due = better is not None and calm_s >= self._spill_after_s
+        if better is not None and self.is_move_due and may_exceed:
+            asked[better] += 1
+            self._move = _Move(better, total, now_s)
+
+    def _end_move(self, move: _Move, asked: _Split, wanted: _Split, states: Sequence[PoolState], now_s: float) -> None:
+        moving = next(state for state in states if state.name == move.pool)
         if moving.ready >= moving.asked:
             leaving = [s.name for s in states if asked[s.name] > max(wanted[s.name], s.busy)]
             if leaving:
                 asked[leaving[-1]] -= 1
                 self._move = None
-        elif now_s - self._move.since_s >= LONGEST_PAUSE_S:
+        elif now_s - move.since_s >= LONGEST_PAUSE_S:
             kept = asked[moving.name] - 1
             why = f"a replica was not ready after {LONGEST_PAUSE_S:g} s"
             self._troubles[moving.name].close(kept, self._spill_after_s, now_s, why)
             asked[moving.name], self._move = kept, None
 
-    def _begin_move(self, asked: _Split, better: str | None, total: int, now_s: float) -> None:
-        calm_s = now_s - (now_s if self._changed_s is None else self._changed_s)
-        if better is not None and calm_s >= self._spill_after_s:
-            asked[better] += 1
-            self._move = _Move(better, total, now_s)
-
     def _why(self, asked: _Split, states: Sequence[PoolState], now_s: float) -> str:
         used = [name for name, number in asked.items() if number]
-        troubles = [text for state in states if (text := self._trouble_of(state, now_s))]
+        troubles = [text for state in states if (text := self._trouble_of(state, asked, now_s))]
         if self._move is not None:
             troubles.append(f"one more starts in {self._move.pool} before another pool gives one up")
         if not troubles and used == used[:1] and asked[next(iter(asked))] == sum(asked.values()):
             return ""
         return "; ".join([", ".join(f"{asked[name]} in {name}" for name in used) or "none", *troubles])
 
-    def _trouble_of(self, state: PoolState, now_s: float) -> str:
+    def _trouble_of(self, state: PoolState, asked: _Split, now_s: float) -> str:
         trouble = self._troubles[state.name]
         if trouble.closed(now_s):
             return f"{state.name} has no room for more until {_clock(trouble.opens_s)} at least: {trouble.why}"
         if trouble.unplaced_since_s is not None:
             since = _clock(trouble.unplaced_since_s)
             return f"{state.unplaced} of {state.asked} in {state.name} have had no place since {since}: {state.why}"
-        return f"{state.name} is on trial" if trouble.on_trial(now_s) else ""
+        if trouble.on_trial(now_s):
+            return f"{state.name} is on trial"
+        most = self._most(state.name)
+        return f"{state.name} has its maximum of {most}" if asked[state.name] == most else ""
 
 
 def _filled(total: int, *limits: Mapping[str, int]) -> _Split:
