@@ -36,3 +36,14 @@ def fixed_bounds(least: int, most: int) -> BoundsAt:
     """Give bounds that are always the same."""
     bounds = replica_bounds(least, most)
     return lambda _now_s: bounds
+
+
+def with_reserve(bounds: BoundsAt, reserve: int) -> BoundsAt:
+    """Give bounds that are never below the reserve of some pools, as far as the upper bound allows."""
+
+    def raised(now_s: float) -> ReplicaBounds:
+        now = bounds(now_s)
+        least = min(reserve, now.most)
+        return now if now.least >= least else now._replace(least=least, least_why=f"at least {least}, a reserve")
+
+    return raised

@@ -15,7 +15,7 @@ The pools are in order of preference. The rules, in their order:
    one of a bad pool, because nothing is cut then.
 6. Replicas move to a better pool one at a time: one more is asked for there, and when it is ready, an idle one leaves
    the worse pool. Until then the sum is one above the total. A move begins if every replica has a place, and nothing
-   else has changed the pools for `spill_after_s`.
+   else has changed the pools for `spill_after_s`; it is announced one call before, for those who limit the sum.
 7. If no pool has room, what is left waits in the first pool that is not at its maximum.
 8. A pool's minimum is a reserve. While the total is at most the sum of all reserves, the reserves are wanted, in the
    same order. Above it, the pools are wanted by rule 1, so that the reserve serves until rule 6 has moved it.
@@ -108,17 +108,18 @@ class Placement:
         self._changed_s: float | None = None
         """When something other than a move last changed the pools."""
         self.is_move_due = False
-        """Whether the last call began a move, went on with one, or would have if there may be one replica more."""
+        """Whether the last call left a move under way, or one that the next call begins."""
 
     def spare(self, states: Sequence[PoolState]) -> int:
         """Give how many of the replicas asked for are above the total, because one moves."""
         known = sum(state.asked for state in states if state.name in self._pools)
         return 1 if self._move is not None and known == self._move.total + 1 else 0
 
-    @property
-    def changes_s(self) -> float:
-        """The time at which the next pool opens by itself; infinite if none does."""
-        return min((trouble.opens_s for trouble in self._troubles.values() if trouble.pause_s), default=inf)
+    def next_change_s(self, now_s: float) -> float:
+        """Give the next time at which a pause or a trial ends; infinite if there is none."""
+        failed = [trouble for trouble in self._troubles.values() if trouble.pause_s]
+        ends = [end_s for each in failed for end_s in (each.opens_s, each.opens_s + each.pause_s)]
+        return min((end_s for end_s in ends if end_s > now_s), default=inf)
 
     def place(self, total: int, states: Sequence[PoolState], now_s: float, *, may_exceed: bool = True) -> Placed:
         """Give the replicas of each pool.
@@ -136,13 +137,18 @@ class Placement:
         asked = {state.name: min(state.asked, self._room(state.name, now_s)) for state in states}
         if not (may_exceed and self._is_moving(asked, total)):
             self._move = None
-        before, self.is_move_due = dict(asked), self._move is not None
+        before = dict(asked)
         self._grow(asked, total, now_s)
         _shrink(asked, total + (self._move is not None), states, self._wanted(total, now_s))
+        was_due, self.is_move_due = self.is_move_due, False
         if self._changed_s is None or any(asked[state.name] != state.asked for state in states):
             self._changed_s = now_s
         elif asked == before:
-            self._go_on_moving(asked, total, states, now_s, may_exceed=may_exceed)
+            wanted = self._wanted(total, now_s)
+            if self._move is not None:
+                self._end_move(self._move, asked, wanted, states, now_s)
+            elif (better := self._move_due(asked, wanted, states, now_s)) is not None:
+                self._begin_move(asked, better, total, now_s, now=was_due and may_exceed)
         return Placed(asked, self._why(asked, states, now_s))
 
     def export(self) -> State:
@@ -152,6 +158,7 @@ class Placement:
             "pools": {name: asdict(trouble) for name, trouble in self._troubles.items()},
             "move": None if self._move is None else list(self._move),
             "changed_s": self._changed_s,
+            "is_move_due": self.is_move_due,
         }
 
     def restore(self, state: State) -> None:
@@ -166,7 +173,7 @@ class Placement:
                 self._troubles[name] = _Trouble(**values)
         move = state["move"]
         self._move = _Move(*move) if move is not None and move[0] in self._pools else None
-        self._changed_s = state["changed_s"]
+        self._changed_s, self.is_move_due = state["changed_s"], state["is_move_due"]
 
     def _judge(self, state: PoolState, now_s: float) -> None:
         """Close a pool whose replicas have no place (rule 2), and forget old trouble (rules 3 and 4)."""
@@ -216,19 +223,17 @@ class Placement:
     def _is_moving(self, asked: _Split, total: int) -> bool:
         return self._move is not None and self._move.total == total and sum(asked.values()) == total + 1
 
-    def _go_on_moving(
-        self, asked: _Split, total: int, states: Sequence[PoolState], now_s: float, *, may_exceed: bool
-    ) -> None:
-        """End the move under way, or begin one (rule 6)."""
-        wanted = self._wanted(total, now_s)
-        if self._move is not None:
-            self._end_move(self._move, asked, wanted, states, now_s)
-            return
-        all_placed = not any(state.unplaced for state in states)
-        better = next((name for name in asked if asked[name] < wanted[name] and all_placed), None)
+    def _move_due(self, asked: _Split, wanted: _Split, states: Sequence[PoolState], now_s: float) -> str | None:
+        """Name the pool in which one more replica is wanted, if a move may begin."""
         calm_s = now_s - (now_s if self._changed_s is None else self._changed_s)
-        self.is_move_due = better is not None and calm_s >= self._spill_after_s
-        if better is not None and self.is_move_due and may_exceed:
+        if calm_s < self._spill_after_s or any(state.unplaced for state in states):
+            return None
+        return next((name for name in asked if asked[name] < wanted[name]), None)
+
+    def _begin_move(self, asked: _Split, better: str, total: int, now_s: float, *, now: bool) -> None:
+        """Ask for one more replica in a better pool; if that may not be now, say that it is due."""
+        self.is_move_due = True
+        if now:
             asked[better] += 1
             self._move = _Move(better, total, now_s)
 
@@ -239,11 +244,14 @@ class Placement:
             if leaving:
                 asked[leaving[-1]] -= 1
                 self._move = None
+                return
         elif now_s - move.since_s >= LONGEST_PAUSE_S:
             kept = asked[moving.name] - 1
             why = f"a replica was not ready after {LONGEST_PAUSE_S:g} s"
             self._troubles[moving.name].close(kept, self._spill_after_s, now_s, why)
             asked[moving.name], self._move = kept, None
+            return
+        self.is_move_due = True
 
     def _why(self, asked: _Split, states: Sequence[PoolState], now_s: float) -> str:
         used = [name for name, number in asked.items() if number]

@@ -120,6 +120,11 @@ class Fleet(NamedTuple):
         """Name the replicas to remove so that `staying` are left, first to be removed first."""
         return replicas_to_remove(self.replicas, staying)
 
+    def to_remove_from(self, pools: Mapping[str, int]) -> tuple[str, ...]:
+        """Name the replicas to remove so that in each pool its number is left; in a pool, first to be removed first."""
+        by_pool = {name: [each for each in self.replicas if each.pool == name] for name in pools}
+        return tuple(name for pool, number in pools.items() for name in replicas_to_remove(by_pool[pool], number))
+
 
 class ScaleRequest(NamedTuple):
     """A change of one service's replicas."""

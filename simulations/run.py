@@ -7,10 +7,10 @@ from math import inf
 import numpy as np
 
 from autoscaler.controller.recorders import OnChange
+from autoscaler.controller.services import service_of
 from autoscaler.controller.step import Service
 from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRules
-from autoscaler.policy.decider_factory import decider
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Record, Recorder
 from simulations.engines.reference import ReferenceEngine
@@ -92,7 +92,7 @@ class _Task:
         spec = self.policy.spec
         if self.inputs.immediate:
             return zero_delay_service(spec.min_replicas, spec.max_replicas, spec.target)
-        return Service(decider(self.policy), spec.mode == "Active")
+        return service_of(self.policy)
 
     def recorder(self, keep: Recorder) -> Recorder:
         on_progress = self.on_progress

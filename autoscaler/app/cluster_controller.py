@@ -12,7 +12,6 @@ from typing import Any
 
 import aiohttp
 
-from algorithms.decider import Decider
 from autoscaler.app.cluster_target import ClusterTarget
 from autoscaler.app.controller_settings import ControllerSettings
 from autoscaler.app.followed_budgets import FollowedBudgets
@@ -24,6 +23,7 @@ from autoscaler.controller.failures import DECIDER, Failures
 from autoscaler.controller.idle import IdleServices
 from autoscaler.controller.recorders import DecisionLog
 from autoscaler.controller.services import ServiceRegistry
+from autoscaler.controller.step import Service
 from autoscaler.kubernetes.budgets import BudgetReporter
 from autoscaler.kubernetes.client import Api, connected
 from autoscaler.kubernetes.gateways import metrics_address
@@ -155,8 +155,8 @@ def _logged(log: DecisionLog | None) -> dict[str, Any]:
     if log is None:
         return {}
 
-    def begin(policy: ScalingPolicy, decider: Decider) -> None:
-        log.begin(policy.service, policy.model_dump(mode="json", exclude_unset=True), decider.export)
+    def begin(policy: ScalingPolicy, service: Service) -> None:
+        log.begin(policy.service, policy.model_dump(mode="json", exclude_unset=True), service.export)
 
     return {"on_policy": begin, "on_gone": log.forget}
 

@@ -8,9 +8,8 @@ import aiohttp
 
 from autoscaler.controller.controller import Controller, WakeUps
 from autoscaler.controller.recorders import DecisionLog
-from autoscaler.controller.services import query
+from autoscaler.controller.services import query, service_of
 from autoscaler.controller.step import Service
-from autoscaler.policy.decider_factory import decider
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Clock, Query, Recorder, ScaleTarget, ServiceName
 from autoscaler.sources.gateway_stream import StreamSource
@@ -21,7 +20,7 @@ from autoscaler.sources.prometheus_credentials import PrometheusCredentials
 
 def services(policies: Iterable[ScalingPolicy]) -> dict[ServiceName, Service]:
     """Build the services to decide on."""
-    return {policy.service: Service(decider(policy), writes=policy.spec.mode == "Active") for policy in policies}
+    return {policy.service: service_of(policy) for policy in policies}
 
 
 def queries(policies: Iterable[ScalingPolicy], default_server: str | None) -> dict[ServiceName, Query]:
@@ -58,7 +57,7 @@ async def controller(
 
     def begin(policy: ScalingPolicy) -> None:
         if log is not None:
-            knows = followed[policy.service].decider.export
+            knows = followed[policy.service].export
             log.begin(policy.service, policy.model_dump(mode="json", exclude_unset=True), knows)
 
     def renew(service: ServiceName) -> None:

@@ -58,6 +58,7 @@ def observe(
         latest=live.latest or 0.0,
         passing=live.passing,
         problem=problem,
+        pools=fleet.pools,
     )
 
 

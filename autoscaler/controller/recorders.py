@@ -56,10 +56,10 @@ def _name(recorder: Recorder) -> str:
 
 
 def log_changes(record: Record) -> None:
-    """Log a decision that changes the number, and every one that could not be written."""
+    """Log a decision that changes the number or was written, and every one that could not be written."""
     if record.outcome is not None and record.outcome.error:
         _LOG.warning("%s", explained(record), extra=_fields(record))
-    elif record.decision.desired != record.observation.replicas:
+    elif record.outcome is not None or record.decision.desired != record.observation.replicas:
         _LOG.info("%s", explained(record), extra=_fields(record))
 
 

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 from algorithms.decider import FAILED, Decider
 from algorithms.observation import Observation
+from algorithms.pools import Placement
 from algorithms.types import Decision, Reason
 from autoscaler.controller.budgets import RULE as BUDGET
 from autoscaler.controller.records import policy_line_of, record_of
-from autoscaler.controller.services import BACKFILL
+from autoscaler.controller.services import BACKFILL, service_of
+from autoscaler.controller.step import placed
 from autoscaler.documents.document import Document, DocumentError
 from autoscaler.policy.decider_factory import decider
 from autoscaler.policy.spec import ScalingPolicy
@@ -54,6 +56,7 @@ class Replay:
     def __init__(self, instead: Iterable[ScalingPolicy] = ()) -> None:
         self._instead = {policy.service: policy for policy in instead}
         self._deciders: dict[ServiceName, Decider] = {name: decider(each) for name, each in self._instead.items()}
+        self._placements: dict[ServiceName, Placement] = {}
         self._last: dict[ServiceName, tuple[int, int]] = {}
         """The desired replicas of the last decision: as recorded, and as decided here."""
         self.services: set[ServiceName] = set()
@@ -82,13 +85,15 @@ class Replay:
         self.services.add(begun.service)
         if begun.service in self._instead:
             return
-        fresh = decider(begun.policy)
+        fresh = service_of(begun.policy)
         try:
             fresh.restore(begun.state)
         except Exception as error:  # only the parts of the decider know the form of their states
             problem = f"state: is not a state of this policy: {described(error)}"
             raise DocumentError([f"{line.source}:{line.line(())}: {problem}"]) from error
-        self._deciders[begun.service] = fresh
+        self._deciders[begun.service] = fresh.decider
+        if fresh.placement is not None:
+            self._placements[begun.service] = fresh.placement
 
     def _again(self, line: Document) -> Replayed:
         record = record_of(line)
@@ -101,6 +106,9 @@ class Replay:
         for reason in record.decision.reasons:
             if reason.rule in TAKEN_OVER or (reason.rule in LIMITS and reason.after < decision.desired):
                 decision = _with(decision, reason, reason.after)
+        if service in self._placements:
+            may_exceed = all(reason.rule not in LIMITS for reason in record.decision.reasons)
+            decision, _ = placed(decision, self._placements[service], record.observation, may_exceed=may_exceed)
         self._last[service] = record.decision.desired, decision.desired
         return Replayed(record, decision)
 

@@ -12,9 +12,11 @@ from typing import NamedTuple
 
 from algorithms.decider import Decider
 from algorithms.observation import Observation
+from algorithms.pools import Placement
 from autoscaler.controller.step import Service
 from autoscaler.policy.annotations import PAUSED_UNTIL, overrides_of, pause_alone
 from autoscaler.policy.decider_factory import decider, decides_alike, resumes
+from autoscaler.policy.pools import placement
 from autoscaler.policy.spec import Prometheus, ScalingPolicy
 from autoscaler.ports import Override, Query, ServiceName
 from autoscaler.runtime.errors import described
@@ -48,13 +50,24 @@ def _one_object(server: str, expression: str, series: str, max_age_s: float) -> 
     return Query(server, expression, series, max_age_s)
 
 
+def service_of(policy: ScalingPolicy, *, writes: bool = True) -> Service:
+    """Build what decides on the service of a policy, without state; raises ValueError if it cannot be followed."""
+    spec = policy.spec
+    return Service(
+        decider(policy),
+        writes and spec.mode == "Active",
+        requests_per_replica=spec.requests_per_replica,
+        placement=placement(spec.pools, spec.spill_after),
+    )
+
+
 class ServiceRegistry:
     """Services and queries by name; the controller reads both at every step.
 
     Args:
         prometheus: the server of policies that name none.
         refusal: says why a server may not be used, empty if it may; a policy that names a refused one is refused.
-        on_policy: called with each new policy and its decider.
+        on_policy: called with each new policy and what decides by it.
         on_gone: called with each service that is no longer decided on.
         is_broken: tells whether a service's decider fails; a changed policy then starts without its state.
         backfills: whether new services get their history (`remember`); until then their number does not fall.
@@ -63,7 +76,7 @@ class ServiceRegistry:
     def __init__(
         self,
         prometheus: str | None = None,
-        on_policy: Callable[[ScalingPolicy, Decider], None] = lambda _policy, _decider: None,
+        on_policy: Callable[[ScalingPolicy, Service], None] = lambda _policy, _service: None,
         on_gone: Callable[[ServiceName], None] = lambda _service: None,
         *,
         backfills: bool = False,
@@ -93,20 +106,16 @@ class ServiceRegistry:
         overrides = overrides_of(policy.metadata.annotations)
         found = self._query(policy)
         continued = self._continued(policy)
-        decides = continued or decider(policy)
+        fresh = service_of(policy, writes=self._writing)
+        decides = fresh._replace(decider=continued or fresh.decider, placement=self._placement(policy, fresh.placement))
         known = self.services.get(service)
-        if known is None or known.decider is not decides:
+        if known is None or known.decider is not decides.decider or known.placement is not decides.placement:
             self._on_policy(policy, decides)
         self.entries[service] = entry
         self._set_query(service, found)
         if continued is None and self._backfills and found is not None:
             self.unwarmed.add(service)
-        self.services[service] = Service(
-            decides,
-            self._writes(policy),
-            self._with_backfill(service, overrides),
-            requests_per_replica=policy.spec.requests_per_replica,
-        )
+        self.services[service] = decides._replace(overrides=self._with_backfill(service, overrides))
 
     def _query(self, policy: ScalingPolicy) -> Query | None:
         found = query(policy.spec.metrics.prometheus, self._prometheus)
@@ -151,28 +160,37 @@ class ServiceRegistry:
             return None
         return _restored(policy, known.decider)
 
+    def _placement(self, policy: ScalingPolicy, fresh: Placement | None) -> Placement | None:
+        """Give what places the replicas of a service: the present one, or a fresh one that knows what it knew."""
+        before, known = self.entries.get(policy.service), self.services.get(policy.service)
+        if fresh is None or before is None or known is None or known.placement is None:
+            return fresh
+        if (before.policy.spec.pools, before.policy.spec.spill_after) == (policy.spec.pools, policy.spec.spill_after):
+            return known.placement
+        fresh.restore(known.placement.export())
+        return fresh
+
     def remember(self, service: ServiceName, observations: Sequence[Observation]) -> None:
         """Give a new service a decider that has seen just these observations; without any, it keeps the present one."""
-        policy, decides = self.entries[service].policy, self.services[service].decider
-        overrides = overrides_of(policy.metadata.annotations)
+        policy, decides = self.entries[service].policy, self.services[service]
         if observations:
-            decides = decider(policy)
+            decides = decides._replace(decider=decider(policy))
             for observation in observations:
-                decides.decide(observation)
+                decides.decider.decide(observation)
             self._on_policy(policy, decides)
         self.unwarmed.discard(service)
-        self.services[service] = self.services[service]._replace(decider=decides, overrides=overrides)
+        self.services[service] = decides._replace(overrides=overrides_of(policy.metadata.annotations))
 
     def renew(self, service: ServiceName) -> None:
-        """Give a service a fresh decider, because the state of the present one may be why it fails.
+        """Let a service be decided on without state, because the present one may be why that fails.
 
         Raises:
-            ValueError: its policy cannot be followed; the decider stays.
+            ValueError: its policy cannot be followed; the state stays.
         """
         policy = self.entries[service].policy
-        fresh = decider(policy)
+        fresh = service_of(policy, writes=self._writing)
         self._on_policy(policy, fresh)
-        self.services[service] = self.services[service]._replace(decider=fresh)
+        self.services[service] = fresh._replace(overrides=self.services[service].overrides)
 
     def remove(self, service: ServiceName) -> None:
         """Stop deciding on a service; its replicas stay as they are."""
@@ -186,10 +204,7 @@ class ServiceRegistry:
         """Write decisions, or only decide: only one of several controllers writes."""
         self._writing = writing
         for name, service in self.services.items():
-            self.services[name] = service._replace(writes=self._writes(self.entries[name].policy))
-
-    def _writes(self, policy: ScalingPolicy) -> bool:
-        return self._writing and policy.spec.mode == "Active"
+            self.services[name] = service._replace(writes=writing and self.entries[name].policy.spec.mode == "Active")
 
 
 def _restored(policy: ScalingPolicy, old: Decider) -> Decider | None:

@@ -15,10 +15,13 @@ from algorithms.decider import FAILED, Decider
 from algorithms.observation import Observation
 from algorithms.plausibility import plausible
 from algorithms.pools import Placement
-from algorithms.types import Decision, Reason, Recommendation
+from algorithms.types import Decision, Reason, Recommendation, State
 from autoscaler.controller.budgets import Budgets, Wanted
 from autoscaler.ports import Fleet, Override, ScaleRequest, ServiceName
 from autoscaler.runtime.errors import described
+
+POOLS = "pools"
+"""The name of the rule in the reasons of a decision."""
 
 
 class Service(NamedTuple):
@@ -34,13 +37,29 @@ class Service(NamedTuple):
     placement: Placement | None = None
     """Where its replicas run; None for a service without pools."""
 
+    def export(self) -> State:
+        """Give the state of what decides."""
+        placement = {} if self.placement is None else {"placement": self.placement.export()}
+        return {**self.decider.export(), **placement}
+
+    def restore(self, state: State) -> None:
+        """Continue from an exported state.
+
+        Raises:
+            ValueError: the state is of another version, or of another set of rules.
+        """
+        self.decider.restore(state)
+        if self.placement is not None:
+            self.placement.restore(state["placement"])
+
     def next_change_s(self, now_s: float) -> float:
         """Give the next time at which it must be decided on although nothing has happened: it changes by itself.
 
         A service is idle until then at most. What changes by an event instead wakes it by `WakeUps.add`.
         """
+        placement_s = inf if self.placement is None else self.placement.next_change_s(now_s)
         ends_s = [override.until_s for override in self.overrides if override.until_s > now_s]
-        return min(self.decider.next_change_s(now_s), *ends_s, inf)
+        return min(self.decider.next_change_s(now_s), *ends_s, placement_s)
 
 
 class Step(NamedTuple):
@@ -67,6 +86,7 @@ def step(
         observations: what was observed of some of them.
         budgets: limits the decisions of services that share something.
     """
+    observations = {name: (_without_spare(services[name], seen), fleet) for name, (seen, fleet) in observations.items()}
     decided = {name: _decided(services[name], *seen) for name, seen in observations.items()}
     if budgets is not None:
         decided = _limited(budgets, services, observations, decided)
@@ -78,6 +98,14 @@ class _Decided(NamedTuple):
 
     decision: Decision
     failure: Exception | None = None
+    may_exceed: bool = True
+    """Whether there may be one replica more while one moves to another pool."""
+
+
+def _without_spare(service: Service, observation: Observation) -> Observation:
+    """Leave out of the number the replica that a move has added to it."""
+    spare = 0 if service.placement is None else service.placement.spare(observation.pools)
+    return observation._replace(replicas=observation.replicas - spare) if spare else observation
 
 
 def _held(observation: Observation, error: Exception) -> _Decided:
@@ -112,7 +140,7 @@ def _limited(
     """Limit decisions by the budgets, all at once."""
     wanted = {
         name: Wanted(
-            decided[name].decision.desired,
+            decided[name].decision.desired + _moving(services[name]),
             fleet,
             is_held=_is_held(decided[name], _overrides(services[name], fleet), observation.now_s),
             writes=services[name].writes,
@@ -126,6 +154,11 @@ def _limited(
     return {name: _with_limit(each, limits.get(name)) for name, each in decided.items()}
 
 
+def _moving(service: Service) -> int:
+    """Give how many replicas more the service needs while one moves to another pool."""
+    return int(service.placement is not None and service.placement.is_move_due)
+
+
 def _is_held(decided: _Decided, overrides: Sequence[Override], now_s: float) -> bool:
     """Tell whether something outside of the policy holds the number: a pause, another writer or a failure."""
     return decided.failure is not None or any(each.replicas is None and now_s < each.until_s for each in overrides)
@@ -135,22 +168,44 @@ def _with_limit(decided: _Decided, limit: Reason | None) -> _Decided:
     if limit is None:
         return decided
     decision = decided.decision
-    return decided._replace(decision=decision._replace(desired=limit.after, reasons=(*decision.reasons, limit)))
+    after = min(limit.after, decision.desired)  # what it wanted more is for a move
+    limit = limit._replace(before=decision.desired, after=after)
+    decision = decision._replace(desired=after, reasons=(*decision.reasons, limit))
+    return decided._replace(decision=decision, may_exceed=False)
 
 
 def _finished(name: ServiceName, service: Service, observation: Observation, fleet: Fleet, decided: _Decided) -> Step:
-    """Request what was decided; an error stays with the service."""
+    """Place and request what was decided; an error stays with the service."""
     try:
-        request = _request(name, service, fleet, decided.decision.desired)
+        decision, pools = decided.decision, None
+        if service.placement is not None:
+            decision, pools = placed(decision, service.placement, observation, may_exceed=decided.may_exceed)
+        request = _request(name, fleet, decision.desired, pools) if service.writes else None
     except Exception as error:  # noqa: BLE001 - see `_held`
         return Step(name, observation, _held(observation, error).decision, None, error)
-    return Step(name, observation, decided.decision, request, decided.failure)
+    return Step(name, observation, decision, request, decided.failure)
 
 
-def _request(name: ServiceName, service: Service, fleet: Fleet, desired: int) -> ScaleRequest | None:
-    if desired == fleet.asked or not service.writes:
+def placed(
+    decision: Decision, placement: Placement, observation: Observation, *, may_exceed: bool
+) -> tuple[Decision, Mapping[str, int]]:
+    """Place the replicas of a decision in pools; where they run is a reason, also if it does not change the number."""
+    asked, why = placement.place(decision.desired, observation.pools, observation.now_s, may_exceed=may_exceed)
+    total = sum(asked.values())
+    if why or total != decision.desired:
+        reason = Reason(POOLS, decision.desired, total, why)
+        decision = decision._replace(desired=total, reasons=(*decision.reasons, reason))
+    return decision, asked
+
+
+def _request(name: ServiceName, fleet: Fleet, desired: int, pools: Mapping[str, int] | None) -> ScaleRequest | None:
+    """Request what differs from what is asked for now; None if nothing does."""
+    if pools is None:
+        return None if desired == fleet.asked else ScaleRequest(name, desired, fleet.to_remove(desired))
+    asked = {state.name: state.asked for state in fleet.pools}
+    if desired == fleet.asked and all(asked.get(name, 0) == number for name, number in pools.items()):
         return None
-    return ScaleRequest(name, desired, fleet.to_remove(desired))
+    return ScaleRequest(name, desired, fleet.to_remove_from(pools), pools)
 
 
 def _decide(decider: Decider, observation: Observation) -> tuple[Decision, Exception | None]:

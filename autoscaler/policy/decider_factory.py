@@ -140,7 +140,8 @@ def _keda(chosen: KedaSettings, policy: ScalingPolicy) -> Decider:
 def _unmodified(algorithm: Algorithm, spec: PolicySpec) -> Decider:
     """Put no rule around an algorithm that reproduces another controller, delays included.
 
-    It has the policy's minimum itself. Outside of it hold the maximum, the bounds of open windows, and `maxCold`.
+    It has the policy's minimum itself. Outside of it hold the maximum, the bounds of open windows, the reserves of
+    pools, and `maxCold`.
     """
     return Decider(algorithm, bounds=spec.bounds_over_time(0), ramp=_ramp(spec), last_resort=Mpa(target=spec.target))
 

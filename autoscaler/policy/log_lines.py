@@ -1,6 +1,6 @@
 """What a line of a decision log may contain, with the names of the current version.
 
-Every key is required: a missing number is not zero. Only services with pools of GPUs have `pools` and `placement`.
+Every key is required: a missing number is not zero. Only services with pools of GPUs have `pools`.
 """
 
 from typing import Annotated, Any
@@ -81,4 +81,3 @@ class PolicyLine(_Part):
     service: str
     policy: ScalingPolicy
     state: dict[str, Any]
-    placement: dict[str, Any] | None = None

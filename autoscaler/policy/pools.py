@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
+from algorithms.pools import Placement, Pool
 from autoscaler.documents.fields import RULES, Duration, ResourceModel, Shape, lasting, rule
 from autoscaler.policy.node_affinity import LABEL_KEY, LONGEST_KEY, Affinity, LabelValue
 from autoscaler.policy.target_ref import LABEL, ScaleTargetRef
@@ -74,6 +75,14 @@ class GpuPool(ResourceModel):
         if not all(len(key) <= LONGEST_KEY and re.fullmatch(LABEL_KEY, key) for key in self.node_selector or ()):
             raise ValueError(_KEYS)
         return self
+
+
+def placement(pools: Sequence[GpuPool] | None, spill_after_s: float) -> Placement | None:
+    """Build what places the replicas of one service; None without pools."""
+    if pools is None:
+        return None
+    known = [Pool(pool.name, pool.min_replicas, pool.max_replicas) for pool in pools]
+    return Placement(known, spill_after_s=spill_after_s)
 
 
 _REFS = "self.pools.exists(pool, has(pool.scaleTargetRef))"

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 
-from algorithms.bounds import BoundsAt
+from algorithms.bounds import BoundsAt, with_reserve
 from algorithms.kpa_scale import ScaleOptions
 from autoscaler.documents.fields import (
     RULES,
@@ -321,9 +321,10 @@ class PolicySpec(ResourceModel):
         )
 
     def bounds_over_time(self, min_replicas: int) -> BoundsAt:
-        """Give the bounds at any time, with `min_replicas` outside of the windows of the schedule."""
+        """Give the bounds at any time, with `min_replicas` outside of the windows of the schedule, and reserves."""
         lead_s = max((pool.cold_start or 0.0 for pool in self.pools or ()), default=0.0)
-        return bounds_over_time(self.schedule, min_replicas, self.max_replicas, lead_s)
+        bounds = bounds_over_time(self.schedule, min_replicas, self.max_replicas, lead_s)
+        return with_reserve(bounds, self.reserve) if self.reserve else bounds
 
     def replica_range(self, now_s: float) -> tuple[int, int]:
         """Give the bounds in force at a time, with defaults and `kpa`'s own bounds."""
@@ -337,6 +338,11 @@ class PolicySpec(ResourceModel):
     def highest_max_replicas(self) -> int:
         """The upper bound that holds at all times: an algorithm with a bound of its own gets this one."""
         return max(self.max_replicas, *(window.max_replicas or 0 for window in self.schedule), 0)
+
+    @property
+    def reserve(self) -> int:
+        """The replicas that the pools keep as a reserve, all together."""
+        return sum(pool.min_replicas for pool in self.pools or ())
 
     @property
     def bounds(self) -> Bounds:

@@ -27,7 +27,7 @@ def run_inputs_of(scenario: Scenario, policy: ScalingPolicy) -> RunInputs:
         limits=gateway.limits,
         pools=tuple(_pool(pool) for pool in spec.fleet.pools),
         initial=spec.fleet.initial_replicas,
-        min_replicas=policy.spec.min_replicas,
+        min_replicas=max(policy.spec.min_replicas, policy.spec.reserve),
         max_replicas=policy.spec.max_replicas,
         target=policy.spec.target,
         immediate=watching.immediate,
