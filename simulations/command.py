@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -136,7 +136,7 @@ def _simulated(arguments: argparse.Namespace) -> "tuple[Scenario, list[Result]]"
 
     scenario = seeded(read_scenario(arguments.scenario), arguments.seed)
     candidates = candidates_in(arguments.policy) if arguments.policy else candidates_of(scenario)
-    if not candidates:
+    if not candidates and not scenario.spec.services:
         raise DocumentError([f"{arguments.scenario}: spec.policies: is empty; add a policy there or with --policy"])
     results = compare(
         scenario,
@@ -175,11 +175,14 @@ def _expected(scenario: "Scenario") -> "Expected | None":
 def _report_all(scenario: "Scenario", results: "list[Result]") -> list[str]:
     """Print all results, and give where they differ from the scenario's expectation."""
     from autoscaler.demo.report import verdict  # noqa: PLC0415  # as above
-    from simulations.comparison import comparison_text  # noqa: PLC0415
+    from simulations.comparison import comparison_text, services_text  # noqa: PLC0415
     from simulations.results.to_run_result import run_result  # noqa: PLC0415
 
     if len(results) == 1:
         return _report(scenario, results[0])
+    if results and scenario.spec.services:
+        sys.stdout.write(f"{services_text(results)}\n")
+        return []
     expected, problems = _expected(scenario), list[str]()
     if results:
         sys.stdout.write(f"{comparison_text(results)}\n")
@@ -198,7 +201,7 @@ def _report(scenario: "Scenario", result: "Result") -> list[str]:
     from simulations.results.to_run_result import run_result  # noqa: PLC0415
 
     expected = _expected(scenario)
-    sys.stdout.write(f"Policy {result.policy.service}\n\n")
+    sys.stdout.write(f"Policy {_service(result)}\n\n")
     if expected is None:
         sys.stdout.write(f"What ran: simulated, engine {result.history.engine}\n\n{figures_text(result)}\n")
         return []
@@ -221,20 +224,29 @@ def _write(arguments: argparse.Namespace, scenario: "Scenario", results: "list[R
             tables.write(tables.decisions_arrow(results[0].history), arguments.ticks)
     if arguments.decisions and results:
         with arguments.decisions.open("w", encoding="utf-8") as file:
-            _log(results[0], file)
+            _log(results if scenario.spec.services else results[:1], file)
 
 
-def _log(result: "Result", to: TextIO) -> None:
-    """Write a run's decisions in the format of the live decision log, with dates if the policy has a schedule."""
+def _service(result: "Result") -> str:
+    return result.policy.service if result.policy else result.name
+
+
+def _log(results: "Sequence[Result]", to: TextIO) -> None:
+    """Write decisions in the format of the live decision log, with dates if a policy has a schedule.
+
+    The last result has the decisions of all services.
+    """
     from autoscaler.controller.recorders import DecisionLog  # noqa: PLC0415
     from autoscaler.policy.decider_factory import decider  # noqa: PLC0415  # as above
     from simulations.engines.controller import dated  # noqa: PLC0415
     from simulations.scenario.to_run_inputs import start_s_of  # noqa: PLC0415
 
-    log, policy, start_s = DecisionLog(to), result.policy, start_s_of(result.scenario, result.policy)
-    if not result.scenario.spec.controller.immediate:
+    log, scenario = DecisionLog(to), results[0].scenario
+    policies = {result.policy.service: result.policy for result in results if result.policy}
+    for policy in policies.values() if not scenario.spec.controller.immediate else ():
         log.begin(policy.service, policy.model_dump(mode="json", exclude_unset=True), decider(policy).export)
-    for record in result.history.decisions:
+    for record in results[-1].history.decisions:
+        start_s = start_s_of(scenario, policies[record.service])
         log(record._replace(observation=dated(record.observation, start_s)))
 
 
@@ -246,7 +258,7 @@ def _json(scenario: "Scenario", result: "Result") -> dict[str, Any]:
     known = len(result.replications) > 1
     return {
         "name": result.name,
-        "policy": result.policy.service,
+        "policy": _service(result),
         "engine": result.history.engine,
         "seed": scenario.spec.seed,
         "partial": result.partial,

@@ -53,6 +53,14 @@ def figures_text(result: Result) -> str:
     return "\n".join([head, *rows, *_note([result])]) + "\n"
 
 
+def services_text(results: Sequence[Result]) -> str:
+    """Show several services of one fleet side by side, and in sum."""
+    runs, scenario = len(results[0].replications), results[0].scenario
+    head = f"{scenario.metadata.name}: {len(results) - 1} services on one fleet, seed {scenario.spec.seed}"
+    table = _table([["", *(result.name for result in results)], *_rows(results)])
+    return "\n".join([f"{head}, {f'{runs} runs' if runs > 1 else 'one run'}", "", *table, "", *_note(results)])
+
+
 def comparison_text(results: Sequence[Result]) -> str:
     """Show several policies side by side, and how each differs from the first."""
     runs = min(len(result.replications) for result in results)
@@ -62,14 +70,18 @@ def comparison_text(results: Sequence[Result]) -> str:
         f"{scenario.metadata.name}: {len(results)} policies on the same random streams, seed {scenario.spec.seed}, "
         f"{several} each"
     )
+    table = _table([["", *(result.name for result in results)], *_rows(results)])
+    return "\n".join([head, "", *table, "", *_differences(results, runs), *_note(results)])
+
+
+def _rows(results: Sequence[Result]) -> list[list[str]]:
+    """Give the rows of a table of figures, without those that have nothing but zeros."""
     known = [result.estimates for result in results]
-    rows = [
+    return [
         [label, *(_written(name, each.get(name)) for each in known)]
         for label, name in ROWS.items()
         if any(name in each and each[name].mean for each in known)
     ]
-    table = _table([["", *(result.name for result in results)], *rows])
-    return "\n".join([head, "", *table, "", *_differences(results, runs), *_note(results)])
 
 
 def _differences(results: Sequence[Result], runs: int) -> list[str]:

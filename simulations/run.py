@@ -1,25 +1,29 @@
 """Runs one policy in a scenario once, with the fastest engine that is exact, and gives the history."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import inf
 
 import numpy as np
 
+from autoscaler.controller.budgets import Budgets
 from autoscaler.controller.recorders import OnChange
 from autoscaler.controller.services import service_of
 from autoscaler.controller.step import Service
 from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRules
 from autoscaler.policy.spec import ScalingPolicy
-from autoscaler.ports import Record, Recorder
+from autoscaler.ports import Record, Recorder, ServiceName
 from simulations.engines.reference import ReferenceEngine
+from simulations.engines.shared_fleet import SharedFleet
 from simulations.engines.zero_delay import zero_delay_service
 from simulations.model import invariants
 from simulations.model.history import History
 from simulations.model.random_streams import RandomStreams
 from simulations.model.run_inputs import Chunk, Floats, NotExactError, RunInputs, Source
-from simulations.scenario.document import Scenario
+from simulations.scenario.candidates import budgets_of, services_of
+from simulations.scenario.document import Scenario, scenario_of_service
 from simulations.scenario.request_sources import source_of
 from simulations.scenario.to_run_inputs import run_inputs_of
 
@@ -64,11 +68,42 @@ def run(
     """
     task = _Task(scenario, policy, run_inputs_of(scenario, policy), replication, total_runs, on_progress)
     history = _reference(task) if engine == "reference" else _fastest(task)
-    # A request with a cookie waits for its own replica, and others overtake it.
-    fifo = not (task.inputs.cookie_s and any(workload.sessions for workload in scenario.spec.workloads))
     if history.streaming_figures is None:
-        invariants.check(history, concurrency=task.inputs.limits.concurrency, fifo=fifo)
+        invariants.check(history, concurrency=task.inputs.limits.concurrency, fifo=task.fifo)
     return history
+
+
+def run_services(
+    scenario: Scenario, *, replication: int = 0, on_progress: OnProgress | None = None
+) -> dict[ServiceName, History]:
+    """Simulate several services on one fleet once, with the reference engine; give the history of each.
+
+    Args:
+        scenario: a scenario with `services`.
+        replication: the number of the replication; each has random streams of its own.
+        on_progress: called at every decision.
+
+    Raises:
+        DocumentError: the scenario, a policy or a budget is invalid.
+        BrokenInvariantError: the simulator has a defect.
+    """
+    candidates, woken = services_of(scenario), dict[ServiceName, None]()
+    budgets = Budgets([candidate.name for candidate in candidates], woken.setdefault)
+    budgets.set(budgets_of(scenario))
+    in_use, records = [0] * len(scenario.spec.fleet.pools), defaultdict[ServiceName, list[Record]](list)
+    tasks = {
+        name: _Task(alone, policy, run_inputs_of(alone, policy), replication, 1, on_progress, number)
+        for number, (service, (name, policy)) in enumerate(zip(scenario.spec.services, candidates, strict=True))
+        for alone in [scenario_of_service(scenario, service)]
+    }
+    engines = {
+        name: _reference_engine(task, records[name].append, in_use=in_use, budgets=budgets)
+        for name, task in tasks.items()
+    }
+    histories = SharedFleet(engines, in_use, woken).run()
+    for name, history in histories.items():
+        invariants.check(history, concurrency=tasks[name].inputs.limits.concurrency, fifo=tasks[name].fifo)
+    return {name: replace(history, decisions=tuple(records[name])) for name, history in histories.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +116,16 @@ class _Task:
     replication: int
     total_runs: int
     on_progress: OnProgress | None
+    service_number: int = 0
+    """Which of several services it is."""
+
+    @property
+    def fifo(self) -> bool:
+        """Whether requests start in the order of their arrival; one with a cookie waits for its own replica."""
+        return not (self.inputs.cookie_s and any(workload.sessions for workload in self.scenario.spec.workloads))
 
     def random_streams(self) -> RandomStreams:
-        return RandomStreams(self.scenario.spec.seed, self.replication)
+        return RandomStreams(self.scenario.spec.seed, self.replication, self.service_number)
 
     def source(self, random_streams: RandomStreams) -> Source:
         return source_of(self.scenario.spec.workloads, random_streams)
@@ -211,9 +253,21 @@ def _needs_reference(task: _Task) -> str:
 
 
 def _reference(task: _Task, needed: str = "") -> History:
-    random_streams, records = task.random_streams(), list[Record]()
-    engine = ReferenceEngine(
-        task.inputs, task.source(random_streams), task.service(), random_streams, task.recorder(records.append)
-    )
-    history = replace(engine.run(), decisions=tuple(records))
+    records = list[Record]()
+    history = replace(_reference_engine(task, records.append).run(), decisions=tuple(records))
     return replace(history, engine=f"{history.engine} (not compiled: {needed})") if needed else history
+
+
+def _reference_engine(
+    task: _Task, keep: Recorder, *, in_use: list[int] | None = None, budgets: Budgets | None = None
+) -> ReferenceEngine:
+    random_streams = task.random_streams()
+    return ReferenceEngine(
+        task.inputs,
+        task.source(random_streams),
+        task.service(),
+        random_streams,
+        task.recorder(keep),
+        in_use=in_use,
+        budgets=budgets,
+    )

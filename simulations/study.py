@@ -13,17 +13,18 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from autoscaler.documents.document import DocumentError
 from autoscaler.policy.spec import ScalingPolicy
 from simulations.model.history import History
 from simulations.results import tables
 from simulations.results.figures import Estimate, Figures, estimates, figures
-from simulations.run import ENGINES, run
-from simulations.scenario.candidates import Candidate, Given, candidates_in, candidates_of
+from simulations.results.sum_of_services import sum_of
+from simulations.run import ENGINES, run, run_services
+from simulations.scenario.candidates import Candidate, Given, candidates_in, candidates_of, services_of
 from simulations.scenario.document import Scenario, read_scenario
-from simulations.scenario.to_run_inputs import run_inputs_of
+from simulations.scenario.to_run_inputs import pools_of
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+ALL_SERVICES = "all services"
+"""The name of the sum of several services."""
 _SHOWN = {"served": "served", "wait_p95_s": "P95 of the wait (s)", "gpu_s": "GPU-seconds"}
 """Figures in the repr of a result, with their labels."""
 
@@ -40,9 +43,10 @@ class Result:
     """The outcome of one policy in one scenario: figures of all replications, tables and plots of the first."""
 
     scenario: Scenario
-    policy: ScalingPolicy
+    policy: ScalingPolicy | None
+    """None for the sum of several services."""
     name: str
-    """The policy's name in comparisons; unique among them."""
+    """The policy's name in comparisons, or the service's among several; unique among them."""
     history: History
     """All of the first replication."""
     replications: tuple[Figures, ...]
@@ -126,6 +130,8 @@ def simulate(
         KeyboardInterrupt: Ctrl-C came before anything was simulated.
     """
     scenario = scenario if isinstance(scenario, Scenario) else read_scenario(scenario)
+    if scenario.spec.services:
+        raise DocumentError([f"{scenario.metadata.name}: spec.services: has several services; use compare"])
     candidates = candidates_of(scenario) if policy is None else candidates_in([policy])
     if len(candidates) > 1:
         where = f"{scenario.metadata.name}: spec.policies" if policy is None else policy
@@ -149,9 +155,13 @@ def compare(
 ) -> list[Result]:
     """Simulate a scenario once for each policy and replication, all policies on the same random streams.
 
+    A scenario with several services is simulated once for each replication, with all of them at once. It gives a
+    result for each service, and as the last one the sum.
+
     Args:
         scenario: as for `simulate`.
-        candidates: policies, with names or without, or paths of their files; without them the scenario's own.
+        candidates: policies, with names or without, or paths of their files; without them the scenario's own. A
+            scenario with several services has its own.
         replications: as for `simulate`.
         workers: as for `simulate`.
         engine: as for `simulate`.
@@ -169,6 +179,8 @@ def compare(
     _check(replications, workers, engine)
     scenario = scenario if isinstance(scenario, Scenario) else read_scenario(scenario)
     candidates = candidates_in(candidates) or candidates_of(scenario)
+    if scenario.spec.services:
+        return _compare_services(scenario, candidates, replications, workers, progress)
     if not candidates:
         raise DocumentError([f"{scenario.metadata.name}: spec.policies: is empty"])
     tasks = list(product((candidate.policy for candidate in candidates), range(replications)))
@@ -186,7 +198,34 @@ def compare(
                     progress(number + 1, len(tasks))
         except KeyboardInterrupt:
             pass
-    return [_result(scenario, candidates[which], runs, replications) for which, runs in done.items()]
+    return [_result(scenario, *candidates[which], runs, replications) for which, runs in done.items()]
+
+
+def _compare_services(
+    scenario: Scenario, candidates: Sequence[Candidate], replications: int, workers: int, progress: Progress | None
+) -> list[Result]:
+    if candidates:
+        raise DocumentError([f"{scenario.metadata.name}: spec.services: each has its policy; no other can be given"])
+    services, runs = services_of(scenario), list[list[RunOutcome]]()
+    with closing(_service_outcomes(scenario, replications, workers, progress)) as outcomes:
+        try:
+            for number, outcome in enumerate(outcomes):
+                if outcome[-1].partial and runs:
+                    break
+                runs.append(outcome)
+                if outcome[-1].partial:
+                    break
+                if progress:
+                    progress(number + 1, replications)
+        except KeyboardInterrupt:
+            pass
+    if not runs:
+        return []
+    named: list[tuple[str, ScalingPolicy | None]] = [*services, (ALL_SERVICES, None)]
+    return [
+        _result(scenario, name, policy, [outcomes[number] for outcomes in runs], replications)
+        for number, (name, policy) in enumerate(named)
+    ]
 
 
 def _check(replications: int, workers: int, engine: str) -> None:
@@ -198,6 +237,8 @@ def _check(replications: int, workers: int, engine: str) -> None:
 
 
 Task = tuple[ScalingPolicy, int]
+TaskT = TypeVar("TaskT")
+OutcomeT = TypeVar("OutcomeT")
 
 
 class RunOutcome(NamedTuple):
@@ -220,11 +261,21 @@ def _outcomes(
         yield one(task, progress and partial(_within, progress, number, len(tasks)))
 
 
+def _service_outcomes(
+    scenario: Scenario, replications: int, workers: int, progress: Progress | None
+) -> Generator[list[RunOutcome], None, None]:
+    if workers > 1:
+        yield from _in_processes(partial(_outcomes_of_services, scenario), range(replications), workers)
+        return
+    for number in range(replications):
+        yield _outcomes_of_services(scenario, number, progress and partial(_within, progress, number, replications))
+
+
 def _within(progress: Progress, done: int, total: int, part: float) -> None:
     progress(done + part, total)
 
 
-def _in_processes(one: Callable[[Task], RunOutcome], tasks: Sequence[Task], workers: int) -> Iterator[RunOutcome]:
+def _in_processes(one: Callable[[TaskT], OutcomeT], tasks: Sequence[TaskT], workers: int) -> Iterator[OutcomeT]:
     """Run tasks in worker processes, which Ctrl-C ends immediately."""
     # A fork of a process with threads may hang, and numba starts threads.
     context, others = multiprocessing.get_context("forkserver"), set(multiprocessing.active_children())
@@ -245,25 +296,39 @@ def _outcome(
     scenario: Scenario, engine: str, total_runs: int, task: Task, on_progress: Callable[[float], None] | None = None
 ) -> RunOutcome:
     policy, replication = task
-    spec = scenario.spec
     history = run(
         scenario, policy, replication=replication, total_runs=total_runs, engine=engine, on_progress=on_progress
     )
+    return _kept(scenario, history, replication)
+
+
+def _outcomes_of_services(
+    scenario: Scenario, replication: int, on_progress: Callable[[float], None] | None = None
+) -> list[RunOutcome]:
+    """Run all services of a scenario; give the outcome of each, and the sum."""
+    histories = list(run_services(scenario, replication=replication, on_progress=on_progress).values())
+    return [_kept(scenario, history, replication) for history in (*histories, sum_of(histories))]
+
+
+def _kept(scenario: Scenario, history: History, replication: int) -> RunOutcome:
+    spec = scenario.spec
     found = figures(
         history,
-        run_inputs_of(scenario, policy).pools,
+        pools_of(scenario),
         warm_up_s=spec.run.warm_up,
         objective_s=spec.objective.latency if spec.objective else None,
     )
     return RunOutcome(None if replication else history, found, history.partial)
 
 
-def _result(scenario: Scenario, candidate: Candidate, runs: Sequence[RunOutcome], replications: int) -> Result:
+def _result(
+    scenario: Scenario, name: str, policy: ScalingPolicy | None, runs: Sequence[RunOutcome], replications: int
+) -> Result:
     histories = [outcome.history for outcome in runs if outcome.history is not None]
     return Result(
         scenario=scenario,
-        policy=candidate.policy,
-        name=candidate.name,
+        policy=policy,
+        name=name,
         history=histories[0],
         replications=tuple(outcome.figures for outcome in runs),
         partial=len(runs) < replications or any(outcome.partial for outcome in runs),

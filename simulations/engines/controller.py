@@ -1,6 +1,7 @@
 """The controller of every engine: the live controller's step, called at a time of the simulation."""
 
 from algorithms.observation import Observation
+from autoscaler.controller.budgets import Budgets
 from autoscaler.controller.observe import NO_STREAM, StreamedCounts, observe
 from autoscaler.controller.step import Service, step
 from autoscaler.ports import Fleet, Outcome, Reading, Record, Recorder, ScaleRequest
@@ -19,10 +20,11 @@ class Controller:
         observed_s: the time of the last observation, in seconds since the run began.
     """
 
-    def __init__(self, inputs: RunInputs, service: Service, recorder: Recorder) -> None:
+    def __init__(self, inputs: RunInputs, service: Service, recorder: Recorder, budgets: Budgets | None = None) -> None:
         self.observed_s = 0.0
         self._name, self._services, self._recorder = inputs.service, {inputs.service: service}, recorder
         self._start_s = inputs.start_s
+        self._budgets = budgets
 
     def decide(
         self, now_s: float, fleet: Fleet, metered: Reading | None, live: StreamedCounts = NO_STREAM
@@ -35,7 +37,7 @@ class Controller:
         """
         observation = observe(now_s, self.observed_s, fleet, metered=metered, live=live, gateways=1)
         self.observed_s = now_s
-        (taken,) = step(self._services, {self._name: (dated(observation, self._start_s), fleet)})
+        (taken,) = step(self._services, {self._name: (dated(observation, self._start_s), fleet)}, self._budgets)
         if taken.failure is not None:
             raise taken.failure
         outcome = Outcome(self._name) if taken.request else None

@@ -13,6 +13,7 @@ from heapq import heappop, heappush
 from math import inf
 from typing import Any, cast
 
+from autoscaler.controller.budgets import Budgets
 from autoscaler.controller.step import Service
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Grant, Granted, Held, Refused
 from autoscaler.gateway.dispatch.path_rules import EVERYTHING_COUNTS, PathRule, PathRules
@@ -51,6 +52,9 @@ class ReferenceEngine:
         service: Service,
         random_streams: RandomStreams,
         recorder: Callable[[Record], None] | None = None,
+        *,
+        in_use: list[int] | None = None,
+        budgets: Budgets | None = None,
     ) -> None:
         """Set up a run that begins at 0.
 
@@ -60,6 +64,8 @@ class ReferenceEngine:
             service: the algorithm and its state; a run changes the state, so it needs a new one.
             random_streams: the draws of cold starts, lifetimes and failures.
             recorder: called with every decision; without it, the history has all decisions.
+            in_use: how many GPUs of each pool are in use, if the fleet is shared.
+            budgets: limits the decisions of services that share something.
         """
         self._inputs, self._source = inputs, source
         self._arrivals = source.arrivals()
@@ -69,7 +75,7 @@ class ReferenceEngine:
         # A scenario has few paths and many requests. The gateway has no such cache, as its clients choose the paths.
         self._rule_of = lru_cache(maxsize=1024)(PathRules(inputs.rules).find)
         self._cookies = Cookies(inputs.cookie_s)
-        self._fleet = SimulatedFleet(inputs.pools, random_streams)
+        self._fleet = SimulatedFleet(inputs.pools, random_streams, in_use)
         self._heap: list[tuple[float, int, int, EventHandler, Any]] = []
         self._sequence = self._to_come = 0
         self._now_s = self._last_change_s = 0.0
@@ -77,22 +83,41 @@ class ReferenceEngine:
         self._asked = inputs.initial
         self._changes = [Change(0.0, inputs.initial)]
         self._records: list[Record] = []
-        self._controller = Controller(inputs, service, recorder or self._records.append)
+        self._controller = Controller(inputs, service, recorder or self._records.append, budgets)
         self._update_due_s = inf
 
     def run(self) -> History:
         """Run to the end. After Ctrl-C the history ends there, and is partial."""
         partial = False
-        self._begin()
+        self.begin()
         try:
             while self._heap and self._heap[0][0] <= self._inputs.until_s:
-                self._now_s, _, _, handler, subject = heappop(self._heap)
-                handler(subject)
+                self.advance()
         except KeyboardInterrupt:
             partial = True
-        return self._history(partial=partial)
+        return self.history(self.end_s(partial=partial), partial=partial)
 
-    def _begin(self) -> None:
+    def next_event(self) -> tuple[float, int]:
+        """Give time and priority of the next event; infinite after the last."""
+        return self._heap[0][:2] if self._heap and self._heap[0][0] <= self._inputs.until_s else (inf, 0)
+
+    def advance(self) -> None:
+        """Let the next event happen."""
+        self._now_s, _, _, handler, subject = heappop(self._heap)
+        handler(subject)
+
+    def wake(self, now_s: float) -> None:
+        """Decide now, because a budget allows another number."""
+        self._now_s = now_s
+        self._decide(None)
+
+    def start_pending(self, now_s: float) -> None:
+        """Start pending replicas, because another service has freed a GPU."""
+        self._now_s = now_s
+        self._start_missing()
+
+    def begin(self) -> None:
+        """Set up what is there at time 0."""
         for _ in range(self._inputs.initial):
             self._fleet.add(0.0)
         for replica in list(self._fleet.place_pending(0.0)):
@@ -103,12 +128,14 @@ class ReferenceEngine:
         if self._inputs.tick_s < inf:
             self._schedule(0.0, DECIDES, self._tick, None)
 
-    def _history(self, *, partial: bool) -> History:
-        end_s = (
-            max(self._last_change_s, self._controller.observed_s)
-            if partial or self._inputs.until_s == inf
-            else self._inputs.until_s
-        )
+    def end_s(self, *, partial: bool) -> float:
+        """Give when the run has ended, or was interrupted."""
+        if partial or self._inputs.until_s == inf:
+            return max(self._last_change_s, self._controller.observed_s)
+        return self._inputs.until_s
+
+    def history(self, end_s: float, *, partial: bool) -> History:
+        """Give the history up to a time, after which nothing has happened."""
         return History(
             engine="reference",
             end_s=end_s,

@@ -86,10 +86,17 @@ class SimulatedReplica:
 class SimulatedFleet:
     """All replicas of one service, also those that are gone."""
 
-    def __init__(self, pools: Sequence[Pool], random_streams: RandomStreams) -> None:
+    def __init__(self, pools: Sequence[Pool], random_streams: RandomStreams, in_use: list[int] | None = None) -> None:
+        """Begin without replicas.
+
+        Args:
+            pools: where replicas run.
+            random_streams: the draws of cold starts, lifetimes and failures.
+            in_use: how many GPUs of each pool are in use, shared with the fleets of other services.
+        """
         self._pools = pools
         self._random_streams = random_streams
-        self._in_use = [0] * len(pools)
+        self._in_use = [0] * len(pools) if in_use is None else in_use
         self._all: dict[str, SimulatedReplica] = {}
         self._pending: list[SimulatedReplica] = []
         self.staying: dict[str, SimulatedReplica] = {}
@@ -103,7 +110,8 @@ class SimulatedFleet:
     def observe(self, asked: int, now_s: float) -> Fleet:
         """Give the fleet as a target reports it."""
         replicas = self.staying.values()
-        return Fleet(asked, tuple(Replica(r.name, r.ready, len(r.serving), now_s - r.asked_s) for r in replicas))
+        seen = (Replica(r.name, r.ready, len(r.serving), now_s - r.asked_s) for r in replicas)
+        return Fleet(asked, tuple(seen), leaving=self.alive - len(replicas))
 
     def add(self, now_s: float) -> SimulatedReplica:
         """Add a replica; it starts when `place_pending` gives it."""

@@ -1,7 +1,7 @@
 """Random streams: one for each purpose, so that policies are compared on common random numbers.
 
-A stream depends only on the seed, the replication's number and the purpose. If one policy draws more cold starts than
-another, the service times are still the same.
+A stream depends only on the seed, the numbers of the replication and of the service, and the purpose. If one policy
+draws more cold starts than another, the service times are still the same.
 """
 
 from collections.abc import Iterator
@@ -31,11 +31,12 @@ CHUNK = 4096
 
 
 class RandomStreams:
-    """The random streams of one replication."""
+    """The random streams of one service in one replication."""
 
-    def __init__(self, seed: int, replication: int = 0) -> None:
+    def __init__(self, seed: int, replication: int = 0, service: int = 0) -> None:
         self._seed = seed
         self._replication = replication
+        self._service = (service,) if service else ()
         self._streams: dict[tuple[str, int], Iterator[float]] = {}
 
     def chunks(self, purpose: str, distribution: Distribution, number: int = 0) -> Iterator[Floats]:
@@ -67,5 +68,5 @@ class RandomStreams:
         return next(self.stream(purpose, distribution, number))
 
     def _rng(self, purpose: str, number: int) -> Generator:
-        key = (self._replication, STREAMS.index(purpose), number)
+        key = (self._replication, STREAMS.index(purpose), number, *self._service)
         return default_rng(SeedSequence(self._seed, spawn_key=key))

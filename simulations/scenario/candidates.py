@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from autoscaler.documents.document import Document, DocumentError
-from autoscaler.policy.loading import read_alternatives
+from autoscaler.policy.budget import GpuBudget
+from autoscaler.policy.loading import read_alternatives, read_budgets
 from autoscaler.policy.spec import ScalingPolicy
-from simulations.scenario.document import PolicyChoice, Scenario, scenario_of
+from simulations.scenario.document import PolicyChoice, Scenario, SimulatedService, scenario_of
 
 
 class Candidate(NamedTuple):
@@ -33,9 +34,45 @@ def candidates_of(scenario: Scenario) -> list[Candidate]:
     return _with_unique_names(found)
 
 
+def services_of(scenario: Scenario) -> list[Candidate]:
+    """Give the policy of each of several services, named by the service.
+
+    Raises:
+        DocumentError: a file is invalid or has not exactly one policy, or two services have one name.
+    """
+    policies = [_policy_of(service) for service in scenario.spec.services]
+    twice = [name for name, count in Counter(policy.service for policy in policies).items() if count > 1]
+    if twice:
+        raise DocumentError([f"{scenario.metadata.name}: spec.services: has {name} twice" for name in twice])
+    return [Candidate(policy.service, policy) for policy in policies]
+
+
+def _policy_of(service: SimulatedService) -> ScalingPolicy:
+    if service.policy is not None:
+        return service.policy
+    found = _chosen(service, Path(str(service.file)))
+    if len(found) != 1:
+        raise DocumentError([f"{service.where}: must have one policy, has {len(found)}"])
+    return found[0].policy
+
+
+def budgets_of(scenario: Scenario) -> list[GpuBudget]:
+    """Give the budgets of a scenario; raises DocumentError."""
+    files = [Path(choice.file) for choice in scenario.spec.budgets if choice.file is not None]
+    inline = [choice.budget for choice in scenario.spec.budgets if choice.budget is not None]
+    budgets = [*read_budgets(files), *inline]
+    twice = [name for name, count in Counter(budget.name for budget in budgets).items() if count > 1]
+    if twice:
+        raise DocumentError([f"{scenario.metadata.name}: spec.budgets: has {name} twice" for name in twice])
+    return budgets
+
+
 def check(document: Document) -> None:
     """Check a Scenario and its files, for `autoscaler validate`; raises DocumentError."""
-    candidates_of(scenario_of(document))
+    scenario = scenario_of(document)
+    candidates_of(scenario)
+    services_of(scenario)
+    budgets_of(scenario)
 
 
 def candidates_in(given: Sequence[Given]) -> list[Candidate]:

@@ -1,5 +1,6 @@
 """The document `Scenario`: requests, the fleet, what the controller observes, and the policies to compare."""
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -7,8 +8,9 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from algorithms.distributions import Constant
-from autoscaler.documents.document import Document, DocumentError, dotted, read_file
+from autoscaler.documents.document import Document, DocumentError, KeyPath, dotted, read_file
 from autoscaler.documents.fields import Duration, Model, Percent, between, exactly_one, lasting
+from autoscaler.policy.budget import GpuBudget
 from autoscaler.policy.loading import unlisted, validated
 from autoscaler.policy.spec import Metadata, ScalingPolicy
 from simulations.model.run_inputs import Floats
@@ -166,13 +168,39 @@ Date = Annotated[float, BeforeValidator(_unix_s)]
 """Unix time; a text in ISO 8601 in the document."""
 
 
+class SimulatedService(PolicyChoice):
+    """One of several services on the fleet: its policy, inline or in a file, and its requests."""
+
+    workloads: Annotated[tuple[Workload, ...], Field(min_length=1)]
+    initial_replicas: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """Replicas that are ready at the beginning."""
+
+
+class BudgetChoice(Model):
+    """Budgets, inline or in a file."""
+
+    file: str | None = None
+    """A file with GpuBudgets, relative to the scenario's folder."""
+    budget: GpuBudget | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        exactly_one(self, "file", "budget")
+        return self
+
+
 class ScenarioSpec(Model):
     """The requests, the fleet, the controller and the policies."""
 
     seed: Annotated[int, Field(ge=0)] = 1
     start: Date = _A_MONDAY
     """The date at which a run begins, for policies with a schedule. Absent: Monday, 2026-01-05T00:00:00Z."""
-    workloads: Annotated[tuple[Workload, ...], Field(min_length=1)]
+    workloads: Annotated[tuple[Workload, ...], Field(min_length=1)] = ()
+    """The requests of one service; exactly one of this and `services`."""
+    services: Annotated[tuple[SimulatedService, ...], Field(min_length=1, max_length=100)] = ()
+    """Several services on one fleet, each with its own policy and requests."""
+    budgets: Annotated[tuple[BudgetChoice, ...], Field(min_length=1)] = ()
+    """What the services may use together."""
     fleet: SimulatedFleetSpec
     controller: ControllerSpec = ControllerSpec()
     policies: tuple[PolicyChoice, ...] = ()
@@ -182,8 +210,30 @@ class ScenarioSpec(Model):
     expect: Expectation | None = None
 
     @model_validator(mode="after")
+    def _is_of_one_service_or_of_several(self) -> Self:
+        if bool(self.workloads) == bool(self.services):
+            raise ValueError("must have exactly one of workloads, services")
+        if self.budgets and not self.services:
+            raise ValueError("budgets: needs services, which share them")
+        of_one = {
+            "policies": (self.policies, "each of services has its policy"),
+            "expect": (self.expect, "it is for one service"),
+            "fleet.initialReplicas": (self.fleet.initial_replicas, "set it in each of services"),
+            "controller.immediate": (self.controller.immediate, "it is for one service"),
+        }
+        for key, (given, why) in of_one.items():
+            if self.services and given:
+                raise ValueError(f"{key}: is not allowed beside services; {why}")
+        return self
+
+    @property
+    def all_workloads(self) -> tuple[Workload, ...]:
+        """The workloads of all services."""
+        return (*self.workloads, *(workload for service in self.services for workload in service.workloads))
+
+    @model_validator(mode="after")
     def _ends(self) -> Self:
-        if self.run.duration is None and any(workload.endless for workload in self.workloads):
+        if self.run.duration is None and any(workload.endless for workload in self.all_workloads):
             raise ValueError(
                 "run.duration: is required if a workload has no end; or set the workload's number of requests"
             )
@@ -202,7 +252,7 @@ class Scenario(Model):
 
 
 ModelT = TypeVar("ModelT", bound=Model)
-FileModelT = TypeVar("FileModelT", Trace, RateCurve, PolicyChoice)
+FileModelT = TypeVar("FileModelT", Trace, RateCurve, PolicyChoice, SimulatedService, BudgetChoice)
 
 
 DEMO = "demo"
@@ -226,28 +276,50 @@ def read_scenario(path: Path | str) -> Scenario:
 def scenario_of(document: Document) -> Scenario:
     """Read a document as a Scenario; raises as `read_scenario`."""
     scenario = _found_from(document, validated(document, Scenario))
-    problems = [problem for each in enumerate(scenario.spec.workloads) for problem in _problems(document, *each)]
+    problems = [problem for each in _workloads(scenario) for problem in _problems(document, *each)]
     if problems:
         raise DocumentError(problems)
     return scenario
 
 
+def _workloads(scenario: Scenario) -> Iterator[tuple[KeyPath, Workload]]:
+    """Give each workload with its place in the document."""
+    for number, workload in enumerate(scenario.spec.workloads):
+        yield ("spec", "workloads", number), workload
+    for which, service in enumerate(scenario.spec.services):
+        for number, workload in enumerate(service.workloads):
+            yield ("spec", "services", which, "workloads", number), workload
+
+
 def _found_from(document: Document, scenario: Scenario) -> Scenario:
     """Resolve the paths in a scenario from its folder."""
     folder, spec = Path(document.source).parent, scenario.spec
-    workloads = tuple(
+    policies = tuple(
+        _placed(folder, choice).read_from(_where(document, "spec", "policies", number, "file"))
+        for number, choice in enumerate(spec.policies)
+    )
+    services = tuple(
+        _changed(
+            _placed(folder, service).read_from(_where(document, "spec", "services", number, "file")),
+            workloads=_with_files(folder, service.workloads),
+        )
+        for number, service in enumerate(spec.services)
+    )
+    budgets = tuple(_placed(folder, budget) for budget in spec.budgets)
+    workloads = _with_files(folder, spec.workloads)
+    spec = _changed(spec, workloads=workloads, services=services, budgets=budgets, policies=policies)
+    return _changed(scenario, spec=spec)
+
+
+def _with_files(folder: Path, workloads: Sequence[Workload]) -> tuple[Workload, ...]:
+    return tuple(
         _changed(
             workload,
             trace=workload.trace and _placed(folder, workload.trace),
             rate_curve=workload.rate_curve and _placed(folder, workload.rate_curve),
         )
-        for workload in spec.workloads
+        for workload in workloads
     )
-    policies = tuple(
-        _placed(folder, choice).read_from(_where(document, "spec", "policies", number, "file"))
-        for number, choice in enumerate(spec.policies)
-    )
-    return _changed(scenario, spec=_changed(spec, workloads=workloads, policies=policies))
 
 
 def _placed(folder: Path, naming: FileModelT) -> FileModelT:
@@ -258,7 +330,7 @@ def _changed(model: ModelT, **values: Any) -> ModelT:
     return model.model_copy(update=values)
 
 
-def _problems(document: Document, number: int, workload: Workload) -> list[str]:
+def _problems(document: Document, path: KeyPath, workload: Workload) -> list[str]:
     """List the problems in the files of a workload."""
     found: list[str] = []
     for key, read in (("trace", workload.trace), ("rateCurve", workload.rate_curve)):
@@ -268,7 +340,7 @@ def _problems(document: Document, number: int, workload: Workload) -> list[str]:
             elif isinstance(read, RateCurve):
                 read.curve()
         except ValueError as error:
-            found.append(f"{_where(document, 'spec', 'workloads', number, key, 'file')}: {error}")
+            found.append(f"{_where(document, *path, key, 'file')}: {error}")
     return found
 
 
@@ -286,3 +358,11 @@ def _check_service_times(trace: Trace, workload: Workload, service_s: Floats | N
 def seeded(scenario: Scenario, seed: int | None) -> Scenario:
     """Give the scenario with another seed; None keeps its own."""
     return scenario if seed is None else _changed(scenario, spec=_changed(scenario.spec, seed=seed))
+
+
+def scenario_of_service(scenario: Scenario, service: SimulatedService) -> Scenario:
+    """Give the scenario of one of several services, as if it were alone."""
+    spec = scenario.spec
+    fleet = _changed(spec.fleet, initial_replicas=service.initial_replicas)
+    alone = _changed(spec, workloads=service.workloads, services=(), budgets=(), fleet=fleet)
+    return _changed(scenario, spec=alone)

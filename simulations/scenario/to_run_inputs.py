@@ -25,7 +25,7 @@ def run_inputs_of(scenario: Scenario, policy: ScalingPolicy) -> RunInputs:
     return RunInputs(
         service=policy.service,
         limits=gateway.limits,
-        pools=tuple(_pool(pool) for pool in spec.fleet.pools),
+        pools=pools_of(scenario),
         initial=spec.fleet.initial_replicas,
         min_replicas=max(policy.spec.min_replicas, policy.spec.reserve),
         max_replicas=policy.spec.max_replicas,
@@ -48,6 +48,11 @@ def run_inputs_of(scenario: Scenario, policy: ScalingPolicy) -> RunInputs:
 def start_s_of(scenario: Scenario, policy: ScalingPolicy) -> float:
     """Give the date at which a run begins; 0 for a policy without a schedule, to which all days are alike."""
     return scenario.spec.start if policy.spec.schedule else 0.0
+
+
+def pools_of(scenario: Scenario) -> tuple[Pool, ...]:
+    """Give the pools of GPUs of a scenario."""
+    return tuple(_pool(pool) for pool in scenario.spec.fleet.pools)
 
 
 def _pool(pool: GpuPool) -> Pool:
