@@ -46,12 +46,13 @@ def _requests(parts: Sequence[Requests], offsets: np.ndarray) -> Requests:
 
 
 def _changes(histories: Sequence[History]) -> tuple[Change, ...]:
-    """Add up the replicas asked for."""
+    """Add up the replicas asked for; of several changes at one time the last counts."""
     steps = sorted(
-        (change.t_s, number, change.asked) for number, history in enumerate(histories) for change in history.changes
+        ((change, number) for number, history in enumerate(histories) for change in history.changes),
+        key=lambda step: step[0].t_s,
     )
     asked, found = [0] * len(histories), dict[float, int]()
-    for t_s, number, count in steps:
-        asked[number] = count
-        found[t_s] = sum(asked)
+    for change, number in steps:
+        asked[number] = change.asked
+        found[change.t_s] = sum(asked)
     return tuple(Change(t_s, count) for t_s, count in found.items())

@@ -13,7 +13,7 @@ from simulations import Scenario, compare, read_scenario, simulate
 from simulations.study import ALL_SERVICES
 
 CHAT = [{"poisson": {"rate": 0.5}, "serviceTime": "8s"}]
-BATCH = [{"closedLoop": {"requests": 40, "clients": 6}, "start": "3m", "serviceTime": "20s"}]
+BATCH = [{"closedLoop": {"requests": 42, "clients": 6}, "start": "3m", "serviceTime": "20s"}]
 
 
 def service(name, workloads, **more):
@@ -118,7 +118,8 @@ def test_a_run_without_a_duration_ends_when_all_services_are_done():
     given = document(service("batch", BATCH), service("other", BATCH), budgets=budget(gpus=8))
     del given["spec"]["run"]
     *_, whole = compare(Scenario.model_validate(given))
-    assert whole.estimates["served"].mean == 80
+    assert whole.estimates["served"].mean == 84
+    assert whole.estimates["replicas_peak"].mean == 8
     assert whole.history.changes[-1].asked == 0
 
 

@@ -61,7 +61,7 @@ def test_an_expectation_that_is_not_met_is_exit_status_1(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("line", "instead", "said"),
     [
-        ("  seed: 1", "  sead: 1", "7: spec.sead: unknown key; legal here: seed, start, workloads, fleet"),
+        ("  seed: 1", "  sead: 1", "7: spec.sead: unknown key; legal here: seed, start, workloads, services"),
         ("uniform(10, 30)", "uniforn(10, 30)", "is no distribution"),
         ("  expect:", "  run: {duration: 10m, warmUp: 10m}\n  expect:", "must be shorter than the run, which is 600 s"),
         ("    - closedLoop: {requests: 50, clients: 5}", "    - requests: 5", "must have exactly one of closedLoop"),
