@@ -25,7 +25,7 @@ from simulations.model.run_inputs import Chunk, Floats, NotExactError, RunInputs
 from simulations.scenario.candidates import budgets_of, services_of
 from simulations.scenario.document import Scenario, scenario_of_service
 from simulations.scenario.request_sources import source_of
-from simulations.scenario.to_run_inputs import run_inputs_of
+from simulations.scenario.to_run_inputs import run_inputs_of, start_s_of
 
 ENGINES = ("", "reference")
 """What a caller may ask for: the fastest engine that is exact, or the reference engine."""
@@ -90,12 +90,14 @@ def run_services(
     candidates, woken = services_of(scenario), dict[ServiceName, None]()
     budgets = Budgets([candidate.name for candidate in candidates], woken.setdefault)
     budgets.set(budgets_of(scenario))
+    # One clock for all: the budgets compare their times.
+    start_s = max(start_s_of(scenario, policy) for _, policy in candidates)
     in_use, records = [0] * len(scenario.spec.fleet.pools), defaultdict[ServiceName, list[Record]](list)
-    tasks = {
-        name: _Task(alone, policy, run_inputs_of(alone, policy), replication, 1, on_progress, number)
-        for number, (service, (name, policy)) in enumerate(zip(scenario.spec.services, candidates, strict=True))
-        for alone in [scenario_of_service(scenario, service)]
-    }
+    tasks = dict[ServiceName, _Task]()
+    for number, (service, (name, policy)) in enumerate(zip(scenario.spec.services, candidates, strict=True)):
+        alone = scenario_of_service(scenario, service)
+        inputs = replace(run_inputs_of(alone, policy), start_s=start_s)
+        tasks[name] = _Task(alone, policy, inputs, replication, 1, on_progress, number)
     engines = {
         name: _reference_engine(task, records[name].append, in_use=in_use, budgets=budgets)
         for name, task in tasks.items()
