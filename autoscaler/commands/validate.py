@@ -4,6 +4,8 @@ The files are checked together: no two policies may share a host or a backend. A
 it names. Documents of other kinds are skipped and named, and so are files without a document of ours, unless no file
 has one. A List, as `kubectl get -o yaml` prints it, is read too, and may be empty.
 
+A warning names a Deployment in these files whose pods are killed before a request of its policy can end.
+
 With --against, each policy that an earlier release accepted and this one rejects is named too: stored in a cluster,
 such a policy is invalid after an upgrade, and its service is not scaled.
 """
@@ -18,11 +20,14 @@ from pathlib import Path
 from autoscaler.documents.document import Document, DocumentError
 from autoscaler.policy.host_claims_file import read_grants
 from autoscaler.policy.loading import Contents, budgets_of, contents, is_budget, policies_of, policy_of
+from autoscaler.policy.pod_ending import DrainProblem, drain_problem, pod_ending
 from autoscaler.policy.releases import RELEASES, took
 from autoscaler.policy.schema import KINDS as OURS
+from autoscaler.policy.spec import ScalingPolicy
 
 KINDS = "autoscaler.kinds"
 """The entry-point group for kinds of other packages: each entry checks a document and raises DocumentError."""
+_POD_SPEC = ("spec", "template", "spec")
 EXIT_STATUS = {
     0: "all documents are valid",
     2: "a document is invalid, a file cannot be read, or no file has a document of ours",
@@ -45,6 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         for name in _valid(files, arguments.host_claims):
             print(f"{name}: valid")
+        for warning in _drain_warnings(files):
+            print(warning)
     except DocumentError as error:
         status = 2
         print(error, file=sys.stderr)
@@ -54,6 +61,31 @@ def run(arguments: argparse.Namespace) -> int:
     for note in (note for file in files for note in file.notes):
         print(note)
     return status
+
+
+def _drain_warnings(files: Sequence[Contents]) -> Iterator[str]:
+    """Name the targets in these files whose pods are killed before their requests can end."""
+    targets = {_identity(each): each for file in files for each in file.others}
+    for policy in (policy_of(each) for each in _documents(files) if _kind(each) == "ScalingPolicy"):
+        reference = policy.spec.scale_target_ref
+        target = targets.get((reference.kind, policy.metadata.namespace, reference.name)) if reference else None
+        if target is not None and (problem := _drain_problem(target, policy)):
+            where = f"{target.source}:{target.line((*_POD_SPEC, 'terminationGracePeriodSeconds'))}"
+            yield f"{where}: {problem.reason}: {policy.service}: {problem.message}"
+
+
+def _drain_problem(target: Document, policy: ScalingPolicy) -> DrainProblem | None:
+    spec = target.value_at(_POD_SPEC)
+    try:
+        return drain_problem(pod_ending(spec), policy) if spec else None
+    except (AttributeError, TypeError):
+        return None  # no Deployment at all; kubectl says what is wrong with it
+
+
+def _identity(document: Document) -> tuple[str, str, str]:
+    """Give kind, namespace and name."""
+    namespace = document.value_at(("metadata", "namespace")) or "default"
+    return _kind(document), str(namespace), str(document.value_at(("metadata", "name")))
 
 
 def _with_skipped_files(files: Sequence[Contents]) -> list[Contents]:

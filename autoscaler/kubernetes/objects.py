@@ -6,6 +6,7 @@ Every value that is read has its declared type, or reading raises one of Python'
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from sys import intern
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from msgspec import convert
 
 from autoscaler.kubernetes.client import FIELD_MANAGER
 from autoscaler.kubernetes.selectors import Selector, from_object, from_text
+from autoscaler.policy.pod_ending import PodEnding, pod_ending
 
 Json = Mapping[str, Any]
 
@@ -62,6 +64,8 @@ class Pod(NamedTuple):
     """Why it is not ready, if Kubernetes says more than that it is starting."""
     ended: bool = False
     """Its containers have ended: it occupies nothing."""
+    ending: PodEnding | None = None
+    """How it ends when it is deleted."""
 
 
 def pod(item: Json) -> Pod:
@@ -80,8 +84,19 @@ def pod(item: Json) -> Pod:
         owner=owner(metadata),
         not_ready=None if ready else next(_reasons_not_ready(status), None),
         ended=ended,
+        ending=_ending(item.get("spec")),
     )
     return convert(tuple(found), Pod)
+
+
+def _ending(spec: Json | None) -> PodEnding | None:
+    """Read how pods end; all that end alike share one object."""
+    return _shared(pod_ending(spec)) if spec else None
+
+
+@lru_cache(maxsize=1024)
+def _shared(ending: PodEnding) -> PodEnding:
+    return ending
 
 
 def owner(metadata: Json) -> Owner | None:
@@ -131,6 +146,8 @@ class Scale(NamedTuple):
     """The object's own: names are reused, uids are not."""
     not_ready: NotReady | None = None
     """Why its pods cannot be created or found, if known."""
+    ending: PodEnding | None = None
+    """How its pods end, if the object itself says that."""
 
 
 _LOWEST_COST = -1_000_000
@@ -158,6 +175,7 @@ def workload(item: Json) -> Scale:
         writer=writer(metadata.get("managedFields") or ()),
         uid=intern(metadata.get("uid") or ""),
         not_ready=_workload_not_ready((item.get("status") or {}).get("conditions") or ()),
+        ending=_ending((spec.get("template") or {}).get("spec")),
     )
     return convert(tuple(found), Scale)
 

@@ -14,6 +14,7 @@ from autoscaler.controller.budgets import RULE as BUDGET
 from autoscaler.host_claims import Conflict
 from autoscaler.kubernetes.objects import NotReady, timestamp, unix_s
 from autoscaler.kubernetes.pool_status import EXHAUSTED, PoolReport
+from autoscaler.policy.pod_ending import DrainProblem
 from autoscaler.ports import Record, Rescale
 
 Status = Mapping[str, Any]
@@ -74,6 +75,8 @@ class Facts(NamedTuple):
     """Why fewer pods are ready than were asked for, if Kubernetes says why."""
     pools: PoolReport | None = None
     """The pools of a service that has some."""
+    cuts: DrainProblem | None = None
+    """Why requests can be cut when pods leave."""
     bounds: tuple[int, int] | None = None
     """The least and the most replicas that the policy in force allows; None if no policy is in force."""
 
@@ -87,7 +90,7 @@ def conditions(facts: Facts) -> tuple[Condition, ...]:
         ready = Condition("Ready", holds=True, reason="ScalingActive", message="the target follows the policy")
     else:
         ready = first._replace(type="Ready")
-    return ready, active, able, limited, *missing, *_contested(facts), *_exhausted(facts)
+    return ready, active, able, limited, *missing, *_contested(facts), *_exhausted(facts), *_cutting(facts)
 
 
 def _missing(facts: Facts) -> tuple[Condition, ...]:
@@ -98,6 +101,13 @@ def _missing(facts: Facts) -> tuple[Condition, ...]:
     if facts.not_ready is None or (facts.pools and _has_enough(facts)):
         return ()
     return (Condition("PodsReady", holds=False, reason=facts.not_ready.reason, message=facts.not_ready.message),)
+
+
+def _cutting(facts: Facts) -> tuple[Condition, ...]:
+    """Give DrainsSafely if a pod that leaves is killed before its requests can end."""
+    if facts.cuts is None:
+        return ()
+    return (Condition("DrainsSafely", holds=False, reason=facts.cuts.reason, message=facts.cuts.message),)
 
 
 def _contested(facts: Facts) -> tuple[Condition, ...]:

@@ -29,6 +29,7 @@ from autoscaler.kubernetes.objects import NotReady, Resource
 from autoscaler.kubernetes.policies import POLICIES, StoredPolicy
 from autoscaler.kubernetes.policy_status import Facts, host_problem, matters, status
 from autoscaler.kubernetes.pool_status import PoolReport
+from autoscaler.policy.pod_ending import PodEnding, drain_problem
 from autoscaler.policy.spec import API_VERSION
 from autoscaler.ports import Record, ServiceName
 from autoscaler.runtime.errors import described
@@ -54,15 +55,15 @@ class Targets(Protocol):
 
     def problem(self, service: ServiceName) -> str:
         """Say why a service's target cannot be observed; empty if it can."""
-        ...
+
+    def ending(self, service: ServiceName) -> PodEnding | None:
+        """Say how the pods of a service end; None if that is not known."""
 
     def shared_problem(self) -> str:
         """Say why many targets cannot be observed; it is not reported for each service."""
-        ...
 
     async def quiet(self) -> None:
         """Wait until no scale request is under way."""
-        ...
 
 
 class Reporter:
@@ -108,14 +109,15 @@ class Reporter:
         self._problems: dict[ServiceName, str] = {}
         self._unobservable: dict[ServiceName, str] = {}
         """Why a service cannot be observed, if the cause is not its target."""
-        self._shared_problem = ""
+        self._led, self._shared_problem = False, ""
         self._to_check: set[ServiceName] = set()
         """Services whose problem may have changed."""
+        self._endings: dict[ServiceName, PodEnding | None] = {}
+        """How the pods of services end."""
         self._not_ready: dict[ServiceName, NotReady] = {}
         """Why pods of services are not ready."""
         self._pools: dict[ServiceName, PoolReport] = {}
         """The pools of services that have some."""
-        self._led = False
         self._limits: defaultdict[ServiceName, EventLimit] = defaultdict(EventLimit)
         self._events: asyncio.Queue[tuple[ServiceName, Event]] = asyncio.Queue()
 
@@ -146,6 +148,7 @@ class Reporter:
             self._limits,
             self._due,
             self._problems,
+            self._endings,
             self._not_ready,
             self._pools,
             self._unobservable,
@@ -306,7 +309,8 @@ class Reporter:
         for service in to_check:
             problem = self._unobservable.get(service) or self._problem_of(service, targets)
             before, self._problems[service] = self._problems.get(service, ""), problem
-            if begins or problem != before:
+            ended, self._endings[service] = self._endings.get(service), targets.ending(service)
+            if begins or problem != before or ended != self._endings[service]:
                 self._due[service] = min(self._due_s(service), self._due.get(service, inf))
             if problem and problem != before and not self._is_shared(problem):
                 self._emit(service, Event("FailedGetScale", problem, warning=True))
@@ -355,7 +359,7 @@ class Reporter:
             self._due[service] = policy.resource.policy.spec.bounds_over_time(0)(now_s).until_s
 
     def _facts(self, service: ServiceName, policy: StoredPolicy, now_s: float) -> Facts:
-        resource = policy.resource
+        resource, ending = policy.resource, self._endings.get(service)
         return Facts(
             generation=resource.generation,
             invalid=self._invalid.get(service, ""),
@@ -365,6 +369,7 @@ class Reporter:
             record=self._records.get(service),
             changed=self._changes.get(service),
             not_ready=self._not_ready.get(service),
+            cuts=drain_problem(ending, resource.policy) if ending and resource.policy else None,
             is_gap=service in self._gaps,
             pools=self._pools.get(service),
             bounds=None if resource.policy is None else resource.policy.spec.replica_range(now_s),

@@ -4,6 +4,7 @@
   `target_ref`, `pools` and `node_affinity`; `annotations` has pause and override, and `status` what the controller
   writes into a policy in the cluster.
 - `budget` has the document `GpuBudget`.
+- `pod_ending` checks whether a pod that leaves has the time to finish a request.
 - `decider_factory` has one row for each algorithm: how it is built, and how far it looks back.
 - `loading` reads files, `schema` and `reference` generate the definition and the reference page, `explain` shows the
   effective settings. `knative_settings` reads Knative's own settings, `host_claims_file` the file of the operator.

@@ -1,7 +1,7 @@
 """From files to policies; each problem is reported with file, line, key, value and the allowed values."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -40,6 +40,8 @@ class Contents(NamedTuple):
     """That the file has no policy."""
     has_empty_list: bool = False
     """`kubectl get` found nothing to write into the file."""
+    others: Sequence[Document] = ()
+    """The documents of other kinds."""
 
 
 class _Read(NamedTuple):
@@ -59,17 +61,18 @@ def contents(path: Path) -> Contents:
         found = list(unlisted(read_mixed_file(path)))
     except DocumentError as error:
         return Contents([], [], error.problems, [])
-    ours, notes = list[Document](), list[str]()
+    ours, others, notes = list[Document](), list[Document](), list[str]()
     for document in found:
         where = f"{document.source}:{document.line(('kind',))}"
         if _is_empty_list(document):
             notes.append(f"{where}: the {document.value['kind']} is empty")
         elif _is_foreign(document):
             notes.append(f"{where}: a {document.value['kind']} is no ScalingPolicy and is left out")
+            others.append(document)
         else:
             ours.append(replace(document, value=_written(document.value)))
     missing = [] if ours else [f"{path}: has no {'ScalingPolicy' if notes else 'document'}"]
-    return Contents(ours, notes, [], missing, any(map(_is_empty_list, found)))
+    return Contents(ours, notes, [], missing, any(map(_is_empty_list, found)), others)
 
 
 def unlisted(documents: Iterable[Document]) -> Iterator[Document]:

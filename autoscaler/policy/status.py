@@ -23,7 +23,7 @@ class Condition(ResourceModel):
 
     The reasons are those of the HPA. PodsReady exists only while pods are missing and Kubernetes says why; its reason
     is that of Kubernetes. PoolExhausted exists if the policy has pools. It is true while one of them has no room for
-    what was asked of it.
+    what was asked of it. DrainsSafely exists only while pods that leave are killed before their requests can end.
     """
 
     type: str

@@ -9,12 +9,14 @@ import logging
 import random
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, Self
 
 from autoscaler.kubernetes.client import Api, ApiError
 from autoscaler.kubernetes.objects import PODS, NotReady, Pod, Scale
 from autoscaler.kubernetes.scales import NamespacedKind
 from autoscaler.kubernetes.workloads import Workload, Workloads
+from autoscaler.policy.pod_ending import PodEnding
 from autoscaler.pool_members import pool_of
 from autoscaler.ports import Fleet, Outcome, Override, Replica, ScaleRequest, ServiceName
 from autoscaler.targets.kubernetes_deletion_cost import cost_changes, patch, surplus_marks
@@ -153,8 +155,7 @@ class KubernetesTarget:
 
     async def observe(self, services: Sequence[ServiceName]) -> Mapping[ServiceName, Fleet]:
         """Give what runs for each service; one whose scale or pods are not known yet is left out. Raises nothing."""
-        known = {name: self._services[name] for name in services if name in self._services}
-        fleets = {name: self._fleet(name, service) for name, service in known.items()}
+        fleets = {name: self._fleet(name, self._services[name]) for name in services if name in self._services}
         return {name: fleet for name, fleet in fleets.items() if fleet is not None}
 
     def problem(self, service: ServiceName) -> str:
@@ -163,6 +164,13 @@ class KubernetesTarget:
         if known is None:
             return f"{service} is no service of this target"
         return self._workloads.problem(known.target.workload)
+
+    def ending(self, service: ServiceName) -> PodEnding | None:
+        """Say how the pods of a service end: as its target says, or else its youngest pod; None if neither is known."""
+        known = self._services.get(service)
+        if known is None or known.scale is None or not self._workloads.know_pods(known.target.kind):
+            return None
+        return known.scale.ending or next((pod.ending for pod in reversed(self._staying(known))), None)
 
     def shared_problem(self) -> str:
         """Say why all services of some kind or namespace cannot be observed; empty if they can."""
@@ -312,21 +320,13 @@ class KubernetesTarget:
     async def _lower(self, request: ScaleRequest, service: _Service, asked: int) -> Outcome:
         """Drain the pods that leave, then write the number."""
         name = request.service
-
-        def observe() -> Sequence[Replica]:
-            fleet = self._fleet(name, service)
-            return fleet.replicas if fleet else ()
-
-        async def mark(pods: Sequence[str]) -> None:
-            await self._mark(service, pods)
-
         drain = self._drains[name] = Drain(
             asked,
             request.replicas,
             request.remove,
-            observe=observe,
-            mark=mark,
-            undrained=lambda pods: self._undrained(name, pods),
+            observe=lambda: fleet.replicas if (fleet := self._fleet(name, service)) else (),
+            mark=partial(self._mark, service),
+            undrained=partial(self._undrained, name),
         )
         try:
             replicas, reasons = await drain.run()

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from algorithms.observation import PoolState
 from algorithms.types import Reason
+from autoscaler.policy.pod_ending import PodEnding
 from autoscaler.pool_members import member_of, pool_of
 from autoscaler.ports import Fleet, Outcome, ScaleRequest, ScaleTarget, ServiceName
 
@@ -23,6 +24,10 @@ class MemberTarget(ScaleTarget, Protocol):
 
     def problem(self, service: ServiceName) -> str:
         """Say why a member cannot be observed; empty if it can."""
+        ...
+
+    def ending(self, service: ServiceName) -> PodEnding | None:
+        """Say how the pods of a member end; None if that is not known."""
         ...
 
     def shared_problem(self) -> str:
@@ -83,6 +88,11 @@ class PooledTarget:
             if problem := self._objects.problem(member) or self._members.problem(member):
                 return _of_pool(member, problem)
         return ""
+
+    def ending(self, service: ServiceName) -> PodEnding | None:
+        """Say how the pods of a service end: those that are killed first, of several pools."""
+        endings = (self._members.ending(member) for member in self.members_of(service))
+        return min((each for each in endings if each is not None), default=None)
 
     def shared_problem(self) -> str:
         """Say why many services cannot be observed; empty if they can."""

@@ -260,6 +260,29 @@ def test_validate_skips_and_names_files_without_a_policy_beside_one_with_a_polic
     assert capsys.readouterr() == (f"default/sd: valid\n{skipped}", "")
 
 
+DEPLOYMENT = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: sd}
+spec:
+  template:
+    spec:
+      terminationGracePeriodSeconds: GRACE
+      containers: [{name: sd}]
+"""
+
+
+@pytest.mark.parametrize(("grace", "warned"), [("30", True), ("300", False), ("soon", False), ("null", True)])
+def test_validate_warns_of_pods_that_are_killed_before_a_request_can_end(tmp_path, capsys, monkeypatch, grace, warned):
+    monkeypatch.chdir(tmp_path)
+    traffic = "  traffic: {hosts: [a.example.com]}\n"
+    (tmp_path / "all.yaml").write_text(f"{DEPLOYMENT.replace('GRACE', grace)}---\n{POLICY}{traffic}")
+    assert main(["validate", "all.yaml"]) == 0
+    out, err = capsys.readouterr()
+    warning = "all.yaml:7: GracePeriodTooShort: default/sd: a pod that leaves is killed after 30 s, and a request may"
+    assert (warning in out, err) == (warned, "")
+
+
 def test_validate_names_what_it_skips_also_if_a_policy_is_invalid(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "all.yaml").write_text(f"{SERVICE}---\n{POLICY}  maxReplicas: 0\n")

@@ -8,6 +8,7 @@ from autoscaler.host_claims import Conflict
 from autoscaler.kubernetes.objects import NotReady
 from autoscaler.kubernetes.policy_status import Facts, conditions, last_rescale, matters, status
 from autoscaler.kubernetes.pool_status import PoolReport
+from autoscaler.policy.pod_ending import DrainProblem
 from autoscaler.policy.status import PolicyStatus
 from autoscaler.ports import Outcome, Record
 
@@ -100,6 +101,15 @@ def test_what_is_in_the_way_of_pods_is_a_condition_while_it_is_and_the_reason_of
     assert told(facts, "PodsReady") == told(facts, "Ready") == (False, *FULL)
     assert told(facts, "ScalingActive")[0], "the number is right"
     assert "PodsReady" not in {each.type for each in conditions(Facts(1, record=record()))}
+    PolicyStatus.model_validate(status(facts, {}, NOW_S))
+
+
+def test_pods_that_are_killed_too_early_are_a_condition_and_keep_no_service_from_being_ready():
+    short = DrainProblem("GracePeriodTooShort", "a pod that leaves is killed after 30 s")
+    facts = Facts(1, record=record(), cuts=short)
+    assert told(facts, "DrainsSafely") == (False, *short)
+    assert told(facts, "Ready")[0]
+    assert "DrainsSafely" not in {each.type for each in conditions(Facts(1, record=record()))}
     PolicyStatus.model_validate(status(facts, {}, NOW_S))
 
 

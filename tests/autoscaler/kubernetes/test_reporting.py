@@ -15,6 +15,7 @@ from autoscaler.kubernetes.objects import NotReady
 from autoscaler.kubernetes.policies import stored_policy
 from autoscaler.kubernetes.reporting import Reporter
 from autoscaler.kubernetes.scales import NamespacedKind
+from autoscaler.policy.pod_ending import PodEnding
 from autoscaler.ports import Outcome, Record
 from autoscaler.runtime.clock import SystemClock
 from autoscaler.targets.kubernetes import KubernetesTarget, Target
@@ -58,6 +59,7 @@ class Targets:
     """Knows why the target cannot be observed, and whether orders are under way."""
 
     why = general = ""
+    pods_end = None
 
     def __init__(self):
         self.no_orders = asyncio.Event()
@@ -71,6 +73,9 @@ class Targets:
 
     def problem(self, _service):
         return self.why or self.general
+
+    def ending(self, _service):
+        return self.pods_end
 
 
 class World:
@@ -260,6 +265,18 @@ async def test_what_is_in_the_way_of_pods_is_a_condition_and_an_event_until_it_i
     await asyncio.sleep(2)
     conditions = {each["type"]: each for each in world.api.statuses[-1][1]["conditions"]}
     assert ("PodsReady" in conditions, conditions["Ready"]["status"]) == (False, "True")
+
+
+async def test_a_grace_period_that_is_shorter_than_a_request_is_a_condition_until_it_is_long_enough(world):
+    routed = {**POLICY, "spec": {**POLICY["spec"], "traffic": {"hosts": ["a.example.com"]}}}
+    world.reporter.keep(SD, stored_policy(routed), "")
+    world.decides(2)
+    for grace_s, expected in ((30, ["False"]), (330, [])):
+        world.targets.pods_end = PodEnding(grace_s)
+        world.reporter.changed(SD)
+        await asyncio.sleep(20)
+        conditions = world.api.statuses[-1][1]["conditions"]
+        assert [each["status"] for each in conditions if each["type"] == "DrainsSafely"] == expected
 
 
 SERVERS = f"/apis/example.com/v1/namespaces/{NAMESPACE}/servers"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from autoscaler.kubernetes.client import ApiError
 from autoscaler.kubernetes.objects import DELETION_COST
 from autoscaler.kubernetes.scales import NamespacedKind
+from autoscaler.policy.pod_ending import PodEnding
 from autoscaler.ports import Replica, ScaleRequest
 from autoscaler.targets.kubernetes import KubernetesTarget, Target
 from autoscaler.targets.kubernetes_drain import choose, choose_again
@@ -267,3 +268,16 @@ async def test_a_mark_that_cannot_be_written_ends_the_drain_with_its_error(world
 async def test_a_raise_waits_for_no_gateway(world):
     (outcome,) = await world.target.scale([ScaleRequest(WEB, 5, ())])
     assert (outcome.error, outcome.drain, world.asked) == ("", (), [])
+
+
+async def test_how_pods_end_is_read_from_the_target_or_else_from_the_pods(world):
+    assert world.target.ending(WEB) is None
+    world.api.put(PODS, pod("web-2", {"app": "web"}, ("ReplicaSet", "web-1"), age=2) | {"spec": {"containers": []}})
+    await heard()
+    assert world.target.ending(WEB) == PodEnding(30)
+    deployment = world.api.find(DEPLOYMENTS, "web")
+    template = {"spec": {"terminationGracePeriodSeconds": 330}}
+    world.api.put(DEPLOYMENTS, {**deployment, "spec": {**deployment["spec"], "template": template}})
+    await heard()
+    assert world.target.ending(WEB) == PodEnding(330)
+    assert world.target.ending("ns/unknown") is None
