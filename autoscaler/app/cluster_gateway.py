@@ -71,7 +71,7 @@ class ClusterServices:
 
     async def follow(self, gateway: GatewayServer) -> None:
         """Keep a gateway in step with the services and pods of the cluster, for ever; many changes are one reload."""
-        async with BackendWatch(self._api, self._rng, gateway) as watch:
+        async with BackendWatch(self._api, self._rng, gateway, started_s=gateway.started_s) as watch:
             while True:
                 self._changed.clear()
                 gateway.reload(self.load(), self.reserved)

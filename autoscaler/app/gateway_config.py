@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from autoscaler.gateway.busy_response import BusyPoll
-from autoscaler.gateway.config import Affinity, GatewayService, OnAbort, Timeouts
+from autoscaler.gateway.config import Affinity, GatewayService, OnAbort, Timeouts, WarmUp
 from autoscaler.gateway.cors import Cors
 from autoscaler.gateway.dispatch.dispatcher import EjectionRules, Limits, LoadBalancing, SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
@@ -12,6 +12,7 @@ from autoscaler.host_claims import Claim
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.policy.traffic import Busy, Traffic
 from autoscaler.policy.traffic import Cors as CorsSettings
+from autoscaler.policy.traffic import WarmUp as WarmUpSettings
 from autoscaler.ports import ServiceName
 
 _DEFAULTS = Traffic.model_validate({"hosts": ["any"]})
@@ -41,6 +42,7 @@ def gateway_service(policy: ScalingPolicy) -> GatewayService:
             for rule in traffic.paths
         ),
         affinity=None if affinity is None else Affinity(affinity.cookie.name, affinity.cookie.timeout),
+        warm_up=_warm_up(traffic.warm_up),
         busy=_busy(traffic.busy),
         ready_path=traffic.health.ready_path,
         ready_timeout_s=traffic.health.ready_timeout,
@@ -78,6 +80,10 @@ def _limits(concurrency: int, traffic: Traffic) -> Limits:
             most=health.max_ejection_percent,
         ),
     )
+
+
+def _warm_up(given: WarmUpSettings | None) -> WarmUp | None:
+    return None if given is None else WarmUp(given.method, given.path, given.body.encode(), given.timeout)
 
 
 def _busy(given: Busy | None) -> BusyPoll | None:

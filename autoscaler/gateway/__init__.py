@@ -2,7 +2,7 @@
 
 * `lifecycle` runs a process: signals, shutdown, reloads. `server` opens its ports. `admin_http` is the metrics port.
 * `router` finds the service of a request (`host_routes`), `proxied_request` serves it, `service` knows the service's
-  pods and the requests that wait, `pod_checks` asks pods whether they are ready and how busy they are.
+  pods and the requests that wait, `pod_checks` asks pods whether they are ready and how busy they are, and warms them.
   `error_responses` has the gateway's own answers.
 * `dispatch` decides which pod gets which request. It does no I/O, so the simulator uses the same objects.
 * `http` reads and writes HTTP/1.1.

@@ -45,6 +45,18 @@ class Timeouts:
     """How long a stream may be silent; `request_s` does not apply to it while its client is connected."""
 
 
+@dataclass(frozen=True, slots=True)
+class WarmUp:
+    """A request that each pod gets before those of clients."""
+
+    method: str
+    path: str
+    body: bytes
+    """JSON; empty for a request without a body."""
+    timeout_s: float
+    """How long a pod waits for its end; then it gets requests all the same."""
+
+
 class OnAbort(Enum):
     """What happens to a counted request at a pod when its client disconnects; a Pass request always ends."""
 
@@ -72,6 +84,8 @@ class GatewayService:
     ready_path: str | None = None
     """A path that a pod must answer with 200 to 399 before its first request; None asks nothing."""
     ready_timeout_s: float = 2.0
+    warm_up: WarmUp | None = None
+    """What a pod that has just started is sent first; None sends nothing."""
     busy: BusyPoll | None = None
     """How pods are asked for the number of their jobs; None means that requests are their only work."""
     failures: frozenset[FailureKind] = frozenset({FailureKind.RESET})

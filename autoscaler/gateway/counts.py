@@ -39,6 +39,15 @@ class RequestOutcome(Enum):
     __hash__ = object.__hash__
 
 
+class WarmUpOutcome(Enum):
+    """How the warm-up of a pod went; it gets requests after each."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    """The answer was an error, or the connection broke off."""
+    TIMEOUT = "timeout"
+
+
 class ProcessMetric(NamedTuple):
     """A metric of the whole process, without a service."""
 
@@ -87,5 +96,7 @@ class Counts:
         self.abandoned_late = 0
         """Requests that reached a pod although their client had disconnected while they waited."""
         self.failed_busy_polls = 0
+        self.warm_ups = dict.fromkeys(WarmUpOutcome, 0)
+        """Warm-ups of pods that have ended."""
         self.tunnels = 0
         """Upgraded connections that are open."""

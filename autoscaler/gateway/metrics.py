@@ -37,6 +37,10 @@ def _by_outcome(of: str, proxy: ServiceProxy, _now_s: float) -> Iterable[Sample]
     return ((f'{{{of},reason="{outcome.value}"}}', count) for outcome, count in proxy.counts.outcomes.items())
 
 
+def _by_warm_up(of: str, proxy: ServiceProxy, _now_s: float) -> Iterable[Sample]:
+    return ((f'{{{of},outcome="{outcome.value}"}}', count) for outcome, count in proxy.counts.warm_ups.items())
+
+
 def _by_pod(of: str, proxy: ServiceProxy, _now_s: float) -> Iterable[Sample]:
     running = proxy.dispatcher.running_on
     return ((f"{{{of},{labels(pod=pod)}}}", running(pod)) for pod in proxy.dispatcher.backends)
@@ -120,6 +124,7 @@ _METRICS = (
         "Polls without a number of jobs.",
         _one(lambda proxy, _: proxy.counts.failed_busy_polls),
     ),
+    _Metric("gateway_warm_ups_total", "counter", "Warm-ups of pods by outcome.", _by_warm_up),
     _Metric("gateway_websocket_open", "gauge", "Open WebSockets.", _one(lambda proxy, _: proxy.counts.tunnels)),
     _Metric("gateway_pod_running_requests", "gauge", "Counted requests that a pod runs, with its other jobs.", _by_pod),
 )

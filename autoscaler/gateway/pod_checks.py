@@ -1,4 +1,4 @@
-"""The gateway's own questions to pods: whether they are ready, and how many jobs they run."""
+"""The gateway's own requests to pods: whether they are ready, their warm-up, and how many jobs they run."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,8 +6,10 @@ from functools import partial
 
 from autoscaler.gateway.busy_poll import BusyPoller
 from autoscaler.gateway.config import GatewayService
+from autoscaler.gateway.counts import WarmUpOutcome
 from autoscaler.gateway.http.pod_pool import Pod
 from autoscaler.gateway.pod_readiness import until_ready
+from autoscaler.gateway.pod_warm_up import warm_up
 
 
 class PodChecks:
@@ -19,6 +21,7 @@ class PodChecks:
         newest: returns the number of the newest request that a pod was granted, by its name.
         on_jobs: is given a pod, its number of jobs, and its newest request at the time of the poll.
         on_failure: is given a pod and the number of polls in a row without a usable response.
+        on_warm_up: is given how the warm-up of a pod went.
     """
 
     def __init__(
@@ -29,12 +32,14 @@ class PodChecks:
         newest: Callable[[str], int],
         on_jobs: Callable[[Pod, int, int], None],
         on_failure: Callable[[Pod, int], None],
+        on_warm_up: Callable[[WarmUpOutcome], None],
     ) -> None:
         self._loop = loop
         self._admit = admit
         self._newest = newest
         self._on_jobs = on_jobs
         self._on_failure = on_failure
+        self._on_warm_up = on_warm_up
         self._tasks: dict[Pod, asyncio.Task[None]] = {}
         self._pollers: dict[Pod, BusyPoller] = {}
 
@@ -45,7 +50,8 @@ class PodChecks:
         """Start the checks that the configuration asks for, and end all others of a pod of that name."""
         for other in [known for known in self._tasks if known.name == pod.name]:
             self.stop(other)
-        if config.busy is not None or not (pod.admitted or config.ready_path is None):
+        waits = config.ready_path is not None or (config.warm_up is not None and not pod.warm)
+        if config.busy is not None or (waits and not pod.admitted):
             self._tasks[pod] = self._loop.create_task(self._check(pod, config))
         elif not pod.admitted:
             self._admit(pod)
@@ -70,6 +76,9 @@ class PodChecks:
         connect_s = config.timeouts.connect_s
         if config.ready_path is not None and not pod.admitted:
             await until_ready(pod, config.ready_path, connect_s=connect_s, answer_s=config.ready_timeout_s)
+        if config.warm_up is not None and not pod.warm:
+            pod.warm = True  # before the request, because a pod gets only one
+            self._on_warm_up(await warm_up(config.name, pod, config.warm_up, connect_s=connect_s))
         if config.busy is None:
             self._admit(pod)
             return

@@ -161,9 +161,9 @@ class Router:
         """Set the pods, by name with their `host:port`; all others drain."""
         self.proxies[service].set_backends(backends)
 
-    def add_backend(self, service: str, name: str, address: str) -> None:
-        """Send requests to a pod that is ready."""
-        self.proxies[service].add(name, address)
+    def add_backend(self, service: str, name: str, address: str, *, warm: bool = False) -> None:
+        """Send requests to a pod that is ready, after its warm-up if it is not warm."""
+        self.proxies[service].add(name, address, warm=warm)
 
     def drain_backend(self, service: str, name: str, *, marked: bool = False) -> None:
         """Send a pod nothing new, and let its requests finish; the stream names those that are marked."""

@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 from autoscaler.gateway.affinity import AffinityCookie
 from autoscaler.gateway.config import GatewayService
-from autoscaler.gateway.counts import Counts, RequestOutcome
+from autoscaler.gateway.counts import Counts, RequestOutcome, WarmUpOutcome
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Grant, Granted, Held, Refused, SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule, PathRules
 from autoscaler.gateway.dispatch.types import FailureKind
@@ -96,6 +96,7 @@ class ServiceProxy:
             newest=self.dispatcher.newest_granted,
             on_jobs=self._jobs_reported,
             on_failure=self._jobs_unknown,
+            on_warm_up=self._count_warm_up,
         )
         self._take_config(config)
 
@@ -195,8 +196,14 @@ class ServiceProxy:
         for name, address in backends.items():
             self.add(name, address)
 
-    def add(self, name: str, address: str) -> None:
-        """Send requests to a pod from now on; a pod whose address has changed is a new pod."""
+    def add(self, name: str, address: str, *, warm: bool = False) -> None:
+        """Send requests to a pod from now on; a pod whose address has changed is a new pod.
+
+        Args:
+            name: its name.
+            address: where it serves.
+            warm: whether it has served before, so that it needs no warm-up.
+        """
         known = self.pods.get(name)
         if known is not None and known.address == address:
             return
@@ -206,12 +213,16 @@ class ServiceProxy:
         pod = self.pods[name] = Pod(name, address, self._loop, self._resolver, ready=self.config.backends is None)
         pod.on_outcome = partial(self._note_outcome, pod)
         self._pods_changed()
+        pod.warm = warm
         pod.may_be_unready = self.config.ready_path is not None
         self._checks.start(pod, self.config)
 
     def _admit(self, pod: Pod, jobs: int | None = None) -> None:
         pod.admitted = True
         self._deliver(self.dispatcher.add_backend(pod.name, self._loop.time(), jobs=jobs))
+
+    def _count_warm_up(self, outcome: WarmUpOutcome) -> None:
+        self.counts.warm_ups[outcome] += 1
 
     def _jobs_reported(self, pod: Pod, jobs: int, newest: int) -> None:
         if not pod.admitted:

@@ -8,8 +8,9 @@ Rules:
    another target. Whatever changed, the gateway's state is compared with the pod. The gateway's stream names the pods
    whose marks it has seen.
 2. Otherwise the pod drains: requests that it serves go on. Only a deleted pod is removed.
-3. While the API server cannot be reached, the last known pods serve.
-4. A service with pools has the pods of all its members. A pod of a pool that is no longer one of them drains.
+3. A pod is warm if it is ready since before the gateway started, or was served before and has not started again since.
+4. While the API server cannot be reached, the last known pods serve.
+5. A service with pools has the pods of all its members. A pod of a pool that is no longer one of them drains.
 """
 
 import random
@@ -31,8 +32,8 @@ from autoscaler.ports import ServiceName
 class Backends(Protocol):
     """The part of a gateway that is kept in step with pods."""
 
-    def add_backend(self, service: str, name: str, address: str) -> None:
-        """Send requests to a pod that is ready."""
+    def add_backend(self, service: str, name: str, address: str, *, warm: bool) -> None:
+        """Send requests to a pod that is ready; one that is not warm gets its warm-up first."""
         ...
 
     def drain_backend(self, service: str, name: str, *, marked: bool) -> None:
@@ -83,10 +84,12 @@ class BackendWatch:
         api: the API server.
         rng: spreads attempts.
         backends: the gateway to keep in step.
+        started_s: when it started, in Unix time.
     """
 
-    def __init__(self, api: Api, rng: random.Random, backends: Backends) -> None:
+    def __init__(self, api: Api, rng: random.Random, backends: Backends, *, started_s: float) -> None:
         self._backends = backends
+        self._started_s = started_s
         self._members: dict[ServiceName, ServiceBackend] = {}
         self._services: dict[ServiceName, tuple[ServiceName, ...]] = {}
         """The members of each service."""
@@ -96,6 +99,8 @@ class BackendWatch:
         """The members of each namespace, by their selectors."""
         self._seen: defaultdict[ServiceName, dict[str, _Seen]] = defaultdict(dict)
         """Each pod that the gateway knows, by name."""
+        self._served: defaultdict[ServiceName, dict[str, int]] = defaultdict(dict)
+        """Each pod that the gateway has served, by name, with its restarts then."""
         self._services_of: defaultdict[tuple[str, str], set[ServiceName]] = defaultdict(set)
         """Services of which the gateway knows a pod, by the pod's namespace and name."""
         self._workloads = Workloads(
@@ -135,6 +140,7 @@ class BackendWatch:
 
     def _forget(self, name: ServiceName, namespace: str) -> None:
         """Forget a service that the gateway has forgotten with all its pods."""
+        self._served.pop(name, None)
         for pod in self._seen.pop(name, ()):
             self._unlink(name, namespace, pod)
 
@@ -180,6 +186,7 @@ class BackendWatch:
         """Update the gateway if it does not know the state of this pod yet; None is a deleted pod."""
         known = self._seen[service]
         if pod is None:
+            self._served[service].pop(name, None)
             if known.pop(name, None) is not None:
                 self._unlink(service, namespace, name)
                 self._backends.remove_backend(service, name)
@@ -190,9 +197,17 @@ class BackendWatch:
         known[name] = seen
         self._services_of[namespace, name].add(service)
         if seen.address:
-            self._backends.add_backend(service, name, seen.address)
+            warm = self._is_warm(service, pod)
+            self._served[service][name] = pod.restarts
+            self._backends.add_backend(service, name, seen.address, warm=warm)
         else:
             self._backends.drain_backend(service, name, marked=seen.marked)
+
+    def _is_warm(self, service: ServiceName, pod: Pod) -> bool:
+        """Tell whether a pod needs no warm-up: another gateway has served it, or this one, since it started."""
+        if pod.ready_since_s is not None and pod.ready_since_s <= self._started_s:
+            return True
+        return self._served[service].get(pod.name) == pod.restarts
 
     def _address(self, service: ServiceName, pod: Pod) -> str:
         for member in self._services[service]:

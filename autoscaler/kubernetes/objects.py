@@ -66,12 +66,18 @@ class Pod(NamedTuple):
     """Its containers have ended: it occupies nothing."""
     ending: PodEnding | None = None
     """How it ends when it is deleted."""
+    ready_since_s: float | None = None
+    """Since when it is ready, by the API server's clock; None if that is not known, or if it is not ready."""
+    restarts: int = 0
+    """How often its containers have been started again."""
 
 
 def pod(item: Json) -> Pod:
     """Read the fields of a pod that are kept."""
     metadata, status = item["metadata"], item.get("status") or {}
-    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or ())
+    conditions = status.get("conditions") or ()
+    is_ready = next((each for each in conditions if each["type"] == "Ready" and each["status"] == "True"), None)
+    ready, since = is_ready is not None, (is_ready or {}).get("lastTransitionTime")
     ended = status.get("phase") in _ENDED
     found = Pod(
         name=metadata["name"],
@@ -85,6 +91,8 @@ def pod(item: Json) -> Pod:
         not_ready=None if ready else next(_reasons_not_ready(status), None),
         ended=ended,
         ending=_ending(item.get("spec")),
+        ready_since_s=unix_s(since) if since else None,
+        restarts=sum(each.get("restartCount") or 0 for each in status.get("containerStatuses") or ()),
     )
     return convert(tuple(found), Pod)
 

@@ -198,6 +198,35 @@ class Busy(ResourceModel):
         return self
 
 
+_NO_BODY = "body: a GET has none"
+
+
+class WarmUp(ResourceModel):
+    """One request to each pod that has started, after it is ready and before it gets requests of clients.
+
+    It is not counted. If it fails, or takes longer than `timeout`, the pod gets requests all the same.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={RULES: [rule("self.?method.orValue('POST') != 'GET' || !has(self.body)", _NO_BODY)]}
+    )
+
+    method: Literal["GET", "POST", "PUT"] = "POST"
+    """Its method."""
+    path: Path
+    """Its path, with a query if there is one."""
+    body: Annotated[str, StringConstraints(max_length=16_384)] = ""
+    """What to send, as application/json."""
+    timeout: Annotated[Duration, lasting("1s", "1h")] = 300.0
+    """How long to wait for its answer. While the pod refuses connections, it is tried again within this time."""
+
+    @model_validator(mode="after")
+    def _fits_its_method(self) -> Self:
+        if self.method == "GET" and "body" in self.model_fields_set:
+            raise ValueError(_NO_BODY)
+        return self
+
+
 class PathRule(ResourceModel):
     """How requests to some paths are treated."""
 
@@ -249,6 +278,8 @@ class Traffic(ResourceModel):
     `containerConcurrency` is 1, else LeastRequest."""
     health: Health = Health()
     """Which replicas get no requests although they exist."""
+    warm_up: WarmUp | None = None
+    """A request to each pod that has started, before those of clients. Absent: none."""
     busy: Busy | None = None
     """How to ask replicas for their number of jobs. Absent: only requests are counted."""
     max_body_bytes: Annotated[int, Field(ge=0, le=2**53)] | None = None

@@ -89,6 +89,7 @@ EVERYTHING = document(
                 "tunnelIdle": "10m",
             },
             "loadBalancing": "LeastRequest",
+            "warmUp": {"method": "PUT", "path": "/warm?up=1", "body": '{"steps": 1}', "timeout": "90s"},
             "busy": {
                 "path": "/queue",
                 "port": 8188,
@@ -288,6 +289,10 @@ BAD = {
     "no replica that may start": document({**TARGET, "maxCold": 0}),
     "jobs in two ways": traffic(busy={"path": "/", "jsonPointers": ["/a"], "metrics": ["a"]}),
     "jobs in no way": traffic(busy={"path": "/"}),
+    "a warm-up of no path": traffic(warmUp={"method": "POST"}),
+    "a warm-up that gets something with a body": traffic(warmUp={"method": "GET", "path": "/", "body": "{}"}),
+    "a warm-up that deletes": traffic(warmUp={"method": "DELETE", "path": "/"}),
+    "a warm-up of a day": traffic(warmUp={"path": "/", "timeout": "24h"}),
     "a pointer that points nowhere": traffic(busy={"path": "/", "jsonPointers": ["a"]}),
     "a metric with a label": traffic(busy={"path": "/", "metrics": ["a{b='c'}"]}),
     "a failure that nobody knows": traffic(health={"failures": ["Refused"]}),

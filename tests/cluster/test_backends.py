@@ -20,7 +20,7 @@ class Told:
     def __init__(self):
         self.serving, self.draining, self.marked, self.gone = {}, set(), set(), set()
 
-    def add_backend(self, service, name, address):
+    def add_backend(self, service, name, address, *, warm):  # noqa: ARG002
         assert service == SERVICE
         self.serving[name] = address
         self.draining.discard(name)
@@ -44,7 +44,7 @@ async def world(control_plane, namespace, monkeypatch):
     monkeypatch.setenv("KUBECONFIG", str(control_plane.kubeconfig))
     cluster = Cluster(control_plane, namespace)
     cluster.told = Told()
-    async with connected() as api, BackendWatch(api, random.Random(1), cluster.told) as cluster.watch:  # noqa: S311
+    async with connected() as api, BackendWatch(api, random.Random(1), cluster.told, started_s=0.0) as cluster.watch:  # noqa: S311
         cluster.backing = ServiceBackend(NamespacedKind(namespace, "apps/v1", "Deployment"), "web", 7860)
         yield cluster
 

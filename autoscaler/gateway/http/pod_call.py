@@ -21,16 +21,19 @@ class PodAnswer(NamedTuple):
 class PodCallError(Exception):
     """There is no usable response; the text says why."""
 
-    def __init__(self, why: str, *, refused: bool = False) -> None:
+    def __init__(self, why: str, *, refused: bool = False, was_sent: bool = True) -> None:
         super().__init__(why)
+        self.was_sent = was_sent
+        """Whether the pod may have seen the request."""
         self.refused = refused
         """Whether the connection was refused, so that no process listens there."""
 
 
 class _Answer:
-    """Collects a response."""
+    """Collects a response, or only its status."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep_body: bool) -> None:
+        self._keep_body = keep_body
         self.done: asyncio.Future[PodAnswer] = asyncio.get_running_loop().create_future()
         self._status = 0
         self._parts: list[bytes] = []
@@ -40,6 +43,8 @@ class _Answer:
         self._status = head.status
 
     def received(self, data: bytes) -> None:
+        if not self._keep_body:
+            return
         self._bytes += len(data)
         if self._bytes > _MOST_BYTES:
             self._parts.clear()
@@ -69,13 +74,24 @@ class _Answer:
             self.done.set_exception(outcome)
 
 
-async def call_pod(pod: Pod, request: str, host: str, *, connect_s: float, answer_s: float) -> PodAnswer:
-    """Send a request without a body, such as `GET /health`, over a new connection.
+async def call_pod(
+    pod: Pod,
+    request: str,
+    host: str,
+    *,
+    connect_s: float,
+    answer_s: float,
+    body: bytes = b"",
+    keep_body: bool = True,
+) -> PodAnswer:
+    """Send a request, such as `GET /health`, over a new connection.
 
     Args:
         pod: the pod.
         request: method and path.
         host: the Host header.
+        body: JSON to send; empty for none.
+        keep_body: whether the response's body is read; without it, the response may have any length.
         connect_s: time for the connection.
         answer_s: time from then on for the whole response.
 
@@ -85,11 +101,13 @@ async def call_pod(pod: Pod, request: str, host: str, *, connect_s: float, answe
     try:
         connection = await pod.connect(connect_s, answer_s)
     except PodRefusedError as error:
-        raise PodCallError(str(error), refused=isinstance(error.__cause__, ConnectionRefusedError)) from error
+        refused = isinstance(error.__cause__, ConnectionRefusedError)
+        raise PodCallError(str(error), refused=refused, was_sent=False) from error
     try:
-        answer = _Answer()
-        head = f"{request} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        connection.begin(answer, head.encode("latin-1"), bodiless=False, complete=True)
+        answer = _Answer(keep_body=keep_body)
+        kind = "Content-Type: application/json\r\n" if body else ""
+        head = f"{request} HTTP/1.1\r\nHost: {host}\r\n{kind}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        connection.begin(answer, head.encode("latin-1") + body, bodiless=False, complete=True)
         async with asyncio.timeout(answer_s):
             await answer.done
     except TimeoutError as error:

@@ -65,6 +65,8 @@ class Pod:
         """Whether it has ever answered a request."""
         self.admitted = False
         """Whether it is sent clients' requests; before, it may have to pass checks."""
+        self.warm = False
+        """Whether it has served a request, or a warm-up has begun."""
         self.may_be_unready = False
         """Whether a 503 with Retry-After means that it is not ready yet, and not that it is busy."""
         self._watch_s = _SHORT_WATCH_S if ready else _WATCH_S

@@ -28,7 +28,7 @@ class World:
         self.port = (await self.add("a", {"app": "sd"}, OURS)).port
         await self.add("b", {"app": "sd"}, OURS)
         self.gateway = await self.kit.gateway()
-        async with BackendWatch(self.api, random.Random(1), self.gateway) as self.watch:  # noqa: S311
+        async with BackendWatch(self.api, random.Random(1), self.gateway, started_s=0.0) as self.watch:  # noqa: S311
             self.follows("sd")
             await until(lambda: self.known() == {"a", "b"})
             yield self

@@ -28,6 +28,9 @@ DEPLOYMENT, STATEFUL_SET = (
     NamespacedKind(NAMESPACE, "apps/v1", "StatefulSet"),
 )
 WEB = "ns/web"
+STARTED_S = 1_767_229_200.0
+"""When the gateway started: 2026-01-01T01:00:00Z."""
+BEFORE, LATER = "2026-01-01T00:59:59Z", "2026-01-01T01:00:01Z"
 
 
 class GatewayServer:
@@ -35,8 +38,10 @@ class GatewayServer:
 
     def __init__(self):
         self.serving, self.draining, self.marked = defaultdict(dict), defaultdict(set), defaultdict(set)
+        self.warmed_up = []
 
-    def add_backend(self, service, name, address):
+    def add_backend(self, service, name, address, *, warm):
+        self.warmed_up += [] if warm else [name]
         self.serving[service][name] = address
         self.draining[service].discard(name)
         self.marked[service].discard(name)
@@ -57,7 +62,7 @@ class GatewayServer:
 class World:
     def __init__(self):
         self.api, self.gateway = ApiServer(), GatewayServer()
-        self.watch = BackendWatch(self.api, random.Random(1), self.gateway)  # noqa: S311
+        self.watch = BackendWatch(self.api, random.Random(1), self.gateway, started_s=STARTED_S)  # noqa: S311
 
     @asynccontextmanager
     async def running(self):
@@ -115,6 +120,51 @@ async def test_the_gateway_knows_of_each_mark_also_of_a_pod_that_it_never_sent_a
     await heard()
     assert world.gateway.marked[WEB] == set()
     assert world.serves() == ({"a", "b", "c"} if ready else {"b"})
+
+
+def started(name, since, restarts=0, *, ready=True, cost=""):
+    """Give a pod of which Kubernetes says since when it is ready, and how often it was started again."""
+    status = {
+        "conditions": [{"type": "Ready", "status": str(ready), "lastTransitionTime": since}],
+        "containerStatuses": [{"name": "web", "restartCount": restarts, "ready": ready}],
+    }
+    return pod(name, {"app": "web"}, ("ReplicaSet", "web-1"), status=status, cost=cost)
+
+
+async def test_a_pod_gets_one_warm_up_for_each_start_of_its_containers(world):
+    world.gateway.warmed_up.clear()
+    for each in (
+        started("c", LATER),
+        started("c", LATER, ready=False),
+        started("c", LATER),
+        started("c", LATER, cost="-1000000"),
+        started("c", LATER),
+    ):
+        world.api.put(PODS, each)
+        await heard()
+    assert world.gateway.warmed_up == ["c"]
+    world.api.put(PODS, started("c", LATER, restarts=1, ready=False))
+    world.api.put(PODS, started("c", LATER, restarts=1))
+    await heard()
+    assert world.gateway.warmed_up == ["c", "c"]
+
+
+async def test_a_pod_of_the_same_name_is_another_one_after_its_end(world):
+    world.gateway.warmed_up.clear()
+    for _ in range(2):
+        world.api.put(PODS, started("c", LATER))
+        await heard()
+        world.api.delete(PODS, "c")
+        await heard()
+    assert world.gateway.warmed_up == ["c", "c"]
+
+
+async def test_a_pod_that_was_ready_before_the_gateway_started_is_warm(world):
+    world.gateway.warmed_up.clear()
+    world.api.put(PODS, started("c", BEFORE))
+    world.api.put(PODS, started("d", LATER))
+    await heard()
+    assert world.gateway.warmed_up == ["d"]
 
 
 async def test_a_pod_that_is_labelled_back_serves_again(world):
