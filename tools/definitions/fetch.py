@@ -30,6 +30,7 @@ FILES = {
     "sigs.k8s.io/gateway-api": {
         "gateways": "config/crd/standard/gateway.networking.k8s.io_gateways.yaml",
         "httproutes": "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml",
+        "referencegrants": "config/crd/standard/gateway.networking.k8s.io_referencegrants.yaml",
     },
     "sigs.k8s.io/lws": {"leaderworkersets": "config/crd/bases/leaderworkerset.x-k8s.io_leaderworkersets.yaml"},
 }

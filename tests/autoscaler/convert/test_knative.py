@@ -202,6 +202,24 @@ def test_the_reference_service_keeps_its_class_its_cookie_and_its_gpus():
     }
 
 
+def test_where_we_choose_the_nodes_the_gpu_kinds_become_pools_in_their_order():
+    found = converted("reference-service", nodes="ours")
+    assert spec_of(found)["pools"] == [
+        {"name": "gn5-c4g1-xlarge", "instanceTypes": ["ecs.gn5-c4g1.xlarge"]},
+        {"name": "gn5i-c8g1-2xlarge", "instanceTypes": ["ecs.gn5i-c8g1.2xlarge"]},
+        {"name": "gn5-c8g1-2xlarge", "instanceTypes": ["ecs.gn5-c8g1.2xlarge"]},
+    ]
+    assert [pool.name for pool in policy_of(found).spec.pools] == [each["name"] for each in spec_of(found)["pools"]]
+    assert "annotations" not in objects_of(found)["Deployment"]["spec"]["template"]["metadata"]
+    assert "eci-use-specs" in said(found, Effect.MAPPED)
+
+
+def test_a_size_that_is_no_kind_of_a_gpu_is_left_to_decide():
+    found = conversion_of(ksvc({"k8s.aliyun.com/eci-use-specs": "ecs.gn5-c4g1.xlarge,2-4Gi"}), nodes="ours")
+    assert [each["name"] for each in spec_of(found)["pools"]] == ["gn5-c4g1-xlarge"]
+    assert "2-4Gi is no type of an instance" in said(found, Effect.DECIDE)
+
+
 @pytest.mark.parametrize("name", ["01", "02", "03", "05", "reference-service"])
 def test_pods_have_what_knative_gave_them_unasked(name):
     found = converted(name)
