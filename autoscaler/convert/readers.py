@@ -16,7 +16,7 @@ from autoscaler.convert.source import Source, Sources
 from autoscaler.convert.unrendered import in_source, without_templates
 from autoscaler.documents.document import Document, DocumentError
 from autoscaler.documents.problems import problems_of
-from autoscaler.policy.loading import unlisted
+from autoscaler.policy.loading import Contents, policies_of, unlisted
 from autoscaler.policy.spec import ScalingPolicy
 
 Reader = Callable[[Source, Sources, Options], Draft]
@@ -68,6 +68,7 @@ def convert(documents: Iterable[Document], options: Options | None = None) -> Co
         except DocumentError as error:
             problems += error.problems
     problems += [problem for draft in drafts for problem in _invalid(draft)]
+    problems = problems or _conflicts(drafts)
     if not drafts and not problems:
         problems = [_nothing_to_convert(source) for source in sources] or ["the input has no document"]
     if problems:
@@ -106,14 +107,28 @@ def _readable(sources: Sources) -> Iterator[tuple[Source, Reader]]:
 
 def _invalid(draft: Draft) -> list[str]:
     """Check the policy as `autoscaler validate` does."""
-    document = draft.policy()
+    document = _document(draft)
     try:
-        ScalingPolicy.model_validate(document)
+        ScalingPolicy.model_validate(document.value)
     except ValidationError as error:
-        lines = {(): draft.source.document.line(("kind",)), **draft.lines}
-        there = Document(draft.source.document.source, document, lines)
-        return [f"{problem} (the policy of {draft.service})" for problem in problems_of(there, ScalingPolicy, error)]
+        return [f"{problem} (the policy of {draft.service})" for problem in problems_of(document, ScalingPolicy, error)]
     return []
+
+
+def _conflicts(drafts: Iterable[Draft]) -> list[str]:
+    """Check the policies side by side as `autoscaler validate` does: no two have one name, and no two one host."""
+    try:
+        policies_of([Contents([_document(draft) for draft in drafts], [], [], [])])
+    except DocumentError as error:
+        return error.problems
+    return []
+
+
+def _document(draft: Draft) -> Document:
+    """Give the policy with the lines of the input from which its keys come."""
+    source = draft.source.document
+    lines = {(): source.line(("kind",)), ("metadata", "name"): source.line(("metadata", "name")), **draft.lines}
+    return Document(source.source, draft.policy(), lines)
 
 
 def _nothing_to_convert(source: Source) -> str:

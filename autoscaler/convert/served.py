@@ -6,7 +6,14 @@ from typing import Any, NamedTuple
 from autoscaler.convert.draft import Draft, Options
 from autoscaler.convert.findings import Effect
 from autoscaler.convert.source import Source, Sources
-from autoscaler.convert.workload import adopt, container_port, lengthen_grace, port_of_service, service_beside
+from autoscaler.convert.workload import (
+    adopt,
+    container_port,
+    for_requests,
+    lengthen_grace,
+    port_of_service,
+    service_beside,
+)
 from autoscaler.documents.document import DocumentError, KeyPath
 
 _POD: KeyPath = ("spec", "template", "spec")
@@ -31,14 +38,10 @@ class Beside(NamedTuple):
 
     @property
     def ports(self) -> set[int]:
-        """The ports that the containers of the workload name."""
+        """The ports that the containers of the workload name, without those of metrics and the like."""
         containers = [] if self.workload is None else self.workload.get(*_POD, "containers", default=[])
-        return {
-            int(port["containerPort"])
-            for each in containers
-            for port in each.get("ports") or []
-            if port.get("containerPort")
-        }
+        ports = [port for each in containers for port in each.get("ports") or []]
+        return {int(port["containerPort"]) for port in for_requests(ports) if port.get("containerPort")}
 
 
 def map_target(draft: Draft, path: KeyPath) -> None:
@@ -80,23 +83,23 @@ def lead_traffic(
         options: what the user asked for.
         port: the port of the Service, if the input says which.
     """
-    number = _port(draft, beside, port)
-    hosts = draft.hosts
-    fronts = list(_fronts(sources, beside.service, hosts))
+    fronts = list(_fronts(sources, beside.service, draft.hosts))
+    number = _port(draft, beside, port or next((_port_behind(front, beside.service) for front in fronts), None))
+    says_hosts = not draft.hosts
+    hosts = draft.hosts or [host for front in fronts for host in _hosts_of(front)]
     if number is None and not hosts:
         draft.source.decide((), _UNKNOWN)
         return
-    found = hosts or [host for front in fronts for host in _hosts_of(front)]
     rest = {key: value for key, value in draft.spec.get("traffic", {}).items() if key not in {"hosts", "port"}}
     draft.spec["traffic"] = {
-        "hosts": found or _guessed_hosts(draft, beside),
+        "hosts": hosts or _guessed_hosts(draft, beside),
         **({} if number is None else {"port": number}),
         **rest,
     }
     if number is None:
         draft.source.decide((), "the port of the pods is unknown: 80 is the default; write traffic.port")
     for front in fronts:
-        _use_front(draft, front, options, says_hosts=not hosts)
+        _use_front(draft, front, options, says_hosts=says_hosts)
 
 
 def write_beside(draft: Draft, beside: Beside) -> None:
@@ -160,16 +163,23 @@ def _hosts_of(front: Source) -> list[str]:
     return list(dict.fromkeys([*front.get("spec", "hostnames", default=[]), *_each(rules, "host")]))
 
 
-def _backends(front: Source) -> set[str]:
+def _backends(front: Source) -> dict[str, int | str | None]:
+    """Give the ports of the Services to which it leads."""
+    rules = front.get("spec", "rules", default=[])
     if front.kind == "HTTPRoute":
-        return {
-            str(ref.get("name"))
-            for rule in front.get("spec", "rules", default=[])
-            for ref in rule.get("backendRefs", [])
-        }
-    paths = [path for rule in front.get("spec", "rules", default=[]) for path in rule.get("http", {}).get("paths", [])]
-    backends = [*(path.get("backend", {}) for path in paths), front.get("spec", "defaultBackend", default={})]
-    return {str(each["service"].get("name")) for each in backends if isinstance(each.get("service"), dict)}
+        return {str(ref.get("name")): ref.get("port") for rule in rules for ref in rule.get("backendRefs") or []}
+    paths = [path for rule in rules for path in (rule.get("http") or {}).get("paths") or []]
+    backends = [*(path.get("backend") or {} for path in paths), front.get("spec", "defaultBackend", default={})]
+    services = [each["service"] for each in backends if isinstance(each.get("service"), dict)]
+    return {str(each.get("name")): _number_or_name(each.get("port")) for each in services}
+
+
+def _number_or_name(port: object) -> int | str | None:
+    return port.get("number") or port.get("name") if isinstance(port, dict) else None
+
+
+def _port_behind(front: Source, service: Source | None) -> int | str | None:
+    return None if service is None else _backends(front).get(service.name)
 
 
 def _each(items: list[dict[str, Any]], key: str) -> list[str]:

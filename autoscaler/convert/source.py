@@ -141,7 +141,10 @@ class Source:
             if self._is_there(path) and not self._is_accounted(path):
                 self.note(path, Effect.LEFT_OUT, "written by the API server or by kubectl")
         for path in self._unmentioned((), self.document.value):
-            self.ineffective(path, "is not known to Inflight")
+            if self.document.value_at(path) in ({}, [], None):
+                self.note(path, Effect.LEFT_OUT, "is empty")
+            else:
+                self.ineffective(path, "is not known to Inflight")
 
     def leaves(self) -> Iterator[tuple[KeyPath, Any]]:
         """Give each value that contains no other, with its path."""

@@ -17,6 +17,7 @@ _DEFAULT_GRACE_S = 30
 _REQUEST_TIMEOUT = "300s"
 _POD: KeyPath = ("spec", "template", "spec")
 _GRACE: KeyPath = (*_POD, "terminationGracePeriodSeconds")
+_FOR_OTHERS = re.compile("metric|prom|monitor|health|probe|admin|debug|pprof")
 _SERVERS = {"status", "uid", "resourceVersion", "generation", "creationTimestamp", "selfLink", "managedFields"}
 _SERVERS_ANNOTATIONS = {"kubectl.kubernetes.io/last-applied-configuration", "deployment.kubernetes.io/revision"}
 
@@ -110,10 +111,16 @@ def container_port(source: Source, port: int | str) -> int:
 
 
 def port_of_service(service: Source, number: int | str | None = None) -> int | str | None:
-    """Give the pod's port behind a port of a Service: its number or name there, else the only one."""
+    """Give the pod's port behind a port of a Service: its number or name there, else the only one for requests."""
     ports: list[Any] = service.get("spec", "ports", default=[])
-    chosen = [each for each in ports if number is None or number in (each.get("port"), each.get("name"))]
+    named = [each for each in ports if number == each.get("port") or number == each.get("name")]
+    chosen = for_requests(ports) if number is None else named
     if len(chosen) != 1:
         return None
     target: int | str = chosen[0].get("targetPort", chosen[0].get("port"))
     return target
+
+
+def for_requests(ports: list[Any]) -> list[Any]:
+    """Leave out the ports whose names say that they are for something else."""
+    return [each for each in ports if not _FOR_OTHERS.search(str(each.get("name", "")))]

@@ -21,6 +21,9 @@ _RESPONSE_START_S, _REQUEST_S = 300, 300
 """The add-on's limit for the start of a response, and our limit for a request, where nothing is said."""
 _DAY_S = 86_400
 _SCALING: KeyPath = ("spec", "scalingMetric")
+_RATE: KeyPath = (*_SCALING, "requestRate")
+_NO_COUNT = "a rate is no count: requests in flight are the rate x the time of a request"
+_OLD_HOST: KeyPath = ("spec", "host")
 _PENDING: KeyPath = ("spec", "targetPendingRequests")
 _CAPS_NOTHING = (
     "a target and no limit: the add-on lets a pod have more. If the server takes no more at a time, write "
@@ -103,15 +106,17 @@ def _map_target(route: Source) -> None:
 
 
 def _map_hosts(draft: Draft, route: Source) -> None:
-    hosts = list(dict.fromkeys(host for path in _host_lists(route) for host in route.items(*path)))
+    hosts = [route.text(*_OLD_HOST)] if route.get(*_OLD_HOST) is not None else []
+    hosts = list(dict.fromkeys([*hosts, *(host for path in _host_lists(route) for host in route.items(*path))]))
     draft.set("traffic.hosts", hosts or ["*"])
-    for path in _host_lists(route):
+    for path in (_OLD_HOST, *_host_lists(route)):
         if route.get(*path) is not None:
-            wildcard = any(str(host).startswith("*.") for host in route.items(*path))
+            draft.lines["spec", "traffic", "hosts"] = route.document.line(path)
+            wildcard = any(host.startswith("*.") for host in hosts)
             more = "; *. takes any labels in front, as there; in an Ingress it takes one label" if wildcard else ""
             route.mapped(path, f"to the policy's spec.traffic.hosts{more}")
     if not hosts:
-        route.added('the policy\'s spec.traffic.hosts: ["*"], for the route has no hosts and gets those of nobody else')
+        route.decide((), "the route has no hosts: spec.traffic.hosts is any host that no other policy has; name them")
     for path, text in _narrower(route):
         if route.get(*path) is not None:
             route.ineffective(path, text)
@@ -136,22 +141,21 @@ def _narrower(route: Source) -> Iterator[tuple[KeyPath, str]]:
 
 def _map_metric(draft: Draft, route: Source) -> None:
     """Map the target of concurrent requests, or ask for one."""
-    concurrency, rate = (route.get(*_SCALING, key) for key in ("concurrency", "requestRate"))
+    concurrency, rate = (route.get(*path) for path in ((*_SCALING, "concurrency"), _RATE))
     path = (*_SCALING, "concurrency", "targetValue")
-    if rate is not None:
-        route.ineffective(
-            (*_SCALING, "requestRate"), "a rate is no count: in flight is the rate x the time of a request"
-        )
     if route.get(*path) is not None:
         draft.map(route, path, "targetPerReplica", route.whole(*path), _CAPS_NOTHING)
     elif route.get(*_PENDING) is not None:
         note = f"the old name of scalingMetric.concurrency; {_CAPS_NOTHING}"
         draft.map(route, _PENDING, "targetPerReplica", route.whole(*_PENDING), note)
     elif rate is not None and concurrency is None:
-        ask_for_a_target(route, (*_SCALING, "requestRate"), None)
+        ask_for_a_target(route, _RATE, None)
+        return
     else:
         draft.set("targetPerReplica", _DEFAULT_TARGET)
         route.added(f"the policy's spec.targetPerReplica: {_DEFAULT_TARGET}, the add-on's default; {_CAPS_NOTHING}")
+    if rate is not None:
+        route.ineffective(_RATE, _NO_COUNT)
 
 
 def _map_timeouts(draft: Draft, route: Source) -> None:

@@ -69,7 +69,7 @@ def _refuse_workers(source: Source, beside: Beside, triggers: list[Trigger]) -> 
     fetches = are_queues_only(triggers) or (beside.shows_pods and not any(each.is_of_requests for each in triggers))
     if beside.service or beside.ports or not fetches:
         return
-    what = f"{beside.workload.title} has no port" if beside.workload else "the input shows no port"
+    what = f"{beside.workload.title} has no port for requests" if beside.workload else "the input shows no port"
     problems = [
         source.problem(
             ("spec", "scaleTargetRef", "name"),

@@ -159,7 +159,7 @@ def test_a_worker_that_nobody_sends_requests_becomes_no_policy():
         converted("08")
     text = "\n".join(refused.value.problems)
     for why in (
-        "Deployment picture-worker has no port and no Service, so nobody sends it requests. KEDA stays right",
+        "Deployment picture-worker has no port for requests and no Service, so nobody sends it requests. KEDA",
         "KEDA is paused now, at 0",
         "the length of a queue is no count of requests in flight",
         "its TriggerAuthentication and Secrets are not copied",
@@ -274,3 +274,32 @@ def test_the_policy_writes_nothing_until_keda_has_stopped():
     steps = conversion.services[0].hand_over
     order = ("restoreToOriginalReplicaCount", "kubectl apply", "gateway", "paused=true", '"mode": "Active"', "delete")
     assert [next(n for n, step in enumerate(steps) if word in step) for word in order] == list(range(6))
+
+
+def test_the_port_is_the_one_to_which_the_ingress_leads():
+    ports = "ports: [{name: grpc, port: 81, targetPort: 8001}, {name: http, port: 80, targetPort: 8000}]"
+    text = scaled_object().replace("ports: [{port: 80, targetPort: 8000}]", ports)
+    assert policy_of(conversion_of(text)).spec.traffic.port == 8000
+
+
+def test_a_port_of_metrics_is_none_for_requests():
+    ports = "ports: [{name: http, port: 80, targetPort: 8000}, {name: metrics, port: 81, targetPort: 9090}]"
+    text = scaled_object().replace("ports: [{port: 80, targetPort: 8000}]", ports)
+    parts = [part for part in text.split("---") if "kind: Ingress" not in part]
+    assert policy_of(conversion_of("---".join(parts))).spec.traffic.port == 8000
+
+
+def test_a_worker_of_a_queue_with_a_port_for_metrics_only_becomes_no_policy():
+    kafka = 'triggers: [{type: kafka, metadata: {topic: t, lagThreshold: "50"}}]'
+    text = scaled_object().replace(
+        "containers: [{name: web, image: web}]", "containers: [{ports: [{name: metrics, containerPort: 9090}]}]"
+    )
+    parts = [part for part in text.split("---") if "kind: Service" not in part and "kind: Ingress" not in part]
+    lines = [f"  {kafka}" if line.startswith("  triggers:") else line for line in "---".join(parts).splitlines()]
+    with pytest.raises(DocumentError, match="has no port for requests and no Service"):
+        conversion_of("\n".join(lines))
+
+
+def test_what_is_empty_needs_no_decision():
+    conversion = conversion_of(scaled_object(annotations=", annotations: {}, creationTimestamp: null"), route="ingress")
+    assert conversion.is_strict

@@ -135,3 +135,24 @@ def test_the_port_of_a_service_that_is_not_there_needs_a_decision():
     conversion = conversion_of((HTTP_SCALED_OBJECT % ("false", "")).split("---")[0])
     assert policy_of(conversion).spec.traffic.port == 80
     assert "do the pods serve there?" in said(conversion, Effect.DECIDE)
+
+
+def test_two_services_that_share_a_host_by_paths_are_refused():
+    """A policy has all paths of its hosts."""
+    first = (HTTP_SCALED_OBJECT % ("false", "pathPrefixes: [/a]")).split("---")[0]
+    second = first.replace("{name: a, annotations", "{name: b, annotations").replace("/a", "/b")
+    with pytest.raises(
+        DocumentError, match=r'spec.traffic.hosts\[0\]: "a.example.com": the policy default/b cannot have'
+    ):
+        conversion_of(f"{first}---{second}")
+
+
+def test_a_route_without_hosts_needs_a_decision():
+    conversion = conversion_of((HTTP_SCALED_OBJECT % ("false", "")).replace("  hosts: [a.example.com]\n", ""))
+    assert policy_of(conversion).spec.traffic.hosts == ("*",)
+    assert "the route has no hosts" in said(conversion, Effect.DECIDE)
+
+
+def test_the_old_key_of_a_single_host_is_read():
+    text = (HTTP_SCALED_OBJECT % ("false", "")).replace("hosts: [a.example.com]", "host: a.example.com")
+    assert policy_of(conversion_of(text)).spec.traffic.hosts == ("a.example.com",)
