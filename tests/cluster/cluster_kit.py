@@ -110,7 +110,10 @@ async def until(condition, deadline_s=60):
         return answer
 
 
-DEFINITION = Path(__file__).resolve().parents[2] / "manifests" / "base" / "definition.yaml"
+BASE = Path(__file__).resolve().parents[2] / "manifests" / "base"
+DEFINITION = BASE / "definition.yaml"
+DEFINITIONS = (DEFINITION, BASE / "budget-definition.yaml")
+BUDGETS = "/apis/inflight.dev/v1alpha1/gpubudgets"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 QUICK = {
     "algorithm": {"concurrency": {"stableWindow": "6s"}},
@@ -133,8 +136,9 @@ NOT_FOR_CONNECTIONS = range(10_000, 32_768)
 
 
 def define_policies(control_plane):
-    """Make ScalingPolicy known to a cluster, as the manifests do."""
-    define(control_plane, yaml.safe_load(DEFINITION.read_text()))
+    """Make ScalingPolicy and GpuBudget known to a cluster, as the manifests do."""
+    for file in DEFINITIONS:
+        define(control_plane, yaml.safe_load(file.read_text()))
 
 
 def define(control_plane, definition):

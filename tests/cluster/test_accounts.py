@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
-from cluster_kit import PLURALS, QUICK, workload
+from cluster_kit import BUDGETS, PLURALS, QUICK, workload
 from installation import OWN, Containers, Ports, answered, copied
 from kubectl import apply, kubectl, objects
 
-from autoscaler.testing import policy_document
+from autoscaler.testing import budget_document, policy_document
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
 
@@ -23,13 +23,15 @@ def test_in_the_whole_cluster_each_grant_is_used_and_none_is_missing(control_pla
     ports = Ports()
     manifests = copied(tmp_path, ports)
     apply(control_plane, manifests)
-    control_plane.wait_established("scalingpolicies.inflight.dev")
+    for kind in ("scalingpolicies", "gpubudgets"):
+        control_plane.wait_established(f"{kind}.inflight.dev")
     with Containers(control_plane, OWN, tmp_path) as containers:
         containers.start()
         containers.start_model(ports.service)
         world = World(control_plane, namespace, ports, Resources(control_plane, namespace))
         world.everything_that_is_done()
         world.resources_show_what_was_done()
+        world.a_budget_shows_how_it_is_used()
     for account in ACCOUNTS:
         assert used(control_plane, OWN, account) == granted(control_plane, manifests, account)
 
@@ -125,6 +127,14 @@ class World:
         self.control_plane.wait(
             noted, lambda events: any(each["reason"] == "ForeignWriter" for each in events.values())
         )
+
+    def a_budget_shows_how_it_is_used(self):
+        name = f"budget-of-{self.namespace}"
+        self.control_plane.create(BUDGETS, budget_document(name, gpus=100, namespaces=[self.namespace]))
+        try:
+            self.control_plane.wait(BUDGETS, lambda found: found[name].get("status"), deadline_s=PATIENCE_S)
+        finally:
+            self.control_plane.delete(f"{BUDGETS}/{name}")
 
     def replicas_become(self, kind, condition):
         self.control_plane.wait(

@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import pytest
-from cluster_kit import QUICK, condition, free_port, is_ready, until
+from cluster_kit import BUDGETS, QUICK, condition, free_port, is_ready, until
 from in_process import paint, web_uis
+
+from autoscaler.testing import budget_document
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
 
@@ -251,3 +253,44 @@ async def test_gateways_are_found_by_their_label_and_one_that_is_not_heard_makes
     await installation.wait_pods(lambda pods: any(map(is_ready, pods.values())), "gateway")
     async with installation.controller(gateway_label="app=gateway") as whole:
         await until(lambda: whole.records and ":9090 does not report" in whole.records[-1].observation.problem)
+
+
+async def test_two_services_share_a_budget_and_who_waits_gets_its_share_when_the_others_pods_are_gone(installation):
+    for name in ("web", "first"):
+        await installation.make(name)
+        await installation.apply(name, minReplicas=3)
+    terms = [{"name": "first", "priority": 1}, {"name": "web", "guaranteed": 1}]
+    spec = {"gpus": 4, "namespaces": [installation.namespace], "services": terms}
+    name = f"budget-of-{installation.namespace}"
+    await installation.ask("create", BUDGETS, budget_document(name, **spec))
+    try:
+        async with installation.controller(namespace="") as whole:
+            await until(whole.leads)
+            await installation.replicas_are(3, "first")
+            await installation.replicas_are(1)
+            status = await installation.policy_is(
+                lambda s: condition(s, "ScalingLimited") == ("True", "BudgetExceeded")
+            )
+            message = next(each["message"] for each in status["conditions"] if each["type"] == "ScalingLimited")
+            assert message.startswith(f"GpuBudget {name}: of 4 GPUs {installation.namespace}/first has 3")
+
+            await installation.change("first", spec={"minReplicas": 1, "maxReplicas": 1})
+            await installation.replicas_are(3)
+            ended = {"used": 4, "wanted": 4, "limited": 0}
+            await installation.ask("wait", BUDGETS, lambda all_: ended.items() <= all_[name].get("status", {}).items())
+            totals = [
+                sum(record.decision.desired for record in latest.values())
+                for latest in _latest_decisions(whole.records, installation.namespace)
+            ]
+            assert max(totals) <= 4
+    finally:
+        await installation.ask("delete", f"{BUDGETS}/{name}")
+
+
+def _latest_decisions(records, namespace):
+    """Give the last decision on each service of a namespace after each record."""
+    latest = {}
+    for record in records:
+        if record.service.startswith(f"{namespace}/"):
+            latest[record.service] = record
+            yield dict(latest)

@@ -422,6 +422,7 @@ def test_what_the_controller_may_not_change_others_may(control_plane, pod):
         "update deployments.apps",
         "patch deployments.apps",
         "patch scalingpolicies.inflight.dev",
+        "patch gpubudgets.inflight.dev",
         "create serviceaccounts/token",
         "update clusterroles.rbac.authorization.k8s.io",
     ],

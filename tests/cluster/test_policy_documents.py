@@ -6,13 +6,36 @@ from hypothesis import HealthCheck, given, settings
 from policy_documents import BAD, GOOD, changed_documents, document
 from pydantic import ValidationError
 
+from autoscaler.policy.budget import GpuBudget
 from autoscaler.policy.schema import custom_resource_definition
 from autoscaler.policy.spec import NO_BACKENDS, ScalingPolicy
+from autoscaler.testing import budget_document
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 POLICIES = "/apis/inflight.dev/v1alpha1/namespaces/default/scalingpolicies"
+CLUSTER_BUDGETS = "/apis/inflight.dev/v1alpha1/gpubudgets"
+BUDGETS = [
+    {"gpus": 0},
+    {"gpus": 8, "namespaces": ["a"], "services": [{"name": "sd-*", "priority": -1, "weight": 2, "guaranteed": 3}]},
+    {"gpus": 8, "services": [{"namespace": "a", "gpusPerReplica": 4}, {}]},
+    {"costPerHour": 1.5, "services": [{"pricePerHour": 0.25}]},
+    {},
+    {"gpus": 1, "costPerHour": 1},
+    {"costPerHour": 1},
+    {"costPerHour": 1, "services": [{"pricePerHour": 1}, {}]},
+    {"costPerHour": 1, "services": [{"pricePerHour": 1, "gpusPerReplica": 1}]},
+    {"costPerHour": 1, "services": [{"pricePerHour": 0}]},
+    {"gpus": 1, "services": [{"pricePerHour": 1}]},
+    {"gpus": -1},
+    {"gpus": 1.5},
+    {"gpus": 1, "services": []},
+    {"gpus": 1, "namespaces": []},
+    {"gpus": 1, "services": [{"name": "SD"}]},
+    {"gpus": 1, "services": [{"weight": 0}]},
+    {"gpus": 1, "surplus": 1},
+]
 STRICT = "?dryRun=All&fieldValidation=Strict"
 
 
@@ -94,3 +117,23 @@ def test_a_whole_number_with_a_point_is_one_to_both(control_plane, definition):
 def test_a_refusal_says_what_is_legal(control_plane, definition):
     told = refusal_of_the_server(control_plane, BAD["a window above 1 h"])
     assert 'spec.algorithm.concurrency.stableWindow: Invalid value: "1h1s": must be 6s to 1h' in told
+
+
+@pytest.fixture(scope="module")
+def budget_definition(control_plane):
+    body = custom_resource_definition("GpuBudget")
+    path = f"{DEFINITIONS}/{body['metadata']['name']}?fieldManager=tests&force=true"
+    control_plane.patch(path, body, "application/apply-patch+yaml")
+    control_plane.wait_established(body["metadata"]["name"])
+
+
+@pytest.mark.parametrize("spec", BUDGETS, ids=str)
+def test_a_budget_is_as_good_or_bad_to_the_server_as_to_the_model(control_plane, budget_definition, spec):
+    body = budget_document(**spec)
+    try:
+        GpuBudget.model_validate(body)
+    except ValidationError:
+        with pytest.raises(RefusedError):
+            control_plane.create(CLUSTER_BUDGETS + STRICT, body)
+    else:
+        assert control_plane.create(CLUSTER_BUDGETS + STRICT, body)["spec"] == spec
