@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 from typing import Any, NamedTuple
 
 from autoscaler.convert.findings import Effect
-from autoscaler.convert.source import Source
+from autoscaler.convert.source import Source, is_written_by_the_server
 from autoscaler.documents.document import KeyPath
 
 _SIMILAR = 0.6
@@ -65,7 +65,7 @@ def sift(source: Source, path: KeyPath, to: str, elsewhere: Iterable[str] = ()) 
     known, kept = set(elsewhere), dict[str, Any]()
     for key in source.mapping(*path):
         meaning = meaning_of(key)
-        if key in known:
+        if key in known or is_written_by_the_server((*path, key)):
             continue
         if meaning is None:
             kept[key] = source.keep((*path, key), to)

@@ -33,8 +33,11 @@ class Measure(Enum):
 
 _BY_NAME = (
     (Measure.TIME, r"seconds|latency|duration|milliseconds|_ms$|ttft"),
-    (Measure.IN_FLIGHT, r"in_?flight|concurren|outstanding|rq_active|active_requests|(open|active)_connections"),
-    (Measure.WAITING, r"waiting|queue|pending|backlog"),
+    (
+        Measure.IN_FLIGHT,
+        r"in_?flight|concurren|outstanding|ongoing|rq_active|active_requests|(open|active)_connections",
+    ),
+    (Measure.WAITING, r"waiting|queue|pending|backlog|deferred"),
     (Measure.RUNNING, r"running|batch_current_size|processing|busy"),
     (Measure.LOAD, r"util|gpu|cpu|memory|usage|dcgm|temperature|power"),
     (Measure.RATE, r"_total$|per_second|rps|qps"),
@@ -68,6 +71,8 @@ def measure_of_query(query: str) -> Measure:
     for measure in (Measure.TIME, Measure.LOAD):
         if measure in found:
             return measure
+    if found == {Measure.WAITING}:
+        return Measure.WAITING
     if calls & _RATES:
         return Measure.RATE
     if calls - _SUMS - _OPERATORS or _ARITHMETIC.search(plain):

@@ -132,6 +132,8 @@ def _document(draft: Draft) -> Document:
 
 
 def _nothing_to_convert(source: Source) -> str:
+    if source.kind.endswith("List"):
+        return f"{source.where('kind')}: the {source.kind} is empty: kubectl has found nothing"
     kinds = ", ".join(f"{kind} of {group}" for group, kind, _ in READERS)
     return f'{source.where("kind")}: kind: "{source.kind}": nothing says how a service is scaled; can be read: {kinds}'
 

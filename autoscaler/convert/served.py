@@ -61,14 +61,18 @@ def map_target(draft: Draft, path: KeyPath) -> None:
 
 
 def find_beside(draft: Draft, sources: Sources, ref: Mapping[str, Any], service: str | None = None) -> Beside:
-    """Take the workload that a scaleTargetRef names, and the Service of a name or the one that finds its pods."""
+    """Take the workload that a scaleTargetRef names, and the Service of a name or the one that finds its pods.
+
+    If the input has no workload, its Service is the one with the same name.
+    """
     group = str(ref.get("apiVersion") or "apps/v1").rpartition("/")[0]
     workload = sources.named(group, str(ref.get("kind") or "Deployment"), draft.namespace, str(ref.get("name")))
     if workload is not None and not workload.used:
         draft.use(workload)
     else:
         workload = None
-    return Beside(workload, service_beside(draft, sources, workload, service))
+    found = service or (None if workload else str(ref.get("name")))
+    return Beside(workload, service_beside(draft, sources, workload, found))
 
 
 def lead_traffic(

@@ -39,6 +39,7 @@ def read(source: Source, sources: Sources, options: Options) -> Draft:
     map_target(draft, ("spec", "scaleTargetRef"))
     beside = find_beside(draft, sources, source.mapping("spec", "scaleTargetRef"), service_of(source))
     _map_replicas(draft, options)
+    _map_annotations(draft)
     map_route(draft, source)
     lead_traffic(draft, sources, beside, options, port_of(source))
     write_beside(draft, beside)
@@ -61,9 +62,14 @@ def _map_replicas(draft: Draft, options: Options) -> None:
         draft.default("algorithm.keda.pollingInterval", _POLLING, "which the add-on sets; ours is 30s")
     elif source.get(*initial) is not None:
         source.ineffective(initial, "the default algorithm has no such setting")
+
+
+def _map_annotations(draft: Draft) -> None:
+    source = draft.source
+    scaled_object.map_metadata(draft, [_SKIP, _ORPHAN])
     for key, text in (
         (_SKIP, "is off, which is the default"),
-        (_ORPHAN, "the ScaledObject must go, see the hand-over"),
+        (_ORPHAN, "the ScaledObject must go: see the hand-over"),
     ):
         if key in source.mapping("metadata", "annotations"):
             source.note(("metadata", "annotations", key), Effect.LEFT_OUT, text)

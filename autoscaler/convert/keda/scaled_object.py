@@ -1,6 +1,8 @@
 """Reads a ScaledObject of KEDA, with the route of its HTTP add-on that a trigger names."""
 
-from autoscaler.convert.annotations import unknown
+from collections.abc import Iterable
+
+from autoscaler.convert.annotations import sift, unknown
 from autoscaler.convert.behavior import map_behavior
 from autoscaler.convert.draft import Draft, Options
 from autoscaler.convert.findings import Effect
@@ -111,7 +113,9 @@ def _map_replicas(draft: Draft, options: Options) -> None:
     if idle is None:
         return
     path = ("spec", "idleReplicaCount")
-    if options.algorithm == "same":
+    if idle >= (least or 0):
+        source.ineffective(path, "is not below minReplicaCount, so that it has no effect in KEDA either")
+    elif options.algorithm == "same":
         draft.map(source, path, "algorithm.keda.idleReplicaCount", idle)
     elif least == 1:
         draft.map(source, path, "minReplicas", idle, "one replica while there are requests is the same")
@@ -182,19 +186,24 @@ def _map_advanced(draft: Draft, options: Options) -> None:
 
 def _map_annotations(draft: Draft, options: Options) -> None:
     source = draft.source
-    for key in source.mapping("metadata", "annotations"):
+    read = [key for key in source.mapping("metadata", "annotations") if key in _OWNERSHIP or key.startswith(_PREFIX)]
+    map_metadata(draft, read)
+    for key in read:
         path: KeyPath = ("metadata", "annotations", key)
         name = key.removeprefix(_PREFIX)
         if key in _OWNERSHIP:
             source.note(path, Effect.LEFT_OUT, "there is no HPA here that anybody must own")
-        elif key.startswith(_PREFIX) and name in _SWITCHES:
+        elif name in _SWITCHES:
             _map_switch(draft, path, name, options)
-        elif key.startswith(_PREFIX):
+        else:
             source.ineffective(path, unknown(key, [_PREFIX + each for each in _SWITCHES], "KEDA"))
-    if source.get("metadata", "labels") is not None:
-        source.note(
-            ("metadata", "labels"), Effect.LEFT_OUT, "labels of the ScaledObject; those of a policy are not read"
-        )
+
+
+def map_metadata(draft: Draft, read: Iterable[str]) -> None:
+    """Keep the annotations of other programs in the policy, without those that are read."""
+    draft.annotations |= sift(draft.source, ("metadata", "annotations"), "in the policy", read)
+    if draft.source.get("metadata", "labels") is not None:
+        draft.source.note(("metadata", "labels"), Effect.LEFT_OUT, "labels of the object; a policy's are not read")
 
 
 def _map_switch(draft: Draft, path: KeyPath, name: str, options: Options) -> None:

@@ -303,3 +303,23 @@ def test_a_worker_of_a_queue_with_a_port_for_metrics_only_becomes_no_policy():
 def test_what_is_empty_needs_no_decision():
     conversion = conversion_of(scaled_object(annotations=", annotations: {}, creationTimestamp: null"), route="ingress")
     assert conversion.is_strict
+
+
+def test_an_idle_count_that_is_not_below_the_minimum_is_named():
+    conversion = conversion_of(scaled_object("  minReplicaCount: 0\n  idleReplicaCount: 0"))
+    assert policy_of(conversion).spec.algorithm.keda.idle_replica_count is None
+    assert "is not below minReplicaCount" in said(conversion, Effect.NONE)
+
+
+def test_annotations_of_other_programs_stay():
+    applied = "kubectl.kubernetes.io/last-applied-configuration"
+    text = scaled_object(annotations=f', annotations: {{argocd.argoproj.io/sync-wave: "5", {applied}: "{{}}"}}')
+    conversion = conversion_of(text, route="ingress")
+    assert policy_of(conversion).metadata.annotations == {"argocd.argoproj.io/sync-wave": "5"}
+    assert conversion.is_strict
+
+
+def test_without_the_workload_a_service_of_its_name_is_taken():
+    parts = [part for part in scaled_object().split("---") if "kind: Deployment" not in part]
+    spec = policy_of(conversion_of("---".join(parts))).spec
+    assert (spec.traffic.hosts, spec.traffic.port) == (("web.example.com",), 8000)
