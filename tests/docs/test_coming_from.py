@@ -5,10 +5,11 @@ from dataclasses import fields as fields_of
 
 import pytest
 import yaml
-from documentation import DOCS, blocks_of
+from documentation import DOCS, ROOT, blocks_of
 from pydantic.alias_generators import to_camel
 
 from algorithms.keda import Switches, switches_of
+from autoscaler.convert.findings import Effect
 from autoscaler.convert.readers import convert
 from autoscaler.documents.document import mixed_documents
 from autoscaler.policy.hpa_keda import BehaviorSettings, ControllerManager, FallbackSettings, Hpa, Keda, Rules
@@ -96,6 +97,7 @@ def test_each_annotation_of_keda_that_is_read_has_a_row_and_changes_something():
     assert all(switches_of({name: "1"}) != switches_of({}) for name in names)
 
 
+DATA = ROOT / "tests" / "data"
 SERVED = """
 ---
 apiVersion: v1
@@ -128,3 +130,19 @@ def test_the_policy_of_the_example_is_what_convert_writes_of_it(page, name, port
     (service,) = convert(mixed_documents(before + SERVED.format(name=name, port=port), "before.yaml")).services
     written = {each["kind"]: each for each in service.objects}
     assert written["ScalingPolicy"] == yaml.safe_load(policy)
+
+
+def test_the_example_is_the_reference_service_and_the_policy_is_what_convert_writes_of_it():
+    before, policy, *_ = (
+        block.content for block in blocks_of("how-to/coming-from-knative.md") if block.language == "yaml"
+    )
+    assert yaml.safe_load(before) == yaml.safe_load((DATA / "convert" / "reference-service.yaml").read_text())
+    (service,) = convert(mixed_documents(before, "before.yaml")).services
+    written = {each["kind"]: each for each in service.objects}
+    assert written["ScalingPolicy"] == yaml.safe_load(policy)
+
+
+def test_each_effect_of_a_report_has_a_row():
+    assert [cell for cell in first_cells("coming-from-knative") if cell.strip("`") in set(Effect)] == [
+        f"`{effect}`" for effect in Effect
+    ]

@@ -24,6 +24,7 @@ from autoscaler.controller import recorders
 from autoscaler.controller.metrics import ControllerMetrics
 from autoscaler.controller.records import VERSION, from_json
 from autoscaler.controller.replay import TAKEN_OVER
+from autoscaler.convert.knative import pods
 from autoscaler.gateway.counts import RequestOutcome
 from autoscaler.gateway.error_responses import ERROR_RESPONSES
 from autoscaler.kubernetes import namespaces, objects, pool_copy
@@ -263,7 +264,7 @@ def test_a_command_returns_no_exit_status_that_it_does_not_declare(entry):
 def test_every_annotation_that_the_code_reads_or_writes_stands_in_the_page_and_no_other():
     of_keda = {f"{keda._PREFIX}{field.name.replace('_', '-')}" for field in fields(keda.Switches)}
     ours = {annotations.PAUSED_UNTIL, annotations.REPLICAS, annotations.REPLICAS_UNTIL}
-    of_copies = {pool_copy.POOL_LABEL, pool_copy.POLICY_ANNOTATION}
+    of_copies = {pool_copy.POOL_LABEL, pool_copy.POLICY_ANNOTATION, pods.SERVICE_LABEL}
     known = of_keda | ours | of_copies | {namespaces.HOST_CLAIMS_FROM, objects.DELETION_COST}
     page = annotations_of_the_page()
     assert page == known
