@@ -17,12 +17,15 @@ pytestmark = [pytest.mark.program, pytest.mark.real_time]
 MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
 ROLES, COMPONENT = MANIFESTS / "base" / "roles.yaml", MANIFESTS / "components" / "pools"
 NAME, RBAC = "inflight-controller", "rbac.authorization.k8s.io"
-SPECS = {"k8s.aliyun.com/eci-use-specs": "ecs.gn7i-c8g1.2xlarge,ecs.gn6i-c4g1.xlarge"}
+PODS = {
+    "inflight.test/cold-start-s": "60",
+    "k8s.aliyun.com/eci-use-specs": "ecs.gn7i-c8g1.2xlarge,ecs.gn6i-c4g1.xlarge",
+}
 
 
 async def test_copies_follow_their_template_and_leave_numbers_to_the_autoscaler(installation):
     it = installation
-    await it.ask("create", it.workloads(), template(annotations=SPECS, replicas=2))
+    await it.ask("create", it.workloads(), template(annotations=PODS, replicas=2))
     pools = [{"name": name, "instanceTypes": [f"type-of-{name}"]} for name in ("a10", "l20")]
     async with it.controller() as whole:
         await until(whole.leads)
@@ -34,7 +37,7 @@ async def test_copies_follow_their_template_and_leave_numbers_to_the_autoscaler(
         )
         assert [found[name]["spec"]["replicas"] for name in ("web-a10", "web-l20")] == [0, 0]
         pods = found["web-a10"]["spec"]["template"]
-        assert pods["metadata"] == {"labels": {"app": "web", "inflight.dev/pool": "a10"}, "annotations": SPECS}
+        assert pods["metadata"] == {"labels": {"app": "web", "inflight.dev/pool": "a10"}, "annotations": PODS}
         assert "type-of-a10" in str(pods["spec"]["affinity"])
         assert "app.kubernetes.io/instance" not in found["web-a10"]["metadata"]["labels"]
 
