@@ -242,8 +242,8 @@ class Placement:
         if moving.ready >= moving.asked:
             leaving = [s.name for s in states if asked[s.name] > max(wanted[s.name], s.busy)]
             if leaving:
+                # The move is over when the replica has left: until then it may still get a request, and stay.
                 asked[leaving[-1]] -= 1
-                self._move = None
                 return
         elif now_s - move.since_s >= LONGEST_PAUSE_S:
             kept = asked[moving.name] - 1

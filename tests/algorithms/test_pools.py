@@ -216,6 +216,21 @@ def test_a_busy_replica_is_not_moved_before_it_is_idle():
     assert world.tick(2).asked == {"p100": 1, "p4": 1}
 
 
+def test_a_replica_that_gets_a_request_before_it_leaves_is_waited_for_and_the_better_pool_gives_none_up():
+    world = moved_after_a_shortage()
+    world.run(2, 64)
+    while world.tick(2).asked != {"p100": 1, "p4": 1}:
+        assert world.asked == {"p100": 1, "p4": 2}
+
+    # The target has found it busy, and wrote nothing.
+    for _ in range(5):
+        world.asked["p4"], world.placed["p4"], world.busy = 2, [-1e9] * 2, {"p4": 2}
+        assert world.tick(2).asked == {"p100": 1, "p4": 2}
+
+    world.busy = {}
+    assert world.tick(2).asked == {"p100": 1, "p4": 1}
+
+
 def test_a_move_into_a_pool_without_room_ends_with_spill_after():
     world = moved_after_a_shortage()
     world.stock["p100"] = 0
