@@ -135,6 +135,18 @@ async def test_the_first_decision_is_told_in_the_moment_it_is_taken(world):
     assert (status["minReplicas"], status["maxReplicas"], status["desiredReplicas"]) == (0, 10, 1)
 
 
+async def test_the_bounds_in_the_status_follow_the_schedule_without_a_decision(world):
+    window = {"name": "w", "timeZone": "UTC", "start": "1 18 * * *", "end": "2 18 * * *", "minReplicas": 2}
+    spec = {**POLICY["spec"], "schedule": [window]}
+    world.reporter.keep(SD, stored_policy({**POLICY, "spec": spec}), "")
+    world.decides(0)
+    await asyncio.sleep(300)
+    known = [(at_s, status["minReplicas"]) for at_s, status in world.api.statuses]
+    assert [least for _, least in known] == [0, 2, 0]
+    assert 60 <= known[1][0] <= 61
+    assert 120 <= known[2][0] <= 121
+
+
 async def test_the_changes_of_a_second_are_one_write_that_keeps_the_last_decision_that_changed_anything(world):
     for desired in (0, 1, 2, 5, 5, 5):
         world.decides(desired, inflight=5.0)
