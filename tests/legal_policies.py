@@ -70,12 +70,12 @@ def _policy(spec, annotations):
     spec |= {"minReplicas": min(low, high), "maxReplicas": max(low, high)} if low > high else {}
     if (limit := spec.get("containerConcurrency", 1)) and spec.get("targetPerReplica", 0) > limit:
         spec["targetPerReplica"] = limit
-    _mend_pools(spec)
     _mend_knative(spec.get("algorithm", {}).get("kpa"), spec)
     keda = spec.get("algorithm", {}).get("keda", {})
     if keda.get("idleReplicaCount", -1) >= spec.get("minReplicas", 0):
         del keda["idleReplicaCount"]
     _mend_schedule(spec)
+    _mend_pools(spec)
     document = {
         "apiVersion": API_VERSION,
         "kind": "ScalingPolicy",
@@ -104,9 +104,12 @@ def _mend_pools(spec):
         del spec["scaleTargetRef"]
     for number, pool in enumerate(pools):
         _mend_pool(pool, number, own_target=own_targets)
-    if pools and sum(pool.get("maxReplicas", 10_000) for pool in pools) < spec.get("minReplicas", 0):
+    windows = spec.get("schedule", ())
+    least = max([spec.get("minReplicas", 0), *(window.get("minReplicas", 0) for window in windows)])
+    most = min([spec.get("maxReplicas", 10), *(window.get("maxReplicas", 10_000) for window in windows)])
+    if pools and sum(pool.get("maxReplicas", 10_000) for pool in pools) < least:
         del pools[0]["maxReplicas"]
-    if sum(pool.get("minReplicas", 0) for pool in pools) > spec.get("maxReplicas", 10):
+    if sum(pool.get("minReplicas", 0) for pool in pools) > most:
         for pool in pools:
             pool.pop("minReplicas", None)
 

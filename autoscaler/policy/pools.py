@@ -101,8 +101,8 @@ _UNIQUE = "pools: must have unique names"
 _ALIKE = "pools: either all have a scaleTargetRef or none has"
 _OWN_TARGETS = "pools: two must not have the same scaleTargetRef"
 _COPIED = "scaleTargetRef: must be a Deployment of apps/v1 if pools are copies of it"
-_ENOUGH = "pools: the sum of their maxReplicas must be at least minReplicas"
-_RESERVED = "pools: the sum of their minReplicas must be at most maxReplicas"
+_ENOUGH = "pools: the sum of their maxReplicas must be at least minReplicas, also that of each window of the schedule"
+_RESERVED = "pools: the sum of their minReplicas must be at most maxReplicas, also that of each window of the schedule"
 
 
 def pool_rules(least: str, most: str) -> list[Any]:
@@ -122,6 +122,8 @@ def pool_rules(least: str, most: str) -> list[Any]:
         ),
         (f"{_ROOM} >= {least}", _ENOUGH),
         (f"{_RESERVE} <= {most}", _RESERVED),
+        (f"!has(self.schedule) || self.schedule.all(each, {_ROOM} >= each.?minReplicas.orValue(0))", _ENOUGH),
+        (f"!has(self.schedule) || self.schedule.all(each, {_RESERVE} <= each.?maxReplicas.orValue(10000))", _RESERVED),
     ]
     return [rule(f"!has(self.pools) || {cel}", message) for cel, message in rules]
 

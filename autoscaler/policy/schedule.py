@@ -133,6 +133,13 @@ def check_schedule(schedule: Sequence[Window], minimum: int, maximum: int, *, le
             raise ValueError(f"{_NOT_BELOW}: window {window.name} has {window.min_replicas}, the policy has {least}")
 
 
+def strictest(schedule: Sequence[Window], minimum: int, maximum: int) -> tuple[int, int]:
+    """Give the highest minimum and the lowest maximum of a policy and its windows."""
+    lows = [window.min_replicas for window in schedule if window.min_replicas is not None]
+    highs = [window.max_replicas for window in schedule if window.max_replicas is not None]
+    return max(minimum, *lows, 0), min([maximum, *highs])
+
+
 class WindowState(NamedTuple):
     """A window at a time."""
 

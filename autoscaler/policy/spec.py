@@ -30,7 +30,7 @@ from autoscaler.policy.hpa_keda import Bounds
 from autoscaler.policy.knative_settings import TARGET_MIN, SettingError
 from autoscaler.policy.kpa import MAX_LOAD, Kpa
 from autoscaler.policy.pools import GpuPool, check_pools, pool_rules
-from autoscaler.policy.schedule import BY_NAME, Window, bounds_over_time, check_schedule, schedule_rules
+from autoscaler.policy.schedule import BY_NAME, Window, bounds_over_time, check_schedule, schedule_rules, strictest
 from autoscaler.policy.target_ref import LABEL, Name, ScaleTargetRef
 from autoscaler.policy.traffic import NAME_OR_ADDRESS, Traffic
 
@@ -253,7 +253,8 @@ class PolicySpec(ResourceModel):
             return
         if self.backends is not None:
             raise ValueError(_NO_POOLS_OF_BACKENDS)
-        check_pools(self.pools, self.scale_target_ref, min_replicas=self.min_replicas, max_replicas=self.max_replicas)
+        least, most = strictest(self.schedule, self.min_replicas, self.max_replicas)
+        check_pools(self.pools, self.scale_target_ref, min_replicas=least, max_replicas=most)
 
     def _names_each_backend_once(self) -> None:
         known = [backend_address(backend) for backend in self.backends or ()]

@@ -285,6 +285,8 @@ BAD = {
     "17 windows": schedule(*(window(name=f"w-{n}") for n in range(17))),
     "a window of the HPA that lowers": schedule(window(minReplicas=1), minReplicas=2, algorithm={"hpa": {}}),
     "a window below Knative's minimum": schedule(window(), algorithm={"kpa": {"minScale": 3}}),
+    "pools without room for a window": schedule(window(minReplicas=3), pools=[{"name": "a", "maxReplicas": 2}]),
+    "pools with a reserve above a window": schedule(window(maxReplicas=2), pools=[{"name": "a", "minReplicas": 3}]),
     "spare replicas of KEDA": algorithm("keda", standby=1),
     "no replica that may start": document({**TARGET, "maxCold": 0}),
     "jobs in two ways": traffic(busy={"path": "/", "jsonPointers": ["/a"], "metrics": ["a"]}),

@@ -262,6 +262,14 @@ def schedule(*windows):
             {"schedule": schedule({"name": "w", "minReplicas": 1}), "algorithm": {"kpa": {"minScale": 2}}},
             "window w has 1, the policy has 2",
         ),
+        (
+            {"schedule": schedule({"name": "w", "minReplicas": 3}), "pools": [{"name": "a", "maxReplicas": 2}]},
+            "sum of their maxReplicas must be at least minReplicas, also that of each window",
+        ),
+        (
+            {"schedule": schedule({"name": "w", "maxReplicas": 1}), "pools": [{"name": "a", "minReplicas": 2}]},
+            "sum of their minReplicas must be at most maxReplicas, also that of each window",
+        ),
     ],
 )
 def test_a_schedule_that_contradicts_its_policy_is_refused(spec, problem):
