@@ -1,8 +1,9 @@
 """Convert the objects of another autoscaler to ScalingPolicies, with their Deployments and Services.
 
-Reads Knative Services, several documents and Lists, as written by hand or by `kubectl get -o yaml`. Deployments and
-Services that stand beside them are used. A report on stderr, and as comments in the output, says what became of each
-value: mapped, kept, or without effect here and why. If a document cannot be converted, nothing is written.
+Reads Knative Services, KEDA's ScaledObjects, HTTPScaledObjects and InterceptorRoutes, and HorizontalPodAutoscalers:
+several documents and Lists, as written by hand or by `kubectl get -o yaml`. Deployments, Services and Ingresses that
+stand beside them are used. A report on stderr, and as comments in the output, says what became of each value: mapped,
+kept, or without effect here and why. If a document cannot be converted, nothing is written.
 """
 
 import argparse

@@ -7,12 +7,15 @@ from typing import Any, Literal
 from autoscaler.convert.findings import STRICT, Effect, Finding
 from autoscaler.convert.source import Source, inline
 from autoscaler.documents.document import KeyPath
-from autoscaler.policy.spec import API_VERSION
+from autoscaler.policy.spec import API_VERSION, PolicySpec
 
 MOST_UNLESS_SAID = 10
 """maxReplicas where neither the input nor `--max` says one, unless minReplicas is more."""
 _MOST = 10_000
 """The largest maxReplicas of a policy."""
+
+_ORDER = [field.alias for field in PolicySpec.model_fields.values()]
+"""The keys of a policy's spec, in the order of the reference page."""
 
 Object = dict[str, Any]
 """An object that comes out, as it is written."""
@@ -121,7 +124,7 @@ class Draft:
             "apiVersion": API_VERSION,
             "kind": "ScalingPolicy",
             "metadata": self.metadata(annotations=self.annotations),
-            "spec": self.spec,
+            "spec": {key: self.spec[key] for key in sorted(self.spec, key=_ORDER.index)},
         }
 
 
