@@ -137,6 +137,11 @@ def test_a_test_that_is_skipped_in_ci_has_failed(tmp_path, ci, outcome):
     assert (ran.returncode != 0) == (ci == "true")
 
 
+def test_each_test_file_has_a_name_of_its_own():
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert [name for name, times in Counter(names).items() if times > 1] == [], "pytest imports them by their names"
+
+
 def test_whatever_meets_real_programs_or_sockets_is_marked_so():
     """`make test-busy` tries these three times on a busy machine; one that is not marked would be tried once."""
     meets = re.compile(
