@@ -9,8 +9,11 @@ Rules:
 2. A request to scale names the replicas to remove. They were chosen a moment ago: names that are gone are skipped, and
    if too few are left, others follow by rule 1.
 3. Never more are removed than there are too many.
+4. StatefulSets and LeaderWorkerSets number their pods and always remove those with the highest numbers, whatever they
+   run.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -57,3 +60,15 @@ def replicas_to_remove(replicas: Sequence[Removable], staying: int, named: Seque
     first = dict.fromkeys(name for name in named if name in here)
     others = removal_order([replica for replica in replicas if replica.name not in first])
     return (*first, *others)[: max(len(replicas) - staying, 0)]
+
+
+def ordinal(name: str) -> int:
+    """Give the number at the end of a pod's name; -1 if there is none."""
+    found = re.search(r"-(\d+)$", name, re.ASCII)
+    return -1 if found is None else int(found[1])
+
+
+def last_ones(replicas: Sequence[Removable], from_ordinal: int) -> tuple[str, ...]:
+    """Give the names of the replicas with this number or a higher one, the highest first (rule 4)."""
+    numbered = sorted(((ordinal(replica.name), replica.name) for replica in replicas), reverse=True)
+    return tuple(name for number, name in numbered if number >= from_ordinal)

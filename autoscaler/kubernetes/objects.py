@@ -156,6 +156,8 @@ class Scale(NamedTuple):
     """Why its pods cannot be created or found, if known."""
     ending: PodEnding | None = None
     """How its pods end, if the object itself says that."""
+    first_ordinal: int = 0
+    """The number of the first pod, for a kind that numbers its pods."""
 
 
 _LOWEST_COST = -1_000_000
@@ -184,6 +186,7 @@ def workload(item: Json) -> Scale:
         uid=intern(metadata.get("uid") or ""),
         not_ready=_workload_not_ready((item.get("status") or {}).get("conditions") or ()),
         ending=_ending((spec.get("template") or {}).get("spec")),
+        first_ordinal=(spec.get("ordinals") or {}).get("start", 0),
     )
     return convert(tuple(found), Scale)
 

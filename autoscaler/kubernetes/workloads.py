@@ -32,6 +32,7 @@ from autoscaler.ports import ServiceName
 _DEPLOYMENT = ("apps/v1", "Deployment")
 _REPLICA_SET = ("apps/v1", "ReplicaSet")
 _CONTROLS_ITS_PODS = {("apps/v1", "StatefulSet"), _REPLICA_SET, ("v1", "ReplicationController")}
+_NUMBERS_ITS_PODS = {("apps/v1", "StatefulSet"), ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet")}
 ControllerOf = Callable[[str], str]
 """Gives the uid of the controller of the ReplicaSet of this name; empty if it has none."""
 T = TypeVar("T")
@@ -70,6 +71,11 @@ def _controller(owner: Owner | None, controller_of: ControllerOf) -> str:
     if owner is None or (owner.api_version, owner.kind) != _REPLICA_SET:
         return ""
     return controller_of(owner.name)
+
+
+def numbers_its_pods(kind: NamespacedKind) -> bool:
+    """Tell whether a kind numbers its pods and always removes the last ones, whatever their deletion cost is."""
+    return (kind.api_version, kind.kind) in _NUMBERS_ITS_PODS
 
 
 class Workloads:

@@ -13,15 +13,15 @@ from functools import partial
 from typing import NamedTuple, Self
 
 from autoscaler.kubernetes.client import Api, ApiError
-from autoscaler.kubernetes.objects import PODS, NotReady, Pod, Scale
+from autoscaler.kubernetes.objects import NotReady, Pod, Scale
 from autoscaler.kubernetes.scales import NamespacedKind
-from autoscaler.kubernetes.workloads import Workload, Workloads
+from autoscaler.kubernetes.workloads import Workload, Workloads, numbers_its_pods
 from autoscaler.policy.pod_ending import PodEnding
 from autoscaler.pool_members import pool_of
 from autoscaler.ports import Fleet, Outcome, Override, Replica, ScaleRequest, ServiceName
-from autoscaler.targets.kubernetes_deletion_cost import cost_changes, patch, surplus_marks
 from autoscaler.targets.kubernetes_drain import Drain
 from autoscaler.targets.kubernetes_foreign_writers import find_other_autoscaler
+from autoscaler.targets.kubernetes_marks import PodMarks
 from autoscaler.targets.kubernetes_not_ready import not_ready
 from autoscaler.targets.kubernetes_ownership import Ownership
 from autoscaler.targets.kubernetes_unplaced import pool_state
@@ -63,8 +63,6 @@ class _Service:
     """The older service that scales the same target."""
     is_scaling: bool = False
     """A request is being carried out."""
-    unmarking: frozenset[str] = frozenset()
-    """Pods from which a mark is being removed."""
 
 
 class KubernetesTarget:
@@ -114,6 +112,7 @@ class KubernetesTarget:
         )
         self._tasks = asyncio.TaskGroup()
         self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._marks = PodMarks(api, self._slots)
         self._under_way = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -235,18 +234,9 @@ class KubernetesTarget:
         """Remove our marks from pods that stay after all: a gateway sends no requests to a marked pod."""
         if service.is_scaling or not self._leads():
             return
-        for name in surplus_marks(staying, service.ownership.asked or 0):
-            if name not in service.unmarking:
-                service.unmarking |= {name}
-                self._start(self._unmark(service, name))
-
-    async def _unmark(self, service: _Service, pod: str) -> None:
-        try:
-            await self._annotate(service, pod, None)
-        except ApiError as error:
-            _log.warning("the deletion cost of pod %s could not be removed: %s", pod, error)
-        finally:
-            service.unmarking -= {pod}
+        namespace = service.target.kind.namespace
+        for work in self._marks.removals(namespace, staying, service.ownership.asked or 0):
+            self._start(work)
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         """Run work for one service in the background; its error is logged and stops nothing else."""
@@ -327,6 +317,7 @@ class KubernetesTarget:
             observe=lambda: fleet.replicas if (fleet := self._fleet(name, service)) else (),
             mark=partial(self._mark, service),
             undrained=partial(self._undrained, name),
+            first_ordinal=_first_ordinal(service),
         )
         try:
             replicas, reasons = await drain.run()
@@ -376,20 +367,8 @@ class KubernetesTarget:
         return f"{service.target} changes faster than it can be written"
 
     async def _mark(self, service: _Service, pods: Sequence[str]) -> None:
-        """Mark exactly these pods, which Kubernetes then removes first; a StatefulSet always removes its last ones."""
-        if service.target.kind.kind == "StatefulSet" or not self._leads():
-            return
-        costs = cost_changes(self._staying(service), pods)
-        async with self._slots:
-            await asyncio.gather(*(self._annotate(service, name, cost) for name, cost in costs.items()))
-
-    async def _annotate(self, service: _Service, pod: str, cost: str | None) -> None:
-        try:
-            await self._api.patch(f"{PODS.collection(service.target.kind.namespace)}/{pod}", patch(cost))
-        except ApiError as error:
-            # A pod that is already deleted needs no mark.
-            if not error.is_not_found:
-                raise
+        if self._leads():
+            await self._marks.set(service.target.kind.namespace, self._staying(service), pods)
 
 
 async def _logging_errors(work: Coroutine[None, None, None]) -> None:
@@ -397,3 +376,10 @@ async def _logging_errors(work: Coroutine[None, None, None]) -> None:
         await work
     except Exception as error:  # noqa: BLE001 - logged, whatever it is
         _log.error("background work for one service failed: %s", error, exc_info=error)
+
+
+def _first_ordinal(service: _Service) -> int | None:
+    """Give the number of the first pod if the target removes the last ones, whatever is marked."""
+    if service.scale is None or not numbers_its_pods(service.target.kind):
+        return None
+    return service.scale.first_ordinal

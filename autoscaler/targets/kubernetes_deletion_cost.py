@@ -24,7 +24,8 @@ def cost_changes(pods: Sequence[Pod], to_remove: Sequence[str]) -> dict[str, str
 def surplus_marks(pods: Sequence[Pod], replicas: int) -> list[str]:
     """Name the marked pods that nobody will remove: no more are removed than there are too many.
 
-    The pods that serve best lose their marks first. During a rolling update there are more pods than replicas.
+    The pods that would be removed last lose their marks first. During a rolling update there are more pods than
+    replicas.
 
     Args:
         pods: all pods that run.
@@ -32,7 +33,7 @@ def surplus_marks(pods: Sequence[Pod], replicas: int) -> list[str]:
     """
     marked = [pod for pod in pods if is_marked(pod)]
     stay = max(len(marked) - max(len(pods) - replicas, 0), 0)
-    return [pod.name for pod in sorted(marked, key=lambda pod: (not pod.ready, pod.created_s, pod.name))[:stay]]
+    return [pod.name for pod in sorted(marked, key=lambda pod: (-int(pod.cost), pod.created_s, pod.name))[:stay]]
 
 
 def patch(cost: str | None) -> dict[str, Any]:

@@ -7,7 +7,9 @@ Rules:
 3. Until then the choice follows what the pods run. An idle pod that became busy stays, and another idle one leaves
    instead. If there is none, the number falls less, with the reason `podsBusy`. Busy pods leave only if they were
    chosen as such, because too few were idle.
-4. A wake-up of the service cancels the drain, with the reason `drainCancelled`: the decision that follows may raise the
+4. A kind that numbers its pods always removes the last ones, busy or not. There these are marked. If one of them became
+   busy, it and all pods with lower numbers stay.
+5. A wake-up of the service cancels the drain, with the reason `drainCancelled`: the decision that follows may raise the
    number.
 """
 
@@ -18,7 +20,7 @@ from typing import NamedTuple
 
 from algorithms.types import Reason
 from autoscaler.ports import Replica
-from autoscaler.removal_order import replicas_to_remove
+from autoscaler.removal_order import last_ones, ordinal, replicas_to_remove
 
 CONFIRMED_WITHIN_S = 1.0
 """How long gateways are waited for."""
@@ -32,23 +34,42 @@ class Removal(NamedTuple):
     """First to be removed first."""
     most_busy: int
     """How many of them may run requests."""
+    staying: int
+    """The number to write."""
     kept: tuple[str, ...] = ()
     """Pods that would leave too if they had not become busy."""
 
 
-def choose(replicas: Sequence[Replica], staying: int, named: Sequence[str]) -> Removal:
-    """Choose the pods to remove so that `staying` are left; those of `named` that are idle before others."""
+def choose(
+    replicas: Sequence[Replica], staying: int, named: Sequence[str], first_ordinal: int | None = None
+) -> Removal:
+    """Choose the pods to remove so that `staying` are left; those of `named` that are idle before others.
+
+    Args:
+        replicas: the pods that run or start now.
+        staying: how many of them stay.
+        named: pods to remove before others.
+        first_ordinal: the number of the first pod, for a kind that numbers its pods (rule 4).
+    """
     busy = _busy(replicas)
-    names = replicas_to_remove(replicas, staying, [name for name in named if name not in busy])
-    return Removal(names, len(busy.intersection(names)))
+    if first_ordinal is None:
+        names = replicas_to_remove(replicas, staying, [name for name in named if name not in busy])
+    else:
+        names = last_ones(replicas, first_ordinal + staying)
+    return Removal(names, len(busy.intersection(names)), staying)
 
 
-def choose_again(before: Removal, replicas: Sequence[Replica], staying: int) -> Removal:
-    """Choose again with what the pods run now (rule 3)."""
+def choose_again(
+    before: Removal, replicas: Sequence[Replica], staying: int, first_ordinal: int | None = None
+) -> Removal:
+    """Choose again with what the pods run now (rules 3 and 4)."""
     busy = _busy(replicas)
-    names = replicas_to_remove(replicas, staying, [name for name in before.names if name not in busy])
-    too_many = [name for name in names if name in busy][before.most_busy :]
-    return before._replace(names=tuple(name for name in names if name not in too_many), kept=tuple(too_many))
+    names = choose(replicas, staying, before.names, first_ordinal).names
+    kept = tuple(name for name in names if name in busy)[before.most_busy :]
+    if kept and first_ordinal is not None:
+        staying = ordinal(kept[0]) + 1 - first_ordinal
+        return Removal(names[: names.index(kept[0])], before.most_busy, staying, kept)
+    return Removal(tuple(name for name in names if name not in kept), before.most_busy, staying + len(kept), kept)
 
 
 def _busy(replicas: Sequence[Replica]) -> set[str]:
@@ -74,6 +95,7 @@ class Drain:
         observe: gives the pods that stay, with what they run now.
         mark: marks exactly these pods.
         undrained: says which gateways may still send requests to some of these pods; empty if none does.
+        first_ordinal: the number of the first pod, for a kind that numbers its pods.
     """
 
     def __init__(
@@ -85,6 +107,7 @@ class Drain:
         observe: Callable[[], Sequence[Replica]],
         mark: Callable[[Sequence[str]], Awaitable[None]],
         undrained: Callable[[Collection[str]], str],
+        first_ordinal: int | None = None,
     ) -> None:
         self._before = before
         self._replicas = replicas
@@ -92,6 +115,7 @@ class Drain:
         self._observe = observe
         self._mark = mark
         self._undrained = undrained
+        self._first_ordinal = first_ordinal
         self._changed = asyncio.Event()
         self._cancelled = False
 
@@ -106,13 +130,14 @@ class Drain:
 
     async def run(self) -> Drained:
         """Choose, mark, and wait for the confirmation; what `mark` raises goes on."""
-        removal = choose(self._observe(), self._replicas, self._named)
+        removal = choose(self._observe(), self._replicas, self._named, self._first_ordinal)
         await self._mark(removal.names)
         until_s = asyncio.get_running_loop().time() + CONFIRMED_WITHIN_S
         in_time = True
         while not self._cancelled:
             self._changed.clear()
-            before, removal = removal, choose_again(removal, self._observe(), self._replicas)
+            before = removal
+            removal = choose_again(before, self._observe(), self._replicas, self._first_ordinal)
             if removal.names != before.names:
                 await self._mark(removal.names)
                 if in_time:
@@ -133,10 +158,10 @@ class Drain:
         return False
 
     def _drained(self, removal: Removal, unconfirmed: str) -> Drained:
-        number = min(self._replicas + len(removal.kept), self._before)
+        number = min(removal.staying, self._before)
         reasons = []
         if removal.kept:
-            why = f"{', '.join(removal.kept)} became busy, and no other pod is idle"
+            why = f"{', '.join(removal.kept)} became busy, and no other pod can leave instead"
             reasons.append(Reason(BUSY, self._replicas, number, why))
         if unconfirmed:
             why = f"after {CONFIRMED_WITHIN_S:g} s {unconfirmed}"

@@ -111,9 +111,10 @@ async def until(condition, deadline_s=60):
 
 
 BASE = Path(__file__).resolve().parents[2] / "manifests" / "base"
-DEFINITION = BASE / "definition.yaml"
+DEFINITION, ROLES = BASE / "definition.yaml", BASE / "roles.yaml"
 DEFINITIONS = (DEFINITION, BASE / "budget-definition.yaml")
 BUDGETS = "/apis/inflight.dev/v1alpha1/gpubudgets"
+RBAC = "rbac.authorization.k8s.io"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 QUICK = {
     "algorithm": {"concurrency": {"stableWindow": "6s"}},
@@ -147,6 +148,21 @@ def define(control_plane, definition):
     if name not in {item["metadata"]["name"] for item in control_plane.get(CRDS)["items"]}:
         control_plane.create(CRDS, definition)
     control_plane.wait_established(name)
+
+
+def account_of_the_base(name):
+    """Give a ServiceAccount with what the base grants it, in one namespace."""
+    role = next(each for each in yaml.safe_load_all(ROLES.read_text()) if each["metadata"]["name"] == name)
+    leases = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["*"]}
+    yield {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
+    yield {"apiVersion": f"{RBAC}/v1", "kind": "Role", "metadata": {"name": name}, "rules": [*role["rules"], leases]}
+    yield {
+        "apiVersion": f"{RBAC}/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": name}],
+    }
 
 
 class PolicyCluster(Cluster):

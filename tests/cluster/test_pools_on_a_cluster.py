@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cluster_kit import condition, until
+from cluster_kit import account_of_the_base, condition, until
 from control_plane import MERGE, RefusedError
 from kubectl import apply, kubectl
 from pool_kit import template
@@ -15,8 +15,8 @@ from pool_kit import template
 pytestmark = [pytest.mark.program, pytest.mark.real_time]
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
-ROLES, COMPONENT = MANIFESTS / "base" / "roles.yaml", MANIFESTS / "components" / "pools"
-NAME, RBAC = "inflight-controller", "rbac.authorization.k8s.io"
+COMPONENT = MANIFESTS / "components" / "pools"
+NAME = "inflight-controller"
 PODS = {
     "inflight.test/cold-start-s": "60",
     "k8s.aliyun.com/eci-use-specs": "ecs.gn7i-c8g1.2xlarge,ecs.gn6i-c4g1.xlarge",
@@ -66,7 +66,7 @@ def _image(deployment):
 async def component(installation, tmp_path):
     """Have an account of a controller without the rights to copy, and what grants them as it is shipped."""
     it, account = installation, f"{installation.namespace}-inflight-controller"
-    (tmp_path / "account.yaml").write_text(yaml.safe_dump_all(account_of_a_controller()))
+    (tmp_path / "account.yaml").write_text(yaml.safe_dump_all(account_of_the_base(NAME)))
     own = {"namespace": it.namespace, "namePrefix": f"{it.namespace}-", "resources": ["account.yaml"]}
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(own))
     await asyncio.to_thread(apply, it.control_plane, tmp_path)
@@ -74,23 +74,6 @@ async def component(installation, tmp_path):
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(own))
     yield await it.ask("service_account", it.namespace, account), tmp_path
     await asyncio.to_thread(kubectl, it.control_plane, "delete", "-k", str(tmp_path), "--ignore-not-found")
-
-
-def account_of_a_controller():
-    """Give a ServiceAccount with what the base grants in a namespace."""
-    rules = [
-        *next(each for each in yaml.safe_load_all(ROLES.read_text()) if each["metadata"]["name"] == NAME)["rules"],
-        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["*"]},
-    ]
-    yield {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": NAME}}
-    yield {"apiVersion": f"{RBAC}/v1", "kind": "Role", "metadata": {"name": NAME}, "rules": rules}
-    yield {
-        "apiVersion": f"{RBAC}/v1",
-        "kind": "RoleBinding",
-        "metadata": {"name": NAME},
-        "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": NAME},
-        "subjects": [{"kind": "ServiceAccount", "name": NAME}],
-    }
 
 
 async def test_the_status_says_what_to_grant_and_the_component_grants_it_for_copies_alone(
