@@ -108,6 +108,15 @@ async def test_a_policy_is_followed_changed_and_forgotten(world):
     assert (world.target.names, world.registry.entries, world.reporter.problems) == ({}, {}, {})
 
 
+async def test_who_scales_is_told_which_services_have_pools_in_their_status(world):
+    await world.put("web", scaleTargetRef=target("web"))
+    assert world.target.had_pools == set()
+    stored = world.api.find(COLLECTION, "web")
+    world.api.put(COLLECTION, {**stored, "status": {"pools": [{"name": "a10"}]}})
+    await world.put("other", scaleTargetRef=target("other"))
+    assert world.target.had_pools == {"ns/web"}
+
+
 async def test_a_policy_that_becomes_invalid_stays_in_force_and_its_status_says_why(world):
     await world.put("web", scaleTargetRef=target("web"), maxReplicas=3)
     await world.put("web", scaleTargetRef=target("web"), maxReplicas=-1)
