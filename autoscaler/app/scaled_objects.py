@@ -40,7 +40,7 @@ def copies_of(policy: ScalingPolicy, *, had_pools: bool = False) -> Copies | Non
     template, pools = policy.spec.scale_target_ref, policy.spec.pools or ()
     if template is None or not (pools or had_pools):
         return None
-    return Copies(policy.metadata.name, template.name, pools)
+    return Copies(policy.metadata.name, template.name, pools, writes=policy.spec.mode == "Active")
 
 
 def _object(policy: ScalingPolicy, reference: ScaleTargetRef) -> ScaledObject:

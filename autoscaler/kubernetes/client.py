@@ -47,7 +47,7 @@ class ApiError(Exception):
 
     @property
     def is_forbidden(self) -> bool:
-        """Whether our account lacks the right, or an admission has refused the object."""
+        """Whether our account lacks the right, or an admission policy or a quota has refused the object."""
         return self.status == HTTPStatus.FORBIDDEN
 
     @property

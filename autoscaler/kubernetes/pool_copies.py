@@ -9,6 +9,7 @@ Rules:
 3. The template is scaled to zero: at once if none of its pods is ready, else when the copies have as many ready pods as
    they were asked for. Between the two lie at least ten seconds, in which the pools are decided on.
 4. An error with one policy does not stop the others. It is tried again, and `problem` says why and what to grant.
+5. In DryRun nothing is written. A pool that has no copy yet is then one without room.
 """
 
 import asyncio
@@ -44,6 +45,7 @@ _EVERY_S = 1.0
 _TEMPLATE_STAYS_S = 10.0
 _AT_ONCE = 4
 _GRANT = "grant the controller create, patch and delete of deployments: manifests/components/pools"
+_DRY_RUN = "in DryRun no copies are made"
 _log = logging.getLogger(__name__)
 
 
@@ -119,7 +121,7 @@ class PoolCopies:
         copies, watch = self._services.get(service), self._watch(service)
         if copies is None or watch is None or watch.get(copy_name(copies.template, pool_of(member))):
             return ""
-        return self.problem(member)
+        return self.problem(member) if copies.writes else _DRY_RUN
 
     async def run(self) -> None:
         """Keep the copies until cancelled."""
@@ -161,7 +163,7 @@ class PoolCopies:
     async def _check(self, service: ServiceName) -> None:
         watch, copies = self._watch(service), self._services.get(service)
         self._due.pop(service, None)
-        if copies is None or watch is None:
+        if copies is None or watch is None or not copies.writes:
             return
         if not watch.synced:
             self._due[service] = self._now() + _EVERY_S
@@ -308,4 +310,6 @@ def _namespace(service: ServiceName) -> str:
 
 
 def _explained(error: ApiError) -> str:
-    return f"{error}; {_GRANT}" if error.is_forbidden else str(error)
+    """Say what to grant if our account lacks the right; a quota or an admission policy forbids in other words."""
+    lacks_right = error.is_forbidden and " cannot " in str(error)
+    return f"{error}; {_GRANT}" if lacks_right else str(error)

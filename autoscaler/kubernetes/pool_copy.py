@@ -50,6 +50,8 @@ class Copies(NamedTuple):
     policy: str
     template: str
     pools: tuple[GpuPool, ...]
+    writes: bool = True
+    """False in DryRun: nothing is made, changed or removed."""
 
     @property
     def names(self) -> dict[str, str]:

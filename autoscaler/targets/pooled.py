@@ -85,7 +85,10 @@ class PooledTarget:
     def problem(self, service: ServiceName) -> str:
         """Say why a service cannot be observed, or why its observation may be stale; empty if all is well."""
         for member in self.members_of(service):
-            if problem := self._objects.problem(member) or self._members.problem(member):
+            problem = self._objects.problem(member)
+            if not problem and not self._objects.refusal(member):
+                problem = self._members.problem(member)
+            if problem:
                 return _of_pool(member, problem)
         return ""
 

@@ -28,6 +28,8 @@ def test_pools_scale_copies_and_the_pods_of_the_template_serve_while_there_are_s
     assert named(scaled_objects(found)) == copies
     assert named(serving_objects(found)) == {**copies, "ns/sd#": "Deployment sd"}
     assert copies_of(found).names == {"sd-a10": "a10", "sd-l20": "l20"}
+    assert copies_of(found).writes
+    assert not copies_of(policy("ns/sd", pools=NO_REFERENCE, mode="DryRun")).writes
 
 
 def test_pools_with_targets_of_their_own_scale_these_and_have_no_copies():

@@ -13,7 +13,7 @@ from autoscaler.kubernetes.pool_copy import Copies
 from autoscaler.policy.pools import GpuPool
 
 SD = f"{NAMESPACE}/sd"
-FORBIDDEN = ApiError(403, "Forbidden", "deployments.apps is forbidden")
+FORBIDDEN = ApiError(403, "Forbidden", 'deployments.apps is forbidden: User "us" cannot create resource "deployments"')
 
 
 def pools(*names):
@@ -199,8 +199,10 @@ async def test_a_missing_right_is_a_problem_that_says_what_to_grant_until_it_is_
     await world.wants("a10", "l20")
 
     problem = world.copies.problem(f"{SD}#a10")
-    assert problem.startswith("Deployment ns/sd-a10 cannot be applied: deployments.apps is forbidden; grant the ")
-    assert "manifests/components/pools" in problem
+    assert problem.startswith("Deployment ns/sd-a10 cannot be applied: deployments.apps is forbidden: ")
+    assert problem.endswith(
+        "; grant the controller create, patch and delete of deployments: manifests/components/pools"
+    )
     assert world.copies.refusal(f"{SD}#a10") == problem
     assert world.copies.problem(f"{SD}#l20") == ""
     assert world.names() == {"sd-l20"}
@@ -210,6 +212,23 @@ async def test_a_missing_right_is_a_problem_that_says_what_to_grant_until_it_is_
     await asyncio.sleep(30)
     assert world.copies.problem(f"{SD}#a10") == ""
     assert world.names() == {"sd-a10", "sd-l20"}
+
+
+async def test_a_quota_that_forbids_a_copy_is_no_missing_right(world):
+    why = 'deployments.apps "sd-a10" is forbidden: exceeded quota: few'
+    world.api.refusals[f"{DEPLOYMENTS}/sd-a10"] = ApiError(403, "Forbidden", why)
+    await world.wants("a10")
+    assert world.copies.refusal(f"{SD}#a10") == f"Deployment ns/sd-a10 cannot be applied: {why}"
+
+
+async def test_in_dry_run_nothing_is_written_and_a_pool_without_a_copy_has_no_room(world):
+    world.put_template(replicas=1)
+    dry = Copies("sd", "sd", pools("a10"), writes=False)
+    world.copies.set_services({SD: dry}, (SD,))
+    await asyncio.sleep(60)
+    assert world.writes() == []
+    assert world.copies.refusal(f"{SD}#a10") == "in DryRun no copies are made"
+    assert world.copies.problem(f"{SD}#a10") == ""
 
 
 async def test_a_right_that_is_taken_away_is_a_problem_of_a_pool_that_still_serves(world):

@@ -162,6 +162,14 @@ async def test_a_pool_whose_object_cannot_be_made_is_a_pool_without_room(world):
     assert await world.asked() == (1, 0, 2)
 
 
+async def test_an_object_that_is_not_made_on_purpose_is_no_problem(world):
+    world.members.unseen.add(L20)
+    world.members.problems[L20] = "Deployment default/sd-l20 does not exist"
+    world.objects.refusals[L20] = "in DryRun no copies are made"
+    assert world.target.problem(SERVICE) == ""
+    assert await world.asked() == (0, 0, 0)
+
+
 async def test_a_pool_whose_object_is_made_after_all_has_what_is_asked_of_it_then(world):
     world.members.unseen.add(L20)
     world.objects.refusals[L20] = "forbidden"
