@@ -4,7 +4,7 @@ from autoscaler.convert.draft import Draft, Options
 from autoscaler.convert.findings import Effect
 from autoscaler.convert.hand_over import hand_over, within
 from autoscaler.convert.keda import scaled_object
-from autoscaler.convert.keda.route import map_route, port_of, service_of
+from autoscaler.convert.keda.route import map_route, port_of, say_how_it_wakes, service_of
 from autoscaler.convert.keda.triggers import TRIGGERS
 from autoscaler.convert.served import find_beside, lead_traffic, map_target, write_beside
 from autoscaler.convert.source import Source, Sources
@@ -41,6 +41,7 @@ def read(source: Source, sources: Sources, options: Options) -> Draft:
     _map_replicas(draft, options)
     _map_annotations(draft)
     map_route(draft, source)
+    say_how_it_wakes(draft)
     lead_traffic(draft, sources, beside, options, port_of(source))
     write_beside(draft, beside)
     if made is not None:
@@ -65,14 +66,9 @@ def _map_replicas(draft: Draft, options: Options) -> None:
 
 
 def _map_annotations(draft: Draft) -> None:
-    source = draft.source
-    scaled_object.map_metadata(draft, [_SKIP, _ORPHAN])
-    for key, text in (
-        (_SKIP, "is off, which is the default"),
-        (_ORPHAN, "the ScaledObject must go: see the hand-over"),
-    ):
-        if key in source.mapping("metadata", "annotations"):
-            source.note(("metadata", "annotations", key), Effect.LEFT_OUT, text)
+    texts = {_SKIP: "is off, which is the default", _ORPHAN: "the ScaledObject must go: see the hand-over"}
+    for key in scaled_object.map_metadata(draft, list(texts)):
+        draft.source.note(("metadata", "annotations", key), Effect.LEFT_OUT, texts[key])
 
 
 def _is_on(source: Source, annotation: str) -> bool:

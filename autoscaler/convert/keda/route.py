@@ -20,6 +20,8 @@ _DEFAULT_TARGET = 100
 _RESPONSE_START_S, _REQUEST_S = 300, 300
 """The add-on's limit for the start of a response, and our limit for a request, where nothing is said."""
 _DAY_S = 86_400
+_POLLING = "30s"
+"""pollingInterval where a ScaledObject does not say it."""
 _SCALING: KeyPath = ("spec", "scalingMetric")
 _RATE: KeyPath = (*_SCALING, "requestRate")
 _NO_COUNT = "a rate is no count: requests in flight are the rate x the time of a request"
@@ -97,6 +99,17 @@ def map_route(draft: Draft, route: Source) -> None:
             route.ineffective(path, text)
     if route.get(*_LIKE_HERE[0]) is not None:
         route.mapped(*_LIKE_HERE)
+
+
+def say_how_it_wakes(draft: Draft) -> None:
+    """Say that the add-on wakes a service by a push, and KEDA's own algorithm by its polls; after all is mapped."""
+    keda = draft.spec.get("algorithm", {}).get("keda")
+    if keda is not None and draft.spec.get("minReplicas", 0) == 0:
+        interval = keda.get("pollingInterval", _POLLING)
+        draft.source.added(
+            f"the add-on wakes a service at zero at once; algorithm.keda does at its next poll, up to {interval} "
+            "later. The default algorithm (--algorithm concurrency) wakes it at once"
+        )
 
 
 def _map_target(route: Source) -> None:

@@ -1,13 +1,13 @@
 """Reads a ScaledObject of KEDA, with the route of its HTTP add-on that a trigger names."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from autoscaler.convert.annotations import sift, unknown
 from autoscaler.convert.behavior import map_behavior
 from autoscaler.convert.draft import Draft, Options
 from autoscaler.convert.findings import Effect
 from autoscaler.convert.hand_over import hand_over, within
-from autoscaler.convert.keda.route import map_route, port_of, route_of, service_of
+from autoscaler.convert.keda.route import map_route, port_of, route_of, say_how_it_wakes, service_of
 from autoscaler.convert.keda.triggers import Trigger, are_queues_only, map_triggers, triggers_of
 from autoscaler.convert.measures import server_limit
 from autoscaler.convert.served import Beside, find_beside, lead_traffic, map_target, write_beside
@@ -55,6 +55,8 @@ def read(source: Source, sources: Sources, options: Options) -> Draft:
     _map_delays(draft, options)
     _map_advanced(draft, options)
     _map_annotations(draft, options)
+    if route:
+        say_how_it_wakes(draft)
     lead_traffic(draft, sources, beside, options, port_of(route) if route else None)
     write_beside(draft, beside)
     _use_keda_parts(draft, sources, triggers)
@@ -186,32 +188,43 @@ def _map_advanced(draft: Draft, options: Options) -> None:
 
 def _map_annotations(draft: Draft, options: Options) -> None:
     source = draft.source
-    read = [key for key in source.mapping("metadata", "annotations") if key in _OWNERSHIP or key.startswith(_PREFIX)]
-    map_metadata(draft, read)
-    for key in read:
-        path: KeyPath = ("metadata", "annotations", key)
-        name = key.removeprefix(_PREFIX)
+    switches = [_PREFIX + name for name in _SWITCHES]
+    for key in map_metadata(draft, [*switches, *_OWNERSHIP]):
         if key in _OWNERSHIP:
-            source.note(path, Effect.LEFT_OUT, "there is no HPA here that anybody must own")
-        elif name in _SWITCHES:
-            _map_switch(draft, path, name, options)
+            text = "there is no HPA here that anybody must own"
+            source.note(("metadata", "annotations", key), Effect.LEFT_OUT, text)
         else:
-            source.ineffective(path, unknown(key, [_PREFIX + each for each in _SWITCHES], "KEDA"))
+            _map_switch(draft, key, options)
 
 
-def map_metadata(draft: Draft, read: Iterable[str]) -> None:
-    """Keep the annotations of other programs in the policy, without those that are read."""
-    draft.annotations |= sift(draft.source, ("metadata", "annotations"), "in the policy", read)
-    if draft.source.get("metadata", "labels") is not None:
-        draft.source.note(("metadata", "labels"), Effect.LEFT_OUT, "labels of the object; a policy's are not read")
+def map_metadata(draft: Draft, known: Sequence[str]) -> list[str]:
+    """Keep the annotations of other programs in the policy, and name those that KEDA does not know.
+
+    Args:
+        draft: the service.
+        known: the annotations that KEDA reads of this kind.
+
+    Returns:
+        Those of them that are there; the caller accounts for them.
+    """
+    source = draft.source
+    of_keda = [key for key in source.mapping("metadata", "annotations") if key.partition("/")[0].endswith("keda.sh")]
+    draft.annotations |= sift(source, ("metadata", "annotations"), "in the policy", of_keda)
+    for key in of_keda:
+        if key not in known:
+            source.ineffective(("metadata", "annotations", key), unknown(key, known, "KEDA"))
+    if source.get("metadata", "labels") is not None:
+        source.note(("metadata", "labels"), Effect.LEFT_OUT, "labels of the object; a policy's are not read")
+    return [key for key in of_keda if key in known]
 
 
-def _map_switch(draft: Draft, path: KeyPath, name: str, options: Options) -> None:
-    source, value = draft.source, str(draft.source.get(*path))
+def _map_switch(draft: Draft, key: str, options: Options) -> None:
+    source, name = draft.source, key.removeprefix(_PREFIX)
+    path: KeyPath = ("metadata", "annotations", key)
     if not is_on(source, name):
         source.note(path, Effect.LEFT_OUT, "is off, which is the default")
     elif options.algorithm == "same":
-        draft.annotations[str(path[-1])] = value
+        draft.annotations[key] = source.text(*path)
         source.note(path, Effect.KEPT, "as an annotation of the policy, which means the same there")
     elif name in {"paused", "paused-replicas"}:
         source.decide(path, "is no pause here: the default algorithm has inflight.dev/paused-until, with a time")

@@ -52,6 +52,7 @@ def test_a_route_and_its_scaled_object_become_one_policy():
         "lead its hosts to the Service inflight-gateway",
         "*. takes any labels in front, as there; in an Ingress it takes one label",
         "there with the time of waiting, here without",
+        "the add-on wakes a service at zero at once; algorithm.keda does at its next poll, up to 5s later",
     ):
         assert text in found
     assert conversion.unused == ()
@@ -156,3 +157,9 @@ def test_a_route_without_hosts_needs_a_decision():
 def test_the_old_key_of_a_single_host_is_read():
     text = (HTTP_SCALED_OBJECT % ("false", "")).replace("hosts: [a.example.com]", "host: a.example.com")
     assert policy_of(conversion_of(text)).spec.traffic.hosts == ("a.example.com",)
+
+
+def test_an_annotation_that_the_add_on_does_not_know_is_named_with_the_nearest_one():
+    text = (HTTP_SCALED_OBJECT % ("false", "")).replace("skip-scaledobject-creation", "skip-scaledobject")
+    found = said(conversion_of(text), Effect.NONE)
+    assert "the nearest is httpscaledobject.keda.sh/skip-scaledobject-creation" in found
