@@ -206,12 +206,24 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(each) for each in value] if isinstance(value, list) else value
 
 
+def _as_kubectl_reads(document: Document) -> Source:
+    """Take a document as kubectl does: 0644 is octal there, as in a volume's defaultMode."""
+    flaws = tuple(flaw for flaw in document.flaws if flaw.octal is None)
+    source = Source(replace(document, value=_without_nulls(document.value), flaws=flaws))
+    for flaw in document.flaws:
+        place: Any = source.get(*flaw.path[:-1])
+        if flaw.octal is not None and place is not None:
+            place[flaw.path[-1]] = flaw.octal
+            source.mapped(flaw.path, "the octal number, as kubectl reads it")
+    return source
+
+
 class Sources:
     """All documents of the input."""
 
     def __init__(self, documents: Iterable[Document]) -> None:
         """Take the documents; Lists are flat already. A key without a value is absent, as in Kubernetes."""
-        self._all = [Source(replace(each, value=_without_nulls(each.value))) for each in documents]
+        self._all = list(map(_as_kubectl_reads, documents))
 
     def __iter__(self) -> Iterator[Source]:
         return iter(self._all)

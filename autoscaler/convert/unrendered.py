@@ -9,7 +9,8 @@ from autoscaler.convert.source import Source, is_written_by_the_server
 from autoscaler.documents.document import Document, KeyPath
 
 RENDER_FIRST = "is not rendered; render it first, for example with helm template, kustomize build or envsubst"
-_TEMPLATE = re.compile(r"\{\{.*?(\}\}|$)|\$\{[^}]*(\}|$)")
+_IN_A_LINE = re.compile(r"\{\{|\$\{")
+_TEMPLATE = re.compile(r"\{\{.*?\}\}|\$\{[^}]*\}", re.DOTALL)
 _HELM = re.compile(r"\{\{-?\s*(\.(Values|Release|Chart|Capabilities)\b|include\b|template\b|toYaml\b)")
 _OF_A_PROGRAM = {"command", "args", "data", "stringData", "value", "body", "query"}
 """Keys whose texts may be templates or scripts of the program itself; only what is Helm's is none of it there."""
@@ -18,7 +19,7 @@ _OF_A_PROGRAM = {"command", "args", "data", "stringData", "value", "body", "quer
 def in_text(text: str, source: str) -> list[str]:
     """Give one problem for each line of a text that has a template; for texts that are no YAML because of them."""
     lines = enumerate(text.splitlines(), start=1)
-    return [f"{source}:{number}: {line.strip()}: {RENDER_FIRST}" for number, line in lines if _TEMPLATE.search(line)]
+    return [f"{source}:{number}: {line.strip()}: {RENDER_FIRST}" for number, line in lines if _IN_A_LINE.search(line)]
 
 
 def in_source(source: Source) -> Iterator[str]:

@@ -38,6 +38,8 @@ class Flaw(NamedTuple):
     path: KeyPath
     line: int
     why: str
+    octal: int | None = None
+    """What kubectl reads, if the flaw is a number with two meanings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +333,8 @@ def _walk(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], flaws: list
         flaws.append(Flaw(path, line, f"is no {node.tag.replace(_TAG, '!!')}"))
         node.tag = _PLAIN[type(node)]  # so that the rest of the document has a value
     if _has_two_meanings(node):
-        flaws.append(Flaw(path, line, f"{node.value} {_OCTAL}"))
+        octal = int(node.value, 8) if re.fullmatch("[-+]?[0-7]+", node.value) else None
+        flaws.append(Flaw(path, line, f"{node.value} {_OCTAL}", octal))
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             _walk(item, (*path, index), lines, flaws)

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from autoscaler.convert.draft import Draft, Options
 from autoscaler.convert.findings import Effect
+from autoscaler.convert.knative.hand_over import hand_over, hosts_inside
 from autoscaler.convert.knative.pods import AFFINITY, POD, TEMPLATE, VISIBILITY, deployment, service
 from autoscaler.convert.knative.pools import choose_nodes
 from autoscaler.convert.knative.scaling import ANNOTATIONS_PATH, scale
@@ -36,7 +37,7 @@ def read(source: Source, sources: Sources, options: Options) -> Draft:
             problems += error.problems
     if problems:
         raise DocumentError(problems)
-    draft.hand_over = list(_hand_over(draft))
+    draft.hand_over = list(hand_over(draft))
     return draft
 
 
@@ -69,7 +70,7 @@ def _own_hosts(draft: Draft) -> list[str]:
     """Give the hosts that Knative gave the service; without its status the domain is a guess."""
     source, name, namespace = draft.source, draft.name, draft.namespace or "default"
     label: KeyPath = ("metadata", "labels", VISIBILITY)
-    inside = [f"{name}.{namespace}{suffix}" for suffix in ("", ".svc", ".svc.cluster.local")]
+    inside = hosts_inside(draft)
     if source.get(*label) == _CLUSTER_LOCAL:
         source.mapped(label, f"to the hosts inside of the cluster: {', '.join(inside)}")
         return inside
@@ -150,26 +151,3 @@ def _shares(draft: Draft) -> None:
             source.mapped(path, "to the one Deployment, which gets all requests")
         if tag := source.text(*path, "tag"):
             source.ineffective((*path, "tag"), f"the host of the tag, {tag}-{draft.name}, has no equal and vanishes")
-
-
-def _hand_over(draft: Draft) -> Iterator[str]:
-    in_namespace = f" --namespace {draft.namespace}" if draft.namespace else ""
-    host = draft.hosts[0]
-    yield (
-        "kubectl apply the output. The Deployment is a new one, so that only Inflight writes its replicas. Knative "
-        "still scales its own, and serves. Until step 4 both need GPUs"
-    )
-    yield (
-        "send a request through the gateway: kubectl port-forward --namespace inflight-system service/inflight-gateway "
-        f"8501:80, and curl --fail --header 'Host: {host}' http://127.0.0.1:8501/"
-    )
-    yield (
-        f"point DNS, or your Ingress or Gateway, for {', '.join(draft.hosts)} at the Service inflight-gateway in "
-        "inflight-system. Callers inside of the cluster who use Knative's Service "
-        f"{draft.name} must use a host of the policy from now on"
-    )
-    yield (
-        f"delete what scaled before, when its pods are at zero: kubectl delete ksvc {draft.name}{in_namespace}. "
-        "If both should ever write one Deployment, the policy's condition says ForeignWriter, and nothing is lowered "
-        "until nobody else has written for five minutes"
-    )

@@ -273,6 +273,10 @@ def test_a_service_inside_of_the_cluster_gets_its_names_there():
     found = conversion_of(ksvc(metadata={"namespace": "team", "labels": label}))
     assert spec_of(found)["traffic"]["hosts"] == ["sd.team", "sd.team.svc", "sd.team.svc.cluster.local"]
     assert "guess" not in said(found)
+    (service,) = found.services
+    assert not [step for step in service.hand_over if "DNS" in step]
+    assert "create service externalname sd --namespace team" in service.hand_over[-1]
+    assert "add " not in service.hand_over[-1]
 
 
 def test_the_config_map_replaces_knatives_defaults():
@@ -336,3 +340,37 @@ def test_an_inference_service_of_kserve_is_refused_with_the_command_that_helps()
     (problem,) = refused.value.problems
     for part in ("predictor", "transformer"):
         assert f"kubectl get ksvc llama-{part} --namespace ml --output yaml | autoscaler convert -f -" in problem
+
+
+def test_a_service_that_kserve_made_ends_with_what_made_it():
+    owners = [{"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", "name": "llama"}]
+    (service,) = conversion_of(ksvc(metadata={"namespace": "ml", "ownerReferences": owners})).services
+    assert "kubectl delete inferenceservice llama --namespace ml" in service.hand_over[3]
+    (alone,) = conversion_of(ksvc()).services
+    assert alone.hand_over[-1].endswith(
+        "add sd.default, sd.default.svc, sd.default.svc.cluster.local to spec.traffic.hosts"
+    )
+    assert "kubectl delete ksvc sd." in alone.hand_over[3]
+
+
+def test_an_octal_number_is_what_kubectl_reads():
+    volume = "      volumes:\n      - name: cfg\n        configMap: {name: cfg, defaultMode: 0644}\n"
+    found = conversion_of(ksvc() + volume)
+    assert pod_of(found)["volumes"] == [{"name": "cfg", "configMap": {"name": "cfg", "defaultMode": 0o644}}]
+    assert "the octal number, as kubectl reads it" in said(found, Effect.MAPPED)
+    with pytest.raises(DocumentError, match="0980 is octal to kubectl"):
+        conversion_of(ksvc() + volume.replace("0644", "0980"))
+
+
+def test_a_template_of_the_program_itself_is_none_of_a_chart():
+    container = {
+        "name": "server",
+        "image": "server:1",
+        "command": ["sh", "-c", "exec server --home ${HOME}"],
+        "args": ["--chat-template", "{% for m in messages %}{{ m.content }}{% endfor %}"],
+    }
+    found = conversion_of(ksvc(template={"containers": [container]}))
+    assert pod_of(found)["containers"][0]["args"] == container["args"]
+    of_helm = container | {"args": ["--model", "{{ .Values.model }}"]}
+    with pytest.raises(DocumentError, match="is not rendered"):
+        conversion_of(ksvc(template={"containers": [of_helm]}))
