@@ -13,6 +13,9 @@ Rules:
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from heapq import nlargest
 from math import inf
 from typing import NamedTuple
 
@@ -41,7 +44,8 @@ class Wanted(NamedTuple):
     """False if the decision is not written."""
 
 
-class BudgetState(NamedTuple):
+@dataclass(frozen=True)
+class BudgetState:
     """How one budget is used."""
 
     budget: GpuBudget
@@ -52,6 +56,23 @@ class BudgetState(NamedTuple):
         """Units that a service occupies, or may occupy now."""
         demand = self.demands[service]
         return (max(self.shares[service].allowed, demand.held) + demand.leaving) * demand.cost
+
+    @cached_property
+    def used(self) -> int:
+        """Units that all services occupy, or may occupy now."""
+        return sum(map(self.occupied, self.shares))
+
+    @cached_property
+    def largest(self) -> list[tuple[int, ServiceName]]:
+        """The services that occupy most, with their units."""
+        return nlargest(_NAMED + 1, ((self.occupied(each), each) for each in self.shares))
+
+
+class _Limit(NamedTuple):
+    """Why a service gets less than it wants."""
+
+    allowed: int
+    state: BudgetState
 
 
 class Budgets:
@@ -71,8 +92,8 @@ class Budgets:
         """What each service that wants or has anything wants and has; also without budgets, because one may come."""
         self._granted: dict[ServiceName, int] = {}
         """What each of them was last allowed to ask for."""
-        self._reasons: dict[ServiceName, Reason] = {}
-        """Why services get less than they want, by the last division."""
+        self._limits: dict[ServiceName, _Limit] = {}
+        """The services that get less than they want, by the last division."""
         self._seen: set[ServiceName] = set()
         self._first_s = inf
         self._all_seen = False
@@ -106,7 +127,7 @@ class Budgets:
             self._keep(name, demands[name])
         if self._sees_all_now(wanted, now_s) or changed:
             self._divide_again(wanted)
-        found = {name: self._reasons[name] for name in wanted if name in self._reasons}
+        found = {name: self._reason(name, self._limits[name]) for name in wanted if name in self._limits}
         for name, demand in demands.items():
             self._granted[name] = allowed = found[name].after if name in found else demand.wanted
             self._keep(name, demand._replace(held=max(demand.held, allowed)))
@@ -131,23 +152,28 @@ class Budgets:
         """Divide each budget, and wake who may ask for more or less than at its last decision."""
         if not self._budgets and not self.states:
             return
-        self._reasons, states = {}, list[BudgetState]()
+        self._limits, states = {}, list[BudgetState]()
         for budget in self._budgets:
             demands = dict(self._demands_on(budget))
             state = BudgetState(budget, demands, divide(budget.total, demands))
             states.append(state)
-            reasons = ((name, self._reason(state, name, demand)) for name, demand in demands.items())
-            self._reasons |= {name: reason for name, reason in reasons if reason is not None}
+            for name, demand in demands.items():
+                allowed = self._allowed(demand, state.shares[name])
+                if allowed < demand.wanted:
+                    self._limits[name] = _Limit(allowed, state)
         self.states = tuple(states)
         for name, demand in self._demands.items():
-            now = self._reasons[name].after if name in self._reasons else demand.wanted
+            now = self._limits[name].allowed if name in self._limits else demand.wanted
             if name not in decided and self._granted.get(name) != now:
                 self._wake(name)
+
+    def _allowed(self, demand: Demand, share: Share) -> int:
+        return share.allowed if self._all_seen else min(share.allowed, max(demand.held, demand.floor))
 
     def _demands_on(self, budget: GpuBudget) -> Iterator[tuple[ServiceName, Demand]]:
         for name, demand in self._demands.items():
             if (terms := self._terms_in(budget, name)) is not None:
-                wanted = self._reasons[name].after if name in self._reasons else demand.wanted
+                wanted = self._limits[name].allowed if name in self._limits else demand.wanted
                 yield (
                     name,
                     demand._replace(
@@ -166,13 +192,12 @@ class Budgets:
             self._terms[key] = budget.terms(service)
         return self._terms[key]
 
-    def _reason(self, state: BudgetState, name: ServiceName, demand: Demand) -> Reason | None:
-        """Say why a service gets less of a budget than it wants; None if it gets all."""
-        wanted, share = self._demands[name].wanted, state.shares[name]
-        if not self._all_seen and demand.wanted > demand.held:
-            why = f"GpuBudget {state.budget.name}: not every service has been observed yet"
-            return Reason(RULE, wanted, min(share.allowed, max(demand.held, demand.floor)), why)
-        return Reason(RULE, wanted, share.allowed, _why(state, name)) if share.allowed < demand.wanted else None
+    def _reason(self, name: ServiceName, limit: _Limit) -> Reason:
+        if self._all_seen or limit.state.shares[name].allowed <= limit.allowed:
+            why = _why(limit.state, name)
+        else:
+            why = f"GpuBudget {limit.state.budget.name}: not every service has been observed yet"
+        return Reason(RULE, self._demands[name].wanted, limit.allowed, why)
 
 
 def _demand(wanted: Wanted) -> Demand:
@@ -187,9 +212,9 @@ def _demand(wanted: Wanted) -> Demand:
 def _why(state: BudgetState, name: ServiceName) -> str:
     """Name the budget, who has the rest, and what the service will get when others have given it back."""
     budget, share = state.budget, state.shares[name]
-    others = sorted(((state.occupied(each), each) for each in state.shares if each != name), reverse=True)
-    named = [f"{each} has {budget.amount(units):g}" for units, each in others[:_NAMED] if units]
-    if rest := sum(units for units, _ in others[_NAMED:]):
+    others = [(units, each) for units, each in state.largest if units and each != name][:_NAMED]
+    named = [f"{each} has {budget.amount(units):g}" for units, each in others]
+    if rest := state.used - state.occupied(name) - sum(units for units, _ in others):
         named.append(f"others have {budget.amount(rest):g}")
     later = share.fair - share.allowed
     return (

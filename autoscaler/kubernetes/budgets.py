@@ -49,7 +49,7 @@ def status(state: BudgetState) -> dict[str, Any]:
     wants = {name: demand.wanted * demand.cost for name, demand in state.demands.items()}
     most = sorted(state.shares, key=lambda name: (-max(used[name], wants[name]), name))[:_SHOWN]
     return {
-        "used": of(sum(used.values())),
+        "used": of(state.used),
         "wanted": of(sum(wants.values())),
         "limited": sum(share.allowed < state.demands[name].wanted for name, share in state.shares.items()),
         "services": [

@@ -9,7 +9,7 @@ from algorithms.budget import Demand, divide
 COUNTS = st.integers(0, 12)
 COSTS = st.integers(1, 8)
 ONE, NONE = st.just(1), st.just(0)
-TOTALS = st.integers(0, 60)
+TOTALS = st.integers(0, 40)
 
 
 @st.composite
@@ -25,7 +25,7 @@ def demands(draw, *, costs=COSTS, held=COUNTS, leaving=COUNTS, floors=NONE):
         guaranteed=st.integers(0, 4),
         cost=costs,
     )
-    return dict(zip("abcdef", draw(st.lists(each, max_size=6)), strict=False))
+    return dict(zip("abcd", draw(st.lists(each, max_size=4)), strict=False))
 
 
 NEW = demands(held=NONE, leaving=NONE)
