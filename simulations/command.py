@@ -237,14 +237,14 @@ def _log(results: "Sequence[Result]", to: TextIO) -> None:
     The last result has the decisions of all services.
     """
     from autoscaler.controller.recorders import DecisionLog  # noqa: PLC0415
-    from autoscaler.policy.decider_factory import decider  # noqa: PLC0415  # as above
+    from autoscaler.controller.services import service_of  # noqa: PLC0415  # as above
     from simulations.engines.controller import dated  # noqa: PLC0415
     from simulations.scenario.to_run_inputs import start_s_of  # noqa: PLC0415
 
     log, scenario = DecisionLog(to), results[0].scenario
     policies = {result.policy.service: result.policy for result in results if result.policy}
     for policy in policies.values() if not scenario.spec.controller.immediate else ():
-        log.begin(policy.service, policy.model_dump(mode="json", exclude_unset=True), decider(policy).export)
+        log.begin(policy.service, policy.model_dump(mode="json", exclude_unset=True), service_of(policy).export)
     for record in results[-1].history.decisions:
         start_s = start_s_of(scenario, policies[record.service])
         log(record._replace(observation=dated(record.observation, start_s)))

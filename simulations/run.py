@@ -249,6 +249,8 @@ def _needs_reference(task: _Task) -> str:
         "clients have affinity cookies": bool(inputs.cookie_s and any(each.sessions for each in workloads)),
         "pods stop work whose client has left": inputs.cancel_on_disconnect and any(each.timeout for each in workloads),
         "pods fail to start": any(pool.start_failure for pool in inputs.pools),
+        "the policy has pools": bool(inputs.policy_pools),
+        "the stock of a pool changes": any(pool.stock_changes for pool in inputs.pools),
         "a pool has service times of its own": any(pool.service is not None for pool in inputs.pools),
     }
     return "; ".join(reason for reason, holds in reasons.items() if holds)

@@ -41,7 +41,8 @@ class Controller:
         if taken.failure is not None:
             raise taken.failure
         outcome = Outcome(self._name) if taken.request else None
-        self._recorder(Record(self._name, observation, taken.decision, outcome))
+        seen = observation._replace(replicas=taken.observation.replicas)
+        self._recorder(Record(self._name, seen, taken.decision, outcome))
         return taken.request
 
 

@@ -81,6 +81,7 @@ class ReferenceEngine:
         self._now_s = self._last_change_s = 0.0
         self._requests: list[Request] = []
         self._asked = inputs.initial
+        self._pools_asked = dict.fromkeys(inputs.policy_pools, 0)
         self._changes = [Change(0.0, inputs.initial)]
         self._records: list[Record] = []
         self._controller = Controller(inputs, service, recorder or self._records.append, budgets)
@@ -119,9 +120,12 @@ class ReferenceEngine:
     def begin(self) -> None:
         """Set up what is there at time 0."""
         for _ in range(self._inputs.initial):
-            self._fleet.add(0.0)
+            self._add_initial()
         for replica in list(self._fleet.place_pending(0.0)):
             self._become_ready(replica)
+        for number, pool in enumerate(self._inputs.pools):
+            for at_s, stock in pool.stock_changes:
+                self._schedule(at_s, ENDS, self._change_stock, (number, stock))
         self._schedule_arrivals(None)
         if self._inputs.scrape_s < inf:
             self._schedule(0.0, REPORTS, self._scrape, None)
@@ -255,7 +259,21 @@ class ReferenceEngine:
 
     # Replicas.
 
+    def _add_initial(self) -> None:
+        """Add a replica that is there at the beginning, in the first pool with a GPU if the policy has pools."""
+        pool = self._fleet.free(self._pools_asked)
+        self._fleet.add(0.0, pool)
+        if pool is not None:
+            self._pools_asked[pool] += 1
+
+    def _change_stock(self, change: tuple[int, float]) -> None:
+        self._fleet.set_stock(*change)
+        self._start_missing()
+
     def _start_missing(self) -> None:
+        for pool, asked in self._pools_asked.items():
+            for _ in range(asked - self._fleet.staying_in(pool)):
+                self._fleet.add(self._now_s, pool)
         for _ in range(self._asked - len(self._fleet.staying)):
             self._fleet.add(self._now_s)
         for replica in self._fleet.place_pending(self._now_s):
@@ -332,11 +350,15 @@ class ReferenceEngine:
     def _is_finished(self) -> bool:
         """Whether nothing else can happen; never true if the run has a fixed duration."""
         settled = self._is_idle() and self._asked == self._fleet.alive <= self._inputs.min_replicas
-        stuck = not self._to_come and self._now_s - self._last_change_s >= self._inputs.settle_s
+        changed_s = max(self._last_change_s, self._inputs.last_stock_change_s)
+        stuck = not self._to_come and self._now_s - changed_s >= self._inputs.settle_s
         return self._inputs.until_s == inf and (settled or stuck)
 
     def _decide(self, metered: Reading | None) -> None:
-        fleet = self._fleet.observe(self._asked, self._now_s)
+        if self._pools_asked:
+            fleet = self._fleet.observe_pools(self._pools_asked, self._now_s)
+        else:
+            fleet = self._fleet.observe(self._asked, self._now_s)
         live = self._stream.live(self._controller.observed_s, self._now_s)
         request = self._controller.decide(self._now_s, fleet, metered, live)
         if request is not None:
@@ -344,6 +366,8 @@ class ReferenceEngine:
 
     def _scale(self, request: ScaleRequest) -> None:
         self._asked = request.replicas
+        for pool in self._pools_asked:
+            self._pools_asked[pool] = request.pools[self._inputs.pools[pool].name]
         self._changes.append(Change(self._now_s, self._asked))
         for name in request.remove:
             replica = self._fleet[name]

@@ -1,14 +1,16 @@
 """The fleet of the reference engine: the placement of replicas on GPUs, their cold starts, and how they use their time.
 
-A replica takes a GPU of the first pool that has one. If no pool has one, it is pending until another replica is gone.
+A replica takes a GPU of the first pool that has one, or, if the policy has pools, of the pool in which it was asked
+for. If there is none, it is pending until another replica is gone, or the stock grows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import nan
 
 import numpy as np
 
 from algorithms.distributions import Uniform
+from algorithms.observation import PoolState
 from autoscaler.ports import Fleet, Replica
 from simulations.model.history import Replicas
 from simulations.model.random_streams import RandomStreams
@@ -36,10 +38,13 @@ class SimulatedReplica:
         "pool",
         "ready_s",
         "serving",
+        "wanted",
     )
 
-    def __init__(self, number: int, asked_s: float) -> None:
+    def __init__(self, number: int, asked_s: float, wanted: int | None = None) -> None:
         self.number = number
+        self.wanted = wanted
+        """The pool in which it was asked for; None is any."""
         self.name = f"replica-{number}"
         self.asked_s = self.changed_s = asked_s
         self.placed_s = self.ready_s = self.leaving_s = self.gone_s = nan
@@ -97,6 +102,7 @@ class SimulatedFleet:
         self._pools = pools
         self._random_streams = random_streams
         self._in_use = [0] * len(pools) if in_use is None else in_use
+        self._stock = [pool.stock for pool in pools]
         self._all: dict[str, SimulatedReplica] = {}
         self._pending: list[SimulatedReplica] = []
         self.staying: dict[str, SimulatedReplica] = {}
@@ -107,15 +113,51 @@ class SimulatedFleet:
     def __getitem__(self, name: str) -> SimulatedReplica:
         return self._all[name]
 
+    def observe_pools(self, asked: Mapping[int, int], now_s: float) -> Fleet:
+        """Give the fleet of a service whose policy has pools; `asked` has the replicas asked for in each of them."""
+        replicas = self.observe(0, now_s).replicas
+        seen = tuple(
+            replica._replace(pool=self._pools[each.wanted or 0].name)
+            for replica, each in zip(replicas, self.staying.values(), strict=True)
+        )
+        return Fleet(
+            sum(asked.values()), seen, pools=tuple(self._state(pool, number) for pool, number in asked.items())
+        )
+
+    def _state(self, pool: int, asked: int) -> PoolState:
+        replicas = [each for each in self.staying.values() if each.wanted == pool]
+        ready = [each for each in replicas if each.ready]
+        unplaced = sum(each.pool is None for each in replicas)
+        return PoolState(
+            self._pools[pool].name,
+            asked,
+            len(ready),
+            sum(bool(each.serving) for each in ready),
+            unplaced,
+            why="it is out of stock" if unplaced else "",
+        )
+
     def observe(self, asked: int, now_s: float) -> Fleet:
         """Give the fleet as a target reports it."""
         replicas = self.staying.values()
         seen = (Replica(r.name, r.ready, len(r.serving), now_s - r.asked_s) for r in replicas)
         return Fleet(asked, tuple(seen), leaving=self.alive - len(replicas))
 
-    def add(self, now_s: float) -> SimulatedReplica:
-        """Add a replica; it starts when `place_pending` gives it."""
-        replica = SimulatedReplica(len(self._all), now_s)
+    def staying_in(self, pool: int) -> int:
+        """Count the replicas asked for in a pool that do not drain."""
+        return sum(each.wanted == pool for each in self.staying.values())
+
+    def free(self, asked: Mapping[int, int]) -> int | None:
+        """Give the first pool whose stock is above the replicas asked for, else the first; None without pools."""
+        return next((pool for pool, number in asked.items() if number < self._stock[pool]), next(iter(asked), None))
+
+    def set_stock(self, pool: int, stock: float) -> None:
+        """Set how many replicas a pool has room for; those that run stay."""
+        self._stock[pool] = stock
+
+    def add(self, now_s: float, pool: int | None = None) -> SimulatedReplica:
+        """Add a replica, in a pool or in any; it starts when `place_pending` gives it."""
+        replica = SimulatedReplica(len(self._all), now_s, pool)
         self._all[replica.name] = self.staying[replica.name] = replica
         self._pending.append(replica)
         self.alive += 1
@@ -123,15 +165,16 @@ class SimulatedFleet:
 
     def place_pending(self, now_s: float) -> Iterator[SimulatedReplica]:
         """Place pending replicas on GPUs, the oldest first, and give those that begin their cold start now."""
-        while self._pending and (pool := self._pool_with_stock()) is not None:
-            replica = self._pending.pop(0)
-            replica.pool, replica.placed_s = pool, now_s
-            self._in_use[pool] += 1
-            yield replica
+        for replica in list(self._pending):
+            pool = next((each for each in self._pools_for(replica) if self._in_use[each] < self._stock[each]), None)
+            if pool is not None:
+                self._pending.remove(replica)
+                replica.pool, replica.placed_s = pool, now_s
+                self._in_use[pool] += 1
+                yield replica
 
-    def _pool_with_stock(self) -> int | None:
-        pools = enumerate(self._pools)
-        return next((number for number, pool in pools if self._in_use[number] < pool.stock), None)
+    def _pools_for(self, replica: SimulatedReplica) -> Iterable[int]:
+        return range(len(self._pools)) if replica.wanted is None else (replica.wanted,)
 
     def cold_start_s(self, replica: SimulatedReplica) -> float:
         """Draw the duration of a replica's cold start, in seconds."""

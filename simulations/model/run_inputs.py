@@ -102,6 +102,8 @@ class Pool:
     price_per_hour: float = 0.0
     stock: float = math.inf
     """How many replicas have room at a time."""
+    stock_changes: tuple[tuple[float, float], ...] = ()
+    """The time of each change of the stock, and the stock from then on."""
     lifetime: Distribution | None = None
     """How long a replica lives after it became ready; None is for ever."""
     start_failure: float = 0.0
@@ -118,6 +120,9 @@ class RunInputs:
     limits: Limits
     pools: tuple[Pool, ...]
     """In order of preference: if one is out of stock, the next is used."""
+    policy_pools: tuple[int, ...] = ()
+    """The pools that the policy names, in its order: the controller decides in which of them each replica runs. If it
+    names none, a replica runs in the first pool with a GPU."""
     initial: int = 0
     """Replicas that are ready at the beginning."""
     min_replicas: int = 0
@@ -151,3 +156,8 @@ class RunInputs:
     """The run ends here, also with requests in flight; infinite for no such end."""
     settle_s: float = 3600.0
     """The run ends after this long without an event other than ticks and scrapes."""
+
+    @property
+    def last_stock_change_s(self) -> float:
+        """When the stock of a pool changes for the last time; 0 if it never does."""
+        return max((at_s for pool in self.pools for at_s, _ in pool.stock_changes), default=0.0)

@@ -30,6 +30,15 @@ class ColdStart(Model):
     """Until the readiness probe succeeds."""
 
 
+class StockChange(Model):
+    """The stock of a pool from some time on."""
+
+    at: Annotated[Duration, lasting("0s", "87600h")]
+    """When, since the beginning of the run."""
+    stock: Annotated[int, Field(ge=0)] | None = None
+    """How many replicas have room from then on; without it, there is no limit."""
+
+
 class GpuPool(Model):
     """GPUs of one kind."""
 
@@ -40,6 +49,8 @@ class GpuPool(Model):
     price_per_hour: Annotated[float, Field(ge=0)] = 0.0
     stock: Annotated[int, Field(ge=0)] | None = None
     """How many replicas have room at a time; without it, there is no limit."""
+    stock_changes: tuple[StockChange, ...] = ()
+    """When the stock changes, in order of time. Replicas that run stay, also if they are more than the new stock."""
     service_time: Dist | None = None
     """Used instead of the service times of workloads and traces; then `speed` must be 1."""
     lifetime: Dist | None = None
@@ -51,6 +62,13 @@ class GpuPool(Model):
     def _has_one_speed(self) -> Self:
         if self.service_time is not None and self.speed != 1:
             raise ValueError("speed: must be 1 in a pool with a serviceTime")
+        return self
+
+    @model_validator(mode="after")
+    def _changes_in_order(self) -> Self:
+        times = [change.at for change in self.stock_changes]
+        if times != sorted(set(times)):
+            raise ValueError("stockChanges: must be in order of time, each at a time of its own")
         return self
 
 

@@ -27,6 +27,7 @@ def run_inputs_of(scenario: Scenario, policy: ScalingPolicy) -> RunInputs:
         limits=gateway.limits,
         pools=pools_of(scenario),
         initial=spec.fleet.initial_replicas,
+        policy_pools=_pools_of(policy, scenario),
         min_replicas=max(policy.spec.min_replicas, policy.spec.reserve),
         max_replicas=policy.spec.max_replicas,
         target=policy.spec.target,
@@ -62,8 +63,27 @@ def _pool(pool: GpuPool) -> Pool:
         cold_start=(stages.schedule, stages.pull, stages.load, stages.readiness),
         speed=pool.speed,
         price_per_hour=pool.price_per_hour,
-        stock=inf if pool.stock is None else pool.stock,
+        stock=_stock(pool.stock),
+        stock_changes=tuple((change.at, _stock(change.stock)) for change in pool.stock_changes),
         lifetime=pool.lifetime,
         start_failure=pool.start_failure,
         service=pool.service_time,
     )
+
+
+def _stock(written: int | None) -> float:
+    return inf if written is None else written
+
+
+def _pools_of(policy: ScalingPolicy, scenario: Scenario) -> tuple[int, ...]:
+    """Give the index of each pool of a policy among those of the scenario.
+
+    Raises:
+        DocumentError: the scenario has no such pool.
+    """
+    known = [pool.name for pool in scenario.spec.fleet.pools]
+    named = [pool.name for pool in policy.spec.pools or ()]
+    if unknown := [name for name in named if name not in known]:
+        legal = f"the scenario's fleet has {', '.join(known)}"
+        raise DocumentError([f"{policy.service}: spec.pools: {', '.join(unknown)}: {legal}"])
+    return tuple(map(known.index, named))

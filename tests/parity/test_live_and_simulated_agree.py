@@ -21,10 +21,10 @@ from autoscaler.controller.controller import Controller, WakeUps
 from autoscaler.controller.observe import StreamedCounts
 from autoscaler.controller.recorders import DecisionLog
 from autoscaler.controller.replay import Replay
-from autoscaler.controller.step import Service
+from autoscaler.controller.services import service_of
+from autoscaler.documents.document import Document
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Granted, Held
 from autoscaler.gateway.dispatch.path_rules import EVERYTHING_COUNTS
-from autoscaler.policy.decider_factory import decider
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Outcome, Query, Reading
 from autoscaler.runtime.clock import SystemClock
@@ -35,7 +35,7 @@ from simulations.engines.reference_fleet import SimulatedFleet
 from simulations.engines.reference_request import Request
 from simulations.model.history import HUNG_UP, REFUSED, SERVED
 from simulations.model.random_streams import RandomStreams
-from simulations.scenario.document import read_scenario
+from simulations.scenario.document import read_scenario, scenario_of
 from simulations.scenario.request_sources import source_of
 from simulations.scenario.to_run_inputs import run_inputs_of
 
@@ -52,7 +52,7 @@ class LiveWorld:
         self.inputs, self.source, self.clock = inputs, source, clock
         self.dispatcher = Dispatcher(inputs.limits)
         self.fleet = SimulatedFleet(inputs.pools, random_streams)
-        self.asked = inputs.initial
+        self.asked, self.pools_asked = inputs.initial, dict.fromkeys(inputs.policy_pools, 0)
         self.requests, self.agenda = [], {}
         self.aggregate, self.wake_ups = InflightAggregate(silent_s=inf, history_s=60.0), WakeUps()
         self.aggregate.add(GATEWAY)
@@ -63,6 +63,9 @@ class LiveWorld:
             self.fleet.add(0.0)
         for replica in list(self.fleet.place_pending(0.0)):
             self.become_ready(replica)
+        for number, pool in enumerate(inputs.pools):
+            for at_s, stock in pool.stock_changes:
+                self.at(at_s, ENDS, self.change_stock, number, stock)
         self.tell(self.line_due_s)
 
     def at(self, when_s, priority, call, *arguments):
@@ -178,24 +181,40 @@ class LiveWorld:
     # The replicas.
 
     async def observe(self, services):
+        if self.pools_asked:
+            return {service: self.fleet.observe_pools(self.pools_asked, self.clock.now()) for service in services}
         return {service: self.fleet.observe(self.asked, self.clock.now()) for service in services}
 
     async def scale(self, orders):
         (order,) = orders
         self.asked, now_s = order.replicas, self.clock.now()
+        for pool in self.pools_asked:
+            self.pools_asked[pool] = order.pools[self.inputs.pools[pool].name]
         for name in order.remove:
             self.fleet.leave(self.fleet[name], now_s)
             self.begin_all(self.dispatcher.drain_backend(name, now_s))
             self.let_go(self.fleet[name])
+        self.start_missing()
+        return [Outcome(order.service)]
+
+    def start_missing(self):
+        now_s = self.clock.now()
+        for pool, asked in self.pools_asked.items():
+            for _ in range(asked - self.fleet.staying_in(pool)):
+                self.fleet.add(now_s, pool)
         for _ in range(self.asked - len(self.fleet.staying)):
             self.fleet.add(now_s)
         for replica in self.fleet.place_pending(now_s):
             self.at(now_s + self.fleet.cold_start_s(replica), ENDS, self.become_ready, replica)
-        return [Outcome(order.service)]
+
+    def change_stock(self, pool, stock):
+        self.fleet.set_stock(pool, stock)
+        self.start_missing()
 
     def let_go(self, replica):
         if replica.leaving and not replica.serving:
             self.fleet.remove(replica, self.clock.now())
+            self.start_missing()
 
     def become_ready(self, replica):
         if not replica.gone:
@@ -216,7 +235,7 @@ async def lived(inputs, policy, source, random_streams, until_s):
         query = Query("http://p", "inflight_requests", "inflight_requests", 15.0)
         metered = {"metered": world, "queries": {inputs.service: query}}
     controller = Controller(
-        {inputs.service: Service(decider(policy))},
+        {inputs.service: service_of(policy)},
         clock=clock,
         target=world,
         tick_s=inputs.tick_s,
@@ -257,7 +276,7 @@ async def both(scenario, policy, seed, **changes):
     inputs = replace(run_inputs_of(scenario, policy), **changes)
     of = partial(source_of, scenario.spec.workloads)
     simulated = (
-        ReferenceEngine(inputs, of(RandomStreams(seed)), Service(decider(policy)), RandomStreams(seed)).run().decisions
+        ReferenceEngine(inputs, of(RandomStreams(seed)), service_of(policy), RandomStreams(seed)).run().decisions
     )
     live = await lived(
         inputs, policy, of(RandomStreams(seed)), RandomStreams(seed), simulated[-1].observation.now_s + 1.0
@@ -299,11 +318,44 @@ async def test_the_log_of_a_run_replays_to_the_same_decisions():
     scenario, policy = demo("concurrency")
     live, _ = await both(scenario, policy, seed=1, scrape_s=0.77)
     log = DecisionLog(file := StringIO())
-    log.begin(policy.service, policy.model_dump(mode="json", exclude_unset=True), decider(policy).export)
+    log.begin(policy.service, policy.model_dump(mode="json", exclude_unset=True), service_of(policy).export)
     for record in live:
         log(record)
     replayed = list(Replay().lines(map(json.loads, file.getvalue().splitlines())))
     assert [each.decision for each in replayed] == [record.decision for record in live]
+
+
+def out_of_stock():
+    """Give a scenario in which the better of two pools runs out in the middle, and has GPUs again later."""
+    document = yaml.safe_load(DEMO.read_text())
+    document["spec"] |= {
+        "workloads": [{"poisson": {"rate": 0.1}, "requests": 120, "serviceTime": "uniform(10, 30)"}],
+        "fleet": {
+            "pools": [
+                {
+                    "name": "p100",
+                    "stock": 4,
+                    "stockChanges": [{"at": "200s", "stock": 1}, {"at": "700s", "stock": 4}],
+                    "coldStart": {"load": "uniform(10, 20)"},
+                },
+                {"name": "p4", "coldStart": {"load": "uniform(10, 20)"}},
+            ]
+        },
+    }
+    document["spec"].pop("expect", None)
+    scenario = scenario_of(Document(str(DEMO), document, {}))
+    _, policy = demo("mpa", pools=[{"name": "p100"}, {"name": "p4"}], spillAfter="20s")
+    return scenario, policy
+
+
+@pytest.mark.parametrize("scrape_s", SCRAPES.values(), ids=SCRAPES)
+async def test_they_do_where_a_pool_runs_out_in_the_middle(scrape_s):
+    scenario, policy = out_of_stock()
+    live, simulated = await both(scenario, policy, seed=1, scrape_s=scrape_s)
+    assert_same(live, simulated)
+    why = [reason.why for record in simulated for reason in record.decision.reasons if reason.rule == "pools"]
+    assert any("p100 has no room for more" in text for text in why)
+    assert any("one more starts in p100" in text for text in why)
 
 
 def rounded(record):
