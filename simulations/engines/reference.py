@@ -272,7 +272,7 @@ class ReferenceEngine:
 
     def _start_missing(self) -> None:
         for pool, asked in self._pools_asked.items():
-            for _ in range(asked - self._fleet.staying_in(pool)):
+            for _ in range(asked - self._fleet.staying_in[pool]):
                 self._fleet.add(self._now_s, pool)
         for _ in range(self._asked - len(self._fleet.staying)):
             self._fleet.add(self._now_s)

@@ -4,6 +4,7 @@ A replica takes a GPU of the first pool that has one, or, if the policy has pool
 for. If there is none, it is pending until another replica is gone, or the stock grows.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import nan
 
@@ -107,6 +108,8 @@ class SimulatedFleet:
         self._pending: list[SimulatedReplica] = []
         self.staying: dict[str, SimulatedReplica] = {}
         """Replicas that do not drain, by name."""
+        self.staying_in = Counter[int | None]()
+        """Their number, by the pool in which they were asked for."""
         self.alive = 0
         """The number of replicas that are not gone."""
 
@@ -115,17 +118,16 @@ class SimulatedFleet:
 
     def observe_pools(self, asked: Mapping[int, int], now_s: float) -> Fleet:
         """Give the fleet of a service whose policy has pools; `asked` has the replicas asked for in each of them."""
-        replicas = self.observe(0, now_s).replicas
-        seen = tuple(
-            replica._replace(pool=self._pools[each.wanted or 0].name)
-            for replica, each in zip(replicas, self.staying.values(), strict=True)
-        )
-        return Fleet(
-            sum(asked.values()), seen, pools=tuple(self._state(pool, number) for pool, number in asked.items())
-        )
+        fleet = self.observe(sum(asked.values()), now_s)
+        pairs = zip(fleet.replicas, self.staying.values(), strict=True)
+        replicas = tuple(replica._replace(pool=self._pools[each.wanted or 0].name) for replica, each in pairs)
+        in_pool: dict[int, list[SimulatedReplica]] = {pool: [] for pool in asked}
+        for replica in self.staying.values():
+            in_pool[replica.wanted or 0].append(replica)
+        pools = tuple(self._state(pool, number, in_pool[pool]) for pool, number in asked.items())
+        return fleet._replace(replicas=replicas, pools=pools)
 
-    def _state(self, pool: int, asked: int) -> PoolState:
-        replicas = [each for each in self.staying.values() if each.wanted == pool]
+    def _state(self, pool: int, asked: int, replicas: Sequence[SimulatedReplica]) -> PoolState:
         ready = [each for each in replicas if each.ready]
         unplaced = sum(each.pool is None for each in replicas)
         return PoolState(
@@ -143,10 +145,6 @@ class SimulatedFleet:
         seen = (Replica(r.name, r.ready, len(r.serving), now_s - r.asked_s) for r in replicas)
         return Fleet(asked, tuple(seen), leaving=self.alive - len(replicas))
 
-    def staying_in(self, pool: int) -> int:
-        """Count the replicas asked for in a pool that do not drain."""
-        return sum(each.wanted == pool for each in self.staying.values())
-
     def free(self, asked: Mapping[int, int]) -> int | None:
         """Give the first pool whose stock is above the replicas asked for, else the first; None without pools."""
         return next((pool for pool, number in asked.items() if number < self._stock[pool]), next(iter(asked), None))
@@ -159,6 +157,7 @@ class SimulatedFleet:
         """Add a replica, in a pool or in any; it starts when `place_pending` gives it."""
         replica = SimulatedReplica(len(self._all), now_s, pool)
         self._all[replica.name] = self.staying[replica.name] = replica
+        self.staying_in[pool] += 1
         self._pending.append(replica)
         self.alive += 1
         return replica
@@ -210,10 +209,12 @@ class SimulatedFleet:
         replica.account_time(now_s)
         replica.leaving_s = now_s
         del self.staying[replica.name]
+        self.staying_in[replica.wanted] -= 1
 
     def remove(self, replica: SimulatedReplica, now_s: float) -> None:
         """Remove a replica, and free its GPU."""
-        self.staying.pop(replica.name, None)
+        if self.staying.pop(replica.name, None) is not None:
+            self.staying_in[replica.wanted] -= 1
         self.alive -= 1
         replica.gone_s = now_s
         if replica.pool is None:

@@ -14,14 +14,14 @@ def run_inputs_of(scenario: Scenario, policy: ScalingPolicy) -> RunInputs:
     """Give the inputs of an engine. The gateway's configuration is that of the live gateway for this policy.
 
     Raises:
-        DocumentError: the scenario cannot follow the policy's schedule.
+        DocumentError: the scenario cannot follow the policy's schedule or pools.
     """
     spec, watching = scenario.spec, scenario.spec.controller
     stream, prometheus, gateway = watching.stream, watching.prometheus, gateway_service(policy)
-    if policy.spec.schedule and watching.immediate:
-        raise DocumentError(
-            [f"{policy.service}: spec.schedule: a scenario with controller.immediate: true follows none; leave it out"]
-        )
+    for key in ("schedule", "pools") if watching.immediate else ():
+        if getattr(policy.spec, key):
+            why = "a scenario with controller.immediate: true follows none; leave it out"
+            raise DocumentError([f"{policy.service}: spec.{key}: {why}"])
     return RunInputs(
         service=policy.service,
         limits=gateway.limits,

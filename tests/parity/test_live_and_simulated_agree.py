@@ -200,7 +200,7 @@ class LiveWorld:
     def start_missing(self):
         now_s = self.clock.now()
         for pool, asked in self.pools_asked.items():
-            for _ in range(asked - self.fleet.staying_in(pool)):
+            for _ in range(asked - self.fleet.staying_in[pool]):
                 self.fleet.add(now_s, pool)
         for _ in range(self.asked - len(self.fleet.staying)):
             self.fleet.add(now_s)

@@ -56,7 +56,8 @@ def inputs_with(**changes):
 def simulate():
     """Run requests through the reference engine, by a script of replicas."""
 
-    def run(*arrivals, script=((0.0, 0),), seed=1, **changes):
-        return ReferenceEngine(inputs_with(**changes), Given(*arrivals), scripted(*script), RandomStreams(seed)).run()
+    def run(*arrivals, script=((0.0, 0),), seed=1, placement=None, **changes):
+        service = scripted(*script)._replace(placement=placement)
+        return ReferenceEngine(inputs_with(**changes), Given(*arrivals), service, RandomStreams(seed)).run()
 
     return run
