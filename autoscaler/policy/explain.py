@@ -43,10 +43,17 @@ def _with_origins(document: Document, path: KeyPath, value: Any) -> Any:
 
 def _derived(policy: ScalingPolicy) -> Tree:
     spec = policy.spec
-    found = {"requestsPerReplica": Value(spec.target, f"{_full_target(policy)} x targetUtilization")}
+    found: dict[str, Value | Tree] = {
+        "requestsPerReplica": Value(spec.target, f"{_full_target(policy)} x targetUtilization")
+    }
     prometheus = spec.metrics.prometheus
     if prometheus and prometheus.series is None:
         found["series"] = Value(prometheus.raw_series(), "the series that metrics.prometheus.query adds up")
+    if priced := [pool for pool in spec.pools or () if pool.price_per_hour]:
+        why = "pricePerHour / speed: an hour of work of a pool with speed 1"
+        found["pricePerWork"] = {
+            each.name: Value(float(f"{each.price_per_hour / each.speed:.4g}"), why) for each in priced
+        }
     values, origin = derived_settings(policy)
     return {**found, **{key: _with_origin(value, origin) for key, value in values.items()}}
 

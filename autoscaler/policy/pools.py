@@ -54,17 +54,17 @@ class GpuPool(ResourceModel):
     instance_types: Annotated[tuple[InstanceType, ...], Field(min_length=1, max_length=64)] | None = None
     """Instance types of the pool's nodes: values of their label `node.kubernetes.io/instance-type`."""
     price_per_hour: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
-    """What a replica costs in an hour, in any currency, for budgets by cost."""
+    """What a replica costs in an hour, in any currency. It changes no decision: pools are used in their order."""
     speed: Annotated[float, Field(gt=0, le=1000)] = 1.0
-    """How fast a replica works in comparison to other pools. It changes no decision: at half the speed a request is in
-    flight for twice as long, and that is counted. `explain-policy` shows the price of the same work."""
+    """How fast a replica works, compared to other pools. It changes no decision: at half the speed a request is counted
+    for twice as long. `explain-policy` shows what the same work costs in each pool."""
     min_replicas: Annotated[int, Field(ge=0, le=10_000)] = 0
-    """A reserve: as many replicas of this pool are kept while the service needs no more than all reserves together.
-    They answer the first requests. They are removed when replicas in better pools have taken over."""
+    """A reserve: these replicas are kept at rest and answer the first requests. When the service needs more than all
+    reserves together, replicas in better pools take over one by one."""
     max_replicas: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """The most replicas in this pool. Absent: `maxReplicas` of the policy."""
     cold_start: Annotated[Duration, lasting("0s", "1h")] | None = None
-    """How long a replica in this pool takes until it is ready. Absent: unknown."""
+    """How long a replica in this pool takes until it is ready; `schedule` begins so much earlier. Absent: unknown."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

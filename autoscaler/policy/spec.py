@@ -191,7 +191,7 @@ class PolicySpec(ResourceModel):
     min_replicas: Annotated[int, Field(ge=0, le=10_000)] = 0
     """The lower bound of replicas; 0 allows scale to zero."""
     max_replicas: Annotated[int, Field(ge=1, le=10_000)] = 10
-    """The upper bound of replicas."""
+    """The upper bound of replicas; with `pools` there is one more while a replica moves from one to another."""
     schedule: Annotated[tuple[Window, ...], Field(max_length=16, json_schema_extra=BY_NAME)] = ()
     """Other bounds at times of the day or the week. Of several open windows the highest minReplicas and the highest
     maxReplicas hold."""

@@ -63,6 +63,16 @@ def test_each_rule_of_a_list_is_told_apart():
     ]
 
 
+def test_the_price_of_the_same_work_is_told_for_each_pool_that_has_a_price():
+    pools = (
+        "  pools:\n  - {name: p100, pricePerHour: 1.5}\n  - {name: p4, pricePerHour: 1, speed: 0.6}\n  - {name: t4}\n"
+    )
+    told = explanation(MINIMAL + pools)
+    why = "pricePerHour / speed: an hour of work of a pool with speed 1"
+    assert told["derived"]["pricePerWork"] == {"p100": Value(1.5, why), "p4": Value(1.667, why)}
+    assert told["spec"]["pools"][1]["speed"] == Value(0.6, "given, line 10")
+
+
 @pytest.mark.parametrize(
     ("settings", "requests", "why"),
     [
