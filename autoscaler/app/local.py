@@ -19,8 +19,8 @@ from autoscaler.sources.prometheus_credentials import PrometheusCredentials
 
 
 def services(policies: Iterable[ScalingPolicy]) -> dict[ServiceName, Service]:
-    """Build the services to decide on."""
-    return {policy.service: service_of(policy) for policy in policies}
+    """Build the services to decide on; processes of this machine run in no pool of GPUs."""
+    return {policy.service: service_of(policy)._replace(placement=None) for policy in policies}
 
 
 def queries(policies: Iterable[ScalingPolicy], default_server: str | None) -> dict[ServiceName, Query]:

@@ -34,6 +34,20 @@ def traffic(**settings):
     return document({**TARGET, "traffic": TRAFFIC | settings})
 
 
+def pooled(*pools, **spec):
+    own_targets = any(pool and "scaleTargetRef" in pool for pool in pools)
+    return document({**({} if own_targets else TARGET), "pools": list(pools), **spec})
+
+
+def on_nodes(operator, *values):
+    term = {"matchExpressions": [{"key": "example.com/gpu", "operator": operator, "values": list(values)}]}
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
+    return pooled({"name": "a", "affinity": {"nodeAffinity": required}})
+
+
+OWN = [{"name": name, "scaleTargetRef": {"name": f"web-{name}"}} for name in ("a", "b")]
+
+
 def window(**changes):
     given = {
         "name": "w",
@@ -157,7 +171,44 @@ KEDA = algorithm(
 
 INTERRUPTS = {"hosts": ["web.example.com"], "onAbort": "Interrupt"}
 
+POOLS = pooled(
+    {
+        "name": "p100",
+        "nodeSelector": {"example.com/gpu": "p100"},
+        "affinity": {
+            "nodeAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": {
+                    "nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]
+                },
+                "preferredDuringSchedulingIgnoredDuringExecution": [
+                    {
+                        "weight": 10,
+                        "preference": {"matchExpressions": [{"key": "cores", "operator": "Gt", "values": ["8"]}]},
+                    }
+                ],
+            }
+        },
+        "instanceTypes": ["ecs.gn5-c4g1.xlarge"],
+        "pricePerHour": 1.5,
+        "speed": 2,
+        "minReplicas": 1,
+        "maxReplicas": 4,
+        "coldStart": "90s",
+    },
+    {"name": "p4"},
+    spillAfter="2m",
+    algorithm={"mpa": {}},
+)
+
 GOOD = {
+    "pools that are copies": POOLS,
+    "pools with targets of their own": pooled(*OWN, {"name": "c", "scaleTargetRef": {"name": "web-a", "kind": "Job"}}),
+    "pools with just enough room": pooled(
+        {"name": "a", "maxReplicas": 2}, {"name": "b", "maxReplicas": 1}, minReplicas=3
+    ),
+    "a reserve of all there may be": pooled({"name": "a", "minReplicas": 4}, {"name": "b", "minReplicas": 6}),
+    "nodes by a label that exists": on_nodes("Exists"),
+    "a time to wait for pools that are not there": document({**TARGET, "spillAfter": "1s"}),
     "the minimal one": document(),
     "everything at once": EVERYTHING,
     "null for what is absent": document({**TARGET, "backends": None, "algorithm": {"kpa": None, "mpa": {}}}),
@@ -194,6 +245,33 @@ GOOD = {
 }
 
 BAD = {
+    "no pool": pooled(),
+    "a pool without a name": pooled({}),
+    "a pool that is null": pooled(None),
+    "two pools of one name": pooled({"name": "a"}, {"name": "a"}),
+    "a pool with a name for no label": pooled({"name": "P100"}),
+    "pools of which one is no copy": document({**TARGET, "pools": [OWN[0], {"name": "c"}]}),
+    "pools of which one has no target": pooled(OWN[0], {"name": "c"}),
+    "a target beside those of the pools": document({**TARGET, "pools": OWN}),
+    "pools with one target": pooled(OWN[0], {**OWN[0], "name": "b"}),
+    "pools with one target that is written in two ways": pooled(
+        OWN[0], {"name": "b", "scaleTargetRef": {"name": "web-a", "kind": "Deployment"}}
+    ),
+    "pools without a target": document({"pools": [{"name": "a"}]}),
+    "copies of what is no Deployment": document(
+        {"scaleTargetRef": {"name": "web", "kind": "StatefulSet"}, "pools": [{"name": "a"}]}
+    ),
+    "nodes for a target that says itself where it runs": pooled({**OWN[0], "nodeSelector": {"a": "b"}}),
+    "too little room in all pools": pooled({"name": "a", "maxReplicas": 2}, minReplicas=3),
+    "more in reserve than there may be": pooled({"name": "a", "minReplicas": 6}, {"name": "b", "minReplicas": 5}),
+    "more in the reserve of a pool than it may have": pooled({"name": "a", "minReplicas": 3, "maxReplicas": 2}),
+    "a label of nodes that is none": pooled({"name": "a", "nodeSelector": {"a b": "c"}}),
+    "a value of a label of nodes that is none": pooled({"name": "a", "nodeSelector": {"a": "c d"}}),
+    "a speed of nothing": pooled({"name": "a", "speed": 0}),
+    "nodes by a label that is in nothing": on_nodes("In"),
+    "nodes by a label that exists with a value": on_nodes("Exists", "a"),
+    "nodes by a label that is above two numbers": on_nodes("Gt", "1", "2"),
+    "pools that need no time to spill": pooled({"name": "a"}, spillAfter="999ms"),
     "nothing to scale": document({}),
     "two things to scale": document({**TARGET, "backends": ["web:80"]}),
     "an unknown key": document({**TARGET, "replicas": 3}),
@@ -383,7 +461,7 @@ def _changes_of(base):
 def _concerns(path, base):
     if path[:2] == ("spec", "algorithm"):
         return len(path) > 2 and path[2] in base["spec"]["algorithm"]
-    return path != ("spec",)
+    return path != ("spec",) and (path[:2] != ("spec", "pools") or "pools" in base["spec"])
 
 
 def changed(base, changes):
@@ -412,7 +490,7 @@ def _put(at, key, value):
         at[:1] = [value]
 
 
-_BASES = [EVERYTHING] + [
+_BASES = [EVERYTHING, POOLS] + [
     document(
         {
             **EVERYTHING["spec"],
