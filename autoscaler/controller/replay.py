@@ -15,7 +15,7 @@ from algorithms.types import Decision, Reason
 from autoscaler.controller.budgets import RULE as BUDGET
 from autoscaler.controller.records import policy_line_of, record_of
 from autoscaler.controller.services import BACKFILL, service_of
-from autoscaler.controller.step import placed
+from autoscaler.controller.step import placed, without_spare
 from autoscaler.documents.document import Document, DocumentError
 from autoscaler.policy.decider_factory import decider
 from autoscaler.policy.spec import ScalingPolicy
@@ -118,7 +118,8 @@ class Replay:
         if FAILED in rules and record.service not in self._instead:
             reason = record.decision.reasons[rules.index(FAILED)]
             return Decision(reason.after, record.decision.recommendation, (reason,))
-        decides, observation = self._deciders[record.service], self._observation(record)
+        decides, placement = self._deciders[record.service], self._placements.get(record.service)
+        observation = without_spare(self._observation(record), placement)
         try:
             return decides.decide(observation)
         except Exception as error:  # noqa: BLE001 - as the controller does

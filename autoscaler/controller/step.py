@@ -86,7 +86,6 @@ def step(
         observations: what was observed of some of them.
         budgets: limits the decisions of services that share something.
     """
-    observations = {name: (_without_spare(services[name], seen), fleet) for name, (seen, fleet) in observations.items()}
     decided = {name: _decided(services[name], *seen) for name, seen in observations.items()}
     if budgets is not None:
         decided = _limited(budgets, services, observations, decided)
@@ -102,9 +101,9 @@ class _Decided(NamedTuple):
     """Whether there may be one replica more while one moves to another pool."""
 
 
-def _without_spare(service: Service, observation: Observation) -> Observation:
-    """Leave out of the number the replica that a move has added to it."""
-    spare = 0 if service.placement is None else service.placement.spare(observation.pools)
+def without_spare(observation: Observation, placement: Placement | None) -> Observation:
+    """Leave out of the number the replica that a move has added to it: no decision may be based on it."""
+    spare = 0 if placement is None else placement.spare(observation.pools)
     return observation._replace(replicas=observation.replicas - spare) if spare else observation
 
 
@@ -117,6 +116,7 @@ def _held(observation: Observation, error: Exception) -> _Decided:
 
 def _decided(service: Service, observation: Observation, fleet: Fleet) -> _Decided:
     """Decide on one service, with its overrides; an error stays with it."""
+    observation = without_spare(observation, service.placement)
     try:
         decision, failure = _decide(service.decider, observation)
         overrides = _overrides(service, fleet)

@@ -41,8 +41,7 @@ class Controller:
         if taken.failure is not None:
             raise taken.failure
         outcome = Outcome(self._name) if taken.request else None
-        seen = observation._replace(replicas=taken.observation.replicas)
-        self._recorder(Record(self._name, seen, taken.decision, outcome))
+        self._recorder(Record(self._name, observation, taken.decision, outcome))
         return taken.request
 
 

@@ -127,10 +127,11 @@ def test_the_replica_of_a_move_is_asked_for_and_does_not_raise_the_number():
     world.cluster.running = {"p4-0", "p4-1"}
     taken = world.see(2.0, seconds=5)
     assert world.cluster.asked == {"p100": 1, "p4": 2}
-    assert taken.observation.replicas == 2
+    assert (taken.observation.replicas, taken.request) == (3, None)
     assert [tuple(reason)[:3] for reason in taken.decision.reasons] == [("pools", 2, 3)]
     taken = world.see(None)  # a hold keeps the two
-    assert (taken.observation.replicas, taken.decision.desired) == (2, 3)
+    assert (taken.observation.replicas, taken.decision.desired) == (3, 3)
+    assert taken.decision.reasons[0].before == 2
     world.cluster.running = {"p4-0"}
     taken = world.see(2.0)
     assert taken.request.remove == ("p4-1",)
