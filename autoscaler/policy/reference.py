@@ -12,6 +12,7 @@ from autoscaler.policy.budget import GpuBudget
 from autoscaler.policy.cron import PATTERN as CRON_PATTERN
 from autoscaler.policy.decider_factory import ALGORITHMS, lookback_s
 from autoscaler.policy.hpa_keda import QUANTITY_PATTERN
+from autoscaler.policy.schedule import ZONE_PATTERN
 from autoscaler.policy.schema import Schema, resolved
 from autoscaler.policy.spec import API_VERSION, ScalingPolicy
 
@@ -83,6 +84,7 @@ _FORMS = {
     PERCENT_PATTERN: "percentage",
     QUANTITY_PATTERN: 'quantity, such as `"0.05"` or `"50m"`',
     f"^({CRON_PATTERN})$": "minute, hour, day of the month, month and day of the week, such as `30 7 * * MON-FRI`",
+    ZONE_PATTERN: "IANA name",
     f"^({SELECTOR})$": 'selector, such as `name{label="value"}`',
 }
 
