@@ -28,6 +28,23 @@ class Query(NamedTuple):
     """If the oldest sample of a value is older, the value is unknown."""
 
 
+class PodQuery(NamedTuple):
+    """How to ask Prometheus for what the pods of one service run."""
+
+    server: str
+    """Base address, as that of a `Query`."""
+    expression: str
+    """PromQL with one value for each label `pod`."""
+
+
+class PodCounts(NamedTuple):
+    """The requests that pods run; the count of a pod that is missing is unknown."""
+
+    running: Mapping[str, int]
+    problem: str = ""
+    """Why no count is known."""
+
+
 class Reading(NamedTuple):
     """The requests in flight of one service, from one source.
 

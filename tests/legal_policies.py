@@ -70,6 +70,8 @@ def _policy(spec, annotations):
     spec |= {"minReplicas": min(low, high), "maxReplicas": max(low, high)} if low > high else {}
     if (limit := spec.get("containerConcurrency", 1)) and spec.get("targetPerReplica", 0) > limit:
         spec["targetPerReplica"] = limit
+    if "traffic" in spec:
+        spec.get("metrics", {}).get("prometheus", {}).pop("podQuery", None)
     _mend_knative(spec.get("algorithm", {}).get("kpa"), spec)
     keda = spec.get("algorithm", {}).get("keda", {})
     if keda.get("idleReplicaCount", -1) >= spec.get("minReplicas", 0):

@@ -6,8 +6,9 @@ its windows and delays. Only the holder of the Lease writes.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -32,7 +33,7 @@ from autoscaler.kubernetes.lease import Election
 from autoscaler.kubernetes.objects import PODS
 from autoscaler.kubernetes.reporting import Reporter
 from autoscaler.policy.spec import ScalingPolicy
-from autoscaler.ports import HistorySource, Recorder, ServiceName
+from autoscaler.ports import HistorySource, PodCounts, Recorder, ServiceName
 from autoscaler.runtime.clock import SystemClock
 from autoscaler.sources.gateway_stream import StreamSource
 from autoscaler.sources.known_gateways import KnownGateways
@@ -161,6 +162,14 @@ def _logged(log: DecisionLog | None) -> dict[str, Any]:
     return {"on_policy": begin, "on_gone": log.forget}
 
 
+def _pod_counts(
+    registry: ServiceRegistry, source: PrometheusSource, service: ServiceName
+) -> Callable[[], Awaitable[PodCounts]] | None:
+    """Give what asks Prometheus for the requests of a service's pods; None if its policy has no query for that."""
+    query = registry.pod_query(service)
+    return None if query is None else partial(source.pods, query)
+
+
 @asynccontextmanager
 async def cluster_controller(
     settings: ControllerSettings, clock: SystemClock, recorders: Sequence[Recorder], log: DecisionLog | None = None
@@ -236,6 +245,7 @@ async def cluster_controller(
             rng,
             running=streams.pods,
             undrained=streams.undrained,
+            count=partial(_pod_counts, registry, source),
             leads=election.leads,
             hold_s=settings.foreign_writer_hold_s,
             reports=reporter,

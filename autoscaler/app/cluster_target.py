@@ -2,7 +2,7 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Protocol, Self
 
 from autoscaler.app.scaled_objects import copies_of, scaled_objects
@@ -11,7 +11,7 @@ from autoscaler.kubernetes.client import Api
 from autoscaler.kubernetes.objects import NotReady
 from autoscaler.kubernetes.pool_copies import PoolCopies
 from autoscaler.pool_members import pool_of, service_of
-from autoscaler.ports import ServiceName
+from autoscaler.ports import PodCounts, ServiceName
 from autoscaler.targets.kubernetes import KubernetesTarget, Target
 from autoscaler.targets.pooled import PooledTarget
 
@@ -37,6 +37,7 @@ class ClusterTarget:
         rng: spreads attempts.
         running: gives the running requests of each pod of a service.
         undrained: says which gateways may still send requests to some of these pods of a service; empty if none does.
+        count: gives what asks for the requests of a service's pods, if no gateway knows them.
         leads: tells whether this replica of the controller may write now.
         hold_s: how long nobody else must write before scaling goes on after another writer.
         reports: what is reported of services.
@@ -51,6 +52,7 @@ class ClusterTarget:
         *,
         running: Callable[[ServiceName], Mapping[str, int]],
         undrained: Callable[[ServiceName, Collection[str]], str] = lambda _service, _pods: "",
+        count: Callable[[ServiceName], Callable[[], Awaitable[PodCounts]] | None] = lambda _service: None,
         leads: Callable[[], bool],
         hold_s: float,
         reports: Reports,
@@ -67,6 +69,7 @@ class ClusterTarget:
             rng,
             running=lambda member: running(service_of(member)),
             undrained=lambda member, pods: undrained(service_of(member), pods),
+            count=lambda member: count(service_of(member)),
             leads=leads,
             hold_s=hold_s,
             on_foreign_writer=self._foreign_writer,

@@ -16,9 +16,10 @@ from algorithms.pools import Placement
 from autoscaler.controller.step import Service
 from autoscaler.policy.annotations import PAUSED_UNTIL, overrides_of, pause_alone
 from autoscaler.policy.decider_factory import decider, decides_alike, resumes
+from autoscaler.policy.metrics import Prometheus
 from autoscaler.policy.pools import placement
-from autoscaler.policy.spec import Prometheus, ScalingPolicy
-from autoscaler.ports import Override, Query, ServiceName
+from autoscaler.policy.spec import ScalingPolicy
+from autoscaler.ports import Override, PodQuery, Query, ServiceName
 from autoscaler.runtime.errors import described
 
 BACKFILL = "backfill"
@@ -42,6 +43,12 @@ def query(settings: Prometheus | None, default_server: str | None) -> Query | No
     if not server:
         return None
     return _one_object(server, settings.query, settings.raw_series(), settings.max_sample_age)
+
+
+def pod_query(settings: Prometheus | None, default_server: str | None) -> PodQuery | None:
+    """Give how to ask for what the pods of a service run; None if its policy does not say that."""
+    server = settings and (settings.server_address or default_server)
+    return PodQuery(server, settings.pod_query) if settings and server and settings.pod_query else None
 
 
 @lru_cache(maxsize=1024)
@@ -116,6 +123,11 @@ class ServiceRegistry:
         if continued is None and self._backfills and found is not None:
             self.unwarmed.add(service)
         self.services[service] = decides._replace(overrides=self._with_backfill(service, overrides))
+
+    def pod_query(self, service: ServiceName) -> PodQuery | None:
+        """Give how to ask Prometheus for what the pods of a service run; None if that is not asked."""
+        entry = self.entries.get(service)
+        return None if entry is None else pod_query(entry.policy.spec.metrics.prometheus, self._prometheus)
 
     def _query(self, policy: ScalingPolicy) -> Query | None:
         found = query(policy.spec.metrics.prometheus, self._prometheus)

@@ -3,12 +3,11 @@
 The same document is applied as a custom resource, read from a file and simulated.
 """
 
-import re
 from ipaddress import ip_address
 from sys import intern
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
 from algorithms.bounds import BoundsAt, with_reserve
@@ -23,12 +22,11 @@ from autoscaler.documents.fields import (
     lasting,
     rule,
 )
-from autoscaler.documents.prometheus_address import LONGEST, PATTERN, checked
-from autoscaler.documents.promql import GATEWAYS_QUERY, SELECTOR, SUM_OF_A_SERIES
 from autoscaler.policy.algorithm import AlgorithmChoice
 from autoscaler.policy.hpa_keda import Bounds
 from autoscaler.policy.knative_settings import TARGET_MIN, SettingError
 from autoscaler.policy.kpa import MAX_LOAD, Kpa
+from autoscaler.policy.metrics import Metrics
 from autoscaler.policy.pools import GpuPool, check_pools, pool_rules
 from autoscaler.policy.schedule import BY_NAME, Window, bounds_over_time, check_schedule, schedule_rules, strictest
 from autoscaler.policy.target_ref import LABEL, Name, ScaleTargetRef
@@ -42,11 +40,6 @@ _PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][
 Backend = Annotated[
     str, Shape(rf"({NAME_OR_ADDRESS}):{_PORT}", "host:port, with a name or [IPv6] and a port of 1 to 65535", 259)
 ]
-
-ServerAddress = Annotated[
-    str, AfterValidator(checked), WithJsonSchema({"type": "string", "pattern": PATTERN, "maxLength": LONGEST})
-]
-"""See `prometheus_address`."""
 
 
 def backend_address(backend: str) -> str:
@@ -70,55 +63,6 @@ class ScaleDown(ResourceModel):
     cooldown)."""
 
 
-_SERIES_CEL = f"has(self.series) || !has(self.query) || self.query.matches(r'''{SUM_OF_A_SERIES}''')"
-_SERIES_NEEDED = (
-    "query: needs `series` beside it, the raw series behind the query, such as inflight_requests; only from "
-    "`sum by (namespace, service) (SELECTOR)` can it be read"
-)
-
-
-_A_SELECTOR = (
-    'a selector such as name or name{label="value"} with nothing around it: only of that does Prometheus tell how old '
-    "the samples are"
-)
-
-
-class Prometheus(ResourceModel):
-    """How to read the requests in flight from Prometheus, besides the gateway's own stream."""
-
-    model_config = ConfigDict(json_schema_extra={RULES: [rule(_SERIES_CEL, _SERIES_NEEDED)]})
-
-    server_address: ServerAddress | None = None
-    """Base address, such as `http://prometheus.monitoring.svc:9090`, of a server that the controller's
-    `--prometheus-servers` or `--prometheus-credentials` names. Absent: the controller's `--prometheus`."""
-    query: Annotated[str, StringConstraints(max_length=4096)] = GATEWAYS_QUERY
-    """PromQL with one value for each pair of the labels `namespace` and `service`. With the default query only series
-    of gateways that the controller knows count; with another query all that it finds."""
-    series: Annotated[str, Shape(SELECTOR, _A_SELECTOR, 4096)] | None = None
-    """The raw series behind the query, as a selector such as `name{label="value"}`. Their time stamps and number say
-    how far to trust the value. It may be absent if the query is `sum by (namespace, service) (SELECTOR)`."""
-    max_sample_age: Annotated[Duration, lasting("1s", "1h")] = 15.0
-    """A count with an older sample is unknown; it is never zero."""
-
-    @model_validator(mode="after")
-    def _series_is_known(self) -> Self:
-        if self.series is None and not re.fullmatch(SUM_OF_A_SERIES, self.query):
-            raise ValueError(_SERIES_NEEDED)
-        return self
-
-    def raw_series(self) -> str:
-        """Give the selector of the raw series, read from the query if it is absent."""
-        match = re.fullmatch(SUM_OF_A_SERIES, self.query)
-        return self.series or (match.group(1) if match else self.query)
-
-
-class Metrics(ResourceModel):
-    """Where requests in flight are read. The gateway's stream is always read."""
-
-    prometheus: Prometheus | None = None
-    """Absent: the controller's `--prometheus` with the default query if it is set, else the stream alone."""
-
-
 _MIN, _MAX = "self.?minReplicas.orValue(0)", "self.?maxReplicas.orValue(10)"
 _KPA, _KEDA = "self.?algorithm.?kpa", "self.?algorithm.?keda"
 _MIN_SCALE, _MAX_SCALE = f"{_KPA}.?minScale.orValue({_MIN})", f"{_KPA}.?maxScale.orValue({_MAX})"
@@ -134,6 +78,7 @@ _OURS = f"!has(self.algorithm) || !{_FOLLOWS_ANOTHER}"
 _STANDBY_NEEDS = "standby: needs concurrency or mpa; kpa, hpa and keda decide as the original, without spare replicas"
 NO_BACKENDS = "backends: can stand in a file only; a resource names what is scaled in scaleTargetRef"
 """A rule of the definition only; files may have backends."""
+_NO_POD_QUERY = "metrics.prometheus.podQuery: must not stand beside traffic, for the gateway says what each pod runs"
 _ONE_TARGET = "must have exactly one of scaleTargetRef, backends, pools with a scaleTargetRef each"
 _NO_POOLS_OF_BACKENDS = "pools: backends have none, for their replicas cannot be scaled"
 _SPEC_RULES = [
@@ -172,6 +117,7 @@ _SPEC_RULES = [
         "self.?traffic.?loadBalancing.orValue('') != 'FirstAvailable' || self.?containerConcurrency.orValue(1) > 0",
         f"traffic.loadBalancing: {_NEVER_ALL_TO_ONE}",
     ),
+    rule("!has(self.traffic) || !self.?metrics.?prometheus.?podQuery.hasValue()", _NO_POD_QUERY),
     *pool_rules(_MIN, _MAX),
     rule("!(has(self.pools) && has(self.backends))", _NO_POOLS_OF_BACKENDS),
 ]
@@ -236,6 +182,8 @@ class PolicySpec(ResourceModel):
         self._idles_below_its_minimum()
         self._is_legal_in_knative()
         self._suits_its_algorithm()
+        if self.traffic and self.metrics.prometheus and self.metrics.prometheus.pod_query is not None:
+            raise ValueError(_NO_POD_QUERY)
         return self
 
     def _has_one_target(self) -> None:

@@ -7,6 +7,7 @@ nothing about algorithms, targets or policies.
   `gateway_aggregate` (sums over all gateways), `known_gateways` (which series belong to a gateway).
 * Prometheus: `prometheus` (HTTP), `prometheus_query` (PromQL), `prometheus_response` (what a response means),
   `prometheus_incremental` (the same, faster from one tick to the next), `prometheus_range` (history after a restart),
+  `prometheus_pods` (what single pods run),
   `prometheus_credentials` and `prometheus_credentials_file` (authentication and TLS).
 * For offline tools only: `prometheus_export`.
 """

@@ -16,10 +16,11 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 import aiohttp
 
 from autoscaler.documents.prometheus_address import checked, public
-from autoscaler.ports import Query, Reading, ReadingHistory, ServiceName
+from autoscaler.ports import PodCounts, PodQuery, Query, Reading, ReadingHistory, ServiceName
 from autoscaler.sources.known_gateways import believed_claims
 from autoscaler.sources.prometheus_credentials import PrometheusCredentials
 from autoscaler.sources.prometheus_incremental import IncrementalReader
+from autoscaler.sources.prometheus_pods import parse_pods
 from autoscaler.sources.prometheus_query import (
     REPLICA,
     is_of_gateways,
@@ -118,6 +119,13 @@ class PrometheusSource:
             lambda asked, reader: self._past(asked, reader, span_s, step_s),
             lambda services, _, query, response: histories(services, query.max_age_s, response, now_s),
         )
+
+    async def pods(self, query: PodQuery) -> PodCounts:
+        """Query what each pod of one service runs; this takes `deadline_s` at most."""
+        asked = SharedQuery(query.server, query.expression, "")
+        response = self._fetch(asked, "query", parse_pods, MOST_BYTES, query=query.expression)
+        found = await self._or_problem(asked, response)
+        return PodCounts({}, found) if isinstance(found, str) else found
 
     async def _ask(
         self,

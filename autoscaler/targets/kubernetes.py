@@ -7,7 +7,7 @@ stale, the scale is read again: the same number means that only the status chang
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, Self
@@ -18,7 +18,7 @@ from autoscaler.kubernetes.scales import NamespacedKind
 from autoscaler.kubernetes.workloads import Workload, Workloads, numbers_its_pods
 from autoscaler.policy.pod_ending import PodEnding
 from autoscaler.pool_members import pool_of
-from autoscaler.ports import Fleet, Outcome, Override, Replica, ScaleRequest, ServiceName
+from autoscaler.ports import Fleet, Outcome, Override, PodCounts, Replica, ScaleRequest, ServiceName
 from autoscaler.targets.kubernetes_drain import Drain
 from autoscaler.targets.kubernetes_foreign_writers import find_other_autoscaler
 from autoscaler.targets.kubernetes_marks import PodMarks
@@ -74,6 +74,7 @@ class KubernetesTarget:
         rng: spreads attempts.
         running: gives the running requests of each pod of a service.
         undrained: says which gateways may still send requests to some of these pods of a service; empty if none does.
+        count: gives what asks for the requests of a service's pods, if no gateway knows them.
         leads: tells whether this replica of the controller may write now.
         hold_s: how long nobody else must write before scaling goes on after another writer.
         on_foreign_writer: called with a message when another writer has changed a service's replicas.
@@ -90,6 +91,7 @@ class KubernetesTarget:
         *,
         running: Callable[[ServiceName], Mapping[str, int]],
         undrained: Callable[[ServiceName, Collection[str]], str] = lambda _service, _pods: "",
+        count: Callable[[ServiceName], Callable[[], Awaitable[PodCounts]] | None] = lambda _service: None,
         leads: Callable[[], bool] = lambda: True,
         hold_s: float = 300.0,
         on_foreign_writer: Callable[[ServiceName, str], None] = lambda _service, _message: None,
@@ -100,6 +102,7 @@ class KubernetesTarget:
         self._now = now
         self._running = running
         self._undrained = undrained
+        self._count = count
         self._leads = leads
         self._hold_s = hold_s
         self._on_foreign_writer = on_foreign_writer
@@ -318,6 +321,7 @@ class KubernetesTarget:
             mark=partial(self._mark, service),
             undrained=partial(self._undrained, name),
             first_ordinal=_first_ordinal(service),
+            count=self._count(name),
         )
         try:
             replicas, reasons = await drain.run()

@@ -9,7 +9,9 @@ Rules:
    chosen as such, because too few were idle.
 4. A kind that numbers its pods always removes the last ones, busy or not. There these are marked. If one of them became
    busy, it and all pods with lower numbers stay.
-5. A wake-up of the service cancels the drain, with the reason `drainCancelled`: the decision that follows may raise the
+5. If no gateway routes the requests, Prometheus is asked what the pods run, for at most one second. A pod without a
+   count leaves after the idle ones, with the reason `podsUnknown`.
+6. A wake-up of the service cancels the drain, with the reason `drainCancelled`: the decision that follows may raise the
    number.
 """
 
@@ -19,12 +21,14 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import NamedTuple
 
 from algorithms.types import Reason
-from autoscaler.ports import Replica
+from autoscaler.ports import PodCounts, Replica
 from autoscaler.removal_order import last_ones, ordinal, replicas_to_remove
 
 CONFIRMED_WITHIN_S = 1.0
 """How long gateways are waited for."""
-UNCONFIRMED, BUSY, CANCELLED = "drainUnconfirmed", "podsBusy", "drainCancelled"
+UNCONFIRMED, BUSY, UNKNOWN, CANCELLED = "drainUnconfirmed", "podsBusy", "podsUnknown", "drainCancelled"
+_MORE_THAN_ANY = 2**53
+"""Stands for the requests of a pod whose count is unknown."""
 
 
 class Removal(NamedTuple):
@@ -77,6 +81,15 @@ def _busy(replicas: Sequence[Replica]) -> set[str]:
     return {replica.name for replica in replicas if replica.ready and replica.running}
 
 
+async def _in_time(counting: Awaitable[PodCounts]) -> PodCounts:
+    """Ask for counts for a limited time; a target asks nobody without an end."""
+    try:
+        async with asyncio.timeout(CONFIRMED_WITHIN_S):
+            return await counting
+    except TimeoutError:
+        return PodCounts({}, f"Prometheus has not answered within {CONFIRMED_WITHIN_S:g} s what the pods run")
+
+
 class Drained(NamedTuple):
     """The result of a drain."""
 
@@ -96,6 +109,7 @@ class Drain:
         mark: marks exactly these pods.
         undrained: says which gateways may still send requests to some of these pods; empty if none does.
         first_ordinal: the number of the first pod, for a kind that numbers its pods.
+        count: asks what the pods run if no gateway knows that; None if it need not be asked.
     """
 
     def __init__(
@@ -108,6 +122,7 @@ class Drain:
         mark: Callable[[Sequence[str]], Awaitable[None]],
         undrained: Callable[[Collection[str]], str],
         first_ordinal: int | None = None,
+        count: Callable[[], Awaitable[PodCounts]] | None = None,
     ) -> None:
         self._before = before
         self._replicas = replicas
@@ -116,6 +131,8 @@ class Drain:
         self._mark = mark
         self._undrained = undrained
         self._first_ordinal = first_ordinal
+        self._count = count
+        self._counts: PodCounts | None = None
         self._changed = asyncio.Event()
         self._cancelled = False
 
@@ -130,14 +147,16 @@ class Drain:
 
     async def run(self) -> Drained:
         """Choose, mark, and wait for the confirmation; what `mark` raises goes on."""
-        removal = choose(self._observe(), self._replicas, self._named, self._first_ordinal)
+        if self._count is not None:
+            self._counts = await _in_time(self._count())
+        removal = choose(self._pods(), self._replicas, self._named, self._first_ordinal)
         await self._mark(removal.names)
         until_s = asyncio.get_running_loop().time() + CONFIRMED_WITHIN_S
         in_time = True
         while not self._cancelled:
             self._changed.clear()
             before = removal
-            removal = choose_again(before, self._observe(), self._replicas, self._first_ordinal)
+            removal = choose_again(before, self._pods(), self._replicas, self._first_ordinal)
             if removal.names != before.names:
                 await self._mark(removal.names)
                 if in_time:
@@ -148,6 +167,20 @@ class Drain:
             in_time = await self._wait(until_s)
         why = "the service needed a decision before its pods were drained"
         return Drained(None, (Reason(CANCELLED, self._replicas, self._before, why),))
+
+    def _pods(self) -> Sequence[Replica]:
+        """Give the pods with what they run; what Prometheus does not know of a ready pod counts as more than any."""
+        pods, counts = self._observe(), self._counts
+        if counts is None:
+            return pods
+        return [pod._replace(running=counts.running.get(pod.name, _MORE_THAN_ANY if pod.ready else 0)) for pod in pods]
+
+    def _unknown(self) -> str:
+        """Say why what some pods run is unknown; empty if it is known or need not be."""
+        if self._counts is None:
+            return ""
+        missing = [pod.name for pod in self._observe() if pod.ready and pod.name not in self._counts.running]
+        return self._counts.problem or (f"Prometheus has no count of {', '.join(missing)}" if missing else "")
 
     async def _wait(self, until_s: float) -> bool:
         """Wait for a change; False if the time is over."""
@@ -163,6 +196,8 @@ class Drain:
         if removal.kept:
             why = f"{', '.join(removal.kept)} became busy, and no other pod can leave instead"
             reasons.append(Reason(BUSY, self._replicas, number, why))
+        if unknown := self._unknown():
+            reasons.append(Reason(UNKNOWN, number, number, unknown))
         if unconfirmed:
             why = f"after {CONFIRMED_WITHIN_S:g} s {unconfirmed}"
             reasons.append(Reason(UNCONFIRMED, number, number, why))

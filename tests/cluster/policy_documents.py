@@ -227,6 +227,7 @@ GOOD = {
     "a sum over several lines": prometheus(query="sum by (namespace,service) (\n  inflight_requests{a=~'b.*'}\n)\n"),
     "a query whose series is named": prometheus(query="max(a)", series="a"),
     "a series alone": prometheus(series="a"),
+    "a query for pods without traffic": prometheus(podQuery="sum by (pod) (a)"),
     "jobs in metrics": traffic(busy={"path": "/metrics", "metrics": ["vllm:num_requests_running"]}),
     "pods that are never ejected": traffic(health={"failures": []}),
     "an ejection that does not grow": traffic(health={"baseEjectionTime": "5m"}),
@@ -317,6 +318,10 @@ BAD = {
     "a version of Kubernetes that is a number": algorithm("hpa", {"kubernetes": 1.37}),
     "a version of Kubernetes that is to come": algorithm("hpa", {"kubernetes": "1.99"}),
     "a tolerance that is a number": algorithm("hpa", {"behavior": {"scaleUp": {"tolerance": 0.1}}}),
+    "a query for pods beside traffic": document(
+        {**TARGET, "traffic": {"hosts": ["a.example.com"]}, "metrics": {"prometheus": {"podQuery": "a"}}}
+    ),
+    "an empty query for pods": prometheus(podQuery=""),
     "a query whose series is not known": prometheus(query="max(a)"),
     "an address with a query": prometheus(serverAddress="http://thanos:9092/?namespace=a"),
     "an address with a password": prometheus(serverAddress="http://me:secret@thanos:9092"),

@@ -39,7 +39,7 @@ def free_port():
 async def served(path, handler, port=0):
     """Serve one path at 127.0.0.1 and give the port."""
     app = web.Application()
-    app.router.add_get(path, handler)
+    app.router.add_route("*", path, handler)
     runner = web.AppRunner(app, shutdown_timeout=0.01, handler_cancellation=True)
     await runner.setup()
     try:

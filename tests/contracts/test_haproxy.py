@@ -12,7 +12,7 @@ from aiohttp import web
 from metrics_peers import Prometheus, free_port, served, until
 
 from autoscaler.controller.services import query
-from autoscaler.policy.spec import Metrics
+from autoscaler.policy.metrics import Metrics
 from autoscaler.sources.prometheus import PrometheusSource
 
 pytestmark = [pytest.mark.program, pytest.mark.real_time]

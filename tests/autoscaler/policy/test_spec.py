@@ -12,7 +12,8 @@ from pydantic import BaseModel, TypeAdapter
 from autoscaler.documents.document import read_text
 from autoscaler.documents.fields import format_duration, format_percent
 from autoscaler.policy.loading import read_policies, validated
-from autoscaler.policy.spec import API_VERSION, GROUP, Metrics, Prometheus, ScalingPolicy
+from autoscaler.policy.metrics import Metrics, Prometheus
+from autoscaler.policy.spec import API_VERSION, GROUP, ScalingPolicy
 from autoscaler.testing import policy, policy_document
 
 EXAMPLES = Path(__file__).parents[3] / "manifests" / "examples"

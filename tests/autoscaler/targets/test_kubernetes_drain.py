@@ -12,7 +12,7 @@ from autoscaler.kubernetes.client import ApiError
 from autoscaler.kubernetes.objects import DELETION_COST
 from autoscaler.kubernetes.scales import NamespacedKind
 from autoscaler.policy.pod_ending import PodEnding
-from autoscaler.ports import Replica, ScaleRequest
+from autoscaler.ports import PodCounts, Replica, ScaleRequest
 from autoscaler.targets.kubernetes import KubernetesTarget, Target
 from autoscaler.targets.kubernetes_drain import choose, choose_again
 
@@ -71,7 +71,7 @@ class World:
     def __init__(self):
         self.api, self.now_s, self.leads = ApiServer(), 1_767_229_200.0, True
         self.load, self.draining, self.asked = {}, set(), []
-        self.gateways = {"gw": True}
+        self.count = None
         for name in ("web", "shop"):
             self.api.put(DEPLOYMENTS, workload(name, replicas=3))
             self.api.put(REPLICA_SETS, replica_set(f"{name}-1", name))
@@ -84,6 +84,7 @@ class World:
             random.Random(1),  # noqa: S311
             running=lambda _service: self.load,
             undrained=self.undrained,
+            count=lambda _service: self.count,
             leads=lambda: self.leads,
         )
 
@@ -268,6 +269,58 @@ async def test_a_mark_that_cannot_be_written_ends_the_drain_with_its_error(world
 async def test_a_raise_waits_for_no_gateway(world):
     (outcome,) = await world.target.scale([ScaleRequest(WEB, 5, ())])
     assert (outcome.error, outcome.drain, world.asked) == ("", (), [])
+
+
+# Without a gateway.
+
+
+def counted(world, problem="", **running):
+    """Let Prometheus say what pods run; no gateway routes to them."""
+
+    async def count():
+        return PodCounts({f"web-{name[1:]}": number for name, number in running.items()}, problem)
+
+    world.count = count
+    world.draining = {"web-0", "web-1", "web-2"}
+
+
+async def test_the_pods_that_are_idle_by_prometheus_leave_first(world):
+    counted(world, p0=0, p1=0, p2=3)
+    assert rules(await world.lower(1)) == []
+    assert (world.marked(), world.replicas()) == ({"web-0", "web-1"}, 1)
+
+
+async def test_a_pod_of_which_prometheus_has_no_count_leaves_after_the_idle_ones_and_after_the_busy_ones(world):
+    counted(world, p0=0, p1=2)
+    (outcome,) = await world.lower(1)
+    assert outcome.drain == (("podsUnknown", 1, 1, "Prometheus has no count of web-2"),)
+    assert (world.marked(), world.replicas()) == ({"web-0", "web-1"}, 1)
+
+
+async def test_the_youngest_leave_if_nothing_is_known(world):
+    counted(world, problem="Prometheus at x: refused")
+    (outcome,) = await world.lower(1)
+    assert outcome.drain == (("podsUnknown", 1, 1, "Prometheus at x: refused"),)
+    assert (world.marked(), world.replicas()) == ({"web-1", "web-2"}, 1)
+
+
+async def test_a_prometheus_that_hangs_is_waited_for_one_second(world):
+    async def hang():
+        await asyncio.Event().wait()
+
+    counted(world)
+    world.count = hang
+    begun_s = asyncio.get_running_loop().time()
+    (outcome,) = await world.lower(2)
+    assert asyncio.get_running_loop().time() - begun_s == pytest.approx(1.0)
+    assert outcome.drain[0].why == "Prometheus has not answered within 1 s what the pods run"
+    assert (world.marked(), world.replicas()) == ({"web-2"}, 2)
+
+
+async def test_a_raise_asks_prometheus_nothing(world):
+    world.count = "never called"
+    (outcome,) = await world.target.scale([ScaleRequest(WEB, 5, ())])
+    assert (outcome.error, world.replicas()) == ("", 5)
 
 
 async def test_how_pods_end_is_read_from_the_target_or_else_from_the_pods(world):
