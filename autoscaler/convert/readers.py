@@ -59,6 +59,8 @@ def convert(documents: Iterable[Document], options: Options | None = None) -> Co
     sources = Sources(unlisted(documents))
     if problems := [problem for source in sources for problem in _unreadable(source)]:
         raise DocumentError(problems)
+    if nameless := [_nameless(source) for source, _ in _readable(sources) if not source.name]:
+        raise DocumentError(nameless)
     if unrendered := [problem for source in sources for problem in in_source(source)]:
         raise DocumentError([*unrendered, *_said_besides(sources, chosen)])
     drafts = list[Draft]()
@@ -129,6 +131,10 @@ def _document(draft: Draft) -> Document:
     source = draft.source.document
     lines = {(): source.line(("kind",)), ("metadata", "name"): source.line(("metadata", "name")), **draft.lines}
     return Document(source.source, draft.policy(), lines)
+
+
+def _nameless(source: Source) -> str:
+    return f"{source.where('metadata')}: metadata.name: is required"
 
 
 def _nothing_to_convert(source: Source) -> str:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from autoscaler.convert.annotations import unknown
 from autoscaler.convert.draft import Draft, Options
 from autoscaler.convert.findings import Effect
-from autoscaler.convert.knative.settings_table import DEFAULT, HPA, MPA, SAME, Row, as_number
+from autoscaler.convert.knative.settings_table import DEFAULT, MPA, OTHER, SAME, Row, as_number
 from autoscaler.convert.source import Source, Sources
 from autoscaler.documents.document import DocumentError, KeyPath
 from autoscaler.documents.fields import format_percent
@@ -71,7 +71,7 @@ def scale(draft: Draft, sources: Sources, options: Options) -> None:
     if chosen in {KPA_CLASS, MPA_CLASS}:
         _target(draft, settings, limit)
     rows = _choose(draft, settings, chosen, options)
-    _bounds(draft, settings, options, at_least=0 if chosen in {KPA_CLASS, MPA_CLASS} else 1)
+    _bounds(draft, settings, options, at_least=1 if chosen == HPA_CLASS else 0)
     for name, setting in settings.items():
         if name in rows:
             _map(draft, setting, rows[name])
@@ -216,7 +216,7 @@ def _by_default(limit: int, target: Setting | None) -> str:
 def _choose(draft: Draft, settings: Settings, chosen: str, options: Options) -> Mapping[str, Row]:
     """Choose the algorithm; give the rows of the table of its settings."""
     is_same = options.algorithm == "same"
-    name, rows = {KPA_CLASS: ("kpa", SAME), MPA_CLASS: ("mpa", MPA)}.get(chosen, ("concurrency", HPA))
+    name, rows = {KPA_CLASS: ("kpa", SAME), MPA_CLASS: ("mpa", MPA)}.get(chosen, ("concurrency", OTHER))
     if not is_same and chosen in {KPA_CLASS, MPA_CLASS}:
         name, rows = "concurrency", DEFAULT
     draft.set(f"algorithm.{name}", {})
@@ -254,7 +254,7 @@ def _bounds(draft: Draft, settings: Settings, options: Options, *, at_least: int
 
 def _map(draft: Draft, setting: Setting, row: Row) -> None:
     if row.key is None:
-        setting.source.ineffective(setting.path, row.why)
+        setting.source.note(setting.path, row.effect, row.why)
     else:
         draft.map(setting.source, setting.path, row.key, row.write(setting.text))
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from autoscaler.convert.findings import Effect
 from autoscaler.documents.fields import format_duration, format_percent
 from autoscaler.documents.go_values import SECOND_NS, boolean, duration_ns, int32, number
 
@@ -34,6 +35,8 @@ class Row(NamedTuple):
     key: str | None
     write: Write = str
     why: str = ""
+    effect: Effect = Effect.NONE
+    """What becomes of it without a key of the policy."""
 
 
 SAME: Mapping[str, Row] = {
@@ -55,12 +58,13 @@ SAME: Mapping[str, Row] = {
 }
 _STARTS_WITH_ONE = "a Deployment without replicas starts with one pod, and the policy scales it from there"
 _ALWAYS_IN_PATH = "the gateway is always in the path"
+_OF_THE_DEPLOYMENT = Row(None, why="to the Deployment's progressDeadlineSeconds", effect=Effect.MAPPED)
 _WITHOUT_KPA = {
     "target-burst-capacity": Row(None, why=_ALWAYS_IN_PATH),
     "initial-scale": Row(None, why=_STARTS_WITH_ONE),
     "allow-zero-initial-scale": Row(None, why=_STARTS_WITH_ONE),
     "activation-scale": Row(None, why="from zero the service gets what the waiting requests need, in one write"),
-    "progress-deadline": Row(None, why="the Deployment has it as progressDeadlineSeconds"),
+    "progress-deadline": _OF_THE_DEPLOYMENT,
     "scale-to-zero-grace-period": Row(None, why=_ALWAYS_IN_PATH),
     "scale-down-delay": Row("scaleDown.delay", _duration),
     "scale-to-zero-pod-retention-period": Row("scaleDown.toZeroDelay", _duration),
@@ -82,5 +86,9 @@ MPA: Mapping[str, Row] = _WITHOUT_KPA | dict.fromkeys(
     ),
     _NO_WINDOW,
 )
-_NOT_MEASURED = Row(None, why="it was for the HPA's metric, which is not measured here")
-HPA: Mapping[str, Row] = dict.fromkeys((*DEFAULT, "target", "target-utilization-percentage", "metric"), _NOT_MEASURED)
+_OF_THE_CLASS = Row(None, why="only that class uses it, and what it measures is not measured here")
+OTHER: Mapping[str, Row] = {
+    **dict.fromkeys((*DEFAULT, "target", "target-utilization-percentage", "metric"), _OF_THE_CLASS),
+    "progress-deadline": _OF_THE_DEPLOYMENT,
+}
+"""For the class hpa, and for classes of others."""

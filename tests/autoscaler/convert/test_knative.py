@@ -374,3 +374,20 @@ def test_a_template_of_the_program_itself_is_none_of_a_chart():
     of_helm = container | {"args": ["--model", "{{ .Values.model }}"]}
     with pytest.raises(DocumentError, match="is not rendered"):
         conversion_of(ksvc(template={"containers": [of_helm]}))
+
+
+def test_a_class_of_others_gets_the_default_algorithm_and_no_minimum_of_the_hpa():
+    annotations = scaling(**{"class": "custom.example.com"}, metric="tokens", target="30", max_scale="3")
+    deadline = {"serving.knative.dev/progress-deadline": "20m"}
+    found = conversion_of(ksvc(annotations | deadline))
+    assert spec_of(found)["algorithm"] == {"concurrency": {}}
+    assert spec_of(found).get("minReplicas", 0) == 0
+    assert "the class is not Knative's own" in said(found, Effect.DECIDE)
+    assert "metric: tokens: only that class uses it" in said(found, Effect.NONE)
+    assert objects_of(found)["Deployment"]["spec"]["progressDeadlineSeconds"] == 1200
+    assert "to the Deployment's progressDeadlineSeconds" in said(found, Effect.MAPPED)
+
+
+def test_a_service_without_a_name_is_refused():
+    with pytest.raises(DocumentError, match=r"in.yaml:\d+: metadata.name: is required"):
+        conversion_of(ksvc().replace("  name: sd\n", "  labels: {}\n", 1))
