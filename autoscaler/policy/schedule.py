@@ -226,15 +226,15 @@ class ScheduledBounds:
         self._found = replica_bounds(least, most)
 
     def __call__(self, now_s: float) -> ReplicaBounds:
-        """Give the bounds at a time."""
+        """Give the bounds at a time; at what is no time those outside of all windows, which are not remembered."""
+        if not FIRST_S <= now_s <= LAST_S:
+            return replica_bounds(self._usual.least, self._usual.most)
         if not self._since_s <= now_s < self._found.until_s:
             self._found = self._at(now_s)
             self._since_s = now_s
         return self._found
 
     def _at(self, now_s: float) -> ReplicaBounds:
-        if not FIRST_S <= now_s <= LAST_S:
-            return replica_bounds(self._usual.least, self._usual.most)
         states = [(window, state_at(window, now_s)) for window in self._schedule]
         opened = [self._open(window, state.ends_s, now_s) for window, state in states if state.ends_s is not None]
         leading = [
