@@ -53,6 +53,18 @@ def policy_of(algorithm, **settings):
         algorithm={algorithm: ALGORITHMS[algorithm] | settings},
         scaleDown={"delay": "10m", "toZeroDelay": "10m"},
         metrics={"prometheus": {"maxSampleAge": "10m"}},
+        pools=[{"name": "gpu", "coldStart": "10m"}],
+        spillAfter="10m",
+        schedule=[
+            {
+                "name": "day",
+                "timeZone": "Europe/Berlin",
+                "start": "0 8 * * *",
+                "end": "0 18 * * *",
+                "minReplicas": 2,
+                "leadTime": "10m",
+            }
+        ],
         traffic={
             "hosts": ["sd.example.com"],
             "queue": {"timeout": "10m"},
@@ -61,6 +73,7 @@ def policy_of(algorithm, **settings):
             "paths": [{"match": ["/"], "class": "Count", "requestTimeout": "10m"}],
             "timeouts": {"responseStart": "10m"},
             "cors": {"origins": ["*"], "maxAge": "10m"},
+            "warmUp": {"path": "/warm", "timeout": "10m"},
             "busy": {"path": "/queue", "jsonPointers": [""], "interval": "50s", "timeout": "50s"},
         },
     )
