@@ -19,8 +19,8 @@ from autoscaler.targets.pooled import PooledTarget
 class Reports(Protocol):
     """What is reported of a service."""
 
-    def foreign_writer(self, service: ServiceName, message: str) -> None:
-        """Another writer has changed the replicas of a service."""
+    def warn(self, service: ServiceName, reason: str, message: str) -> None:
+        """People should know this of a service."""
         ...
 
     def not_ready(self, service: ServiceName, why: NotReady | None) -> None:
@@ -72,7 +72,8 @@ class ClusterTarget:
             count=lambda member: count(service_of(member)),
             leads=leads,
             hold_s=hold_s,
-            on_foreign_writer=self._foreign_writer,
+            on_foreign_writer=lambda member, why: reports.warn(service_of(member), "ForeignWriter", why),
+            on_left=lambda member, why: reports.warn(service_of(member), "TargetLeft", why),
             on_change=lambda member: on_change(service_of(member)),
             on_not_ready=self._pods_not_ready,
         )
@@ -116,9 +117,6 @@ class ClusterTarget:
         """Cancel the drains of a service that must be decided on again."""
         for member in self.services.members_of(service):
             self._members.wake(member)
-
-    def _foreign_writer(self, member: ServiceName, message: str) -> None:
-        self._reports.foreign_writer(service_of(member), message)
 
     def _pods_not_ready(self, member: ServiceName, why: NotReady | None) -> None:
         """Report the reason of the most wanted pool that has one."""

@@ -219,9 +219,9 @@ class Reporter:
             self._unobservable.pop(service, None)
         self.changed(service)
 
-    def foreign_writer(self, service: ServiceName, message: str) -> None:
-        """Take in that another writer has changed a service's replicas."""
-        self._emit(service, Event("ForeignWriter", message, warning=True))
+    def warn(self, service: ServiceName, reason: str, message: str) -> None:
+        """Take in what people should know of a service: an event, and nothing in its status."""
+        self._emit(service, Event(reason, message, warning=True))
 
     def not_ready(self, service: ServiceName, why: NotReady | None) -> None:
         """Take in why pods of a service are not ready; None means that nothing keeps them from it any more."""

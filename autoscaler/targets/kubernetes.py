@@ -78,6 +78,7 @@ class KubernetesTarget:
         leads: tells whether this replica of the controller may write now.
         hold_s: how long nobody else must write before scaling goes on after another writer.
         on_foreign_writer: called with a message when another writer has changed a service's replicas.
+        on_left: called with a message when a policy names another target: the old one keeps its replicas.
         on_change: called when a service is new, and when its scale was read, could not be read, or is gone.
         on_not_ready: called as soon as Kubernetes says why fewer pods of a service are ready than were asked for, and
             with None when that is over.
@@ -95,6 +96,7 @@ class KubernetesTarget:
         leads: Callable[[], bool] = lambda: True,
         hold_s: float = 300.0,
         on_foreign_writer: Callable[[ServiceName, str], None] = lambda _service, _message: None,
+        on_left: Callable[[ServiceName, str], None] = lambda _service, _message: None,
         on_change: Callable[[ServiceName], None] = lambda _service: None,
         on_not_ready: Callable[[ServiceName, NotReady | None], None] = lambda _service, _why: None,
     ) -> None:
@@ -106,6 +108,7 @@ class KubernetesTarget:
         self._leads = leads
         self._hold_s = hold_s
         self._on_foreign_writer = on_foreign_writer
+        self._on_left = on_left
         self._on_change = on_change
         self._on_not_ready = on_not_ready
         self._services: dict[ServiceName, _Service] = {}
@@ -150,6 +153,7 @@ class KubernetesTarget:
             if (known := before.get(name)) is not service:
                 if known is not None:
                     self._report_not_ready(name, known, None)
+                    self._report_left(name, known, service)
                 self._workloads.repeat(service.target.workload)
                 self._on_change(name)
 
@@ -203,6 +207,11 @@ class KubernetesTarget:
         if why != service.not_ready:
             service.not_ready = why
             self._on_not_ready(name, why)
+
+    def _report_left(self, name: ServiceName, left: _Service, now: _Service) -> None:
+        if left.target.workload != now.target.workload:
+            asked = "its" if left.ownership.asked is None else f"its {left.ownership.asked}"
+            self._on_left(name, f"{left.target} is no longer scaled and keeps {asked} replicas; {now.target} is")
 
     def _hold(self, service: _Service, now_s: float) -> Override | None:
         if service.owner:

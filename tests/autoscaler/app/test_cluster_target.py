@@ -23,10 +23,10 @@ UNSCHEDULABLE = {
 
 class Reports:
     def __init__(self):
-        self.writers, self.troubles = [], []
+        self.warnings, self.troubles = [], []
 
-    def foreign_writer(self, service, message):
-        self.writers.append((service, message))
+    def warn(self, service, reason, message):
+        self.warnings.append((service, reason, message))
 
     def not_ready(self, service, why):
         self.troubles.append((service, why and why.message))
@@ -106,7 +106,8 @@ async def test_another_writer_of_one_pool_is_reported_for_the_service(world):
     world.api.put(DEPLOYMENTS, {**before, "spec": {**before["spec"], "replicas": 7}})
     fleet = await world.fleet()
     assert fleet.override.why.startswith("pool a10: ")
-    ((service, message),) = world.reports.writers
+    ((service, reason, message),) = world.reports.warnings
+    assert reason == "ForeignWriter"
     assert service == SD
     assert "has written 7 replicas to Deployment ns/sd-a10" in message
 

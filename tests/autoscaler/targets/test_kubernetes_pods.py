@@ -19,12 +19,14 @@ COST = "controller.kubernetes.io/pod-deletion-cost"
 class World:
     def __init__(self):
         self.api, self.now_s, self.troubles, self.changed = ApiServer(), 1_767_229_200.0, [], []
+        self.left = []
         self.target = KubernetesTarget(
             self.api,
             lambda: self.now_s,
             random.Random(1),  # noqa: S311
             running=lambda _service: {},
             on_change=self.changed.append,
+            on_left=lambda service, why: self.left.append((service, why)),
             on_not_ready=lambda _service, trouble: self.troubles.append(trouble),
         )
 
@@ -155,6 +157,16 @@ async def test_a_replica_set_that_is_adopted_or_orphaned_brings_and_takes_its_po
     world.api.delete(DEPLOYMENTS, "web")
     world.api.put(DEPLOYMENTS, workload("web", uid="another"))
     assert await world.names() == [], "it has the name of the old one, and adopts its ReplicaSets later"
+
+
+async def test_a_target_that_the_policy_no_longer_names_keeps_its_replicas_and_that_is_said(world):
+    world.api.put(DEPLOYMENTS, workload("other", replicas=1))
+    await world.follow(DEPLOYMENT._replace(created_s=1.0))
+    assert world.left == [], "the policy was made again"
+    await world.follow(DEPLOYMENT._replace(name="other"))
+    why = "Deployment ns/web is no longer scaled and keeps its 3 replicas; Deployment ns/other is"
+    assert world.left == [(WEB, why)]
+    assert world.api.find(DEPLOYMENTS, "web")["spec"]["replicas"] == 3
 
 
 # What another writer has written.
