@@ -14,6 +14,8 @@ class Effect(StrEnum):
 
     DECIDE = "decide"
     """A person must decide; what is written is a cautious choice."""
+    CHECK = "check"
+    """It is written as it probably is; a person can look it up."""
     NONE = "without effect here"
     """It is not in the output, and its purpose is not served."""
     MAPPED = "mapped"

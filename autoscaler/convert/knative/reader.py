@@ -82,7 +82,7 @@ def _own_hosts(draft: Draft) -> list[str]:
         return [host]
     guess = f"{name}.{namespace}.{_GUESSED_DOMAIN}"
     why = f"the domain of the host {guess} is a guess: put the one in of kubectl get ksvc {name}"
-    source.note((), Effect.DECIDE, why)
+    source.note((), Effect.CHECK, why)
     return [guess]
 
 

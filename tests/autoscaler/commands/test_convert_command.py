@@ -64,12 +64,17 @@ def test_all_problems_of_all_files_are_named_at_once(capsys, tmp_path):
     assert f"{NOT_RENDERED}:38: " in told
 
 
-def test_strict_accepts_no_guess_and_writes_nothing(capsys, tmp_path):
-    assert main(["convert", "-f", REFERENCE, "--strict", "-o", str(tmp_path / "out")]) == 1
+def test_strict_accepts_nothing_without_effect_and_writes_nothing(capsys, tmp_path):
+    assert main(["convert", "-f", OLD, "--strict", "-o", str(tmp_path / "out")]) == 1
     told = capsys.readouterr()
     assert told.out == ""
-    assert "is a guess" in told.err
+    assert "without effect here" in told.err
     assert not (tmp_path / "out").exists()
+
+
+def test_strict_accepts_the_reference_service_as_it_is(capsys):
+    assert main(["convert", "-f", REFERENCE, "--strict"]) == 0
+    assert "knative-sd-demo.default.example.com is a guess" in capsys.readouterr().err
 
 
 def test_strict_accepts_what_leaves_nothing_to_decide(capsys, tmp_path):

@@ -70,7 +70,7 @@ def test_the_report_says_what_is_odd_about_old_spellings():
     assert "ingress-class" in ineffective
     assert "rewriteAppHTTPProbers" in ineffective
     assert "70%, Knative's default. It means 2 replicas for 1 request; write 100%" in said(found, Effect.ADDED)
-    assert "picture-maker.default.example.com is a guess" in said(found, Effect.DECIDE)
+    assert "picture-maker.default.example.com is a guess" in said(found, Effect.CHECK)
 
 
 def test_the_default_algorithm_takes_the_same_settings_by_its_own_names():
