@@ -10,6 +10,7 @@ from legal_policies import legal_policies, observations
 
 from autoscaler.controller.records import from_json, to_json
 from autoscaler.controller.replay import Replay
+from autoscaler.controller.services import service_of
 from autoscaler.controller.step import Service, step
 from autoscaler.policy.decider_factory import ALGORITHMS, decider, lookback_s
 from autoscaler.policy.spec import ScalingPolicy
@@ -106,8 +107,8 @@ def test_a_neighbour_is_decided_on_as_if_it_were_alone(data):
 @settings(max_examples=50)
 def test_the_log_of_any_policy_replays_to_the_same_decisions(data):
     policy = data.draw(legal_policies())
-    decides = decider(policy)
-    lines = [{"service": WEB, "policy": policy.model_dump(mode="json", exclude_unset=True), "state": decides.export()}]
+    service = service_of(policy)
+    lines = [{"service": WEB, "policy": policy.model_dump(mode="json", exclude_unset=True), "state": service.export()}]
     # A controller's looks have no numbers that cannot be true, and JSON has none either.
     for observation in data.draw(observations()):
         counts = {"inflight": observation.inflight, "latest": observation.latest}
@@ -115,7 +116,8 @@ def test_the_log_of_any_policy_replays_to_the_same_decisions(data):
             **{key: 3.0 if count and not 0 <= count < 1e9 else count for key, count in counts.items()},
             passing=max(observation.passing, 0),
         )
-        record = Record(WEB, sane, decides.decide(sane), Outcome(WEB))
+        (taken,) = step({WEB: service}, {WEB: (sane, Fleet(sane.replicas, ()))})
+        record = Record(WEB, sane, taken.decision, Outcome(WEB))
         lines.append(json.loads(json.dumps(to_json(record), allow_nan=False)))
     assert not any(each.differs for each in Replay().lines(lines))
     assert [from_json(dict(line)) for line in lines[1:]]
