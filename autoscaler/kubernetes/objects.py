@@ -13,12 +13,15 @@ from typing import Any, NamedTuple
 from msgspec import convert
 
 from autoscaler.kubernetes.client import FIELD_MANAGER
+from autoscaler.kubernetes.pool_copy import POLICY_ANNOTATION
 from autoscaler.kubernetes.selectors import Selector, from_object, from_text
 from autoscaler.policy.pod_ending import PodEnding, pod_ending
+from autoscaler.policy.spec import GROUP
 
 Json = Mapping[str, Any]
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+_OWN = f"{GROUP}/"
 _ENDED = frozenset({"Succeeded", "Failed"})
 _STARTING = frozenset({"ContainerCreating", "PodInitializing"})
 _ALTERNATING = {"ErrImagePull": "ImagePullBackOff"}
@@ -158,6 +161,8 @@ class Scale(NamedTuple):
     """How its pods end, if the object itself says that."""
     first_ordinal: int = 0
     """The number of the first pod, for a kind that numbers its pods."""
+    own_annotations: tuple[str, ...] = ()
+    """The keys of annotations of the object and of its pods that begin with our group."""
 
 
 _LOWEST_COST = -1_000_000
@@ -187,8 +192,15 @@ def workload(item: Json) -> Scale:
         not_ready=_workload_not_ready((item.get("status") or {}).get("conditions") or ()),
         ending=_ending((spec.get("template") or {}).get("spec")),
         first_ordinal=(spec.get("ordinals") or {}).get("start", 0),
+        own_annotations=own_annotations(metadata, (spec.get("template") or {}).get("metadata") or {}),
     )
     return convert(tuple(found), Scale)
+
+
+def own_annotations(*metadata: Json) -> tuple[str, ...]:
+    """Give the keys of annotations that begin with our group; not of the one that we write on copies for pools."""
+    keys = {key for each in metadata for key in each.get("annotations") or () if key.startswith(_OWN)}
+    return tuple(sorted(keys - {POLICY_ANNOTATION}))
 
 
 def _workload_not_ready(conditions: Iterable[Json]) -> NotReady | None:

@@ -77,6 +77,8 @@ class Facts(NamedTuple):
     """The pools of a service that has some."""
     cuts: DrainProblem | None = None
     """Why requests can be cut when pods leave."""
+    annotated: str = ""
+    """Which annotations of its target have no effect."""
     bounds: tuple[int, int] | None = None
     """The least and the most replicas that the policy in force allows; None if no policy is in force."""
 
@@ -90,7 +92,17 @@ def conditions(facts: Facts) -> tuple[Condition, ...]:
         ready = Condition("Ready", holds=True, reason="ScalingActive", message="the target follows the policy")
     else:
         ready = first._replace(type="Ready")
-    return ready, active, able, limited, *missing, *_contested(facts), *_exhausted(facts), *_cutting(facts)
+    return (
+        ready,
+        active,
+        able,
+        limited,
+        *missing,
+        *_contested(facts),
+        *_exhausted(facts),
+        *_cutting(facts),
+        *_ignored(facts),
+    )
 
 
 def _missing(facts: Facts) -> tuple[Condition, ...]:
@@ -110,13 +122,27 @@ def _cutting(facts: Facts) -> tuple[Condition, ...]:
     return (Condition("DrainsSafely", holds=False, reason=facts.cuts.reason, message=facts.cuts.message),)
 
 
+def _ignored(facts: Facts) -> tuple[Condition, ...]:
+    """Give AnnotationIgnored if somebody has annotated the target instead of the policy."""
+    if not facts.annotated:
+        return ()
+    return (Condition("AnnotationIgnored", holds=True, reason="OnTarget", message=facts.annotated),)
+
+
 def _contested(facts: Facts) -> tuple[Condition, ...]:
     """Give ReplicasContested if another writer replaces our numbers again and again, with what ends it."""
-    why = _rules(facts).get("replicasContested")
-    if why is None:
-        return ()
-    mend = "let one of the two write: remove `replicas` from the manifest, or let its tool ignore spec.replicas"
-    return (Condition("ReplicasContested", holds=True, reason="WrittenAgain", message=f"{why}; {mend}"),)
+    why = contested(facts.record) if facts.record else ""
+    return (Condition("ReplicasContested", holds=True, reason="WrittenAgain", message=why),) if why else ()
+
+
+def contested(record: Record) -> str:
+    """Say who replaces our numbers again and again, and what ends it; empty if nobody does."""
+    why = next((each.why for each in record.decision.reasons if each.rule == "replicasContested"), "")
+    if not why:
+        return ""
+    if why.startswith(("HorizontalPodAutoscaler", "ScaledObject")):
+        return f"{why}; let one of the two write: delete it, or delete this policy"
+    return f"{why}; let one of the two write: remove `replicas` from the manifest, or let its tool ignore spec.replicas"
 
 
 def _placed(facts: Facts) -> tuple[Condition, ...]:
@@ -304,3 +330,19 @@ def _conditions(status: Status) -> Iterator[tuple[str, str, str, str]]:
         # A host may change its owner, whom the message names.
         message = each.get("message", "") if each["reason"] == _HOST_CONFLICT else ""
         yield each["type"], each["status"], each["reason"], message
+
+
+def visible(record: Record) -> tuple[object, ...]:
+    """Give the parts of a record whose change makes a new status due; it is compared at every decision."""
+    observation, decision = record.observation, record.decision
+    count = None if observation.inflight is None else ceil(max(observation.inflight, observation.latest))
+    error = record.outcome.error if record.outcome else ""
+    return (
+        decision.desired,
+        observation.replicas,
+        observation.ready,
+        observation.pools,
+        count,
+        [reason.rule for reason in decision.reasons],
+        error,
+    )

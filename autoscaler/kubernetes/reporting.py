@@ -17,7 +17,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from math import ceil, inf
+from math import inf
 from typing import Any, Protocol
 
 from autoscaler.controller.failures import OBSERVATION, Failures
@@ -27,8 +27,9 @@ from autoscaler.kubernetes.client import Api, ApiError
 from autoscaler.kubernetes.events import Event, EventLimit, body
 from autoscaler.kubernetes.objects import NotReady, Resource
 from autoscaler.kubernetes.policies import POLICIES, StoredPolicy
-from autoscaler.kubernetes.policy_status import Facts, host_problem, matters, status
+from autoscaler.kubernetes.policy_status import Facts, contested, host_problem, matters, status, visible
 from autoscaler.kubernetes.pool_status import PoolReport
+from autoscaler.policy.annotations import without_effect
 from autoscaler.policy.pod_ending import PodEnding, drain_problem
 from autoscaler.policy.spec import API_VERSION
 from autoscaler.ports import Record, ServiceName
@@ -58,6 +59,10 @@ class Targets(Protocol):
 
     def ending(self, service: ServiceName) -> PodEnding | None:
         """Say how the pods of a service end; None if that is not known."""
+
+    def own_annotations(self, service: ServiceName) -> tuple[str, ...]:
+        """Give the keys of our group that annotate a service's target, where they have no effect."""
+        ...
 
     def shared_problem(self) -> str:
         """Say why many targets cannot be observed; it is not reported for each service."""
@@ -112,8 +117,8 @@ class Reporter:
         self._led, self._shared_problem = False, ""
         self._to_check: set[ServiceName] = set()
         """Services whose problem may have changed."""
-        self._endings: dict[ServiceName, PodEnding | None] = {}
-        """How the pods of services end."""
+        self._targets: dict[ServiceName, tuple[PodEnding | None, str]] = {}
+        """How the pods of services end, and which annotations of their targets have no effect."""
         self._not_ready: dict[ServiceName, NotReady] = {}
         """Why pods of services are not ready."""
         self._pools: dict[ServiceName, PoolReport] = {}
@@ -148,7 +153,7 @@ class Reporter:
             self._limits,
             self._due,
             self._problems,
-            self._endings,
+            self._targets,
             self._not_ready,
             self._pools,
             self._unobservable,
@@ -167,10 +172,12 @@ class Reporter:
         self._take_pools(record)
         if record.decision.desired != record.observation.replicas and self._leads():
             self._changes[record.service] = record, self._now()
-        if self._begins_or_ends_gap(record) or before is None or _signature(before) != _signature(record):
+        if self._begins_or_ends_gap(record) or before is None or visible(before) != visible(record):
             self._due[record.service] = min(self._now(), self._due.get(record.service, inf))
         if before is None:
             self._first.set()
+        if why := contested(record):
+            self._emit(record.service, Event("ReplicasContested", why, warning=True))
         if record.outcome and record.outcome.error:
             self._emit(record.service, Event("FailedUpdateScale", record.outcome.error, warning=True))
         elif record.written is not None:
@@ -309,11 +316,15 @@ class Reporter:
         for service in to_check:
             problem = self._unobservable.get(service) or self._problem_of(service, targets)
             before, self._problems[service] = self._problems.get(service, ""), problem
-            ended, self._endings[service] = self._endings.get(service), targets.ending(service)
-            if begins or problem != before or ended != self._endings[service]:
+            known = self._targets.get(service, (None, ""))
+            ending, annotated = targets.ending(service), without_effect(targets.own_annotations(service))
+            self._targets[service] = ending, annotated
+            if begins or problem != before or known != self._targets[service]:
                 self._due[service] = min(self._due_s(service), self._due.get(service, inf))
             if problem and problem != before and not self._is_shared(problem):
                 self._emit(service, Event("FailedGetScale", problem, warning=True))
+            if annotated and annotated != known[1]:
+                self._emit(service, Event("AnnotationIgnored", annotated, warning=True))
 
     def _problem_of(self, service: ServiceName, targets: Targets) -> str:
         try:
@@ -359,7 +370,7 @@ class Reporter:
             self._due[service] = policy.resource.policy.spec.bounds_over_time(0)(now_s).until_s
 
     def _facts(self, service: ServiceName, policy: StoredPolicy, now_s: float) -> Facts:
-        resource, ending = policy.resource, self._endings.get(service)
+        resource, (ending, annotated) = policy.resource, self._targets.get(service, (None, ""))
         return Facts(
             generation=resource.generation,
             invalid=self._invalid.get(service, ""),
@@ -369,6 +380,7 @@ class Reporter:
             record=self._records.get(service),
             changed=self._changes.get(service),
             not_ready=self._not_ready.get(service),
+            annotated=annotated,
             cuts=drain_problem(ending, resource.policy) if ending and resource.policy else None,
             is_gap=service in self._gaps,
             pools=self._pools.get(service),
@@ -380,19 +392,3 @@ async def _give_way(targets: Targets) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(_GIVES_WAY_S):
             await targets.quiet()
-
-
-def _signature(record: Record) -> tuple[object, ...]:
-    """Give the parts of a record whose change makes a new status due; it is compared at every decision."""
-    observation, decision = record.observation, record.decision
-    count = None if observation.inflight is None else ceil(max(observation.inflight, observation.latest))
-    error = record.outcome.error if record.outcome else ""
-    return (
-        decision.desired,
-        observation.replicas,
-        observation.ready,
-        observation.pools,
-        count,
-        [reason.rule for reason in decision.reasons],
-        error,
-    )

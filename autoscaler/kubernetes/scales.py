@@ -13,7 +13,16 @@ from typing import Any, NamedTuple
 
 from autoscaler.kubernetes.client import Api, ApiError
 from autoscaler.kubernetes.informer import Informer
-from autoscaler.kubernetes.objects import WORKLOADS, Resource, Scale, group_root, scale, workload, writer
+from autoscaler.kubernetes.objects import (
+    WORKLOADS,
+    Resource,
+    Scale,
+    group_root,
+    own_annotations,
+    scale,
+    workload,
+    writer,
+)
 from autoscaler.kubernetes.store import Change
 from autoscaler.runtime.backoff import Backoff
 
@@ -35,6 +44,7 @@ class _WithoutScale(NamedTuple):
 
     version: str
     writer: str
+    own_annotations: tuple[str, ...]
 
 
 class _Unread(NamedTuple):
@@ -133,7 +143,9 @@ class ScaleWatch:
 
     async def read(self, name: str) -> Scale:
         """Read a scale from the API server itself; raises ApiError."""
-        return _as_scale(await self._api.get(self._path(name)), self._writers.get(name, ""))
+        found = _as_scale(await self._api.get(self._path(name)), self._writers.get(name, ""))
+        known = self._informer.store.get(f"{self._kind.namespace}/{name}") if self._informer else None
+        return _with_what_no_scale_says(found, known)
 
     async def write(self, name: str, replicas: int, version: str) -> Scale:
         """Ask for this number of replicas, unless the object is newer than `version`; raises ApiError."""
@@ -220,7 +232,18 @@ class ScaleWatch:
 
 def _without_scale(item: Mapping[str, Any]) -> _WithoutScale:
     metadata = item["metadata"]
-    return _WithoutScale(metadata["resourceVersion"], writer(metadata.get("managedFields") or ()))
+    return _WithoutScale(
+        metadata["resourceVersion"], writer(metadata.get("managedFields") or ()), own_annotations(metadata)
+    )
+
+
+def _with_what_no_scale_says(found: Scale, known: Scale | _WithoutScale | None) -> Scale:
+    """Add what only the object itself says to a scale that was read."""
+    if isinstance(known, Scale):
+        return known._replace(
+            replicas=found.replicas, version=found.version, selector=found.selector, writer="", uid=found.uid
+        )
+    return found if known is None else found._replace(own_annotations=known.own_annotations)
 
 
 def _as_scale(item: Mapping[str, Any], writer: str = "") -> Scale:

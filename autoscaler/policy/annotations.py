@@ -8,8 +8,9 @@ GitOps does not remove annotations that it did not set, so both need an end. Any
 refused, as an unknown field of the document is: `inflight.dev/paused` would look like a pause and be none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
+from difflib import get_close_matches
 
 from autoscaler.policy.spec import GROUP
 from autoscaler.ports import Override
@@ -39,7 +40,7 @@ def overrides_of(annotations: Mapping[str, str]) -> tuple[Override, ...]:
     """
     for key in annotations:
         if key.startswith(f"{GROUP}/") and key not in _KEYS:
-            raise AnnotationError(key, f"unknown key; legal here: {', '.join(_KEYS)}")
+            raise AnnotationError(key, f"unknown key; legal here: {', '.join(_KEYS)}{_nearest(key)}")
     overrides: list[Override] = []
     if PAUSED_UNTIL in annotations:
         until = annotations[PAUSED_UNTIL]
@@ -47,6 +48,21 @@ def overrides_of(annotations: Mapping[str, str]) -> tuple[Override, ...]:
     if REPLICAS in annotations or REPLICAS_UNTIL in annotations:
         overrides.append(_override(annotations))
     return tuple(overrides)
+
+
+def _nearest(key: str) -> str:
+    """Ask if another key was meant; empty if none is near."""
+    names = [known.partition("/")[2] for known in _KEYS]
+    found = get_close_matches(key.partition("/")[2].lower().replace("_", "-"), names, n=1)
+    return f"; did you mean {GROUP}/{found[0]}?" if found else ""
+
+
+def without_effect(keys: Collection[str]) -> str:
+    """Say that annotations of a target, or of its pods, have no effect; empty if there are none."""
+    if not keys:
+        return ""
+    said = (key if key in _KEYS else f"{key} (unknown key{_nearest(key)})" for key in keys)
+    return f"these annotations have no effect on a target or its pods, annotate the ScalingPolicy: {', '.join(said)}"
 
 
 def pause_alone(annotations: Mapping[str, str]) -> dict[str, str]:

@@ -178,6 +178,11 @@ class KubernetesTarget:
             return None
         return known.scale.ending or next((pod.ending for pod in reversed(self._staying(known))), None)
 
+    def own_annotations(self, service: ServiceName) -> tuple[str, ...]:
+        """Give the keys of our group that annotate the target or its pods, where they have no effect."""
+        known = self._services.get(service)
+        return () if known is None or known.scale is None else known.scale.own_annotations
+
     def shared_problem(self) -> str:
         """Say why all services of some kind or namespace cannot be observed; empty if they can."""
         return self._workloads.shared_problem()

@@ -30,6 +30,10 @@ class MemberTarget(ScaleTarget, Protocol):
         """Say how the pods of a member end; None if that is not known."""
         ...
 
+    def own_annotations(self, service: ServiceName) -> tuple[str, ...]:
+        """Give the keys of our group that annotate a member's object or its pods."""
+        ...
+
     def shared_problem(self) -> str:
         """Say why many members cannot be observed; empty if they can."""
         ...
@@ -96,6 +100,10 @@ class PooledTarget:
         """Say how the pods of a service end: those that are killed first, of several pools."""
         endings = (self._members.ending(member) for member in self.members_of(service))
         return min((each for each in endings if each is not None), default=None)
+
+    def own_annotations(self, service: ServiceName) -> tuple[str, ...]:
+        """Give the keys of our group that annotate the targets of a service or their pods."""
+        return tuple(sorted({key for each in self.members_of(service) for key in self._members.own_annotations(each)}))
 
     def shared_problem(self) -> str:
         """Say why many services cannot be observed; empty if they can."""

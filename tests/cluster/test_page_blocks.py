@@ -14,6 +14,7 @@ pytestmark = [pytest.mark.program, pytest.mark.real_time]
 MANIFESTS = ROOT / "manifests"
 KUSTOMIZE = "kustomize.config.k8s.io"
 NOT_IN_THIS_CLUSTER = {
+    ("argoproj.io", "Application"),
     ("gateway.networking.k8s.io", "HTTPRoute"),
     ("gateway.networking.k8s.io", "ReferenceGrant"),
     ("keda.sh", "ScaledObject"),

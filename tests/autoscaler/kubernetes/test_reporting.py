@@ -60,6 +60,7 @@ class Targets:
 
     why = general = ""
     pods_end = None
+    annotations = ()
 
     def __init__(self):
         self.no_orders = asyncio.Event()
@@ -73,6 +74,9 @@ class Targets:
 
     def problem(self, _service):
         return self.why or self.general
+
+    def own_annotations(self, _service):
+        return self.annotations
 
     def ending(self, _service):
         return self.pods_end
@@ -506,3 +510,24 @@ async def test_a_pool_without_room_is_in_status_and_events_until_it_has_room(wor
 
 def reason_of(status, kind):
     return next(each["reason"] for each in status["conditions"] if each["type"] == kind)
+
+
+async def test_an_annotation_of_the_target_is_an_event_and_a_condition_until_it_is_gone(world):
+    world.decides(0)
+    async with world.running():
+        for annotations in (("inflight.dev/paused",), ()):
+            world.targets.annotations = annotations
+            world.reporter.changed(SD)
+            await asyncio.sleep(5)
+        assert [reason for _, reason, _ in world.api.events] == ["AnnotationIgnored"]
+        first, last = ([each["type"] for each in status["conditions"]] for _, status in world.api.statuses[-2:])
+        assert "AnnotationIgnored" in first
+        assert "AnnotationIgnored" not in last
+
+
+async def test_a_number_that_is_contested_is_an_event_once_in_five_minutes(world):
+    async with world.running():
+        for _ in range(3):
+            world.decides(0, rules=["replicasContested"])
+            await asyncio.sleep(5)
+        assert [reason for _, reason, _ in world.api.events] == ["ReplicasContested"]

@@ -1,6 +1,6 @@
 import pytest
 
-from autoscaler.policy.annotations import overrides_of
+from autoscaler.policy.annotations import overrides_of, without_effect
 from autoscaler.ports import Override
 
 UNTIL = "2026-11-23T18:00:00Z"
@@ -43,7 +43,9 @@ def test_an_override_sets_the_number_and_wins_over_a_pause():
         ({"replicas": "", "replicas_until": UNTIL}, "replicas: '': must be a whole number"),
         ({"replicas": "9" * 5000, "replicas_until": UNTIL}, r"^.*replicas: '9{60}\.\.\.': must be a whole number"),
         ({"replicas": "5", "replicas_until": "9" * 5000}, r"'9{60}\.\.\.': must be a time"),
-        ({"paused": "true"}, f"^metadata.annotations.inflight.dev/paused: unknown key; legal here: {LEGAL}$"),
+        ({"shower": "true"}, f"^metadata.annotations.inflight.dev/shower: unknown key; legal here: {LEGAL}$"),
+        ({"paused": "true"}, rf"{LEGAL}; did you mean inflight.dev/paused-until\?$"),
+        ({"Replicas": "5"}, r"; did you mean inflight.dev/replicas\?$"),
         ({"pause_until": UNTIL}, "pause-until: unknown key; legal here"),
         ({"Replicas": "5"}, "Replicas: unknown key; legal here"),
     ],
@@ -56,3 +58,12 @@ def test_what_cannot_be_read_is_refused_with_what_is_legal(annotations, message)
 @pytest.mark.parametrize(("text", "number"), [("0", 0), ("10000", 10_000), ("007", 7), ("000", 0)])
 def test_a_number_may_begin_with_zeros(text, number):
     assert orders(replicas=text, replicas_until=UNTIL)[0].replicas == number
+
+
+def test_annotations_of_a_target_have_no_effect_and_the_key_that_was_meant_is_named():
+    assert without_effect([]) == ""
+    said = without_effect(["inflight.dev/paused", "inflight.dev/replicas"])
+    assert said.endswith(
+        "annotate the ScalingPolicy: inflight.dev/paused (unknown key; did you mean inflight.dev/paused-until?), "
+        "inflight.dev/replicas"
+    )

@@ -273,3 +273,25 @@ async def test_a_pod_that_is_being_deleted_still_occupies_its_gpu_until_its_cont
         world.api.put(PODS, {**item, "metadata": item["metadata"] | deleted, "status": item["status"] | ended})
     fleet = await world.fleet()
     assert (len(fleet.replicas), fleet.leaving) == (1, 1)
+
+
+# What people write where it has no effect.
+
+
+async def test_our_annotations_on_a_target_or_its_pods_are_named_except_the_one_that_we_write(world):
+    assert world.target.own_annotations(WEB) == ()
+    item = workload("web", replicas=3, annotations={"inflight.dev/paused": "yes", "inflight.dev/policy": "web"})
+    item["spec"]["template"] = {"metadata": {"annotations": {"inflight.dev/replicas": "3", "example.com/a": "b"}}}
+    world.api.put(DEPLOYMENTS, item)
+    await heard()
+    assert world.target.own_annotations(WEB) == ("inflight.dev/paused", "inflight.dev/replicas")
+
+
+async def test_our_annotations_on_an_object_of_another_kind_are_named(world):
+    rollouts = f"/apis/argoproj.io/v1alpha1/namespaces/{NAMESPACE}/rollouts"
+    resources = [{"name": "rollouts", "kind": "Rollout"}, {"name": "rollouts/scale", "kind": "Scale"}]
+    world.api.discovered["/apis/argoproj.io/v1alpha1"] = {"resources": resources}
+    annotations = {"inflight.dev/pause": ""}
+    world.api.put(rollouts, workload("roll", labels={"app": "web"}, annotations=annotations))
+    await world.follow(Target(NamespacedKind(NAMESPACE, "argoproj.io/v1alpha1", "Rollout"), "roll", 0.0))
+    assert world.target.own_annotations(WEB) == ("inflight.dev/pause",)
