@@ -83,8 +83,9 @@ async def test_a_person_with_kubectl_starves_no_request_and_a_higher_number_stay
 
         await kubectl_in(it, "scale", "deployment/web", "--replicas=7")
         await seen(whole, 7)
-        status = await it.policy_is(lambda status: condition(status, "ScalingActive") == ("False", "ForeignWriter"))
-        assert (status["desiredReplicas"], await it.replicas()) == (7, 7)
+        status = await it.policy_is(lambda status: status.get("desiredReplicas") == 7)
+        assert condition(status, "ScalingActive") == ("False", "ForeignWriter")
+        assert await it.replicas() == 7
 
 
 async def test_an_annotation_on_the_deployment_is_said_to_have_no_effect(installation):
@@ -93,7 +94,7 @@ async def test_an_annotation_on_the_deployment_is_said_to_have_no_effect(install
     await it.apply(minReplicas=1)
     async with it.controller() as whole:
         await until(whole.leads)
-        await it.policy_is(lambda status: condition(status, "Ready") == ("True", "ScalingActive"))
+        await it.policy_is(lambda status: status.get("readyReplicas") == 1)
         await kubectl_in(it, "annotate", "deployment/web", "inflight.dev/paused=true")
         status = await it.policy_is(lambda status: condition(status, "AnnotationIgnored") == ("True", "OnTarget"))
         message = next(each["message"] for each in status["conditions"] if each["type"] == "AnnotationIgnored")
