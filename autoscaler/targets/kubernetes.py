@@ -334,7 +334,9 @@ class KubernetesTarget:
             observe=lambda: fleet.replicas if (fleet := self._fleet(name, service)) else (),
             mark=partial(self._mark, service),
             undrained=partial(self._undrained, name),
-            first_ordinal=_first_ordinal(service),
+            first_ordinal=service.scale.first_ordinal
+            if service.scale and numbers_its_pods(service.target.kind)
+            else None,
             count=self._count(name),
         )
         try:
@@ -394,10 +396,3 @@ async def _logging_errors(work: Coroutine[None, None, None]) -> None:
         await work
     except Exception as error:  # noqa: BLE001 - logged, whatever it is
         _log.error("background work for one service failed: %s", error, exc_info=error)
-
-
-def _first_ordinal(service: _Service) -> int | None:
-    """Give the number of the first pod if the target removes the last ones, whatever is marked."""
-    if service.scale is None or not numbers_its_pods(service.target.kind):
-        return None
-    return service.scale.first_ordinal
