@@ -658,5 +658,6 @@ def test_an_annotation_of_ours_that_is_none_is_told_with_its_line_and_the_legal_
     annotated = HEAD.replace("  name: sd\n", '  name: sd\n  annotations:\n    a: b\n    inflight.dev/paused: "true"\n')
     legal = "inflight.dev/paused-until, inflight.dev/replicas, inflight.dev/replicas-until"
     assert problems(policy=annotated) == [
-        f"policy.yaml:7: metadata.annotations.inflight.dev/paused: unknown key; legal here: {legal}"
+        f"policy.yaml:7: metadata.annotations.inflight.dev/paused: unknown key; legal here: {legal}; "
+        "did you mean inflight.dev/paused-until?"
     ]
