@@ -656,8 +656,8 @@ def test_a_password_in_an_address_that_stands_in_the_wrong_place_is_not_shown_ei
 
 def test_an_annotation_of_ours_that_is_none_is_told_with_its_line_and_the_legal_ones(problems):
     annotated = HEAD.replace("  name: sd\n", '  name: sd\n  annotations:\n    a: b\n    inflight.dev/paused: "true"\n')
-    legal = "inflight.dev/paused-until, inflight.dev/replicas, inflight.dev/replicas-until"
+    legal = "legal here: inflight.dev/paused-until, inflight.dev/replicas, inflight.dev/replicas-until"
+    meant = "did you mean inflight.dev/paused-until?"
     assert problems(policy=annotated) == [
-        f"policy.yaml:7: metadata.annotations.inflight.dev/paused: unknown key; legal here: {legal}; "
-        "did you mean inflight.dev/paused-until?"
+        f"policy.yaml:7: metadata.annotations.inflight.dev/paused: unknown key; {legal}; {meant}"
     ]
