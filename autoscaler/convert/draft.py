@@ -108,8 +108,9 @@ class Draft:
     def limit_replicas(self, source: Source, path: KeyPath, value: int | None, options: Options) -> None:
         """Set maxReplicas; without one in the input it is a decision of the user."""
         if value:
-            note = f"a policy has at most {_MOST}" if value > _MOST else ""
-            self.map(source, path, "maxReplicas", min(value, _MOST), note)
+            notes = [f"a policy has at most {_MOST}"] * (value > _MOST)
+            notes += ["--max is for a service without a maximum"] * (options.max_replicas not in {None, value})
+            self.map(source, path, "maxReplicas", min(value, _MOST), "; ".join(notes))
         elif options.max_replicas is not None:
             self.set("maxReplicas", options.max_replicas)
             source.added(f"the policy's spec.maxReplicas: {options.max_replicas}, of --max; the input says no maximum")

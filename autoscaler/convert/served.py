@@ -136,13 +136,15 @@ def _port(draft: Draft, beside: Beside, port: int | str | None) -> int | None:
 
 
 def _guessed_hosts(draft: Draft, beside: Beside) -> list[str]:
-    name = beside.service.name if beside.service else draft.name
-    short = f"{name}.{draft.namespace or 'default'}"
-    draft.source.decide(
-        (),
-        "hosts are unknown: no Ingress or HTTPRoute of the input leads to the Service. Its names in the cluster are "
-        "written as traffic.hosts; add the hosts that clients call",
+    name = beside.service.name if beside.service else draft.spec["scaleTargetRef"]["name"]
+    why = (
+        "no Ingress or HTTPRoute of the input leads to the Service. Its names in the cluster are written as "
+        "traffic.hosts"
+        if beside.service
+        else f"the input has no Service. The names that a Service {name} has are written as traffic.hosts"
     )
+    short = f"{name}.{draft.namespace or 'default'}"
+    draft.source.decide((), f"hosts are unknown: {why}; add the hosts that clients call")
     return [short, f"{short}.svc", f"{short}.svc.cluster.local"]
 
 

@@ -61,6 +61,8 @@ _KEYS = {
     "targetPort": _PORT,
     **dict.fromkeys(("query", "threshold", "activationThreshold", "targetValue"), _SCALAR),
 }
+_IN_PLACE = {("fallback", "behavior"): _TEXT}
+"""Keys that have another type below one key."""
 _OF_A_USER = {"annotations", "labels", "matchLabels", "nodeSelector", "limits", "requests", "data", "stringData"}
 """Keys below these are names that people choose."""
 _WHERE = {
@@ -78,10 +80,16 @@ def misshapen(source: Source) -> Iterator[str]:
 def _below(source: Source, path: KeyPath, value: Any) -> Iterator[str]:
     for key, each in _inner(value):
         inner = (*path, key)
-        wrong = list(_wrong(source, inner, each, _KEYS.get(key))) if isinstance(key, str) else []
+        wrong = list(_wrong(source, inner, each, _shape_of(inner)))
         yield from wrong
         if not wrong and key not in _OF_A_USER:
             yield from _below(source, inner, each)
+
+
+def _shape_of(path: KeyPath) -> Shape | None:
+    """Give the type that the value at a path must have; items of a list have none of their own."""
+    key = path[-1]
+    return _IN_PLACE.get(path[-2:]) or _KEYS.get(key) if isinstance(key, str) else None
 
 
 def _inner(value: Any) -> Iterable[tuple[str | int, Any]]:

@@ -20,7 +20,8 @@ def map_window(draft: Draft, path: KeyPath, title: str) -> None:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
-        source.ineffective(path, f"{title}: no window of spec.schedule can have it: {key}: {first['msg']}")
+        why = first["msg"].removeprefix("Value error, ")
+        source.ineffective(path, f"{title}: no window of spec.schedule can have it: {key}: {why}")
         return
     draft.set("schedule", [*draft.spec.get("schedule", []), window])
     source.mapped(

@@ -264,6 +264,15 @@ def test_a_deployment_of_a_version_that_is_gone_is_named_as_today():
 # How to hand over.
 
 
+def test_without_a_service_the_hosts_are_the_names_that_one_of_the_workload_has():
+    workload, _, _ = WORKLOAD.partition("---\napiVersion: v1\n")
+    conversion = conversion_of(hpa(metadata={"name": "web-scaler"}.items()) + workload)
+    spec = ScalingPolicy.model_validate(objects_of(conversion)["ScalingPolicy"]).spec
+    assert spec.traffic.hosts == ("web.shop", "web.shop.svc", "web.shop.svc.cluster.local")
+    assert "the input has no Service. The names that a Service web has are written" in said(conversion, Effect.DECIDE)
+
+
+
 def test_the_policy_writes_nothing_before_the_hpa_is_gone():
     conversion = conversion_of(hpa(metadata={"name": "web-hpa"}) + WORKLOAD)
     (service,) = conversion.services

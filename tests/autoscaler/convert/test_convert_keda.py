@@ -143,7 +143,7 @@ def test_a_window_asks_for_no_more_than_the_maximum():
 @pytest.mark.parametrize(
     ("metadata", "why"),
     [
-        ({"zone": "Europe/Bielefeld"}, "timeZone: Value error, must be UTC or the name of a time zone"),
+        ({"zone": "Europe/Bielefeld"}, "timeZone: must be UTC or the name of a time zone"),
         ({"start": '"@daily"'}, "start: "),
         ({"replicas": "many"}, "minReplicas: "),
     ],
@@ -190,6 +190,22 @@ def test_kedas_own_default_is_the_maximum_where_none_is_said():
     text = scaled_object().replace("  maxReplicaCount: 5\n", "")
     assert policy_of(conversion_of(text)).spec.max_replicas == 100
     assert policy_of(conversion_of(text, max_replicas=7)).spec.max_replicas == 7
+
+
+@pytest.mark.parametrize(
+    "behavior", ["static", "currentReplicas", "currentReplicasIfHigher", "currentReplicasIfLower"]
+)
+def test_a_fallback_keeps_its_behavior(behavior):
+    fallback = f"{{failureThreshold: 3, replicas: 2, behavior: {behavior}}}"
+    conversion = conversion_of(scaled_object(f"  fallback: {fallback}"))
+    assert policy_of(conversion).spec.algorithm.keda.fallback.behavior == behavior
+
+
+def test_a_fallback_of_a_formula_has_no_effect_here():
+    fallback = "{failureThreshold: 3, replicas: 2, behavior: scalingModifiers}"
+    conversion = conversion_of(scaled_object(f"  fallback: {fallback}"))
+    assert policy_of(conversion).spec.algorithm.keda.fallback is None
+    assert "spec.fallback: a count that is missing is unknown here" in said(conversion, Effect.NONE)
 
 
 def test_a_pause_goes_with_the_service():

@@ -248,7 +248,13 @@ def test_a_maximum_can_be_given_for_a_service_that_has_none():
     found = conversion_of(ksvc(scaling(max_scale="0")), max_replicas=25)
     assert spec_of(found)["maxReplicas"] == 25
     assert "the input says no maximum" not in said(found, Effect.DECIDE)
-    assert spec_of(conversion_of(ksvc(scaling(max_scale="3")), max_replicas=25))["maxReplicas"] == 3
+
+
+def test_a_maximum_of_the_input_wins_and_the_report_says_so():
+    found = conversion_of(ksvc(scaling(max_scale="3")), max_replicas=25)
+    assert spec_of(found)["maxReplicas"] == 3
+    assert "maxReplicas: 3; --max is for a service without a maximum" in said(found, Effect.MAPPED)
+    assert "--max" not in said(conversion_of(ksvc(scaling(max_scale="3")), max_replicas=3))
 
 
 def test_a_service_that_knative_states_fully_leaves_nothing_to_decide():
