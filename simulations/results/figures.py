@@ -136,16 +136,23 @@ def _replica_figures(history: History) -> Figures:
     spent = states(history)
     asked_s = np.diff(np.array([change.t_s for change in history.changes] + [end_s]))
     asked = np.array([change.asked for change in history.changes], dtype=float)
-    cold = replicas.ready_s[replicas.asked_s > 0]
     return {
         "replicas_mean": float((asked * asked_s).sum() / end_s) if end_s else float(asked[-1]),
         "replicas_peak": float(asked.max()),
         "ready_mean": float((spent["busy"] + spent["idle"]).sum() / end_s) if end_s else 0.0,
-        "cold_starts": float(np.count_nonzero(~np.isnan(cold))),
+        "cold_starts": float(len(cold_starts(history))),
         "start_failures": float(_died(history, ready=False)),
         "replicas_died": float(_died(history, ready=True)),
         **{f"{state}_replica_s": float(seconds.sum()) for state, seconds in spent.items()},
     }
+
+
+def cold_starts(history: History) -> Floats:
+    """Give the cold start of each replica that became ready, in seconds, without the initial replicas."""
+    replicas = history.replicas
+    started = (replicas.ready_s > replicas.asked_s) | (replicas.asked_s > 0)
+    took: Floats = (replicas.ready_s - replicas.asked_s)[started]
+    return took[~np.isnan(took)]
 
 
 def _died(history: History, *, ready: bool) -> int:

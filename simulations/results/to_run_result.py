@@ -11,6 +11,7 @@ from autoscaler.demo.load_result import LoadResult, Response
 from autoscaler.demo.report import DecisionPoint, Moment, RunResult, ServedRequest
 from simulations.model.history import STILL_IN, History
 from simulations.model.run_inputs import Floats, Integers
+from simulations.results.figures import cold_starts
 
 
 def run_result(history: History) -> RunResult:
@@ -56,13 +57,6 @@ def _load(history: History, began_s: float) -> LoadResult:
 def _nan_filled(times_s: Floats, end_s: float) -> Floats:
     filled: Floats = np.where(np.isnan(times_s), end_s, times_s)
     return filled
-
-
-def cold_starts(history: History) -> Floats:
-    """Give the cold start of each replica that became ready, in seconds, without the initial replicas."""
-    started = (history.replicas.ready_s > history.replicas.asked_s) | (history.replicas.asked_s > 0)
-    took: Floats = (history.replicas.ready_s - history.replicas.asked_s)[started]
-    return took[~np.isnan(took)]
 
 
 def idle(history: History) -> Floats:

@@ -35,6 +35,11 @@ def test_replica_seconds_are_those_of_each_state_and_cost_what_their_pool_costs(
     assert found["replicas_mean"] == pytest.approx((2 * 1 + 2 * 2) / 100)
 
 
+def test_a_replica_that_is_asked_for_at_the_very_beginning_has_a_cold_start_and_an_initial_one_has_none(simulate):
+    history = simulate((0.0, 10.0), initial=1, script=((0.0, 3), (30.0, 4)), until_s=100.0)
+    assert figures(history, POOLS)["cold_starts"] == 3
+
+
 def test_every_outcome_is_counted(simulate):
     limits = Limits(concurrency=1, queue_length=1, queue_timeout_s=inf)
     arrivals = [Arrival(0.0, 5.0), Arrival(0.5, 1.0, patience_s=2.0), Arrival(1.0, 1.0), Arrival(4.0, 99.0)]
