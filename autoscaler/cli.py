@@ -6,6 +6,7 @@ new command is a module in `commands` and a line in `pyproject.toml`. The module
 """
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -33,18 +34,24 @@ class Command(Protocol):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status, 130 after Ctrl-C."""
+    """Run the command line; returns the exit status, 130 after Ctrl-C, 141 if nobody reads the output any more."""
     words = sys.argv[1:] if argv is None else argv
     try:
         arguments = _parser({entry.name: entry for entry in entry_points(group=GROUP)}, words).parse_args(words)
         command: Command = arguments.command
-        return command.run(arguments)
+        status = command.run(arguments)
+        sys.stdout.flush()
     except ModuleNotFoundError as error:
         # Some commands import large packages only when they run, and a small image does not have them.
         print(f"autoscaler: {lacks(words[0], error)}", file=sys.stderr)  # noqa: T201
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # `head` has read enough. What Python writes at its end goes nowhere, or it would fail once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return status
 
 
 def _parser(found: dict[str, EntryPoint], words: list[str]) -> argparse.ArgumentParser:

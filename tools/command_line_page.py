@@ -38,6 +38,7 @@ The wheel `inflight-autoscaler` has three import packages: `autoscaler`, `simula
 | 1 | the command ran, and its result is not the expected one |
 | 2 | the command cannot run. The message names the option, file, document, port or package that is the cause |
 | 130 | Ctrl-C |
+| 141 | the output is not read to its end, as with `autoscaler schema \\| head` |
 
 Each command below lists its own. `autoscaler run` and `autoscaler gateway` end with 0 after SIGTERM or Ctrl-C.
 

@@ -132,7 +132,7 @@ def _distribution(name: str, values: Floats) -> Figures:
 
 
 def _replica_figures(history: History) -> Figures:
-    replicas, end_s = history.replicas, history.end_s
+    end_s = history.end_s
     spent = states(history)
     asked_s = np.diff(np.array([change.t_s for change in history.changes] + [end_s]))
     asked = np.array([change.asked for change in history.changes], dtype=float)

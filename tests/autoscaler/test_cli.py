@@ -168,6 +168,14 @@ def test_ctrl_c_ends_with_130(installed):
     assert main(["first"]) == 130
 
 
+def test_an_output_that_nobody_reads_to_its_end_ends_the_command_without_a_traceback():
+    command = [sys.executable, "-m", "autoscaler", "schema"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
 def test_ctrl_c_during_the_imports_ends_with_130_too(installed):
     installed(first={"load": raising(KeyboardInterrupt())})
     assert main(["first"]) == 130

@@ -64,7 +64,8 @@ def scale(draft: Draft, sources: Sources, options: Options) -> None:
     source = draft.source
     limit = source.whole(*_CONCURRENCY) or 0
     config = _config_map(draft, sources)
-    settings = (_of_config(config, limit) if config else {}) | _of_annotations(source)
+    for_all = _of_config(config, limit) if config else Settings()
+    settings = for_all | _of_annotations(source)
     chosen = settings["class"].text if "class" in settings else KPA_CLASS
     _check(source, config, chosen, limit)
     _limit(draft, limit)
@@ -75,6 +76,7 @@ def scale(draft: Draft, sources: Sources, options: Options) -> None:
     for name, setting in settings.items():
         if name in rows:
             _map(draft, setting, rows[name])
+    _account(for_all, settings)
     _make_consistent(draft)
 
 
@@ -123,10 +125,18 @@ def _of_config(config: Source, limit: int) -> Settings:
         elif key == "container-concurrency-target-default" and limit:
             config.note(path, Effect.LEFT_OUT, "it holds for services without containerConcurrency")
         else:
-            config.note(path, Effect.LEFT_OUT, "an annotation of the service replaces it")
             name = "class" if key == _CLASS_OF_CONFIG else _ANNOTATION_OF_CONFIG.get(key, key)
             found[name] = Setting(config, path, config.text(*path))
     return found
+
+
+def _account(for_all: Settings, settings: Settings) -> None:
+    """Account for the settings of the ConfigMap of which nothing came."""
+    for name, setting in for_all.items():
+        if settings[name] is not setting:
+            setting.source.note(setting.path, Effect.LEFT_OUT, "an annotation of the service replaces it")
+        elif setting.source.finding_of(setting.path) is None:
+            setting.source.note(setting.path, Effect.LEFT_OUT, "a service of this class does not use it")
 
 
 def _check(source: Source, config: Source | None, chosen: str, limit: int) -> None:

@@ -272,7 +272,6 @@ def test_without_a_service_the_hosts_are_the_names_that_one_of_the_workload_has(
     assert "the input has no Service. The names that a Service web has are written" in said(conversion, Effect.DECIDE)
 
 
-
 def test_the_policy_writes_nothing_before_the_hpa_is_gone():
     conversion = conversion_of(hpa(metadata={"name": "web-hpa"}) + WORKLOAD)
     (service,) = conversion.services

@@ -192,9 +192,7 @@ def test_kedas_own_default_is_the_maximum_where_none_is_said():
     assert policy_of(conversion_of(text, max_replicas=7)).spec.max_replicas == 7
 
 
-@pytest.mark.parametrize(
-    "behavior", ["static", "currentReplicas", "currentReplicasIfHigher", "currentReplicasIfLower"]
-)
+@pytest.mark.parametrize("behavior", ["static", "currentReplicas", "currentReplicasIfHigher", "currentReplicasIfLower"])
 def test_a_fallback_keeps_its_behavior(behavior):
     fallback = f"{{failureThreshold: 3, replicas: 2, behavior: {behavior}}}"
     conversion = conversion_of(scaled_object(f"  fallback: {fallback}"))
