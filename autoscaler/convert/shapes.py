@@ -61,7 +61,7 @@ _KEYS = {
     "targetPort": _PORT,
     **dict.fromkeys(("query", "threshold", "activationThreshold", "targetValue"), _SCALAR),
 }
-_IN_PLACE = {("fallback", "behavior"): _TEXT}
+_IN_PLACE: dict[KeyPath, Shape] = {("fallback", "behavior"): _TEXT}
 """Keys that have another type below one key."""
 _OF_A_USER = {"annotations", "labels", "matchLabels", "nodeSelector", "limits", "requests", "data", "stringData"}
 """Keys below these are names that people choose."""
