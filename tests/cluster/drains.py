@@ -67,7 +67,7 @@ class Drains:
 
     async def _run(self, requests):
         scaled, rolled, tight = (self.it[name] for name in (SCALED, ROLLED, TIGHT))
-        exits = {"inflight.test/exit-s": EXIT_S}
+        exits = {"inflight.test/exit-s": EXIT_S, "inflight.test/cold-start-s": "1"}
         await scaled.install(annotations=exits)
         foreign = {"metadata": {"name": "nightly", "labels": {"app": "web"}}, "spec": CONTAINER}
         await scaled.ask("create", scaled.pods, foreign)

@@ -116,7 +116,7 @@ class Fleet:
         """By namespace, of each pod whose deletion has begun, the number of requests that it ran then."""
         self.ready_s = defaultdict(list)
         """By namespace, when each pod became Ready."""
-        self._addresses, self._ending, self._ready = {}, set(), set()
+        self._addresses, self._pod_at, self._ending, self._ready = {}, {}, set(), set()
 
     @asynccontextmanager
     async def following(self, control_plane, namespaces):
@@ -151,9 +151,13 @@ class Fleet:
             uid, address = pod["metadata"]["uid"], pod["status"].get("podIP")
             self._note(pod["metadata"]["namespace"], uid, pod)
             if kind == "DELETED":
-                await self.dies(self._addresses.pop(uid, None))
+                # Its address may have been given to another pod since.
+                if self._pod_at.get(at := self._addresses.pop(uid, None)) == uid:
+                    await self.dies(at)
             elif address and uid not in self._addresses:
-                self._addresses[uid] = address
+                if address in self._sites:
+                    await self.dies(address)
+                self._addresses[uid], self._pod_at[address] = address, uid
                 self._sites[address] = web.TCPSite(self._runner, address, self._port, reuse_address=True)
                 await self._sites[address].start()
 
