@@ -119,7 +119,7 @@ def map_triggers(draft: Draft, triggers: list[Trigger], limit: ServerLimit | Non
         elif trigger.type == "cron":
             map_window(draft, trigger.path, trigger.title)
         else:
-            _name(trigger)
+            _name(trigger, of_requests)
         _map_rest(trigger)
     if chosen is None:
         ask_for_a_target(source, _place_of_the_number(triggers), limit)
@@ -147,9 +147,10 @@ def _map_prometheus(draft: Draft, trigger: Trigger, options: Options) -> None:
         source.mapped((*trigger.path, "metricType"), "each target of a policy is one for each replica")
 
 
-def _name(trigger: Trigger) -> None:
+def _name(trigger: Trigger, of_requests: list[Trigger]) -> None:
     """Say why a trigger has no effect here."""
-    trigger.source.ineffective(trigger.path, trigger.why)
+    several = f"; {len(of_requests)} triggers count them, and a policy has one target" if len(of_requests) > 1 else ""
+    trigger.source.ineffective(trigger.path, trigger.why + several * trigger.is_of_requests)
     if not trigger.is_average:
         trigger.source.ineffective((*trigger.path, "metricType"), "has no equal: a target here is one for each replica")
 
@@ -158,7 +159,9 @@ def _map_rest(trigger: Trigger) -> None:
     """Account for what a trigger has besides its number."""
     source = trigger.source
     for key, (effect, text) in _IN_PROMETHEUS.items() if trigger.type == "prometheus" else ():
-        if trigger.get("metadata", key) is not None:
+        if key == "ignoreNullValues" and str(trigger.get("metadata", key)).lower() == "false":
+            source.mapped((*trigger.path, "metadata", key), "an empty answer is a failed read, here too")
+        elif trigger.get("metadata", key) is not None:
             source.note((*trigger.path, "metadata", key), effect, text)
     for key, (effect, text) in _IN_EACH.items():
         if trigger.get(key) is not None:

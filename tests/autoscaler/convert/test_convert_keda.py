@@ -154,6 +154,25 @@ def test_a_window_that_no_policy_can_have_is_named(metadata, why):
     assert f"trigger 2 (cron): no window of spec.schedule can have it: {why}" in said(conversion, Effect.NONE)
 
 
+@pytest.mark.parametrize(
+    ("value", "effect", "why"),
+    [("true", Effect.NONE, "an empty answer was zero there"), ("false", Effect.MAPPED, "is a failed read, here too")],
+)
+def test_an_empty_answer_is_unknown_here_which_is_new_only_where_it_was_zero(value, effect, why):
+    trigger = f'query: "sum(requests_in_flight)", threshold: "2", ignoreNullValues: "{value}"'
+    assert f"ignoreNullValues: '{value}': " in said(conversion_of(scaled_object(trigger=trigger)), effect)
+    assert why in said(conversion_of(scaled_object(trigger=trigger)), effect)
+
+
+def test_of_two_triggers_that_count_requests_none_is_chosen_and_the_report_says_why():
+    one = '{type: prometheus, metadata: {serverAddress: "http://p", query: "sum(requests_in_flight)", threshold: "2"}}'
+    text = scaled_object().replace("triggers: [", f"triggers: [{one}, ")
+    conversion = conversion_of(text)
+    assert policy_of(conversion).spec.target_per_replica is None
+    assert "2 triggers count them, and a policy has one target" in said(conversion, Effect.NONE)
+    assert "spec.triggers: " in said(conversion, Effect.DECIDE)
+
+
 def test_a_worker_that_nobody_sends_requests_becomes_no_policy():
     with pytest.raises(DocumentError) as refused:
         converted("08")
