@@ -84,7 +84,7 @@ class NodeAffinity(ResourceModel):
     """Rather on these nodes."""
 
 
-class Affinity(ResourceModel):
+class PoolAffinity(ResourceModel):
     """The part of a pod's `spec.affinity` that is about nodes."""
 
     node_affinity: NodeAffinity

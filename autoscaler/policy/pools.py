@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from algorithms.pools import Placement, Pool
 from autoscaler.documents.fields import RULES, Duration, ResourceModel, Shape, lasting, rule
-from autoscaler.policy.node_affinity import LABEL_KEY, LONGEST_KEY, Affinity, LabelValue
+from autoscaler.policy.node_affinity import LABEL_KEY, LONGEST_KEY, LabelValue, PoolAffinity
 from autoscaler.policy.target_ref import LABEL, ScaleTargetRef
 
 PoolName = Annotated[str, Shape(LABEL, "a DNS label: lower-case letters, digits and -", 63)]
@@ -49,7 +49,7 @@ class GpuPool(ResourceModel):
     """The object whose pods run in this pool. Absent: the controller makes a copy of the policy's own target."""
     node_selector: Annotated[dict[str, LabelValue], Field(max_length=16)] | None = None
     """Labels of the pool's nodes; they are added to the node selector of the copy's pods."""
-    affinity: Affinity | None = None
+    affinity: PoolAffinity | None = None
     """Which nodes belong to the pool, as in the spec of a pod; it is added to the copy's pods."""
     instance_types: Annotated[tuple[InstanceType, ...], Field(min_length=1, max_length=64)] | None = None
     """Instance types of the pool's nodes: values of their label `node.kubernetes.io/instance-type`."""

@@ -228,3 +228,8 @@ def test_every_number_of_a_document_has_a_finite_least_and_most(model):
         and not any(">=" in each["rule"] and "<=" in each["rule"] for each in schema.get(RULES, ()))
     }
     assert endless == set()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_schema_for_editors_names_no_module_of_ours(kind):
+    assert [name for name in json_schema(kind)["$defs"] if not name.isidentifier() or "__" in name] == []
