@@ -7,7 +7,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.parser import text_string_to_metric_families
 
 from algorithms.observation import Observation
-from algorithms.types import Decision, Recommendation
+from algorithms.types import Decision, Reason, Recommendation
 from autoscaler.controller.metrics import ControllerMetrics
 from autoscaler.ports import Outcome, Record
 
@@ -50,6 +50,12 @@ def test_writes_are_counted_by_what_came_of_them():
         metrics(record(error=error))
     writes = {key[1:]: value for key, value in shown(metrics).items() if key[0] == "inflight_controller_writes_total"}
     assert writes == {("default", "sd", "ok"): 2, ("default", "sd", "error"): 1}
+
+
+def test_a_drain_that_ends_at_the_number_there_is_is_no_write():
+    metrics = ControllerMetrics()
+    metrics(record(error="")._replace(outcome=Outcome(SD, drain=(Reason("drain", 4, 2, "all pods are busy"),))))
+    assert not [key for key in shown(metrics) if key[0] == "inflight_controller_writes_total"]
 
 
 def test_a_service_that_is_gone_has_no_series():
@@ -121,7 +127,7 @@ class _Library:
             labels=("namespace", "service", "result"),
         )
         for each in self.records:
-            if each.outcome is not None:
+            if each.outcome is not None and (each.outcome.error or each.written is not None):
                 writes.add_metric([*each.service.split("/", 1), "error" if each.outcome.error else "ok"], 1)
         yield writes
         failures = CounterMetricFamily(
