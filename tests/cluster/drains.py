@@ -82,7 +82,14 @@ class Drains:
         await together(tasks)
         pods = await scaled.ask("wait", scaled.pods, lambda pods: "nightly" in pods)
         self.foreign_runs = scaled.ledger.runs_at(pods["nightly"]["status"]["podIP"])
-        await together(service.replicas_are(0, deadline_s=120) for service in (scaled, rolled))
+        await scaled.ask("delete", f"{scaled.pods}/nightly")
+        await tight.change(spec={"minReplicas": 0})
+        await together(self._rest(service) for service in (scaled, rolled, tight))
+
+    async def _rest(self, service):
+        """Wait until a service has no pod: those of a node that is gone would never end."""
+        await service.replicas_are(0, deadline_s=120)
+        await service.ask("wait", service.pods, lambda pods: not pods, deadline_s=120)
 
     def answered(self):
         """Count the answers of all services."""
