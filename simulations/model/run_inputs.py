@@ -102,14 +102,14 @@ class Pool:
     price_per_hour: float = 0.0
     stock: float = math.inf
     """How many replicas have room at a time."""
-    stock_changes: tuple[tuple[float, float], ...] = ()
-    """The time of each change of the stock, and the stock from then on."""
     lifetime: Distribution | None = None
     """How long a replica lives after it became ready; None is for ever."""
     start_failure: float = 0.0
     """Probability that a replica dies at the end of its cold start."""
     service: Distribution | None = None
     """How long a replica works on a request, instead of the request's own service time."""
+    stock_changes: tuple[tuple[float, float], ...] = ()
+    """The time of each change of the stock, and the stock from then on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +120,6 @@ class RunInputs:
     limits: Limits
     pools: tuple[Pool, ...]
     """In order of preference: if one is out of stock, the next is used."""
-    policy_pools: tuple[int, ...] = ()
-    """The pools that the policy names, in its order: the controller decides in which of them each replica runs. If it
-    names none, a replica runs in the first pool with a GPU."""
     initial: int = 0
     """Replicas that are ready at the beginning."""
     min_replicas: int = 0
@@ -150,12 +147,15 @@ class RunInputs:
     """How long a request may run on a replica, if its path rule has no timeout."""
     cancel_on_disconnect: bool = False
     """Whether a replica stops a request when its client disconnects."""
-    start_s: float = 0.0
-    """The date at which the run begins, in Unix time; only a policy with a schedule needs it."""
     until_s: float = NEVER_S
     """The run ends here, also with requests in flight; infinite for no such end."""
     settle_s: float = 3600.0
     """The run ends after this long without an event other than ticks and scrapes."""
+    policy_pools: tuple[int, ...] = ()
+    """The pools that the policy names, in its order: the controller decides in which of them each replica runs. If it
+    names none, a replica runs in the first pool with a GPU."""
+    start_s: float = 0.0
+    """The date at which the run begins, in Unix time; only a policy with a schedule needs it."""
 
     @property
     def last_stock_change_s(self) -> float:

@@ -33,7 +33,9 @@ SCENARIO = Scenario.model_validate(
 def test_any_policy_is_simulated_within_its_bounds(policy):
     decisions = simulate(SCENARIO, policy).history.decisions
     assert decisions
-    most = policy.spec.max_replicas + (policy.spec.pools is not None)  # one more while one moves
+    spec = policy.spec
+    most = max(spec.max_replicas, *(window.max_replicas or 0 for window in spec.schedule), 0)
+    most += spec.pools is not None  # one more while one moves
     assert all(0 <= record.decision.desired <= most for record in decisions)
 
 
