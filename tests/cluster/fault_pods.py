@@ -130,7 +130,8 @@ class Fleet:
 
     async def dies(self, address):
         """End a pod's process with all that it runs; its address refuses from now on."""
-        if site := self._sites.pop(address, None):
+        if starting := self._sites.pop(address, None):
+            site = await starting
             # asyncio leaks a connection that it accepts while its server is closed.
             for listener in site._server.sockets:
                 asyncio.get_running_loop().remove_reader(listener)
@@ -158,8 +159,14 @@ class Fleet:
                 if address in self._sites:
                     await self.dies(address)
                 self._addresses[uid], self._pod_at[address] = address, uid
-                self._sites[address] = web.TCPSite(self._runner, address, self._port, reuse_address=True)
-                await self._sites[address].start()
+                self._sites[address] = asyncio.create_task(self._start(address))
+                await self._sites[address]
+
+    async def _start(self, address):
+        """Begin to serve at an address; a pod may have to die before that is done."""
+        site = web.TCPSite(self._runner, address, self._port, reuse_address=True)
+        await site.start()
+        return site
 
     def _note(self, namespace, uid, pod):
         if is_ready(pod) and uid not in self._ready:
