@@ -150,6 +150,8 @@ async def test_a_version_that_is_too_old_is_answered_by_a_new_list(world):
 
 async def test_a_watch_on_which_nothing_is_heard_is_made_anew_and_silence_is_no_problem(world, monkeypatch, caplog):
     await until(world.informer.synced.is_set)
+    await world.put("heard")
+    await until(lambda: "heard" in world.known())
     monkeypatch.setattr(informer_module, "SILENCE_S", 1.0)
     world.wire.cut()
     before = world.wire.connections

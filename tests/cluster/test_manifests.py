@@ -266,7 +266,7 @@ def test_what_stands_in_front_in_the_examples_names_the_gateways_service_and_por
 def test_the_least_that_a_policy_says_can_be_applied_and_is_shown(control_plane, installed, namespace):
     kubectl(control_plane, "apply", "-n", namespace, "-f", str(EXAMPLES / "minimal.yaml"))
     header, row = kubectl(control_plane, "get", "spol", "-n", namespace).splitlines()
-    assert header.split() == ["NAME", "MIN", "MAX", "DESIRED", "READY", "INFLIGHT", "REASON", "AGE"]
+    assert header.split() == ["NAME", "MIN", "MAX", "DESIRED", "READY", "INFLIGHT", "REASON", "POOLS", "AGE"]
     assert row.split()[0] == "my-model"
     of_the_status = {"minReplicas": 0, "maxReplicas": 10}
     path = f"/apis/inflight.dev/v1alpha1/namespaces/{namespace}/scalingpolicies/my-model/status"
