@@ -88,6 +88,7 @@ async def test_the_stream_has_the_whole_state_first_and_then_the_changes(kit):
         "running": 0,
         "seconds_total": 0.0,
         "pods": {},
+        "draining": [],
         "passing": 0,
         "holding_pass": 0,
         "passed_total": 0,
