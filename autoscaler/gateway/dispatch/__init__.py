@@ -1,7 +1,8 @@
 """Which request of a service goes to which pod, and when.
 
 * `dispatcher` has the rules and the events. It uses `backends` and `backend` (pods), `waiting` (queues), `slots`
-  (grants), `timers`, `pod_health` (ejection) and `reported_jobs`.
+  (grants), `numbers` (order), `timers`, `absences` and `pod_health` (pods that get nothing for a while) and
+  `reported_jobs`.
 * `types` has the values that go in and come out.
 * `path_rules` says what a path costs.
 

@@ -28,6 +28,10 @@ class Backends:
         """Return a pod, None for an unknown one."""
         return self._by_name.get(name)
 
+    def known(self, name: str) -> Backend:
+        """Return a pod; raises KeyError for an unknown one."""
+        return self._by_name[name]
+
     def get_or_add(self, name: str) -> Backend:
         """Return a pod, a new one if the name is unknown."""
         backend = self._by_name.get(name)

@@ -17,8 +17,10 @@ Nothing here reads a clock or awaits: `now_s` is a parameter, in seconds of any 
 
 from collections.abc import Hashable
 
+from autoscaler.gateway.dispatch.absences import Absences
 from autoscaler.gateway.dispatch.backend import COUNT, TUNNEL, Backend, Request
 from autoscaler.gateway.dispatch.backends import Backends
+from autoscaler.gateway.dispatch.numbers import Numbers
 from autoscaler.gateway.dispatch.pod_health import EjectionRules, Health
 from autoscaler.gateway.dispatch.slots import Slots
 from autoscaler.gateway.dispatch.timers import Timers
@@ -56,21 +58,20 @@ class Dispatcher:
     Attributes:
         passing: Pass requests that may wake a pod and are held or open.
         passed_total: how many of them ever arrived.
-        ejections_total: how often a pod was ejected for its failures.
     """
 
     def __init__(self, limits: Limits, now_s: float = 0.0) -> None:
         self.passing = 0
         self.passed_total = 0
-        self.ejections_total = 0
         self._seconds = 0.0
         self._seconds_until_s = now_s
-        self._arrivals = 0
+        self._numbers = Numbers()
         self._requests: dict[Hashable, Request] = {}
         self._pods = Backends(limits)
         self._waiting = Waiting()
         self._slots = Slots(self._pods, self._waiting)
         self._timers = Timers()
+        self._absences = Absences(self._pods, self._waiting, self._slots, self._set_timer)
 
     # Requests.
 
@@ -83,6 +84,7 @@ class Dispatcher:
         *,
         max_per_pod: int = 0,
         wakes: bool = True,
+        arrived_s: float | None = None,
     ) -> Granted | Held | Refused:
         """Take a request in.
 
@@ -93,6 +95,8 @@ class Dispatcher:
             pinned: the pod it belongs to; ignored if that pod is gone or cannot be reached.
             max_per_pod: for one without a slot, how many of its kind one pod may have open; 0 is no limit.
             wakes: whether it may be held at zero pods.
+            arrived_s: when it arrived at another gateway that held it before; it takes the place of its age, and a full
+                queue does not refuse it.
 
         Raises:
             ValueError: it has arrived already.
@@ -103,18 +107,22 @@ class Dispatcher:
         entry = Request(request, kind, pinned, max_per_pod, wakes=wakes)
         backend = self._slots.place(entry)
         if backend is None:
-            refusal = self._refusal(entry)
+            refusal = self._refusal(entry, again=arrived_s is not None)
             if refusal is not None:
                 return Refused(refusal)
-        self._arrivals += 1
-        entry.admit(self._arrivals, now_s, self._pods.limits)
-        self._requests[request] = entry
-        self._count_pass(entry, 1)
+        self._admit(entry, now_s, arrived_s)
         if backend is not None:
             self._slots.start(entry, backend)
             return Granted(backend.name)
         self._hold(entry)
         return Held(entry.deadline_s)
+
+    def adopt(self, request: Hashable, now_s: float, backend: str) -> None:
+        """Take in a counted request that a known pod runs already, as another gateway says, even beyond its limit."""
+        self._advance(now_s)
+        entry = Request(request, COUNT, None, 0, wakes=True)
+        self._admit(entry, now_s, None)
+        self._slots.start(entry, self._pods.known(backend))
 
     def finish(self, request: Hashable, now_s: float) -> list[Grant]:
         """End a request that a pod ran, successfully or not, and return the requests that are granted now.
@@ -134,6 +142,7 @@ class Dispatcher:
         """End a request in any state, because its client is gone; raises KeyError for an unknown one."""
         self._advance(now_s)
         entry = self._requests.pop(request)
+        self._numbers.ended(entry.number)
         if not entry.opened:
             self._count_pass(entry, -1)
         if entry.queue is None:
@@ -171,10 +180,27 @@ class Dispatcher:
         entry = self._requests[request]
         backend = self._slots.stop(entry, was_seen=False)
         if backend.ready:
-            self._set_aside(backend, now_s + backend.health.refused(), ejected=False)
+            self._absences.set_aside(backend, now_s + backend.health.refused(), ejected=False)
         entry.pinned = None
         self._hold(entry)
         return self._slots.settle()
+
+    def give_back(self, request: Hashable, now_s: float) -> list[Grant]:
+        """Take back a request of which its pod has seen nothing: it waits at its place of arrival, and others go on.
+
+        Raises:
+            KeyError: there is no such request.
+            ValueError: it has not been granted.
+        """
+        self._advance(now_s)
+        entry = self._requests[request]
+        self._slots.stop(entry, was_seen=False)
+        self._hold(entry)
+        return self._slots.serve_all()
+
+    def may_start(self, request: Hashable, now_s: float) -> bool:  # noqa: ARG002 - see `SharedDispatcher.may_start`
+        """Tell whether a granted request may be sent to its pod now; always, because there is no other gateway."""
+        return True
 
     def expire(self, now_s: float) -> Due:
         """Do what is due: requests time out or spill over to other pods, and pods that were set aside return."""
@@ -182,7 +208,7 @@ class Dispatcher:
         due = Due([], [])
         while (subject := self._timers.pop_due(now_s)) is not None:
             if isinstance(subject, Backend):
-                due.grants.extend(self._readmit(subject, now_s))
+                due.grants.extend(self._absences.readmit(subject, now_s))
             elif subject.queue is not None and subject.deadline_s <= now_s:
                 due.grants.extend(self.abandon(subject.id, now_s))
                 due.timed_out.append(subject.id)
@@ -208,7 +234,7 @@ class Dispatcher:
         backend.draining = False
         backend.health = Health()
         self._slots.set_jobs(backend, jobs, backend.granted)
-        return self._take_back(backend)
+        return self._absences.take_back(backend)
 
     def drain_backend(self, name: str, now_s: float) -> list[Grant]:
         """Send a pod nothing new; it is forgotten when its last request has ended."""
@@ -218,7 +244,7 @@ class Dispatcher:
             return []
         backend.draining = True
         self._slots.forget_if_drained(backend)
-        self._release(backend)
+        self._absences.release(backend)
         return self._slots.settle()
 
     def answered(self, name: str, now_s: float, *, well: bool) -> list[Grant]:
@@ -227,17 +253,7 @@ class Dispatcher:
         backend = self._pods.get(name)
         if backend is None:
             return []
-        if well:
-            return self._recover(backend)
-        rules = self.limits.ejection
-        if not backend.health.failed(rules) or not backend.ready:
-            return []
-        if not self._pods.may_eject:
-            backend.health.on_trial = False
-            return self._slots.refill(backend)
-        self.ejections_total += 1
-        self._set_aside(backend, now_s + backend.health.eject(rules), ejected=True)
-        return self._slots.settle()
+        return self._absences.answered(backend, now_s, well=well)
 
     def remove_backend(self, name: str, now_s: float) -> list[Grant]:
         """Forget a pod at once; its requests are open until they are finished or abandoned."""
@@ -249,7 +265,7 @@ class Dispatcher:
         backend.draining = True
         backend.jobs = None
         self._slots.count(backend)
-        self._release(backend)
+        self._absences.release(backend)
         return self._slots.settle()
 
     def newest_granted(self, name: str) -> int:
@@ -284,6 +300,11 @@ class Dispatcher:
         return self._slots.serve_all()
 
     # The state to report.
+
+    @property
+    def ejections_total(self) -> int:
+        """How often a pod was ejected for its failures."""
+        return self._absences.ejections_total
 
     @property
     def queued(self) -> int:
@@ -341,10 +362,17 @@ class Dispatcher:
 
     # Waiting.
 
-    def _refusal(self, entry: Request) -> Refusal | None:
+    def _admit(self, entry: Request, now_s: float, arrived_s: float | None) -> None:
+        number = self._numbers.next(now_s) if arrived_s is None else self._numbers.of_age(arrived_s)
+        entry.admit(number, now_s if arrived_s is None else arrived_s, self._pods.limits)
+        self._requests[entry.id] = entry
+        self._count_pass(entry, 1)
+
+    def _refusal(self, entry: Request, *, again: bool) -> Refusal | None:
         if not entry.wakes and not self.reachable:
             return Refusal.ASLEEP
-        return Refusal.QUEUE_FULL if self._waiting.count[entry.kind] >= self._pods.limits.queue_length else None
+        is_full = self._waiting.count[entry.kind] >= self._pods.limits.queue_length
+        return Refusal.QUEUE_FULL if is_full and not again else None
 
     def _hold(self, entry: Request) -> None:
         home = self._pods.home(entry)
@@ -352,36 +380,6 @@ class Dispatcher:
         self._set_timer(entry.deadline_s, entry)
         if home is not None and entry.kind is COUNT:
             self._set_timer(entry.spill_s, entry)
-
-    # Pods that come and go.
-
-    def _release(self, backend: Backend) -> None:
-        """Let the requests that wait for a pod that gets nothing new go to any pod."""
-        if backend.draining:
-            backend.put_aside(None, ejected=False)
-        self._pods.refresh(backend)
-        self._waiting.release(backend)
-        self._pods.readmit_ejected_if_none_is_ready()
-
-    def _set_aside(self, backend: Backend, until_s: float, *, ejected: bool) -> None:
-        backend.put_aside(until_s, ejected=ejected)
-        self._set_timer(until_s, backend)
-        self._release(backend)
-
-    def _readmit(self, backend: Backend, now_s: float) -> list[Grant]:
-        if backend.aside_until_s is None or backend.aside_until_s > now_s:
-            return []
-        backend.health.on_trial = backend.ejected
-        return self._take_back(backend)
-
-    def _take_back(self, backend: Backend) -> list[Grant]:
-        backend.put_aside(None, ejected=False)
-        return self._slots.refill(backend)
-
-    def _recover(self, backend: Backend) -> list[Grant]:
-        was_on_trial = backend.health.on_trial
-        backend.health.recovered()
-        return self._slots.refill(backend) if was_on_trial else []
 
     # Time.
 
