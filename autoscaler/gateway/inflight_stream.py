@@ -104,7 +104,7 @@ async def lines(gateway: Router) -> AsyncGenerator[bytes, None]:
         while True:
             now_s = gateway.loop_time()
             found = {
-                name: state(proxy.dispatcher, proxy.marked, now_s)
+                name: state(proxy.dispatcher, proxy.pods.marked, now_s)
                 for name in names
                 if (proxy := gateway.proxies.get(name))
             }

@@ -31,7 +31,7 @@ from autoscaler.gateway.http.pod_connection import Failure, PodConnection
 from autoscaler.gateway.http.pod_pool import Pod, PodRefusedError
 from autoscaler.gateway.http.request_parser import IncomingRequest
 from autoscaler.gateway.http.tunnel import Tunnel
-from autoscaler.gateway.pod_interrupt import interrupt
+from autoscaler.gateway.pods.pod_interrupt import interrupt
 from autoscaler.gateway.request_body import RequestBody
 from autoscaler.gateway.request_log import RequestRecord
 from autoscaler.gateway.service import ServiceProxy, Waiter
@@ -301,7 +301,7 @@ class ProxiedRequest:
         elif self._stays_at_pod and not exchange.over:
             self._left_at_pod = True
             if self._proxy.config.on_abort is OnAbort.INTERRUPT:
-                self._interrupting = interrupt(self._proxy, pod, self._head)
+                self._interrupting = self._proxy.background(interrupt(self._proxy.config, pod, self._head))
             return
         exchange.cancel()
 

@@ -145,7 +145,7 @@ class Router:
                     resolver=self._resolver,
                     on_ended=self._on_ended,
                 )
-                proxy.set_backends(service.backends or {})
+                proxy.pods.set_all(service.backends or {})
             elif proxy.config is service or proxy.config == service:
                 continue
             else:
@@ -159,24 +159,25 @@ class Router:
 
     def set_backends(self, service: str, backends: Mapping[str, str]) -> None:
         """Set the pods, by name with their `host:port`; all others drain."""
-        self.proxies[service].set_backends(backends)
+        self.proxies[service].pods.set_all(backends)
 
     def add_backend(self, service: str, name: str, address: str, *, warm: bool = False) -> None:
         """Send requests to a pod that is ready, after its warm-up if it is not warm."""
-        self.proxies[service].add(name, address, warm=warm)
+        self.proxies[service].pods.add(name, address, warm=warm)
 
     def drain_backend(self, service: str, name: str, *, marked: bool = False) -> None:
         """Send a pod nothing new, and let its requests finish; the stream names those that are marked."""
-        self.proxies[service].drain_pod(name, marked=marked)
+        self.proxies[service].pods.drain(name, marked=marked)
+        self._changed(service)
 
     def remove_backend(self, service: str, name: str) -> None:
         """Forget a pod that is gone; its requests end with 502 at once."""
-        self.proxies[service].remove(name)
+        self.proxies[service].pods.remove(name)
 
     def _drop(self, name: str) -> None:
         proxy = self.proxies.pop(name)
         proxy.reject_all()
-        proxy.set_backends({})
+        proxy.pods.set_all({})
         proxy.close()
 
     # Requests.

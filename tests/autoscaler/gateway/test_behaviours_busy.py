@@ -195,7 +195,7 @@ async def test_b76_a_pod_that_leaves_is_asked_until_its_jobs_are_done(kit):
     assert (gateway.dispatcher(NAME).running, gateway.dispatcher(NAME).backends) == (1, ("p0",))
     server.done()
     await until(lambda: gateway.dispatcher(NAME).backends == ())
-    await until(lambda: not gateway.proxies[NAME].pods_checked)
+    await until(lambda: not gateway.proxies[NAME].pods.checked)
     assert not pod.open
 
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 from gateway_kit import NAME, answer_ok, refused_port, reset, service, until
 
-from autoscaler.gateway import pod_readiness
 from autoscaler.gateway.counts import RequestOutcome
 from autoscaler.gateway.dispatch import pod_health
 from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
 from autoscaler.gateway.dispatch.types import FailureKind
 from autoscaler.gateway.http.deadline import Deadline
+from autoscaler.gateway.pods import pod_readiness
 from autoscaler.gateway.service import Waiter
 
 pytestmark = pytest.mark.real_time

@@ -58,7 +58,7 @@ async def test_b43_what_runs_on_a_lost_node_ends_when_its_pod_is_removed_and_the
     gateway = await kit.gateway(pods=[pod])
     client = (await kit.client(gateway)).post()
     job = await pod.next()
-    (exchange,) = gateway.proxies[NAME].pods["p0"].open
+    (exchange,) = gateway.proxies[NAME].pods.listed["p0"].open
     found = exchange._connection._transport.get_extra_info("socket")
     assert found.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
     assert found.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 25_000

@@ -53,7 +53,7 @@ class World:
 
     def known(self):
         """Name the pods that would be sent a request."""
-        return set(self.gateway.proxies[NAME].pods)
+        return set(self.gateway.proxies[NAME].pods.listed)
 
     async def runs_at(self, name):
         """Send requests until one runs at this pod; give it with its client, when no other runs."""

@@ -371,7 +371,7 @@ async def test_b09_every_kind_of_end_frees_the_slot(kit):
     assert gateway.dispatcher(NAME).idle == ("p0", "p1")
     assert sum(outcomes(gateway).values()) == 300
     assert max(pod.most for pod in pods) <= 2
-    assert not any(pod.open for pod in gateway.proxies[NAME].pods.values())
+    assert not any(pod.open for pod in gateway.proxies[NAME].pods.listed.values())
 
 
 async def test_b10_the_slot_is_free_when_the_pod_is_done_though_the_client_has_not_read(kit):

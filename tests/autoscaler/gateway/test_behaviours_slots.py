@@ -570,7 +570,7 @@ async def test_b67_an_internal_error_is_500_if_nothing_was_sent_and_frees_the_sl
         assert came_to.get(RequestOutcome.ERROR, 0) >= statuses.count(500)
     assert caplog.text.count("RuntimeError: an injected fault") >= statuses.count(500)
     assert counts(gateway) == (0, 0)
-    assert not gateway.proxies[NAME].pods["p0"].open
+    assert not gateway.proxies[NAME].pods.listed["p0"].open
     monkeypatch.undo()
     assert (await (await kit.client(gateway)).post("/after").response()).status == 200
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from gateway_kit import NAME, answer_ok, refused_port, service, until
 
-from autoscaler.gateway import pod_readiness, pod_warm_up
 from autoscaler.gateway.config import WarmUp
+from autoscaler.gateway.pods import pod_readiness, pod_warm_up
 
 pytestmark = pytest.mark.real_time
 

@@ -18,7 +18,10 @@ class World:
 
     def __init__(self):
         limits = Limits(1, 100, 60.0, float("inf"))
-        self.proxies = {name: SimpleNamespace(dispatcher=Dispatcher(limits, 0.0), marked=set()) for name in NAMES}
+        self.proxies = {
+            name: SimpleNamespace(dispatcher=Dispatcher(limits, 0.0), pods=SimpleNamespace(marked=set()))
+            for name in NAMES
+        }
         self.watchers = set()
 
     def loop_time(self):
@@ -122,7 +125,7 @@ async def test_a_mark_that_the_gateway_has_seen_is_sent_at_once_and_once():
     world = World()
     async with aclosing(lines(world)) as stream:
         await told(stream)
-        world.proxies[NAMES[3]].marked.add("pod")
+        world.proxies[NAMES[3]].pods.marked.add("pod")
         for watcher in world.watchers:
             watcher(NAMES[3])
         at_s, services = await told(stream)

@@ -43,34 +43,34 @@ class Pods(RuleBasedStateMachine):
 
     @rule(name=NAMES, address=ADDRESSES)
     def add(self, name, address):
-        known = self.proxy.pods.get(name)
-        self.proxy.add(name, address)
-        self.seen.add(self.proxy.pods[name])
+        known = self.proxy.pods.listed.get(name)
+        self.proxy.pods.add(name, address)
+        self.seen.add(self.proxy.pods.listed[name])
         if known is not None and known.address != address:
-            self.all_failed(known.name, but=self.proxy.pods[name])
+            self.all_failed(known.name, but=self.proxy.pods.listed[name])
 
     @rule(name=NAMES, marked=st.booleans())
     def drain(self, name, marked):
         before = [len(each.failures) for each in self.waiting]
-        self.proxy.drain_pod(name, marked=marked)
-        assert (name in self.proxy.marked) == marked
+        self.proxy.pods.drain(name, marked=marked)
+        assert (name in self.proxy.pods.marked) == marked
         assert before == [len(each.failures) for each in self.waiting]
 
     @rule(name=NAMES)
     def remove(self, name):
-        self.proxy.remove(name)
-        assert name not in self.proxy.marked
+        self.proxy.pods.remove(name)
+        assert name not in self.proxy.pods.marked
         self.all_failed(name)
 
     @rule(names=st.sets(NAMES), address=ADDRESSES)
     def set_all(self, names, address):
-        self.proxy.set_backends(dict.fromkeys(names, address))
-        assert self.proxy.pods.keys() == names
+        self.proxy.pods.set_all(dict.fromkeys(names, address))
+        assert self.proxy.pods.listed.keys() == names
 
-    @precondition(lambda self: self.proxy.pods)
+    @precondition(lambda self: self.proxy.pods.listed)
     @rule(pick=PICK)
     def somebody_waits(self, pick):
-        pods = list(self.proxy.pods.values())
+        pods = list(self.proxy.pods.listed.values())
         self.waiting.append(Waiting(pods[pick % len(pods)]))
 
     @precondition(lambda self: self.waiting)
@@ -92,12 +92,12 @@ class Pods(RuleBasedStateMachine):
 
     @invariant()
     def a_pod_that_is_sent_requests_counts_as_unmarked(self):
-        assert not self.proxy.marked & self.proxy.pods.keys()
+        assert not self.proxy.pods.marked & self.proxy.pods.listed.keys()
 
     def teardown(self):
         while self.waiting:
             self.somebody_is_done(0)
-        assert set(self.seen) <= set(self.proxy.pods.values()), "pods are remembered for which nobody waits"
+        assert set(self.seen) <= set(self.proxy.pods.listed.values()), "pods are remembered for which nobody waits"
         self.proxy.close()
         self.loop.close()
 

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-from autoscaler.gateway.busy_poll import BusyPoller
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.counts import WarmUpOutcome
 from autoscaler.gateway.http.pod_pool import Pod
-from autoscaler.gateway.pod_readiness import until_ready
-from autoscaler.gateway.pod_warm_up import warm_up
+from autoscaler.gateway.pods.busy_poll import BusyPoller
+from autoscaler.gateway.pods.pod_readiness import until_ready
+from autoscaler.gateway.pods.pod_warm_up import warm_up
 
 
 class PodChecks:
