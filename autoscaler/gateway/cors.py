@@ -47,13 +47,13 @@ class Cors:
 
 
 def _origin(head: RequestHead) -> bytes:
-    origins = head.known.get(b"origin", ())
+    origins = head.values.get(b"origin", ())
     return origins[0] if len(origins) == 1 else b""
 
 
 def is_preflight(head: RequestHead) -> bool:
     """Return whether a request without a body is a CORS preflight."""
-    return head.method == b"OPTIONS" and bool(_origin(head)) and _ASKS in head.known
+    return head.method == b"OPTIONS" and bool(_origin(head)) and _ASKS in head.values
 
 
 def preflight_rule(rule: PathRule) -> PathRule:

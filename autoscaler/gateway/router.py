@@ -199,7 +199,7 @@ class Router:
     def _received(self, client: ClientConnection, request: IncomingRequest) -> ProxiedRequest | bool:
         """Find a request's service; a request without one is answered here."""
         try:
-            head = read_request(request.method, request.target, request.headers, http10=request.http10)
+            head = read_request(request.method, request.target, request.headers, request.values, http10=request.http10)
         except BadRequestError as error:
             return _answer(client, 400, str(error), keep_alive=False)
         if head.method in _REFUSED_METHODS:
@@ -245,7 +245,7 @@ class Router:
         )
 
     def _client_of(self, peer: str, head: RequestHead) -> str:
-        return client_address(peer, head.known.get(b"x-forwarded-for", ()), self._is_trusted)
+        return client_address(peer, head.values.get(b"x-forwarded-for", ()), self._is_trusted)
 
     def _is_trusted(self, address: str) -> bool:
         if len(address) > _LONGEST_ADDRESS:

@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 _STALL_CHECKS = 4
 _EARLY_BYTES = 1 << 12
 """Bytes kept that follow an upgrade before it is answered, in addition to the last read. A client need not send any."""
+_SWITCHING, _FIRST_FINAL = 101, 200
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -374,4 +375,4 @@ class ClientConnection(asyncio.Protocol):
 def _final_status(data: bytes) -> int | None:
     """Return the status of a response that starts here, None for an interim one such as 100."""
     status = int(data[9:12])
-    return None if status < HTTPStatus.OK and status != HTTPStatus.SWITCHING_PROTOCOLS else status
+    return None if status < _FIRST_FINAL and status != _SWITCHING else status

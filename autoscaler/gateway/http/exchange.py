@@ -150,7 +150,7 @@ class Exchange:
         self.status = head.status
         options = self._options
         added = self.added_lines
-        if options.cors and not any(name.lower() == _ALLOWED_ORIGIN for name, _ in head.headers):
+        if options.cors and _ALLOWED_ORIGIN not in head.values:
             added.append(options.cors)
         if head.has_body and not head.has_length:
             self._until_eof = options.http10

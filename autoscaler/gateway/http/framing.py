@@ -41,31 +41,31 @@ class Overhead:
     legal and has no limit, but the same bytes as extensions or trailers have one.
     """
 
-    __slots__ = ("_bytes", "_most", "_paid", "_restarted")
+    __slots__ = ("_bytes", "_most", "_paid", "restarted")
 
     def __init__(self, most_bytes: int) -> None:
         self._most = most_bytes
         self._bytes = 0
         self._paid = 0
-        self._restarted = False
+        self.restarted = False
+        """Set when a message ends; the rest of the same read belongs to the next one and is not counted."""
 
     def body(self, size: int) -> None:
         """Note a part of a body."""
         self._paid += size + _FREE_PER_PART + _FREE_PER_BODY_BYTE * size
 
-    def restart(self) -> None:
-        """Note that a message ends; the rest of the same read belongs to the next one and is not counted."""
-        self._restarted = True
-
     def read(self, size: int) -> bool:
         """Note how many bytes were read, with the body; return False if too many of them were not body."""
-        self._bytes = 0 if self._restarted else max(0, self._bytes + size - self._paid)
+        if self.restarted:
+            self.restarted = False
+            self._bytes = self._paid = 0
+            return True
+        self._bytes = max(0, self._bytes + size - self._paid)
         self._paid = 0
-        self._restarted = False
         return self._bytes <= self._most
 
 
-def refused_coding(fields: Sequence[bytes], *, http10: bool) -> HTTPStatus | None:
+def refused_coding(fields: Sequence[bytes] | None, *, http10: bool) -> HTTPStatus | None:
     """Return the status that refuses a message with these `Transfer-Encoding` fields; None if they are legal."""
     if not fields:
         return None

@@ -8,12 +8,13 @@ Rules:
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from http import HTTPStatus
 from typing import NamedTuple
 
 from autoscaler.host_claims import normal
 
 Headers = Sequence[tuple[bytes, bytes]]
+Values = Mapping[bytes, Sequence[bytes]]
+"""The values of each header, by its name in lower case."""
 
 _HOP_BY_HOP = frozenset(
     {
@@ -43,20 +44,19 @@ STREAMS = frozenset(
     }
 )
 """Content types of streams: events, lines of JSON, frames of a camera."""
-_READ_IN_RESPONSES = frozenset(
-    {b"connection", b"content-length", b"content-type", b"retry-after", b"transfer-encoding"}
-)
 _OURS_IN_REQUESTS = frozenset(
     {b"expect", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-request-id", b"cookie"}
 )
 _APART = _HOP_BY_HOP | _OURS_IN_REQUESTS
 """Request headers that are not passed on unchanged."""
-_KNOWN = _APART | {b"cdn-loop", b"host", b"content-length", b"user-agent", b"origin", b"access-control-request-method"}
 _NEVER_NAMED = frozenset({b"", b"host", b"content-length", b"close", b"keep-alive", b"upgrade"})
 """What `Connection` cannot remove."""
-_UNAVAILABLE = 503
+_NO_CONTENT_HAS_NOT = _HOP_BY_HOP | {b"content-length"}
+"""Headers that are not passed on with a 204 (RFC 9110, 8.6)."""
+_NO_CONTENT, _UNAVAILABLE = 204, 503
 _LONGEST_REQUEST_ID = 128
-_HTTP = (b"http",)
+_line = b"%b: %b\r\n".__mod__
+"""Returns the line of a header."""
 _FORWARDED_LINES = (
     b"X-Forwarded-For: %b\r\nX-Forwarded-Host: %b\r\nX-Forwarded-Proto: %b\r\nX-Request-Id: %b\r\nCDN-Loop: %b\r\n"
 )
@@ -80,8 +80,7 @@ class RequestHead(NamedTuple):
     """In lower case, without port and trailing dot."""
     lines: Sequence[bytes]
     """The headers that are passed on unchanged, each as a line."""
-    known: Mapping[bytes, Sequence[bytes]]
-    """The values of the headers that the gateway reads, by their names in lower case."""
+    values: Values
     expect: bytes
     upgrade: bytes
     """The protocol that the client wants to switch to, in lower case; empty for none."""
@@ -90,32 +89,32 @@ class RequestHead(NamedTuple):
     @property
     def cookies(self) -> Sequence[bytes]:
         """The values of its `Cookie` headers."""
-        return self.known.get(b"cookie", ())
+        return self.values.get(b"cookie", ())
 
     @property
     def user_agents(self) -> Sequence[bytes]:
         """The values of its `User-Agent` headers."""
-        return self.known.get(b"user-agent", ())
+        return self.values.get(b"user-agent", ())
 
     @property
     def request_id(self) -> bytes:
         """The client's request id, if it can be kept; empty if not."""
-        came_id = self.known.get(b"x-request-id", ())
+        came_id = self.values.get(b"x-request-id", ())
         return came_id[0] if len(came_id) == 1 and len(came_id[0]) <= _LONGEST_REQUEST_ID else b""
 
     @property
     def chunked(self) -> bool:
         """Whether its body is chunked."""
-        return b"transfer-encoding" in self.known
+        return b"transfer-encoding" in self.values
 
     @property
     def is_https(self) -> bool:
         """Whether the client used https, as proxies in front say: the first value of their list is the client's."""
-        return b",".join(self.known.get(b"x-forwarded-proto", ())).partition(b",")[0].strip().lower() == b"https"
+        return b",".join(self.values.get(b"x-forwarded-proto", ())).partition(b",")[0].strip().lower() == b"https"
 
     def passed_through(self, gateway: bytes) -> bool:
         """Return whether the request has passed through this gateway before (RFC 8586)."""
-        return gateway in map(bytes.strip, b",".join(self.known.get(b"cdn-loop", ())).split(b","))
+        return gateway in map(bytes.strip, b",".join(self.values.get(b"cdn-loop", ())).split(b","))
 
 
 class ResponseHead(NamedTuple):
@@ -125,6 +124,7 @@ class ResponseHead(NamedTuple):
     reason: bytes
     headers: Headers
     """Names and values, as the pod wrote them."""
+    values: Values
     lines: Sequence[bytes]
     """The headers that are passed on to the client, each as a line."""
     has_body: bool
@@ -148,24 +148,27 @@ class Forwarded(NamedTuple):
     """This gateway's name in `CDN-Loop`."""
 
 
-def read_request(method: bytes, target: bytes, headers: Headers, *, http10: bool = False) -> RequestHead:
+def values_by_name(headers: Headers) -> dict[bytes, list[bytes]]:
+    """Return the values of each header."""
+    values = {name.lower(): [value] for name, value in headers}
+    if len(values) < len(headers):  # a header is there twice
+        for several in values.values():
+            several.clear()
+        for name, value in headers:
+            values[name.lower()].append(value)
+    return values
+
+
+def read_request(
+    method: bytes, target: bytes, headers: Headers, values: Values, *, http10: bool = False
+) -> RequestHead:
     """Read a request's head; a request of HTTP/1.0 may have no Host, which is then empty.
 
     Raises:
         BadRequestError: no Host or two, an invalid one, one that contradicts the target, or an invalid target.
     """
-    known: dict[bytes, list[bytes]] = {}
-    lines = []
-    for name, value in headers:
-        lower = name.lower()
-        if lower in _KNOWN:
-            known.setdefault(lower, []).append(value)
-        if lower not in _APART:
-            lines.append(b"%b: %b\r\n" % (name, value))
-    if named := _named(known.get(b"connection", ())):
-        apart = _APART | named
-        lines = [b"%b: %b\r\n" % field for field in headers if field[0].lower() not in apart]
-    hosts = known.get(b"host", ())
+    lines = _lines(headers, values, _APART)
+    hosts = values.get(b"host", ())
     if len(hosts) > 1 or not (hosts or http10):
         raise BadRequestError("the request needs exactly one Host header")
     host = hosts[0] if hosts else b""
@@ -176,25 +179,30 @@ def read_request(method: bytes, target: bytes, headers: Headers, *, http10: bool
         target if target.startswith(b"/") else _origin_form(method, target, host),
         _host_name(host),
         lines,
-        known,
-        b",".join(known[b"expect"]).lower() if b"expect" in known else b"",
-        _upgrade(known),
-        _length(known.get(b"content-length", ())),
+        values,
+        b",".join(values[b"expect"]).lower() if b"expect" in values else b"",
+        _upgrade(values) if b"upgrade" in values else b"",
+        _length(values[b"content-length"]) if b"content-length" in values else None,
     )
 
 
-def _upgrade(known: Mapping[bytes, Sequence[bytes]]) -> bytes:
+def _lines(headers: Headers, values: Values, apart: frozenset[bytes]) -> list[bytes]:
+    """Return the headers that are passed on, each as a line: all but these, and but those that `Connection` names."""
+    if b"connection" in values:
+        apart |= _named(values[b"connection"])
+    if apart.isdisjoint(values):
+        return list(map(_line, headers))
+    return [_line(field) for field in headers if field[0].lower() not in apart]
+
+
+def _upgrade(values: Values) -> bytes:
     """The protocol that is asked for, if the gateway can tunnel it."""
-    if b"upgrade" not in known:
-        return b""
-    tokens = b",".join(known.get(b"connection", ())).lower().split(b",")
-    wanted = b",".join(known[b"upgrade"]).lower()
+    tokens = b",".join(values.get(b"connection", ())).lower().split(b",")
+    wanted = b",".join(values[b"upgrade"]).lower()
     return wanted if wanted == b"websocket" and b"upgrade" in map(bytes.strip, tokens) else b""
 
 
-def _length(values: Sequence[bytes]) -> int | None:
-    if not values:
-        return None
+def _length(values: Sequence[bytes]) -> int:
     if len(values) > 1 or not values[0].isdigit():
         raise BadRequestError("Content-Length is not one number")
     return int(values[0])
@@ -226,21 +234,23 @@ def request_bytes(head: RequestHead, cookies: Sequence[bytes], forwarded: Forwar
     parts = [b"%b %b HTTP/1.1\r\n" % (head.method, head.target), *head.lines]
     if cookies:
         parts.extend(b"Cookie: %b\r\n" % cookie for cookie in cookies)
-    parts.append(_forwarded_lines(head.known, forwarded, request_id))
+    parts.append(_forwarded_lines(head.values, forwarded, request_id))
     if head.chunked:
         parts.append(b"Transfer-Encoding: chunked\r\n")
     if head.upgrade:
-        parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.known[b"upgrade"][0])
+        parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.values[b"upgrade"][0])
     parts.append(b"\r\n")
     return b"".join(parts)
 
 
-def _forwarded_lines(known: Mapping[bytes, Sequence[bytes]], by: Forwarded, request_id: bytes) -> bytes:
-    believed: Mapping[bytes, Sequence[bytes]] = known if by.trusted else {}
+def _forwarded_lines(values: Values, by: Forwarded, request_id: bytes) -> bytes:
+    (host,) = values.get(b"host", (b"",))
+    if not by.trusted:
+        return _FORWARDED_LINES % (by.peer, host, b"http", request_id, by.gateway)
     return _FORWARDED_LINES % (
-        b", ".join([*believed.get(b"x-forwarded-for", ()), by.peer]) if by.trusted else by.peer,
-        b", ".join(believed.get(b"x-forwarded-host") or known.get(b"host", ())),
-        b", ".join(believed.get(b"x-forwarded-proto", _HTTP)),
+        b", ".join([*values.get(b"x-forwarded-for", ()), by.peer]),
+        b", ".join(values.get(b"x-forwarded-host", (host,))),
+        b", ".join(values.get(b"x-forwarded-proto", (b"http",))),
         request_id,
         by.gateway,
     )
@@ -248,32 +258,24 @@ def _forwarded_lines(known: Mapping[bytes, Sequence[bytes]], by: Forwarded, requ
 
 def read_response(status: int, reason: bytes, headers: Headers, *, has_body: bool) -> ResponseHead:
     """Read a response's head."""
-    known: dict[bytes, bytes] = {}
-    lines = []
-    for name, value in headers:
-        lower = name.lower()
-        if lower in _READ_IN_RESPONSES:
-            known[lower] = b"%b,%b" % (known[lower], value) if lower in known else value
-        if lower not in _HOP_BY_HOP:
-            lines.append(b"%b: %b\r\n" % (name, value))
-    connection = known.get(b"connection", b"")
-    named = _named((connection,)) if connection else frozenset()
-    if status == HTTPStatus.NO_CONTENT:
-        named |= {b"content-length"}  # RFC 9110, 8.6
-    if named:
-        lines = [b"%b: %b\r\n" % field for field in headers if field[0].lower() not in _HOP_BY_HOP | named]
+    values = values_by_name(headers)
     return ResponseHead(
         status,
         reason,
         headers,
-        lines,
+        values,
+        _lines(headers, values, _HOP_BY_HOP if status != _NO_CONTENT else _NO_CONTENT_HAS_NOT),
         has_body,
-        b"content-length" in known,
-        b"transfer-encoding" in known,
-        b"close" in connection.lower(),
-        known.get(b"content-type", b"").partition(b";")[0].strip().lower() in STREAMS,
-        status == _UNAVAILABLE and b"retry-after" in known,
+        b"content-length" in values,
+        b"transfer-encoding" in values,
+        b"connection" in values and b"close" in b",".join(values[b"connection"]).lower(),
+        b"content-type" in values and _is_stream(values[b"content-type"]),
+        status == _UNAVAILABLE and b"retry-after" in values,
     )
+
+
+def _is_stream(content_types: Sequence[bytes]) -> bool:
+    return b",".join(content_types).partition(b";")[0].strip().lower() in STREAMS
 
 
 def response_bytes(head: ResponseHead, added: Iterable[bytes]) -> bytes:
@@ -289,6 +291,4 @@ def switching_bytes(head: ResponseHead, added: Iterable[bytes]) -> bytes:
 
 def _named(connections: Sequence[bytes]) -> frozenset[bytes]:
     """The headers that `Connection` names as hop-by-hop."""
-    if not connections:
-        return frozenset()
     return frozenset(map(bytes.strip, b",".join(connections).lower().split(b","))) - _NEVER_NAMED

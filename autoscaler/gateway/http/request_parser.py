@@ -13,6 +13,7 @@ from http import HTTPStatus
 import httptools
 
 from autoscaler.gateway.http.framing import HTTP_VERSIONS, HeadLimits, Overhead, reason_of, refused_coding
+from autoscaler.gateway.http.headers import Values, values_by_name
 from autoscaler.gateway.http.incoming_body import IncomingBody, Source
 
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
@@ -32,14 +33,22 @@ class BrokenRequestError(Exception):
 class IncomingRequest:
     """A request as it was sent."""
 
-    __slots__ = ("body", "complete", "headers", "http10", "keep_alive", "method", "target")
+    __slots__ = ("body", "complete", "headers", "http10", "keep_alive", "method", "target", "values")
 
     def __init__(
-        self, method: bytes, target: bytes, headers: list[tuple[bytes, bytes]], *, http10: bool, keep_alive: bool
+        self,
+        method: bytes,
+        target: bytes,
+        headers: list[tuple[bytes, bytes]],
+        values: Values,
+        *,
+        http10: bool,
+        keep_alive: bool,
     ) -> None:
         self.method = method
         self.target = target
         self.headers = headers
+        self.values = values
         self.http10 = http10
         self.keep_alive = keep_alive
         self.body: IncomingBody | None = None
@@ -52,7 +61,6 @@ class RequestParser:
     """Parses one client's requests, and passes on each request when its head is complete."""
 
     __slots__ = (
-        "_codings",
         "_fields",
         "_found",
         "_last",
@@ -61,8 +69,10 @@ class RequestParser:
         "_parser",
         "_request",
         "_resumed",
+        "_small_bytes",
         "_source",
         "_target",
+        "_unlimited",
         "in_head",
     )
 
@@ -77,8 +87,11 @@ class RequestParser:
         self._resumed = False
         self._target = b""
         self._fields: list[tuple[bytes, bytes]] = []
-        self._codings: list[bytes] = []
         self._overhead = Overhead(limits.head_bytes)
+        self._small_bytes = min(limits.line_bytes, limits.field_bytes)
+        """No part of a head that arrives in one read of this size is too long."""
+        self._unlimited = False
+        """Whether parts of the arriving head may be too long."""
         self.in_head = False
         """Whether a head has begun and is not complete."""
 
@@ -89,6 +102,7 @@ class RequestParser:
             BrokenRequestError: it is malformed, and nothing more may be fed. If a body was arriving, tell its reader by
                 `break_body`; otherwise answer the client.
         """
+        self._unlimited = self.in_head or len(data) > self._small_bytes
         try:
             behind = self._parse(data)
         except httptools.HttpParserError as error:
@@ -145,7 +159,6 @@ class RequestParser:
         self.in_head = True
         self._target = b""
         self._fields = []
-        self._codings = []
 
     def on_url(self, part: bytes) -> None:
         """Collect the target."""
@@ -155,14 +168,20 @@ class RequestParser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect a header; a trailer is dropped."""
+        if self._unlimited:
+            self._check_size(name, value)
+        if self.in_head and (b"_" not in name or self._limits.underscores):
+            self._fields.append((name, value.rstrip(b" \t")))
+
+    def _check_size(self, name: bytes, value: bytes) -> None:
         if len(name) + len(value) > self._limits.field_bytes:
             raise BrokenRequestError(_TOO_LARGE, "a header is too long")
-        if self.in_head and (self._limits.underscores or b"_" not in name):
-            self._fields.append((name, value.rstrip(b" \t")))
-            if len(self._fields) > self._limits.fields:
-                raise BrokenRequestError(_TOO_LARGE, "there are too many headers")
-            if name.lower() == b"transfer-encoding":
-                self._codings.append(value)
+        if self.in_head:
+            self._check_number()
+
+    def _check_number(self) -> None:
+        if len(self._fields) > self._limits.fields:
+            raise BrokenRequestError(_TOO_LARGE, "there are too many headers")
 
     def on_headers_complete(self) -> None:
         """Pass on the request; it has a body once one arrives, or once the data ends without its end."""
@@ -170,16 +189,19 @@ class RequestParser:
         if self._resumed:
             self._resumed = False
             return
-        parser = self._parser
+        self._check_number()
+        parser, fields = self._parser, self._fields
         http10 = HTTP_VERSIONS.get(parser.get_http_version())
         if http10 is None:
             raise BrokenRequestError(HTTPStatus.BAD_REQUEST, "the gateway speaks HTTP/1.1 and HTTP/1.0 only")
-        if refused := refused_coding(self._codings, http10=http10):
+        values = values_by_name(fields)
+        if refused := refused_coding(values.get(b"transfer-encoding"), http10=http10):
             raise BrokenRequestError(refused, "chunked is the only supported transfer coding")
         self._request = self._last = IncomingRequest(
             parser.get_method(),
             self._target,
-            self._fields,
+            fields,
+            values,
             http10=http10,
             keep_alive=parser.should_keep_alive(),
         )
@@ -197,7 +219,7 @@ class RequestParser:
     def on_message_complete(self) -> None:
         """End the request."""
         request, self._request = self._request, None
-        self._overhead.restart()
+        self._overhead.restarted = True
         if request is not None:
             request.complete = True
             if request.body is not None:
@@ -206,5 +228,5 @@ class RequestParser:
 
 def is_websocket(request: IncomingRequest) -> bool:
     """Return whether a request asks for a WebSocket and has no body."""
-    fields = {name.lower(): value.lower() for name, value in request.headers}
-    return fields.get(b"upgrade") == b"websocket" and not fields.keys() & _FRAMING
+    wanted = request.values.get(b"upgrade", (b"",))
+    return wanted[-1].lower() == b"websocket" and _FRAMING.isdisjoint(request.values)

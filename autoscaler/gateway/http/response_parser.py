@@ -17,6 +17,7 @@ from autoscaler.gateway.http.headers import ResponseHead, read_response
 
 _FIRST_FINAL = 200
 _LEGAL = range(100, 600)
+_WITHOUT_BODY = frozenset({204, 304})
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -43,15 +44,17 @@ class ResponseParser:
     __slots__ = (
         "_awaited",
         "_bodiless",
-        "_codings",
         "_fields",
         "_head",
+        "_in_head",
         "_limits",
         "_overhead",
         "_parser",
         "_parts",
         "_reason",
         "_receiver",
+        "_small_bytes",
+        "_unlimited",
         "unasked",
         "until_eof",
     )
@@ -66,7 +69,11 @@ class ResponseParser:
         self._head: ResponseHead | None = None
         self._reason = b""
         self._fields: list[tuple[bytes, bytes]] = []
-        self._codings: list[bytes] = []
+        self._in_head = False
+        self._small_bytes = min(self._limits.line_bytes, self._limits.field_bytes)
+        """No part of a head that arrives in one read of this size is too long."""
+        self._unlimited = False
+        """Whether parts of the arriving head may be too long."""
         self._parts: list[bytes] = []
         self.until_eof = False
         """Whether the body that is arriving ends with the connection."""
@@ -84,13 +91,15 @@ class ResponseParser:
         Raises:
             BrokenResponseError: it is malformed, and nothing more may be fed.
         """
+        self._unlimited = self._in_head or len(data) > self._small_bytes
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             return self._switched(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             raise reason_of(error, BrokenResponseError()) from error
-        self._hand_over()
+        if self._parts:
+            self._hand_over()
         if not self._overhead.read(len(data)):
             raise BrokenResponseError
         return None
@@ -118,15 +127,15 @@ class ResponseParser:
         return read_response(HTTPStatus.SWITCHING_PROTOCOLS, self._reason, self._fields, has_body=False), early
 
     def _hand_over(self) -> None:
-        if self._parts:
-            data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-            self._parts.clear()
-            self._receiver.received(data)
+        data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts.clear()
+        self._receiver.received(data)
 
     def _end(self) -> None:
-        self._hand_over()
+        if self._parts:
+            self._hand_over()
         self._awaited = False
-        self._overhead.restart()
+        self._overhead.restarted = True
         self._receiver.ended()
         self._head = None
         self._fields = []  # the head keeps the list of its own fields
@@ -137,7 +146,7 @@ class ResponseParser:
         """Start a response, or note one that no request asked for."""
         self._reason = b""
         self._fields = []
-        self._codings = []
+        self._in_head = True
         self.unasked = self.unasked or not self._awaited
 
     def on_status(self, reason: bytes) -> None:
@@ -148,26 +157,27 @@ class ResponseParser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect a header; a trailer is dropped."""
-        if len(name) + len(value) > self._limits.field_bytes:
+        if self._unlimited and (
+            len(name) + len(value) > self._limits.field_bytes or len(self._fields) > self._limits.fields
+        ):
             raise BrokenResponseError
-        if self._head is not None:
-            return
-        self._fields.append((name, value))
-        if len(self._fields) > self._limits.fields:
-            raise BrokenResponseError
-        if name.lower() == b"transfer-encoding":
-            self._codings.append(value)
+        if self._in_head:
+            self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Pass on the head of a final response."""
-        status = self.status
+        self._in_head = False
+        fields, status = self._fields, self.status
         http10 = HTTP_VERSIONS.get(self._parser.get_http_version())
-        if http10 is None or status not in _LEGAL or refused_coding(self._codings, http10=http10):
+        if http10 is None or status not in _LEGAL or len(fields) > self._limits.fields:
+            raise BrokenResponseError
+        empty = self._bodiless or status in _WITHOUT_BODY
+        head = read_response(status, self._reason, fields, has_body=not empty)
+        if head.chunked and refused_coding(head.values[b"transfer-encoding"], http10=http10):
             raise BrokenResponseError
         if not self._awaited or status < _FIRST_FINAL:
             return
-        empty = self._bodiless or status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
-        head = self._head = read_response(status, self._reason, self._fields, has_body=not empty)
+        self._head = head
         self.until_eof = not (empty or head.has_length or head.chunked)
         self._receiver.responded(head)
         if self._bodiless:

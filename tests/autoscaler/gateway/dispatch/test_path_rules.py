@@ -176,7 +176,7 @@ def test_nothing_is_kept_of_the_paths_and_hosts_that_strangers_ask_for():
         path = f"/{number}/%41//;x" + "y" * 4000
         rules.find(path)
         host = f"h{number}.example.com".encode()
-        assert read_request(b"GET", path.encode(), [(b"Host", host)]).host == host.decode()
+        assert read_request(b"GET", path.encode(), [(b"Host", host)], {b"host": [host]}).host == host.decode()
 
     ask(-1)
     tracemalloc.start()
