@@ -2,8 +2,9 @@
 
 A line is a JSON object, for example
 `{"gateway": uid, "started": t, "services": {"ns/name": {"queued": 2, "running": 5, "seconds_total": 12.5}}}`;
-`at`, and `pods`, `draining`, `holding_pass` and `passed_total` of a service, are optional: a gateway of 0.1.0 has no
-`draining`, and so confirms no drain. Unknown keys are ignored.
+`at`, and `pods`, `draining`, `held`, `holding_pass` and `passed_total` of a service, are optional: a gateway of 0.1.0
+has no `draining`, and so confirms no drain. A gateway with peers adds `"name": "a", "epoch": 12, "members": ["a"]`.
+Unknown keys are ignored.
 """
 
 import json
@@ -37,6 +38,8 @@ class Count(NamedTuple):
     """All Pass requests since the gateway started."""
     draining: Collection[str] = ()
     """The marked pods to which the gateway sends nothing new."""
+    held: Mapping[str, int] = {}
+    """Slots of lost gateways by pod; only the owner of the service reports them."""
 
     @property
     def inflight(self) -> int:
@@ -48,6 +51,16 @@ IDLE = Count(queued=0, running=0, seconds_total=0.0, pods={}, holding_pass=0, pa
 """A service that never had a request: always this object."""
 
 
+class Membership(NamedTuple):
+    """The roster of the gateways as one of them sees it."""
+
+    name: str
+    """The name of this gateway in the roster."""
+    epoch: int
+    members: Collection[str]
+    """The names of all members; empty if it knows of no roster yet."""
+
+
 class Line(NamedTuple):
     """One line: the gateway and the counts of services."""
 
@@ -57,6 +70,8 @@ class Line(NamedTuple):
     services: Mapping[ServiceName, Count]
     at_s: float | None = None
     """The time of the integrals, by a monotonic clock of the gateway."""
+    membership: Membership | None = None
+    """None for a gateway without peers."""
 
 
 class LineSplitter:
@@ -84,7 +99,7 @@ def parse_line(line: bytes) -> Line:
     try:
         document = json.loads(line)
         services = {intern(service): _count(count) for service, count in document["services"].items()}
-        parsed = Line(document["gateway"], document["started"], services, document.get("at"))
+        parsed = Line(document["gateway"], document["started"], services, document.get("at"), _membership(document))
     except KeyError as error:
         raise MalformedLineError(f"a line without {error}") from error
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
@@ -96,20 +111,37 @@ def parse_line(line: bytes) -> Line:
     return parsed
 
 
+def _membership(document: Mapping[str, Any]) -> Membership | None:
+    if "epoch" not in document:
+        return None
+    membership = Membership(document["name"], document["epoch"], _names(document, "members"))
+    if not (isinstance(membership.name, str) and membership.name and _is_number(membership.epoch)):
+        raise ValueError(f"epoch {membership.epoch!r} of gateway {membership.name!r}")
+    return membership
+
+
 def _count(given: Mapping[str, Any]) -> Count:
-    pods = given.get("pods", {})
-    held, passed_total = given.get("holding_pass", 0), given.get("passed_total", 0)
-    count = Count(given["queued"], given["running"], given["seconds_total"], pods, held, passed_total, _names(given))
-    numbers = (count.queued, count.running, held, passed_total, *pods.values())
+    count = Count(
+        given["queued"],
+        given["running"],
+        given["seconds_total"],
+        given.get("pods", {}),
+        given.get("holding_pass", 0),
+        given.get("passed_total", 0),
+        _names(given, "draining"),
+        given.get("held", {}),
+    )
+    slots = (*count.pods.values(), *count.held.values())
+    numbers = (count.queued, count.running, count.holding_pass, count.passed_total, *slots)
     if not (all(map(_is_number, numbers)) and _is_measure(count.seconds_total)):
         raise ValueError(f"not numbers of requests: {given}")
     return IDLE if count == IDLE else count
 
 
-def _names(given: Mapping[str, Any]) -> Collection[str]:
-    names = given.get("draining", [])
+def _names(given: Mapping[str, Any], key: str) -> Collection[str]:
+    names = given.get(key, [])
     if not isinstance(names, list):
-        raise TypeError("draining is no list")
+        raise TypeError(f"{key} is no list")
     return tuple(map(intern, names))
 
 

@@ -94,11 +94,11 @@ class StreamSource:
         return self._aggregate.readings(queries, now_s)
 
     def known(self) -> int:
-        """Count the known gateways."""
-        return len(self._listeners)
+        """Count the gateways that a whole sum has."""
+        return self._aggregate.expected(self._now())
 
     def complete(self, now_s: float) -> bool:
-        """Tell whether all gateways report."""
+        """Tell whether all gateways report that belong to a sum."""
         return self._aggregate.all_report(now_s)
 
     def awaited(self, now_s: float) -> str:
@@ -116,8 +116,8 @@ class StreamSource:
         )
 
     def pods(self, service: ServiceName) -> Mapping[str, int]:
-        """Give the running requests of each pod."""
-        return self._aggregate.pods(service)
+        """Give the running requests and held slots of each pod."""
+        return self._aggregate.pods(service, self._now())
 
     def undrained(self, service: ServiceName, pods: Collection[str]) -> str:
         """Say which gateways may still send requests to some of these pods; empty if none does."""

@@ -16,7 +16,6 @@ OLD = {
     "look": "observation",
     "wish": "recommendation",
     "recall": "backfill",
-    "roster": "registry",
     "resting": "idle",
     "visit": "proxied request",
     "luck": "random streams",
@@ -37,7 +36,7 @@ READS_VERSION_1 = {
 }
 """What 0.1.0 wrote is read under its own names."""
 IN_PROSE = re.compile(
-    r"\b(wish(es|ed)?|rosters?|recall(s|ed)?|tally|leash(ed)?|rivals?|luck|resting|newcomers?|surplus)\b"
+    r"\b(wish(es|ed)?|recall(s|ed)?|tally|leash(ed)?|rivals?|luck|resting|newcomers?|surplus)\b"
     r"|\b(a|the|each|one|this|every|next|last|first|two|between) (looks?|visits?)\b(?!.?(?:up|back))"
     r"|\b(is|are|was|were|be|been) told\b",
     re.IGNORECASE,

@@ -184,7 +184,7 @@ def test_a_gateway_known_by_two_addresses_counts_once():
     whole(aggregate, "localhost:9", {A: count(2, 0, 1.0, pods={"p": 1})}, 10, gateway="same")
     assert read(aggregate, 10).value == 2
     assert aggregate.mean(A, 10, 11) == 2
-    assert aggregate.pods(A) == {"p": 1}
+    assert aggregate.pods(A, 10) == {"p": 1}
 
 
 def test_a_removed_gateway_is_missed_by_nobody():
@@ -331,15 +331,15 @@ def test_pods_are_added_up_over_gateways():
     aggregate = tally_of("g1", "g2")
     whole(aggregate, "g1", {A: count(running=3, pods={"p1": 2, "p2": 1})}, 10)
     whole(aggregate, "g2", {A: count(running=1, pods={"p1": 1})}, 10)
-    assert aggregate.pods(A) == {"p1": 3, "p2": 1}
-    assert aggregate.pods(B) == {}
+    assert aggregate.pods(A, 10) == {"p1": 3, "p2": 1}
+    assert aggregate.pods(B, 10) == {}
 
 
 def test_pods_of_a_silent_gateway_may_still_be_busy():
     aggregate = tally_of("g1")
     whole(aggregate, "g1", {A: count(running=1, pods={"p1": 1})}, 10)
     assert read(aggregate, 20).value is None
-    assert aggregate.pods(A) == {"p1": 1}
+    assert aggregate.pods(A, 20) == {"p1": 1}
 
 
 def test_uncounted_requests_are_counted_apart():
