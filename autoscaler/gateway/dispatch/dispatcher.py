@@ -15,7 +15,7 @@ Rules:
 Nothing here reads a clock or awaits: `now_s` is a parameter, in seconds of any clock that never steps back.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 
 from autoscaler.gateway.dispatch.absences import Absences
 from autoscaler.gateway.dispatch.backend import COUNT, TUNNEL, Backend, Request
@@ -72,6 +72,10 @@ class Dispatcher:
         self._slots = Slots(self._pods, self._waiting)
         self._timers = Timers()
         self._absences = Absences(self._pods, self._waiting, self._slots, self._set_timer)
+
+    def __contains__(self, request: Hashable) -> bool:
+        """Tell whether a request waits or is open."""
+        return request in self._requests
 
     # Requests.
 
@@ -198,7 +202,7 @@ class Dispatcher:
         self._hold(entry)
         return self._slots.serve_all()
 
-    def may_start(self, request: Hashable, now_s: float) -> bool:  # noqa: ARG002 - see `SharedDispatcher.may_start`
+    def may_start(self, request: Hashable, pod: str, now_s: float) -> bool:  # noqa: ARG002 - as SharedDispatcher's
         """Tell whether a granted request may be sent to its pod now; always, because there is no other gateway."""
         return True
 
@@ -221,18 +225,23 @@ class Dispatcher:
 
     # Pods and limits.
 
-    def add_backend(self, name: str, now_s: float, *, jobs: int | None = None) -> list[Grant]:
+    def add_backend(
+        self, name: str, now_s: float, *, jobs: int | None = None, running: Iterable[Hashable] = ()
+    ) -> list[Grant]:
         """Send requests to a pod from now on, also to one that was draining or set aside.
 
         Args:
             name: its name.
             now_s: the time.
             jobs: how many jobs it runs already; None if it does not report that.
+            running: counted requests that it runs already; see `adopt`.
         """
         self._advance(now_s)
         backend = self._pods.get_or_add(name)
         backend.draining = False
         backend.health = Health()
+        for request in running:
+            self.adopt(request, now_s, name)
         self._slots.set_jobs(backend, jobs, backend.granted)
         return self._absences.take_back(backend)
 

@@ -27,6 +27,8 @@ class Refusal(Enum):
     QUEUE_FULL = "queue_full"
     ASLEEP = "asleep"
     """There is no pod, or all refuse connections, and this request may not start one."""
+    CUT_OFF = "cut_off"
+    """No gateway that may grant it can be asked."""
 
 
 class FailureKind(Enum):

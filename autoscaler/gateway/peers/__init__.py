@@ -1,0 +1,17 @@
+"""Several gateways that serve the same pods: each service has one owner among them, which alone grants its slots.
+
+A gateway that has a client asks the owner for a slot and sends the request to the pod itself. No request passes between
+gateways, only names and ages.
+
+* `peer` is one gateway among its peers: it joins `membership` and the services, each a `shared_dispatcher`.
+* `roster` has the members, their epochs, and who owns which service. `membership` says who is a member and who may
+  start requests now.
+* `shared_dispatcher` has the methods of a `Dispatcher`, and `shared_service` what gateways tell each other of one
+  service. `claims` are the requests of the gateway's own clients, `owned_service` is the owner's part with its `book`
+  (which
+  slot is used by whom). `longest` is the longest service time.
+* `messages` has what gateways tell each other, `reports` what they tell on a new epoch, `outbox` what leaves a `Peer`,
+  and `times` how long they wait.
+
+Up to here nothing does I/O, reads a clock or awaits. The tests walk through the interleavings of this code.
+"""

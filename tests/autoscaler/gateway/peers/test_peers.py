@@ -1,0 +1,101 @@
+"""Several gateways in virtual time: joins, claims, hand-overs, leaves and losses."""
+
+from group_kit import SERVICE, Group
+
+
+def test_the_first_gateway_makes_the_roster_and_members_let_the_others_in():
+    group = Group("a", "b", "c")
+    group.wait(1)
+    assert group.stored is not None
+    assert set(group.stored.members) == {"a", "b", "c"}
+    assert {peer.epoch for peer in group.peers.values()} == {3}
+    assert all(peer.ready and peer.has_permit() for peer in group.peers.values())
+
+
+def test_requests_at_any_gateway_share_the_slots_in_the_order_of_arrival():
+    group = Group("a", "b", "c")
+    group.wait(1)
+    for number, name in enumerate("abcab"):
+        group.arrive(name, f"r{number}")
+        group.wait(0.25)
+    order = []
+    for _ in range(5):
+        (running,) = group.on("p0")
+        order.append(running)
+        group.finish(running)
+        group.settle()
+    assert order == ["r0", "r1", "r2", "r3", "r4"]
+
+
+def test_a_newcomer_that_owns_the_service_learns_what_runs_before_it_gives_a_slot():
+    group = Group("a")
+    group.arrive("a", "running")
+    group.arrive("a", "waiting")
+    for name in "bcdefgh":
+        group.start(name)
+        group.wait(2)
+        assert group.on("p0") == ["running"]
+    assert group.owner != "a"
+    group.finish("running")
+    group.wait(1)
+    assert group.on("p0") == ["waiting"]
+
+
+def test_a_gateway_that_leaves_hands_its_services_over_and_goes_when_its_clients_are_served():
+    group = Group("a", "b", "c")
+    group.wait(1)
+    owner = group.owner
+    other = group.others()[0]
+    group.arrive(owner, "running")
+    group.arrive(other, "waiting")
+    group.wait(1)
+    group.peers[owner].leave(group.now_s)
+    group.wait(2)
+    assert group.owner != owner
+    assert not group.peers[owner].may_go
+    group.finish("running")
+    group.wait(2)
+    assert group.on("p0") == ["waiting"]
+    assert group.peers[owner].may_go
+    assert owner not in group.stored.members
+    assert all(not peer.shares[SERVICE].held for peer in group.peers.values())
+
+
+def test_after_the_death_of_an_owner_only_slots_that_nobody_names_are_held():
+    group = Group("a", "b", "c", pods=("p0", "p1"))
+    group.wait(1)
+    owner, other = group.owner, group.others()[0]
+    group.arrive(other, "theirs")
+    group.wait(0.25)
+    group.arrive(owner, "lost")
+    group.wait(0.25)
+    group.arrive(other, "next")
+    group.kill(owner)
+    group.wait(3)
+    assert sum(peer.shares[SERVICE].held.get("p1", 0) for peer in group.peers.values()) == 1
+    group.finish("theirs")
+    group.wait(1)
+    assert group.running["next"] == (other, "p0")
+    group.running.pop("lost")
+    group.arrive(other, "last")
+    group.wait(312)
+    assert group.running["last"] == (other, "p1")
+
+
+def test_a_gateway_without_a_permit_starts_nothing_and_goes_on_when_it_has_one():
+    group = Group("a", "b")
+    group.wait(1)
+    owner = group.owner
+    for one, two in (("a", "b"),):
+        group.cut(one, two)
+    group.peers[owner].store_failed(group.now_s)
+    for _ in range(44):
+        group.now_s += 0.25
+        group.peers[owner].tick(group.now_s)
+        group.peers[owner].out.store.clear()
+    assert not group.peers[owner].has_permit()
+    group.arrive(owner, "r")
+    assert group.on("p0") == []
+    group.peers[owner].store_read(group.stored, group.now_s, group.now_s)
+    group.settle()
+    assert group.on("p0") == ["r"]
