@@ -135,7 +135,7 @@ class Peer:
         return self.epoch in self._settled
 
     def hold(self, ref: Ref, grace_s: float, now_s: float) -> Hold:
-        """Return how long a slot of a lost gateway is kept: until it can start nothing more, and what runs has ended."""
+        """Return how long a slot of a lost gateway is kept: until nothing starts there and what runs has ended."""
         dead = bool(ref.holder) and self._membership.is_dead(ref.holder, ref.life)
         may_start_s = 0.0 if dead else self.times.permit_s * self.times.clock_error
         return Hold(now_s + may_start_s + grace_s, now_s + may_start_s)
