@@ -99,8 +99,7 @@ class Dispatcher:
             pinned: the pod it belongs to; ignored if that pod is gone or cannot be reached.
             max_per_pod: for one without a slot, how many of its kind one pod may have open; 0 is no limit.
             wakes: whether it may be held at zero pods.
-            arrived_s: when it arrived at another gateway that held it before; it takes the place of its age, and a full
-                queue does not refuse it.
+            arrived_s: when it arrived at a gateway that held it before: it stands by its age, and a full queue takes it.
 
         Raises:
             ValueError: it has arrived already.
@@ -190,12 +189,7 @@ class Dispatcher:
         return self._slots.settle()
 
     def give_back(self, request: Hashable, now_s: float) -> list[Grant]:
-        """Take back a request of which its pod has seen nothing: it waits at its place of arrival, and others go on.
-
-        Raises:
-            KeyError: there is no such request.
-            ValueError: it has not been granted.
-        """
+        """Take back a request of which its pod has seen nothing, and do not blame the pod; raises as `put_back`."""
         self._advance(now_s)
         entry = self._requests[request]
         self._slots.stop(entry, was_seen=False)
