@@ -99,7 +99,7 @@ class Dispatcher:
             pinned: the pod it belongs to; ignored if that pod is gone or cannot be reached.
             max_per_pod: for one without a slot, how many of its kind one pod may have open; 0 is no limit.
             wakes: whether it may be held at zero pods.
-            arrived_s: when it arrived at a gateway that held it before: it stands by its age, and a full queue takes it.
+            arrived_s: when it arrived at a gateway that held it: it stands by its age, and a full queue takes it.
 
         Raises:
             ValueError: it has arrived already.
