@@ -19,6 +19,7 @@ class Claim:
         "direct",
         "kind",
         "max_per_pod",
+        "notified",
         "opened",
         "pinned",
         "pod",
@@ -26,7 +27,6 @@ class Claim:
         "refusal",
         "request",
         "started",
-        "told",
         "wakes",
     )
 
@@ -45,8 +45,8 @@ class Claim:
         self.deadline_s = 0.0
         self.pod: str | None = None
         """The pod that it is granted now."""
-        self.told: str | None = None
-        """The pod that the request was last told to go to; while it connects there, the grant may have become void."""
+        self.notified: str | None = None
+        """The pod that the request was last notified of; while it connects there, the grant may have become void."""
         self.refusal: Refusal | None = None
         """Why it is refused once it is done with what it was told last."""
         self.started = False
@@ -161,7 +161,7 @@ class Claims:
         due = []
         while self._deadlines and self._deadlines[0][0] <= now_s:
             claim = self._by_number.get(heappop(self._deadlines)[1])
-            if claim is not None and claim.pod is None and claim.told is None:
+            if claim is not None and claim.pod is None and claim.notified is None:
                 due.append(claim)
         return due
 
@@ -174,10 +174,10 @@ class Claims:
 
     def _is_over(self, number: int) -> bool:
         claim = self._by_number.get(number)
-        return claim is None or claim.pod is not None or claim.told is not None
+        return claim is None or claim.pod is not None or claim.notified is not None
 
     def _set_deadline(self, claim: Claim) -> None:
-        if claim.pod is not None or claim.told is not None:
+        if claim.pod is not None or claim.notified is not None:
             return
         heappush(self._deadlines, (claim.deadline_s, claim.ref.number))
         if len(self._deadlines) > _SLACK + 4 * len(self):

@@ -21,8 +21,6 @@ class LongestServiceTime:
         self._turn(now_s)
         self._now = max(self._now, seconds)
 
-    told = observe
-
     def seconds(self, now_s: float) -> float:
         """Return the longest; 0 if none is known."""
         self._turn(now_s)

@@ -1,8 +1,8 @@
 """Who is a member, who is heard, and whether this gateway may start requests now.
 
 Rules:
-1. The roster changes only by a compare-and-set in the store, made by a member. A newcomer asks a member to let it in;
-   it writes itself in only if there is no member, or if all are known dead.
+1. The roster changes only by a compare-and-set in the store, made by a member. A new gateway asks a member to let it
+   in; it writes itself in only if there is no member, or if all are known dead.
 2. A member acknowledges beats of its own epoch only. The permit to start requests lasts `permit_s` from the sending of
    a beat that a majority has acknowledged (the sender counts; of two, both), or from the beginning of a read of the
    store that shows this gateway as a member of its own epoch.
@@ -249,7 +249,7 @@ class Membership:
             self._last_hears = hears
             self._send_beats(hears, now_s)
         if self._calling is None:
-            call = self._wish(now_s)
+            call = self._next_call(now_s)
             if call is not None:
                 self._calling = call
                 self._out.call_store(call)
@@ -304,7 +304,7 @@ class Membership:
 
     # What should be changed.
 
-    def _wish(self, now_s: float) -> ReadRoster | WriteRoster | None:
+    def _next_call(self, now_s: float) -> ReadRoster | WriteRoster | None:
         if self._must_read or not self._has_read:
             return self._read(now_s)
         if not self.is_member:

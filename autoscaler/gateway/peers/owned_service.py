@@ -144,9 +144,9 @@ class OwnedService:
     ) -> list[Grant]:
         """Take in all that a member has; what it does not name has ended."""
         if not self.whole:
-            for told in (self._reported_runs, self._reported_waits):
-                for ref in [ref for ref in told if ref.holder == holder]:
-                    del told[ref]
+            for collected in (self._reported_runs, self._reported_waits):
+                for ref in [ref for ref in collected if ref.holder == holder]:
+                    del collected[ref]
             self._reported_runs.update(runs)
             self._reported_waits.update(waits)
             return []

@@ -49,7 +49,7 @@ class SharedDispatcher(SharedService):
         if isinstance(answer, Refused):
             return answer
         if isinstance(answer, Granted):
-            claim.pod = claim.told = answer.backend
+            claim.pod = claim.notified = answer.backend
         self._claims.add(claim)
         if not claim.direct and not self._owned.whole:
             self._tell_claim(claim, now_s, again=False)
@@ -71,7 +71,7 @@ class SharedDispatcher(SharedService):
             return False
         if claim.started or claim.direct:
             return True
-        if claim.pod == pod == claim.told and (claim.kind is not _COUNT or self._group.has_permit()):
+        if claim.pod == pod == claim.notified and (claim.kind is not _COUNT or self._group.has_permit()):
             claim.started = True
             return True
         self._wait_on(claim)
@@ -79,7 +79,7 @@ class SharedDispatcher(SharedService):
 
     def _wait_on(self, claim: Claim) -> None:
         """Let a request that was told a pod wait for its next grant, which may be here already."""
-        had_grant, claim.told = claim.told == claim.pod, None
+        had_grant, claim.notified = claim.notified == claim.pod, None
         if claim.refusal is not None:
             self._reject(claim, claim.refusal)
         elif claim.pod is None:
@@ -93,7 +93,7 @@ class SharedDispatcher(SharedService):
         """Deliver the grants again that could not be used without a permit."""
         waiting, self._unpermitted = self._unpermitted, []
         for claim in waiting:
-            if claim.pod is not None and claim.told is None and claim.request in self._claims:
+            if claim.pod is not None and claim.notified is None and claim.request in self._claims:
                 self._tell_again(claim)
 
     def finish(self, request: Hashable, now_s: float) -> list[Grant]:
@@ -119,10 +119,10 @@ class SharedDispatcher(SharedService):
         """Take back a request that its pod refused; see `Dispatcher.put_back`."""
         self._advance(now_s)
         claim = self._claims[request]
-        if not claim.direct and (claim.pod is None or claim.pod != claim.told):
+        if not claim.direct and (claim.pod is None or claim.pod != claim.notified):
             self._wait_on(claim)
             return []
-        claim.told = claim.pinned = None
+        claim.notified = claim.pinned = None
         self._claims.grant(claim, None)
         if claim.direct:
             return self._emit(self._local.put_back(claim, now_s), now_s)
@@ -155,7 +155,7 @@ class SharedDispatcher(SharedService):
 
     def refuse_waiting(self, refusal: Refusal, now_s: float) -> None:
         """Refuse all that need a grant, because nobody can be asked."""
-        for claim in [each for each in self._claims.waiting() if each.told is None]:
+        for claim in [each for each in self._claims.waiting() if each.notified is None]:
             self._group.out.deliver(self.service, self._end(claim, now_s, done=False), ((claim.request, refusal),))
 
     # Pods and limits.

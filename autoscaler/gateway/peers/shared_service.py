@@ -137,11 +137,11 @@ class SharedService:
     def granted(self, message: GrantMessage, now_s: float) -> None:
         """Take a grant of the owner."""
         self._advance(now_s)
-        self.longest.told(message["longest"], now_s)
+        self.longest.observe(message["longest"], now_s)
         claim = self._claims.numbered(Ref(self._group.name, self._group.life, message["r"]))
         if claim is not None and claim.pod is None:
             self._known.setdefault(message["pod"], message["addr"])
-            self._group.out.deliver(self.service, self._told(claim, message["pod"]))
+            self._group.out.deliver(self.service, self._notify(claim, message["pod"]))
 
     def refused(self, message: No, now_s: float) -> None:
         """Take a refusal of the owner."""
@@ -206,7 +206,7 @@ class SharedService:
         runs = {Ref(holder, life, number): pod for number, pod in report["runs"]} if report else {}
         waits = {Ref(holder, life, each["r"]): _wait_of(each, now_s) for each in report["waits"]} if report else {}
         if report:
-            self.longest.told(report["longest"], now_s)
+            self.longest.observe(report["longest"], now_s)
         grants = self._owned.report(holder, life, runs, waits, now_s)
         self._deliver(grants, now_s)
 
@@ -308,20 +308,20 @@ class SharedService:
                 if claim is None:
                     self._tell_grant(request, pod, now_s)
             if claim is not None:
-                own += self._told(claim, pod)
+                own += self._notify(claim, pod)
         return own
 
-    def _told(self, claim: Claim, pod: str) -> list[Grant]:
+    def _notify(self, claim: Claim, pod: str) -> list[Grant]:
         """Note a grant of an own request, and return it unless the request is still busy with an earlier one."""
         self._claims.grant(claim, pod)
-        if claim.told is not None:
+        if claim.notified is not None:
             return []
-        claim.told = pod
+        claim.notified = pod
         return [self._grant(claim, pod)]
 
     def _tell_again(self, claim: Claim) -> None:
         """Deliver a grant that came while the request was busy with an earlier one."""
-        claim.told = claim.pod
+        claim.notified = claim.pod
         if claim.pod is not None:
             self._group.out.deliver(self.service, [self._grant(claim, claim.pod)])
 
@@ -368,7 +368,7 @@ class SharedService:
 
     def _reject(self, claim: Claim, refusal: Refusal) -> None:
         """Refuse an own request now, or when it asks for the next grant if it is busy with an earlier one."""
-        if claim.told is not None:
+        if claim.notified is not None:
             claim.refusal = refusal
             return
         self._claims.remove(claim)
