@@ -48,7 +48,7 @@ class Claim:
         self.notified: str | None = None
         """The pod that the request was last notified of; while it connects there, the grant may have become void."""
         self.refusal: Refusal | None = None
-        """Why it is refused once it is done with what it was told last."""
+        """Why it is refused once its last grant is dealt with."""
         self.started = False
         self.opened = False
         """Whether it is a tunnel that its pod has accepted."""

@@ -78,7 +78,7 @@ class SharedDispatcher(SharedService):
         return False
 
     def _wait_on(self, claim: Claim) -> None:
-        """Let a request that was told a pod wait for its next grant, which may be here already."""
+        """Let a request wait for its next grant, which may be here already."""
         had_grant, claim.notified = claim.notified == claim.pod, None
         if claim.refusal is not None:
             self._reject(claim, claim.refusal)

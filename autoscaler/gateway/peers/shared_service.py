@@ -351,7 +351,7 @@ class SharedService:
         self._tell({"t": "end", "r": claim.ref.number, "how": how})
 
     def _tell(self, message: Message) -> None:
-        """Tell the owner something, if it can be told now; otherwise the next report says it."""
+        """Tell the owner something; while it is not connected, the next report says it."""
         if self.owner is not None and self._group.can_tell(self.owner):
             self._send(self.owner, message)
 
