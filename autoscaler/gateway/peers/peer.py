@@ -55,6 +55,9 @@ class Peer:
         self._settled_by: set[str] = set()
         """Members that have settled the present epoch."""
         self._reports = Reports()
+        self._unpermitted: list[Callable[[], None]] = []
+        self._holding: set[SharedDispatcher] = set()
+        """Services that may have held slots."""
 
     # What is so.
 
@@ -97,7 +100,8 @@ class Peer:
 
     def suspects(self) -> set[tuple[str, str]]:
         """Return the processes of which it matters whether they have ended, by name and life."""
-        holders = {(ref.holder, ref.life) for share in self.shares.values() for ref in share.lost()}
+        self._holding = {share for share in self._holding if share.lost()}
+        holders = {(ref.holder, ref.life) for share in self._holding for ref in share.lost()}
         if self.is_member or self.roster is None:
             return holders
         return holders | {(name, each.life) for name, each in self.roster.members.items() if not self._is_here(name)}
@@ -133,6 +137,10 @@ class Peer:
     @property
     def _has_settled(self) -> bool:
         return self.epoch in self._settled
+
+    def await_permit(self, deliver: Callable[[], None]) -> None:
+        """Call this when requests may be started again."""
+        self._unpermitted.append(deliver)
 
     def hold(self, ref: Ref, grace_s: float, now_s: float) -> Hold:
         """Return how long a slot of a lost gateway is kept: until nothing starts there and what runs has ended."""
@@ -173,7 +181,6 @@ class Peer:
         parsed = parse(message)
         if parsed is not None and name in self._lives:
             self._take(name, parsed, now_s)
-            self.tick(now_s)
 
     def store_read(self, roster: Roster | None, began_s: float, now_s: float) -> None:
         """Take the store's roster; the read began at that time of the clock."""
@@ -211,9 +218,10 @@ class Peer:
         if self._membership.leaving:
             self._membership.finished = self._is_finished()
         self._membership.tick(clock_s)
-        if self.has_permit():
-            for share in self.shares.values():
-                share.permitted()
+        if self._unpermitted and self.has_permit():
+            unpermitted, self._unpermitted = self._unpermitted, []
+            for deliver in unpermitted:
+                deliver()
         self._refuse_if_cut_off(now_s, clock_s)
 
     def _is_finished(self) -> bool:
@@ -230,7 +238,7 @@ class Peer:
                 share.refuse_waiting(Refusal.CUT_OFF, now_s)
 
     def _note_dead(self, now_s: float) -> None:
-        for share in self.shares.values():
+        for share in self._holding:
             for ref in share.lost():
                 if self._membership.is_dead(ref.holder, ref.life):
                     share.known_dead(ref.holder, ref.life, now_s)
@@ -251,6 +259,8 @@ class Peer:
             case _:
                 if message["epoch"] == self.epoch and self.can_tell(name):
                     self._take_of_epoch(name, message, now_s)
+                return
+        self.tick(now_s)
 
     def _take_of_epoch(self, name: str, message: OfEpoch, now_s: float) -> None:
         """Take another member's message of the present epoch; any other is void, for its sender reports again."""
@@ -342,6 +352,8 @@ class Peer:
             if not share.whole:
                 share.settle(self._known_of(share), self.epoch, self._now_s)
             self._hold_lost(share)
+            if share.lost():
+                self._holding.add(share)
         for name in self._membership.others:
             if self.can_tell(name):
                 self.out.send(name, {"t": "settled", "epoch": self.epoch})

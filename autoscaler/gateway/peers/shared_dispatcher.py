@@ -11,6 +11,7 @@ Rules:
 """
 
 from collections.abc import Hashable, Mapping
+from functools import partial
 
 from autoscaler.gateway.dispatch.types import Due, Grant, Granted, Held, Limits, Refusal, Refused, SlotUse
 from autoscaler.gateway.peers.claims import Claim
@@ -85,16 +86,14 @@ class SharedDispatcher(SharedService):
         elif claim.pod is None:
             self._claims.wait_on(claim)
         elif had_grant:
-            self._unpermitted.append(claim)
+            self._group.await_permit(partial(self._permitted, claim))
         else:
             self._tell_again(claim)
 
-    def permitted(self) -> None:
-        """Deliver the grants again that could not be used without a permit."""
-        waiting, self._unpermitted = self._unpermitted, []
-        for claim in waiting:
-            if claim.pod is not None and claim.notified is None and claim.request in self._claims:
-                self._tell_again(claim)
+    def _permitted(self, claim: Claim) -> None:
+        """Deliver a grant again that could not be used without a permit."""
+        if claim.pod is not None and claim.notified is None and claim.request in self._claims:
+            self._tell_again(claim)
 
     def finish(self, request: Hashable, now_s: float) -> list[Grant]:
         """End a request that a pod ran; see `Dispatcher.finish`."""

@@ -10,6 +10,7 @@ Requests of this gateway's clients are `claims`; the owner's part is `owned_serv
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher
@@ -39,6 +40,9 @@ class Group(Protocol):
 
     def has_permit(self) -> bool:
         """Tell whether requests may be started now."""
+
+    def await_permit(self, deliver: Callable[[], None]) -> None:
+        """Call this when requests may be started again."""
 
     def hold(self, ref: Ref, grace_s: float, now_s: float) -> Hold:
         """Return how long a slot of a lost gateway is kept."""
@@ -81,8 +85,6 @@ class SharedService:
         self._seconds_until_s = now_s
         self._reports_jobs = False
         """Whether a pod reports jobs, so that it may run something that no request is."""
-        self._unpermitted: list[Claim] = []
-        """Granted while there was no permit."""
 
     @property
     def owned(self) -> bool:
