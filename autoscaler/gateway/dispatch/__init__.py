@@ -1,8 +1,8 @@
 """Which request of a service goes to which pod, and when.
 
-* `dispatcher` has the rules and the events. It uses `backends` and `backend` (pods), `waiting` (queues), `slots`
-  (grants), `numbers` (order), `timers`, `absences` and `pod_health` (pods that get nothing for a while) and
-  `reported_jobs`.
+* `dispatcher` has the rules and the events. It uses `backends` and `backend` (pods), `waiting` and `turns`
+  (queues), `numbers` (order), `slots` (grants), `timers`, `absences` and `pod_health` (pods that get nothing for a
+  while) and `reported_jobs`.
 * `types` has the values that go in and come out.
 * `path_rules` says what a path costs.
 

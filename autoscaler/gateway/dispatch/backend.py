@@ -2,10 +2,10 @@
 
 from collections.abc import Hashable
 
-from autoscaler.gateway.dispatch.ordered_queue import OrderedQueue
 from autoscaler.gateway.dispatch.pod_health import Health
 from autoscaler.gateway.dispatch.reported_jobs import ReportedJobs
-from autoscaler.gateway.dispatch.types import Limits, SlotUse
+from autoscaler.gateway.dispatch.turns import TurnQueue
+from autoscaler.gateway.dispatch.types import ANY_TURN, Limits, SlotUse, Turn
 
 KINDS = COUNT, PASS, TUNNEL = SlotUse.COUNT, SlotUse.PASS, SlotUse.TUNNEL
 """As plain names: looking up a member of an enumeration costs as much as a call."""
@@ -53,7 +53,7 @@ class Backend:
         """Until when it gets no request because it refused or failed; None if it is used."""
         self.ejected = False
         """Whether it is set aside because it failed, and not because it refused a connection."""
-        self.held: dict[SlotUse, OrderedQueue[Request]] = {kind: OrderedQueue() for kind in KINDS}
+        self.held: dict[SlotUse, TurnQueue[Request]] = {kind: TurnQueue() for kind in KINDS}
         """Requests that wait for this pod and no other."""
 
     @property
@@ -92,14 +92,26 @@ class Request:
         "number",
         "opened",
         "pinned",
+        "place",
         "queue",
         "spill_s",
+        "turn",
         "wakes",
     )
 
-    def __init__(self, request: Hashable, kind: SlotUse, pinned: str | None, max_per_pod: int, *, wakes: bool) -> None:
+    def __init__(
+        self,
+        request: Hashable,
+        kind: SlotUse,
+        pinned: str | None,
+        max_per_pod: int,
+        *,
+        wakes: bool,
+        turn: Turn = ANY_TURN,
+    ) -> None:
         self.id = request
         self.kind = kind
+        self.turn = turn if kind is COUNT else ANY_TURN
         self.pinned = pinned
         self.max_per_pod = max_per_pod
         self.wakes = wakes
@@ -109,7 +121,9 @@ class Request:
         """Its place in the order of arrival; 0 before it is admitted."""
         self.grant_number = 0
         """Its number among the requests that its pod was ever granted."""
-        self.queue: OrderedQueue[Request] | None = None
+        self.place: int | None = None
+        """Its place in the order of turns, if it stands in that; see `turns`."""
+        self.queue: TurnQueue[Request] | None = None
         self.backend: Backend | None = None
 
     def admit(self, number: int, now_s: float, limits: Limits) -> None:

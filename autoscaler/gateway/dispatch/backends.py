@@ -115,5 +115,5 @@ def _least(backends: Iterable[Backend]) -> Backend | None:
 
 def _overtakes(request: Request, backend: Backend) -> bool:
     """Return whether a request that arrived earlier waits for this pod; a new request has no number yet."""
-    first = backend.held[request.kind].first()
+    first = backend.held[request.kind].first(())
     return first is not None and (not request.number or first.number < request.number)

@@ -2,8 +2,8 @@
 
 Rules:
 1. A pod never has more counted requests than `Limits.concurrency`.
-2. No request overtakes another: a freed pod gets the request that arrived first among those it may serve. A request
-   that a pod refused returns to its place of arrival.
+2. No request overtakes another: a freed pod gets the first of those that it may serve, in the order of arrival, or in
+   that of `turns` if requests have a `Turn`. A request that a pod refused returns to its place.
 3. A counted request goes to the pod with room that was added first, so that later pods become idle and can leave; or
    to the pod with the fewest requests, if `Limits.load_balancing` says so. A Pass request goes to the pod with the
    fewest Pass requests and tunnels.
@@ -25,6 +25,7 @@ from autoscaler.gateway.dispatch.pod_health import EjectionRules, Health
 from autoscaler.gateway.dispatch.slots import Slots
 from autoscaler.gateway.dispatch.timers import Timers
 from autoscaler.gateway.dispatch.types import (
+    ANY_TURN,
     Due,
     Grant,
     Granted,
@@ -34,6 +35,7 @@ from autoscaler.gateway.dispatch.types import (
     Refusal,
     Refused,
     SlotUse,
+    Turn,
 )
 from autoscaler.gateway.dispatch.waiting import Waiting
 
@@ -68,7 +70,7 @@ class Dispatcher:
         self._numbers = Numbers()
         self._requests: dict[Hashable, Request] = {}
         self._pods = Backends(limits)
-        self._waiting = Waiting()
+        self._waiting = Waiting(self._pods, self._numbers)
         self._slots = Slots(self._pods, self._waiting)
         self._timers = Timers()
         self._absences = Absences(self._pods, self._waiting, self._slots, self._set_timer)
@@ -88,6 +90,7 @@ class Dispatcher:
         *,
         max_per_pod: int = 0,
         wakes: bool = True,
+        turn: Turn = ANY_TURN,
         arrived_s: float | None = None,
     ) -> Granted | Held | Refused:
         """Take a request in.
@@ -99,6 +102,7 @@ class Dispatcher:
             pinned: the pod it belongs to; ignored if that pod is gone or cannot be reached.
             max_per_pod: for one without a slot, how many of its kind one pod may have open; 0 is no limit.
             wakes: whether it may be held at zero pods.
+            turn: its priority class and its client, if it takes a slot and has to wait.
             arrived_s: when it arrived at a gateway that held it: it stands by its age, and a full queue takes it.
 
         Raises:
@@ -107,7 +111,7 @@ class Dispatcher:
         if request in self._requests:
             raise ValueError(f"request {request!r} has arrived already")
         self._advance(now_s)
-        entry = Request(request, kind, pinned, max_per_pod, wakes=wakes)
+        entry = Request(request, kind, pinned, max_per_pod, wakes=wakes, turn=turn)
         backend = self._slots.place(entry)
         if backend is None:
             refusal = self._refusal(entry, again=arrived_s is not None)
@@ -150,7 +154,7 @@ class Dispatcher:
             self._count_pass(entry, -1)
         if entry.queue is None:
             return self._slots.serve(self._slots.stop(entry))
-        self._waiting.remove(entry)
+        self._waiting.drop(entry)
         # Limits differ, so the request that left may have stood before one that a pod has room for.
         return self._slots.serve_all() if entry.kind is not COUNT else []
 
@@ -211,7 +215,7 @@ class Dispatcher:
                 due.grants.extend(self.abandon(subject.id, now_s))
                 due.timed_out.append(subject.id)
             elif subject.queue is not None and subject.spill_s <= now_s:
-                self._waiting.remove(subject)
+                self._waiting.take(subject)
                 subject.pinned = None
                 self._hold(subject)
                 due.grants.extend(self._slots.settle())
@@ -355,8 +359,7 @@ class Dispatcher:
 
     def oldest_wait_s(self, now_s: float) -> float:
         """Return how long the oldest counted request in the queue has waited; 0 if none waits."""
-        firsts = [self._waiting.first_for_any(COUNT), *(backend.held[COUNT].first() for backend in self._pods)]
-        return now_s - min((first.arrived_s for first in firsts if first is not None), default=now_s)
+        return now_s - self._waiting.oldest_arrived_s(now_s)
 
     @property
     def next_deadline_s(self) -> float | None:
@@ -374,8 +377,7 @@ class Dispatcher:
     def _refusal(self, entry: Request, *, again: bool) -> Refusal | None:
         if not entry.wakes and not self.reachable:
             return Refusal.ASLEEP
-        is_full = self._waiting.count[entry.kind] >= self._pods.limits.queue_length
-        return Refusal.QUEUE_FULL if is_full and not again else None
+        return Refusal.QUEUE_FULL if self._waiting.is_full(entry) and not again else None
 
     def _hold(self, entry: Request) -> None:
         home = self._pods.home(entry)

@@ -23,12 +23,18 @@ class Numbers:
         self._newest = max(self._newest + 2, int(now_s * _PER_S) | 1)
         return self._newest
 
+    def behind_all(self) -> int:
+        """Return a number behind all that `next` gave before, for a turn that follows another; it is odd."""
+        self._newest += 2
+        return self._newest
+
     def of_age(self, arrived_s: float) -> int:
         """Return a number among those of requests that arrived at the same time; it is even."""
         number = int(arrived_s * _PER_S) & ~1
         while number in self._aged:
             number += 2
         self._aged.add(number)
+        self._newest = max(self._newest, number | 1)
         return number
 
     def ended(self, number: int) -> None:

@@ -29,11 +29,13 @@ class OrderedQueue(Generic[T]):
     def __contains__(self, number: int) -> bool:
         return number in self._members
 
-    def add(self, number: int, member: T) -> None:
-        """Add a member; a number that is in the queue already keeps its member."""
-        if number not in self._members:
-            self._members[number] = member
-            heappush(self._heap, number)
+    def add(self, number: int, member: T) -> bool:
+        """Add a member; return False for a number that is in the queue already, which keeps its member."""
+        if number in self._members:
+            return False
+        self._members[number] = member
+        heappush(self._heap, number)
+        return True
 
     def remove(self, number: int) -> None:
         """Remove a member, if it is in the queue."""

@@ -21,12 +21,12 @@ class Slots:
 
     def place(self, entry: Request) -> Backend | None:
         """Return the pod that a new request may go to without overtaking another."""
-        if self._waiting.first_for_any(entry.kind) is not None:
+        if self._waiting.any_for_any(entry.kind):
             return None
         home = self._pods.home(entry)
         if home is None:
             return self._pods.pick(entry)
-        if self._pods.has_room(home, entry) and home.held[entry.kind].first() is None:
+        if self._pods.has_room(home, entry) and not home.held[entry.kind].count:
             return home
         spills = entry.kind is COUNT and self._pods.limits.spill_after_s <= 0
         return self._pods.pick(entry) if spills else None
@@ -34,7 +34,7 @@ class Slots:
     def start(self, entry: Request, backend: Backend) -> Grant:
         """Let a request run on a pod."""
         if entry.queue is not None:
-            self._waiting.remove(entry)
+            self._waiting.grant(entry, backend)
         entry.backend = backend
         if entry.kind is COUNT:
             backend.running += 1
@@ -72,7 +72,7 @@ class Slots:
         return backend
 
     def serve(self, backend: Backend) -> list[Grant]:
-        """Grant a pod with room the requests that it may serve, in the order of arrival."""
+        """Grant a pod with room the requests that it may serve, in the order of turns."""
         return self._with_unblocked(self._fill(backend))
 
     def _with_unblocked(self, grants: list[Grant]) -> list[Grant]:
@@ -84,7 +84,7 @@ class Slots:
         if not self._waiting:
             return grants
         for kind in KINDS:
-            while (entry := self._next_for(backend, kind)) is not None:
+            while self._waiting.count[kind] and (entry := self._next_for(backend, kind)) is not None:
                 grants.append(self.start(entry, backend))
         return grants
 
@@ -93,7 +93,7 @@ class Slots:
         return first if first is not None and backend.ready and self._pods.has_room(backend, first) else None
 
     def serve_all(self) -> list[Grant]:
-        """Grant every pod the requests that it may serve, in the order of arrival."""
+        """Grant every pod the requests that it may serve, in the order of turns."""
         grants: list[Grant] = []
         while more := [grant for backend in self._pods for grant in self._fill(backend)]:
             grants += more

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Hashable
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from autoscaler.gateway.dispatch.pod_health import EjectionRules
 
@@ -48,13 +48,40 @@ class LoadBalancing(Enum):
     """The one with the fewest requests."""
 
 
+class Turn(NamedTuple):
+    """What decides whose turn a counted request is among those that wait.
+
+    It is a list in JSON, so that gateways can tell it each other.
+    """
+
+    level: int = 0
+    """Of its priority class; 0 is the highest."""
+    client: str = ""
+    """Stands for its client, without a word of it; empty if clients take no turns."""
+
+    @classmethod
+    def from_json(cls, value: object) -> Self:
+        """Read what `json` made of a turn.
+
+        Raises:
+            ValueError: it is none.
+        """
+        match value:
+            case [int(level), str(client)] if level >= 0 and not isinstance(level, bool):
+                return cls(level, client)
+        raise ValueError(f"{value!r}: must be a turn such as [0, ''], a level of at least 0 and a client")
+
+
+ANY_TURN = Turn()
+
+
 class Limits(NamedTuple):
     """What one service may take, and how its pods share it."""
 
     concurrency: int = 1
     """Counted requests per pod at a time; 0 is no limit."""
     queue_length: int = 100
-    """Requests of one kind that may wait."""
+    """Requests of one kind and class that may wait; a client of which none waits there may exceed it up to twice."""
     queue_timeout_s: float = 600.0
     spill_after_s: float = math.inf
     """How long a request waits for the busy pod that it is pinned to before it may go to any pod."""
@@ -62,6 +89,8 @@ class Limits(NamedTuple):
     """None is `FIRST_AVAILABLE` for one request at a time, else `LEAST_REQUEST`."""
     ejection: EjectionRules = EjectionRules()
     """When a pod that fails is ejected."""
+    shares: tuple[float, ...] = ()
+    """The share of the grants that each priority class gets at least while it waits, by level; 0 for any other."""
 
     @property
     def takes_least(self) -> bool:

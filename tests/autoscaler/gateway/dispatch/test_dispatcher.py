@@ -225,7 +225,7 @@ def test_ten_thousand_waiters_that_vanish_leave_no_trace():
         dispatcher.abandon(n, 1)
     assert (dispatcher.queued, dispatcher.next_deadline_s) == (0, None)
     assert len(dispatcher._timers) <= 64
-    assert len(dispatcher._waiting._for_any[SlotUse.COUNT]._heap) <= 17
+    assert len(dispatcher._waiting._for_any[SlotUse.COUNT]._lines[0]._turns._heap) <= 17
     assert dispatcher.seconds_total(2) == 10_000
 
 

@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher, EjectionRules, Granted, Held, Limits, Refused, SlotUse
+from autoscaler.gateway.dispatch.types import ANY_TURN, Turn
 
 pytestmark = pytest.mark.slow
 
 PODS = st.sampled_from(["a", "b", "c", "d"])
+TURNS = st.just(ANY_TURN) | st.builds(Turn, st.integers(0, 2), st.sampled_from(["", "x", "y"]))
 PICK = st.integers(min_value=0, max_value=10**6)
 
 
@@ -25,6 +27,7 @@ class Book:
     arrived_s: float
     max_per_pod: int
     wakes: bool
+    turn: Turn = ANY_TURN
     backend: str | None = None
 
 
@@ -35,11 +38,12 @@ class Dispatching(RuleBasedStateMachine):
         timeout=st.sampled_from([5, 60]),
         failures=st.integers(1, 3),
         spill=st.sampled_from([0, 3, float("inf")]),
+        shares=st.sampled_from([(), (0, 0.5, 0.25)]),
     )
-    def start(self, concurrency, length, timeout, spill, failures):
+    def start(self, *, concurrency, length, timeout, spill, failures, shares):
         self.now = 0
         rules = EjectionRules(failures, base_s=2, longest_s=5)
-        self.dispatcher = Dispatcher(Limits(concurrency, length, timeout, spill, ejection=rules))
+        self.dispatcher = Dispatcher(Limits(concurrency, length, timeout, spill, ejection=rules, shares=shares))
         self.present = {}
         self.came = 0
         self.ended = 0
@@ -56,8 +60,12 @@ class Dispatching(RuleBasedStateMachine):
         book = self.present[request]
         assert book.backend is None
         assert backend in self.dispatcher.ready
-        earlier = [b for b in self.present.values() if b.backend is None and b.number < book.number]
-        assert not [b for b in earlier if b.kind is book.kind and b.pinned in (None, backend)]
+        waiting = [b for b in self.present.values() if b.backend is None and b.kind is book.kind and b is not book]
+        rivals = [b for b in waiting if b.pinned in (None, backend)]
+        equals = [b for b in rivals if b.turn == book.turn and (not b.turn.client or b.pinned == book.pinned)]
+        assert not [b for b in equals if b.number < book.number]
+        if not self.dispatcher.limits.shares:
+            assert not [b for b in rivals if b.turn.level < book.turn.level]
         book.backend = backend
         self.running_at_grant(book)
 
@@ -102,24 +110,35 @@ class Dispatching(RuleBasedStateMachine):
                 self.end(request)
             self.take(due.grants)
 
-    @rule(kind=st.sampled_from(SlotUse), pinned=st.none() | PODS, wakes=st.booleans(), max_per_pod=st.integers(1, 2))
-    def arrives(self, kind, pinned, wakes, max_per_pod):
+    @rule(
+        kind=st.sampled_from(SlotUse),
+        pinned=st.none() | PODS,
+        wakes=st.booleans(),
+        max_per_pod=st.integers(1, 2),
+        turn=TURNS,
+    )
+    def arrives(self, kind, pinned, wakes, max_per_pod, turn):
         self.came += 1
+        turn = turn if kind is SlotUse.COUNT else ANY_TURN
         request = f"r{self.came}"
         waiting = [b for b in self.present.values() if b.backend is None and b.kind is kind]
         free = [p for p in self.dispatcher.ready if self.free(p)]
         binds = pinned if pinned in self.dispatcher.ready else None
-        match self.dispatcher.arrive(request, self.now, kind, pinned, max_per_pod=max_per_pod, wakes=wakes):
+        book = Book(self.came, kind, binds, self.now, max_per_pod, wakes, turn)
+        limit = self.dispatcher.limits.queue_length
+        match self.dispatcher.arrive(request, self.now, kind, pinned, max_per_pod=max_per_pod, wakes=wakes, turn=turn):
             case Granted(backend):
-                self.present[request] = Book(self.came, kind, binds, self.now, max_per_pod, wakes)
+                self.present[request] = book
                 self.granted(request, backend)
             case Held(deadline_s):
                 assert deadline_s == self.now + self.dispatcher.limits.queue_timeout_s
-                self.present[request] = Book(self.came, kind, binds, self.now, max_per_pod, wakes)
+                self.present[request] = book
                 assert kind is not SlotUse.COUNT or pinned is not None or not free
             case Refused():
                 self.ended += 1
-                assert len(waiting) >= self.dispatcher.limits.queue_length or not wakes
+                of_class = [b for b in waiting if b.turn.level == turn.level]
+                is_first = bool(turn.client) and not [b for b in of_class if b.turn == turn]
+                assert len(of_class) >= limit * (1 + is_first) or not wakes
 
     def binds_nobody(self, pod):
         """Who waits for a pod that takes nothing may go anywhere."""
