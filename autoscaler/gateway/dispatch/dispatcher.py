@@ -113,10 +113,8 @@ class Dispatcher:
         self._advance(now_s)
         entry = Request(request, kind, pinned, max_per_pod, wakes=wakes, turn=turn)
         backend = self._slots.place(entry)
-        if backend is None:
-            refusal = self._refusal(entry, again=arrived_s is not None)
-            if refusal is not None:
-                return Refused(refusal)
+        if backend is None and (refusal := self._refusal(entry, again=arrived_s is not None)) is not None:
+            return Refused(refusal)
         self._admit(entry, now_s, arrived_s)
         if backend is not None:
             self._slots.start(entry, backend)
