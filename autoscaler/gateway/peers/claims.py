@@ -5,6 +5,7 @@ from heapq import heapify, heappop, heappush
 
 from autoscaler.gateway.dispatch.types import Refusal, SlotUse
 from autoscaler.gateway.peers.book import Ref
+from autoscaler.gateway.peers.wait import Wait
 
 _SLACK = 64
 """How many deadlines may be left over from what has ended, before they are cleared."""
@@ -14,35 +15,27 @@ class Claim:
     """One request."""
 
     __slots__ = (
-        "arrived_s",
         "deadline_s",
         "direct",
         "kind",
-        "max_per_pod",
         "notified",
         "opened",
-        "pinned",
         "pod",
         "ref",
         "refusal",
         "request",
         "started",
-        "wakes",
+        "wait",
     )
 
-    def __init__(
-        self, request: Hashable, ref: Ref, kind: SlotUse, pinned: str | None, max_per_pod: int, *, wakes: bool
-    ) -> None:
+    def __init__(self, request: Hashable, ref: Ref, wait: Wait, deadline_s: float) -> None:
         self.request = request
         self.ref = ref
-        self.kind = kind
-        self.pinned = pinned
-        self.max_per_pod = max_per_pod
-        self.wakes = wakes
-        self.direct = kind is not SlotUse.COUNT and not max_per_pod
+        self.wait = wait
+        self.kind = wait.kind
+        self.direct = wait.kind is not SlotUse.COUNT and not wait.max_per_pod
         """Whether it needs nobody's grant: it takes no slot and has no limit."""
-        self.arrived_s = 0.0
-        self.deadline_s = 0.0
+        self.deadline_s = deadline_s
         self.pod: str | None = None
         """The pod that it is granted now."""
         self.notified: str | None = None
@@ -104,7 +97,7 @@ class Claims:
         self._by_request[claim.request] = claim
         self._by_number[claim.ref.number] = claim
         self._count(claim, 1)
-        self.passed_total += claim.kind is not SlotUse.COUNT and claim.wakes
+        self.passed_total += claim.kind is not SlotUse.COUNT and claim.wait.wakes
         self._set_deadline(claim)
 
     def remove(self, claim: Claim) -> None:
@@ -193,6 +186,6 @@ class Claims:
             self._on[claim.pod] = self._on.get(claim.pod, 0) + step
             if not self._on[claim.pod]:
                 del self._on[claim.pod]
-        elif claim.wakes and not claim.opened:
+        elif claim.wait.wakes and not claim.opened:
             self.passing += step
             self.holding_pass += step * (claim.pod is None)

@@ -71,6 +71,7 @@ class Claim(TypedDict):
     pin: _Text | None
     cap: _Number
     wakes: bool
+    turn: Annotated[tuple[_Number, _Text], Field(strict=False)]
     again: bool
 
 

@@ -9,16 +9,7 @@ from typing import NamedTuple, cast
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher
 from autoscaler.gateway.dispatch.types import Grant, Granted, Held, Refusal, Refused, SlotUse
 from autoscaler.gateway.peers.book import Book, Hold, Ref
-
-
-class Wait(NamedTuple):
-    """What the owner knows of a request that needs a grant."""
-
-    arrived_s: float
-    kind: SlotUse
-    pinned: str | None
-    max_per_pod: int
-    wakes: bool
+from autoscaler.gateway.peers.wait import Wait
 
 
 class Known(NamedTuple):
@@ -62,6 +53,7 @@ class OwnedService:
             max_per_pod=wait.max_per_pod,
             wakes=wait.wakes,
             arrived_s=wait.arrived_s if again else None,
+            turn=wait.turn,
         )
         if not isinstance(answer, Refused):
             self.requests[ref] = wait

@@ -13,9 +13,21 @@ Rules:
 from collections.abc import Hashable, Mapping
 from functools import partial
 
-from autoscaler.gateway.dispatch.types import Due, Grant, Granted, Held, Limits, Refusal, Refused, SlotUse
+from autoscaler.gateway.dispatch.types import (
+    ANY_TURN,
+    Due,
+    Grant,
+    Granted,
+    Held,
+    Limits,
+    Refusal,
+    Refused,
+    SlotUse,
+    Turn,
+)
 from autoscaler.gateway.peers.claims import Claim
-from autoscaler.gateway.peers.shared_service import SharedService, wait_of, without_timeout
+from autoscaler.gateway.peers.shared_service import SharedService, without_timeout
+from autoscaler.gateway.peers.wait import Wait
 
 _COUNT = SlotUse.COUNT
 
@@ -34,17 +46,18 @@ class SharedDispatcher(SharedService):
         *,
         max_per_pod: int = 0,
         wakes: bool = True,
+        turn: Turn = ANY_TURN,
     ) -> Granted | Held | Refused:
         """Take a request in; see `Dispatcher.arrive`."""
         if request in self._claims:
             raise ValueError(f"request {request!r} has arrived already")
         self._advance(now_s)
-        claim = Claim(request, self._claims.new_ref(), kind, pinned, max_per_pod, wakes=wakes)
-        claim.arrived_s, claim.deadline_s = now_s, now_s + self.limits.queue_timeout_s
+        wait = Wait(now_s, kind, pinned, max_per_pod, wakes, turn)
+        claim = Claim(request, self._claims.new_ref(), wait, now_s + self.limits.queue_timeout_s)
         if claim.direct:
             answer = self._local.arrive(claim, now_s, kind, pinned, wakes=wakes)
         elif self._owned.whole:
-            answer = self._owned.arrive(claim.ref, wait_of(claim), now_s)
+            answer = self._owned.arrive(claim.ref, wait, now_s)
         else:
             answer = self._hold(claim)
         if isinstance(answer, Refused):
@@ -121,7 +134,7 @@ class SharedDispatcher(SharedService):
         if not claim.direct and (claim.pod is None or claim.pod != claim.notified):
             self._wait_on(claim)
             return []
-        claim.notified = claim.pinned = None
+        claim.notified, claim.wait = None, claim.wait._replace(pinned=None)
         self._claims.grant(claim, None)
         if claim.direct:
             return self._emit(self._local.put_back(claim, now_s), now_s)
@@ -293,7 +306,7 @@ class SharedDispatcher(SharedService):
 
     def oldest_wait_s(self, now_s: float) -> float:
         """Return how long the oldest own counted request in the queue has waited; 0 if none waits."""
-        waiting = (claim.arrived_s for claim in self._claims if claim.kind is _COUNT and claim.pod is None)
+        waiting = (claim.wait.arrived_s for claim in self._claims if claim.kind is _COUNT and claim.pod is None)
         return now_s - min(waiting, default=now_s)
 
     @property

@@ -14,14 +14,15 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher
-from autoscaler.gateway.dispatch.types import Grant, Granted, Limits, Refusal, Refused, SlotUse
+from autoscaler.gateway.dispatch.types import Grant, Granted, Limits, Refusal, Refused, SlotUse, Turn
 from autoscaler.gateway.peers.book import Hold, Ref
 from autoscaler.gateway.peers.claims import Claim, Claims
 from autoscaler.gateway.peers.longest import LongestServiceTime
 from autoscaler.gateway.peers.messages import Answered, End, GrantMessage, No, ServiceReport
 from autoscaler.gateway.peers.messages import Claim as ClaimMessage
 from autoscaler.gateway.peers.outbox import Message, Outbox
-from autoscaler.gateway.peers.owned_service import Known, OwnedService, Wait
+from autoscaler.gateway.peers.owned_service import Known, OwnedService
+from autoscaler.gateway.peers.wait import Wait
 
 
 class Group(Protocol):
@@ -232,7 +233,7 @@ class SharedService:
         """
         self._advance(now_s)
         entries = self._unknown(epoch, now_s) if known is None else self._with_holds(known, now_s)
-        waits = {claim.ref: wait_of(claim) for claim in self._claims.waiting()}
+        waits = {claim.ref: claim.wait for claim in self._claims.waiting()}
         grants = self._owned.settle(entries, self._claims.running_refs(), waits, now_s)
         self.whole_since = epoch
         self.takeovers_total["unknown" if known is None else "whole"] += 1
@@ -341,11 +342,12 @@ class SharedService:
             "s": self.service,
             "epoch": self._group.epoch,
             "r": claim.ref.number,
-            "age": max(0.0, now_s - claim.arrived_s),
+            "age": max(0.0, now_s - claim.wait.arrived_s),
             "kind": claim.kind.value,
-            "pin": claim.pinned,
-            "cap": claim.max_per_pod,
-            "wakes": claim.wakes,
+            "pin": claim.wait.pinned,
+            "cap": claim.wait.max_per_pod,
+            "wakes": claim.wait.wakes,
+            "turn": list(claim.wait.turn),
             "again": again,
         }
 
@@ -385,13 +387,9 @@ class SharedService:
         self._seconds_until_s = now_s
 
 
-def wait_of(claim: Claim) -> Wait:
-    """Return what the owner must know of an own request."""
-    return Wait(claim.arrived_s, claim.kind, claim.pinned, claim.max_per_pod, claim.wakes)
-
-
 def _wait_of(message: ClaimMessage, now_s: float) -> Wait:
-    return Wait(now_s - message["age"], SlotUse(message["kind"]), message["pin"], message["cap"], message["wakes"])
+    kind, turn = SlotUse(message["kind"]), Turn(*message["turn"])
+    return Wait(now_s - message["age"], kind, message["pin"], message["cap"], message["wakes"], turn)
 
 
 def without_timeout(limits: Limits) -> Limits:
