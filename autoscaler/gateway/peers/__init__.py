@@ -8,7 +8,8 @@ gateways, only names and ages.
   start requests now.
 * `shared_dispatcher` has the methods of a `Dispatcher`, and `shared_service` what gateways tell each other of one
   service. `claims` are the requests of the gateway's own clients, and `wait` is what an owner knows of one.
-  `owned_service` is the owner's part, with its `book`: which slot is used by whom. `longest` is the longest service time.
+  `owned_service` is the owner's part, with its `book`: which slot is used by whom. `longest` is the longest service
+  time.
 * `messages` has what gateways tell each other, `reports` what they tell on a new epoch, `outbox` what leaves a `Peer`,
   and `times` how long they wait.
 
