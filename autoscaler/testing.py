@@ -11,6 +11,8 @@ from typing import Any
 
 from autoscaler.controller.controller import Controller
 from autoscaler.controller.observe import StreamedCounts
+from autoscaler.gateway.peers.roster import Roster
+from autoscaler.gateway.peers.roster_store import RosterUnavailableError
 from autoscaler.policy.budget import GpuBudget
 from autoscaler.policy.spec import API_VERSION, ScalingPolicy
 from autoscaler.ports import (
@@ -269,3 +271,56 @@ class _FakeReplica:
         self.born_s = now_s
         self.started_s = now_s
         self.leaving = False
+
+
+class FakeRosterStore:
+    """A `RosterStore` in memory, shared by all gateways of a test.
+
+    Attributes:
+        roster: what is stored.
+        dead: names and lives that are known to have ended.
+        away: while it is set every call raises RosterUnavailableError.
+        conflicts: how many of the next writes find that another gateway was first.
+        unanswered: how many of the next writes are done and raise, as if the answer was lost.
+        late_s: how long each call takes.
+        writes: how many were done.
+    """
+
+    def __init__(self) -> None:
+        self.roster: Roster | None = None
+        self.dead: set[tuple[str, str]] = set()
+        self.away = False
+        self.conflicts = 0
+        self.unanswered = 0
+        self.late_s = 0.0
+        self.writes = 0
+
+    async def read(self) -> Roster | None:
+        """Give the roster, as it is when the call ends."""
+        await self._called()
+        return self.roster
+
+    async def write(self, roster: Roster, expected: int) -> bool:
+        """Compare and set."""
+        await self._called()
+        if self.conflicts:
+            self.conflicts -= 1
+            return False
+        if (self.roster.epoch if self.roster else 0) != expected:
+            return False
+        self.roster = roster
+        self.writes += 1
+        if self.unanswered:
+            self.unanswered -= 1
+            raise RosterUnavailableError("the answer of the store is lost")
+        return True
+
+    async def is_dead(self, name: str, life: str) -> bool:
+        """Tell what the test has set."""
+        await self._called()
+        return (name, life) in self.dead
+
+    async def _called(self) -> None:
+        await asyncio.sleep(self.late_s)
+        if self.away:
+            raise RosterUnavailableError("the store is away")
