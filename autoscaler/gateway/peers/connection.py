@@ -67,7 +67,7 @@ class Connection(asyncio.Protocol):
 
     Args:
         steps: how it meets.
-        owner: is told what happens.
+        owner: receives what happens.
         limits: what it may take.
 
     Attributes:

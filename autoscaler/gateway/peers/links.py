@@ -2,7 +2,7 @@
 
 Rules:
 1. The lower name of a pair makes the connection. The other one dials too, but the lower refuses that if it dials this
-   name itself, and then dials at once. So a newcomer reaches members that do not know it yet, and both learn whether
+   name itself, and then dials at once. So a new gateway reaches members that do not know it yet, and both learn whether
    the other's address still accepts connections.
 2. A connection that ends is dialled again at once, then after pauses that grow to 1 s; one that ended within a second
    of its start, after a pause.
