@@ -189,6 +189,9 @@ class World:
         for action in (self.settle, self.report):
             for name in NAMES:
                 action(name, "")
+        self.deliver_all()
+
+    def deliver_all(self):
         for name in NAMES:
             while self.pipes[name]:
                 self.deliver(name, "")
@@ -228,6 +231,7 @@ def test_a_sum_is_exact_when_all_members_live_and_every_line_has_arrived(schedul
     world = run(schedule)
     for name in sorted(world.members.keys() - world.alive):
         world.write_out(name, "")
+    world.deliver_all()
     world.now_s += SILENT_S + 1
     world.everybody_reports("", "")
     reading = world.aggregate.readings([SERVICE], world.now_s)[SERVICE]
