@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from autoscaler.gateway.busy_response import BusyPoll
-from autoscaler.gateway.config import Affinity, GatewayService, OnAbort, Timeouts, WarmUp
+from autoscaler.gateway.config import Affinity, GatewayService, OnAbort, Takeover, Timeouts, WarmUp
 from autoscaler.gateway.cors import Cors
 from autoscaler.gateway.dispatch.dispatcher import EjectionRules, Limits, LoadBalancing, SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
@@ -49,6 +49,7 @@ def gateway_service(policy: ScalingPolicy) -> GatewayService:
         failures=frozenset(map(FailureKind, traffic.health.failures)),
         on_abort=OnAbort(traffic.on_abort),
         interrupt_path=traffic.interrupt_path,
+        takeover=Takeover(traffic.takeover),
         cors=_cors(traffic.cors),
         probes=traffic.probes,
         half_close=traffic.half_close == "Allow",

@@ -69,6 +69,15 @@ class OnAbort(Enum):
     because a late call would end the next request's work."""
 
 
+class Takeover(Enum):
+    """What happens to the slots of a gateway that is lost."""
+
+    GRACE = "Grace"
+    """They are held until what it ran has surely ended."""
+    IMMEDIATE = "Immediate"
+    """They are free at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class GatewayService:
     """One service as the gateway sees it."""
@@ -92,6 +101,7 @@ class GatewayService:
     """What counts as a failure of a pod."""
     on_abort: OnAbort = OnAbort.WAIT_UPSTREAM
     interrupt_path: str = "/sdapi/v1/interrupt"
+    takeover: Takeover = Takeover.GRACE
     cors: Cors | None = None
     """Which pages the gateway answers browsers for; None leaves it to the pods."""
     probes: tuple[str, ...] = PROBES

@@ -299,6 +299,11 @@ class Traffic(ResourceModel):
     cors: Cors | None = None
     """Absent: the replicas answer browsers themselves. Then a preflight (OPTIONS with Origin and
     Access-Control-Request-Method) takes no slot; at zero it is held and starts a replica."""
+    takeover: Literal["Grace", "Immediate"] = "Grace"
+    """What to do with the slots of a gateway that died, if several gateways serve the service. Grace: they stay taken
+    for as long as the longest request of the last hour took, at least 10 s and at most `requestTimeout`, or until the
+    replica proves idle. Immediate: they are free at once; choose it only if the server stops working when its
+    connection breaks."""
     half_close: Literal["Abort", "Allow"] = "Abort"
     """What a client means that closes its sending side before the response. Abort: it has disconnected, as in nginx and
     Go. Allow: it still waits."""

@@ -132,6 +132,7 @@ EVERYTHING = document(
             "onAbort": "Close",
             "interruptPath": "/sdapi/v1/interrupt",
             "halfClose": "Allow",
+            "takeover": "Immediate",
             "affinity": {"cookie": {"name": "sd", "timeout": "1800s"}, "whenBusy": "Spill", "spillAfter": "30s"},
             "paths": [
                 {"match": ["/a", "/b-*"], "class": "Count", "requestTimeout": "1h"},

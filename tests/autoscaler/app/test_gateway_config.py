@@ -4,7 +4,7 @@ from pathlib import Path
 
 from autoscaler.app.gateway_config import gateway_service, gateway_services
 from autoscaler.gateway.busy_response import BusyPoll
-from autoscaler.gateway.config import Affinity, GatewayService, OnAbort, Timeouts
+from autoscaler.gateway.config import Affinity, GatewayService, OnAbort, Takeover, Timeouts
 from autoscaler.gateway.cors import Cors
 from autoscaler.gateway.dispatch.dispatcher import EjectionRules, Limits, LoadBalancing, SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
@@ -55,6 +55,7 @@ def test_every_other_key_of_traffic_reaches_the_gateway_too():
         "cors": {"origins": ["https://App.example.com"], "methods": ["PUT"], "headers": ["X-A"], "maxAge": "11s"},
         "probes": ["monitor/"],
         "halfClose": "Allow",
+        "takeover": "Immediate",
         "loadBalancing": "LeastRequest",
         "busy": {"path": "/queue", "jsonPointers": ["/a", "/b"], "interval": "14s", "timeout": "15s", "port": 16},
         "health": {
@@ -74,6 +75,7 @@ def test_every_other_key_of_traffic_reaches_the_gateway_too():
     assert told.timeouts == Timeouts(7, 1, 2, 3, 4, tunnel_idle_s=6, stream_idle_s=5)
     assert (told.max_body_bytes, told.min_body_bytes_per_s) == (8, 10)
     assert (told.half_close, told.interrupt_path) == (True, "/stop")
+    assert told.takeover is Takeover.IMMEDIATE
     assert told.cors == Cors(("https://app.example.com",), ("PUT",), ("X-A",), 11)
     assert told.probes == ("monitor/",)
     assert told.on_abort is OnAbort.CLOSE
