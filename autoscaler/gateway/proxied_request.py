@@ -174,13 +174,17 @@ class ProxiedRequest:
             return self._answer_preflight(self._proxy.config.cors)
         pod = self._admitted() or await self._granted()
         while True:
-            options = self._options(pod)
             try:
                 connection = self._idle_at(pod) or await self._connected(pod)
             except PodRefusedError:
                 pod = await self._elsewhere()
                 continue
-            exchange = Exchange(self._client, pod, connection, options, self._release)
+            # From here to the first byte nothing awaits, so the answer holds for as long as it is needed.
+            if not self._proxy.may_start(self._waiter):
+                connection.close()
+                pod = await self._granted()
+                continue
+            exchange = Exchange(self._client, pod, connection, self._options(pod), self._release)
             failure = await self._exchanged(exchange, connection, pod)
             if failure is Failure.UNREADY:
                 pod = await self._elsewhere()
@@ -200,6 +204,7 @@ class ProxiedRequest:
         return answer
 
     async def _granted(self) -> Pod:
+        self._granted_s = None
         self._body.read_ahead(self._proxy.body_budget)
         self._body.when_broken(self._reject_unless_granted)
         answer = await cast("asyncio.Future[Pod | RequestOutcome]", self._waiter.placement)

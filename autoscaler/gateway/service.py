@@ -125,6 +125,13 @@ class ServiceProxy:
             case Refused(reason):
                 return RequestOutcome(reason.value)
 
+    def may_start(self, waiter: Waiter) -> bool:
+        """Tell whether a granted request may be sent now; if not, its grant was given back and it is held again."""
+        if self.dispatcher.may_start(waiter, self._loop.time()):
+            return True
+        self._hold(waiter)
+        return False
+
     def put_back(self, waiter: Waiter) -> None:
         """Hold a request again that its pod refused, at its place of arrival."""
         self.counts.retries += 1

@@ -5,6 +5,9 @@ import time
 
 from autoscaler.ports import Wake
 
+_BOOT_TIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Only Linux has the former."""
+
 
 class SystemClock:
     """Unix time at the start plus the event loop's monotonic time since then, so that it never steps.
@@ -27,3 +30,8 @@ class SystemClock:
                 return await wake.wait()
         except TimeoutError:
             return False
+
+
+def boot_time_s() -> float:
+    """Return seconds that go on while the machine sleeps, for what must end even if the process does not run."""
+    return time.clock_gettime(_BOOT_TIME)
