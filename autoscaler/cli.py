@@ -2,7 +2,7 @@
 
 So the simulator, a package above this one, adds its own commands, and a small image has only those that it can run. A
 new command is a module in `commands` and a line in `pyproject.toml`. The module has a docstring, `EXIT_STATUS`,
-`add_arguments(parser)` and `run(arguments) -> exit status`.
+`add_arguments(parser)` and `run(arguments) -> exit status`. The name of a command may have two words.
 """
 
 import argparse
@@ -37,7 +37,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit status, 130 after Ctrl-C, 141 if nobody reads the output any more."""
     words = sys.argv[1:] if argv is None else argv
     try:
-        arguments = _parser({entry.name: entry for entry in entry_points(group=GROUP)}, words).parse_args(words)
+        found = {entry.name: entry for entry in entry_points(group=GROUP)}
+        words = _with_whole_name(words, found)
+        arguments = _parser(found, words).parse_args(words)
         command: Command = arguments.command
         status = command.run(arguments)
         sys.stdout.flush()
@@ -52,6 +54,12 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return status
+
+
+def _with_whole_name(words: list[str], found: Mapping[str, EntryPoint]) -> list[str]:
+    """Join the words of a command's name."""
+    name = " ".join(words[:2])
+    return [name, *words[2:]] if name in found else words
 
 
 def _parser(found: dict[str, EntryPoint], words: list[str]) -> argparse.ArgumentParser:

@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from autoscaler.app.beside import beside
 from autoscaler.app.gateway_config import gateway_services, host_claim
 from autoscaler.app.host_permissions import WatchedHostPermissions
 from autoscaler.app.policy_files import follow_files
@@ -158,7 +159,7 @@ async def cluster_services(namespace: str, host_claims: Path | None = None) -> A
         path = POLICIES.collection(namespace)
         policies: Informer[StoredPolicy] = Informer(api, path, services.read, rng, on_change=services.take)
         for running in (policies.run(), permissions.run()):
-            await stack.enter_async_context(_beside(running))
+            await stack.enter_async_context(beside(running))
         await policies.synced.wait()
         await permissions.known()
         yield services
@@ -187,19 +188,5 @@ async def file_services(file: Path, host_claims: Path | None = None) -> AsyncIte
         watch = FileWatch([file, *([host_claims] if host_claims else [])])
         services.recheck = watch.recheck
         take(read(watch.files))
-        async with _beside(follow_files(watch, read, take)):
+        async with beside(follow_files(watch, read, take)):
             yield services
-
-
-@asynccontextmanager
-async def _beside(running: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run a task without an end beside the block; the first error of the two is raised."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(running)
-            try:
-                yield
-            finally:
-                task.cancel()
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from None

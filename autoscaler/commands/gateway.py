@@ -6,6 +6,10 @@ backends. For any other service the gateway watches the pods of its `scaleTarget
 can also be set in the environment: --keep-alive is INFLIGHT_KEEP_ALIVE. Separate the values of a repeatable option by
 commas there.
 
+Several gateways that serve the same pods need each other's addresses (--peers, or --peer-port in a cluster): then
+together they never send a pod more than its limit. `autoscaler gateway forget NAME` removes one that has ended, if the
+others cannot know that.
+
 SIGTERM and Ctrl-C end it after open requests are served. SIGHUP reloads files and reopens logs. SIGUSR1 reopens logs.
 """
 
@@ -22,16 +26,18 @@ import uvloop
 
 from autoscaler.app.cluster_gateway import cluster_services, file_services, need_pods
 from autoscaler.app.gateway_config import gateway_services
-from autoscaler.commands.options import adder, duration, memory
+from autoscaler.app.gateway_peers import PeerOptions, gateway_peers
+from autoscaler.commands.options import adder, duration, memory, own_namespace, whole_number
 from autoscaler.documents.document import DocumentError
-from autoscaler.gateway.affinity import read_keys
+from autoscaler.gateway.affinity import derived_keys, read_keys
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.counts import ProcessMetric
 from autoscaler.gateway.http.clients import ClientLimits
 from autoscaler.gateway.http.framing import HeadLimits
 from autoscaler.gateway.http.memory_budget import MemoryBudget
-from autoscaler.gateway.lifecycle import Build, ShutdownTimeouts, serve
+from autoscaler.gateway.lifecycle import ShutdownTimeouts, serve
 from autoscaler.gateway.overload import Overload
+from autoscaler.gateway.peers.runner import PeerRunner
 from autoscaler.gateway.request_log import RequestLog
 from autoscaler.gateway.server import GatewayServer
 from autoscaler.kubernetes.client import ApiError
@@ -122,6 +128,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--port", type=int, required=True, metavar="N", help="port for clients")
     add("--metrics-port", type=int, required=True, metavar="N", help="port for /metrics and /v1/inflight")
     add("--request-log", type=Path, metavar="FILE", help="append a JSON line for each request to this file")
+    _add_peer_options(add)
+
+
+def _add_peer_options(add: Callable[..., None]) -> None:
+    add("--name", metavar="NAME", help="with --peers: which of them this gateway is; in a cluster: its pod ($POD_NAME)")
+    add(
+        "--peers",
+        metavar="FILE|NAME=HOST:PORT,...",
+        help="all gateways that serve the same pods, with their ports for each other; a file has lines `name host:port`"
+        " and is read again when it changes (this gateway serves alone)",
+    )
+    add(
+        "--roster",
+        type=Path,
+        metavar="FILE",
+        help="with --peers: the file in which the gateways keep who of them is there (CONFIG.roster beside --config)",
+    )
+    add(
+        "--peer-key",
+        type=Path,
+        metavar="FILE",
+        help="secrets by which the gateways know each other, one per line: the first proves, all are accepted (loopback"
+        " only; in a cluster the Secret inflight-gateway-peers, which the first gateway creates)",
+    )
+    add(
+        "--peer-port",
+        type=whole_number(1, 65535),
+        metavar="N",
+        help="in a cluster: port for the other gateways, at $POD_IP (this gateway serves alone)",
+    )
+    add("--own-namespace", default=own_namespace(), help="with --peer-port: the gateways' namespace (this pod's)")
 
 
 def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -138,10 +175,11 @@ def run(arguments: argparse.Namespace) -> int:
             keys = read_keys(arguments.cookie_key) if arguments.cookie_key else ()
             limits = _limits(arguments, raise_limit())
 
-            def build(services: Mapping[str, GatewayService]) -> GatewayServer:
+            def build(services: Mapping[str, GatewayService], peers: PeerRunner | None) -> GatewayServer:
                 gateway = GatewayServer(
                     services,
-                    keys=keys,
+                    keys=keys or derived_keys(peers.keys if peers else ()),
+                    peers=peers,
                     limits=limits,
                     trusted_proxies=arguments.trusted_proxies,
                     on_ended=request_log,
@@ -208,27 +246,41 @@ def _lost_lines(log: BackgroundWriter, request_log: RequestLog | None) -> list[P
     ]
 
 
-async def _serve(arguments: argparse.Namespace, build: Build, reopen: Sequence[Callable[[], None]]) -> None:
+async def _serve(
+    arguments: argparse.Namespace, build: Callable[..., GatewayServer], reopen: Sequence[Callable[[], None]]
+) -> None:
     config: Path | None = arguments.config
     claims: Path | None = arguments.host_claims
-    serve_services = partial(
-        serve,
-        port=arguments.port,
-        metrics_port=arguments.metrics_port,
-        build=build,
-        shutdown=ShutdownTimeouts(grace_s=arguments.grace),
-        hosts=arguments.host,
-        metrics_hosts=arguments.metrics_host or None,
-        cookie_keys=arguments.cookie_key,
-        tokens=BearerTokens(arguments.token_file) if arguments.token_file else None,
-        reopen=reopen,
+    async with gateway_peers(_peer_options(arguments), config) as peers:
+        serve_services = partial(
+            serve,
+            port=arguments.port,
+            metrics_port=arguments.metrics_port,
+            build=partial(build, peers=peers),
+            shutdown=ShutdownTimeouts(grace_s=arguments.grace),
+            hosts=arguments.host,
+            metrics_hosts=arguments.metrics_host or None,
+            cookie_keys=arguments.cookie_key,
+            tokens=BearerTokens(arguments.token_file) if arguments.token_file else None,
+            reopen=reopen,
+        )
+        if config is not None and not need_pods(_policies(config, claims)):
+            await serve_services(partial(_load, config, claims), config=config)
+            return
+        found = cluster_services(arguments.namespace, claims) if config is None else file_services(config, claims)
+        async with found as services:
+            await serve_services(services.load, follow=services.follow, recheck=services.recheck)
+
+
+def _peer_options(arguments: argparse.Namespace) -> PeerOptions:
+    return PeerOptions(
+        name=arguments.name,
+        peers=arguments.peers,
+        roster=arguments.roster,
+        key=arguments.peer_key,
+        port=arguments.peer_port,
+        own_namespace=arguments.own_namespace,
     )
-    if config is not None and not need_pods(_policies(config, claims)):
-        await serve_services(partial(_load, config, claims), config=config)
-        return
-    found = cluster_services(arguments.namespace, claims) if config is None else file_services(config, claims)
-    async with found as services:
-        await serve_services(services.load, follow=services.follow, recheck=services.recheck)
 
 
 def _policies(config: Path, claims: Path | None) -> list[ScalingPolicy]:

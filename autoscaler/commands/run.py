@@ -18,7 +18,7 @@ from typing import Any
 
 from autoscaler.app.cluster_controller import cluster_controller
 from autoscaler.app.controller_settings import ControllerSettings
-from autoscaler.commands.options import adder, duration, flag
+from autoscaler.commands.options import adder, duration, flag, own_namespace
 from autoscaler.controller.metrics import ControllerMetrics
 from autoscaler.controller.recorders import DecisionLog, Latest, OnChange, log_changes
 from autoscaler.controller.status_http import serve_status
@@ -33,8 +33,6 @@ from autoscaler.runtime.descriptors import raise_limit
 from autoscaler.runtime.gc_tuning import tune_gc
 from autoscaler.runtime.logs import log_to_stderr
 from autoscaler.runtime.signals import follow_hangups, ignore_hangups
-
-_OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 def server(text: str) -> str:
@@ -97,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="bearer tokens, one per line: sent to gateways, required on --port (none)",
     )
     add("--foreign-writer-hold", type=duration, default=300.0, help="hold this long after another writer's change (5m)")
-    add("--own-namespace", default=_own_namespace(), help="namespace of the Lease and the gateways (this pod's)")
+    add("--own-namespace", default=own_namespace(), help="namespace of the Lease and the gateways (this pod's)")
     add("--identity", default=_identity(), help="unique name of this controller (pod name and a random part)")
     add("--port", type=int, default=8080, metavar="N", help="port for /status, /metrics, /healthz and /readyz (8080)")
     add("--host", action="append", metavar="ADDRESS", help="address to listen on; repeatable (all addresses)")
@@ -107,10 +105,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="decision log: append every decision to this file, as JSON lines for replay",
     )
-
-
-def _own_namespace() -> str:
-    return _OWN_NAMESPACE.read_text().strip() if _OWN_NAMESPACE.exists() else "default"
 
 
 def _identity() -> str:

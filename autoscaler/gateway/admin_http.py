@@ -33,7 +33,8 @@ def metrics_app(gateway: Router, tokens: BearerTokens | None = None) -> web.Appl
         return web.Response(text="ok\n")
 
     async def ready(_request: web.Request) -> web.Response:
-        return web.Response(text="draining\n", status=503) if gateway.draining else web.Response(text="ok\n")
+        problem = gateway.not_ready
+        return web.Response(text=f"{problem or 'ok'}\n", status=503 if problem else 200)
 
     app = authenticated(tokens)
     app.add_routes(

@@ -41,6 +41,11 @@ def read_keys(file: Path) -> tuple[bytes, ...]:
     return tuple(keys)
 
 
+def derived_keys(secrets: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Make cookie keys of secrets that all gateways have, so that each accepts the others' cookies."""
+    return tuple(hmac.digest(secret, b"inflight affinity cookie", "sha256") for secret in secrets)
+
+
 class AffinityCookie:
     """Reads and writes one service's cookie. Times are Unix seconds by a clock that never steps."""
 

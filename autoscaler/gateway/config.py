@@ -116,6 +116,11 @@ class GatewayService:
     """Pods by name with their `host:port`, if the document lists them; None if the cluster does."""
 
     @property
+    def longest_request_s(self) -> float:
+        """How long a request of any path may take."""
+        return max(self.timeouts.request_s, *(rule.request_timeout_s or 0.0 for rule in self.paths), 0.0)
+
+    @property
     def namespace(self) -> str:
         """The part of the name before the slash."""
         return self.name.partition("/")[0]

@@ -18,6 +18,8 @@ class RequestOutcome(Enum):
     OVERLOADED = "overloaded"
     """The gateway was short of memory."""
     ASLEEP = "asleep"
+    CUT_OFF = "cut_off"
+    """The gateway could ask no other gateway that may grant it."""
     DRAINED = "drained"
     """Still held when the gateway shut down."""
     ABANDONED_QUEUED = "abandoned_queued"

@@ -20,6 +20,7 @@ ERROR_RESPONSES = {
         HTTPStatus.SERVICE_UNAVAILABLE,
         "the service has no pod, and this request starts none",
     ),
+    RequestOutcome.CUT_OFF: (HTTPStatus.SERVICE_UNAVAILABLE, "this gateway is cut off from the others"),
     RequestOutcome.DRAINED: (HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is shutting down"),
     RequestOutcome.ERROR: (HTTPStatus.INTERNAL_SERVER_ERROR, GATEWAY_FAILED),
     RequestOutcome.UPSTREAM_RESET: (
@@ -49,6 +50,7 @@ RETRY_LATER = frozenset(
         RequestOutcome.OVERLOADED,
         RequestOutcome.QUEUE_TIMEOUT,
         RequestOutcome.ASLEEP,
+        RequestOutcome.CUT_OFF,
         RequestOutcome.DRAINED,
     }
 )

@@ -9,7 +9,12 @@ by a clock of the gateway that never steps, so that two lines give the exact mea
 * `draining`: the pods of which the gateway has seen the mark that they are to be removed, and to which it sends nothing
   new. A pod stays in the list until it is deleted, or until the mark is removed;
 * `passing`: Pass requests that may wake a pod and are held or open, `holding_pass` those of them that are held;
-* `passed_total`: how many of them ever arrived.
+* `passed_total`: how many of them ever arrived;
+* `held`: slots of gateways that were lost, by pod, in which something may still run; only at the owner, and if any.
+
+If several gateways serve the same pods, a line also has the gateway's `name`, the `epoch` of the roster that it knows,
+and the names of its `members`. All counts are of the gateway's own clients, and at the owner of a service of the jobs
+that pods report beyond requests. So a sum over the members of the highest epoch counts each request once.
 
 Only the first line has every service; later lines have those that changed. The first change after a pause is sent at
 once, and changes within 20 ms after a line share the next one. The exception is the first held request of a service
@@ -24,7 +29,8 @@ import json
 from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any
 
-from autoscaler.gateway.dispatch.dispatcher import Dispatcher
+from autoscaler.gateway.peers.shared_dispatcher import SharedDispatcher
+from autoscaler.gateway.pods.service_pods import ServiceDispatcher
 from autoscaler.gateway.router import Router
 from autoscaler.wake_up import NO_DEMAND, Demand, starts_holding
 
@@ -35,9 +41,9 @@ State = dict[str, Any]
 """The state of one service in a line."""
 
 
-def state(dispatcher: Dispatcher, marked: Iterable[str], now_s: float) -> State:
+def state(dispatcher: ServiceDispatcher, marked: Iterable[str], now_s: float) -> State:
     """Return the state of a service, with its marked pods, at a time of the gateway's event loop."""
-    return {
+    counts: State = {
         "queued": dispatcher.queued,
         "running": dispatcher.running,
         "seconds_total": dispatcher.seconds_total(now_s),
@@ -47,6 +53,9 @@ def state(dispatcher: Dispatcher, marked: Iterable[str], now_s: float) -> State:
         "holding_pass": dispatcher.holding_pass,
         "passed_total": dispatcher.passed_total,
     }
+    if isinstance(dispatcher, SharedDispatcher) and (held := dispatcher.held):
+        counts["held"] = dict(held)
+    return counts
 
 
 class _Changes:
@@ -121,7 +130,7 @@ async def lines(gateway: Router) -> AsyncGenerator[bytes, None]:
         gateway.watchers.discard(changes.add)
 
 
-def _demand_at(dispatcher: Dispatcher) -> Demand:
+def _demand_at(dispatcher: ServiceDispatcher) -> Demand:
     return Demand(dispatcher.queued, dispatcher.queued + dispatcher.running, dispatcher.holding_pass)
 
 
@@ -134,9 +143,22 @@ def _grows(state: State) -> bool:
 
 
 def _must_be_sent(state: State, before: State | None) -> bool:
-    return before is None or _grows(state) or any(state[key] != before[key] for key in state if key != "seconds_total")
+    return before is None or _grows(state) or _without_time(state) != _without_time(before)
+
+
+def _without_time(state: State) -> State:
+    return {key: value for key, value in state.items() if key != "seconds_total"}
+
+
+def _group(gateway: Router) -> dict[str, Any]:
+    """Return what a line says of the gateways that serve together."""
+    if gateway.peers is None:
+        return {}
+    peer = gateway.peers.peer
+    members = sorted(peer.roster.members) if peer.roster is not None else []
+    return {"name": peer.name, "epoch": peer.epoch, "members": members}
 
 
 def _line(gateway: Router, now_s: float, services: dict[str, State]) -> bytes:
-    line = {"gateway": gateway.uid, "started": gateway.started_s, "at": now_s, "services": services}
+    line = {"gateway": gateway.uid, "started": gateway.started_s, "at": now_s, **_group(gateway), "services": services}
     return json.dumps(line, separators=(",", ":")).encode() + b"\n"

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from autoscaler.gateway.counts import Histogram, ProcessMetric
+from autoscaler.gateway.peers.peer import Peer
+from autoscaler.gateway.peers.runner import PeerRunner
 from autoscaler.gateway.router import Router
 from autoscaler.gateway.service import ServiceProxy
 from autoscaler.runtime.prometheus_text import Sample, family, labels
@@ -186,16 +188,73 @@ def _of_process(gateway: Router) -> list[ProcessMetric]:
     ]
 
 
+class _GroupMetric(NamedTuple):
+    name: str
+    kind: str
+    meaning: str
+    samples: Callable[[PeerRunner], Iterable[Sample]]
+
+
+def _plain(read: Callable[[Peer], float]) -> Callable[[PeerRunner], Iterable[Sample]]:
+    return lambda peers: (("", float(read(peers.peer))),)
+
+
+_OF_GROUP = (
+    _GroupMetric(
+        "gateway_members",
+        "gauge",
+        "Gateways that serve the same pods.",
+        _plain(lambda peer: 0 if peer.roster is None else len(peer.roster.members)),
+    ),
+    _GroupMetric(
+        "gateway_epoch", "gauge", "Epoch of the roster that the gateway knows.", _plain(lambda peer: peer.epoch)
+    ),
+    _GroupMetric(
+        "gateway_owned_services",
+        "gauge",
+        "Services whose slots this gateway grants.",
+        _plain(lambda peer: sum(share.owned for share in peer.shares.values())),
+    ),
+    _GroupMetric(
+        "gateway_permit_seconds",
+        "gauge",
+        "How long requests may still be started without news of the other gateways.",
+        _plain(lambda peer: min(peer.permit_s(), peer.times.permit_s)),
+    ),
+    _GroupMetric(
+        "gateway_claims_total",
+        "counter",
+        "Requests for which a gateway was asked for a slot.",
+        lambda peers: ((f"{{{labels(to=to)}}}", count) for to, count in sorted(peers.claims_total().items())),
+    ),
+    _GroupMetric(
+        "gateway_takeovers_total",
+        "counter",
+        "Services that this gateway took over, by what was known of their slots.",
+        lambda peers: ((f"{{{labels(book=book)}}}", count) for book, count in sorted(peers.takeovers_total().items())),
+    ),
+)
+_HELD = _Metric(
+    "gateway_held_slots",
+    "gauge",
+    "Slots of lost gateways in which something may still run.",
+    _one(lambda proxy, _: 0 if proxy.shared is None else sum(proxy.shared.held.values())),
+)
+
+
 def text(gateway: Router) -> Iterator[bytes]:
     """Yield every metric, with one series for each current service, in pieces of Prometheus' text format."""
     proxies = [
         (labels(namespace=proxy.config.namespace, service=proxy.config.service), proxy)
         for proxy in gateway.proxies.values()
     ]
-    for name, kind, meaning, samples in _METRICS:
+    for name, kind, meaning, samples in _METRICS if gateway.peers is None else (*_METRICS, _HELD):
         yield from family(name, kind, meaning, _of_all(gateway, proxies, samples))
     for metric in (*_of_process(gateway), *gateway.process_metrics):
         yield from family(metric.name, metric.kind, metric.meaning, [("", float(metric.read()))])
+    if gateway.peers is not None:
+        for of_group in _OF_GROUP:
+            yield from family(of_group.name, of_group.kind, of_group.meaning, of_group.samples(gateway.peers))
 
 
 def _of_all(gateway: Router, proxies: Iterable[tuple[str, ServiceProxy]], samples: Samples) -> Iterator[Sample]:

@@ -180,7 +180,7 @@ class ProxiedRequest:
                 pod = await self._elsewhere()
                 continue
             # From here to the first byte nothing awaits, so the answer holds for as long as it is needed.
-            if not self._proxy.may_start(self._waiter):
+            if not self._proxy.may_start(self._waiter, pod):
                 connection.close()
                 pod = await self._granted()
                 continue

@@ -13,7 +13,6 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from autoscaler.gateway.config import GatewayService
 from autoscaler.gateway.counts import ProcessMetric, RequestOutcome
-from autoscaler.gateway.dispatch.dispatcher import Dispatcher
 from autoscaler.gateway.host_routes import Routes
 from autoscaler.gateway.http.client_connection import ClientConnection
 from autoscaler.gateway.http.clients import ClientLimits, Clients
@@ -23,6 +22,10 @@ from autoscaler.gateway.http.own_response import own_response
 from autoscaler.gateway.http.request_parser import IncomingRequest
 from autoscaler.gateway.http.resolver import Resolver
 from autoscaler.gateway.overload import Overload
+from autoscaler.gateway.peers.outbox import Delivery
+from autoscaler.gateway.peers.runner import PeerRunner
+from autoscaler.gateway.peers.shared_dispatcher import SharedDispatcher
+from autoscaler.gateway.pods.service_pods import ServiceDispatcher
 from autoscaler.gateway.proxied_request import Arrival, ProxiedRequest
 from autoscaler.gateway.request_log import OnEnded, client_address
 from autoscaler.gateway.service import ServiceProxy
@@ -53,6 +56,7 @@ class Router:
         backlog_budget: MemoryBudget | None = None,
         overload: Overload | None = None,
         resolver: Resolver | None = None,
+        peers: PeerRunner | None = None,
     ) -> None:
         """Build a gateway.
 
@@ -68,6 +72,7 @@ class Router:
             backlog_budget: memory for what all clients have not read of their responses; 64 MiB by default.
             resolver: looks up the names of pods.
             overload: says whether new requests are refused; `lifecycle` measures the memory for it.
+            peers: joins it to the other gateways that serve the same pods; without them it serves alone.
         """
         self.loop = asyncio.get_running_loop()
         self._keys = tuple(keys) or (secrets.token_bytes(32),)
@@ -92,6 +97,9 @@ class Router:
         self.watchers: set[Callable[[str], None]] = set()
         """Called with each service whose counts change."""
         self._routes = Routes({})
+        self.peers = peers
+        if peers is not None:
+            peers.deliver, peers.on_change = self._deliver, self._follow_owners
         self.clients = Clients(limits or ClientLimits(), backlog_budget)
         self.process_metrics: list[ProcessMetric] = []
         """Metrics of the process that others add, such as the lines that a log has lost."""
@@ -105,6 +113,13 @@ class Router:
     def draining(self) -> bool:
         """Whether the gateway is shutting down."""
         return self.clients.draining
+
+    @property
+    def not_ready(self) -> str:
+        """Why load balancers should send it no new clients; empty if they should."""
+        if self.draining:
+            return "draining"
+        return "" if self.peers is None or self.peers.peer.ready else "not a member of the gateways"
 
     def loop_time(self) -> float:
         """Return the time by which requests are counted."""
@@ -144,6 +159,7 @@ class Router:
                     overload=self.overload,
                     resolver=self._resolver,
                     on_ended=self._on_ended,
+                    shared=self._shared(name, service),
                 )
                 proxy.pods.set_all(service.backends or {})
             elif proxy.config is service or proxy.config == service:
@@ -153,7 +169,23 @@ class Router:
             self._changed(name)
         self._routes = Routes(services, reserved)
 
-    def dispatcher(self, service: str) -> Dispatcher:
+    def _shared(self, name: str, service: GatewayService) -> SharedDispatcher | None:
+        return None if self.peers is None else self.peers.share(name, service.limits)
+
+    def _deliver(self, service: str, delivery: Delivery) -> None:
+        """Pass on what the peers say of a service's requests."""
+        if service in self.proxies:
+            self.proxies[service].take(delivery)
+
+    def _follow_owners(self, service: str | None) -> None:
+        """Note that another gateway has changed a service, or for None that each may have another owner."""
+        if service is None:
+            for proxy in self.proxies.values():
+                proxy.follow_owner()
+        elif service in self.proxies:
+            self.proxies[service].changed_elsewhere()
+
+    def dispatcher(self, service: str) -> ServiceDispatcher:
         """Return a service's dispatcher; raises KeyError for an unknown one."""
         return self.proxies[service].dispatcher
 
@@ -179,6 +211,8 @@ class Router:
         proxy.reject_all()
         proxy.pods.set_all({})
         proxy.close()
+        if self.peers is not None:
+            self.peers.drop(name)
 
     # Requests.
 
@@ -223,11 +257,11 @@ class Router:
         keep_alive = request.keep_alive and request.complete
         if head.method not in _CHECK_METHODS or head.target.partition(b"?")[0] not in _HEALTH_PATHS:
             return _answer(client, 404, "no service has this host", keep_alive=keep_alive)
-        ready = not (self.draining and head.target.startswith(b"/readyz"))
+        problem = self.not_ready if head.target.startswith(b"/readyz") else ""
         return _answer(
             client,
-            200 if ready else 503,
-            "ok" if ready else "draining",
+            503 if problem else 200,
+            problem or "ok",
             keep_alive=keep_alive,
             without_body=head.method == b"HEAD",
         )

@@ -1,6 +1,7 @@
 """One gateway process: its port for clients, its metrics port, and how it drains and stops."""
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from functools import partial
 from typing import cast
@@ -60,13 +61,17 @@ class GatewayServer(Router):
             tokens: what the metrics port requires; without them it is open.
 
         Raises:
-            OSError: a port is taken; then the gateway listens on neither.
+            OSError: a port is taken; then the gateway listens on none.
+            ValueError: other gateways would not have to prove who they are on that address.
         """
-        metrics_sockets = listeners(hosts if metrics_hosts is None else metrics_hosts, metrics_port)
+        opened: list[socket.socket] = []
         try:
-            client_sockets = listeners(hosts, port)
-        except OSError:
-            for each in metrics_sockets:
+            opened += (metrics_sockets := listeners(hosts if metrics_hosts is None else metrics_hosts, metrics_port))
+            opened += (client_sockets := listeners(hosts, port))
+            if self.peers is not None:
+                await self.peers.listen()
+        except (OSError, ValueError):
+            for each in opened:
                 each.close()
             raise
         runner = web.AppRunner(
@@ -78,15 +83,21 @@ class GatewayServer(Router):
         create = self.loop.create_server
         self._metrics_listeners = [await create(partial(_newest, runner), sock=each) for each in metrics_sockets]
         self._listeners = [await create(self.accept, sock=each, backlog=1024) for each in client_sockets]
+        if self.peers is not None:
+            self.peers.start()
 
     async def drain(self, propagation_s: float, grace_s: float) -> None:
         """Finish open requests as far as time allows; call `stop` afterwards.
+
+        The other gateways take its services over at once, while it still serves the clients that come.
 
         Args:
             propagation_s: how long clients are still accepted, until load balancers have noticed.
             grace_s: how long open requests may then take. After that, held requests get 503, and WebSockets get 1001.
         """
         self.clients.draining = True
+        if self.peers is not None:
+            self.peers.leave()
         await asyncio.sleep(propagation_s)
         for listener in self._listeners:
             listener.close()
@@ -95,6 +106,8 @@ class GatewayServer(Router):
                 while self.open:
                     self.quiet.clear()
                     await self.quiet.wait()
+                if self.peers is not None:
+                    await self.peers.gone()
         except TimeoutError:
             for proxy in self.proxies.values():
                 proxy.reject_all()
@@ -111,6 +124,8 @@ class GatewayServer(Router):
         await self.clients.shutdown(_LAST_ANSWERS_S)
         for proxy in self.proxies.values():
             proxy.close()
+        if self.peers is not None:
+            await self.peers.close()
         for listener in self._metrics_listeners:
             listener.close()
         if self._metrics_runner is not None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from autoscaler.gateway.affinity import AffinityCookie
-from autoscaler.gateway.config import GatewayService
+from autoscaler.gateway.config import GatewayService, Takeover
 from autoscaler.gateway.counts import Counts, RequestOutcome
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Grant, Granted, Held, Refused, SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule, PathRules
@@ -16,7 +16,9 @@ from autoscaler.gateway.http.pod_pool import Pod
 from autoscaler.gateway.http.resolver import Resolver
 from autoscaler.gateway.http.tunnel import Tunnel
 from autoscaler.gateway.overload import Overload
-from autoscaler.gateway.pods.service_pods import ServicePods
+from autoscaler.gateway.peers.outbox import Delivery
+from autoscaler.gateway.peers.shared_dispatcher import SharedDispatcher
+from autoscaler.gateway.pods.service_pods import ServiceDispatcher, ServicePods
 from autoscaler.gateway.probe_requests import ProbeUserAgents
 from autoscaler.gateway.request_log import OnEnded
 
@@ -26,11 +28,13 @@ _LONGEST_RETRY_AFTER_S = 120
 class Waiter:
     """One request as the dispatcher knows it: by identity."""
 
-    __slots__ = ("arrived_s", "in_dispatcher", "kind", "placement")
+    __slots__ = ("arrived_s", "in_dispatcher", "kind", "placement", "started_s")
 
     def __init__(self, kind: SlotUse, arrived_s: float) -> None:
         self.kind = kind
         self.arrived_s = arrived_s
+        self.started_s = arrived_s
+        """When a pod was sent it."""
         self.in_dispatcher = False
         """Whether the dispatcher has it."""
         self.placement: asyncio.Future[Pod | RequestOutcome] | None = None
@@ -52,6 +56,7 @@ class ServiceProxy:
         overload: Overload,
         resolver: Resolver,
         on_ended: OnEnded | None = None,
+        shared: SharedDispatcher | None = None,
     ) -> None:
         self._loop = loop
         self.body_budget = body_budget
@@ -69,7 +74,9 @@ class ServiceProxy:
         self.background_tasks: set[asyncio.Task[None]] = set()
         """Calls that are still to be made for requests whose client has disconnected."""
         self.counts = Counts()
-        self.dispatcher = Dispatcher(config.limits, loop.time())
+        self.shared = shared
+        """The dispatcher, if other gateways serve the service too."""
+        self.dispatcher: ServiceDispatcher = Dispatcher(config.limits, loop.time()) if shared is None else shared
         self.pods = ServicePods(
             config,
             loop,
@@ -99,6 +106,9 @@ class ServiceProxy:
         self.config = config
         self.rules = PathRules(config.paths)
         self.probes = ProbeUserAgents(config.probes)
+        if self.shared is not None:
+            self.shared.takes_over_at_once = config.takeover is Takeover.IMMEDIATE
+            self.shared.longest.request_timeout_s = config.longest_request_s
         self.cookie = AffinityCookie(self._keys, config.name, config.affinity) if config.affinity else None
         self._pods_listed()
 
@@ -125,9 +135,11 @@ class ServiceProxy:
             case Refused(reason):
                 return RequestOutcome(reason.value)
 
-    def may_start(self, waiter: Waiter) -> bool:
-        """Tell whether a granted request may be sent now; if not, its grant was given back and it is held again."""
-        if self.dispatcher.may_start(waiter, self._loop.time()):
+    def may_start(self, waiter: Waiter, pod: Pod) -> bool:
+        """Tell whether a granted request may be sent to the pod now; if not, it is held again."""
+        now_s = self._loop.time()
+        if self.dispatcher.may_start(waiter, pod.name, now_s):
+            waiter.started_s = now_s
             return True
         self._hold(waiter)
         return False
@@ -143,7 +155,10 @@ class ServiceProxy:
         """End a request that was granted, and grant its slot to the next."""
         if waiter.in_dispatcher:
             waiter.in_dispatcher = False
-            self._deliver(self.dispatcher.finish(waiter, self._loop.time()))
+            now_s = self._loop.time()
+            if self.shared is not None and waiter.kind is SlotUse.COUNT:
+                self.shared.longest.observe(now_s - waiter.started_s, now_s)
+            self._deliver(self.dispatcher.finish(waiter, now_s))
 
     def open_tunnel(self, waiter: Waiter) -> None:
         """Turn a Pass request into a tunnel, which does not keep its pod; `finish` or `abandon` ends it."""
@@ -203,7 +218,23 @@ class ServiceProxy:
             self._holding.discard(waiter)
             # A client that disconnects in this moment has cancelled its wait; its handler returns the slot.
             if waiter.placement is not None and not waiter.placement.done():
-                waiter.placement.set_result(self.pods.listed[backend])
+                waiter.placement.set_result(self.pods.granted(backend))
+
+    def take(self, delivery: Delivery) -> None:
+        """Take what became of requests for which the owner of the service was asked."""
+        for request, refusal in delivery.refused:
+            self._end_held(cast("Waiter", request), RequestOutcome(refusal.value))
+        self._settle(delivery.grants)
+
+    def follow_owner(self) -> None:
+        """Note that the service may have another owner."""
+        self.pods.follow_owner()
+        self.changed_elsewhere()
+
+    def changed_elsewhere(self) -> None:
+        """Note that another gateway has changed counts or deadlines."""
+        self._changed()
+        self._arm()
 
     def _settle(self, grants: list[Grant]) -> None:
         """Deliver what an event of a pod granted; it may have set a deadline too."""

@@ -69,6 +69,8 @@ class Pod:
         """Whether it has served a request, or a warm-up has begun."""
         self.may_be_unready = False
         """Whether a 503 with Retry-After means that it is not ready yet, and not that it is busy."""
+        self.keeps_idle = True
+        """Whether a connection stays open after its request."""
         self._watch_s = _SHORT_WATCH_S if ready else _WATCH_S
         self._sweep: asyncio.TimerHandle | None = None
 
@@ -159,7 +161,7 @@ class Pod:
 
     def give_back(self, connection: PodConnection) -> None:
         """Keep a connection whose response is complete, if it can be used again."""
-        if self._closed or not connection.reusable or len(self._idle) >= IDLE_CONNECTIONS:
+        if self._closed or not self.keeps_idle or not connection.reusable or len(self._idle) >= IDLE_CONNECTIONS:
             connection.close()
             return
         connection.idle_since_s = self._loop.time()

@@ -23,7 +23,7 @@ class BusyPoller:
         poll: what to ask.
         connect_s: time for the connection.
         newest: returns the number of the newest request that the pod was granted.
-        on_jobs: is given each number of jobs, with the newest request at the time of the poll.
+        on_jobs: is given each number of jobs, with the newest request at the time of the poll, and that time.
         on_failure: is given the number of polls in a row without a usable response.
     """
 
@@ -34,7 +34,7 @@ class BusyPoller:
         connect_s: float,
         *,
         newest: Callable[[], int],
-        on_jobs: Callable[[int, int], None],
+        on_jobs: Callable[[int, int, float], None],
         on_failure: Callable[[int], None],
     ) -> None:
         self._pod = pod
@@ -55,14 +55,14 @@ class BusyPoller:
         """Poll without an end."""
         while True:
             self._wanted.clear()
-            newest = self._newest()
+            newest, asked_s = self._newest(), asyncio.get_running_loop().time()
             try:
                 jobs = await self._jobs()
             except UnknownJobsError as error:
                 self._unknown(str(error))
             else:
                 self._problem, self._failures = "", 0
-                self._on_jobs(jobs, newest)
+                self._on_jobs(jobs, newest, asked_s)
             await asyncio.sleep(_PAUSE_S)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(self._poll.interval_s - _PAUSE_S, 0)):

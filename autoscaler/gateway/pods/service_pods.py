@@ -13,6 +13,7 @@ from autoscaler.gateway.dispatch.types import FailureKind
 from autoscaler.gateway.http.pod_connection import Failure
 from autoscaler.gateway.http.pod_pool import Pod
 from autoscaler.gateway.http.resolver import Resolver
+from autoscaler.gateway.peers.shared_dispatcher import SharedDispatcher
 from autoscaler.gateway.pods.pod_checks import PodChecks
 
 _log = logging.getLogger(__name__)
@@ -24,10 +25,15 @@ _FAILURES = {
     Failure.INVALID: FailureKind.RESET,
     Failure.TIMEOUT: FailureKind.TIMEOUT,
 }
+ServiceDispatcher = Dispatcher | SharedDispatcher
+"""What decides which pod gets which request: the latter if several gateways serve the service."""
 
 
 class ServicePods:
     """Takes pods in and lets them go.
+
+    Of several gateways each asks whether a pod is ready, and only the owner of the service how busy it is, because that
+    is needed where slots are granted. The owner warms new pods.
 
     Args:
         config: the service.
@@ -43,7 +49,7 @@ class ServicePods:
         self,
         config: GatewayService,
         loop: asyncio.AbstractEventLoop,
-        dispatcher: Dispatcher,
+        dispatcher: ServiceDispatcher,
         *,
         resolver: Resolver,
         counts: Counts,
@@ -53,18 +59,22 @@ class ServicePods:
         self._config = config
         self._loop = loop
         self._dispatcher = dispatcher
+        self._shared = dispatcher if isinstance(dispatcher, SharedDispatcher) else None
+        self._owns: bool | None = self._shared is None or None
+        """Whether this gateway is the owner; None before it is known for the first time, when no pod is asked."""
         self._resolver = resolver
         self._counts = counts
         self._deliver = deliver
         self._on_listed = on_listed
         self.listed: dict[str, Pod] = {}
         """The pods that are sent requests once they are admitted, by name."""
-        self._draining: WeakSet[Pod] = WeakSet()
-        """Pods that are sent nothing new and still run something."""
+        self._unlisted: WeakSet[Pod] = WeakSet()
+        """Pods that run something and are no longer listed, or not yet."""
         self.marked: set[str] = set()
         """Pods that get nothing new because they are marked to be removed, until they are gone or used again."""
         self._checks = PodChecks(
             loop,
+            owns=lambda: bool(self._owns),
             admit=self._admit,
             newest=dispatcher.newest_granted,
             on_jobs=self._jobs_reported,
@@ -80,6 +90,8 @@ class ServicePods:
     def apply(self, config: GatewayService) -> None:
         """Use another configuration; pods that only the previous one lists drain, those of the cluster stay."""
         before, self._config = self._config, config
+        for pod in self.listed.values():
+            pod.keeps_idle = self._may_keep_idle
         if (config.busy, config.ready_path) != (before.busy, before.ready_path):
             self._restart_checks()
         if config.backends is not None or before.backends is not None:
@@ -112,8 +124,19 @@ class ServicePods:
         pod.on_outcome = partial(self._note_outcome, pod)
         self._on_listed()
         pod.warm = warm
-        pod.may_be_unready = self._config.ready_path is not None
-        self._checks.start(pod, self._config)
+        if self._shared is not None:
+            self._shared.know_pod(name, address)
+        if self._owns is not None:
+            self._checks.start(pod, self._config)
+
+    def granted(self, name: str) -> Pod:
+        """Return the pod of a grant; one that only the gateway that granted it lists yet is known by its address."""
+        if name in self.listed or self._shared is None:
+            return self.listed[name]
+        pod = self._pod(name, self._shared.address(name))
+        pod.close()
+        self._unlisted.add(pod)
+        return pod
 
     def drain(self, name: str, *, marked: bool = False) -> None:
         """Send a pod nothing new, and let its requests finish; `marked` says that it is marked to be removed."""
@@ -122,10 +145,12 @@ class ServicePods:
 
     def remove(self, name: str) -> None:
         """Forget a pod that is gone, and end its requests, also if it was draining."""
-        gone = [pod for pod in (*self.listed.values(), *self._draining) if pod.name == name]
+        gone = [pod for pod in (*self.listed.values(), *self._unlisted) if pod.name == name]
         self.listed.pop(name, None)
         self.marked.discard(name)
         self._on_listed()
+        if self._shared is not None:
+            self._shared.forget_pod(name)
         self._deliver(self._dispatcher.remove_backend(name, self._loop.time()))
         for pod in gone:
             self._checks.stop(pod)
@@ -137,15 +162,46 @@ class ServicePods:
             pod.close()
         self._checks.stop_all()
 
+    def follow_owner(self) -> None:
+        """Begin or end what only the owner of the service does."""
+        if self._shared is None or (self._owns is None and self._shared.owner is None):
+            return
+        before, self._owns = self._owns, self._shared.owned
+        if self._owns and before is False:
+            # Whoever owned the service before has warmed them, and they may run something.
+            for pod in self.listed.values():
+                pod.warm = True
+        if (self._owns and not before) or before is None:
+            for pod in self.listed.values():
+                self._checks.start(pod, self._config)
+        elif before and not self._owns:
+            self._end_polls()
+
+    def _end_polls(self) -> None:
+        """Leave it to the new owner to ask pods; those that drain are not waited for here any longer."""
+        for pod in self._checks.end_polls():
+            if self.listed.get(pod.name) is pod:
+                self._admit(pod)
+            else:
+                self._deliver(self._dispatcher.report_jobs(pod.name, None, 0, self._loop.time()))
+
+    @property
+    def _may_keep_idle(self) -> bool:
+        """Whether connections may stay open: a server with one at a time would let another gateway wait for its end."""
+        return self._shared is None or self._config.limits.concurrency != 1
+
     def _pod(self, name: str, address: str) -> Pod:
-        return Pod(name, address, self._loop, self._resolver, ready=self._config.backends is None)
+        pod = Pod(name, address, self._loop, self._resolver, ready=self._config.backends is None)
+        pod.may_be_unready = self._config.ready_path is not None
+        pod.keeps_idle = self._may_keep_idle
+        return pod
 
     def _drain(self, name: str) -> None:
         pod = self.listed.pop(name, None)
         if pod is None:
             return
         pod.close()
-        self._draining.add(pod)
+        self._unlisted.add(pod)
         if not pod.admitted:
             self._checks.stop(pod)
         self._on_listed()
@@ -156,12 +212,17 @@ class ServicePods:
 
     def _admit(self, pod: Pod, jobs: int | None = None) -> None:
         pod.admitted = True
+        if jobs is None and self._config.busy is not None:
+            # Only its owner asks it. If that will be this gateway, no slot is free before the first answer.
+            jobs = self._config.limits.concurrency
         self._deliver(self._dispatcher.add_backend(pod.name, self._loop.time(), jobs=jobs))
 
     def _count_warm_up(self, outcome: WarmUpOutcome) -> None:
         self._counts.warm_ups[outcome] += 1
 
-    def _jobs_reported(self, pod: Pod, jobs: int, newest: int) -> None:
+    def _jobs_reported(self, pod: Pod, jobs: int, newest: int, asked_s: float) -> None:
+        if self._shared is not None and not jobs:
+            self._deliver(self._shared.idle_seen(pod.name, asked_s))
         if not pod.admitted:
             self._admit(pod, jobs)
         else:

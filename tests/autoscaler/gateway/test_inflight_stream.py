@@ -14,7 +14,7 @@ NAMES = [f"ns/s-{number}" for number in range(100)]
 class World:
     """As much of a gateway as a reader of its lines sees."""
 
-    uid, started_s = "g", 1.0
+    uid, started_s, peers = "g", 1.0, None
 
     def __init__(self):
         limits = Limits(1, 100, 60.0, float("inf"))
