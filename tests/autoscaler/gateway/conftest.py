@@ -4,6 +4,7 @@ import pytest
 import uvloop
 from gateway_kit import Kit, NameServer
 from gateway_program import Programs
+from peers_kit import PeersKit
 
 from autoscaler.testing import VirtualTimeLoop
 
@@ -21,6 +22,16 @@ async def kit():
     """Gateways, pods and clients for one test, all ended at its end."""
     guard = asyncio.get_running_loop().call_later(LONGEST_S, cancel_all)
     made = Kit()
+    yield made
+    guard.cancel()
+    await made.close()
+
+
+@pytest.fixture
+async def peers():
+    """Gateways that serve together, pods and clients for one test, all ended at its end."""
+    guard = asyncio.get_running_loop().call_later(LONGEST_S, cancel_all)
+    made = PeersKit()
     yield made
     guard.cancel()
     await made.close()
