@@ -8,5 +8,6 @@ contains no rules about scaling or routing.
   `cluster_gateway`, `host_permissions` (which namespaces may claim which hosts), `peer_secret` (the key by
   which gateways know each other), `roster_lease` (who they are), `older_gateways` (which knew no peers).
 * On one machine: `local`.
-* For both: `gateway_config` (from a policy to the gateway's configuration), `policy_files` (files that are followed).
+* For both: `gateway_config` (from a policy to the gateway's configuration), `gateway_peers` (joins several gateways),
+  `policy_files` (files that are followed), `beside` (work that goes on beside a block).
 """

@@ -13,8 +13,8 @@ from autoscaler.app.older_gateways import older_gateways_gone
 from autoscaler.app.peer_secret import peer_key_lines
 from autoscaler.app.roster_lease import LEASE, LeaseRoster, new_life
 from autoscaler.gateway.peers.file_roster import FileRoster
-from autoscaler.gateway.peers.peer_key import read_peer_keys
 from autoscaler.gateway.peers.names import split_address
+from autoscaler.gateway.peers.peer_key import read_peer_keys
 from autoscaler.gateway.peers.peer_list import PeerList
 from autoscaler.gateway.peers.roster_store import RosterStore
 from autoscaler.gateway.peers.runner import PeerRunner, Place

@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from algorithms import keda
 from algorithms.observation import Observation
 from algorithms.types import Decision, Reason, Recommendation
+from autoscaler.app import roster_lease
 from autoscaler.cli import GROUP, main
 from autoscaler.controller import recorders
 from autoscaler.controller.metrics import ControllerMetrics
@@ -70,9 +71,10 @@ async def test_the_gateways_metrics_are_those_of_the_page(tmp_path):
 
 
 async def scrape_of_a_gateway(file):
-    port, metrics_port = free_ports(2)
+    port, metrics_port, peer_port = free_ports(3)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "autoscaler", "gateway", f"--config={file}"),
+        *("--name=a", f"--peers=a=127.0.0.1:{peer_port}"),
         *(f"--port={port}", f"--metrics-port={metrics_port}", "--host=127.0.0.1"),
         stderr=asyncio.subprocess.PIPE,
     )
@@ -266,7 +268,7 @@ def test_every_annotation_that_the_code_reads_or_writes_stands_in_the_page_and_n
     of_keda = {f"{keda._PREFIX}{field.name.replace('_', '-')}" for field in fields(keda.Switches)}
     ours = {annotations.PAUSED_UNTIL, annotations.REPLICAS, annotations.REPLICAS_UNTIL}
     of_copies = {pool_copy.POOL_LABEL, pool_copy.POLICY_ANNOTATION, pods.SERVICE_LABEL}
-    known = of_keda | ours | of_copies | {namespaces.HOST_CLAIMS_FROM, objects.DELETION_COST}
+    known = of_keda | ours | of_copies | {namespaces.HOST_CLAIMS_FROM, objects.DELETION_COST, roster_lease.ANNOTATION}
     page = annotations_of_the_page()
     assert page == known
 
@@ -277,6 +279,7 @@ def annotations_of_the_page():
         "Namespace": "annotation",
         "Deployment": "label or annotation",
         "Pod": "annotation",
+        "Lease": "annotation",
     }
     rows = [row for part, title in marks.items() for row in table(ANNOTATIONS, f"On a {part}", title, deep=True)]
     return {row[0].strip("`") for row in rows}

@@ -83,7 +83,7 @@ class PeerRunner:
         self._tasks: set[asyncio.Task[None]] = set()
         self._look_up_s = 0.0
         self._problem = ""
-        self._claims: Counter[str] = Counter()
+        self._claims: Counter[str] = Counter({name: 0})
         self._takeovers: Counter[str] = Counter(whole=0, unknown=0)
         """The counts of services that are shared no more."""
         self._gone = asyncio.Event()
