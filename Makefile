@@ -3,7 +3,7 @@ BIN := .venv/bin
 
 BENCHES := $(patsubst benchmarks/%.py,bench-%,$(shell grep -l __main__ benchmarks/*.py))
 
-.PHONY: help setup programs definitions controlplane image lock-debian sbom audit lint generated check test test-busy docs demo picture soak drain-test fuzz bench
+.PHONY: help setup programs definitions controlplane image lock-debian sbom audit lint generated check test test-busy docs demo picture soak soak-gateways drain-test fuzz bench
 .PHONY: $(BENCHES) mutants lock
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -72,6 +72,9 @@ picture: programs ## run the demo in real time, for six minutes, and draw it for
 bench-gateway: programs
 soak: programs controlplane ## hurt an installation under load for 10 minutes, and close the books; ARGS="--seconds 60 --seed 2"
 	@$(BIN)/python tests/cluster/soak.py $(ARGS)
+
+soak-gateways: setup ## let everything happen to five gateways under load for 10 minutes, and close the books; ARGS="--seconds 60 --seed 2"
+	@PYTHONPATH=tests/cluster $(BIN)/python tests/gateways/gateways_soak.py $(ARGS)
 
 drain-test: programs controlplane ## 10,000 requests while pods leave for every reason: none cut, none twice; ARGS="--requests 500 --seed 2"
 	@$(BIN)/python tests/cluster/drains.py $(ARGS)

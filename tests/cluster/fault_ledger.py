@@ -34,6 +34,7 @@ class Run:
 
     pod: str
     begun_s: float = 0.0
+    ended_s: float = 0.0
     ended: bool = False
     cut: bool = False
     """Its pod died with it."""

@@ -121,12 +121,28 @@ class Fleet:
     @asynccontextmanager
     async def following(self, control_plane, namespaces):
         """Stand behind the pods of these namespaces while the block runs."""
-        await self._runner.setup()
-        task = asyncio.create_task(self._follow(control_plane, namespaces))
-        async with AsyncExitStack() as stack:
-            stack.push_async_callback(self._runner.cleanup)
+        async with self.standing(), AsyncExitStack() as stack:
+            task = asyncio.create_task(self._follow(control_plane, namespaces))
             stack.push_async_callback(ended, task)
             yield self
+
+    @asynccontextmanager
+    async def standing(self):
+        """Have pods that no cluster knows while the block runs: `begins` and `dies` start and end them."""
+        await self._runner.setup()
+        try:
+            yield self
+        finally:
+            await self._runner.cleanup()
+
+    async def begins(self, address):
+        """Have a pod serve at an address."""
+        self._sites[address] = asyncio.create_task(self._start(address))
+        await self._sites[address]
+
+    def finish(self, address):
+        """Let a pod finish what it runs now."""
+        self._pods[address].interrupt()
 
     async def dies(self, address):
         """End a pod's process with all that it runs; its address refuses from now on."""
@@ -159,8 +175,7 @@ class Fleet:
                 if address in self._sites:
                     await self.dies(address)
                 self._addresses[uid], self._pod_at[address] = address, uid
-                self._sites[address] = asyncio.create_task(self._start(address))
-                await self._sites[address]
+                await self.begins(address)
 
     async def _start(self, address):
         """Begin to serve at an address; a pod may have to die before that is done."""
@@ -200,5 +215,6 @@ class Fleet:
             raise
         finally:
             self._running.remove(run)
+            run.ended_s = asyncio.get_running_loop().time()
         run.ended = not run.cut
         return answer
