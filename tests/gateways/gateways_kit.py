@@ -33,6 +33,8 @@ from autoscaler.testing import policy_document
 NAMES = ("a", "b", "c", "d", "e")
 LIMIT = 1
 SERVICE_S = 0.03
+HUNG_UP = -1
+"""In place of a status: the client did not wait for an answer."""
 NEVER_S = 3600.0
 """A request of this length runs until `finish`."""
 TAKES_ON_S = 1.0
@@ -107,6 +109,11 @@ class Gateway(Program):
         samples = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
         return {series: float(value) for series, _, value in samples}
 
+    async def held(self, client):
+        """Give the number of slots that it holds for gateways that are lost."""
+        metrics = await self.metrics(client)
+        return sum(value for series, value in metrics.items() if series.startswith("gateway_held_slots{"))
+
     async def state(self, client):
         """Give the whole state that its stream begins with."""
         async with client.get(f"http://127.0.0.1:{self.metrics_port}/v1/inflight") as answer:
@@ -143,6 +150,7 @@ class SeveralGateways:
         """The gateway of each request, by the request's name."""
         self.refused = Counter()
         """Connections that a gateway did not accept, by its name: nothing was sent on them."""
+        self.patience_s = lambda: PATIENCE_S
         self.kills = []
         """Names of gateways that were killed, each with the time."""
         pod_port = free_port()
@@ -246,19 +254,49 @@ class SeveralGateways:
                     return
                 await asyncio.sleep(0.05)
 
+    async def nothing_is_held(self):
+        """Wait until no gateway that is open tells of a held slot."""
+        async with session() as client, asyncio.timeout(PATIENCE_S):
+            while any([await self.gateways[name].held(client) for name in self.open]):
+                await asyncio.sleep(0.1)
+
+    async def each_slot_can_be_used(self):
+        """Fail if a slot is taken by nobody: run a request at each pod at the same time."""
+        await self.nothing_is_held()
+        before, self.fleet.service_s = self.fleet.service_s, lambda: NEVER_S
+        async with session() as client:
+            for service in self.services.values():
+                asked = zip(service.pods, itertools.cycle(self.open), strict=False)
+                tasks = [asyncio.create_task(self.send(client, service.name, gateway)) for _, gateway in asked]
+                await until(lambda where=service: self.running(where) == set(where.pods), f"{service.name} at each pod")
+                for pod in service.pods:
+                    self.fleet.finish(pod)
+                assert [(await task).status for task in tasks] == [200] * len(tasks)
+        self.fleet.service_s = before
+
+    @staticmethod
+    def running(service):
+        """Give the pods of a service that run a request."""
+        return {run.pod for runs in service.ledger.runs.values() for run in runs if not run.ended_s}
+
     # The load.
 
     async def send(self, client, service, gateway):
-        """Send one request and enter in the books what came of it."""
+        """Send one request and enter in the books what came of it; the client hangs up when its patience ends."""
         clock = asyncio.get_running_loop().time
         where, name = self.services[service], f"{service}/{next(self._numbers)}"
         request, self.went_by[name] = Request(name, clock()), gateway
         where.ledger.requests.append(request)
         url = f"http://127.0.0.1:{self.gateways[gateway].port}/sdapi/v1/txt2img"
         try:
-            async with client.post(url, json={"prompt": name}, headers={"Host": where.host}) as answer:
+            async with (
+                asyncio.timeout(self.patience_s()),
+                client.post(url, json={"prompt": name}, headers={"Host": where.host}) as answer,
+            ):
                 request.status, request.text = answer.status, await answer.text()
                 request.retry_after = answer.headers.get("Retry-After", "")
+        except TimeoutError:
+            request.status, request.text = HUNG_UP, "hung up"
         except aiohttp.ClientConnectorError:
             self.refused[gateway] += 1
             where.ledger.requests.remove(request)
@@ -334,7 +372,12 @@ class SeveralGateways:
         await until(lambda: self.statuses()[200] >= before + number, f"{number} answers")
 
     def settle(self, *refusals):
-        """Close the books: each request ran at most once, where there was room; `refusals` as those of a ledger."""
+        """Close the books: each request ran at most once, where there was room.
+
+        Args:
+            refusals: what else than 200 clients may have been told, as for a ledger; a gateway breaks a connection only
+                if it is killed.
+        """
         for ledger in self.ledgers:
             ledger.settle(*refusals)
         for request in self.requests:
@@ -385,4 +428,4 @@ def _end(it):
 def session():
     """Give a session in which each request has a connection of its own."""
     connector = aiohttp.TCPConnector(force_close=True, limit=0)
-    return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=PATIENCE_S))
+    return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))

@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from gateway_faults import GatewayFaults
-from gateways_kit import BUSY, NAMES, several_gateways
+from gateways_kit import BUSY, HUNG_UP, NAMES, PATIENCE_S, several_gateways
 
 SERVICES = ("a", "b", "c")
 CLIENTS = 5
@@ -21,7 +21,9 @@ CLIENTS = 5
 AT_ONCE = 3
 QUEUE = {"timeout": "30s"}
 SHORTEST_S, LONGEST_S = 0.01, 0.5
-REFUSALS = {0: "broken", 502: "pod", 503: "", 504: ""}
+HANG_UPS, SHORT_PATIENCE_S = 0.05, 0.4
+"""The share of clients that may hang up, and after what time at most."""
+REFUSALS = {HUNG_UP: "hung up", 0: "broken", 502: "pod", 503: "", 504: ""}
 """What clients may be told when gateways and pods are killed, stopped and cut off; nothing else."""
 
 
@@ -37,6 +39,7 @@ class GatewaysSoak:
         self.it, self.happened = it, Counter()
         self._rng = rng
         it.fleet.service_s = lambda: rng.uniform(SHORTEST_S, LONGEST_S)
+        it.patience_s = lambda: rng.uniform(0, SHORT_PATIENCE_S) if rng.random() < HANG_UPS else PATIENCE_S
 
     async def run(self, seconds):
         """Hurt them for so many seconds, and leave all healed and at rest."""
@@ -52,6 +55,7 @@ class GatewaysSoak:
         await self.it.agree(*NAMES)
         await self.it.answered(100)
         await self.it.stop_load()
+        await self.it.each_slot_can_be_used()
 
     async def _hurt(self, faults, end_s):
         while asyncio.get_running_loop().time() < end_s:
@@ -84,6 +88,7 @@ def report(run, *, seconds, seed):
         f"  refused with reason {statuses[503] + statuses[504]:7,}  503 or 504, with Retry-After",
         f"  fell with a pod     {statuses[502]:7,}  502",
         f"  fell with a gateway {statuses[0]:7,}  the connection broke",
+        f"  hung up             {statuses[HUNG_UP]:7,}  the client did not wait",
         f"  lost                {sum(not request.ended_s for request in it.requests):7,}",
         f"  ran twice           {sum(len(each) > 1 for each in runs):7,}",
         f"overlaps at a pod     {sum(ledger.overlaps for ledger in it.ledgers):7,}",

@@ -39,6 +39,7 @@ async def test_a_bad_link_between_two_of_three_puts_nobody_out_and_the_others_se
         await until(lambda: it.roster.members["a"].own, "it owns again")
         await it.answered(20)
         await it.stop_load()
+        await it.each_slot_can_be_used()
         it.settle(503)
 
 
@@ -83,6 +84,7 @@ async def test_a_gateway_that_is_cut_off_is_put_out_and_comes_back(tmp_path):
         await it.agree("a", "b", "c")
         await it.answered(50)
         await it.stop_load()
+        await it.each_slot_can_be_used()
         it.settle(503)
         assert {it.went_by[request.name] for request in it.requests if request.status == 503} <= {lost}
 
@@ -104,5 +106,6 @@ async def test_while_the_store_is_away_all_goes_on_and_a_rollout_waits(tmp_path)
         await it.agree("b", "c", "d")
         await it.answered(50)
         await it.stop_load()
+        await it.each_slot_can_be_used()
         it.settle()
         assert set(it.statuses()) == {200}

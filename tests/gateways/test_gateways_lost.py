@@ -32,6 +32,7 @@ async def test_when_a_gateway_is_killed_the_others_go_on_and_only_its_own_client
         await it.answered(50)
         now_s = asyncio.get_running_loop().time()
         await it.stop_load()
+        await it.each_slot_can_be_used()
         it.settle(BROKEN)
         broken = {request.name for request in it.requests if request.status == 0}
         assert {it.went_by[name] for name in broken} <= {lost}
@@ -99,6 +100,7 @@ async def test_gateways_that_were_stopped_for_longer_than_their_permit_start_not
         await it.agree("a", "b", "c", "d", "e")
         await it.answered(50)
         await it.stop_load()
+        await it.each_slot_can_be_used()
         it.settle(503)
         assert {it.went_by[request.name] for request in it.requests if request.status == 503} <= set(stopped)
 
@@ -117,6 +119,7 @@ async def test_a_gateway_that_is_killed_and_started_at_once_is_a_new_member_with
             assert it.roster.members[lost].life != before
         await it.answered(20)
         await it.stop_load()
+        await it.each_slot_can_be_used()
         it.settle(BROKEN)
 
 
@@ -131,4 +134,5 @@ async def test_after_the_death_of_all_gateways_the_next_one_serves(tmp_path):
         await it.members_are("b")
         await it.answered(20)
         await it.stop_load()
+        await it.each_slot_can_be_used()
         it.settle(BROKEN)
