@@ -257,7 +257,7 @@ class SeveralGateways:
     async def nothing_is_held(self):
         """Wait until no gateway that is open tells of a held slot."""
         async with session() as client, asyncio.timeout(PATIENCE_S):
-            while any([await self.gateways[name].held(client) for name in self.open]):
+            while any([await self.gateways[name].held(client) for name in self.open]):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
 
     async def each_slot_can_be_used(self):
@@ -277,7 +277,7 @@ class SeveralGateways:
     @staticmethod
     def running(service):
         """Give the pods of a service that run a request."""
-        return {run.pod for runs in service.ledger.runs.values() for run in runs if not run.ended_s}
+        return {run.pod for runs in service.ledger.runs.values() for run in runs if not (run.ended_s or run.cut)}
 
     # The load.
 
@@ -399,7 +399,7 @@ async def several_gateways(folder, services=("web",), *, names=NAMES, pods=3, pr
         services: their names.
         names: of the gateways.
         pods: of each service.
-        proxied: whether a proxy stands on each way between two gateways: it accepts connections to one that is dead too.
+        proxied: whether a proxy stands on each way between two gateways; it accepts connections to a dead one too.
         options: more options of each gateway.
         traffic: that of each policy.
     """
