@@ -73,4 +73,4 @@ async def test_a_gateway_whose_name_is_not_in_its_list_of_peers_does_not_start(t
         assert await it["b"].status() == 2
         said = it["b"].log.read_text()
         assert str(it["b"].peers_file) in said
-        assert "a, b" in said
+        assert "it names b, a" in said
