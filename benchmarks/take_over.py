@@ -108,9 +108,9 @@ def _host(service: str) -> str:
 
 
 def _policy(number: int, service: str, pod_port: int) -> dict[str, Any]:
-    spec = {"backends": [f"127.3.{number // 250}.{number % 250 + 1}:{pod_port}"], "maxReplicas": 1}
+    backends = [f"127.3.{number // 250}.{number % 250 + 1}:{pod_port}"]
     traffic = {"hosts": [_host(service)], "takeover": "Immediate"}
-    return policy_document(service, **spec, containerConcurrency=1, traffic=traffic)
+    return policy_document(service, backends=backends, maxReplicas=1, containerConcurrency=1, traffic=traffic)
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -5,7 +5,7 @@ member sends each other one report of all that it has of the other's services. A
 has the reports of all members; it tells them, so that former owners forget their books and a leaver may go.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from autoscaler.gateway.dispatch.types import Limits, Refusal
 from autoscaler.gateway.peers.book import Hold, Ref
@@ -51,6 +51,8 @@ class Peer:
         """The life of each gateway that is connected."""
         self._awaited: set[str] = set()
         """Members whose report of the present epoch is missing."""
+        self._lost: Collection[tuple[str, str]] = ()
+        """The processes that may run requests and are no members."""
         self._settled: list[int] = []
         self._settled_by: set[str] = set()
         """Members that have settled the present epoch."""
@@ -101,7 +103,7 @@ class Peer:
     def suspects(self) -> set[tuple[str, str]]:
         """Return the processes of which it matters whether they have ended, by name and life."""
         self._holding = {share for share in self._holding if share.lost()}
-        holders = {(ref.holder, ref.life) for share in self._holding for ref in share.lost()}
+        holders = {user for share in self._holding for ref in share.lost() for user in self._users(ref)}
         if self.is_member or self.roster is None:
             return holders
         return holders | {(name, each.life) for name, each in self.roster.members.items() if not self._is_here(name)}
@@ -144,9 +146,16 @@ class Peer:
 
     def hold(self, ref: Ref, grace_s: float, now_s: float) -> Hold:
         """Return how long a slot of a lost gateway is kept: until nothing starts there and what runs has ended."""
-        dead = bool(ref.holder) and self._membership.is_dead(ref.holder, ref.life)
-        may_start_s = 0.0 if dead else self.times.permit_s * self.times.clock_error
+        may_start_s = 0.0 if self._is_dead(ref) else self.times.permit_s * self.times.clock_error
         return Hold(now_s + may_start_s + grace_s, now_s + may_start_s)
+
+    def _users(self, ref: Ref) -> Collection[tuple[str, str]]:
+        """Return the processes that may use a held slot: if nobody knows which one does, each that is lost."""
+        return [(ref.holder, ref.life)] if ref.holder else self._lost
+
+    def _is_dead(self, ref: Ref) -> bool:
+        users = self._users(ref)
+        return bool(users) and all(self._membership.is_dead(*user) for user in users)
 
     # Events.
 
@@ -240,7 +249,7 @@ class Peer:
     def _note_dead(self, now_s: float) -> None:
         for share in self._holding:
             for ref in share.lost():
-                if self._membership.is_dead(ref.holder, ref.life):
+                if self._is_dead(ref):
                     share.known_dead(ref.holder, ref.life, now_s)
 
     # Messages.
@@ -292,9 +301,10 @@ class Peer:
         """Follow a roster that has just been taken over."""
         self._settled_by.clear()
         self._reports.clear()
+        self._lost = () if self.roster is None else self.roster.lost()
         for share in self.shares.values():
             owner = self._owner(share.service)
-            continues = self._owned_since(share.service, share.whole_since)
+            continues = self._has_owned(share)
             share.new_epoch(owner, self.epoch, self._now_s, continues=continues)
             if share.whole:
                 share.came_back([ref for ref in share.lost() if self._is_member(ref)])
@@ -305,18 +315,10 @@ class Peer:
         if self.is_member and not self._awaited:
             self._settle()
 
-    def _owned_since(self, service: str, epoch: int) -> bool:
-        """Tell whether this process has owned a service in each epoch from one on."""
-        roster = self.roster
-        if roster is None or not roster.has(self.name, self.life) or roster.owner(service) != self.name:
-            return False
-        since = [past for past in roster.before if past.epoch >= epoch]
-        if len(since) != roster.epoch - epoch:
-            return False
-        return all(owner_of(past.members, service) == self.name and self._was_in(past.members) for past in since)
-
-    def _was_in(self, members: object) -> bool:
-        return isinstance(members, dict) and members[self.name].life == self.life
+    def _has_owned(self, share: SharedDispatcher) -> bool:
+        """Tell whether this process has owned a service ever since its book became whole."""
+        roster, since = self.roster, share.whole_since
+        return roster is not None and roster.owned_since(share.service, self.name, self.life, since)
 
     def _is_member(self, ref: Ref) -> bool:
         return self.roster is not None and self.roster.has(ref.holder, ref.life)

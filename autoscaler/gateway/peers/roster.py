@@ -74,9 +74,23 @@ class Roster:
         member = self.members.get(name)
         return member is not None and member.life == life
 
+    def lost(self) -> frozenset[tuple[str, str]]:
+        """Return name and life of each process that was a member, is none, and did not say goodbye."""
+        were = ((name, member.life) for past in self.before for name, member in past.members.items())
+        return frozenset(each for each in were if not self.has(*each) and each[1] not in self.left)
+
     def owner(self, service: str) -> str | None:
         """Return the owner of a service; None if there is no member."""
         return owner(self.members, service)
+
+    def owned_since(self, service: str, name: str, life: str, epoch: int) -> bool:
+        """Tell whether a process has owned a service in each epoch from one on; False if that is too long ago."""
+        if not self.has(name, life) or self.owner(service) != name:
+            return False
+        since = [past.members for past in self.before if past.epoch >= epoch]
+        if len(since) != self.epoch - epoch:
+            return False
+        return all(owner(members, service) == name and members[name].life == life for members in since)
 
     def _next(self, members: Mapping[str, Member]) -> "Roster":
         before = (*self.before, Past(self.epoch, self.members))[-_REMEMBERED:]

@@ -255,7 +255,7 @@ class SharedService:
 
     def lost(self) -> list[Ref]:
         """Return whose slots are held."""
-        return [ref for ref in self._owned.book.holds if ref.holder]
+        return list(self._owned.book.holds)
 
     def came_back(self, refs: list[Ref]) -> None:
         """Hold these no more: their gateway is a member again, and will report."""

@@ -82,6 +82,25 @@ def test_after_the_death_of_an_owner_only_slots_that_nobody_names_are_held():
     assert group.running["last"] == (other, "p1")
 
 
+def test_slots_that_nobody_names_are_free_as_soon_as_all_lost_gateways_are_dead_and_their_pods_idle():
+    group = Group("a", "b", "c")
+    group.wait(1)
+    lost, life = group.owner, group.peers[group.owner].life
+    group.kill(lost)
+    group.wait(3)
+    owner = group.peers[group.owner]
+    assert owner.shares[SERVICE].held == {"p0": 1}
+    assert owner.suspects() == {(lost, life)}
+    group.arrive(group.others()[0], "next")
+    owner.shares[SERVICE].idle_seen("p0", group.now_s)
+    group.settle()
+    assert group.on("p0") == []
+    owner.known_dead(lost, life, group.now_s)
+    owner.shares[SERVICE].idle_seen("p0", group.now_s)
+    group.settle()
+    assert group.on("p0") == ["next"]
+
+
 def test_a_gateway_without_a_permit_starts_nothing_and_goes_on_when_it_has_one():
     group = Group("a", "b")
     group.wait(1)
