@@ -187,6 +187,19 @@ async def test_no_message_is_delivered_after_the_one_that_was_malformed(caplog):
     assert caplog.text.count("peer b: disconnected: what is that") == 1
 
 
+async def test_an_error_of_our_own_in_a_message_ends_the_connection_as_well():
+    a, errors = Gateway("a"), []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: errors.append(context["exception"]))
+    a.links._on_message = lambda _peer, message: message["missing"]
+    async with gateways(a):
+        peer = await RawPeer.at(a)
+        await peer.meet(a, "b")
+        peer.writer.write(b'0\n{"t":"any"}\n{"missing":1}\n')
+        await peer.closed()
+        await a.told_so("disconnected", "b", ENDED)
+    assert [type(error) for error in errors] == [KeyError]
+
+
 @pytest.mark.parametrize(
     ("nonsense", "why"),
     [
