@@ -11,12 +11,12 @@ from typing import NamedTuple
 from autoscaler.app.beside import beside
 from autoscaler.app.older_gateways import older_gateways_gone
 from autoscaler.app.peer_secret import peer_key_lines
-from autoscaler.app.roster_lease import LEASE, LeaseRoster, new_life
+from autoscaler.app.roster_lease import LeaseRoster, new_life
+from autoscaler.gateway.peers import roster_store
 from autoscaler.gateway.peers.file_roster import FileRoster
 from autoscaler.gateway.peers.names import split_address
 from autoscaler.gateway.peers.peer_key import read_peer_keys
 from autoscaler.gateway.peers.peer_list import PeerList
-from autoscaler.gateway.peers.roster_store import RosterStore
 from autoscaler.gateway.peers.runner import PeerRunner, Place
 from autoscaler.kubernetes.client import connected
 from autoscaler.runtime.files import FileWatch
@@ -85,7 +85,7 @@ def _problems_of_a_list(options: PeerOptions, config: Path | None) -> list[str]:
 
 
 def _problems_in_a_cluster(options: PeerOptions, _config: Path | None) -> list[str]:
-    given = {"--peers": options.peers, "--roster": options.roster}
+    given = {"--name": options.name, "--peers": options.peers, "--roster": options.roster}
     problems = [
         f"{option} {value}: has no effect with --peer-port, because the cluster knows the gateways: leave one out"
         for option, value in given.items()
@@ -118,7 +118,6 @@ async def _of_a_list(
 
 async def _in_a_cluster(options: PeerOptions, port: int, stack: AsyncExitStack) -> PeerRunner:
     name, uid, address = (os.environ[variable] for variable in _POD)
-    name = options.name or name
     api = await stack.enter_async_context(connected())
     namespace = options.own_namespace
     keys = _keys_of(options.key) or _keys_in(await peer_key_lines(api, namespace))
@@ -178,17 +177,7 @@ async def forget(name: str, file: Path | None, namespace: str) -> None:
         ApiError: the cluster cannot be reached.
     """
     if file is not None:
-        await _without(name, FileRoster(file), str(file))
+        await roster_store.forget(FileRoster(file), name)
         return
     async with connected() as api:
-        await _without(name, LeaseRoster(api, namespace), f"the Lease {namespace}/{LEASE}")
-
-
-async def _without(name: str, store: RosterStore, where: str) -> None:
-    while True:
-        roster = await store.read()
-        members = {} if roster is None else roster.members
-        if roster is None or name not in members:
-            raise ValueError(f"{where} has no gateway {name!r}, but {', '.join(members) or 'none at all'}")
-        if await store.write(roster.without(name), roster.epoch):
-            return
+        await roster_store.forget(LeaseRoster(api, namespace), name)

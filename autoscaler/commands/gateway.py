@@ -132,7 +132,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_peer_options(add: Callable[..., None]) -> None:
-    add("--name", metavar="NAME", help="with --peers: which of them this gateway is; in a cluster: its pod ($POD_NAME)")
+    add("--name", metavar="NAME", help="with --peers: which of them this gateway is")
     add(
         "--peers",
         metavar="FILE|NAME=HOST:PORT,...",

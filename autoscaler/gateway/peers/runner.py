@@ -93,7 +93,7 @@ class PeerRunner:
         self.keys = self._links.keys = tuple(keys)
 
     def use_addresses(self, listed: Mapping[str, str]) -> None:
-        """Dial these addresses in place of those that the roster has, by name."""
+        """Dial these addresses, by name, and of other members those that the roster has."""
         self._listed = listed
         self._dial()
 
@@ -185,8 +185,8 @@ class PeerRunner:
             self.on_change(service)
 
     def _dial(self) -> None:
-        addresses = {name: self._listed.get(name, address) for name, address in self.peer.out.dial.items()}
-        if addresses != self._dialled:
+        addresses = {**self.peer.out.dial, **self._listed}
+        if self._timer is not None and addresses != self._dialled:
             self._dialled = addresses
             self._links.dial(addresses)
 
