@@ -73,7 +73,7 @@ class Api:
     def __init__(self, number: int) -> None:
         self._number = number
         self._written: asyncio.Queue[bytes] = asyncio.Queue()
-        self.statuses = 0
+        self.statuses = self.events = 0
 
     async def get(self, path: str, query: Mapping[str, str], **_options: object) -> Any:
         """List one page."""
@@ -92,6 +92,12 @@ class Api:
         policy = {**_policy(int(path.split("/")[-2].removeprefix("s-"))), **json.loads(json.dumps(body))}
         policy["metadata"]["resourceVersion"] = str(2 * self._number + self.statuses)
         self._written.put_nowait(json.dumps({"type": "MODIFIED", "object": policy}).encode())
+        await asyncio.sleep(0)
+        return body
+
+    async def create(self, _path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Write an event."""
+        self.events += 1
         await asyncio.sleep(0)
         return body
 

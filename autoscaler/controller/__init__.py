@@ -1,7 +1,8 @@
 """From observation to decision, tick after tick: observe each service, decide, write, record. It knows only ports.
 
 - `controller` runs ticks and wake-ups by the clock. `services` is the registry of what it decides on.
-- `polling` reads Prometheus, `idle` skips services without traffic, `observe` combines the counts, `step` decides.
+- `polling` reads Prometheus, `observe` combines the counts, `step` decides. `idle` skips services without traffic, and
+  `revisions` knows which large mappings have not changed.
 - `budgets` limits the decisions of services that share GPUs or money.
 - `backfill` fills the windows of new deciders from history. `failures` keeps an error with its own service.
 - `recorders` keep each decision in logs, `/status` and `metrics`; `replay` decides on a decision log again.

@@ -25,6 +25,7 @@ from autoscaler.controller.idle import IdleServices
 from autoscaler.controller.observe import StreamedCounts, observe
 from autoscaler.controller.polling import MetricsPoller
 from autoscaler.controller.recorders import Recording
+from autoscaler.controller.revisions import LastRead
 from autoscaler.controller.step import Service, Step, step
 from autoscaler.ports import (
     Clock,
@@ -138,6 +139,7 @@ class Controller:
         self._renew = renew
         self._budgets = budgets
         self._observed_s: dict[ServiceName, float] = {}
+        self._forgotten = LastRead()
         self._wake_ups = wake_ups or WakeUps()
         self._idle = idle
         self._writing: set[ServiceName] = set()
@@ -161,7 +163,8 @@ class Controller:
         tick = floor(self._clock.now() / self._tick_s)
         while True:
             await self._decide_all(group, await self._readings.at_tick(group))
-            self._forget(self._observed_s.keys() - self._services.keys())
+            if self._forgotten.is_stale(self._services):
+                self._forget(self._observed_s.keys() - self._services.keys())
             # A timer may fire a rounding error early, which must not cause two ticks at one point of the grid.
             tick = max(tick, floor(self._clock.now() / self._tick_s)) + 1
             await self._clock.sleep_until(tick * self._tick_s, never)

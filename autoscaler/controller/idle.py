@@ -16,6 +16,7 @@ from itertools import cycle
 from typing import NamedTuple
 
 from algorithms.observation import Observation
+from autoscaler.controller.revisions import LastRead
 from autoscaler.controller.step import Service
 from autoscaler.ports import Fleet, Reading, ServiceName
 
@@ -40,6 +41,7 @@ class IdleServices:
         """A heap of the ends of idle periods; some periods have ended earlier."""
         self._services: dict[ServiceName, Service] = {}
         """The services of the last tick."""
+        self._last_services = LastRead()
         self._ended_in_tick: dict[ServiceName, Observation] = {}
         """Observations over the idle periods that the present tick has ended."""
         self._woken: set[ServiceName] = set()
@@ -82,7 +84,7 @@ class IdleServices:
 
     def _changed(self, services: Mapping[ServiceName, Service]) -> set[ServiceName]:
         """Give the services that have changed since the last tick, and forget those that are gone."""
-        if services == self._services:
+        if not self._last_services.is_stale(services):
             return set()
         before, self._services = self._services, dict(services)
         for name in before.keys() - services.keys():
@@ -129,13 +131,10 @@ class IdleServices:
 
 def _not_zero(readings: Mapping[ServiceName, Reading], gateways: int) -> set[ServiceName]:
     """Give the services with any reading except a complete zero."""
-    found, zero = set(), None
-    for name, reading in readings.items():
-        # Most readings are one object, so that an identity check decides most of them.
-        if reading is zero:
-            continue
-        if reading.value == 0 and not reading.problem and reading.series >= gateways:
-            zero = reading
-        else:
-            found.add(name)
-    return found
+
+    def is_zero(reading: Reading) -> bool:
+        return reading.value == 0 and not reading.problem and reading.series >= gateways
+
+    # Most readings are one object, so that an identity check decides most of them.
+    zero = next(filter(is_zero, readings.values()), None)
+    return {name for name, reading in readings.items() if reading is not zero and not is_zero(reading)}

@@ -11,7 +11,9 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from itertools import chain
 
+from autoscaler.controller.revisions import LastRead
 from autoscaler.documents.prometheus_address import public
 from autoscaler.ports import MetricsSource, Query, Reading, ServiceName
 from autoscaler.runtime.errors import described
@@ -50,10 +52,10 @@ class MetricsPoller:
         self._queries = queries
         self._now = now
         self._patience_s = patience_s
-        self._known: Mapping[ServiceName, Query] = {}
+        self._grouped = LastRead()
         self._shared: dict[_QueryKey, _SharedQuery] = {}
 
-    async def at_tick(self, tasks: asyncio.TaskGroup) -> dict[ServiceName, Reading]:
+    async def at_tick(self, tasks: asyncio.TaskGroup) -> Mapping[ServiceName, Reading]:
         """Send the queries that are not under way, in tasks of the group; give what is known after `patience_s`."""
         if self._source is None:
             return {}
@@ -64,17 +66,15 @@ class MetricsPoller:
         awaited = [each.task for each in shared if each.on_time and each.task is not None]
         if awaited:
             await asyncio.wait(awaited, timeout=self._patience_s)
-        readings: dict[ServiceName, Reading] = {}
-        for each in shared:
-            readings.update(each.readings(self._now()))
-        return readings
+        found = [each.readings(self._now()) for each in shared]
+        # Most services share one query, and their readings are not copied.
+        return found[0] if len(found) == 1 else dict(chain.from_iterable(each.items() for each in found))
 
     def _group(self) -> None:
         """Group the services by query again if queries have changed; in most ticks they have not."""
-        if self._queries == self._known:
+        if not self._grouped.is_stale(self._queries):
             return
-        self._known = dict(self._queries)
-        groups = sharing(self._known)
+        groups = sharing(self._queries)
         self._shared = {key: self._shared.get(key, _SharedQuery()) for key in groups}
         for key, queries in groups.items():
             self._shared[key].queries = queries

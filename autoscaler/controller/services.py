@@ -13,6 +13,7 @@ from typing import NamedTuple
 from algorithms.decider import Decider
 from algorithms.observation import Observation
 from algorithms.pools import Placement
+from autoscaler.controller.revisions import RevisedDict
 from autoscaler.controller.step import Service
 from autoscaler.policy.annotations import PAUSED_UNTIL, overrides_of, pause_alone
 from autoscaler.policy.decider_factory import decider, decides_alike, resumes
@@ -98,8 +99,8 @@ class ServiceRegistry:
         self._backfills = backfills
         self._writing = True
         self.entries: dict[ServiceName, PolicyEntry] = {}
-        self.services: dict[ServiceName, Service] = {}
-        self.queries: dict[ServiceName, Query] = {}
+        self.services: RevisedDict[ServiceName, Service] = RevisedDict()
+        self.queries: RevisedDict[ServiceName, Query] = RevisedDict()
         self.unwarmed: set[ServiceName] = set()
         """Services that began without state and whose history can be read."""
 
@@ -138,10 +139,14 @@ class ServiceRegistry:
 
     def _set_query(self, service: ServiceName, found: Query | None) -> None:
         if found is None:
-            self.queries.pop(service, None)
-            self.unwarmed.discard(service)
+            self._drop_query(service)
         else:
             self.queries[service] = found
+
+    def _drop_query(self, service: ServiceName) -> None:
+        if service in self.queries:
+            del self.queries[service]
+        self.unwarmed.discard(service)
 
     def _with_backfill(self, service: ServiceName, overrides: tuple[Override, ...]) -> tuple[Override, ...]:
         return (_BACKFILLED, *overrides) if service in self.unwarmed else overrides
@@ -207,9 +212,9 @@ class ServiceRegistry:
     def remove(self, service: ServiceName) -> None:
         """Stop deciding on a service; its replicas stay as they are."""
         self.entries.pop(service, None)
-        self.services.pop(service, None)
-        self.queries.pop(service, None)
-        self.unwarmed.discard(service)
+        if service in self.services:
+            del self.services[service]
+        self._drop_query(service)
         self._on_gone(service)
 
     def set_writing(self, writing: bool) -> None:  # noqa: FBT001 - the result of the election

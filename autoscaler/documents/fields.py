@@ -6,7 +6,8 @@ is absent. What a schema cannot express is a rule in CEL and a check in Python, 
 """
 
 import re
-from collections.abc import Callable, Hashable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -233,35 +234,48 @@ class ResourceModel(Model):
 ModelT = TypeVar("ModelT", bound=Model)
 
 
-def sharing_parts(model: ModelT) -> ModelT:
+def sharing_parts(model: ModelT, given: Any) -> ModelT:
     """Share the equal parts of all documents; give the model itself.
 
-    Ten thousand policies are much alike, and parts never change: sharing saves half of their memory.
+    Ten thousand policies are much alike, and parts never change: sharing saves half of their memory. Two parts are
+    known to be equal by the text of the document, which is much faster to compare than the parts.
+
+    Args:
+        model: a part, or a whole document.
+        given: what the document says of it.
     """
-    parts = {name: _one_object(part) for name, part in model if isinstance(part, Model)}
+    said = given if isinstance(given, Mapping) else {}
+    fields = type(model).model_fields
+    parts = {
+        name: _PARTS.first_equal(part, said.get(fields[name].alias))
+        for name, part in model.__dict__.items()
+        if isinstance(part, Model)
+    }
     model.__dict__.update(parts)
     object.__setattr__(model, "__pydantic_fields_set__", _one_set(frozenset(model.model_fields_set)))
     return model
 
 
-def _one_object(part: ModelT) -> ModelT:
-    try:
-        first: ModelT = _first_equal(part, _given(part))
-    except TypeError:  # it contains a mapping, and so has no hash
-        return sharing_parts(part)
-    return first
+class _Parts:
+    """The parts of documents that were read last, by their type and text."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._known: OrderedDict[tuple[type[Model], str], Model] = OrderedDict()
+
+    def first_equal(self, part: Model, given: Any) -> Model:
+        """Give the first part of this type with this text."""
+        key = type(part), repr(given)
+        if key in self._known:
+            self._known.move_to_end(key)
+            return self._known[key]
+        if len(self._known) == self._most:
+            self._known.popitem(last=False)
+        self._known[key] = sharing_parts(part, given)
+        return part
 
 
-@lru_cache(maxsize=1024)
-def _first_equal(part: ModelT, _keys_given: Hashable) -> ModelT:
-    return sharing_parts(part)
-
-
-def _given(value: Any) -> Hashable:
-    """Give the keys that a document has at each level: parts are equal although one leaves defaults out."""
-    if isinstance(value, Model):
-        return frozenset(value.model_fields_set), *(_given(part) for _, part in value)
-    return tuple(map(_given, value)) if isinstance(value, tuple) else None
+_PARTS = _Parts(256)
 
 
 @lru_cache(maxsize=1024)

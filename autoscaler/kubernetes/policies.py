@@ -98,7 +98,7 @@ def _read(item: Mapping[str, Any]) -> tuple[ScalingPolicy | None, str]:
         return None, "; ".join(problem.removeprefix(f"{source}:1: ") for problem in error.problems)
     if policy.spec.backends is not None:
         return None, f"spec.{NO_BACKENDS}"
-    return sharing_parts(policy), ""
+    return sharing_parts(policy, value), ""
 
 
 def _hosts(policy: ScalingPolicy | None, spec: Any) -> tuple[str, ...]:

@@ -73,6 +73,12 @@ def _controller(owner: Owner | None, controller_of: ControllerOf) -> str:
     return controller_of(owner.name)
 
 
+def any_of(scale: Scale | None, changes: Sequence[Change[Pod]]) -> bool:
+    """Tell whether changed pods may be pods of a workload; with many drains under way, most are of another one."""
+    changed = (pod for _, before, after in changes for pod in (before, after) if pod is not None)
+    return scale is not None and any(matches(scale.selector, pod.labels) for pod in changed)
+
+
 def numbers_its_pods(kind: NamespacedKind) -> bool:
     """Tell whether a kind numbers its pods and always removes the last ones, whatever their deletion cost is."""
     return (kind.api_version, kind.kind) in _NUMBERS_ITS_PODS

@@ -180,11 +180,14 @@ class InflightAggregate:
 
 def _held(service: ServiceName, counted: CountedGateways, silent: Sequence[GatewayReport] = ()) -> dict[str, int]:
     """Give the held slots of each pod beyond the requests that gateways, lost or silent, report themselves."""
+    reported = [by_pod for gateway in counted.members if (by_pod := gateway.count(service).held)]
+    if not reported:
+        return {}
     held: dict[str, int] = {}
-    for gateway in counted.members:
-        for pod, slots in gateway.count(service).held.items():
+    for by_pod in reported:
+        for pod, slots in by_pod.items():
             held[pod] = max(held.get(pod, 0), slots)
-    for gateway in (*counted.others, *silent) if held else ():
+    for gateway in (*counted.others, *silent):
         for pod, running in gateway.count(service).pods.items():
             held[pod] = held.get(pod, 0) - running
     return {pod: slots for pod, slots in held.items() if slots > 0}

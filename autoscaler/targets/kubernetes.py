@@ -15,7 +15,8 @@ from typing import NamedTuple, Self
 from autoscaler.kubernetes.client import Api, ApiError
 from autoscaler.kubernetes.objects import NotReady, Pod, Scale
 from autoscaler.kubernetes.scales import NamespacedKind
-from autoscaler.kubernetes.workloads import Workload, Workloads, numbers_its_pods
+from autoscaler.kubernetes.store import Change
+from autoscaler.kubernetes.workloads import Workload, Workloads, any_of, numbers_its_pods
 from autoscaler.policy.pod_ending import PodEnding
 from autoscaler.pool_members import pool_of
 from autoscaler.ports import Fleet, Outcome, Override, PodCounts, Replica, ScaleRequest, ServiceName
@@ -114,7 +115,7 @@ class KubernetesTarget:
         self._services: dict[ServiceName, _Service] = {}
         self._drains: dict[ServiceName, Drain] = {}
         self._workloads = Workloads(
-            api, rng, on_scale=self._scale_read, on_unread=on_change, on_pods=lambda *_changes: self._pods_changed()
+            api, rng, on_scale=self._scale_read, on_unread=on_change, on_pods=self._pods_changed
         )
         self._tasks = asyncio.TaskGroup()
         self._slots = asyncio.Semaphore(_AT_ONCE)
@@ -165,11 +166,9 @@ class KubernetesTarget:
         return {name: fleet for name, fleet in fleets.items() if fleet is not None}
 
     def problem(self, service: ServiceName) -> str:
-        """Say why a service cannot be observed, or why its observation may be stale; empty if all is well."""
+        """Say why a service's observation is missing or may be stale; empty if all is well, or it is not followed yet."""
         known = self._services.get(service)
-        if known is None:
-            return f"{service} is no service of this target"
-        return self._workloads.problem(known.target.workload)
+        return "" if known is None else self._workloads.problem(known.target.workload)
 
     def ending(self, service: ServiceName) -> PodEnding | None:
         """Say how the pods of a service end: as its target says, or else its youngest pod; None if neither is known."""
@@ -286,9 +285,11 @@ class KubernetesTarget:
         if drain := self._drains.get(service):
             drain.cancel()
 
-    def _pods_changed(self) -> None:
-        for drain in self._drains.values():
-            drain.changed()
+    def _pods_changed(self, namespace: str, changes: Sequence[Change[Pod]]) -> None:
+        for name, drain in self._drains.items():
+            service = self._services.get(name)
+            if service and service.target.kind.namespace == namespace and any_of(service.scale, changes):
+                drain.changed()
 
     async def _outcome(self, request: ScaleRequest) -> Outcome:
         try:

@@ -78,7 +78,8 @@ class GatewayServer:
 
     def __init__(self, names):
         limits = Limits(1, 100, 600.0, float("inf"))
-        self.proxies = {name: SimpleNamespace(dispatcher=Dispatcher(limits, 0.0), marked=()) for name in names}
+        pods = SimpleNamespace(marked=())
+        self.proxies = {name: SimpleNamespace(dispatcher=Dispatcher(limits, 0.0), pods=pods) for name in names}
         self.watchers = set()
 
     def loop_time(self):

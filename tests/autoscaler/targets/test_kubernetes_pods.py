@@ -295,3 +295,7 @@ async def test_our_annotations_on_an_object_of_another_kind_are_named(world):
     world.api.put(rollouts, workload("roll", labels={"app": "web"}, annotations=annotations))
     await world.follow(Target(NamespacedKind(NAMESPACE, "argoproj.io/v1alpha1", "Rollout"), "roll", 0.0))
     assert world.target.own_annotations(WEB) == ("inflight.dev/pause",)
+
+
+def test_nothing_is_wrong_yet_with_a_policy_of_which_the_target_learns_next():
+    assert World().target.problem("ns/new") == ""
