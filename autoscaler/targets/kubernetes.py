@@ -166,7 +166,7 @@ class KubernetesTarget:
         return {name: fleet for name, fleet in fleets.items() if fleet is not None}
 
     def problem(self, service: ServiceName) -> str:
-        """Say why a service's observation is missing or may be stale; empty if all is well, or it is not followed yet."""
+        """Say why a service's observation is missing or may be stale; empty if all is well, or it is not followed."""
         known = self._services.get(service)
         return "" if known is None else self._workloads.problem(known.target.workload)
 
