@@ -5,7 +5,7 @@ gateways, only names and ages.
 
 * `peer` is one gateway among its peers: it joins `membership` and the services, each a `shared_dispatcher`.
 * `roster` has the members, their epochs, and who owns which service. `membership` says who is a member and who may
-  start requests now.
+  start requests now, `cuts` who owns nothing because a link between two is cut.
 * `shared_dispatcher` has the methods of a `Dispatcher`, and `shared_service` what gateways tell each other of one
   service. `claims` are the requests of the gateway's own clients, and `wait` is what an owner knows of one.
   `owned_service` is the owner's part, with its `book`: which slot is used by whom. `longest` is the longest service

@@ -8,7 +8,7 @@ Rules:
    store that shows this gateway as a member of its own epoch.
 3. A member writes out another that is silent, if it hears n - majority + 1 of the n members (itself counts), if as
    many of the epoch before have seen the present one, and if no member that it hears says that it hears the silent
-   one. Of two that cannot hear each other and are both heard by a third, the lower name gives way: it owns nothing.
+   one. Members that others hear and that do not hear each other own nothing, or one of two: see `cuts`.
 4. A member that leaves owns nothing first. It writes itself out when nothing of its clients is left and the books of
    the services that it owned are whole elsewhere.
 
@@ -18,6 +18,7 @@ Rules:
 import math
 from collections.abc import Callable, Mapping
 
+from autoscaler.gateway.peers.cuts import Cuts
 from autoscaler.gateway.peers.messages import Ack, Beat
 from autoscaler.gateway.peers.outbox import Outbox, ReadRoster, WriteRoster
 from autoscaler.gateway.peers.roster import Member, Roster, majority
@@ -89,8 +90,7 @@ class Membership:
         self._calling: ReadRoster | WriteRoster | None = None
         self._must_read = True
         self._adopted_s = -math.inf
-        self._cut_since: dict[str, float] = {}
-        """Members that others hear and this one does not."""
+        self._cuts = Cuts(name, times)
         self._outs: list[float] = []
         self.out_since_s: float | None = None
         """Since when it is no member."""
@@ -125,6 +125,11 @@ class Membership:
     def others(self) -> list[str]:
         """The other members' names."""
         return [name for name in self._members if name != self.name]
+
+    @property
+    def owners(self) -> list[str]:
+        """The other members that may own services; all others if none may."""
+        return [name for name in self.others if self._members[name].own] or self.others
 
     def is_linked(self, name: str) -> bool:
         """Tell whether a member is connected, in the life that the roster says."""
@@ -163,7 +168,6 @@ class Membership:
         self._links[name] = _Link(life, now_s)
         self._heard[name] = now_s
         self._refused.discard(name)
-        self._cut_since.pop(name, None)
         if self.roster is not None:
             self._out.send(name, _news(self.roster))
 
@@ -243,8 +247,9 @@ class Membership:
 
     def tick(self, now_s: float) -> None:
         """Do what is due; call it at least every `beat_s`, and after each event."""
-        self._note_cuts(now_s)
         hears = self.hears(now_s)
+        heard = {name: self._links[name].hears for name in hears}
+        self._cuts.note(self.others if self.is_member else [], heard, now_s)
         if now_s >= self._next_beat_s or hears != self._last_hears:
             self._last_hears = hears
             self._send_beats(hears, now_s)
@@ -285,7 +290,6 @@ class Membership:
         stay = {name for name, each in roster.members.items() if before is not None and before.has(name, each.life)}
         self._heard = {name: self._heard.get(name, now_s) if name in stay else now_s for name in roster.members}
         self._joins = {name: each for name, each in self._joins.items() if not roster.has(name, each.life)}
-        self._cut_since = {name: since for name, since in self._cut_since.items() if name in roster.members}
         self._note_out(now_s, was_member=was_member)
         self._out.dial = {name: each.peer for name, each in roster.members.items() if name != self.name}
         for name in self._links:
@@ -350,7 +354,7 @@ class Membership:
 
     def _may_own(self, now_s: float) -> bool:
         recent = [each for each in self._outs if each > now_s - self._times.often_out_s]
-        return not self.leaving and len(recent) < _OFTEN and not self.gives_way(now_s)
+        return not self.leaving and len(recent) < _OFTEN and not self._cuts.gives_way(now_s)
 
     def _is_silent(self, name: str, now_s: float) -> bool:
         if self.is_linked(name):
@@ -373,25 +377,12 @@ class Membership:
         seen = sum(self._seen.get((name, member.life), 0) >= self.epoch for name, member in before.items())
         return seen >= len(before) - majority(len(before)) + 1
 
-    def _note_cuts(self, now_s: float) -> None:
-        hears = self.hears(now_s)
-        for name in self.others:
-            others_hear = any(name in self._links[each].hears for each in hears)
-            if self._is_silent(name, now_s) and others_hear:
-                self._cut_since.setdefault(name, now_s)
-            else:
-                self._cut_since.pop(name, None)
-
     def cut_off_since_s(self, now_s: float) -> float | None:
-        """Return since when clients that wait here may wait in vain: it is no member, or it gives way; None if not."""
+        """Return since when clients that wait here may wait in vain: it is no member, or cannot reach an owner."""
         if self.out_since_s is not None:
             return self.out_since_s
-        return min(self._cut_since.values()) if self.gives_way(now_s) else None
-
-    def gives_way(self, now_s: float) -> bool:
-        """Tell whether a member of a higher name cannot be heard here, although others hear it."""
-        until_s = now_s - self._times.silent_s
-        return any(name > self.name and since <= until_s for name, since in self._cut_since.items())
+        lasting = self._cuts.lasting(now_s).items() if self._cuts.gives_way(now_s) else ()
+        return min((since for name, since in lasting if name in self.owners), default=None)
 
 
 def _news(roster: Roster) -> dict[str, object]:

@@ -80,8 +80,8 @@ class Peer:
 
     @property
     def ready(self) -> bool:
-        """Whether clients should come here: it is a member, and hears all members that others hear."""
-        return self.is_member and not self._membership.gives_way(self._clock())
+        """Whether clients should come here: it is a member, and reaches all owners that others reach."""
+        return self.is_member and self._membership.cut_off_since_s(self._clock()) is None
 
     @property
     def may_go(self) -> bool:
@@ -236,7 +236,7 @@ class Peer:
     def _is_finished(self) -> bool:
         if any(share.has_clients for share in self.shares.values()):
             return False
-        return not self.is_member or self._settled_by.issuperset(self._membership.others)
+        return not self.is_member or self._settled_by.issuperset(self._membership.owners)
 
     def _refuse_if_cut_off(self, now_s: float, clock_s: float) -> None:
         since_s = self._membership.cut_off_since_s(clock_s)

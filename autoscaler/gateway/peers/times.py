@@ -20,3 +20,5 @@ class Times(NamedTuple):
     """How long clients wait at a gateway that is no member."""
     often_out_s: float = 60.0
     """Who was out three times in this time owns nothing for as long."""
+    good_s: float = 10.0
+    """How long a link that was cut has to be good before its ends own services again."""

@@ -1,5 +1,6 @@
 """Several gateways in virtual time: joins, claims, hand-overs, leaves and losses."""
 
+import pytest
 from group_kit import SERVICE, Group
 
 
@@ -118,3 +119,37 @@ def test_a_gateway_without_a_permit_starts_nothing_and_goes_on_when_it_has_one()
     group.peers[owner].store_read(group.stored, group.now_s, group.now_s)
     group.settle()
     assert group.on("p0") == ["r"]
+
+
+@pytest.mark.parametrize("cut", [("a", "b"), ("a", "c"), ("b", "c")], ids="-".join)
+def test_while_a_link_between_two_is_cut_the_third_owns_all_and_each_serves_its_clients(cut):
+    group = Group("a", "b", "c")
+    group.wait(1)
+    group.cut(*cut)
+    group.wait(5)
+    third = next(name for name in group.peers if name not in cut)
+    assert {name for name, member in group.stored.members.items() if member.own} == {third}
+    assert set(group.stored.members) == {"a", "b", "c"}
+    assert all(peer.ready for peer in group.peers.values())
+    for name in group.peers:
+        group.arrive(name, f"of {name}")
+    group.wait(1)
+    served = set()
+    while running := group.on("p0"):
+        served.update(running)
+        group.finish(*running)
+        group.settle()
+    assert served == {"of a", "of b", "of c"}
+    group.link(*cut)
+    group.wait(15)
+    assert all(member.own for member in group.stored.members.values())
+
+
+def test_if_each_member_is_at_the_end_of_a_cut_link_the_higher_name_still_owns():
+    group = Group("a", "b", "c", "d")
+    group.wait(1)
+    group.cut("a", "b")
+    group.cut("c", "d")
+    group.wait(5)
+    assert {name for name, member in group.stored.members.items() if member.own} == {"b", "d"}
+    assert set(group.stored.members) == {"a", "b", "c", "d"}
