@@ -185,8 +185,9 @@ class SeveralGateways:
             yield
 
     def write_config(self, **traffic):
-        """Write the policies."""
-        documents = [service.document(**traffic) for service in self.services.values()]
+        """Write the policies: `traffic` is that of all, and what has a service's name is that one's beside it."""
+        own = {name: traffic.pop(name, {}) for name in self.services}
+        documents = [service.document(**traffic, **own[name]) for name, service in self.services.items()]
         self.config.write_text("\n---\n".join(map(json.dumps, documents)))
 
     @property
@@ -232,6 +233,10 @@ class SeveralGateways:
     def ways_of(self, name):
         """Give all proxies between a gateway and the others."""
         return [way for pair, way in self.ways.items() if name in pair]
+
+    def owners(self):
+        """Give the members that may own services."""
+        return {name for name, member in self.roster.members.items() if member.own}
 
     def others_of(self, service, *besides):
         """Give the members that do not own a service, without some."""
@@ -366,10 +371,14 @@ class SeveralGateways:
         """Count the requests of all services by what came of them."""
         return sum((ledger.statuses() for ledger in self.ledgers), Counter())
 
-    async def answered(self, number):
-        """Wait until so many more requests were answered with 200."""
-        before = self.statuses()[200]
-        await until(lambda: self.statuses()[200] >= before + number, f"{number} answers")
+    async def answered(self, number, by=None):
+        """Wait until so many more requests were answered with 200, by any gateway or by a certain one."""
+
+        def good():
+            return sum(each.status == 200 and by in {None, self.went_by[each.name]} for each in self.requests)
+
+        before = good()
+        await until(lambda: good() >= before + number, f"{number} answers by {by or 'any gateway'}")
 
     def settle(self, *refusals):
         """Close the books: each request ran at most once, where there was room.

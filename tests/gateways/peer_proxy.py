@@ -123,6 +123,9 @@ class PeerProxy:
         try:
             ways = (self._pass(reader, far_writer, THERE), self._pass(far_reader, writer, BACK))
             await _until_one_ends(ways)
+        except asyncio.CancelledError:
+            # asyncio logs a handler that is cancelled as one that has failed.
+            return
         finally:
             self._open -= ends
             for end in ends:
