@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from algorithms.observation import Observation
-from autoscaler.documents.fields import DURATION_PATTERN, PERCENT_PATTERN, RULES, format_duration, parse_duration
+from autoscaler.documents.fields import (
+    DURATION_PATTERN,
+    PERCENT_PATTERN,
+    RULES,
+    format_duration,
+    parse_duration,
+    parse_percent,
+)
 from autoscaler.documents.prometheus_address import PATTERN as SERVER_PATTERN
 from autoscaler.policy.cron import PATTERN as CRON_PATTERN
 from autoscaler.policy.decider_factory import ALGORITHMS
@@ -78,6 +85,7 @@ def _policy(spec, annotations):
         del keda["idleReplicaCount"]
     _mend_schedule(spec)
     _mend_pools(spec)
+    _mend_turns(spec.get("traffic", {}))
     document = {
         "apiVersion": API_VERSION,
         "kind": "ScalingPolicy",
@@ -125,6 +133,22 @@ def _mend_pool(pool, number, *, own_target):
     low, high = pool.get("minReplicas", 0), pool.get("maxReplicas", 10_000)
     if low > high:
         pool.update(minReplicas=high, maxReplicas=low)
+
+
+def _mend_turns(traffic):
+    """Give classes names of their own, conditions to all but one, and shares that are not more than the whole."""
+    for number, each in enumerate(traffic.get("priority", {}).get("classes", ())):
+        each["name"] = f"class-{number}"
+        each["match"] = [match or {"hosts": ["*"]} for match in each.get("match", [{}])]
+        if number == 1:
+            del each["match"]
+        if parse_percent(each.get("share", "0%")) > 0.25:
+            each["share"] = "25%"
+    fairness = traffic.get("fairness", {})
+    if fairness.get("by") == "address":
+        fairness.pop("name", None)
+    elif fairness:
+        fairness.setdefault("name", "id")
 
 
 def _mend_knative(kpa, spec):

@@ -7,12 +7,16 @@ from autoscaler.gateway.config import Affinity, GatewayService, OnAbort, Takeove
 from autoscaler.gateway.cors import Cors
 from autoscaler.gateway.dispatch.dispatcher import EjectionRules, Limits, LoadBalancing, SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
+from autoscaler.gateway.dispatch.turn_rules import ClassMatch, Fairness, Identity, PriorityClass
 from autoscaler.gateway.dispatch.types import FailureKind
 from autoscaler.host_claims import Claim
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.policy.traffic import Busy, Traffic
 from autoscaler.policy.traffic import Cors as CorsSettings
 from autoscaler.policy.traffic import WarmUp as WarmUpSettings
+from autoscaler.policy.turns import ClassMatch as ClassMatchSettings
+from autoscaler.policy.turns import Fairness as FairnessSettings
+from autoscaler.policy.turns import Priority
 from autoscaler.ports import ServiceName
 
 _DEFAULTS = Traffic.model_validate({"hosts": ["any"]})
@@ -42,6 +46,8 @@ def gateway_service(policy: ScalingPolicy) -> GatewayService:
             for rule in traffic.paths
         ),
         affinity=None if affinity is None else Affinity(affinity.cookie.name, affinity.cookie.timeout),
+        classes=_classes(traffic.priority),
+        fairness=_fairness(traffic.fairness),
         warm_up=_warm_up(traffic.warm_up),
         busy=_busy(traffic.busy),
         ready_path=traffic.health.ready_path,
@@ -80,7 +86,22 @@ def _limits(concurrency: int, traffic: Traffic) -> Limits:
             longest_s=health.max_ejection_time,
             most=health.max_ejection_percent,
         ),
+        shares=tuple(each.share for each in traffic.priority.classes) if traffic.priority else (),
     )
+
+
+def _classes(given: Priority | None) -> tuple[PriorityClass, ...]:
+    classes = given.classes if given else ()
+    return tuple(PriorityClass(each.name, tuple(map(_match, each.match or ()))) for each in classes)
+
+
+def _match(given: ClassMatchSettings) -> ClassMatch:
+    header = given.header
+    return ClassMatch((header.name, header.value) if header else None, given.paths or (), given.hosts or ())
+
+
+def _fairness(given: FairnessSettings | None) -> Fairness | None:
+    return None if given is None else Fairness(Identity(given.by), given.name or "")
 
 
 def _warm_up(given: WarmUpSettings | None) -> WarmUp | None:

@@ -12,6 +12,7 @@ from autoscaler.gateway.busy_response import BusyPoll
 from autoscaler.gateway.cors import Cors
 from autoscaler.gateway.dispatch.dispatcher import Limits
 from autoscaler.gateway.dispatch.path_rules import PathRule
+from autoscaler.gateway.dispatch.turn_rules import Fairness, PriorityClass
 from autoscaler.gateway.dispatch.types import FailureKind
 from autoscaler.runtime.probe_user_agents import PROBES
 
@@ -90,6 +91,10 @@ class GatewayService:
     timeouts: Timeouts = field(default_factory=Timeouts)
     paths: tuple[PathRule, ...] = ()
     affinity: Affinity | None = None
+    classes: tuple[PriorityClass, ...] = ()
+    """From the highest priority; empty if all requests have the same. `limits` has their shares."""
+    fairness: Fairness | None = None
+    """What tells clients apart that take turns; None if they take none."""
     ready_path: str | None = None
     """A path that a pod must answer with 200 to 399 before its first request; None asks nothing."""
     ready_timeout_s: float = 2.0

@@ -35,6 +35,10 @@ def _by_state(of: str, proxy: ServiceProxy, _now_s: float) -> Iterable[Sample]:
     yield f'{{{of},state="running"}}', proxy.dispatcher.running
 
 
+def _by_class(of: str, proxy: ServiceProxy, _now_s: float) -> Iterable[Sample]:
+    return ((f"{{{of},{labels(**{'class': name})}}}", queued) for name, queued in proxy.queued_by_class.items())
+
+
 def _by_outcome(of: str, proxy: ServiceProxy, _now_s: float) -> Iterable[Sample]:
     return ((f'{{{of},reason="{outcome.value}"}}', count) for outcome, count in proxy.counts.outcomes.items())
 
@@ -91,6 +95,12 @@ _METRICS = (
         "gauge",
         "How long the first request in the queue has waited.",
         _one(lambda proxy, now_s: proxy.dispatcher.oldest_wait_s(now_s)),
+    ),
+    _Metric(
+        "gateway_class_queued_requests",
+        "gauge",
+        "Counted requests that wait, by priority class.",
+        _by_class,
     ),
     _Metric("gateway_requests_total", "counter", "Ended requests by outcome.", _by_outcome),
     _Metric(

@@ -52,7 +52,7 @@ class Arrival(NamedTuple):
     """Whether the client used https."""
     keep_alive: bool
     client: str = ""
-    """The client's address, for the request log."""
+    """The client's address, if the request log or the service's fairness needs it."""
 
 
 class ProxiedRequest:
@@ -92,6 +92,8 @@ class ProxiedRequest:
         self._rule = self._rule_of_path()
         tunnels = self._rule.kind is SlotUse.PASS and bool(self._head.upgrade)
         self._waiter = Waiter(SlotUse.TUNNEL if tunnels else self._rule.kind, self._loop.time())
+        if proxy.turns is not None and self._rule.kind is SlotUse.COUNT:
+            self._waiter.turn = proxy.turn_of(self._head, arrival.client, trusted=arrival.forwarded.trusted)
         self._granted_s: float | None = None
         self._sent_whole: bytes | None = None
         self._cookies = self._head.cookies

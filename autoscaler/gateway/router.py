@@ -247,7 +247,7 @@ class Router:
             return self._answer_without_service(client, request, head)
         proxy = self.proxies[name]
         try:
-            return ProxiedRequest(proxy, client, request, self._arrival(client, request, head))
+            return ProxiedRequest(proxy, client, request, self._arrival(client, request, head, proxy))
         except Exception:
             proxy.counts.outcomes[RequestOutcome.ERROR] += 1
             raise
@@ -266,8 +266,11 @@ class Router:
             without_body=head.method == b"HEAD",
         )
 
-    def _arrival(self, client: ClientConnection, request: IncomingRequest, head: RequestHead) -> Arrival:
+    def _arrival(
+        self, client: ClientConnection, request: IncomingRequest, head: RequestHead, proxy: ServiceProxy
+    ) -> Arrival:
         forwarded = self._forwarded(client.peername)
+        needs_client = self._on_ended is not None or (proxy.turns is not None and proxy.turns.needs_client)
         return Arrival(
             head=head,
             forwarded=forwarded,
@@ -275,7 +278,7 @@ class Router:
             unix_s=self.now_s(),
             secure=forwarded.trusted and head.is_https,
             keep_alive=request.keep_alive,
-            client=self._client_of(client.peername, head) if self._on_ended is not None else "",
+            client=self._client_of(client.peername, head) if needs_client else "",
         )
 
     def _client_of(self, peer: str, head: RequestHead) -> str:

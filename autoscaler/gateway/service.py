@@ -3,6 +3,7 @@
 import asyncio
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -11,6 +12,9 @@ from autoscaler.gateway.config import GatewayService, Takeover
 from autoscaler.gateway.counts import Counts, RequestOutcome
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Grant, Granted, Held, Refused, SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule, PathRules
+from autoscaler.gateway.dispatch.turn_rules import Asking, TurnRules
+from autoscaler.gateway.dispatch.types import ANY_TURN, Turn
+from autoscaler.gateway.http.headers import RequestHead
 from autoscaler.gateway.http.memory_budget import MemoryBudget
 from autoscaler.gateway.http.pod_pool import Pod
 from autoscaler.gateway.http.resolver import Resolver
@@ -28,13 +32,14 @@ _LONGEST_RETRY_AFTER_S = 120
 class Waiter:
     """One request as the dispatcher knows it: by identity."""
 
-    __slots__ = ("arrived_s", "in_dispatcher", "kind", "placement", "started_s")
+    __slots__ = ("arrived_s", "in_dispatcher", "kind", "placement", "started_s", "turn")
 
     def __init__(self, kind: SlotUse, arrived_s: float) -> None:
         self.kind = kind
         self.arrived_s = arrived_s
         self.started_s = arrived_s
         """When a pod was sent it."""
+        self.turn = ANY_TURN
         self.in_dispatcher = False
         """Whether the dispatcher has it."""
         self.placement: asyncio.Future[Pod | RequestOutcome] | None = None
@@ -109,6 +114,7 @@ class ServiceProxy:
         if self.shared is not None:
             self.shared.takes_over_at_once = config.takeover is Takeover.IMMEDIATE
             self.shared.longest.request_timeout_s = config.longest_request_s
+        self.turns = _turn_rules(config, self._keys)
         self.cookie = AffinityCookie(self._keys, config.name, config.affinity) if config.affinity else None
         self._pods_listed()
 
@@ -120,7 +126,13 @@ class ServiceProxy:
             self.counts.arrived += rule.kind is SlotUse.COUNT
             return RequestOutcome.OVERLOADED
         answer = self.dispatcher.arrive(
-            waiter, waiter.arrived_s, waiter.kind, pinned, max_per_pod=rule.max_per_pod, wakes=rule.wake
+            waiter,
+            waiter.arrived_s,
+            waiter.kind,
+            pinned,
+            max_per_pod=rule.max_per_pod,
+            wakes=rule.wake,
+            turn=waiter.turn,
         )
         self.counts.arrived += rule.kind is SlotUse.COUNT
         self._changed()
@@ -143,6 +155,18 @@ class ServiceProxy:
             return True
         self._hold(waiter)
         return False
+
+    def turn_of(self, head: RequestHead, client: str, *, trusted: bool) -> Turn:
+        """Return the turn of a counted request, by what it says and by its client's address."""
+        if self.turns is None:
+            return ANY_TURN
+        return self.turns.turn(Asking(head.host, head.target.decode("latin-1"), head.values, client, trusted=trusted))
+
+    @property
+    def queued_by_class(self) -> dict[str, int]:
+        """Counted requests that wait, by the name of their priority class."""
+        levels = Counter(waiter.turn.level for waiter in self._holding if waiter.kind is SlotUse.COUNT)
+        return {each.name: levels[level] for level, each in enumerate(self.config.classes)}
 
     def put_back(self, waiter: Waiter) -> None:
         """Hold a request again that its pod refused, at its place of arrival."""
@@ -264,3 +288,10 @@ class ServiceProxy:
             self._end_held(cast("Waiter", request), RequestOutcome.QUEUE_TIMEOUT)
         self._deliver(due.grants)
         self._arm()
+
+
+def _turn_rules(config: GatewayService, keys: Sequence[bytes]) -> TurnRules | None:
+    """Return what finds the turns of requests; None if the one that arrived first goes first."""
+    if not config.classes and config.fairness is None:
+        return None
+    return TurnRules(config.name, config.classes, config.fairness, keys[0])

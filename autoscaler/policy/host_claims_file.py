@@ -8,9 +8,9 @@ from pydantic import Field, model_validator
 from autoscaler.documents.document import DocumentError, read_file
 from autoscaler.documents.fields import ResourceModel
 from autoscaler.host_claims import HostGrants, normal
+from autoscaler.policy.http_texts import Host
 from autoscaler.policy.loading import validated
 from autoscaler.policy.spec import Namespace
-from autoscaler.policy.traffic import Host
 
 
 class NamespaceClaims(ResourceModel):

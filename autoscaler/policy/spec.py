@@ -24,13 +24,14 @@ from autoscaler.documents.fields import (
 )
 from autoscaler.policy.algorithm import AlgorithmChoice
 from autoscaler.policy.hpa_keda import Bounds
+from autoscaler.policy.http_texts import NAME_OR_ADDRESS
 from autoscaler.policy.knative_settings import TARGET_MIN, SettingError
 from autoscaler.policy.kpa import MAX_LOAD, Kpa
 from autoscaler.policy.metrics import Metrics
 from autoscaler.policy.pools import GpuPool, check_pools, pool_rules
 from autoscaler.policy.schedule import BY_NAME, Window, bounds_over_time, check_schedule, schedule_rules, strictest
 from autoscaler.policy.target_ref import LABEL, Name, ScaleTargetRef
-from autoscaler.policy.traffic import NAME_OR_ADDRESS, Traffic
+from autoscaler.policy.traffic import Traffic
 
 GROUP = "inflight.dev"
 API_VERSION = "inflight.dev/v1alpha1"

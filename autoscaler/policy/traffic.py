@@ -20,39 +20,9 @@ from autoscaler.documents.fields import (
     lasting,
     rule,
 )
+from autoscaler.policy.http_texts import HeaderName, Host, Method, Origin, Path, PathGlob, Token, UserAgent
+from autoscaler.policy.turns import Fairness, Priority
 from autoscaler.runtime.probe_user_agents import PROBES
-
-_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-NAME_OR_ADDRESS = rf"{_LABEL}(\.{_LABEL})*|\[[0-9A-Fa-f:.]{{2,45}}\]"
-"""A host without its port: labels as DNS has them, with the underscores of Docker's names, or IPv6 in brackets."""
-
-Host = Annotated[
-    str,
-    Shape(
-        rf"\*|(\*\.)?({NAME_OR_ADDRESS})",
-        "a name such as sd.example.com, an address such as [::1], a wildcard such as *.example.com, or * for any",
-        253,
-    ),
-]
-PathGlob = Annotated[
-    str,
-    Shape(
-        r"/[^ ?#*]*(\*[^ ?#*]*){0,8}", "a path that begins with / and has no space, ? or #, with at most 8 stars", 256
-    ),
-]
-Path = Annotated[str, StringConstraints(pattern=r"^/[!-~]*$", max_length=1024)]
-Origin = Annotated[
-    str,
-    Shape(
-        rf"\*|null|[A-Za-z][A-Za-z0-9+.-]*://({NAME_OR_ADDRESS})(:[0-9]{{1,5}})?",
-        "an origin such as https://app.example.com, without a path, or * for any",
-        300,
-    ),
-]
-Method = Annotated[str, Shape(r"\*|[A-Z]{1,32}", "a method such as POST, or * for any", 32)]
-HeaderName = Annotated[str, Shape(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "the name of a header, or * for any", 128)]
-UserAgent = Annotated[str, Shape(r"[ -~]{3,256}", "3 to 256 printable characters of ASCII", 256)]
-CookieName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", max_length=128)]
 
 
 class Queue(ResourceModel):
@@ -67,7 +37,7 @@ class Queue(ResourceModel):
 class Cookie(ResourceModel):
     """The gateway's own cookie, which leads a client back to its replica."""
 
-    name: CookieName = "inflight"
+    name: Token = "inflight"
     """Its name."""
     timeout: Annotated[Duration, lasting("1s", "720h")] = 1800.0
     """How long the cookie is valid after it was first set."""
@@ -309,6 +279,10 @@ class Traffic(ResourceModel):
     Go. Allow: it still waits."""
     affinity: Affinity | None = None
     """Absent: each request goes to any replica with a free slot."""
+    priority: Priority | None = None
+    """Which requests go first among those that wait. Absent: those that arrived first."""
+    fairness: Fairness | None = None
+    """Clients take turns. Absent: a client has as many places in the queue as it has requests there."""
     paths: Annotated[tuple[PathRule, ...], Field(max_length=64)] = ()
     """The first match wins; a path without a match is Count. At most 256 patterns in all."""
 

@@ -84,7 +84,7 @@ class _Table:
         self._globs: list[tuple[int, Glob]] = []
         for number, rule in enumerate(self._rules):
             for pattern in rule.match:
-                parts = [form(_ascii(part)) for part in pattern.split("*")]
+                parts = _parts(pattern, form)
                 glob = Glob.of(_loose(parts) if loose else parts)
                 if glob.last is None:
                     self._exact.setdefault(glob.first, number)
@@ -100,6 +100,40 @@ class _Table:
             if glob.matches(path):
                 return self._rules[number]
         return self._rules[exact] if exact < len(self._rules) else None
+
+
+class Reading(NamedTuple):
+    """One way to read a path."""
+
+    path: str
+    plain: bool
+    """Whether it is in the plain form."""
+
+
+def readings(target: str) -> list[Reading]:
+    """Return every way in which a server may read the path of a request target, as it arrived first."""
+    path = target.partition("?")[0]
+    found = [Reading(_as_it_came(path.partition("#")[0]), plain=False)]
+    if _READ_IN_MANY_WAYS.search(path):
+        for plain in _plain_readings(path):
+            found += [Reading(plain, plain=True), Reading(_without_dots(plain), plain=True)]
+    return found
+
+
+class PathGlobs:
+    """Patterns of paths, matched against each way to read a path."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._as_it_came = [Glob.of(_parts(pattern, _as_it_came)) for pattern in patterns]
+        self._plain = [Glob.of(_parts(pattern, _plain)) for pattern in patterns]
+
+    def match(self, reading: Reading) -> bool:
+        """Return whether one of the patterns matches."""
+        return any(glob.matches(reading.path) for glob in (self._plain if reading.plain else self._as_it_came))
+
+
+def _parts(pattern: str, form: Callable[[str], str]) -> list[str]:
+    return [form(_ascii(part)) for part in pattern.split("*")]
 
 
 def _as_it_came(path: str) -> str:
@@ -120,6 +154,18 @@ def _plain_readings(path: str) -> set[str]:
     """Return the plain forms of a path: servers differ in what `#` ends, what `;` hides, and which of them is first."""
     cut, bare = path.partition("#")[0], _PARAMETERS.sub("", path)
     return {_plain(reading) for reading in (path, cut, bare, bare.partition("#")[0], _PARAMETERS.sub("", cut))}
+
+
+def _without_dots(path: str) -> str:
+    """Resolve dot segments (RFC 3986, 5.2.4)."""
+    root, *segments = path.split("/")
+    kept: list[str] = []
+    for segment in segments:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    return "/".join([root, *kept, *([""] if path.endswith(("/.", "/..")) else [])])
 
 
 def _decoded(found: re.Match[str]) -> str:
