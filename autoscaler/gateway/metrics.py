@@ -93,7 +93,7 @@ _METRICS = (
     _Metric(
         "gateway_oldest_wait_seconds",
         "gauge",
-        "How long the first request in the queue has waited.",
+        "How long the oldest request in the queue has waited.",
         _one(lambda proxy, now_s: proxy.dispatcher.oldest_wait_s(now_s)),
     ),
     _Metric(

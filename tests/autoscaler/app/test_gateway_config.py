@@ -8,6 +8,7 @@ from autoscaler.gateway.config import Affinity, GatewayService, OnAbort, Takeove
 from autoscaler.gateway.cors import Cors
 from autoscaler.gateway.dispatch.dispatcher import EjectionRules, Limits, LoadBalancing, SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
+from autoscaler.gateway.dispatch.turn_rules import ClassMatch, Fairness, Identity, PriorityClass
 from autoscaler.gateway.dispatch.types import FailureKind
 from autoscaler.policy.loading import read_policies
 from autoscaler.policy.spec import ScalingPolicy
@@ -80,6 +81,7 @@ def test_every_other_key_of_traffic_reaches_the_gateway_too():
     assert told.probes == ("monitor/",)
     assert told.on_abort is OnAbort.CLOSE
     assert told.paths[0].request_timeout_s == 9
+    assert (told.classes, told.fairness, told.limits.shares) == ((), None, ())
     assert told.limits.load_balancing is LoadBalancing.LEAST_REQUEST
     assert told.busy == BusyPoll("/queue", ("/a", "/b"), (), 14, 15, 16)
     assert (told.ready_path, told.ready_timeout_s) == ("/ready", 13)
@@ -103,3 +105,18 @@ def test_backends_of_a_file_are_pods_of_their_own_name():
 def test_a_service_without_traffic_is_simulated_with_the_gateways_defaults():
     bare, default = gateway_service(policy()), gateway_service(policy(traffic=TRAFFIC))
     assert bare == GatewayService(bare.name, bare.hosts, default.limits)
+
+
+def test_classes_and_fairness_reach_the_gateway():
+    matches = [{"header": {"name": "X-Tier", "value": "gold"}, "hosts": ["a"]}, {"paths": ["/v1/*"]}]
+    keys = {
+        "priority": {"classes": [{"name": "gold", "match": matches, "share": "50%"}, {"name": "rest"}]},
+        "fairness": {"by": "header", "name": "X-Tenant"},
+    }
+    told = gateway_services([policy(traffic=TRAFFIC | keys)])["default/sd"]
+    gold = (ClassMatch(("X-Tier", "gold"), (), ("a",)), ClassMatch(None, ("/v1/*",), ()))
+    assert told.classes == (PriorityClass("gold", gold), PriorityClass("rest"))
+    assert told.limits.shares == (0.5, 0.1)
+    assert told.fairness == Fairness(Identity.HEADER, "X-Tenant")
+    by_address = policy(traffic=TRAFFIC | {"fairness": {"by": "address"}})
+    assert gateway_services([by_address])["default/sd"].fairness == Fairness(Identity.ADDRESS)
