@@ -65,7 +65,8 @@ def documented(heading):
 async def test_the_gateways_metrics_are_those_of_the_page(tmp_path):
     file = tmp_path / "gateway.yaml"
     head = {"apiVersion": "inflight.dev/v1alpha1", "kind": "ScalingPolicy", "metadata": {"name": "sd"}}
-    traffic = {"hosts": ["sd.example.com"]}
+    classes = [{"name": "first", "match": [{"hosts": ["a.example.com"]}]}, {"name": "others"}]
+    traffic = {"hosts": ["sd.example.com"], "priority": {"classes": classes}}
     file.write_text(json.dumps({**head, "spec": {"backends": ["127.0.0.1:1"], "traffic": traffic}}))
     assert scraped(await scrape_of_a_gateway(file)) == documented("The gateway")
 

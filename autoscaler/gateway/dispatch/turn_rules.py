@@ -8,7 +8,7 @@ Rules:
    request is in the lowest of them, so that no spelling of a path has a higher class than the path.
 4. A client is what `Fairness` says. A request that does not say it is of the client with its address, and all addresses
    of an IPv6 network of 64 bits are one, because each customer has at least that many.
-5. What stands for a client is a keyed hash, so that it can be told to another gateway.
+5. What stands for a client is a keyed hash, so that another gateway may know it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -52,7 +52,7 @@ class Identity(Enum):
 
 
 class Fairness(NamedTuple):
-    """How clients are told apart that take turns."""
+    """How to tell clients apart that take turns."""
 
     by: Identity
     name: str = ""
