@@ -84,10 +84,12 @@ async def scrape_of_a_gateway(file):
             while True:
                 try:
                     async with session.get(f"http://127.0.0.1:{metrics_port}/metrics") as answer:
-                        return await answer.text()
+                        text = await answer.text()
+                        if "\ngateway_members 1.0\n" in text:  # before, it has no pods
+                            return text
                 except aiohttp.ClientConnectionError:
                     assert process.returncode is None, (await process.stderr.read()).decode()
-                    await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)
     finally:
         if process.returncode is None:
             process.kill()
