@@ -149,9 +149,10 @@ class ServiceProxy:
 
     def may_start(self, waiter: Waiter, pod: Pod) -> bool:
         """Tell whether a granted request may be sent to the pod now; if not, it is held again."""
-        now_s = self._loop.time()
-        if self.dispatcher.may_start(waiter, pod.name, now_s):
-            waiter.started_s = now_s
+        if self.shared is None:
+            return True
+        waiter.started_s = self._loop.time()
+        if self.shared.may_start(waiter, pod.name, waiter.started_s):
             return True
         self._hold(waiter)
         return False

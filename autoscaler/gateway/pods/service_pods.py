@@ -60,6 +60,8 @@ class ServicePods:
         self._loop = loop
         self._dispatcher = dispatcher
         self._shared = dispatcher if isinstance(dispatcher, SharedDispatcher) else None
+        if self._shared is not None:
+            self._shared.on_end = self._poll_soon
         self._owns: bool | None = self._shared is None or None
         """Whether this gateway is the owner; None before it is known for the first time, when no pod is asked."""
         self._resolver = resolver
@@ -180,10 +182,21 @@ class ServicePods:
     def _end_polls(self) -> None:
         """Leave it to the new owner to ask pods; those that drain are not waited for here any longer."""
         for pod in self._checks.end_polls():
-            if self.listed.get(pod.name) is pod:
-                self._admit(pod)
+            if self.listed.get(pod.name) is not pod:
+                self._report(pod, None)
+            elif pod.admitted:
+                self._report(pod, self._config.limits.concurrency)
             else:
-                self._deliver(self._dispatcher.report_jobs(pod.name, None, 0, self._loop.time()))
+                self._admit(pod)
+
+    def _poll_soon(self, name: str) -> None:
+        """Ask a pod how busy it is, because another gateway's request has ended there."""
+        if name in self.listed:
+            self._checks.poll_soon(self.listed[name])
+
+    def _report(self, pod: Pod, jobs: int | None) -> None:
+        newest = self._dispatcher.newest_granted(pod.name)
+        self._deliver(self._dispatcher.report_jobs(pod.name, jobs, newest, self._loop.time()))
 
     @property
     def _may_keep_idle(self) -> bool:
@@ -233,7 +246,7 @@ class ServicePods:
         """Note that a pod does not report its jobs; one that drains is not waited for without an end."""
         self._counts.failed_busy_polls += 1
         if times >= _MOST_FAILED_POLLS and self.listed.get(pod.name) is not pod:
-            self._deliver(self._dispatcher.report_jobs(pod.name, None, 0, self._loop.time()))
+            self._report(pod, None)
         self._stop_checks_if_forgotten(pod)
 
     def _stop_checks_if_forgotten(self, pod: Pod) -> None:
@@ -244,7 +257,7 @@ class ServicePods:
         """Start the checks of the new configuration."""
         for pod in self.listed.values():
             if self._config.busy is None and pod.admitted:
-                self._deliver(self._dispatcher.report_jobs(pod.name, None, 0, self._loop.time()))
+                self._report(pod, None)
             self._checks.start(pod, self._config)
 
     def _note_outcome(self, pod: Pod, status: int, failure: Failure | None) -> None:
