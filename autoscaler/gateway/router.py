@@ -5,6 +5,7 @@ counts.
 """
 
 import asyncio
+import logging
 import random
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -31,6 +32,7 @@ from autoscaler.gateway.request_log import OnEnded, client_address
 from autoscaler.gateway.service import ServiceProxy
 from autoscaler.runtime.clock import SystemClock
 
+_log = logging.getLogger(__name__)
 _LONGEST_ADDRESS = 64
 """Characters of an address; a longer one is invalid and not cached."""
 _HELD_BODIES_BYTES = 64 << 20
@@ -174,8 +176,14 @@ class Router:
 
     def _deliver(self, service: str, delivery: Delivery) -> None:
         """Pass on what the peers say of a service's requests."""
-        if service in self.proxies:
-            self.proxies[service].take(delivery)
+        proxy = self.proxies.get(service)
+        if proxy is None:
+            return
+        try:
+            proxy.take(delivery)
+        except Exception:
+            _log.exception("%s: grants could not be delivered", service)
+            proxy.end_all(delivery, RequestOutcome.ERROR)
 
     def _follow_owners(self, service: str | None) -> None:
         """Note that another gateway has changed a service, or for None that each may have another owner."""

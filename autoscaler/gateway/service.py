@@ -251,6 +251,16 @@ class ServiceProxy:
             self._end_held(cast("Waiter", request), RequestOutcome(refusal.value))
         self._settle(delivery.grants)
 
+    def end_all(self, delivery: Delivery, outcome: RequestOutcome) -> None:
+        """End all requests that a delivery concerns."""
+        for request, _ in delivery.refused:
+            self._end_held(cast("Waiter", request), outcome)
+        for request, _ in delivery.grants:
+            waiter = cast("Waiter", request)
+            if waiter.in_dispatcher:
+                self._end_held(waiter, outcome)
+                self._deliver(self.dispatcher.abandon(waiter, self._loop.time()))
+
     def follow_owner(self) -> None:
         """Note that the service may have another owner."""
         self.pods.follow_owner()
