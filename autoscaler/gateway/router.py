@@ -181,7 +181,7 @@ class Router:
             return
         try:
             proxy.take(delivery)
-        except Exception:
+        except Exception:  # noqa: BLE001 - the error of one service, which others must not notice
             _log.exception("%s: grants could not be delivered", service)
             proxy.end_all(delivery, RequestOutcome.ERROR)
 

@@ -70,7 +70,7 @@ class SharedDispatcher(SharedService):
         return Held(claim.deadline_s) if isinstance(answer, Held) else answer
 
     def _hold(self, claim: Claim) -> Held | Refused:
-        """Hold a request that another gateway, or nobody yet, may grant; only the owner knows whether its queue is full."""
+        """Hold a request that another gateway, or nobody yet, may grant; only the owner knows if its queue is full."""
         is_asked = self.owner is not None and self._group.can_tell(self.owner)
         if claim.kind is _COUNT and not is_asked and self._claims.queued >= self.limits.queue_length:
             return Refused(Refusal.QUEUE_FULL)
