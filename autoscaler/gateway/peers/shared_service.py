@@ -65,7 +65,7 @@ class SharedService:
         takeovers_total: how often the book became whole here: with a former owner's book, or with unknown slots held.
         takes_over_at_once: whether slots of lost gateways are given at once, although their requests may still run.
         longest: the longest service time.
-        on_end: is given the pod of each request of another gateway that has ended.
+        on_end: is given the pod of each request of another gateway that ends.
     """
 
     def __init__(self, service: str, limits: Limits, group: Group, now_s: float) -> None:
@@ -76,7 +76,7 @@ class SharedService:
         self.takeovers_total = {"whole": 0, "unknown": 0}
         self.takes_over_at_once = False
         self.longest = LongestServiceTime()
-        self.on_end: Callable[[str], None] = _tell_nobody
+        self.on_end: Callable[[str], None] = lambda _pod: None
         self._group = group
         self._limits = limits
         self._local = Dispatcher(without_timeout(limits), now_s)
@@ -131,7 +131,8 @@ class SharedService:
         """Take the end of a request, or that its pod refused it, or that its tunnel was accepted."""
         self._advance(now_s)
         ref = Ref(holder, life, message["r"])
-        pod = self._owned.book.pods.get(ref)
+        if ref in self._owned.book:
+            self.on_end(self._owned.book.pods[ref])
         match message["how"]:
             case "opened":
                 self._owned.opened(ref, now_s)
@@ -139,8 +140,6 @@ class SharedService:
                 self._deliver(self._owned.put_back(ref, now_s), now_s)
             case how:
                 self._deliver(self._owned.end(ref, now_s, done=how == "done"), now_s)
-        if pod is not None:
-            self.on_end(pod)
 
     def granted(self, message: GrantMessage, now_s: float) -> None:
         """Take a grant of the owner."""
@@ -400,7 +399,3 @@ def _wait_of(message: ClaimMessage, now_s: float) -> Wait:
 def without_timeout(limits: Limits) -> Limits:
     """Return the limits for the dispatcher: each gateway ends the waits of its own clients."""
     return limits._replace(queue_timeout_s=math.inf)
-
-
-def _tell_nobody(_pod: str) -> None:
-    """Tell nobody."""
