@@ -130,8 +130,7 @@ class SharedService:
     def ended(self, holder: str, life: str, message: End, now_s: float) -> None:
         """Take the end of a request, or that its pod refused it, or that its tunnel was accepted."""
         self._advance(now_s)
-        ref = Ref(holder, life, message["r"])
-        if ref in self._owned.book:
+        if (ref := Ref(holder, life, message["r"])) in self._owned.book:
             self.on_end(self._owned.book.pods[ref])
         match message["how"]:
             case "opened":
