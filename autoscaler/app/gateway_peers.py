@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from autoscaler.app.beside import beside
 from autoscaler.app.older_gateways import older_gateways_gone
-from autoscaler.app.peer_secret import peer_key_lines
+from autoscaler.app.peer_secret import NAME, peer_key_lines
 from autoscaler.app.roster_lease import LeaseRoster, new_life
 from autoscaler.gateway.peers import roster_store
 from autoscaler.gateway.peers.file_roster import FileRoster
 from autoscaler.gateway.peers.names import split_address
-from autoscaler.gateway.peers.peer_key import read_peer_keys
+from autoscaler.gateway.peers.peer_key import SHORTEST_KEY, read_peer_keys
 from autoscaler.gateway.peers.peer_list import PeerList
 from autoscaler.gateway.peers.runner import PeerRunner, Place
 from autoscaler.kubernetes.client import connected
@@ -134,7 +134,10 @@ def _keys_of(file: Path | None) -> Sequence[bytes]:
 
 
 def _keys_in(lines: str) -> Sequence[bytes]:
-    return tuple(line.strip().encode() for line in lines.splitlines() if line.strip())
+    keys = tuple(line.strip().encode() for line in lines.splitlines() if line.strip())
+    if not keys or min(map(len, keys)) < SHORTEST_KEY:
+        raise ValueError(f"the Secret {NAME} must have one key a line, each of {SHORTEST_KEY} bytes or more")
+    return keys
 
 
 async def _follow_list(listed: PeerList, name: str, address: str, runner: PeerRunner) -> None:

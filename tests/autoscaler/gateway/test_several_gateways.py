@@ -2,15 +2,16 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 from gateway_kit import NAME, PASS_ALL, answer_ok, refused_port, service, until
 from peers_kit import names, settled
+from test_behaviours_busy import COMFYUI, JobServer
 from test_behaviours_streaming import HANDSHAKE, SWITCH
 
-from autoscaler.gateway.config import GatewayService, Takeover
+from autoscaler.gateway.config import Takeover, WarmUp
 from autoscaler.gateway.counts import RequestOutcome
-from autoscaler.gateway.dispatch.dispatcher import Limits
 
 pytestmark = pytest.mark.real_time
 OWNER, TAKER, THIRD = names(NAME, 3)
@@ -197,8 +198,7 @@ async def test_the_service_moves_to_a_gateway_that_joins_and_nobody_notices(peer
 
 async def test_who_waits_elsewhere_is_served_when_the_owner_is_killed(peers):
     pod = await peers.pod()
-    config = service_of(pod)
-    config = GatewayService(config.name, config.hosts, Limits(), backends=config.backends, takeover=Takeover.IMMEDIATE)
+    config = replace(service_of(pod), takeover=Takeover.IMMEDIATE)
     owner, taker = [await peers.member(name, config) for name in (OWNER, TAKER)]
     await settled(owner, taker)
     (await peers.client(owner)).post("/lost")
@@ -254,3 +254,48 @@ async def test_without_other_gateways_the_stream_and_the_metrics_say_nothing_of_
     metrics = (await (await kit.observe(gateway, "/metrics")).read()).decode()
     assert "gateway_members" not in metrics
     assert "gateway_held_slots" not in metrics
+
+
+async def test_only_the_owner_asks_how_busy_a_pod_is_and_soon_after_each_end(peers):
+    server = JobServer()
+    pod = await peers.pod(server)
+    busy = COMFYUI._replace(interval_s=60.0)
+    config = replace(service_of(pod), busy=busy)
+    owner, taker = [await peers.member(name, config) for name in (OWNER, TAKER)]
+    await settled(owner, taker)
+    await until(lambda: server.asked == 1)
+    assert (await (await peers.client(taker)).post("/prompt").response()).status == 200
+    await until(lambda: server.asked == 2)
+    assert (counts(taker), counts(owner)) == ((0, 0), (0, 1)), "the job is at the pod, whoever had its client"
+    server.done()
+    assert taker.proxies[NAME].pods.checked == 0
+
+
+async def test_a_pod_that_works_already_gets_nothing_from_its_new_owner_before_it_is_done(peers):
+    server = JobServer()
+    server.jobs = 1
+    pod = await peers.pod(server)
+    config = replace(service_of(pod), busy=COMFYUI)
+    owner, taker = [await peers.member(name, config) for name in (OWNER, TAKER)]
+    await settled(owner, taker)
+    answer = asyncio.ensure_future((await peers.client(taker)).post("/prompt").response())
+    await until(lambda: counts(taker) == (1, 0))
+    await owner.drain(0.0, 20.0)
+    asked = server.asked
+    await until(lambda: server.asked > asked + 1)
+    assert taker.dispatcher(NAME).owned
+    assert (counts(taker), server.prompts) == ((1, 1), 0)
+    server.done()
+    assert (await answer).status == 200
+
+
+async def test_a_new_owner_warms_no_pod_that_another_one_may_use(peers):
+    pod = await peers.pod(answer_ok)
+    config = replace(service_of(pod), warm_up=WarmUp("POST", "/warm", b"", 30.0))
+    owner, taker = [await peers.member(name, config) for name in (OWNER, TAKER)]
+    await settled(owner, taker)
+    await until(lambda: pod.seen == ["/warm"])
+    await owner.drain(0.0, 20.0)
+    await until(lambda: taker.dispatcher(NAME).whole)
+    assert (await (await peers.client(taker)).post("/work").response()).status == 200
+    assert pod.seen == ["/warm", "/work"]
