@@ -39,7 +39,7 @@ async def pair(kit, *pods, **options):
     return gateways
 
 
-async def test_a_slot_is_given_once_whichever_gateway_has_the_client(peers):
+async def test_b47_a_slot_is_given_once_whichever_gateway_has_the_client(peers):
     pod = await peers.pod()
     owner, taker = await pair(peers, pod)
     first = (await peers.client(taker)).post("/1")
@@ -150,7 +150,7 @@ async def test_requests_without_a_slot_need_no_other_gateway_unless_their_number
     assert (await (await peers.client(taker)).get("/page").response()).status == 200
 
 
-async def test_who_waits_goes_on_when_the_owner_leaves_and_the_owner_ends_when_its_own_are_served(peers):
+async def test_b47_who_waits_goes_on_when_the_owner_leaves_and_the_owner_ends_when_its_own_are_served(peers):
     pod = await peers.pod()
     owner, taker = await pair(peers, pod)
     running = (await peers.client(owner)).post("/running")
