@@ -26,7 +26,6 @@ _log = logging.getLogger(__name__)
 _STALL_CHECKS = 4
 _EARLY_BYTES = 1 << 12
 """Bytes kept that follow an upgrade before it is answered, in addition to the last read. A client need not send any."""
-_SWITCHING, _FIRST_FINAL = 101, 200
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -65,6 +64,7 @@ class ClientConnection(asyncio.Protocol):
         "_clients",
         "_deadline",
         "_handler",
+        "_head_began",
         "_held_back",
         "_loop",
         "_pipeline",
@@ -91,6 +91,8 @@ class ClientConnection(asyncio.Protocol):
         self._pipeline = Pipeline(self, clients.limits.head)
         self._task: asyncio.Task[None] | None = None
         self._tunnel: ClientTunnel | None = None
+        self._head_began = False
+        """Whether the deadline is that of a head."""
         self._held_back = False
         """Whether reading is paused because enough requests wait."""
         self._reader_waits = False
@@ -129,19 +131,23 @@ class ClientConnection(asyncio.Protocol):
     # Writing.
 
     def send(self, data: bytes) -> None:
-        """Write to the client, if it is still connected."""
+        """Write a part of the final response, or of what follows an upgrade, if the client is still connected."""
         self.answered = True
-        self.send_interim(data)
+        if self.transport is not None:
+            if self.status is None:
+                self.status = int(data[9:12])
+            self._write(self.transport, data)
 
     def send_interim(self, data: bytes) -> None:
         """Write something before the final response."""
         if self.transport is not None:
-            self.transport.write(data)
-            if self._writing_paused:
-                self._note_backlog()
-            if self.status is None and data:
-                self.status = _final_status(data)
-            self.sent_bytes += len(data)
+            self._write(self.transport, data)
+
+    def _write(self, transport: asyncio.Transport, data: bytes) -> None:
+        transport.write(data)
+        self.sent_bytes += len(data)
+        if self._writing_paused:
+            self._note_backlog()
 
     def send_eof(self) -> None:
         """Close the sending side."""
@@ -261,27 +267,25 @@ class ClientConnection(asyncio.Protocol):
     # Requests.
 
     def _parse(self, data: bytes) -> None:
-        pipeline = self._pipeline
-        was_in_head = pipeline.in_head
-        pipeline.feed(data)
-        if pipeline.is_full:
+        if self._pipeline.feed(data):
             self._hold_back(held_back=True)
         if self._task is None:
             self._go_on()
-            if pipeline.in_head and not was_in_head and self._task is None:
-                self._deadline.within(self._clients.limits.head_timeout_s)
+            if self._task is None and not self._head_began and self._pipeline.in_head:
+                self._wait_for_head()
+
+    def _wait_for_head(self) -> None:
+        """Limit the time for a head that has begun."""
+        self._head_began = True
+        self._deadline.within(self._clients.limits.head_timeout_s)
 
     def _read_on(self) -> None:
         """Parse and read what was left while too many requests waited."""
-        if self._pipeline.has_more:
-            self._parse(b"")
-        if self._held_back and not self._pipeline.is_full:
+        if not self._pipeline.read_on():
             self._hold_back(held_back=False)
 
     def _go_on(self) -> None:
         """Serve the next request, if there is one."""
-        if self._task is not None:
-            return
         request = self._pipeline.next()
         if request is None:
             return
@@ -291,13 +295,14 @@ class ClientConnection(asyncio.Protocol):
             return
         self._deadline.never()
         self._clients.serving(self)
-        self.answered = False
+        self._head_began = self.answered = False
+        self.status, self.sent_bytes = None, 0
         self._task = self._loop.create_task(self._serve(request))
-        self._read_on()
+        if self._held_back:
+            self._read_on()
 
     async def _serve(self, request: IncomingRequest) -> None:
         goes_on = False
-        self.status, self.sent_bytes = None, 0
         try:
             goes_on = await self._handler(self, request)
         except Exception:  # noqa: BLE001 - one request must not end the others
@@ -315,15 +320,20 @@ class ClientConnection(asyncio.Protocol):
 
     def _next(self) -> None:
         """Serve the next request, or wait for one."""
-        limits = self._clients.limits
-        if (behind := self._pipeline.decline_upgrade()) is not None:
-            self._parse(behind)
+        if self._pipeline.behind_upgrade is not None:
+            self._parse(self._pipeline.decline_upgrade())
             self.resume_reading()
-        self._read_on()
-        self._go_on()
+        if self._held_back:
+            self._read_on()
         if self._task is None:
-            self._clients.idle(self)
-            self._deadline.within(limits.head_timeout_s if self._pipeline.in_head else limits.keep_alive_s)
+            self._go_on()
+        if self._task is not None:
+            return
+        self._clients.idle(self)
+        if self._pipeline.in_head:
+            self._wait_for_head()
+        else:
+            self._deadline.within(self._clients.limits.keep_alive_s)
 
     def _end(self, *, whole: bool) -> None:
         """Close; first read what the client still sends, because a reset would lose the response."""
@@ -370,9 +380,3 @@ class ClientConnection(asyncio.Protocol):
             self.reset()
             return
         self._stall_timer = self._loop.call_later(self.stall_s / _STALL_CHECKS, self._check_stall, size, checks)
-
-
-def _final_status(data: bytes) -> int | None:
-    """Return the status of a response that starts here, None for an interim one such as 100."""
-    status = int(data[9:12])
-    return None if status < _FIRST_FINAL and status != _SWITCHING else status

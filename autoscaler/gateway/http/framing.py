@@ -65,10 +65,8 @@ class Overhead:
         return self._bytes <= self._most
 
 
-def refused_coding(fields: Sequence[bytes] | None, *, http10: bool) -> HTTPStatus | None:
+def refused_coding(fields: Sequence[bytes], *, http10: bool) -> HTTPStatus | None:
     """Return the status that refuses a message with these `Transfer-Encoding` fields; None if they are legal."""
-    if not fields:
-        return None
     codings = [coding.strip(b" \t").lower() for coding in b",".join(fields).split(b",")]
     *others, last = codings
     if http10 or last != b"chunked" or b"chunked" in others or b"" in others:

@@ -8,6 +8,7 @@ Rules:
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from autoscaler.host_claims import normal
@@ -99,8 +100,8 @@ class RequestHead(NamedTuple):
     @property
     def request_id(self) -> bytes:
         """The client's request id, if it can be kept; empty if not."""
-        came_id = self.values.get(b"x-request-id", ())
-        return came_id[0] if len(came_id) == 1 and len(came_id[0]) <= _LONGEST_REQUEST_ID else b""
+        came_id = self.values.get(b"x-request-id")
+        return came_id[0] if came_id and len(came_id) == 1 and len(came_id[0]) <= _LONGEST_REQUEST_ID else b""
 
     @property
     def chunked(self) -> bool:
@@ -114,7 +115,9 @@ class RequestHead(NamedTuple):
 
     def passed_through(self, gateway: bytes) -> bool:
         """Return whether the request has passed through this gateway before (RFC 8586)."""
-        return gateway in map(bytes.strip, b",".join(self.values.get(b"cdn-loop", ())).split(b","))
+        if b"cdn-loop" not in self.values:
+            return False
+        return gateway in map(bytes.strip, b",".join(self.values[b"cdn-loop"]).split(b","))
 
 
 class ResponseHead(NamedTuple):
@@ -221,6 +224,7 @@ def _origin_form(method: bytes, target: bytes, host: bytes) -> bytes:
     raise BadRequestError("the request target is neither a path nor a URL")
 
 
+@lru_cache(maxsize=1024)
 def _host_name(host: bytes) -> str:
     found = _HOST.fullmatch(host) if len(host) <= _LONGEST_HOST else None
     name = found[1].decode("ascii").lower().rstrip(".") if found is not None else ""

@@ -51,22 +51,21 @@ class Pipeline:
         return self._parser.in_head
 
     @property
-    def is_full(self) -> bool:
-        """Whether the client must pause."""
-        return bool(self._unparsed) or self._is_ahead
-
-    @property
-    def has_more(self) -> bool:
-        """Whether there is data to parse, and room for it."""
-        return bool(self._unparsed) and not self._is_ahead
-
-    @property
     def _is_ahead(self) -> bool:
         return len(self._waiting) > _MOST_PIPELINED or self._parsed_ahead_bytes > _MOST_AHEAD_BYTES
 
-    def feed(self, data: bytes) -> None:
-        """Parse data from the client, and keep what must not be parsed yet."""
-        self._unparsed = self._parse(self._unparsed + data)
+    def feed(self, data: bytes) -> bool:
+        """Parse data from the client, and keep what must not be parsed yet; return whether the client must pause."""
+        if not (self._unparsed or self._waiting) and len(data) <= _PARSED_AT_A_TIME:
+            self._parse(data, b"")
+            return self._is_ahead
+        self._unparsed += data
+        return self.read_on()
+
+    def read_on(self) -> bool:
+        """Parse what was kept, if there is room; return whether the client must still pause."""
+        self._unparsed = self._parse_pieces(self._unparsed)
+        return bool(self._unparsed) or self._is_ahead
 
     def next(self) -> IncomingRequest | BrokenRequestError | None:
         """Take the first request that waits, or the error that follows the last one; None if there is none."""
@@ -82,10 +81,8 @@ class Pipeline:
         behind, self.behind_upgrade = self.behind_upgrade, None
         return bytes(behind or b"")
 
-    def decline_upgrade(self) -> bytes | None:
-        """Take the data that followed a request for a WebSocket which the pod declined; None if there is none."""
-        if self.behind_upgrade is None:
-            return None
+    def decline_upgrade(self) -> bytes:
+        """Take the data that followed a request for a WebSocket which the pod declined."""
         self._parser.close()
         self._parser = RequestParser(self._source, self._limits, self._waiting.append)
         return self.take_behind_upgrade()
@@ -102,27 +99,33 @@ class Pipeline:
         self._parser.close()
         del self._parser, self._source
 
-    def _parse(self, data: bytes) -> bytes:
+    def _parse_pieces(self, data: bytes) -> bytes:
         """Parse until enough requests wait, and return the rest."""
         for start in range(0, len(data), _PARSED_AT_A_TIME):
             if self._is_ahead:
                 return data[start:]
             end = start + _PARSED_AT_A_TIME
-            try:
-                behind = self._parser.feed(data[start:end])
-            except BrokenRequestError as broken:
-                self._break_off(broken)
+            if not self._parse(data[start:end], data[end:]):
                 break
-            except Exception:  # noqa: BLE001 - one connection must not end the others
-                _log.exception("data of a client could not be read")
-                self._break_off(BrokenRequestError(HTTPStatus.INTERNAL_SERVER_ERROR, GATEWAY_FAILED))
-                break
-            if behind is not None:
-                self.behind_upgrade = bytearray(behind + data[end:])
-                break
-            if self._waiting:
-                self._parsed_ahead_bytes += min(_PARSED_AT_A_TIME, len(data) - start)
         return b""
+
+    def _parse(self, piece: bytes, behind_it: bytes) -> bool:
+        """Parse a piece; return whether more may be parsed."""
+        try:
+            behind = self._parser.feed(piece)
+        except BrokenRequestError as broken:
+            self._break_off(broken)
+            return False
+        except Exception:  # noqa: BLE001 - one connection must not end the others
+            _log.exception("data of a client could not be read")
+            self._break_off(BrokenRequestError(HTTPStatus.INTERNAL_SERVER_ERROR, GATEWAY_FAILED))
+            return False
+        if behind is not None:
+            self.behind_upgrade = bytearray(behind + behind_it)
+            return False
+        if self._waiting:
+            self._parsed_ahead_bytes += len(piece)
+        return True
 
     def _break_off(self, broken: BrokenRequestError) -> None:
         self.stopped = True

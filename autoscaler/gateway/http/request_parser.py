@@ -19,6 +19,7 @@ from autoscaler.gateway.http.incoming_body import IncomingBody, Source
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _NO_HTTP = "the request is not valid HTTP/1.1 (RFC 9112)"
 _TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+_TOO_MANY = "there are too many headers"
 TOO_MUCH_OVERHEAD = "headers, chunk sizes and trailers are too large"
 
 
@@ -102,31 +103,30 @@ class RequestParser:
             BrokenRequestError: it is malformed, and nothing more may be fed. If a body was arriving, tell its reader by
                 `break_body`; otherwise answer the client.
         """
+        while True:
+            rest = self._parse(data)
+            if rest is None or self._last is None or is_websocket(self._last):
+                return rest
+            self._resume(self._last)
+            data = rest
+
+    def _parse(self, data: bytes) -> bytes | None:
+        """Parse data up to the end of a request for another protocol, and return what follows that."""
+        rest: bytes | None = None
         self._unlimited = self.in_head or len(data) > self._small_bytes
         try:
-            behind = self._parse(data)
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            rest = data[upgrade.args[0] :]
         except httptools.HttpParserError as error:
             if self._last is not None and self._last.complete and not self._last.keep_alive:
                 return None  # what follows the last request of a connection does not matter
             raise reason_of(error, BrokenRequestError(HTTPStatus.BAD_REQUEST, _NO_HTTP)) from error
         if self._request is not None and self._request.body is None:
             self._request.body = IncomingBody(self._source)
-        if not self._overhead.read(len(data)):
+        if not self._overhead.read(len(data) - len(rest or b"")):
             raise BrokenRequestError(_TOO_LARGE, TOO_MUCH_OVERHEAD)
-        return behind
-
-    def _parse(self, data: bytes) -> bytes | None:
-        while data:
-            try:
-                self._parser.feed_data(data)
-            except httptools.HttpParserUpgrade as upgrade:
-                data = data[upgrade.args[0] :]
-                if self._last is None or is_websocket(self._last):
-                    return data
-                self._resume(self._last)
-            else:
-                break
-        return None
+        return rest
 
     def _resume(self, request: IncomingRequest) -> None:
         """Parse the body of a request for an unknown protocol, which httptools would take for data of that protocol."""
@@ -163,7 +163,7 @@ class RequestParser:
     def on_url(self, part: bytes) -> None:
         """Collect the target."""
         self._target += part
-        if len(self._target) > self._limits.line_bytes:
+        if self._unlimited and len(self._target) > self._limits.line_bytes:
             raise BrokenRequestError(HTTPStatus.REQUEST_URI_TOO_LONG, "the request line is too long")
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -176,12 +176,8 @@ class RequestParser:
     def _check_size(self, name: bytes, value: bytes) -> None:
         if len(name) + len(value) > self._limits.field_bytes:
             raise BrokenRequestError(_TOO_LARGE, "a header is too long")
-        if self.in_head:
-            self._check_number()
-
-    def _check_number(self) -> None:
         if len(self._fields) > self._limits.fields:
-            raise BrokenRequestError(_TOO_LARGE, "there are too many headers")
+            raise BrokenRequestError(_TOO_LARGE, _TOO_MANY)
 
     def on_headers_complete(self) -> None:
         """Pass on the request; it has a body once one arrives, or once the data ends without its end."""
@@ -189,13 +185,15 @@ class RequestParser:
         if self._resumed:
             self._resumed = False
             return
-        self._check_number()
         parser, fields = self._parser, self._fields
+        if len(fields) > self._limits.fields:
+            raise BrokenRequestError(_TOO_LARGE, _TOO_MANY)
         http10 = HTTP_VERSIONS.get(parser.get_http_version())
         if http10 is None:
             raise BrokenRequestError(HTTPStatus.BAD_REQUEST, "the gateway speaks HTTP/1.1 and HTTP/1.0 only")
         values = values_by_name(fields)
-        if refused := refused_coding(values.get(b"transfer-encoding"), http10=http10):
+        codings = values.get(b"transfer-encoding")
+        if codings is not None and (refused := refused_coding(codings, http10=http10)):
             raise BrokenRequestError(refused, "chunked is the only supported transfer coding")
         self._request = self._last = IncomingRequest(
             parser.get_method(),

@@ -55,6 +55,7 @@ class ResponseParser:
         "_receiver",
         "_small_bytes",
         "_unlimited",
+        "status",
         "unasked",
         "until_eof",
     )
@@ -75,6 +76,8 @@ class ResponseParser:
         self._unlimited = False
         """Whether parts of the arriving head may be too long."""
         self._parts: list[bytes] = []
+        self.status = 0
+        """Of the latest response, also of an interim one."""
         self.until_eof = False
         """Whether the body that is arriving ends with the connection."""
         self.unasked = False
@@ -105,11 +108,6 @@ class ResponseParser:
         return None
 
     @property
-    def status(self) -> int:
-        """The status of the latest response, also of an interim one."""
-        return int(self._parser.get_status_code())
-
-    @property
     def keeps_alive(self) -> bool:
         """Whether another response may follow on the connection."""
         if self._bodiless:
@@ -121,7 +119,7 @@ class ResponseParser:
         del self._parser, self._receiver
 
     def _switched(self, early: bytes) -> tuple[ResponseHead, bytes]:
-        if not self._awaited or self.status != HTTPStatus.SWITCHING_PROTOCOLS:
+        if not self._awaited or self._parser.get_status_code() != HTTPStatus.SWITCHING_PROTOCOLS:
             raise BrokenResponseError
         self._awaited = False
         return read_response(HTTPStatus.SWITCHING_PROTOCOLS, self._reason, self._fields, has_body=False), early
@@ -152,22 +150,25 @@ class ResponseParser:
     def on_status(self, reason: bytes) -> None:
         """Collect the reason phrase."""
         self._reason += reason
-        if len(self._reason) > self._limits.line_bytes or _NO_TEXT.search(reason):
+        if reason != b"OK" and (len(self._reason) > self._limits.line_bytes or _NO_TEXT.search(reason)):
             raise BrokenResponseError
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect a header; a trailer is dropped."""
-        if self._unlimited and (
-            len(name) + len(value) > self._limits.field_bytes or len(self._fields) > self._limits.fields
-        ):
-            raise BrokenResponseError
+        if self._unlimited:
+            self._check_size(name, value)
         if self._in_head:
             self._fields.append((name, value))
+
+    def _check_size(self, name: bytes, value: bytes) -> None:
+        if len(name) + len(value) > self._limits.field_bytes or len(self._fields) > self._limits.fields:
+            raise BrokenResponseError
 
     def on_headers_complete(self) -> None:
         """Pass on the head of a final response."""
         self._in_head = False
-        fields, status = self._fields, self.status
+        fields = self._fields
+        self.status = status = self._parser.get_status_code()
         http10 = HTTP_VERSIONS.get(self._parser.get_http_version())
         if http10 is None or status not in _LEGAL or len(fields) > self._limits.fields:
             raise BrokenResponseError
