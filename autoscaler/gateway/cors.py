@@ -53,7 +53,7 @@ def _origin(head: RequestHead) -> bytes:
 
 def is_preflight(head: RequestHead) -> bool:
     """Return whether a request without a body is a CORS preflight."""
-    return head.method == b"OPTIONS" and bool(_origin(head)) and _ASKS in head.values
+    return head.method == b"OPTIONS" and _ASKS in head.values and bool(_origin(head))
 
 
 def preflight_rule(rule: PathRule) -> PathRule:

@@ -14,7 +14,7 @@ from typing import NamedTuple, cast
 from autoscaler.gateway.config import OnAbort
 from autoscaler.gateway.cors import Cors, is_preflight, preflight_rule
 from autoscaler.gateway.counts import RequestOutcome
-from autoscaler.gateway.dispatch.dispatcher import SlotUse
+from autoscaler.gateway.dispatch.backend import COUNT, PASS, TUNNEL
 from autoscaler.gateway.dispatch.path_rules import PathRule
 from autoscaler.gateway.error_responses import (
     BODY_ERRORS,
@@ -33,7 +33,7 @@ from autoscaler.gateway.http.request_parser import IncomingRequest
 from autoscaler.gateway.http.tunnel import Tunnel
 from autoscaler.gateway.pods.pod_interrupt import interrupt
 from autoscaler.gateway.request_body import RequestBody
-from autoscaler.gateway.request_log import RequestRecord
+from autoscaler.gateway.request_log import OnEnded, RequestRecord
 from autoscaler.gateway.service import ServiceProxy, Waiter
 
 _log = logging.getLogger(__name__)
@@ -84,15 +84,15 @@ class ProxiedRequest:
         self._arrival = arrival
         self._head = arrival.head
         self._client = client
-        self._loop = asyncio.get_running_loop()
+        self._loop = client.loop
         self._http10 = request.http10
         expects = bool(self._head.expect) and not request.http10
         self._body = RequestBody(request.body, self._head, proxy.config, expects=expects)
-        self._is_preflight = self._body.is_empty and is_preflight(self._head)
-        self._rule = self._rule_of_path()
-        tunnels = self._rule.kind is SlotUse.PASS and bool(self._head.upgrade)
-        self._waiter = Waiter(SlotUse.TUNNEL if tunnels else self._rule.kind, self._loop.time())
-        if proxy.turns is not None and self._rule.kind is SlotUse.COUNT:
+        self._is_preflight = is_preflight(self._head) and self._body.is_empty
+        self._rule = rule = self._rule_of_path()
+        tunnels = self._head.upgrade and rule.kind is PASS
+        self._waiter = Waiter(TUNNEL if tunnels else rule.kind, self._loop.time())
+        if proxy.turns is not None and rule.kind is COUNT:
             self._waiter.turn = proxy.turn_of(self._head, arrival.client, trusted=arrival.forwarded.trusted)
         self._granted_s: float | None = None
         self._sent_whole: bytes | None = None
@@ -100,7 +100,7 @@ class ProxiedRequest:
         self._pinned: str | None = None
         self._left_at_pod = False
         self._interrupting: asyncio.Task[None] | None = None
-        if proxy.cookie is not None and self._cookies:
+        if self._cookies and proxy.cookie is not None:
             self._cookies, ours = proxy.cookie.split(self._head.cookies)
             self._pinned = proxy.cookie.read(ours, arrival.unix_s)
 
@@ -144,16 +144,16 @@ class ProxiedRequest:
 
     def _ended(self, outcome: RequestOutcome) -> None:
         self._proxy.counts.outcomes[outcome] += 1
+        if self._proxy.on_ended is None:
+            return
         try:
-            self._write_down(outcome)
+            self._write_down(self._proxy.on_ended, outcome)
         except Exception:  # noqa: BLE001 - the request has ended, whatever becomes of its line
             _log.exception("a request could not be written to the request log")
 
-    def _write_down(self, outcome: RequestOutcome) -> None:
-        if self._proxy.on_ended is None:
-            return
+    def _write_down(self, on_ended: OnEnded, outcome: RequestOutcome) -> None:
         arrived_s, granted_s = self._waiter.arrived_s, self._granted_s
-        self._proxy.on_ended(
+        on_ended(
             RequestRecord(
                 service=self._proxy.config.name,
                 request_id=self._arrival.request_id.decode("latin-1"),
@@ -314,7 +314,7 @@ class ProxiedRequest:
 
     @property
     def _stays_at_pod(self) -> bool:
-        return self._rule.kind is SlotUse.COUNT and self._proxy.config.on_abort is not OnAbort.CLOSE
+        return self._rule.kind is COUNT and self._proxy.config.on_abort is not OnAbort.CLOSE
 
     # To the client.
 
@@ -338,7 +338,7 @@ class ProxiedRequest:
 
     async def _tunnelled(self, exchange: Exchange, connection: PodConnection, head: ResponseHead, early: bytes) -> None:
         """Pass bytes in both directions; a Pass tunnel counts towards `maxPerPod` but does not keep the last pod."""
-        if self._waiter.kind is SlotUse.TUNNEL:
+        if self._waiter.kind is TUNNEL:
             self._proxy.open_tunnel(self._waiter)
         self._client.send(switching_bytes(head, exchange.added_lines))
         _, total_s = self._times()

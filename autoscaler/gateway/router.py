@@ -94,7 +94,7 @@ class Router:
         self.open = 0
         """Requests of any kind that have not ended, with upgraded connections."""
         self.quiet = asyncio.Event()
-        """Set when the last one ends."""
+        """Set when the last one ends while the gateway drains."""
         self.proxies: dict[str, ServiceProxy] = {}
         self.watchers: set[Callable[[str], None]] = set()
         """Called with each service whose counts change."""
@@ -235,7 +235,7 @@ class Router:
             return proxied if isinstance(proxied, bool) else await proxied.run()
         finally:
             self.open -= 1
-            if not self.open:
+            if self.draining and not self.open:
                 self.quiet.set()
 
     def _received(self, client: ClientConnection, request: IncomingRequest) -> ProxiedRequest | bool:

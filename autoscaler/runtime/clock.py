@@ -17,11 +17,12 @@ class SystemClock:
 
     def __init__(self, start_s: float | None = None) -> None:
         """Start it inside a running event loop, at a Unix time in seconds, by default the current one."""
-        self._offset_s = (time.time() if start_s is None else start_s) - asyncio.get_running_loop().time()
+        self._loop_time = asyncio.get_running_loop().time
+        self._offset_s = (time.time() if start_s is None else start_s) - self._loop_time()
 
     def now(self) -> float:
         """Give the time."""
-        return asyncio.get_running_loop().time() + self._offset_s
+        return self._loop_time() + self._offset_s
 
     async def sleep_until(self, when_s: float, wake: Wake) -> bool:
         """Sleep until `when_s`, or until `wake` is set; True if it was woken."""

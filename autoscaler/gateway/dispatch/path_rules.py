@@ -15,6 +15,7 @@ Rules:
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from string import ascii_letters, digits
 from typing import NamedTuple
 
@@ -49,8 +50,12 @@ _PARAMETERS = re.compile(r";[^/]*")
 _SLASHES = re.compile(r"//+")
 
 
+_REMEMBERED, _REMEMBERED_LENGTH = 64, 256
+"""How many paths of a service are remembered with their rules, and how long each may be."""
+
+
 class PathRules:
-    """Finds the rule of a path; it caches nothing."""
+    """Finds the rule of a path."""
 
     def __init__(self, rules: Sequence[PathRule]) -> None:
         used = [*rules, EVERYTHING_COUNTS]
@@ -59,12 +64,16 @@ class PathRules:
         self._as_it_came = _Table(used, _as_it_came)
         self._plain = _Table(used, _plain)
         self._with_dots = _Table((rule for rule in used if rule.kind is SlotUse.COUNT), _plain, loose=True)
+        self._remembered = lru_cache(_REMEMBERED)(self._find)
 
     def find(self, target: str) -> PathRule:
         """Return the rule of a request target, with or without a query."""
         if target == "*":
             return THE_SERVER_ITSELF
         path = target.partition("?")[0]
+        return self._remembered(path) if len(path) <= _REMEMBERED_LENGTH else self._find(path)
+
+    def _find(self, path: str) -> PathRule:
         found = self._as_it_came.find(_as_it_came(path.partition("#")[0])) or EVERYTHING_COUNTS
         if found.kind is SlotUse.COUNT or not _READ_IN_MANY_WAYS.search(path):
             return found

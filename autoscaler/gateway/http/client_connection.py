@@ -66,7 +66,6 @@ class ClientConnection(asyncio.Protocol):
         "_handler",
         "_head_began",
         "_held_back",
-        "_loop",
         "_pipeline",
         "_reader_waits",
         "_stall_timer",
@@ -77,6 +76,7 @@ class ClientConnection(asyncio.Protocol):
         "at_eof",
         "half_close",
         "listener",
+        "loop",
         "peername",
         "sent_bytes",
         "stall_s",
@@ -87,7 +87,7 @@ class ClientConnection(asyncio.Protocol):
     def __init__(self, clients: Clients, handler: Handler) -> None:
         self._clients = clients
         self._handler = handler
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._pipeline = Pipeline(self, clients.limits.head)
         self._task: asyncio.Task[None] | None = None
         self._tunnel: ClientTunnel | None = None
@@ -100,7 +100,7 @@ class ClientConnection(asyncio.Protocol):
         self._backlog = ResponseBacklog(clients.backlog_budget)
         self._writing_paused = False
         """Whether the transport has said that its buffer is full."""
-        self._deadline = Deadline(self._loop, self.break_off)
+        self._deadline = Deadline(self.loop, self.break_off)
         self._stall_timer: asyncio.TimerHandle | None = None
         self.transport: asyncio.Transport | None = None
         self.peername = ""
@@ -170,7 +170,7 @@ class ClientConnection(asyncio.Protocol):
         if self._stall_timer is None and self.transport is not None:
             size = self.transport.get_write_buffer_size()
             if size:
-                self._stall_timer = self._loop.call_later(self.stall_s / _STALL_CHECKS, self._check_stall, size, 1)
+                self._stall_timer = self.loop.call_later(self.stall_s / _STALL_CHECKS, self._check_stall, size, 1)
 
     # Reading.
 
@@ -297,7 +297,7 @@ class ClientConnection(asyncio.Protocol):
         self._clients.serving(self)
         self._head_began = self.answered = False
         self.status, self.sent_bytes = None, 0
-        self._task = self._loop.create_task(self._serve(request))
+        self._task = self.loop.create_task(self._serve(request))
         if self._held_back:
             self._read_on()
 
@@ -379,4 +379,4 @@ class ClientConnection(asyncio.Protocol):
             self._clients.stalled += 1
             self.reset()
             return
-        self._stall_timer = self._loop.call_later(self.stall_s / _STALL_CHECKS, self._check_stall, size, checks)
+        self._stall_timer = self.loop.call_later(self.stall_s / _STALL_CHECKS, self._check_stall, size, checks)

@@ -23,12 +23,16 @@ class Deadline:
 
     def within(self, seconds: float) -> None:
         """Set the deadline this many seconds from now."""
-        self._due_s = self._loop.time() + seconds
-        if self._timer is not None and self._timer_s > self._due_s:
+        self.at(self._loop.time() + seconds)
+
+    def at(self, when_s: float) -> None:
+        """Set the deadline at a time of the event loop."""
+        self._due_s = when_s
+        if self._timer is not None and self._timer_s > when_s:
             self._timer.cancel()
             self._timer = None
         if self._timer is None:
-            self._set(seconds)
+            self._set(when_s)
 
     def never(self) -> None:
         """Have no deadline until it is set again."""
@@ -49,11 +53,11 @@ class Deadline:
             self.never()
             self._call()
         elif left_s < math.inf:
-            self._set(left_s)
+            self._set(self._due_s)
 
-    def _set(self, seconds: float) -> None:
-        self._timer_s = self._loop.time() + seconds
-        self._timer = self._loop.call_later(seconds, self._check)
+    def _set(self, when_s: float) -> None:
+        self._timer_s = when_s
+        self._timer = self._loop.call_at(when_s, self._check)
 
 
 def _nothing() -> None:

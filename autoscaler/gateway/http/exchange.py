@@ -42,7 +42,6 @@ class Exchange:
         "_connection",
         "_drained",
         "_is_stream",
-        "_loop",
         "_options",
         "_out",
         "_release",
@@ -75,13 +74,9 @@ class Exchange:
         self._connection = connection
         self._options = options
         self._release = release
-        self._loop = asyncio.get_running_loop()
         self._out: list[bytes] = []
         self._chunked = False
         self._until_eof = False
-        self._until_s = 0.0
-        self._starts_first = False
-        self._stream_idle_s = 0.0
         self._is_stream = False
         self._drained: asyncio.Future[None] | None = None
         self.began = False
@@ -109,19 +104,19 @@ class Exchange:
         self._until_s = granted_s + total_s
         self._starts_first = start_s < total_s
         self._stream_idle_s = stream_idle_s
-        self._connection.deadline.within(granted_s + min(start_s, total_s) - self._loop.time())
+        self._connection.deadline.at(granted_s + min(start_s, total_s))
 
     async def outcome(self) -> Failure | None:
         """Wait until it is over; cancelling the wait changes nothing."""
         if not self.over:
-            self._waiter = self._loop.create_future()
+            self._waiter = self._connection.loop.create_future()
             await self._waiter
         return self.failure
 
     async def until_writable(self) -> None:
         """Wait until the pod reads more of the request's body."""
         if self._connection.writing_paused and not self.over:
-            self._drained = self._loop.create_future()
+            self._drained = self._connection.loop.create_future()
             await self._drained
 
     def detach_client(self) -> None:
@@ -130,7 +125,7 @@ class Exchange:
         self._connection.resume_reading()
         if self._is_stream:
             self._is_stream = False
-            self._connection.deadline.within(self._until_s - self._loop.time())
+            self._connection.deadline.at(self._until_s)
 
     def cancel(self) -> None:
         """Break off the request."""
@@ -149,7 +144,7 @@ class Exchange:
         self._go_on_until(head)
         self.status = head.status
         options = self._options
-        added = self.added_lines
+        added = [options.added] if options.added else []
         if options.cors and _ALLOWED_ORIGIN not in head.values:
             added.append(options.cors)
         if head.has_body and not head.has_length:
@@ -157,8 +152,8 @@ class Exchange:
             self._chunked = not options.http10
             if self._chunked:
                 added.append(b"Transfer-Encoding: chunked\r\n")
-        closing = self._client is None or self._client.closing
-        self.keep_alive = self.keep_alive and self._connection.request_done and not (self._until_eof or closing)
+        if self._client is None or self._client.closing or self._until_eof or not self._connection.request_done:
+            self.keep_alive = False
         if not self.keep_alive:
             added.append(b"Connection: close\r\n")
         elif options.http10:
@@ -240,12 +235,13 @@ class Exchange:
     # Ends.
 
     def _end(self, failure: Failure | None) -> None:
-        if self._stop(failure):
+        if not self.over:
+            self._stop(failure)
             self._release()
 
-    def _stop(self, failure: Failure | None) -> bool:
+    def _stop(self, failure: Failure | None) -> None:
         if self.over:
-            return False
+            return
         self.over = True
         self.failure = failure
         if self._client is not None:
@@ -255,7 +251,6 @@ class Exchange:
             self._waiter.set_result(None)
         if self.on_over is not None:
             self.on_over()
-        return True
 
     def _go_on_until(self, head: ResponseHead) -> None:
         """Set the deadline that holds from the pod's first byte on."""
@@ -263,4 +258,4 @@ class Exchange:
             self._is_stream = True
             self._connection.deadline.within(self._stream_idle_s)
         elif self._starts_first:
-            self._connection.deadline.within(self._until_s - self._loop.time())
+            self._connection.deadline.at(self._until_s)

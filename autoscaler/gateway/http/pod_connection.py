@@ -91,7 +91,7 @@ class PodConnection(asyncio.Protocol):
     """One connection; it parses responses and knows whether it can be used again."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._transport: asyncio.Transport | None = None
         self._parser = ResponseParser(self)
         self._handler: ResponseHandler | None = None
@@ -113,7 +113,7 @@ class PodConnection(asyncio.Protocol):
 
     async def stays_open(self, seconds: float) -> bool:
         """Watch for some seconds, before anything is sent, whether the pod closes the connection or sends data."""
-        self._watched = self._loop.create_future()
+        self._watched = self.loop.create_future()
         await asyncio.wait((self._watched,), timeout=seconds)
         return self.reusable
 
@@ -170,8 +170,8 @@ class PodConnection(asyncio.Protocol):
     @property
     def reusable(self) -> bool:
         """Whether another request may be sent."""
-        spoiled = self._spoiled or self._parser.unasked
-        return not spoiled and self._transport is not None and not self._transport.is_closing()
+        transport = self._transport
+        return not (transport is None or self._spoiled or self._parser.unasked or transport.is_closing())
 
     # asyncio.Protocol
 
@@ -273,8 +273,10 @@ class PodConnection(asyncio.Protocol):
         self.deadline.never()
         if handler is None:
             return
-        self._spoiled = self._spoiled or self._parser.until_eof or not self.request_done or not self._parser.keeps_alive
-        self._report(self._parser.status, None)
+        parser = self._parser
+        if parser.until_eof or not self.request_done or not parser.keeps_alive:
+            self._spoiled = True
+        self._report(parser.status, None)
         handler.ended()
 
     # Ends.
