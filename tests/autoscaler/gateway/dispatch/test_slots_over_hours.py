@@ -148,7 +148,7 @@ async def test_no_slot_is_held_for_longer_than_a_request_may_take_whatever_clien
     await world.lives()
     assert world.longest_s <= REQUEST_S + LEAVES_WITHIN_S + INTERRUPT_S
     assert (world.proxy.dispatcher.queued, world.proxy.dispatcher.running) == (0, 0)
-    assert not any(pod.open for pod in world.proxy.pods.values())
+    assert not any(pod.open for pod in world.proxy.pods.listed.values())
     assert world.core.body_budget.taken_bytes == 0
     assert world.core.open == 0
     assert sum(world.proxy.counts.outcomes.values()) == world.sent
