@@ -254,10 +254,10 @@ class Dispatcher:
 
     def answered(self, name: str, now_s: float, *, well: bool) -> list[Grant]:
         """Note how a pod answered a request of any kind; a pod that fails too often in a row is ejected for a while."""
-        self._advance(now_s)
         backend = self._pods.get(name)
-        if backend is None:
+        if backend is None or (well and backend.health.is_well):
             return []
+        self._advance(now_s)
         return self._absences.answered(backend, now_s, well=well)
 
     def remove_backend(self, name: str, now_s: float) -> list[Grant]:

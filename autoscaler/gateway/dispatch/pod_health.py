@@ -42,6 +42,11 @@ class Health:
         self.on_trial = False
         """Whether it gets only one counted request at a time."""
 
+    @property
+    def is_well(self) -> bool:
+        """Whether another response without a failure would change nothing."""
+        return not (self._failures or self._ejected_s or self.on_trial)
+
     def refused(self) -> float:
         """Note a refused connection; return for how many seconds the pod is set aside."""
         self._refused_s = min(max(2 * self._refused_s, REFUSED_FIRST_S), REFUSED_LONGEST_S)

@@ -55,6 +55,7 @@ _NEVER_NAMED = frozenset({b"", b"host", b"content-length", b"close", b"keep-aliv
 _NO_CONTENT_HAS_NOT = _HOP_BY_HOP | {b"content-length"}
 """Headers that are not passed on with a 204 (RFC 9110, 8.6)."""
 _NO_CONTENT, _UNAVAILABLE = 204, 503
+_NO_HOST = (b"",)
 _LONGEST_REQUEST_ID = 128
 _line = b"%b: %b\r\n".__mod__
 """Returns the line of a header."""
@@ -235,20 +236,16 @@ def _host_name(host: bytes) -> str:
 
 def request_bytes(head: RequestHead, cookies: Sequence[bytes], forwarded: Forwarded, request_id: bytes) -> bytes:
     """Return the head that the pod gets; `cookies` are the client's without the gateway's own."""
-    parts = [b"%b %b HTTP/1.1\r\n" % (head.method, head.target), *head.lines]
-    if cookies:
-        parts.extend(b"Cookie: %b\r\n" % cookie for cookie in cookies)
-    parts.append(_forwarded_lines(head.values, forwarded, request_id))
-    if head.chunked:
-        parts.append(b"Transfer-Encoding: chunked\r\n")
-    if head.upgrade:
-        parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.values[b"upgrade"][0])
-    parts.append(b"\r\n")
-    return b"".join(parts)
+    start = b"%b %b HTTP/1.1\r\n" % (head.method, head.target)
+    sent_cookies = [b"Cookie: %b\r\n" % cookie for cookie in cookies] if cookies else ()
+    ours = _forwarded_lines(head.values, forwarded, request_id)
+    coding = b"Transfer-Encoding: chunked\r\n" if head.chunked else b""
+    upgrade = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.values[b"upgrade"][0] if head.upgrade else b""
+    return b"".join((start, *head.lines, *sent_cookies, ours, coding, upgrade, b"\r\n"))
 
 
 def _forwarded_lines(values: Values, by: Forwarded, request_id: bytes) -> bytes:
-    (host,) = values.get(b"host", (b"",))
+    (host,) = values.get(b"host", _NO_HOST)
     if not by.trusted:
         return _FORWARDED_LINES % (by.peer, host, b"http", request_id, by.gateway)
     return _FORWARDED_LINES % (

@@ -266,13 +266,14 @@ class ServicePods:
         if self.listed.get(pod.name) is not pod:
             return
         if failure is None:
-            kind = FailureKind.SERVER_ERROR if status >= _FIRST_SERVER_ERROR else None
-            well = kind not in self._config.failures
+            well = status < _FIRST_SERVER_ERROR or FailureKind.SERVER_ERROR not in self._config.failures
         elif _FAILURES.get(failure) in self._config.failures:
             well = False
         else:
             return
         ejections = self._dispatcher.ejections_total
-        self._deliver(self._dispatcher.answered(pod.name, self._loop.time(), well=well))
+        grants = self._dispatcher.answered(pod.name, self._loop.time(), well=well)
+        if grants or not well:
+            self._deliver(grants)
         if self._dispatcher.ejections_total > ejections:
             _log.warning("%s: pod %s failed too often in a row; it is ejected for a while", self._config.name, pod.name)
