@@ -40,10 +40,10 @@ def _cpuinfo() -> list[str]:
 
 def report(name: str, rows: list[dict[str, Any]]) -> None:
     """Print rows as a table and write them, with the machine, to `build/bench/NAME.json`."""
-    columns = list(rows[0])
-    widths = [max(len(column), *(len(_cell(row[column])) for row in rows)) for column in columns]
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    widths = [max(len(column), *(len(_cell(row.get(column, ""))) for row in rows)) for column in columns]
     print(f"\n{name} ({machine()})")
-    for cells in (columns, *([_cell(row[column]) for column in columns] for row in rows)):
+    for cells in (columns, *([_cell(row.get(column, "")) for column in columns] for row in rows)):
         print("  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True)))
     folder = Path("build/bench")
     folder.mkdir(parents=True, exist_ok=True)

@@ -117,6 +117,12 @@ def peers_binary(folder: Path) -> Path:
     return built
 
 
+def gateway_command(config: Path, port: int, metrics_port: int) -> list[str]:
+    """Give the command that runs a gateway."""
+    ports = ["--port", str(port), "--metrics-port", str(metrics_port)]
+    return [sys.executable, "-m", "autoscaler", "gateway", "--config", str(config), *ports]
+
+
 @contextmanager
 def gateway(folder: Path, backends: Sequence[str], *, concurrency: int = 0, queue: int = 100) -> Iterator[Running]:
     """Run the gateway's command, with cookies and both path classes."""
@@ -134,9 +140,7 @@ def gateway(folder: Path, backends: Sequence[str], *, concurrency: int = 0, queu
     )
     config = folder / f"gateway-{port}.yaml"
     config.write_text(json.dumps(document))
-    ports = ["--port", str(port), "--metrics-port", str(metrics_port)]
-    command = [sys.executable, "-m", "autoscaler", "gateway", "--config", str(config), *ports]
-    with started("gateway", port, PROXY_CORE, command) as running:
+    with started("gateway", port, PROXY_CORE, gateway_command(config, port, metrics_port)) as running:
         running.metrics_port = metrics_port
         yield running
 
