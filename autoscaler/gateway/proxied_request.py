@@ -118,7 +118,9 @@ class ProxiedRequest:
         self._client.half_close = self._proxy.config.half_close
         outcome = RequestOutcome.ERROR
         try:
-            goes_on, outcome = await self._served_or_rejected()
+            goes_on, outcome = await self._serve()
+        except RequestRejectedError as away:
+            goes_on, outcome = self._reject(away.outcome), away.outcome
         except asyncio.CancelledError:
             outcome = RequestOutcome.ABANDONED_QUEUED if self._granted_s is None else RequestOutcome.ABANDONED_RUNNING
             raise
@@ -135,12 +137,6 @@ class ProxiedRequest:
         finally:
             if not self._left_at_pod:
                 self._proxy.abandon(self._waiter)
-
-    async def _served_or_rejected(self) -> tuple[bool, RequestOutcome]:
-        try:
-            return await self._serve()
-        except RequestRejectedError as away:
-            return self._reject(away.outcome), away.outcome
 
     def _ended(self, outcome: RequestOutcome) -> None:
         self._proxy.counts.outcomes[outcome] += 1
@@ -277,7 +273,8 @@ class ProxiedRequest:
             self._limit(exchange)
             if not self._sent(exchange, connection, pod):
                 await self._body.stream(self._client, exchange, connection)
-            return await exchange.outcome()
+            if not exchange.over:
+                await exchange.until_over()
         except asyncio.CancelledError:
             self._leave(exchange, connection, pod)
             raise
@@ -287,6 +284,7 @@ class ProxiedRequest:
         except Exception:
             exchange.failed(Failure.ERROR)
             raise
+        return exchange.failure
 
     def _sent(self, exchange: Exchange, connection: PodConnection, pod: Pod) -> bool:
         """Send the head and the body if it has arrived; return False if some of the body is missing."""

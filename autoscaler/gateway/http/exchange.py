@@ -106,12 +106,10 @@ class Exchange:
         self._stream_idle_s = stream_idle_s
         self._connection.deadline.at(granted_s + min(start_s, total_s))
 
-    async def outcome(self) -> Failure | None:
-        """Wait until it is over; cancelling the wait changes nothing."""
-        if not self.over:
-            self._waiter = self._connection.loop.create_future()
-            await self._waiter
-        return self.failure
+    def until_over(self) -> asyncio.Future[None]:
+        """Return what to wait for while it is not over; cancelling the wait changes nothing."""
+        self._waiter = self._connection.loop.create_future()
+        return self._waiter
 
     async def until_writable(self) -> None:
         """Wait until the pod reads more of the request's body."""
