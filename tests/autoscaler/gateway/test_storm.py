@@ -178,7 +178,7 @@ async def test_a_storm_loses_nothing_runs_nothing_twice_and_leaves_nothing_behin
     dispatcher = proxy.dispatcher
     assert (dispatcher.queued, dispatcher.running, dispatcher.passing, proxy.counts.tunnels) == (0, 0, 0, 0)
     assert dispatcher.idle == dispatcher.backends
-    assert not any(pod.open for pod in proxy.pods.values())
+    assert not any(pod.open for pod in proxy.pods.listed.values())
     assert not proxy._holding
     await gateway.stop()
     for pod in pods:
