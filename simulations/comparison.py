@@ -40,6 +40,7 @@ ROWS = {
 }
 """The label of each figure in a table, in order; rows with zeros only are left out."""
 DIFFERENCES = ("wait, mean (s)", "wait, P95 (s)", "within the objective", "GPU-seconds", "cost")
+_OF_CLASS = (("mean", "mean"), ("P95", "p95"))
 _ROUNDING = 1e-9
 """A half width below this share of the mean is a rounding error: the figure is the same in each run."""
 SHARES = ("slo_attainment", "cold_start_probability")
@@ -79,8 +80,16 @@ def _rows(results: Sequence[Result]) -> list[list[str]]:
     known = [result.estimates for result in results]
     return [
         [label, *(_written(name, each.get(name)) for each in known)]
-        for label, name in ROWS.items()
+        for label, name in [*ROWS.items(), *_class_rows(results)]
         if any(name in each and each[name].mean for each in known)
+    ]
+
+
+def _class_rows(results: Sequence[Result]) -> list[tuple[str, str]]:
+    """Give the labels and the figures of all priority classes."""
+    classes = dict.fromkeys(name for result in results for name in result.history.classes)
+    return [
+        (f"class {name}, wait, {text} (s)", f"class_{name}_wait_{key}_s") for name in classes for text, key in _OF_CLASS
     ]
 
 

@@ -124,6 +124,8 @@ class _Task:
     @property
     def fifo(self) -> bool:
         """Whether requests start in the order of their arrival; one with a cookie waits for its own replica."""
+        if self.inputs.takes_turns:
+            return False
         return not (self.inputs.cookie_s and any(workload.sessions for workload in self.scenario.spec.workloads))
 
     def random_streams(self) -> RandomStreams:
@@ -247,6 +249,7 @@ def _needs_reference(task: _Task) -> str:
         "some requests take no slot": any(rule.kind is SlotUse.PASS for rule in found),
         "some paths have a timeout of their own": any(rule.request_timeout_s is not None for rule in found),
         "clients have affinity cookies": bool(inputs.cookie_s and any(each.sessions for each in workloads)),
+        "requests take turns": inputs.takes_turns,
         "pods stop work whose client has left": inputs.cancel_on_disconnect and any(each.timeout for each in workloads),
         "pods fail to start": any(pool.start_failure for pool in inputs.pools),
         "the policy has pools": bool(inputs.policy_pools),

@@ -13,6 +13,8 @@ from heapq import heappop, heappush
 from math import inf
 from typing import Any, cast
 
+import numpy as np
+
 from autoscaler.controller.budgets import Budgets
 from autoscaler.controller.step import Service
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Grant, Granted, Held, Refused
@@ -20,7 +22,7 @@ from autoscaler.gateway.dispatch.path_rules import EVERYTHING_COUNTS, PathRule, 
 from autoscaler.ports import Reading, Record, ScaleRequest
 from simulations.engines.controller import Controller
 from simulations.engines.reference_fleet import SimulatedFleet, SimulatedReplica
-from simulations.engines.reference_request import Cookies, Request, request_columns
+from simulations.engines.reference_request import Cookies, Request, Turns, request_columns
 from simulations.engines.telemetry import GatewayStream, Samples
 from simulations.model.history import (
     HUNG_UP,
@@ -74,7 +76,7 @@ class ReferenceEngine:
         self._stream, self._samples = GatewayStream(inputs, self._dispatcher), Samples(inputs, random_streams)
         # A scenario has few paths and many requests. The gateway has no such cache, as its clients choose the paths.
         self._rule_of = lru_cache(maxsize=1024)(PathRules(inputs.rules).find)
-        self._cookies = Cookies(inputs.cookie_s)
+        self._cookies, self._turns = Cookies(inputs.cookie_s), Turns(inputs)
         self._fleet = SimulatedFleet(inputs.pools, random_streams, in_use)
         self._heap: list[tuple[float, int, int, EventHandler, Any]] = []
         self._sequence = self._to_come = 0
@@ -140,16 +142,19 @@ class ReferenceEngine:
 
     def history(self, end_s: float, *, partial: bool) -> History:
         """Give the history up to a time, after which nothing has happened."""
+        counted = [request for request in self._requests if request.counts]
         return History(
             engine="reference",
             end_s=end_s,
-            requests=request_columns([request for request in self._requests if request.counts]),
+            requests=request_columns(counted),
             passing=request_columns([request for request in self._requests if not request.counts]),
             replicas=self._fleet.columns(end_s),
             changes=tuple(self._changes),
             decisions=tuple(self._records),
             inflight_s=self._dispatcher.seconds_total(end_s),
             partial=partial,
+            classes=tuple(each.name for each in self._inputs.classes),
+            levels=np.array([request.turn.level for request in counted]) if self._inputs.classes else None,
         )
 
     def _schedule(self, t_s: float, priority: int, handler: EventHandler, subject: Any) -> None:
@@ -176,11 +181,18 @@ class ReferenceEngine:
 
     def _arrive(self, arrival: Arrival) -> None:
         self._to_come -= 1
-        request = Request(len(self._requests), arrival, rule := self._rule(arrival))
+        number, rule = len(self._requests), self._rule(arrival)
+        request = Request(number, arrival, rule, self._turns.of(number, arrival))
         self._requests.append(request)
         request.pinned = self._cookies.read(arrival)
         match self._dispatcher.arrive(
-            request.number, self._now_s, rule.kind, request.pinned, max_per_pod=rule.max_per_pod, wakes=rule.wake
+            number,
+            self._now_s,
+            rule.kind,
+            request.pinned,
+            max_per_pod=rule.max_per_pod,
+            wakes=rule.wake,
+            turn=request.turn,
         ):
             case Granted(name):
                 self._start(request, name)

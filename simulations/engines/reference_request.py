@@ -7,20 +7,23 @@ import numpy as np
 
 from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
+from autoscaler.gateway.dispatch.turn_rules import Asking, TurnRules
+from autoscaler.gateway.dispatch.types import ANY_TURN, Turn
 from simulations.engines.reference_fleet import SimulatedReplica
 from simulations.model.history import STILL_IN, Requests
-from simulations.model.run_inputs import Arrival
+from simulations.model.run_inputs import Arrival, RunInputs
 
 
 class Request:
     """One request in the reference engine."""
 
-    __slots__ = ("arrival", "end_s", "latency_s", "number", "pinned", "replica", "rule", "start_s", "status")
+    __slots__ = ("arrival", "end_s", "latency_s", "number", "pinned", "replica", "rule", "start_s", "status", "turn")
 
-    def __init__(self, number: int, arrival: Arrival, rule: PathRule) -> None:
+    def __init__(self, number: int, arrival: Arrival, rule: PathRule, turn: Turn) -> None:
         self.number = number
         self.arrival = arrival
         self.rule = rule
+        self.turn = turn
         self.pinned: str | None = None
         """The replica in its affinity cookie."""
         self.replica: SimulatedReplica | None = None
@@ -36,6 +39,24 @@ class Request:
     def counts(self) -> bool:
         """Whether it takes a slot."""
         return self.rule.kind is SlotUse.COUNT
+
+
+class Turns:
+    """The turns of requests, by the gateway's own rules. Each request comes through a proxy that the gateway trusts."""
+
+    def __init__(self, inputs: RunInputs) -> None:
+        self._rules = None
+        if inputs.takes_turns:
+            self._rules = TurnRules(inputs.service, inputs.classes, inputs.fairness, key=b"")
+
+    def of(self, number: int, arrival: Arrival) -> Turn:
+        """Give the turn of a request; without a client that stays, it is of a client of its own."""
+        if self._rules is None:
+            return ANY_TURN
+        client = max(arrival.client, arrival.session)
+        address = f"client {arrival.source}-{client}" if client >= 0 else f"request {number}"
+        values = {name.lower().encode(): [value.encode()] for name, value in arrival.headers}
+        return self._rules.turn(Asking(arrival.host, arrival.path or "/", values, address, trusted=True))
 
 
 class Cookies:

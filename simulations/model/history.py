@@ -93,6 +93,10 @@ class History:
     """The run was interrupted: the history is correct up to `end_s`, and ends there."""
     passing: Requests | None = None
     """Requests that take no slot; `requests` does not have them."""
+    classes: tuple[str, ...] = ()
+    """The policy's priority classes by name, from the highest."""
+    levels: Integers | None = None
+    """The index of the class of each of `requests`; None without classes."""
     streaming_figures: dict[str, float] | None = None
     """Figures by name if there were too many requests to keep; then `requests` is empty, and `decisions` has only those
     that differ from the one before."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from algorithms.distributions import Constant, Distribution
 from autoscaler.gateway.dispatch.dispatcher import Limits
 from autoscaler.gateway.dispatch.path_rules import PathRule
+from autoscaler.gateway.dispatch.turn_rules import Fairness, PriorityClass
 
 NEVER_S = math.inf
 NO_TIME = Constant(0.0)
@@ -50,6 +51,9 @@ class Arrival(NamedTuple):
     """The URL's path; empty for a request that always takes a slot."""
     session: int = -1
     """Number of its client among those that keep the gateway's cookie; -1 for none."""
+    host: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Headers that a trusted proxy has set, which decide about its priority class and its client."""
 
 
 class Batch(NamedTuple):
@@ -141,6 +145,10 @@ class RunInputs:
     """Time from a scrape until a query finds its value."""
     rules: tuple[PathRule, ...] = ()
     """Path rules; without them every path takes a slot."""
+    classes: tuple[PriorityClass, ...] = ()
+    """Priority classes from the highest; without them all requests are equal. `limits` has their shares."""
+    fairness: Fairness | None = None
+    """What tells clients apart that take turns; None if they take none."""
     cookie_s: float = 0.0
     """Lifetime of the gateway's affinity cookie; 0 for no cookie."""
     request_timeout_s: float = NEVER_S
@@ -156,6 +164,11 @@ class RunInputs:
     names none, a replica runs in the first pool with a GPU."""
     start_s: float = 0.0
     """The date at which the run begins, in Unix time; only a policy with a schedule needs it."""
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether a request may go before one that arrived earlier."""
+        return bool(self.classes) or self.fairness is not None
 
     @property
     def last_stock_change_s(self) -> float:

@@ -70,6 +70,7 @@ def figures(
     """
     return (
         _request_figures(history, warm_up_s, objective_s)
+        | _class_figures(history, warm_up_s)
         | _uncounted_figures(history, warm_up_s)
         | _replica_figures(history)
         | _cost_figures(history, pools)
@@ -111,6 +112,17 @@ def _outcomes(requests: Requests, counted: NDArray[np.bool_]) -> Figures:
         "queue_timeouts": float(ends[QUEUE_TIMEOUT, False]),
         "request_timeouts": float(ends[REQUEST_TIMEOUT, True]),
     }
+
+
+def _class_figures(history: History, warm_up_s: float) -> Figures:
+    """Give the waits of the served requests of each priority class, and how many there are."""
+    requests, found = history.requests, Figures()
+    served = (requests.arrival_s >= warm_up_s) & (requests.status == SERVED)
+    for level, name in enumerate(history.classes if history.levels is not None else ()):
+        waits_s = (requests.start_s - requests.arrival_s)[served & (history.levels == level)]
+        found[f"class_{name}_served"] = float(len(waits_s))
+        found |= _distribution(f"class_{name}_wait", waits_s) if len(waits_s) else {}
+    return found
 
 
 def _uncounted_figures(history: History, warm_up_s: float) -> Figures:

@@ -34,6 +34,8 @@ def request_columns(history: History) -> dict[str, Any]:
     cold, load = np.full(len(requests), np.nan), np.full(len(requests), np.nan)
     cold[started], load[started] = split.cold_start, split.load
     columns = {name: getattr(requests, name) for name in requests.__slots__}
+    if history.levels is not None:
+        columns["priority_class"] = np.array(history.classes)[history.levels]
     return columns | {"wait_cold_start_s": cold, "wait_load_s": load}
 
 

@@ -12,6 +12,7 @@ from typing import cast
 import numpy as np
 
 from algorithms.distributions import Distribution, Exponential, Gamma, Uniform
+from autoscaler.host_claims import normal
 from simulations.model.history import SERVED
 from simulations.model.random_streams import CHUNK, RandomStreams
 from simulations.model.run_inputs import Arrival, Batch, Chunk, Floats, Source
@@ -56,7 +57,7 @@ class ClosedLoopSource:
         self._think = _taken(random_streams.chunks("think", loop.think_time, number), total)
         self._patience = _taken(_patience(workload, random_streams, number), total)
         self._retries = Retrier(workload, random_streams, number)
-        self._path, self._keep_cookies = workload.path or "", workload.sessions is not None
+        self._kind, self._keep_cookies = _kind(workload), workload.sessions is not None
         self._sent = [0] * loop.clients
         self._thought = 0
 
@@ -79,7 +80,7 @@ class ClosedLoopSource:
         self._sent[client] += 1
         service_s, patience_s = float(self._service[number]), float(self._patience[number])
         session = client if self._keep_cookies else -1
-        return Arrival(t_s, service_s, patience_s, self._timeout_s, client, path=self._path, session=session)
+        return self._kind._replace(t_s=t_s, service_s=service_s, patience_s=patience_s, client=client, session=session)
 
     def batch(self, until_s: float) -> Batch | None:  # noqa: ARG002  # arrivals depend on responses
         """Give all requests at once; None if clients retry."""
@@ -104,7 +105,7 @@ class OpenSource:
         self._timeout_s = workload.timeout or inf
         self._waits = workload.patience is None and workload.timeout is None
         self._retries = Retrier(workload, random_streams, number)
-        self._path, self._sessions = workload.path or "", workload.sessions or 0
+        self._kind, self._sessions = _kind(workload), workload.sessions or 0
         self._chosen = random_streams.draws("session", EVEN, number) if workload.sessions else repeat(-1.0)
 
     def arrivals(self) -> Iterator[Arrival]:
@@ -114,7 +115,7 @@ class OpenSource:
 
     def _arrival(self, t_s: float, service_s: float, patience_s: float) -> Arrival:
         session = int(next(self._chosen) * self._sessions) if self._sessions else -1
-        return Arrival(t_s, service_s, patience_s, self._timeout_s, path=self._path, session=session)
+        return self._kind._replace(t_s=t_s, service_s=service_s, patience_s=patience_s, session=session)
 
     def _chunks(self) -> Iterator[tuple[Floats, Floats, Floats]]:
         for times, service, patience in zip(self._times, self._service, self._patience, strict=False):
@@ -183,6 +184,18 @@ def source_of(workloads: Sequence[Workload], random_streams: RandomStreams) -> S
     """Make one source for all workloads of a scenario."""
     sources = [_source(workload, random_streams, number) for number, workload in enumerate(workloads)]
     return sources[0] if len(sources) == 1 else MergedSource(sources)
+
+
+def _kind(workload: Workload) -> Arrival:
+    """Give what all requests of a workload have in common."""
+    return Arrival(
+        0.0,
+        0.0,
+        timeout_s=workload.timeout or inf,
+        path=workload.path or "",
+        host=normal(workload.host or ""),
+        headers=tuple((workload.headers or {}).items()),
+    )
 
 
 def _source(workload: Workload, random_streams: RandomStreams, number: int) -> Source:

@@ -40,6 +40,8 @@ def run_inputs_of(scenario: Scenario, policy: ScalingPolicy) -> RunInputs:
         start_s=start_s_of(scenario, policy),
         until_s=spec.run.duration or inf,
         rules=gateway.paths,
+        classes=gateway.classes,
+        fairness=gateway.fairness,
         cookie_s=gateway.affinity.timeout_s if gateway.affinity else 0.0,
         request_timeout_s=gateway.timeouts.request_s,
         cancel_on_disconnect=gateway.on_abort is not OnAbort.WAIT_UPSTREAM,

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, mo
 
 from algorithms.distributions import Constant, Distribution, parse
 from autoscaler.documents.fields import Duration, Model, Percent, between, exactly_one, lasting, parse_duration
+from autoscaler.policy.http_texts import Token
 from simulations.model.run_inputs import Floats
 from simulations.scenario.columns import read_columns
 from simulations.scenario.empirical import Empirical
@@ -214,9 +215,14 @@ class Workload(Model):
     """How long a client waits for its response. `traffic.onAbort` in the policy says if the replica goes on."""
     path: Annotated[str, Field(pattern=r"^/[^ ?#]*$")] | None = None
     """The URL's path: the policy's `traffic.paths` says if it takes a slot. Without a path it does."""
+    host: Annotated[str, Field(max_length=253)] | None = None
+    """The host: the policy's `traffic.priority` may have a class for it."""
+    headers: Annotated[dict[Token, str], Field(min_length=1, max_length=16)] | None = None
+    """Headers that a trusted proxy has set, for `traffic.priority` and `traffic.fairness`."""
     sessions: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """Number of clients that keep the gateway's affinity cookie. Each request is from one of them, at random. In a
-    closed loop it must be the number of clients. Without it, no client keeps cookies."""
+    closed loop it must be the number of clients. Without it, no client keeps cookies. With `traffic.fairness` these
+    clients, and those of a closed loop, take turns; any other request is of a client of its own."""
     retries: Retries | None = None
     """Without it, no client retries. A client of a closed loop goes on to its next request in any case."""
 
