@@ -7,7 +7,12 @@ import pytest
 from api_kit import DEPLOYMENTS, NAMESPACE, PODS, REPLICA_SETS, ApiServer, controlled, heard, pod, replica_set, workload
 
 from autoscaler.kubernetes.client import ApiError
+from autoscaler.kubernetes.objects import Scale
+from autoscaler.kubernetes.objects import pod as read_pod
 from autoscaler.kubernetes.scales import NamespacedKind
+from autoscaler.kubernetes.selectors import from_text
+from autoscaler.kubernetes.store import Change
+from autoscaler.kubernetes.workloads import any_of
 from autoscaler.ports import ScaleRequest
 from autoscaler.targets.kubernetes import KubernetesTarget, Target
 
@@ -299,3 +304,12 @@ async def test_our_annotations_on_an_object_of_another_kind_are_named(world):
 
 def test_nothing_is_wrong_yet_with_a_policy_of_which_the_target_learns_next():
     assert World().target.problem("ns/new") == ""
+
+
+def test_changed_pods_are_those_of_a_workload_if_its_selector_selects_them_before_or_after():
+    mine, other = (read_pod(pod(name, {"app": name})) for name in ("web", "other"))
+    scale = Scale(1, "1", from_text("app=web"), "")
+    assert any_of(scale, [Change("ns/web", mine, None)])
+    assert any_of(scale, [Change("ns/other", None, other), Change("ns/web", other, mine)])
+    assert not any_of(scale, [Change("ns/other", other, other)])
+    assert not any_of(None, [Change("ns/web", mine, mine)])
