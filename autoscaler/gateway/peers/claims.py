@@ -151,12 +151,13 @@ class Claims:
 
     def due(self, now_s: float) -> list[Claim]:
         """Take the claims that have waited too long."""
-        due = []
+        due: dict[Ref, Claim] = {}  # a claim that waited more than once has several deadlines
         while self._deadlines and self._deadlines[0][0] <= now_s:
-            claim = self._by_number.get(heappop(self._deadlines)[1])
-            if claim is not None and claim.pod is None and claim.notified is None:
-                due.append(claim)
-        return due
+            number = heappop(self._deadlines)[1]
+            if not self._is_over(number):
+                claim = self._by_number[number]
+                due[claim.ref] = claim
+        return list(due.values())
 
     @property
     def next_deadline_s(self) -> float | None:

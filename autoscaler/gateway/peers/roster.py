@@ -61,9 +61,9 @@ class Roster:
 
     def without(self, name: str, *, left: bool = False) -> "Roster":
         """Return the next roster, without a member that is lost, or that `left` with nothing running."""
-        goodbyes = (*self.left, self.members[name].life)[-_REMEMBERED:] if left else self.left
-        rest = {other: member for other, member in self.members.items() if other != name}
-        return replace(self._next(rest), left=goodbyes)
+        roster = self._next({other: member for other, member in self.members.items() if other != name})
+        goodbyes = (*roster.left, self.members[name].life)[-_REMEMBERED:] if left else roster.left
+        return replace(roster, left=goodbyes)
 
     def alone(self, name: str, member: Member) -> "Roster":
         """Return the next roster, with one member; all others are lost."""
@@ -94,7 +94,8 @@ class Roster:
 
     def _next(self, members: Mapping[str, Member]) -> "Roster":
         before = (*self.before, Past(self.epoch, self.members))[-_REMEMBERED:]
-        return Roster(self.epoch + 1, members, before, self.left)
+        back = {member.life for member in members.values()}
+        return Roster(self.epoch + 1, members, before, tuple(life for life in self.left if life not in back))
 
     @property
     def remembers_all(self) -> bool:
