@@ -236,6 +236,8 @@ class Peer:
     def _is_finished(self) -> bool:
         if any(share.has_clients for share in self.shares.values()):
             return False
+        if self.is_member and not self._membership.others:
+            return not any(share.held for share in self.shares.values())  # nobody else would know of them
         return not self.is_member or self._settled_by.issuperset(self._membership.owners)
 
     def _refuse_if_cut_off(self, now_s: float, clock_s: float) -> None:
