@@ -21,6 +21,8 @@ from autoscaler.gateway.peers.times import Times
 
 __all__ = ["Outbox", "Peer", "ReadRoster", "Times", "WriteRoster"]
 
+_REMEMBERED = 32
+"""Epochs that it remembers to have settled; a roster goes back less far."""
 _NOTHING_YET = Limits()
 """The limits of a service that only a peer has named so far: it has no pod."""
 
@@ -106,10 +108,9 @@ class Peer:
         holders = {user for share in self._holding for ref in share.lost() for user in self._users(ref)}
         if self.is_member or self.roster is None:
             return holders
-        return holders | {(name, each.life) for name, each in self.roster.members.items() if not self._is_here(name)}
-
-    def _is_here(self, name: str) -> bool:
-        return name == self.name or name in self._lives
+        return holders | {
+            (name, each.life) for name, each in self.roster.members.items() if name not in {*self._lives, self.name}
+        }
 
     # Services.
 
@@ -236,8 +237,8 @@ class Peer:
     def _is_finished(self) -> bool:
         if any(share.has_clients for share in self.shares.values()):
             return False
-        if self.is_member and not self._membership.others:
-            return not any(share.held for share in self.shares.values())  # nobody else would know of them
+        if self.is_member and not self._membership.others and any(share.held for share in self.shares.values()):
+            return False  # nobody else would know of these slots
         return not self.is_member or self._settled_by.issuperset(self._membership.owners)
 
     def _refuse_if_cut_off(self, now_s: float, clock_s: float) -> None:
@@ -350,8 +351,7 @@ class Peer:
             self._settle()
 
     def _settle(self) -> None:
-        oldest = self.roster.before[0].epoch if self.roster is not None and self.roster.before else 0
-        self._settled = [epoch for epoch in self._settled if epoch >= oldest] + [self.epoch]
+        self._settled = [*self._settled, self.epoch][-_REMEMBERED:]
         for share in [each for each in self.shares.values() if each.owned]:
             if not share.whole:
                 share.settle(self._known_of(share), self.epoch, self._now_s)
