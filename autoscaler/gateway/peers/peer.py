@@ -11,7 +11,7 @@ from autoscaler.gateway.dispatch.types import Limits, Refusal
 from autoscaler.gateway.peers.book import Hold, Ref
 from autoscaler.gateway.peers.membership import Membership
 from autoscaler.gateway.peers.messages import OfEpoch, OfService, PeerMessage, Report, parse
-from autoscaler.gateway.peers.outbox import Outbox, ReadRoster, WriteRoster
+from autoscaler.gateway.peers.outbox import Outbox
 from autoscaler.gateway.peers.owned_service import Known
 from autoscaler.gateway.peers.reports import NOTHING, Reports, in_parts
 from autoscaler.gateway.peers.roster import Member, Roster
@@ -19,10 +19,7 @@ from autoscaler.gateway.peers.roster import owner as owner_of
 from autoscaler.gateway.peers.shared_dispatcher import SharedDispatcher
 from autoscaler.gateway.peers.times import Times
 
-__all__ = ["Outbox", "Peer", "ReadRoster", "Times", "WriteRoster"]
-
-_REMEMBERED = 32
-"""Epochs that it remembers to have settled; a roster goes back less far."""
+_REMEMBERED = 32  # settled epochs; a roster goes back less far
 _NOTHING_YET = Limits()
 """The limits of a service that only a peer has named so far: it has no pod."""
 
@@ -235,11 +232,10 @@ class Peer:
         self._refuse_if_cut_off(now_s, clock_s)
 
     def _is_finished(self) -> bool:
-        if any(share.has_clients for share in self.shares.values()):
-            return False
-        if self.is_member and not self._membership.others and any(share.held for share in self.shares.values()):
-            return False  # nobody else would know of these slots
-        return not self.is_member or self._settled_by.issuperset(self._membership.owners)
+        """Tell whether nothing of its clients is left, and others know all slots that may be in use."""
+        alone = not self._membership.others
+        left = any(share.has_clients or (alone and share.held) for share in self.shares.values())
+        return not left and (not self.is_member or self._settled_by.issuperset(self._membership.owners))
 
     def _refuse_if_cut_off(self, now_s: float, clock_s: float) -> None:
         since_s = self._membership.cut_off_since_s(clock_s)
