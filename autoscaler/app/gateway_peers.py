@@ -123,7 +123,7 @@ async def _in_a_cluster(options: PeerOptions, port: int, stack: AsyncExitStack) 
     keys = _keys_of(options.key) or _keys_in(await peer_key_lines(api, namespace))
     await older_gateways_gone(api, namespace)
     life = new_life(uid)
-    place = Place(f"[{address}]:{port}" if ":" in address else f"{address}:{port}", "", port)
+    place = Place(f"[{address}]:{port}" if ":" in address else f"{address}:{port}", address, port)
     runner = PeerRunner(name, life, place, LeaseRoster(api, namespace, name=name, life=life), keys=keys)
     await _follow_keys(options.key, runner, stack)
     return runner
