@@ -3,7 +3,7 @@ BIN := .venv/bin
 
 BENCHES := $(patsubst benchmarks/%.py,bench-%,$(shell grep -l __main__ benchmarks/*.py))
 
-.PHONY: help setup programs definitions controlplane image lock-debian sbom audit lint generated check test test-busy docs demo picture soak soak-gateways drain-test fuzz bench
+.PHONY: help setup programs definitions controlplane image lock-debian sbom audit lint generated check test test-busy docs demo picture soak soak-gateways drain-test rollout-test fuzz bench
 .PHONY: $(BENCHES) mutants lock
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -78,6 +78,9 @@ soak-gateways: setup ## let everything happen to five gateways under load for 10
 
 drain-test: programs controlplane ## 10,000 requests while pods leave for every reason: none cut, none twice; ARGS="--requests 500 --seed 2"
 	@$(BIN)/python tests/cluster/drains.py $(ARGS)
+
+rollout-test: programs controlplane ## roll the gateways out under load, and scale them 3 -> 1 -> 3, ten times; ARGS="--rounds 1 --seed 2"
+	@$(BIN)/python tests/cluster/rollout.py $(ARGS)
 
 fuzz: setup ## fuzz what reads the wire, guided by coverage, for 10 minutes of a processor; ARGS="--seconds 3600"
 	@nice $(BIN)/python tests/fuzz/fuzz.py $(ARGS)

@@ -5,6 +5,7 @@ import json
 import ssl
 from collections import defaultdict
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextvars import ContextVar
 
 import aiohttp
 from aiohttp import web
@@ -12,6 +13,9 @@ from cluster_kit import is_going, is_ready
 from fault_ledger import Run
 
 from autoscaler.demo.fake_webui import Pods, application
+
+SERVING = ContextVar("serving")
+"""In a request's own task: its name."""
 
 
 async def events(control_plane, path):
@@ -201,6 +205,7 @@ class Fleet:
         if request.method != "POST" or request.path == "/upload":
             return await handler(request)
         name = (await request.json())["prompt"]
+        SERVING.set(name)
         begun_s = asyncio.get_running_loop().time()
         ledger, run = self._book(name), Run(request.get_extra_info("sockname")[0], begun_s)
         ledger.runs[name].append(run)

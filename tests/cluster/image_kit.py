@@ -79,8 +79,9 @@ class Image:
         environment = {
             "KUBERNETES_SERVICE_HOST": host,
             "KUBERNETES_SERVICE_PORT": port,
-            **({"INFLIGHT_HOST": container.address} if container.arguments[0] == "run" else {}),
+            "INFLIGHT_HOST": container.hosts,
             "INFLIGHT_TICK": "0.5s",
+            **container.variables,
         }
         mounts = {ACCOUNT: given, **container.mounts}
         return self.command(*container.arguments, environment=environment, mounts=mounts), None

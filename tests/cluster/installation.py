@@ -36,11 +36,12 @@ class Ports:
     controller: int = field(default_factory=free_port)
     gateway: int = field(default_factory=free_port)
     metrics: int = field(default_factory=free_port)
+    peer: int = field(default_factory=free_port)
     service: int = field(default_factory=free_port)
 
     def in_place_of(self, file: Path) -> dict[str, int]:
         http = self.controller if "controller" in file.parts else self.gateway
-        return {"8080": http, "9090": self.metrics, "7860": self.service}
+        return {"8080": http, "9090": self.metrics, "9091": self.peer, "7860": self.service}
 
 
 def copied(folder: Path, ports: Ports, namespace: str = "") -> Path:
@@ -48,7 +49,7 @@ def copied(folder: Path, ports: Ports, namespace: str = "") -> Path:
     target = Path(shutil.copytree(MANIFESTS, folder / "manifests"))
     for file in target.rglob("*.yaml"):
         other = ports.in_place_of(file.relative_to(target))
-        text = re.sub(r"\b(8080|9090|7860)\b", lambda found, other=other: str(other[found[0]]), file.read_text())
+        text = re.sub(r"\b(8080|9090|9091|7860)\b", lambda found, other=other: str(other[found[0]]), file.read_text())
         file.write_text(text.replace("namespace: default", f"namespace: {namespace}") if namespace else text)
     return target
 
@@ -65,6 +66,10 @@ class Container:
     namespace: str
     mounts: dict[str, Path]
     """Local folders by the paths at which the container finds them."""
+    variables: dict[str, str]
+    """Those of its environment that the manifests set."""
+    hosts: str
+    """Where its ports listen: two pods have one port, and a node forwards to another address of one of them."""
 
     @property
     def arguments(self) -> list[str]:
@@ -74,6 +79,46 @@ class Container:
         request = self.spec[kind]["httpGet"]
         port = next(each["containerPort"] for each in self.spec["ports"] if each["name"] == request["port"])
         return f"http://{self.address}:{port}{request['path']}"
+
+
+def container_of(control_plane, folder: Path, pod: dict[str, Any], hosts: str) -> Container:
+    """Give the container of a pod; its ConfigMaps are mounted below the folder."""
+    (spec,) = pod["spec"]["containers"]
+    namespace, account = pod["metadata"]["namespace"], pod["spec"]["serviceAccountName"]
+    volumes = {
+        each["name"]: each["configMap"]["name"] for each in pod["spec"].get("volumes", ()) if "configMap" in each
+    }
+    mounts = {
+        each["mountPath"]: _mounted(control_plane, namespace, volumes[each["name"]], folder)
+        for each in spec.get("volumeMounts", ())
+        if each["name"] in volumes
+    }
+    return Container(
+        pod["metadata"]["name"],
+        pod["status"]["podIP"],
+        spec,
+        control_plane.service_account(namespace, account),
+        namespace,
+        mounts,
+        {each["name"]: _value(each, pod) for each in spec.get("env", ())},
+        hosts,
+    )
+
+
+def _mounted(control_plane, namespace: str, config_map: str, folder: Path) -> Path:
+    mounted = folder / config_map
+    mounted.mkdir(exist_ok=True)
+    found = control_plane.get(f"/api/v1/namespaces/{namespace}/configmaps/{config_map}")
+    for name, content in found["data"].items():
+        (mounted / name).write_text(content)
+    return mounted
+
+
+def _value(variable: dict[str, Any], pod: dict[str, Any]) -> str:
+    if "value" in variable:
+        return variable["value"]
+    part, name = variable["valueFrom"]["fieldRef"]["fieldPath"].split(".")
+    return pod[part][name]
 
 
 Launch = Callable[[Container], tuple[list[str], dict[str, str] | None]]
@@ -89,9 +134,9 @@ def as_process(container: Container) -> tuple[list[str], dict[str, str]]:
         **os.environ,
         "KUBECONFIG": str(container.account),
         "INFLIGHT_OWN_NAMESPACE": container.namespace,
-        # Two controllers have one port; a gateway is asked as a node forwards, at another address.
-        **({"INFLIGHT_HOST": container.address} if arguments[0] == "run" else {}),
+        "INFLIGHT_HOST": container.hosts,
         "INFLIGHT_TICK": "0.5s",
+        **container.variables,
     }
     return [sys.executable, "-m", "autoscaler", *arguments], environment
 
@@ -100,36 +145,47 @@ class Containers:
     """The containers of controller and gateway, from `start` until the end of the block; each must then end well."""
 
     def __init__(
-        self, control_plane, namespace: str, folder: Path, launch: Launch = as_process, *, controllers: int = 2
+        self,
+        control_plane,
+        namespace: str,
+        folder: Path,
+        launch: Launch = as_process,
+        *,
+        controllers: int = 2,
+        gateways: int = 3,
     ) -> None:
         self._control_plane = control_plane
         self._namespace = namespace
         self._folder = folder
         self._launch = launch
-        self._pods_wanted = {"inflight-controller": controllers, "inflight-gateway": 1}
+        self._pods_wanted = {"inflight-controller": controllers, "inflight-gateway": gateways}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         """Those that run, by pod."""
+        self._forwarded = ""
+        """The gateway that a node forwards to."""
         self._stack = ExitStack()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *error: object) -> None:
+        for process in self._processes.values():
+            process.send_signal(signal.SIGTERM)
         self._stack.__exit__(*error)
 
     def start(self) -> None:
         """Start all that do not run, and wait until each is alive and ready."""
         pods = [pod for pod in self._pods() if pod["metadata"]["name"] not in self._processes]
-        containers = [self._container(pod) for pod in pods]
+        containers = [container_of(self._control_plane, self._folder, pod, self._hosts(pod)) for pod in pods]
         for container in containers:
             self._start(container)
         for container in containers:
             for kind in ("livenessProbe", "readinessProbe"):
                 _answers(container.probe(kind), self._folder / f"{container.pod}.log")
 
-    def kill(self, workload: str) -> None:
-        """Kill the processes of a workload's pods."""
-        for name in [each for each in self._processes if each.startswith(workload)]:
+    def kill(self, workload: str, *, all_but: int = 0) -> None:
+        """Kill the processes of a workload's pods, all but the first so many."""
+        for name in [each for each in self._processes if each.startswith(workload)][all_but:]:
             with self._processes.pop(name) as process:
                 process.kill()
 
@@ -152,27 +208,12 @@ class Containers:
         wanted = self._pods_wanted
         return [pod for pod in _addressed(pods) if pod["metadata"]["labels"].get("app.kubernetes.io/name") in wanted]
 
-    def _container(self, pod: dict[str, Any]) -> Container:
-        (spec,) = pod["spec"]["containers"]
-        volumes = {
-            each["name"]: each["configMap"]["name"] for each in pod["spec"].get("volumes", ()) if "configMap" in each
-        }
-        mounts = {
-            each["mountPath"]: self._mounted(volumes[each["name"]])
-            for each in spec.get("volumeMounts", ())
-            if each["name"] in volumes
-        }
-        account = self._control_plane.service_account(self._namespace, pod["spec"]["serviceAccountName"])
+    def _hosts(self, pod: dict[str, Any]) -> str:
+        """Let one gateway listen at 127.0.0.1 too, where a node forwards to."""
         name, address = pod["metadata"]["name"], pod["status"]["podIP"]
-        return Container(name, address, spec, account, self._namespace, mounts)
-
-    def _mounted(self, config_map: str) -> Path:
-        folder = self.folder_of(config_map)
-        folder.mkdir(exist_ok=True)
-        found = self._control_plane.get(f"/api/v1/namespaces/{self._namespace}/configmaps/{config_map}")
-        for name, content in found["data"].items():
-            (folder / name).write_text(content)
-        return folder
+        if name.startswith("inflight-gateway"):
+            self._forwarded = self._forwarded or name
+        return f"127.0.0.1,{address}" if name == self._forwarded else address
 
     def _start(self, container: Container) -> None:
         command, environment = self._launch(container)
@@ -196,7 +237,6 @@ def _addressed(pods: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _end(process: subprocess.Popen[bytes], log: Path) -> None:
-    process.send_signal(signal.SIGTERM)
     try:
         status = process.wait(PATIENCE_S)
     except subprocess.TimeoutExpired:

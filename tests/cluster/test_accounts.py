@@ -29,7 +29,7 @@ def test_in_the_whole_cluster_each_grant_is_used_and_none_is_missing(control_pla
         containers.start()
         containers.start_model(ports.service)
         world = World(control_plane, namespace, ports, Resources(control_plane, namespace))
-        world.everything_that_is_done()
+        world.everything_that_is_done(containers)
         world.resources_show_what_was_done()
         world.a_budget_shows_how_it_is_used()
     for account in ACCOUNTS:
@@ -44,7 +44,7 @@ def test_in_one_namespace_policies_from_a_file_are_served_and_each_grant_is_used
         containers.start()
         containers.start_model(ports.service)
         file = containers.folder_of("inflight-policies") / "policies.yaml"
-        World(control_plane, namespace, ports, File(file, namespace)).everything_that_is_done()
+        World(control_plane, namespace, ports, File(file, namespace)).everything_that_is_done(containers)
     for account in ACCOUNTS:
         assert used(control_plane, namespace, account) == granted(control_plane, folder, account)
 
@@ -55,7 +55,7 @@ class World:
     def __init__(self, control_plane, namespace, ports, policies):
         self.control_plane, self.namespace, self.ports, self.policies = control_plane, namespace, ports, policies
 
-    def everything_that_is_done(self):
+    def everything_that_is_done(self, containers):
         for kind in PLURALS:
             self.control_plane.create(self.path(kind), workload(kind.lower(), kind=kind))
         self.policies.set({kind.lower(): self.spec(kind) for kind in PLURALS})
@@ -63,6 +63,7 @@ class World:
             self.a_request_at_zero_is_held_and_answered(kind)
             self.an_override_is_followed_though_the_object_changes_all_the_time(kind)
         self.another_writer_is_looked_for()
+        self.a_gateway_that_died_is_looked_for(containers)
 
     def spec(self, kind):
         traffic = {"hosts": [f"{kind.lower()}.example.com"], "port": self.ports.service}
@@ -109,8 +110,16 @@ class World:
     def another_writer_is_looked_for(self):
         kind = "Deployment"
         self.control_plane.patch(f"{self.path(kind)}/{kind.lower()}/scale", {"spec": {"replicas": 5}})
+        self.until_audited(is_look_for_a_rival)
+
+    def a_gateway_that_died_is_looked_for(self, containers):
+        containers.kill("inflight-gateway", all_but=2)
+        self.until_audited(is_look_for_a_pod)
+        containers.start()
+
+    def until_audited(self, condition):
         deadline = time.monotonic() + PATIENCE_S
-        while not any(is_look_for_a_rival(event) for event in self.control_plane.audit()):
+        while not any(map(condition, self.control_plane.audit())):
             assert time.monotonic() < deadline
             time.sleep(0.1)
 
@@ -242,3 +251,9 @@ def is_look_for_a_rival(event):
         event.get("userAgent") == "inflight"
         and event.get("objectRef", {}).get("resource") == "horizontalpodautoscalers"
     )
+
+
+def is_look_for_a_pod(event):
+    wanted = {"resource": "pods", "subresource": None}.items()
+    what = {"subresource": None, **event.get("objectRef", {})}
+    return event["verb"] == "get" and event.get("userAgent") == "inflight" and wanted <= what.items()

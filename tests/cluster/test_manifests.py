@@ -74,7 +74,7 @@ def test_controller_and_gateway_become_as_many_pods_as_they_should(control_plane
         staying = [pod["metadata"] for pod in pods.values() if "deletionTimestamp" not in pod["metadata"]]
         return sorted(each["labels"]["app.kubernetes.io/name"] for each in staying)
 
-    wanted = ["inflight-controller", "inflight-controller", "inflight-gateway"]
+    wanted = ["inflight-controller"] * 2 + ["inflight-gateway"] * 3
     found = control_plane.wait(f"/api/v1/namespaces/{OWN}/pods", lambda pods: names(pods) == wanted)
     assert names(found) == wanted
 
@@ -145,14 +145,48 @@ def test_the_gateway_may_take_as_long_to_go_as_a_request_may(control_plane):
     assert sum(shutdown) < spec["terminationGracePeriodSeconds"]
 
 
-def test_on_ones_own_machine_one_controller_and_a_port_of_the_node_are_installed(control_plane, installed):
+def test_gateways_are_replaced_one_by_one_and_leave_nodes_one_by_one(control_plane):
+    found = {each["kind"]: each for each in objects(control_plane, BASE / "gateway")}
+    spec = found["Deployment"]["spec"]
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    assert found["PodDisruptionBudget"]["spec"]["maxUnavailable"] == 1 < spec["replicas"]
+    (spread,) = spec["template"]["spec"]["topologySpreadConstraints"]
+    assert (spread["topologyKey"], spread["whenUnsatisfiable"]) == ("kubernetes.io/hostname", "ScheduleAnyway")
+    assert spread["labelSelector"] == spec["selector"]
+
+
+def test_only_gateways_reach_the_port_of_their_peers(control_plane):
+    (policy,) = [each for each in objects(control_plane, BASE / "gateway") if each["kind"] == "NetworkPolicy"]
+    for_peers = [rule for rule in policy["spec"]["ingress"] if {"port": "peer"} in rule["ports"]]
+    assert for_peers == [{"from": [{"podSelector": policy["spec"]["podSelector"]}], "ports": [{"port": "peer"}]}]
+
+
+def test_an_hpa_of_the_gateways_can_be_added_and_owns_their_number(control_plane, installed, tmp_path):
+    own = {
+        "resources": [os.path.relpath(MANIFESTS, tmp_path)],
+        "components": [os.path.relpath(MANIFESTS / "components" / "gateway-hpa", tmp_path)],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(own))
+    found = {(each["kind"], each["metadata"]["name"]): each for each in objects(control_plane, tmp_path)}
+    deployment = found["Deployment", "inflight-gateway"]
+    hpa = found["HorizontalPodAutoscaler", "inflight-gateway"]
+    assert "replicas" not in deployment["spec"]
+    assert hpa["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+    assert hpa["metadata"]["namespace"] == deployment["metadata"]["namespace"]
+    stored = control_plane.create(f"/apis/autoscaling/v2/namespaces/{OWN}/horizontalpodautoscalers?dryRun=All", hpa)
+    assert stored["spec"]["minReplicas"] == 3
+    assert stored["spec"]["behavior"]["scaleDown"]["stabilizationWindowSeconds"] == 300
+
+
+def test_on_ones_own_machine_one_of_each_and_a_port_of_the_node_are_installed(control_plane, installed):
     """What the overlay leaves out stays from the installation before, which is put back."""
     try:
         apply(control_plane, MANIFESTS / "overlays" / "local")
-        controller = control_plane.get(f"/apis/apps/v1/namespaces/{OWN}/deployments/inflight-controller")
-        (container,) = controller["spec"]["template"]["spec"]["containers"]
-        assert controller["spec"]["replicas"] == 1
-        assert (container["image"], container["imagePullPolicy"]) == (image.NAME, "Never")
+        for name in ("inflight-controller", "inflight-gateway"):
+            deployment = control_plane.get(f"/apis/apps/v1/namespaces/{OWN}/deployments/{name}")
+            (container,) = deployment["spec"]["template"]["spec"]["containers"]
+            assert deployment["spec"]["replicas"] == 1
+            assert (container["image"], container["imagePullPolicy"]) == (image.NAME, "Never")
         service = control_plane.get(f"/api/v1/namespaces/{OWN}/services/inflight-gateway")
         assert service["spec"]["ports"][0]["nodePort"] == 30080
     finally:
@@ -431,3 +465,38 @@ def test_the_accounts_can_do_no_harm(control_plane, installed, asked):
     for account in ("inflight-controller", "inflight-gateway"):
         with pytest.raises(RefusedError):
             kubectl(control_plane, "auth", "can-i", *asked.split(), f"--as=system:serviceaccount:{OWN}:{account}", "-A")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "may"),
+    [
+        ("inflight-gateway-peers", "Opaque", True),
+        ("inflight-gateway-peers", "kubernetes.io/service-account-token", False),
+        ("another", "Opaque", False),
+    ],
+)
+def test_the_gateway_may_create_no_secret_but_the_key_of_its_peers(control_plane, installed, name, kind, may):
+    """One that holds the token of another account would be as good as that account."""
+    account = as_account(control_plane, control_plane.service_account(OWN, "inflight-gateway"))
+    annotations = {"kubernetes.io/service-account.name": "inflight-controller"}
+    body = {"metadata": {"name": name, "annotations": annotations}, "type": kind, "stringData": {"key": "k"}}
+
+    def created():
+        return succeeds(account.create, f"/api/v1/namespaces/{OWN}/secrets?dryRun=All", body)
+
+    within(30, lambda: created() == may)
+
+
+@pytest.mark.parametrize(
+    ("asked", "may"),
+    [
+        ("get secrets/inflight-gateway-peers", True),
+        ("get secrets/inflight", False),
+        ("update secrets/inflight-gateway-peers", False),
+        ("update leases.coordination.k8s.io/inflight-gateways", True),
+        ("update leases.coordination.k8s.io/inflight-controller", False),
+    ],
+)
+def test_the_gateway_reads_one_secret_and_writes_one_lease(control_plane, installed, asked, may):
+    account = f"--as=system:serviceaccount:{OWN}:inflight-gateway"
+    assert succeeds(kubectl, control_plane, "auth", "can-i", *asked.split(), account, "-n", OWN) == may

@@ -99,7 +99,7 @@ def world(plane, tmp_path_factory):
     plane, ports = plane
     folder = tmp_path_factory.mktemp("world")
     copied(folder, ports)
-    with Containers(plane, OWN, folder, controllers=1) as containers:
+    with Containers(plane, OWN, folder, controllers=1, gateways=1) as containers:
         made = World(plane, containers, folder, ports)
         made.run(made.page("start/first-service.md").commands("Install Inflight"))
         containers.start()
