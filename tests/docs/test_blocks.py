@@ -88,8 +88,10 @@ def check(program, words):
 
 def parsed(words):
     """Say whether the command line's own parser takes the words."""
+    found = {entry.name: entry for entry in cli.entry_points(group=cli.GROUP)}
+    words = cli._with_whole_name(words, found)
     try:
-        cli._parser({entry.name: entry for entry in cli.entry_points(group=cli.GROUP)}, words).parse_args(words)
+        cli._parser(found, words).parse_args(words)
     except SystemExit as end:
         return end.code == 0
     return True

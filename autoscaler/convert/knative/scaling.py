@@ -51,7 +51,7 @@ _ANNOTATION_OF_CONFIG = {
 _NO_EFFECT_IN_CONFIG = {
     "requests-per-second-target-default": "requests in flight are counted, not their rate",
     "max-scale-limit": "maxReplicas is at most 10,000",
-    "activator-capacity": "there is one gateway",
+    "activator-capacity": "a service's slots are given in one place",
 }
 
 

@@ -302,7 +302,7 @@ def test_the_config_map_replaces_knatives_defaults():
     spec = spec_of(found)
     assert (spec["targetUtilization"], spec["targetPerReplica"], spec["maxReplicas"]) == ("90%", 40, 6)
     assert spec["algorithm"] == {"kpa": {"window": "30s"}}
-    assert "activator-capacity: '50': there is one gateway" in said(found, Effect.NONE)
+    assert "activator-capacity: '50': a service's slots are given in one place" in said(found, Effect.NONE)
     assert said(found, Effect.LEFT_OUT).count("an annotation of the service replaces it") == 1  # the window
     assert found.unused == ()
 
