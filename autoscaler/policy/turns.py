@@ -61,7 +61,7 @@ _ONE_FOR_THE_OTHERS = "classes: exactly one must have no match; it has all other
 _UNIQUE_CLASSES = "classes: must have unique names"
 _NOT_MORE_THAN_ALL = "classes: their shares must be at most 100% together; a class without a share has 10%"
 _ROUNDING = 1e-9
-_SHARES_CEL = "self.classes.map(each, double(each.?share.orValue('10%').replace('%', ''))).sum()"
+_SHARES_CEL = "self.classes.map(each, has(each.share) ? double(each.share.replace('%', '')) : 10.0).sum()"
 
 
 class Priority(ResourceModel):

@@ -201,6 +201,14 @@ POOLS = pooled(
     algorithm={"mpa": {}},
 )
 
+OTHERS = {"name": "others"}
+GOLD = {"name": "gold", "match": [{"header": {"name": "X-Tier", "value": "gold"}}]}
+
+
+def classes(*given):
+    return traffic(priority={"classes": list(given)})
+
+
 GOOD = {
     "pools that are copies": POOLS,
     "pools with targets of their own": pooled(*OWN, {"name": "c", "scaleTargetRef": {"name": "web-a", "kind": "Job"}}),
@@ -229,6 +237,13 @@ GOOD = {
     "a query whose series is named": prometheus(query="max(a)", series="a"),
     "a series alone": prometheus(series="a"),
     "a query for pods without traffic": prometheus(podQuery="sum by (pod) (a)"),
+    "classes with shares of all there is": classes({**GOLD, "share": "33.3%"}, {**OTHERS, "share": "66.7%"}),
+    "classes by each condition": classes(
+        {"name": "a", "match": [{"paths": ["/v1/*"], "hosts": ["*.example.com"], **GOLD["match"][0]}]}, OTHERS, GOLD
+    ),
+    "turns by address": traffic(fairness={"by": "address"}),
+    "turns by cookie": traffic(fairness={"by": "cookie", "name": "session"}),
+    "turns by header": traffic(fairness={"by": "header", "name": "X-Tenant"}),
     "jobs in metrics": traffic(busy={"path": "/metrics", "metrics": ["vllm:num_requests_running"]}),
     "pods that are never ejected": traffic(health={"failures": []}),
     "an ejection that does not grow": traffic(health={"baseEjectionTime": "5m"}),
@@ -373,6 +388,19 @@ BAD = {
     "pools with a reserve above a window": schedule(window(maxReplicas=2), pools=[{"name": "a", "minReplicas": 3}]),
     "spare replicas of KEDA": algorithm("keda", standby=1),
     "no replica that may start": document({**TARGET, "maxCold": 0}),
+    "one class": classes(OTHERS),
+    "no class for the others": classes(GOLD, {**GOLD, "name": "b"}),
+    "two classes for the others": classes(OTHERS, {"name": "b"}),
+    "two classes of one name": classes(GOLD, {"name": "gold"}),
+    "shares of more than all": classes({**GOLD, "share": "91%"}, OTHERS),
+    "a share of more than all": classes({**GOLD, "share": "101%"}, {**OTHERS, "share": "0%"}),
+    "a class of no condition": classes({**GOLD, "match": [{}]}, OTHERS),
+    "a class of a header without a value": classes({**GOLD, "match": [{"header": {"name": "x"}}]}, OTHERS),
+    "nine classes": classes(OTHERS, *({**GOLD, "name": f"c{number}"} for number in range(8))),
+    "turns by a cookie of no name": traffic(fairness={"by": "cookie"}),
+    "turns by an address with a name": traffic(fairness={"by": "address", "name": "a"}),
+    "turns by luck": traffic(fairness={"by": "luck"}),
+    "turns by nothing": traffic(fairness={"name": "a"}),
     "jobs in two ways": traffic(busy={"path": "/", "jsonPointers": ["/a"], "metrics": ["a"]}),
     "jobs in no way": traffic(busy={"path": "/"}),
     "a warm-up of no path": traffic(warmUp={"method": "POST"}),
