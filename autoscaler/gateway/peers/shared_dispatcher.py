@@ -25,7 +25,9 @@ from autoscaler.gateway.dispatch.types import (
     SlotUse,
     Turn,
 )
+from autoscaler.gateway.peers.book import Ref
 from autoscaler.gateway.peers.claims import Claim
+from autoscaler.gateway.peers.messages import GrantMessage
 from autoscaler.gateway.peers.shared_service import SharedService, without_timeout
 from autoscaler.gateway.peers.wait import Wait
 
@@ -141,8 +143,7 @@ class SharedDispatcher(SharedService):
             return self._emit(self._local.put_back(claim, now_s), now_s)
         if self._owned.whole:
             return self._emit(self._owned.put_back(claim.ref, now_s), now_s)
-        self._tell_end(claim, "refused")
-        self._tell_claim(claim, now_s, again=True)
+        self._tell_refused(claim, now_s)
         return []
 
     def open_tunnel(self, request: Hashable, now_s: float) -> None:
@@ -171,6 +172,24 @@ class SharedDispatcher(SharedService):
         for claim in [each for each in self._claims.waiting() if each.notified is None]:
             self._group.out.deliver(self.service, self._end(claim, now_s, done=False), ((claim.request, refusal),))
 
+    def granted(self, message: GrantMessage, now_s: float) -> None:
+        """Take a grant; one for a pod that drains here goes back, because the controller may remove that pod."""
+        self._advance(now_s)
+        self.longest.observe(message["longest"], now_s)
+        claim = self._claims.numbered(Ref(self._group.name, self._group.life, message["r"]))
+        if claim is None or claim.pod is not None:
+            return
+        if message["pod"] in self._draining:
+            self._tell_refused(claim, now_s)
+            return
+        self._known.setdefault(message["pod"], message["addr"])
+        self._group.out.deliver(self.service, self._notify(claim, message["pod"]))
+
+    def _tell_refused(self, claim: Claim, now_s: float) -> None:
+        """Let the owner give a request another pod, and not this one for a while."""
+        self._tell_end(claim, "refused")
+        self._tell_claim(claim, now_s, again=True)
+
     # Pods and limits.
 
     def know_pod(self, name: str, address: str) -> None:
@@ -188,17 +207,20 @@ class SharedDispatcher(SharedService):
     def add_backend(self, name: str, now_s: float, *, jobs: int | None = None) -> list[Grant]:
         """Send requests to a pod from now on; see `Dispatcher.add_backend`."""
         self._advance(now_s)
+        self._draining.discard(name)
         self._reports_jobs = self._reports_jobs or jobs is not None
         return self._emit(self._owned.add_pod(name, now_s, jobs), now_s)
 
     def drain_backend(self, name: str, now_s: float) -> list[Grant]:
         """Send a pod nothing new; see `Dispatcher.drain_backend`."""
         self._advance(now_s)
+        self._draining.add(name)
         return self._emit(self._owned.noted(self._local.drain_backend(name, now_s)), now_s)
 
     def remove_backend(self, name: str, now_s: float) -> list[Grant]:
         """Forget a pod at once; see `Dispatcher.remove_backend`. What lost gateways ran there is over."""
         self._advance(now_s)
+        self._draining.discard(name)
         grants = self._owned.noted(self._local.remove_backend(name, now_s))
         over = [ref for ref in self._owned.book.on(name) if ref in self._owned.book.holds]
         return self._emit(grants + self._owned.release(over, now_s), now_s)

@@ -18,7 +18,7 @@ from autoscaler.gateway.dispatch.types import Grant, Granted, Limits, Refusal, R
 from autoscaler.gateway.peers.book import Hold, Ref
 from autoscaler.gateway.peers.claims import Claim, Claims
 from autoscaler.gateway.peers.longest import LongestServiceTime
-from autoscaler.gateway.peers.messages import Answered, End, GrantMessage, No, ServiceReport
+from autoscaler.gateway.peers.messages import Answered, End, No, ServiceReport
 from autoscaler.gateway.peers.messages import Claim as ClaimMessage
 from autoscaler.gateway.peers.outbox import Message, Outbox
 from autoscaler.gateway.peers.owned_service import Known, OwnedService
@@ -86,6 +86,8 @@ class SharedService:
         """Addresses of the pods that the proxy lists."""
         self._seconds = 0.0
         self._seconds_until_s = now_s
+        self._draining: set[str] = set()
+        """Pods that get nothing new, as this gateway has told the controller."""
         self._reports_jobs = False
         """Whether a pod reports jobs, so that it may run something that no request is."""
 
@@ -139,15 +141,6 @@ class SharedService:
                 self._deliver(self._owned.put_back(ref, now_s), now_s)
             case how:
                 self._deliver(self._owned.end(ref, now_s, done=how == "done"), now_s)
-
-    def granted(self, message: GrantMessage, now_s: float) -> None:
-        """Take a grant of the owner."""
-        self._advance(now_s)
-        self.longest.observe(message["longest"], now_s)
-        claim = self._claims.numbered(Ref(self._group.name, self._group.life, message["r"]))
-        if claim is not None and claim.pod is None:
-            self._known.setdefault(message["pod"], message["addr"])
-            self._group.out.deliver(self.service, self._notify(claim, message["pod"]))
 
     def refused(self, message: No, now_s: float) -> None:
         """Take a refusal of the owner."""

@@ -153,3 +153,16 @@ def test_if_each_member_is_at_the_end_of_a_cut_link_the_higher_name_still_owns()
     group.wait(5)
     assert {name for name, member in group.stored.members.items() if member.own} == {"b", "d"}
     assert set(group.stored.members) == {"a", "b", "c", "d"}
+
+
+def test_a_grant_for_a_pod_that_drains_at_the_taker_goes_back_and_another_pod_serves():
+    group = Group("a", "b", "c", pods=("p0", "p1"))
+    group.wait(1)
+    taker = group.others()[0]
+    group.peers[taker].shares[SERVICE].drain_backend("p0", group.now_s)
+    group.arrive(taker, "r")
+    group.settle()
+    assert group.running["r"] == (taker, "p1")
+    group.arrive(group.owner, "other")
+    group.wait(2)
+    assert group.running["other"] == (group.owner, "p0")
