@@ -198,10 +198,6 @@ class Dispatcher:
         self._hold(entry)
         return self._slots.serve_all()
 
-    def may_start(self, request: Hashable, pod: str, now_s: float) -> bool:  # noqa: ARG002 - as SharedDispatcher's
-        """Tell whether a granted request may be sent to its pod now; always, because there is no other gateway."""
-        return True
-
     def expire(self, now_s: float) -> Due:
         """Do what is due: requests time out or spill over to other pods, and pods that were set aside return."""
         self._advance(now_s)
