@@ -12,9 +12,10 @@ by a clock of the gateway that never steps, so that two lines give the exact mea
 * `passed_total`: how many of them ever arrived;
 * `held`: slots of gateways that were lost, by pod, in which something may still run; only at the owner, and if any.
 
-If several gateways serve the same pods, a line also has the gateway's `name`, the `epoch` of the roster that it knows,
-and the names of its `members`. All counts are of the gateway's own clients, and at the owner of a service of the jobs
-that pods report beyond requests. So a sum over the members of the highest epoch counts each request once.
+If several gateways serve the same pods, a line also has the gateway's `name`, the `epoch` of the newest roster in which
+it knows who uses which slot of its services, and the names of its `members`. All counts are of the gateway's own
+clients, and at the owner of a service of the jobs that pods report beyond requests. So a sum over the members of the
+highest epoch counts each request once.
 
 Only the first line has every service; later lines have those that changed. The first change after a pause is sent at
 once, and changes within 20 ms after a line share the next one. The exception is the first held request of a service
@@ -154,9 +155,8 @@ def _group(gateway: Router) -> dict[str, Any]:
     """Return what a line says of the gateways that serve together."""
     if gateway.peers is None:
         return {}
-    peer = gateway.peers.peer
-    members = sorted(peer.roster.members) if peer.roster is not None else []
-    return {"name": peer.name, "epoch": peer.epoch, "members": members}
+    epoch, members = gateway.peers.counted
+    return {"name": gateway.peers.peer.name, "epoch": epoch, "members": members}
 
 
 def _line(gateway: Router, now_s: float, services: dict[str, State]) -> bytes:

@@ -127,7 +127,7 @@ class Peer:
         if share is None:
             share = self.shares[service] = SharedDispatcher(service, _NOTHING_YET, self, now_s)
             share.owner = self._owner(service)
-            if share.owned and self._has_settled:
+            if share.owned and self.has_settled:
                 share.settle(self._known_of(share), self.epoch, now_s)
         return share
 
@@ -135,7 +135,8 @@ class Peer:
         return self.roster.owner(service) if self.roster is not None and self.is_member else None
 
     @property
-    def _has_settled(self) -> bool:
+    def has_settled(self) -> bool:
+        """Whether all members have reported in the present epoch."""
         return self.epoch in self._settled
 
     def await_permit(self, deliver: Callable[[], None]) -> None:
@@ -331,7 +332,7 @@ class Peer:
         }
         for part in in_parts(reports, self.epoch, self._settled):
             self.out.send(name, part)
-        if self._has_settled:
+        if self.has_settled:
             self.out.send(name, {"t": "settled", "epoch": self.epoch})
 
     def _take_report(self, name: str, message: Report) -> None:
@@ -343,7 +344,7 @@ class Peer:
         for share in [each for each in self.shares.values() if each.owned]:
             share.reported(name, self._lives[name], services.get(share.service), self._now_s)
         self._awaited.discard(name)
-        if not self._awaited and not self._has_settled:
+        if not self._awaited and not self.has_settled:
             self._settle()
 
     def _settle(self) -> None:

@@ -53,6 +53,7 @@ class PeerRunner:
         peer: decides everything.
         keys: the present ones.
         deliver: is given what becomes of requests that wait, by service.
+        counted: the epoch, with its members, in which this gateway last knew all slots of its services.
         on_change: is given a service that another gateway has changed; None stands for all.
     """
 
@@ -77,6 +78,7 @@ class PeerRunner:
         self._dialled: Mapping[str, str] = {}
         self._is_due = False
         self._touched: set[str | None] = set()
+        self.counted: tuple[int, tuple[str, ...]] = (0, ())
         self._state: tuple[int, bool] = (0, False)
         """Epoch and membership, as of the last change of all services."""
         self._timer: asyncio.TimerHandle | None = None
@@ -181,6 +183,8 @@ class PeerRunner:
         """Tell which services may have other counts, owners or deadlines."""
         before, self._state = self._state, (self.peer.epoch, self.peer.is_member)
         touched, self._touched = self._touched, set()
+        if self.peer.has_settled and self.peer.roster is not None:
+            self.counted = (self.peer.epoch, tuple(sorted(self.peer.roster.members)))
         for service in [None] if None in touched or self._state != before else touched:
             self.on_change(service)
 
