@@ -123,8 +123,7 @@ class Peer:
 
     def _share(self, service: str, now_s: float) -> SharedDispatcher:
         """Return a service; a peer may name one that this gateway will only learn of."""
-        share = self.shares.get(service)
-        if share is None:
+        if (share := self.shares.get(service)) is None:
             share = self.shares[service] = SharedDispatcher(service, _NOTHING_YET, self, now_s)
             share.owner = self._owner(service)
             if share.owned and self.has_settled:
