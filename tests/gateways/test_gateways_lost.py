@@ -49,8 +49,8 @@ async def test_when_gateways_are_killed_the_others_go_on_and_only_their_own_clie
 
 
 async def test_slots_of_a_killed_gateway_are_held_and_told_until_its_requests_end_or_as_the_policy_says(tmp_path):
-    async with several_gateways(tmp_path, ["web", "now"], names="abc", busy=BUSY) as it:
-        it.write_config(now={"takeover": "Immediate"}, busy=BUSY)
+    async with several_gateways(tmp_path, ["web", "now"], names="abc") as it:
+        it.write_config(web={"busy": BUSY}, now={"takeover": "Immediate"})
         it.fleet.service_s = lambda: NEVER_S
         await it.start("a", "b", "c")
         await it.agree("a", "b", "c")
