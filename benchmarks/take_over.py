@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ NAMES = ("a", "b", "c")
 SERVICES = 3_000
 """A third of them has to be owned anew."""
 PROBED = 100
-TRIALS = 5
+TRIALS = 3
 PATIENCE_S = 300.0
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -114,9 +114,11 @@ def _policy(number: int, service: str, pod_port: int) -> dict[str, Any]:
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.readuntil(b"\r\n\r\n")
-    writer.write(_OK)
-    await writer.drain()
+    # A gateway may connect and ask nothing.
+    with suppress(asyncio.IncompleteReadError):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(_OK)
+        await writer.drain()
     writer.close()
 
 
