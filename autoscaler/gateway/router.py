@@ -164,6 +164,8 @@ class Router:
                     shared=self._shared(name, service),
                 )
                 proxy.pods.set_all(service.backends or {})
+                # Its owner may be known already, and then nothing else tells of it.
+                proxy.follow_owner()
             elif proxy.config is service or proxy.config == service:
                 continue
             else:

@@ -59,6 +59,24 @@ async def test_b47_a_slot_is_given_once_whichever_gateway_has_the_client(peers):
     assert (outcomes(owner), outcomes(taker)) == ({RequestOutcome.SERVED: 1}, {RequestOutcome.SERVED: 2})
 
 
+async def test_a_service_that_is_added_while_its_owner_is_known_gets_the_slots_of_the_pods_that_come(peers):
+    pod = await peers.pod()
+    owner, taker = await pair(peers, pod)
+    for gateway in (owner, taker):
+        gateway.reload({})
+    added = service()
+    for gateway in (owner, taker):
+        gateway.reload({NAME: added})
+    clients = [(await peers.client(gateway)).post("/new") for gateway in (owner, taker)]
+    for gateway in (owner, taker):
+        gateway.add_backend(NAME, "p", pod.address)
+    for _ in clients:
+        job = await pod.next()
+        await job.body()
+        job.reply()
+    assert [(await client.response()).status for client in clients] == [200, 200]
+
+
 async def test_a_websocket_that_another_gateway_granted_keeps_its_slot_until_it_is_closed(peers):
     pod = await peers.pod()
     owner, taker = await pair(peers, pod)
