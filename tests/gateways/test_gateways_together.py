@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from fault_kit import together
 from gateway_sums import Sums
 from gateways_kit import NEVER_S, several_gateways
 from idle_time import longest_idle_s
@@ -24,8 +25,8 @@ async def test_one_to_five_gateways_keep_each_pod_busy_with_one_request_at_a_tim
             await it.agree(*it.open)
             for name in it.open:
                 await it.answered(10, by=name)
-        for name in "adbc":
-            await it.leave(name)
+        for leaving in ("ad", "bc"):
+            await together(it.leave(name) for name in leaving)
         await it.members_are("e")
         await it.answered(20)
         now_s = asyncio.get_running_loop().time()
