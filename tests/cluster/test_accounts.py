@@ -113,13 +113,15 @@ class World:
         self.until_audited(is_look_for_a_rival)
 
     def a_gateway_that_died_is_looked_for(self, containers):
+        since = len(self.control_plane.audit())
         containers.kill("inflight-gateway", all_but=2)
-        self.until_audited(is_look_for_a_pod)
-        containers.start()
+        self.until_audited(is_look_for_a_pod, since)
+        # The last one that is asked to end would wait until the slots of the first one are free.
+        containers.kill("inflight-gateway")
 
-    def until_audited(self, condition):
+    def until_audited(self, condition, since=0):
         deadline = time.monotonic() + PATIENCE_S
-        while not any(map(condition, self.control_plane.audit())):
+        while not any(map(condition, self.control_plane.audit()[since:])):
             assert time.monotonic() < deadline
             time.sleep(0.1)
 
