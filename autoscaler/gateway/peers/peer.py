@@ -20,8 +20,7 @@ from autoscaler.gateway.peers.shared_dispatcher import SharedDispatcher
 from autoscaler.gateway.peers.times import Times
 
 _REMEMBERED = 32  # settled epochs; a roster goes back less far
-_NOTHING_YET = Limits()
-"""The limits of a service that only a peer has named so far: it has no pod."""
+_NOTHING_YET = Limits()  # of a service that only a peer has named so far: it has no pod
 
 
 class Peer:
@@ -56,6 +55,7 @@ class Peer:
         self._settled_by: set[str] = set()
         """Members that have settled the present epoch."""
         self._reports = Reports()
+        self._keeps_holding = False
         self._unpermitted: list[Callable[[], None]] = []
         self._holding: set[SharedDispatcher] = set()
         """Services that may have held slots."""
@@ -84,8 +84,8 @@ class Peer:
 
     @property
     def may_go(self) -> bool:
-        """Whether a gateway that leaves has said goodbye, so that its process may end."""
-        return self._membership.may_go
+        """Whether a gateway that leaves has said goodbye, or must not because slots are held here alone."""
+        return self._membership.may_go or (self._membership.leaving and self._keeps_holding)
 
     def has_permit(self) -> bool:
         """Tell whether requests may be started now."""
@@ -223,7 +223,7 @@ class Peer:
         self._now_s = now_s
         clock_s = self._clock()
         if self._membership.leaving:
-            self._membership.finished = self._is_finished()
+            self._note_leaving()
         self._membership.tick(clock_s)
         if self._unpermitted and self.has_permit():
             unpermitted, self._unpermitted = self._unpermitted, []
@@ -231,11 +231,13 @@ class Peer:
                 deliver()
         self._refuse_if_cut_off(now_s, clock_s)
 
-    def _is_finished(self) -> bool:
-        """Tell whether nothing of its clients is left, and others know all slots that may be in use."""
-        alone = not self._membership.others
-        left = any(share.has_clients or (alone and share.held) for share in self.shares.values())
-        return not left and (not self.is_member or self._settled_by.issuperset(self._membership.owners))
+    def _note_leaving(self) -> None:
+        """Find out whether nothing of its clients is left, and others know all slots that may be in use."""
+        has_clients = any(share.has_clients for share in self.shares.values())
+        holds = not self._membership.others and any(share.held for share in self.shares.values())
+        settled = not self.is_member or self._settled_by.issuperset(self._membership.owners)
+        self._membership.finished = settled and not (has_clients or holds)
+        self._keeps_holding = holds and not has_clients
 
     def _refuse_if_cut_off(self, now_s: float, clock_s: float) -> None:
         since_s = self._membership.cut_off_since_s(clock_s)

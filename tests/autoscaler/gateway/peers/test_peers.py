@@ -166,3 +166,24 @@ def test_a_grant_for_a_pod_that_drains_at_the_taker_goes_back_and_another_pod_se
     group.arrive(group.owner, "other")
     group.wait(2)
     assert group.running["other"] == (group.owner, "p0")
+
+
+def test_the_last_gateway_goes_without_a_goodbye_when_it_alone_knows_of_held_slots():
+    group = Group("a", "b")
+    group.wait(1)
+    group.arrive("a", "lost")
+    group.settle()
+    group.kill("a")
+    group.wait(3)
+    group.running.clear()
+    group.peers["b"].leave(group.now_s)
+    group.wait(1)
+    assert group.peers["b"].may_go
+    group.kill("b")
+    group.start("c")
+    for name, member in group.stored.members.items():
+        group.peers["c"].known_dead(name, member.life, group.now_s)
+    group.settle()
+    group.arrive("c", "next")
+    group.wait(8)
+    assert group.on("p0") == []
