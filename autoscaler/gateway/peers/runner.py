@@ -183,6 +183,9 @@ class PeerRunner:
         """Tell which services may have other counts, owners or deadlines."""
         before, self._state = self._state, (self.peer.epoch, self.peer.is_member)
         touched, self._touched = self._touched, set()
+        if self._state != before and self.peer.roster is not None:
+            part = "a member" if self.peer.is_member else "no member"
+            _log.info("%s of epoch %d: gateways %s", part, self.peer.epoch, ", ".join(sorted(self.peer.roster.members)))
         if self.peer.has_settled and self.peer.roster is not None:
             self.counted = (self.peer.epoch, tuple(sorted(self.peer.roster.members)))
         for service in [None] if None in touched or self._state != before else touched:
