@@ -25,6 +25,7 @@ from autoscaler.controller.services import service_of
 from autoscaler.documents.document import Document
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Granted, Held
 from autoscaler.gateway.dispatch.path_rules import EVERYTHING_COUNTS
+from autoscaler.gateway.dispatch.types import ANY_TURN
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Outcome, Query, Reading
 from autoscaler.runtime.clock import SystemClock
@@ -91,7 +92,7 @@ class LiveWorld:
             self.at(arrival.t_s, ARRIVES, self.arrive, arrival)
 
     def arrive(self, arrival):
-        request = Request(len(self.requests), arrival, EVERYTHING_COUNTS)
+        request = Request(len(self.requests), arrival, EVERYTHING_COUNTS, ANY_TURN)
         self.requests.append(request)
         match self.dispatcher.arrive(request.number, self.clock.now()):
             case Granted(name):

@@ -75,6 +75,7 @@ class GatewayServer:
     """A gateway without its sockets: counts, and the lines that tell of them to one reader at a time."""
 
     uid, started_s = "g", 1.0
+    peers = None
 
     def __init__(self, names):
         limits = Limits(1, 100, 600.0, float("inf"))
