@@ -5,6 +5,7 @@ from collections import deque
 from typing import Any
 
 from autoscaler.gateway.dispatch.dispatcher import Granted, Held, Limits, Refused
+from autoscaler.gateway.dispatch.types import ANY_TURN, Turn
 from autoscaler.gateway.peers.outbox import ReadRoster, WriteRoster
 from autoscaler.gateway.peers.peer import Peer
 from autoscaler.gateway.peers.roster import Roster
@@ -107,8 +108,8 @@ class Group:
         if self.peers[name].shares[SERVICE].may_start(request, pod, self.now_s):
             self.running[request] = (name, pod)
 
-    def arrive(self, name: str, request: str) -> None:
-        answer = self.peers[name].shares[SERVICE].arrive(request, self.now_s)
+    def arrive(self, name: str, request: str, turn: Turn = ANY_TURN) -> None:
+        answer = self.peers[name].shares[SERVICE].arrive(request, self.now_s, turn=turn)
         if isinstance(answer, Granted):
             self._start(name, request, answer.backend)
         elif isinstance(answer, Refused):

@@ -3,6 +3,8 @@
 import pytest
 from group_kit import SERVICE, Group
 
+from autoscaler.gateway.dispatch.types import Turn
+
 
 def test_the_first_gateway_makes_the_roster_and_members_let_the_others_in():
     group = Group("a", "b", "c")
@@ -187,3 +189,16 @@ def test_the_last_gateway_goes_without_a_goodbye_when_it_alone_knows_of_held_slo
     group.arrive("c", "next")
     group.wait(8)
     assert group.on("p0") == []
+
+
+def test_a_request_of_a_higher_class_goes_first_whichever_gateway_has_it():
+    group = Group("a", "b", "c")
+    group.wait(1)
+    owner, taker = group.owner, group.others()[0]
+    group.arrive(owner, "running")
+    group.arrive(owner, "lower", Turn(level=1))
+    group.arrive(taker, "higher", Turn(level=0))
+    group.settle()
+    group.finish("running")
+    group.settle()
+    assert group.on("p0") == ["higher"]
