@@ -10,7 +10,7 @@ Rules:
    many of the epoch before have seen the present one, and if no member that it hears says that it hears the silent
    one. Members that others hear and that do not hear each other own nothing, or one of two: see `cuts`.
 4. A member that leaves owns nothing first. It writes itself out when nothing of its clients is left and the books of
-   the services that it owned are whole elsewhere.
+   the services that it owned are whole elsewhere. A client that comes meanwhile gets its slot in the next epoch.
 
 `now_s` is a time of a clock that goes on while the process is stopped.
 """
@@ -66,6 +66,8 @@ class Membership:
         self.leaving = False
         self.finished = False
         """Whether nothing is left that a leaver has to wait for."""
+        self._goodbye = 0
+        """The epoch in which it last asked the store to write its goodbye; it starts nothing in that one."""
         self._address = me.peer
         self._times = times
         self._out = out
@@ -80,13 +82,12 @@ class Membership:
         self._joins: dict[str, Member] = {}
         self._beats: dict[int, float] = {}
         """When beats of the present epoch were sent."""
-        self._beat = 0
+        self._beat = self._asked = 0
         self._next_beat_s = -math.inf
         self._last_hears: frozenset[str] = frozenset()
         self._read_ok_s = -math.inf
         self._has_read = False
         self._next_read_s = -math.inf
-        self._asked = 0
         self._calling: ReadRoster | WriteRoster | None = None
         self._must_read = True
         self._adopted_s = -math.inf
@@ -143,8 +144,8 @@ class Membership:
         return (name, life) in self._dead or replaced or (name == self.name and life != self.life)
 
     def permit_until_s(self) -> float:
-        """Return until when requests may be started; -inf if this process is no member."""
-        if not self.is_member:
+        """Return until when requests may be started; -inf if this process is no member, or may just have left."""
+        if not self.is_member or self.epoch == self._goodbye:
             return -math.inf
         others = self.others
         needed = (len(others) + 1) // 2
@@ -341,9 +342,10 @@ class Membership:
         if roster is None:
             return None
         if self.leaving and self.finished and not (self.owns_by_right and self.others):
+            self._goodbye = self.epoch
             return roster.without(self.name, left=True)
-        if self.owns_by_right != self._may_own(now_s):
-            return roster.owning(self.name, own=not self.owns_by_right)
+        if self.owns_by_right != self._may_own(now_s) or self.epoch == self._goodbye:
+            return roster.owning(self.name, own=self._may_own(now_s))
         for name, member in self._joins.items():
             if self._links.get(name) is not None and self._links[name].life == member.life:
                 return roster.joined(name, member)
