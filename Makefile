@@ -3,7 +3,7 @@ BIN := .venv/bin
 
 BENCHES := $(patsubst benchmarks/%.py,bench-%,$(shell grep -l __main__ benchmarks/*.py))
 
-.PHONY: help setup programs definitions controlplane image lock-debian sbom audit lint generated check test test-busy docs demo picture soak soak-gateways drain-test rollout-test fuzz bench
+.PHONY: help setup programs definitions controlplane image lock-debian sbom audit lint generated check test test-busy docs demo picture soak soak-gateways explore-gateways drain-test rollout-test fuzz bench
 .PHONY: $(BENCHES) mutants lock
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -75,6 +75,9 @@ soak: programs controlplane ## hurt an installation under load for 10 minutes, a
 
 soak-gateways: setup ## let everything happen to five gateways under load for 10 minutes, and close the books; ARGS="--seconds 60 --seed 2"
 	@PYTHONPATH=tests/cluster $(BIN)/python tests/gateways/gateways_soak.py $(ARGS)
+
+explore-gateways: setup ## random schedules of several gateways, with the shipped code: make explore-gateways ARGS="--seconds 3600"
+	@PYTHONPATH=tests/autoscaler/gateway/peers $(BIN)/python tests/autoscaler/gateway/peers/explore_gateways.py $(ARGS)
 
 drain-test: programs controlplane ## 10,000 requests while pods leave for every reason: none cut, none twice; ARGS="--requests 500 --seed 2"
 	@$(BIN)/python tests/cluster/drains.py $(ARGS)
