@@ -172,12 +172,12 @@ class RequestParser:
             self._check_size(name, value)
         if self.in_head and (b"_" not in name or self._limits.underscores):
             self._fields.append((name, value.rstrip(b" \t")))
+            if len(self._fields) > self._limits.fields:
+                raise BrokenRequestError(_TOO_LARGE, _TOO_MANY)
 
     def _check_size(self, name: bytes, value: bytes) -> None:
         if len(name) + len(value) > self._limits.field_bytes:
             raise BrokenRequestError(_TOO_LARGE, "a header is too long")
-        if len(self._fields) > self._limits.fields:
-            raise BrokenRequestError(_TOO_LARGE, _TOO_MANY)
 
     def on_headers_complete(self) -> None:
         """Pass on the request; it has a body once one arrives, or once the data ends without its end."""
@@ -186,8 +186,6 @@ class RequestParser:
             self._resumed = False
             return
         parser, fields = self._parser, self._fields
-        if len(fields) > self._limits.fields:
-            raise BrokenRequestError(_TOO_LARGE, _TOO_MANY)
         http10 = HTTP_VERSIONS.get(parser.get_http_version())
         if http10 is None:
             raise BrokenRequestError(HTTPStatus.BAD_REQUEST, "the gateway speaks HTTP/1.1 and HTTP/1.0 only")
