@@ -372,12 +372,16 @@ class Membership:
             return False
         return self._is_installed() and not any(name in self._links[each].hears for each in hears)
 
+    @property
+    def not_seen_by(self) -> set[tuple[str, str]]:
+        """Processes that were members before and may not know the present epoch; who is dead need not know it."""
+        before = self.roster.before[-1].members if self.roster is not None and self.roster.before else {}
+        lives = {(name, member.life) for name, member in before.items()}
+        return {each for each in lives if self._seen.get(each, 0) < self.epoch and not self.is_dead(*each)}
+
     def _is_installed(self) -> bool:
-        if self.roster is None or not self.roster.before:
-            return True
-        before = self.roster.before[-1].members
-        seen = sum(self._seen.get((name, member.life), 0) >= self.epoch for name, member in before.items())
-        return seen >= len(before) - majority(len(before)) + 1
+        before = self.roster.before[-1].members if self.roster is not None and self.roster.before else {}
+        return len(self.not_seen_by) < majority(len(before))
 
     def cut_off_since_s(self, now_s: float) -> float | None:
         """Return since when clients that wait here may wait in vain: it is no member, or cannot reach an owner."""

@@ -104,7 +104,7 @@ class Peer:
         self._holding = {share for share in self._holding if share.lost()}
         holders = {user for share in self._holding for ref in share.lost() for user in self._users(ref)}
         if self.is_member or self.roster is None:
-            return holders
+            return holders | {each for each in self._membership.not_seen_by if each[0] not in self._lives}
         return holders | {
             (name, each.life) for name, each in self.roster.members.items() if name not in {*self._lives, self.name}
         }

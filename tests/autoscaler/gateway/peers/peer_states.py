@@ -21,8 +21,8 @@ its taker is paused and does not know."""
 AWAKE, PAUSED, DEAD, GONE, ABSENT = "awake", "paused", "dead", "gone", "absent"
 
 
-TIMES = Times(beat_s=10, silent_s=15, permit_s=25, clock_error=1.2, read_s=10, low_permit_s=10, out_s=10000)
-"""In ticks of ten seconds: who is not heard at two of them is silent, and a permit lasts two."""
+TIMES = Times(beat_s=10, silent_s=15, permit_s=25, clock_error=1.2, read_s=10, low_permit_s=10, out_s=10**9)
+"""In ticks of ten seconds: who is not heard at two of them is silent, and a permit lasts two. Nobody waits too long."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Scope:
     """How long a pod may compute."""
     grace: float = 20.0
     """How long gateways believe that it may."""
-    queue_timeout: float = 10000.0
+    queue_timeout: float = 1e9
     store_returns: bool = True
     """Whether a store that is away comes back."""
 
