@@ -6,9 +6,9 @@ Rules:
 2. A member acknowledges beats of its own epoch only. The permit to start requests lasts `permit_s` from the sending of
    a beat that a majority has acknowledged (the sender counts; of two, both), or from the beginning of a read of the
    store that shows this gateway as a member of its own epoch.
-3. A member writes out another that is silent, if it hears n - majority + 1 of the n members (itself counts), if as
-   many of the epoch before have seen the present one, and if no member that it hears says that it hears the silent
-   one. Members that others hear and that do not hear each other own nothing, or one of two: see `cuts`.
+3. A member writes out another that is silent, if it hears n - majority + 1 of the n members, if as many of the epoch
+   before have seen the present one (in both, it counts itself and who is known dead), and if no member that it hears
+   says that it hears the silent one. Members that do not hear each other own nothing, or one of two: see `cuts`.
 4. A member that leaves owns nothing first. It writes itself out when nothing of its clients is left and the books of
    the services that it owned are whole elsewhere. A client that comes meanwhile gets its slot in the next epoch.
 
@@ -86,10 +86,9 @@ class Membership:
         self._next_beat_s = -math.inf
         self._last_hears: frozenset[str] = frozenset()
         self._read_ok_s = -math.inf
-        self._has_read = False
         self._next_read_s = -math.inf
         self._calling: ReadRoster | WriteRoster | None = None
-        self._must_read = True
+        self._must_read, self._has_read = True, False
         self._adopted_s = -math.inf
         self._cuts = Cuts(name, times)
         self._outs: list[float] = []
@@ -366,22 +365,28 @@ class Membership:
     def _may_write_out(self, name: str, now_s: float) -> bool:
         if not self._is_silent(name, now_s):
             return False
-        hears = self.hears(now_s)
-        size = len(self._members)
-        if len(hears) + 1 < size - majority(size) + 1:
+        hears, size = self.hears(now_s), len(self._members)
+        dead = sum(self.is_dead(name, member.life) for name, member in self._members.items())
+        if len(hears) + 1 + dead < size - majority(size) + 1:
             return False
         return self._is_installed() and not any(name in self._links[each].hears for each in hears)
 
     @property
-    def not_seen_by(self) -> set[tuple[str, str]]:
-        """Processes that were members before and may not know the present epoch; who is dead need not know it."""
-        before = self.roster.before[-1].members if self.roster is not None and self.roster.before else {}
-        lives = {(name, member.life) for name, member in before.items()}
-        return {each for each in lives if self._seen.get(each, 0) < self.epoch and not self.is_dead(*each)}
+    def _before(self) -> Mapping[str, Member]:
+        return self.roster.before[-1].members if self.roster is not None and self.roster.before else {}
 
     def _is_installed(self) -> bool:
-        before = self.roster.before[-1].members if self.roster is not None and self.roster.before else {}
-        return len(self.not_seen_by) < majority(len(before))
+        """Tell whether enough members of the epoch before know the present one; the dead need not know it."""
+        lives = {(name, member.life) for name, member in self._before.items()}
+        unaware = [each for each in lives if self._seen.get(each, 0) < self.epoch and not self.is_dead(*each)]
+        return len(unaware) < majority(len(lives))
+
+    @property
+    def suspects(self) -> set[tuple[str, str]]:
+        """Processes that are members, or were in the epoch before, and may have ended: by name and life."""
+        members = (*self._members.items(), *self._before.items())
+        absent = {(name, each.life) for name, each in members if name not in self._links and name != self.name}
+        return {each for each in absent if not self.is_dead(*each)}
 
     def cut_off_since_s(self, now_s: float) -> float | None:
         """Return since when clients that wait here may wait in vain: it is no member, or cannot reach an owner."""

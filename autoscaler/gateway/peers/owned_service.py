@@ -184,9 +184,10 @@ class OwnedService:
         """Entries that take a slot in the dispatcher."""
         return sum(ref in self.dispatcher for ref in self.book.pods)
 
-    def reported_on(self, pod: str) -> int:
-        """Return how many requests members have reported on a pod."""
-        return sum(each == pod for each in self._reported_runs.values())
+    @property
+    def reported_runs(self) -> Mapping[Ref, str]:
+        """The requests that members have reported to run, with their pods, while the book is not whole."""
+        return self._reported_runs
 
     def _run(self, ref: Ref, pod: str, hold: Hold | None, now_s: float) -> None:
         if ref in self.book:

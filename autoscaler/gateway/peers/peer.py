@@ -103,11 +103,7 @@ class Peer:
         """Return the processes of which it matters whether they have ended, by name and life."""
         self._holding = {share for share in self._holding if share.lost()}
         holders = {user for share in self._holding for ref in share.lost() for user in self._users(ref)}
-        if self.is_member or self.roster is None:
-            return holders | {each for each in self._membership.not_seen_by if each[0] not in self._lives}
-        return holders | {
-            (name, each.life) for name, each in self.roster.members.items() if name not in {*self._lives, self.name}
-        }
+        return holders | self._membership.suspects
 
     # Services.
 
@@ -150,6 +146,10 @@ class Peer:
     def _users(self, ref: Ref) -> Collection[tuple[str, str]]:
         """Return the processes that may use a held slot: if nobody knows which one does, each that is lost."""
         return [(ref.holder, ref.life)] if ref.holder else self._lost
+
+    def was_out(self, ref: Ref) -> bool:
+        """Tell whether a request's gateway was put out once, and let in again."""
+        return self.roster is not None and self.roster.was_out(ref.holder, ref.life)
 
     def _is_dead(self, ref: Ref) -> bool:
         users = self._users(ref)

@@ -79,6 +79,11 @@ class Roster:
         were = ((name, member.life) for past in self.before for name, member in past.members.items())
         return frozenset(each for each in were if not self.has(*each) and each[1] not in self.left)
 
+    def was_out(self, name: str, life: str) -> bool:
+        """Tell whether a member was put out in an epoch that is remembered, and let in again."""
+        was_in = [name in past.members and past.members[name].life == life for past in self.before]
+        return True in was_in and not all(was_in[was_in.index(True) :])
+
     def owner(self, service: str) -> str | None:
         """Return the owner of a service; None if there is no member."""
         return owner(self.members, service)

@@ -10,6 +10,7 @@ Requests of this gateway's clients are `claims`; the owner's part is `owned_serv
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -44,6 +45,9 @@ class Group(Protocol):
 
     def await_permit(self, deliver: Callable[[], None]) -> None:
         """Call this when requests may be started again."""
+
+    def was_out(self, ref: Ref) -> bool:
+        """Tell whether a request's gateway was put out once, and let in again."""
 
     def hold(self, ref: Ref, grace_s: float, now_s: float) -> Hold:
         """Return how long a slot of a lost gateway is kept."""
@@ -281,11 +285,12 @@ class SharedService:
         return Known(known.pods, holds)
 
     def _unknown(self, epoch: int, now_s: float) -> Known:
-        """Return an entry for each slot that nobody names."""
+        """Return an entry for each slot that nobody names; while a gateway was out, its may have been given away."""
+        named = {**self._owned.reported_runs, **self._claims.running_refs()}
+        taken = Counter(pod for ref, pod in named.items() if not self._group.was_out(ref))
         pods: dict[Ref, str] = {}
         for pod in self._known:
-            named = self._owned.reported_on(pod) + sum(each == pod for each in self._claims.running_refs().values())
-            for _ in range(max(0, self._limits.concurrency - named)):
+            for _ in range(max(0, self._limits.concurrency - taken[pod])):
                 pods[Ref("", f"unknown-{epoch}", len(pods))] = pod
         return Known(pods, {ref: self._hold_for(ref, now_s) for ref in pods})
 

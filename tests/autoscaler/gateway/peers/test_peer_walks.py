@@ -3,7 +3,7 @@
 import pytest
 from peer_explorer import ends_well, shortened, walk
 from peer_scopes import WALKS
-from peer_states import Scope
+from peer_states import ORPHANED, WAITS, Scope
 from peer_world import World
 
 pytestmark = pytest.mark.slow
@@ -27,3 +27,23 @@ def test_a_gateway_goes_on_alone_when_one_died_before_it_knew_that_another_had_d
         assert action in world.everything(state)
         state = world.after(state, action)
     assert not ends_well(world, state)
+
+
+def test_a_request_that_ended_while_its_gateway_was_stopped_hides_no_request_of_a_lost_owner():
+    world = World(Scope("a stop and a crash", requests=("a", "b", "a"), faults=("pause", "crash"), budget=2, ticks=20))
+    state = at_rest(world, world.after(world.first(), ("arrive", "r0")))
+    for action in [("start", "r0"), ("arrive", "r1"), ("pause", "a"), *[("tick",)] * 8]:
+        state = at_rest(world, world.after(state, action))
+    for action in [("start", "r1"), ("crash", "b"), ("resume", "a"), ("arrive", "r2")]:
+        state = world.after(state, action)
+    assert state.requests[1].status == ORPHANED
+    state = at_rest(world, state)
+    assert state.members[0].out.owns
+    assert state.requests[2].status == WAITS
+
+
+def at_rest(world, state):
+    """Let all that is under way arrive and gateways find out who has ended, and then requests end that were served."""
+    while actions := world.provable(state) + world.pressing(state):
+        state = world.after(state, min(actions, key=lambda action: action[0] == "end"))
+    return state
