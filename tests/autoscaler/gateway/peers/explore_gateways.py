@@ -6,20 +6,21 @@ import sys
 from time import monotonic
 
 from peer_explorer import explore, shortened, walk
-from peer_scopes import SMALL, WALKS
+from peer_scopes import LARGE, SMALL, WALKS
 
 FAULT_RATES = (0.01, 0.04, 0.1)
 STEPS = 1000
 
 
 def main() -> int:
-    """Exhaust the small scopes, then walk at random; 1 if a promise was broken."""
+    """Exhaust the small scopes, go into the large ones, then walk at random; 1 if a promise was broken."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--seed", type=int, default=0, help="the first one")
+    parser.add_argument("--states", type=int, default=0, help="how far to go into each of the large scopes")
     arguments = parser.parse_args()
-    for scope in SMALL:
-        seen = explore(scope)
+    for scope in SMALL + (LARGE if arguments.states else ()):
+        seen = explore(scope, most=10**9 if scope in SMALL else arguments.states)
         print(seen)
         if seen.finding:
             print(seen.finding)

@@ -178,6 +178,13 @@ def ends_well(world: World, state: State) -> str:
     return f"after the last fault and a fair schedule {left(state)} is still there"
 
 
+def at_rest(world: World, state: State) -> State:
+    """Let all that is under way arrive and gateways find out who has ended, and then requests end that were served."""
+    while actions := world.provable(state) + world.pressing(state):
+        state = world.after(state, min(actions, key=lambda action: action[0] == "end"))
+    return state
+
+
 def rests(world: World, state: State) -> bool:
     """Tell whether nobody waits or runs, and each gateway that lives serves or may go."""
     return not left(state) and not world.helpful(state)
@@ -227,7 +234,9 @@ def chosen(chance: random.Random, actions: list[tuple], fault_rate: float) -> tu
 
 
 def shortened(scope: Scope, finding: Finding) -> Finding:
-    """Leave out of a schedule what it does not need."""
+    """Leave out of a schedule what it does not need; one after which somebody waits for ever stays as it is."""
+    if again(scope, finding.schedule) is None:
+        return finding
     best, length = finding, len(finding.schedule) // 2
     while length:
         start = 0

@@ -1,7 +1,7 @@
 """Random schedules of two, three and four gateways keep the promises, with faults of all kinds, joins and leaves."""
 
 import pytest
-from peer_explorer import ends_well, shortened, walk
+from peer_explorer import at_rest, ends_well, shortened, walk
 from peer_scopes import WALKS
 from peer_states import ORPHANED, WAITS, Scope
 from peer_world import World
@@ -40,10 +40,3 @@ def test_a_request_that_ended_while_its_gateway_was_stopped_hides_no_request_of_
     state = at_rest(world, state)
     assert state.members[0].out.owns
     assert state.requests[2].status == WAITS
-
-
-def at_rest(world, state):
-    """Let all that is under way arrive and gateways find out who has ended, and then requests end that were served."""
-    while actions := world.provable(state) + world.pressing(state):
-        state = world.after(state, min(actions, key=lambda action: action[0] == "end"))
-    return state
