@@ -13,9 +13,9 @@ from autoscaler.app.older_gateways import older_gateways_gone
 from autoscaler.app.peer_secret import NAME, peer_key_lines
 from autoscaler.app.roster_lease import LeaseRoster, new_life
 from autoscaler.gateway.peers import roster_store
+from autoscaler.gateway.peers.connections.peer_key import SHORTEST_KEY, read_peer_keys
 from autoscaler.gateway.peers.file_roster import FileRoster
 from autoscaler.gateway.peers.names import split_address
-from autoscaler.gateway.peers.peer_key import SHORTEST_KEY, read_peer_keys
 from autoscaler.gateway.peers.peer_list import PeerList
 from autoscaler.gateway.peers.runner import PeerRunner, Place
 from autoscaler.kubernetes.client import connected

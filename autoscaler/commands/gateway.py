@@ -135,9 +135,9 @@ def _add_peer_options(add: Callable[..., None]) -> None:
     add("--name", metavar="NAME", help="with --peers: which of them this gateway is")
     add(
         "--peers",
-        metavar="FILE|NAME=HOST:PORT,...",
-        help="all gateways that serve the same pods, with their ports for each other; a file has lines `name host:port`"
-        " and is read again when it changes (this gateway serves alone)",
+        metavar="PEERS",
+        help="all gateways that serve the same pods, as a file with lines `name host:port` or as name=host:port,...;"
+        " a file is read again when it changes (this gateway serves alone)",
     )
     add(
         "--roster",

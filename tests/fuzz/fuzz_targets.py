@@ -227,12 +227,10 @@ def heads(data: bytes) -> None:
 
 # Paths.
 
-REFERENCE = PathRules(
-    [
-        PathRule(("/sdapi/v1/txt2img", "/sdapi/v1/extra-*", "/run/predict")),
-        PathRule(("/favicon.ico",), SlotUse.PASS, wake=False),
-        PathRule(("/*",), SlotUse.PASS, max_per_pod=64),
-    ]
+REFERENCE = (
+    PathRule(("/sdapi/v1/txt2img", "/sdapi/v1/extra-*", "/run/predict")),
+    PathRule(("/favicon.ico",), SlotUse.PASS, wake=False),
+    PathRule(("/*",), SlotUse.PASS, max_per_pod=64),
 )
 COUNTED = re.compile(r"/sdapi/v1/txt2img|/sdapi/v1/extra-.*|/run/predict", re.DOTALL)
 
@@ -305,7 +303,8 @@ def paths(data: bytes) -> None:
         assert Glob.of(pattern.split("*")).matches(rest) == (slow is not None)
     target = "/" + text.replace("\n", "")
     path = target.partition("?")[0]
-    rule = REFERENCE.find(target)
+    # New rules for each input: a service's rules remember the paths that they have found.
+    rule = PathRules(REFERENCE).find(target)
     if any(COUNTED.fullmatch(server(path)) for server in SERVERS):
         assert rule.kind is SlotUse.COUNT, f"{target!r} is not counted"
 

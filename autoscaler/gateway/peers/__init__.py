@@ -15,8 +15,7 @@ gateways, only names and ages.
 
 Up to here nothing does I/O, reads a clock or awaits. The tests walk through the interleavings of this code.
 
-* `links` keeps one `connection` with each peer, a stream of `lines`. `handshake` proves who is at its ends, by the keys
-  of `peer_key`. `peer_list` reads where the peers are in file mode, `names` says what they can be called.
+* `connections` are the sockets. `peer_list` reads where the peers are in file mode, `names` says what names are legal.
 * `roster_store` says what keeps a roster, and `file_roster` keeps it on one machine.
 * `runner` joins a `Peer`, its connections and its store in an event loop.
 """

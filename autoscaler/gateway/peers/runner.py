@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from autoscaler.gateway.dispatch.types import Limits
-from autoscaler.gateway.peers.links import PeerLinks
+from autoscaler.gateway.peers.connections.links import PeerLinks
 from autoscaler.gateway.peers.outbox import Delivery, Message, ReadRoster, WriteRoster
 from autoscaler.gateway.peers.peer import Peer
 from autoscaler.gateway.peers.roster_store import RosterStore, RosterUnavailableError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from autoscaler.gateway.peers.peer_key import read_peer_keys
+from autoscaler.gateway.peers.connections.peer_key import read_peer_keys
 
 OLD, NEW = b"old-key-" * 4, b"new-key-" * 5
 

@@ -6,8 +6,8 @@ import socket
 import pytest
 from links_kit import ENDED, KEY, LOOPBACK, OTHER_KEY, REFUSED, Gateway, RawPeer, connected, gateways
 
-from autoscaler.gateway.peers import links
-from autoscaler.gateway.peers.handshake import HandshakeError
+from autoscaler.gateway.peers.connections import links
+from autoscaler.gateway.peers.connections.handshake import HandshakeError
 
 pytestmark = pytest.mark.real_time
 

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple, Protocol, cast
 
 import msgspec
 
-from autoscaler.gateway.peers.handshake import HandshakeError, Met, Steps
-from autoscaler.gateway.peers.lines import LineReader
+from autoscaler.gateway.peers.connections.handshake import HandshakeError, Met, Steps
+from autoscaler.gateway.peers.connections.lines import LineReader
 
 _LONGEST_HANDSHAKE_LINE = 4096
 _NOTICE_A_LOST_NODE = (

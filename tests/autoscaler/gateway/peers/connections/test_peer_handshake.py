@@ -6,8 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.gateway.peers import handshake
-from autoscaler.gateway.peers.handshake import CROSSED, CrossedError, HandshakeError, Met, Side, accept, dial
+from autoscaler.gateway.peers.connections import handshake
+from autoscaler.gateway.peers.connections.handshake import (
+    CROSSED,
+    CrossedError,
+    HandshakeError,
+    Met,
+    Side,
+    accept,
+    dial,
+)
 
 KEY, NEW_KEY = b"k" * 32, b"n" * 40
 A, B = Side("a", "life-a", "1" * 32), Side("b", "life-b", "2" * 32)

@@ -4,9 +4,9 @@ import asyncio
 import random
 from contextlib import asynccontextmanager
 
-from autoscaler.gateway.peers.connection import Limits
-from autoscaler.gateway.peers.handshake import Side, dial
-from autoscaler.gateway.peers.links import PeerLinks
+from autoscaler.gateway.peers.connections.connection import Limits
+from autoscaler.gateway.peers.connections.handshake import Side, dial
+from autoscaler.gateway.peers.connections.links import PeerLinks
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 LOOPBACK = "127.0.0.1"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.gateway.peers.lines import LineReader, LineTooLongError
+from autoscaler.gateway.peers.connections.lines import LineReader, LineTooLongError
 
 LONGEST = 50
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.gateway.peers.connection import Connection, Limits
-from autoscaler.gateway.peers.handshake import Met
+from autoscaler.gateway.peers.connections.connection import Connection, Limits
+from autoscaler.gateway.peers.connections.handshake import Met
 
 PEER = Met("b", "life-b", 1)
 LONGEST = 2000

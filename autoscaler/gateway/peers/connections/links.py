@@ -27,8 +27,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from autoscaler.gateway.http.resolver import Resolver
-from autoscaler.gateway.peers.connection import Connection, Limits, Message
-from autoscaler.gateway.peers.handshake import CROSSED, CrossedError, Met, Side, Steps, accept, dial
+from autoscaler.gateway.peers.connections.connection import Connection, Limits, Message
+from autoscaler.gateway.peers.connections.handshake import CROSSED, CrossedError, Met, Side, Steps, accept, dial
 from autoscaler.gateway.peers.names import split_address
 from autoscaler.runtime.backoff import Backoff
 from autoscaler.runtime.errors import described
