@@ -25,6 +25,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY algorithms algorithms
 COPY autoscaler autoscaler
 COPY simulations simulations
+RUN test -f autoscaler/page/assets/vendor/uPlot.iife.min.js || { echo "run make web first: the page lacks uPlot" >&2; exit 1; }
 RUN /build/bin/pip wheel --quiet --no-index --no-deps --no-build-isolation --wheel-dir /build/wheel . \
     && /build/bin/pip --python /opt/inflight/bin/python install --quiet --no-index --no-deps /build/wheel/*.whl
 

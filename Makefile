@@ -3,7 +3,7 @@ BIN := .venv/bin
 
 BENCHES := $(patsubst benchmarks/%.py,bench-%,$(shell grep -l __main__ benchmarks/*.py))
 
-.PHONY: help setup programs definitions controlplane image lock-debian sbom audit lint generated check test test-busy docs demo picture soak soak-gateways explore-gateways drain-test rollout-test fuzz bench
+.PHONY: help setup programs definitions controlplane web image lock-debian sbom audit lint generated check test test-busy docs demo picture soak soak-gateways explore-gateways drain-test rollout-test fuzz bench
 .PHONY: $(BENCHES) mutants lock
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -23,6 +23,9 @@ controlplane: setup ## build the tests' Kubernetes control plane into the user's
 image: setup ## build the container image, with Docker where an engine answers, else with buildah
 	@$(BIN)/python tools/image.py
 
+web: setup ## get what the page takes from npm, by package-lock.json; the wheel and the image take it from there
+	@$(BIN)/python tools/web.py
+
 lock-debian: setup ## list anew what the image is made of where no engine pulls its base; as root
 	@$(BIN)/python tools/image_base.py
 
@@ -40,7 +43,7 @@ build/%/made: requirements/%.txt | setup
 	@$(BIN)/uv pip install --quiet --python build/$*/bin/python --require-hashes -r $<
 	@touch $@
 
-LINTERS := "ruff check" "ruff format --check" mypy "lint-imports --no-logo"
+LINTERS := "ruff check" "ruff format --check" mypy "lint-imports --no-logo" "python tools/web.py --check"
 lint: setup ## style, types and import rules; runs all of them and names those that fail
 	@failed=; for linter in $(LINTERS); do echo "lint: $$linter"; $(BIN)/$$linter || failed="$$failed, $$linter"; done; \
 	[ -z "$$failed" ] || { echo "lint: failed: $${failed#, }"; exit 1; }
@@ -51,10 +54,10 @@ generated: setup ## write the files that are generated from the code
 check: setup ## the quick loop: lint, and the tests that are quick and need no other program; prints its CPU time
 	@$(BIN)/python tools/check.py $(ARGS)
 
-test: lint programs definitions controlplane build/gradio/made build/docs/made ## the whole suite, as two pytests side by side
+test: lint programs definitions controlplane build/gradio/made build/docs/made build/browser/made ## the whole suite, as two pytests side by side
 	@$(BIN)/python tools/suite.py $(ARGS)
 
-test-busy: programs definitions controlplane build/gradio/made build/docs/made ## find tests that race: real_time ones three times, then all, beside two programs that take the CPU
+test-busy: programs definitions controlplane web build/gradio/made build/docs/made build/browser/made ## find tests that race: real_time ones three times, then all, beside two programs that take the CPU
 	@$(BIN)/python tools/busy.py $(ARGS)
 
 docs: build/docs/made ## build the documentation as a site: build/site/index.html; a warning is an error

@@ -1,6 +1,7 @@
 """What the repository promises about itself."""
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -67,6 +68,16 @@ def test_a_lock_file_pins_by_hash_and_names_no_address(lock):
         entry for entry in entries if not re.match(r"[\w.-]+==\S+( ; .+)? \\\n +--hash=sha256:[0-9a-f]{64}", entry)
     ]
     assert "://" not in text
+
+
+def test_the_lock_of_npm_pins_by_hash_and_names_no_address():
+    text = (ROOT / "package-lock.json").read_text()
+    packages = json.loads(text)["packages"]
+    root = packages.pop("")
+    assert all(re.match("sha512-", each["integrity"]) for each in packages.values())
+    assert "resolved" not in text
+    wanted = root["dependencies"] | root["devDependencies"]
+    assert {name: packages[f"node_modules/{name}"]["version"] for name in wanted} == wanted
 
 
 def test_the_lock_holds_a_fitting_version_of_everything_that_pyproject_asks_for():

@@ -13,6 +13,7 @@ import pytest
 pytestmark = pytest.mark.program  # not of the quick loop: it takes 4 s of CPU
 
 ROOT = Path(__file__).parents[1]
+VENDOR = ROOT / "autoscaler" / "page" / "assets" / "vendor"
 PARTS = ("algorithms", "autoscaler", "simulations", "pyproject.toml", "README.md", "LICENSE")
 BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
 """setuptools is pinned, and nothing is fetched."""
@@ -25,6 +26,7 @@ def wheel(tmp_path_factory):
     for file in tracked(*PARTS):
         (copy / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / file, copy / file)
+    shutil.copytree(VENDOR, copy / VENDOR.relative_to(ROOT))
     subprocess.run([sys.executable, "-c", BUILD, out], cwd=copy, check=True, capture_output=True, timeout=120)
     (file,) = out.glob("*.whl")
     with ZipFile(file) as opened:
@@ -38,6 +40,12 @@ def tracked(*paths):
 
 def test_all_modules_examples_notebooks_and_traces_are_in_the_wheel(wheel):
     assert set(tracked("algorithms", "autoscaler", "simulations")) <= set(wheel.namelist())
+
+
+def test_what_the_page_takes_from_npm_is_in_the_wheel_with_its_licence(wheel):
+    at = VENDOR.relative_to(ROOT).as_posix()
+    served = {f"{at}/{name}" for name in ("uPlot.iife.min.js", "uPlot.min.css", "LICENSE")}
+    assert {name for name in wheel.namelist() if name.startswith(f"{at}/")} == served
 
 
 def test_the_wheel_names_its_import_packages(wheel):

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import image_base
+import web
 from programs import ROOT, UnavailableError, only_one
 
 from autoscaler.runtime.programs import cache_folder
@@ -71,6 +72,8 @@ def build() -> Built:
     """
     if problem := missing():
         raise UnavailableError(f"the image cannot be built here: {problem}")
+    if not web.made():
+        web.make()
     with _secrets() as secrets:
         if _docker_answers():
             _run("docker", "build", *secrets, "--tag", NAME, ROOT)
