@@ -250,6 +250,7 @@ def _needs_reference(task: _Task) -> str:
         "some paths have a timeout of their own": any(rule.request_timeout_s is not None for rule in found),
         "clients have affinity cookies": bool(inputs.cookie_s and any(each.sessions for each in workloads)),
         "requests take turns": inputs.takes_turns,
+        "the queue has limits for the time without a ready replica": inputs.limits.depend_on_pods,
         "pods stop work whose client has left": inputs.cancel_on_disconnect and any(each.timeout for each in workloads),
         "pods fail to start": any(pool.start_failure for pool in inputs.pools),
         "the policy has pools": bool(inputs.policy_pools),

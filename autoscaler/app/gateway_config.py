@@ -3,20 +3,30 @@
 from collections.abc import Iterable
 
 from autoscaler.gateway.busy_response import BusyPoll
-from autoscaler.gateway.config import Affinity, GatewayService, OnAbort, Takeover, Timeouts, WarmUp
+from autoscaler.gateway.config import (
+    Affinity,
+    ErrorFormat,
+    GatewayService,
+    OnAbort,
+    Takeover,
+    Timeouts,
+    WaitingOptions,
+    WarmUp,
+)
 from autoscaler.gateway.cors import Cors
 from autoscaler.gateway.dispatch.dispatcher import EjectionRules, Limits, LoadBalancing, SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
 from autoscaler.gateway.dispatch.turn_rules import ClassMatch, Fairness, Identity, PriorityClass
-from autoscaler.gateway.dispatch.types import FailureKind
+from autoscaler.gateway.dispatch.types import FailureKind, QueueLimits
 from autoscaler.host_claims import Claim
 from autoscaler.policy.spec import ScalingPolicy
-from autoscaler.policy.traffic import Busy, Traffic
-from autoscaler.policy.traffic import Cors as CorsSettings
-from autoscaler.policy.traffic import WarmUp as WarmUpSettings
-from autoscaler.policy.turns import ClassMatch as ClassMatchSettings
-from autoscaler.policy.turns import Fairness as FairnessSettings
-from autoscaler.policy.turns import Priority
+from autoscaler.policy.traffic.gateway import Busy, Traffic
+from autoscaler.policy.traffic.gateway import Cors as CorsSettings
+from autoscaler.policy.traffic.gateway import WarmUp as WarmUpSettings
+from autoscaler.policy.traffic.turns import ClassMatch as ClassMatchSettings
+from autoscaler.policy.traffic.turns import Fairness as FairnessSettings
+from autoscaler.policy.traffic.turns import Priority
+from autoscaler.policy.traffic.waiting import Queue, QueueLimit
 from autoscaler.ports import ServiceName
 
 _DEFAULTS = Traffic.model_validate({"hosts": ["any"]})
@@ -58,6 +68,8 @@ def gateway_service(policy: ScalingPolicy) -> GatewayService:
         takeover=Takeover(traffic.takeover),
         cors=_cors(traffic.cors),
         probes=traffic.probes,
+        errors=ErrorFormat(traffic.errors),
+        waiting=WaitingOptions(headers=traffic.waiting.headers),
         half_close=traffic.half_close == "Allow",
         max_body_bytes=traffic.max_body_bytes,
         min_body_bytes_per_s=traffic.min_body_bytes_per_second,
@@ -73,11 +85,11 @@ def _cors(given: CorsSettings | None) -> Cors | None:
 
 
 def _limits(concurrency: int, traffic: Traffic) -> Limits:
-    affinity, health = traffic.affinity, traffic.health
+    affinity, health, given = traffic.affinity, traffic.health, traffic.queue
     return Limits(
         concurrency=concurrency,
-        queue_length=traffic.queue.max_length,
-        queue_timeout_s=traffic.queue.timeout,
+        queue_length=given.max_length,
+        queue_timeout_s=given.timeout,
         spill_after_s=affinity.spill_after if affinity and affinity.when_busy == "Spill" else float("inf"),
         load_balancing=LoadBalancing(traffic.load_balancing) if traffic.load_balancing else None,
         ejection=EjectionRules(
@@ -87,7 +99,16 @@ def _limits(concurrency: int, traffic: Traffic) -> Limits:
             most=health.max_ejection_percent,
         ),
         shares=tuple(each.share for each in traffic.priority.classes) if traffic.priority else (),
+        none_ready=_queue_limits(None if given.none_ready == QueueLimit() else given.none_ready, given),
+        all_busy=_queue_limits(given.all_busy, given),
     )
+
+
+def _queue_limits(given: QueueLimit | None, always: Queue) -> QueueLimits | None:
+    if given is None:
+        return None
+    length = always.max_length if given.max_length is None else given.max_length
+    return QueueLimits(length, always.timeout if given.timeout is None else given.timeout)
 
 
 def _classes(given: Priority | None) -> tuple[PriorityClass, ...]:

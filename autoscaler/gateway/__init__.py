@@ -5,6 +5,7 @@
   that wait. `error_responses` has the gateway's own answers.
 * `pods` knows the pods of a service, asks them whether they are ready and how busy they are, and warms them.
 * `dispatch` decides which pod gets which request. It does no I/O, so the simulator uses the same objects.
+* `waiting` tells clients that wait what to expect.
 * `http` reads and writes HTTP/1.1.
 * `counts` and `metrics` are the metrics, `inflight_stream` the stream for the controller, `request_log` the log.
 

@@ -79,6 +79,22 @@ class Takeover(Enum):
     """They are free at once."""
 
 
+class ErrorFormat(Enum):
+    """How the gateway writes its own errors."""
+
+    TEXT = "Text"
+    PROBLEM = "Problem"
+    """As JSON: RFC 9457, and on the paths of OpenAI's API as its clients expect."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingOptions:
+    """What clients that wait learn."""
+
+    headers: bool = False
+    """Whether answers of requests that were held say how long it took, and what was expected."""
+
+
 @dataclass(frozen=True, slots=True)
 class GatewayService:
     """One service as the gateway sees it."""
@@ -111,6 +127,8 @@ class GatewayService:
     """Which pages the gateway answers browsers for; None leaves it to the pods."""
     probes: tuple[str, ...] = PROBES
     """Parts of the user agents of health checks, in any case."""
+    errors: ErrorFormat = ErrorFormat.TEXT
+    waiting: WaitingOptions = WaitingOptions()
     half_close: bool = False
     """Whether a client may close its sending side and still wait; otherwise that counts as a disconnect."""
     max_body_bytes: int | None = None

@@ -1,10 +1,12 @@
 """Cross-origin requests: a browser sends a preflight before the request, and the gateway may answer it for the pod."""
 
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
 from autoscaler.gateway.http.headers import RequestHead
+from autoscaler.gateway.http.own_response import own_response
 
 _ASKS = b"access-control-request-method"
 _PREFLIGHTS_PER_POD = 64
@@ -33,6 +35,14 @@ class Cors:
             b"Access-Control-Allow-Headers: %b\r\n" % headers if headers else b"",
             self.max_age_s,
         )
+
+    def answer_preflight(self, head: RequestHead, *, keep_alive: bool) -> bytes:
+        """Return the whole answer to a preflight."""
+        lines = self.preflight_lines(head)
+        if lines is None:
+            text = "traffic.cors of this service does not allow this origin"
+            return own_response(HTTPStatus.FORBIDDEN, text, keep_alive=keep_alive)
+        return b"HTTP/1.1 204 No Content\r\n%b%b\r\n" % (lines, b"" if keep_alive else b"Connection: close\r\n")
 
     def response_lines(self, head: RequestHead) -> bytes:
         """Return the header lines that let a page read the response."""

@@ -15,6 +15,8 @@ class RequestOutcome(Enum):
     SERVED = "served"
     QUEUE_FULL = "queue_full"
     QUEUE_TIMEOUT = "queue_timeout"
+    ALL_BUSY = "all_busy"
+    """The queue was full while a pod was ready, and the policy has limits for that."""
     OVERLOADED = "overloaded"
     """The gateway was short of memory."""
     ASLEEP = "asleep"

@@ -1,19 +1,24 @@
-"""Error responses of the gateway to a request of a service: the status and the text of each outcome.
+"""Error responses of the gateway to a request of a service: the status and the text of each outcome, in each format.
 
 `router` answers requests that belong to no service, `http/client_connection` requests that cannot be read.
 """
 
+import json
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any, NamedTuple
 
+from autoscaler.gateway.config import ErrorFormat
 from autoscaler.gateway.counts import RequestOutcome
 from autoscaler.gateway.http.incoming_body import BrokenBodyError
-from autoscaler.gateway.http.own_response import GATEWAY_FAILED
+from autoscaler.gateway.http.own_response import GATEWAY_FAILED, TEXT
 from autoscaler.gateway.http.request_parser import TOO_MUCH_OVERHEAD
 from autoscaler.gateway.request_body import BodyLateError, BodyTooLargeError
 
 ERROR_RESPONSES = {
     RequestOutcome.QUEUE_FULL: (HTTPStatus.SERVICE_UNAVAILABLE, "the queue is full"),
+    RequestOutcome.ALL_BUSY: (HTTPStatus.TOO_MANY_REQUESTS, "every pod is busy, and the queue is full"),
     RequestOutcome.OVERLOADED: (HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is short of memory"),
     RequestOutcome.QUEUE_TIMEOUT: (HTTPStatus.GATEWAY_TIMEOUT, "no pod was free in time"),
     RequestOutcome.ASLEEP: (
@@ -47,6 +52,7 @@ BODY_ERRORS = tuple(_BODY_ENDINGS)
 RETRY_LATER = frozenset(
     {
         RequestOutcome.QUEUE_FULL,
+        RequestOutcome.ALL_BUSY,
         RequestOutcome.OVERLOADED,
         RequestOutcome.QUEUE_TIMEOUT,
         RequestOutcome.ASLEEP,
@@ -54,6 +60,22 @@ RETRY_LATER = frozenset(
         RequestOutcome.DRAINED,
     }
 )
+
+
+_OPENAI_PATH = re.compile(
+    rb"[^?#]*/v1/(?:chat/completions|completions|embeddings|images/(?:edits|generations|variations)"
+    rb"|audio/(?:speech|transcriptions|translations)|moderations|models(?:/[^?#]*)?|responses)/?(?:[?#].*)?",
+    re.DOTALL,
+)
+_FIRST_SERVER_ERROR = 500
+
+
+class ErrorBody(NamedTuple):
+    """A response without the headers of its connection."""
+
+    status: HTTPStatus
+    text: str
+    content_type: bytes = TEXT
 
 
 class RequestRejectedError(Exception):
@@ -68,3 +90,35 @@ def outcome_of_body_error(error: Exception) -> RequestOutcome:
     """Return the outcome of a request whose body cannot be passed on."""
     outcome = _BODY_ENDINGS[type(error)]
     return _BROKEN_ENDINGS.get(error.status, outcome) if isinstance(error, BrokenBodyError) else outcome
+
+
+def error_body(
+    outcome: RequestOutcome, error_format: ErrorFormat, target: bytes, members: Mapping[str, Any]
+) -> ErrorBody:
+    """Return the answer for an outcome.
+
+    Args:
+        outcome: how the request ended.
+        error_format: what the policy asks for.
+        target: the request's target; clients of OpenAI's API read errors of a shape of their own.
+        members: what else is known, such as an estimate, for the formats that have room for it.
+    """
+    status, text = ERROR_RESPONSES[outcome]
+    if error_format is ErrorFormat.TEXT:
+        return ErrorBody(status, text)
+    return error_document(status, outcome.value, text, target, members)
+
+
+def error_document(status: HTTPStatus, code: str, detail: str, target: bytes, members: Mapping[str, Any]) -> ErrorBody:
+    """Return an error as JSON."""
+    if _OPENAI_PATH.fullmatch(target):
+        error = {"message": detail, "type": _openai_type(status), "param": None, "code": code, **members}
+        return ErrorBody(status, json.dumps({"error": error}), b"application/json")
+    problem = {"type": "about:blank", "title": status.phrase, "status": status, "detail": detail, "code": code}
+    return ErrorBody(status, json.dumps({**problem, **members}), b"application/problem+json")
+
+
+def _openai_type(status: HTTPStatus) -> str:
+    if status is HTTPStatus.TOO_MANY_REQUESTS:
+        return "rate_limit_error"
+    return "server_error" if status >= _FIRST_SERVER_ERROR else "invalid_request_error"

@@ -8,7 +8,6 @@ Rules:
 
 import asyncio
 import logging
-from http import HTTPStatus
 from typing import NamedTuple, cast
 
 from autoscaler.gateway.config import OnAbort
@@ -18,9 +17,9 @@ from autoscaler.gateway.dispatch.backend import COUNT, PASS, TUNNEL
 from autoscaler.gateway.dispatch.path_rules import PathRule
 from autoscaler.gateway.error_responses import (
     BODY_ERRORS,
-    ERROR_RESPONSES,
     RETRY_LATER,
     RequestRejectedError,
+    error_body,
     outcome_of_body_error,
 )
 from autoscaler.gateway.http.client_connection import ClientConnection
@@ -35,6 +34,8 @@ from autoscaler.gateway.pods.pod_interrupt import interrupt
 from autoscaler.gateway.request_body import RequestBody
 from autoscaler.gateway.request_log import OnEnded, RequestRecord
 from autoscaler.gateway.service import ServiceProxy, Waiter
+from autoscaler.gateway.waiting.estimate import members
+from autoscaler.gateway.waiting.held_client import HeldClient
 
 _log = logging.getLogger(__name__)
 _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
@@ -65,6 +66,7 @@ class ProxiedRequest:
         "_cookies",
         "_granted_s",
         "_head",
+        "_held",
         "_http10",
         "_interrupting",
         "_is_preflight",
@@ -94,6 +96,9 @@ class ProxiedRequest:
         self._waiter = Waiter(TUNNEL if tunnels else rule.kind, self._loop.time())
         if proxy.turns is not None and rule.kind is COUNT:
             self._waiter.turn = proxy.turn_of(self._head, arrival.client, trusted=arrival.forwarded.trusted)
+        self._held: HeldClient | None = None
+        if proxy.config.waiting.headers:
+            self._held = HeldClient(proxy, self._waiter, self._waiter.arrived_s, self._loop)
         self._granted_s: float | None = None
         self._sent_whole: bytes | None = None
         self._cookies = self._head.cookies
@@ -205,10 +210,14 @@ class ProxiedRequest:
         self._granted_s = None
         self._body.read_ahead(self._proxy.body_budget)
         self._body.when_broken(self._reject_unless_granted)
+        if self._held is not None:
+            self._held.held()
         answer = await cast("asyncio.Future[Pod | RequestOutcome]", self._waiter.placement)
         if isinstance(answer, RequestOutcome):
             raise RequestRejectedError(answer)
         self._granted_s = self._loop.time()
+        if self._held is not None:
+            self._held.granted()
         try:
             self._body.check()
         except BODY_ERRORS as error:
@@ -247,7 +256,9 @@ class ProxiedRequest:
         bodiless = self._head.method == b"HEAD"
         upgrade = bool(self._head.upgrade)
         half_close, keep_alive = self._proxy.config.half_close, self._arrival.keep_alive
-        return ResponseOptions(self._http10, bodiless, keep_alive, cookie, half_close, upgrade, self._cors_lines())
+        return ResponseOptions(
+            self._http10, bodiless, keep_alive, cookie, half_close, upgrade, self._cors_lines(), self._held_lines
+        )
 
     def _release(self) -> None:
         if self._interrupting is None or self._interrupting.done():
@@ -353,28 +364,26 @@ class ProxiedRequest:
             self._proxy.counts.tunnels -= 1
             tunnel.close()
 
+    def _held_lines(self) -> bytes:
+        return b"" if self._held is None else self._held.lines()
+
     def _cors_lines(self) -> bytes:
         return b"" if self._proxy.config.cors is None else self._proxy.config.cors.response_lines(self._head)
 
     def _answer_preflight(self, cors: Cors) -> tuple[bool, RequestOutcome]:
         keep_alive = self._arrival.keep_alive and not self._client.closing
-        lines = cors.preflight_lines(self._head)
-        if lines is None:
-            text = "traffic.cors of this service does not allow this origin"
-            self._client.send(own_response(HTTPStatus.FORBIDDEN, text, keep_alive=keep_alive))
-        else:
-            closing = b"" if keep_alive else b"Connection: close\r\n"
-            self._client.send(b"HTTP/1.1 204 No Content\r\n%b%b\r\n" % (lines, closing))
+        self._client.send(cors.answer_preflight(self._head, keep_alive=keep_alive))
         return keep_alive, RequestOutcome.PREFLIGHT
 
     def _reject(self, outcome: RequestOutcome) -> bool:
         if self._client.answered:
             return False
-        status, text = ERROR_RESPONSES[outcome]
         keep_alive = self._arrival.keep_alive and self._body.is_read and not self._client.closing
-        added = self._cors_lines()
+        added = self._cors_lines() + self._held_lines()
         if outcome in RETRY_LATER:
             added += b"Retry-After: %d\r\n" % self._proxy.retry_after_s()
+        expected = members(None if self._held is None else self._held.estimate)
+        body = error_body(outcome, self._proxy.config.errors, self._head.target, expected)
         without_body = self._head.method == b"HEAD"
-        self._client.send(own_response(status, text, keep_alive=keep_alive, added=added, without_body=without_body))
+        self._client.send(own_response(*body, keep_alive=keep_alive, added=added, without_body=without_body))
         return keep_alive

@@ -4,7 +4,7 @@ import asyncio
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import cast
 
 from autoscaler.gateway.affinity import AffinityCookie
@@ -13,7 +13,7 @@ from autoscaler.gateway.counts import Counts, RequestOutcome
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Grant, Granted, Held, Refused, SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule, PathRules
 from autoscaler.gateway.dispatch.turn_rules import Asking, TurnRules
-from autoscaler.gateway.dispatch.types import ANY_TURN, Turn
+from autoscaler.gateway.dispatch.types import ANY_TURN, Refusal, Turn
 from autoscaler.gateway.http.headers import RequestHead
 from autoscaler.gateway.http.memory_budget import MemoryBudget
 from autoscaler.gateway.http.pod_pool import Pod
@@ -25,6 +25,7 @@ from autoscaler.gateway.peers.shared_dispatcher import SharedDispatcher
 from autoscaler.gateway.pods.service_pods import ServiceDispatcher, ServicePods
 from autoscaler.gateway.probe_requests import ProbeUserAgents
 from autoscaler.gateway.request_log import OnEnded
+from autoscaler.gateway.waiting.estimate import Estimate, QuoteSource, known, retry_after_s
 
 _LONGEST_RETRY_AFTER_S = 120
 
@@ -79,6 +80,10 @@ class ServiceProxy:
         self.background_tasks: set[asyncio.Task[None]] = set()
         """Calls that are still to be made for requests whose client has disconnected."""
         self.counts = Counts()
+        self.quotes: QuoteSource | None = None
+        """Says how long requests should wait; without it nobody knows."""
+        self.ready_since_s: float | None = None
+        """Since when there has been a ready pod all the time; None while there is none."""
         self.shared = shared
         """The dispatcher, if other gateways serve the service too."""
         self.dispatcher: ServiceDispatcher = Dispatcher(config.limits, loop.time()) if shared is None else shared
@@ -145,7 +150,13 @@ class ServiceProxy:
                 self._hold(waiter)
                 return None
             case Refused(reason):
-                return RequestOutcome(reason.value)
+                return self._refused(reason)
+
+    def _refused(self, reason: Refusal) -> RequestOutcome:
+        """Return how a refused request ends; a queue that is full by the limits of a busy service has its own end."""
+        if reason is Refusal.QUEUE_FULL and self.config.limits.all_busy is not None and self.dispatcher.ready:
+            return RequestOutcome.ALL_BUSY
+        return RequestOutcome(reason.value)
 
     def may_start(self, waiter: Waiter, pod: Pod) -> bool:
         """Tell whether a granted request may be sent to the pod now; if not, it is held again."""
@@ -203,8 +214,18 @@ class ServiceProxy:
             self._end_held(waiter, RequestOutcome.DRAINED)
             self._deliver(self.dispatcher.abandon(waiter, self._loop.time()))
 
+    def estimate(self, request: Hashable | None) -> Estimate | None:
+        """Return what is expected of a request that waits, or for None of one that comes now; None if unknown."""
+        return None if self.quotes is None else known(self.quotes.quote(request))
+
     def retry_after_s(self) -> int:
-        """Return in how many seconds a slot should be free, from the mean service time, with up to a quarter added."""
+        """Return in how many seconds a request should be served, with up to a quarter added.
+
+        It is the estimate if clients get estimates and there is one, else it comes from the mean service time.
+        """
+        estimate = self.estimate(None) if self.config.waiting.headers else None
+        if estimate is not None:
+            return retry_after_s(estimate, self._rng.uniform(1.0, 1.25))
         served = self.counts.service_s
         mean_s = served.total / max(1, sum(served.counts))
         slots = max(1, len(self.dispatcher.backends)) * max(1, self.dispatcher.limits.concurrency)
@@ -248,7 +269,7 @@ class ServiceProxy:
     def take(self, delivery: Delivery) -> None:
         """Take what became of requests for which the owner of the service was asked."""
         for request, refusal in delivery.refused:
-            self._end_held(cast("Waiter", request), RequestOutcome(refusal.value))
+            self._end_held(cast("Waiter", request), self._refused(refusal))
         self._settle(delivery.grants)
 
     def end_all(self, delivery: Delivery, outcome: RequestOutcome) -> None:
@@ -273,6 +294,10 @@ class ServiceProxy:
 
     def _settle(self, grants: list[Grant]) -> None:
         """Deliver what an event of a pod granted; it may have set a deadline too."""
+        if not self.dispatcher.ready:
+            self.ready_since_s = None
+        elif self.ready_since_s is None:
+            self.ready_since_s = self._loop.time()
         self._deliver(grants)
         self._arm()
 

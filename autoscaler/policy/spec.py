@@ -42,6 +42,8 @@ Backend = Annotated[
     str, Shape(rf"({NAME_OR_ADDRESS}):{_PORT}", "host:port, with a name or [IPv6] and a port of 1 to 65535", 259)
 ]
 
+DisplayName = Annotated[str, Shape(r"[^\x00-\x1f\x7f]+", "a name without control characters", 64)]
+
 
 def backend_address(backend: str) -> str:
     """Write a backend so that equal addresses are equal texts; names are not resolved."""
@@ -129,6 +131,8 @@ class PolicySpec(ResourceModel):
 
     model_config = ConfigDict(json_schema_extra={RULES: _SPEC_RULES})
 
+    display_name: DisplayName | None = None
+    """What a person calls the service, such as Stable Diffusion. Absent: its name."""
     scale_target_ref: ScaleTargetRef | None = None
     """The target; exactly one of this, `backends`, and `pools` with a `scaleTargetRef` each."""
     backends: Annotated[tuple[Backend, ...], Field(max_length=1000)] | None = None

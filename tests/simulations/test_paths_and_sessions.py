@@ -226,6 +226,11 @@ def scenario(*workloads, **pool):
 JOBS = {"poisson": {"rate": 0.2}, "serviceTime": "uniform(5, 15)"}
 
 
+def test_limits_of_the_queue_by_the_state_of_the_pods_need_the_reference_engine():
+    apart = policy("x", traffic={"hosts": ["a"], "queue": {"allBusy": {"maxLength": 0}}})
+    assert "limits for the time without" in simulate(scenario(JOBS), apart).history.engine
+
+
 @pytest.mark.parametrize(
     ("workloads", "pool", "why"),
     [

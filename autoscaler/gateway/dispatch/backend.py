@@ -126,9 +126,9 @@ class Request:
         self.queue: TurnQueue[Request] | None = None
         self.backend: Backend | None = None
 
-    def admit(self, number: int, now_s: float, limits: Limits) -> None:
+    def admit(self, number: int, now_s: float, limits: Limits, timeout_s: float) -> None:
         """Set its place in the order of arrival, and its deadlines."""
         self.number = number
         self.arrived_s = now_s
-        self.deadline_s = now_s + limits.queue_timeout_s
+        self.deadline_s = now_s + timeout_s
         self.spill_s = now_s + limits.spill_after_s

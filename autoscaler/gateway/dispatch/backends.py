@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from autoscaler.gateway.dispatch.backend import COUNT, PASS, Backend, Request
 from autoscaler.gateway.dispatch.ordered_queue import OrderedQueue
 from autoscaler.gateway.dispatch.pod_health import Health
-from autoscaler.gateway.dispatch.types import Limits
+from autoscaler.gateway.dispatch.types import Limits, QueueLimits
 
 
 class Backends:
@@ -49,6 +49,12 @@ class Backends:
     def any_reachable(self) -> bool:
         """Whether there is a pod that has not just refused a connection."""
         return any(backend.aside_until_s is None or backend.ejected for backend in self)
+
+    @property
+    def queue(self) -> QueueLimits:
+        """The limits of the queue for a request that arrives now."""
+        any_ready = self.limits.depend_on_pods and any(backend.ready for backend in self)
+        return self.limits.queue(any_ready=any_ready)
 
     # Room.
 

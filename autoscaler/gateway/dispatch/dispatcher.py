@@ -364,7 +364,8 @@ class Dispatcher:
 
     def _admit(self, entry: Request, now_s: float, arrived_s: float | None) -> None:
         number = self._numbers.next(now_s) if arrived_s is None else self._numbers.of_age(arrived_s)
-        entry.admit(number, now_s if arrived_s is None else arrived_s, self._pods.limits)
+        since_s = now_s if arrived_s is None else arrived_s
+        entry.admit(number, since_s, self._pods.limits, self._pods.queue.timeout_s)
         self._requests[entry.id] = entry
         self._count_pass(entry, 1)
 

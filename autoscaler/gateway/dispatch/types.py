@@ -75,13 +75,21 @@ class Turn(NamedTuple):
 ANY_TURN = Turn()
 
 
+class QueueLimits(NamedTuple):
+    """How many requests may wait, and for how long."""
+
+    length: int
+    """Of one kind and class; a client of which none waits there may exceed it up to twice."""
+    timeout_s: float
+
+
 class Limits(NamedTuple):
     """What one service may take, and how its pods share it."""
 
     concurrency: int = 1
     """Counted requests per pod at a time; 0 is no limit."""
     queue_length: int = 100
-    """Requests of one kind and class that may wait; a client of which none waits there may exceed it up to twice."""
+    """See `QueueLimits`."""
     queue_timeout_s: float = 600.0
     spill_after_s: float = math.inf
     """How long a request waits for the busy pod that it is pinned to before it may go to any pod."""
@@ -91,6 +99,26 @@ class Limits(NamedTuple):
     """When a pod that fails is ejected."""
     shares: tuple[float, ...] = ()
     """The share of the grants that each priority class gets at least while it waits, by level; 0 for any other."""
+    none_ready: QueueLimits | None = None
+    """For requests that arrive while no pod is ready; None is the same as always."""
+    all_busy: QueueLimits | None = None
+    """For requests that arrive while a pod is ready; None is the same as always."""
+
+    def queue(self, *, any_ready: bool) -> QueueLimits:
+        """Return the limits for a request that arrives now."""
+        special = self.all_busy if any_ready else self.none_ready
+        return QueueLimits(self.queue_length, self.queue_timeout_s) if special is None else special
+
+    def without_timeouts(self) -> Self:
+        """Return them for a dispatcher that lets others end the waits."""
+        none_ready = self.none_ready and self.none_ready._replace(timeout_s=math.inf)
+        all_busy = self.all_busy and self.all_busy._replace(timeout_s=math.inf)
+        return self._replace(queue_timeout_s=math.inf, none_ready=none_ready, all_busy=all_busy)
+
+    @property
+    def depend_on_pods(self) -> bool:
+        """Whether it matters for a request if a pod is ready when it arrives."""
+        return self.none_ready is not None or self.all_busy is not None
 
     @property
     def takes_least(self) -> bool:

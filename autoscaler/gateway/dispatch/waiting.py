@@ -40,7 +40,7 @@ class Waiting:
 
         The first request of a client is taken up to twice the length, so that no other client can keep it out.
         """
-        length, turn = self._pods.limits.queue_length, request.turn
+        length, turn = self._pods.queue.length, request.turn
         is_first = bool(turn.client) and not self._of_turn[turn]
         return self._in_class(request) >= (2 * length if is_first else length)
 

@@ -31,6 +31,8 @@ class ResponseOptions(NamedTuple):
     """Whether the client asked for another protocol."""
     cors: bytes = b""
     """Header lines that let a page of another origin read the response, if the pod does not set them."""
+    at_start: Callable[[], bytes] = bytes
+    """Returns more header lines, when the response begins."""
 
 
 class Exchange:
@@ -142,7 +144,7 @@ class Exchange:
         self._go_on_until(head)
         self.status = head.status
         options = self._options
-        added = [options.added] if options.added else []
+        added = [each for each in (options.added, options.at_start()) if each]
         if options.cors and _ALLOWED_ORIGIN not in head.values:
             added.append(options.cors)
         if head.has_body and not head.has_length:

@@ -20,6 +20,7 @@ from autoscaler.gateway.dispatch.types import (
     Granted,
     Held,
     Limits,
+    QueueLimits,
     Refusal,
     Refused,
     SlotUse,
@@ -28,7 +29,7 @@ from autoscaler.gateway.dispatch.types import (
 from autoscaler.gateway.peers.book import Ref
 from autoscaler.gateway.peers.claims import Claim
 from autoscaler.gateway.peers.messages import GrantMessage
-from autoscaler.gateway.peers.shared_service import SharedService, without_timeout
+from autoscaler.gateway.peers.shared_service import SharedService
 from autoscaler.gateway.peers.wait import Wait
 
 _COUNT = SlotUse.COUNT
@@ -55,7 +56,7 @@ class SharedDispatcher(SharedService):
             raise ValueError(f"request {request!r} has arrived already")
         self._advance(now_s)
         wait = Wait(now_s, kind, pinned, max_per_pod, wakes, turn)
-        claim = Claim(request, self._claims.new_ref(), wait, now_s + self.limits.queue_timeout_s)
+        claim = Claim(request, self._claims.new_ref(), wait, now_s + self._queue.timeout_s)
         if claim.direct:
             answer = self._local.arrive(claim, now_s, kind, pinned, wakes=wakes)
         elif self._owned.whole:
@@ -74,7 +75,7 @@ class SharedDispatcher(SharedService):
     def _hold(self, claim: Claim) -> Held | Refused:
         """Hold a request that another gateway, or nobody yet, may grant; only the owner knows if its queue is full."""
         is_asked = self.owner is not None and self._group.can_tell(self.owner)
-        if claim.kind is _COUNT and not is_asked and self._claims.queued >= self.limits.queue_length:
+        if claim.kind is _COUNT and not is_asked and self._claims.queued >= self._queue.length:
             return Refused(Refusal.QUEUE_FULL)
         return Held(claim.deadline_s)
 
@@ -251,7 +252,7 @@ class SharedDispatcher(SharedService):
         """Change the limits; see `Dispatcher.set_limits`."""
         self._advance(now_s)
         self._limits = limits
-        return self._emit(self._owned.noted(self._local.set_limits(without_timeout(limits), now_s)), now_s)
+        return self._emit(self._owned.noted(self._local.set_limits(limits.without_timeouts(), now_s)), now_s)
 
     # The state to report.
 
@@ -264,6 +265,11 @@ class SharedDispatcher(SharedService):
     def limits(self) -> Limits:
         """What the service may take."""
         return self._limits
+
+    @property
+    def _queue(self) -> QueueLimits:
+        """The limits of the queue for a request that arrives now."""
+        return self.limits.queue(any_ready=self.limits.depend_on_pods and bool(self.ready))
 
     @property
     def queued(self) -> int:

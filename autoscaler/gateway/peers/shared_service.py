@@ -9,7 +9,6 @@ Requests of this gateway's clients are `claims`; the owner's part is `owned_serv
 3. A slot of a lost gateway is held until its release, until it reports in the same life, or until its pod is gone.
 """
 
-import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -83,7 +82,7 @@ class SharedService:
         self.on_end: Callable[[str], None] = lambda _pod: None
         self._group = group
         self._limits = limits
-        self._local = Dispatcher(without_timeout(limits), now_s)
+        self._local = Dispatcher(limits.without_timeouts(), now_s)
         self._owned = OwnedService(self._local)
         self._claims = Claims(group.name, group.life)
         self._known: dict[str, str] = {}
@@ -391,8 +390,3 @@ class SharedService:
 def _wait_of(message: ClaimMessage, now_s: float) -> Wait:
     kind, turn = SlotUse(message["kind"]), Turn(*message["turn"])
     return Wait(now_s - message["age"], kind, message["pin"], message["cap"], message["wakes"], turn)
-
-
-def without_timeout(limits: Limits) -> Limits:
-    """Return the limits for the dispatcher: each gateway ends the waits of its own clients."""
-    return limits._replace(queue_timeout_s=math.inf)

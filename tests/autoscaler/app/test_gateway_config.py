@@ -4,12 +4,12 @@ from pathlib import Path
 
 from autoscaler.app.gateway_config import gateway_service, gateway_services
 from autoscaler.gateway.busy_response import BusyPoll
-from autoscaler.gateway.config import Affinity, GatewayService, OnAbort, Takeover, Timeouts
+from autoscaler.gateway.config import Affinity, ErrorFormat, GatewayService, OnAbort, Takeover, Timeouts, WaitingOptions
 from autoscaler.gateway.cors import Cors
 from autoscaler.gateway.dispatch.dispatcher import EjectionRules, Limits, LoadBalancing, SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
 from autoscaler.gateway.dispatch.turn_rules import ClassMatch, Fairness, Identity, PriorityClass
-from autoscaler.gateway.dispatch.types import FailureKind
+from autoscaler.gateway.dispatch.types import FailureKind, QueueLimits
 from autoscaler.policy.loading import read_policies
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.testing import policy
@@ -57,6 +57,9 @@ def test_every_other_key_of_traffic_reaches_the_gateway_too():
         "probes": ["monitor/"],
         "halfClose": "Allow",
         "takeover": "Immediate",
+        "queue": {"noneReady": {"timeout": "17s"}, "allBusy": {}},
+        "waiting": {"headers": True},
+        "errors": "Problem",
         "loadBalancing": "LeastRequest",
         "busy": {"path": "/queue", "jsonPointers": ["/a", "/b"], "interval": "14s", "timeout": "15s", "port": 16},
         "health": {
@@ -76,6 +79,8 @@ def test_every_other_key_of_traffic_reaches_the_gateway_too():
     assert told.timeouts == Timeouts(7, 1, 2, 3, 4, tunnel_idle_s=6, stream_idle_s=5)
     assert (told.max_body_bytes, told.min_body_bytes_per_s) == (8, 10)
     assert (told.half_close, told.interrupt_path) == (True, "/stop")
+    assert (told.limits.none_ready, told.limits.all_busy) == (QueueLimits(100, 17), QueueLimits(100, 600))
+    assert (told.waiting, told.errors) == (WaitingOptions(headers=True), ErrorFormat.PROBLEM)
     assert told.takeover is Takeover.IMMEDIATE
     assert told.cors == Cors(("https://app.example.com",), ("PUT",), ("X-A",), 11)
     assert told.probes == ("monitor/",)

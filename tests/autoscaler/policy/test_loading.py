@@ -10,9 +10,9 @@ from pydantic import TypeAdapter, ValidationError
 from autoscaler.documents.document import DocumentError
 from autoscaler.documents.prometheus_address import LEGAL, NO_CREDENTIALS
 from autoscaler.host_claims import HostGrants
+from autoscaler.policy.http_texts import Host
 from autoscaler.policy.loading import read_alternatives, read_policies
 from autoscaler.policy.spec import Backend
-from autoscaler.policy.traffic import Host
 from autoscaler.testing import policy_document
 
 HEAD = """\

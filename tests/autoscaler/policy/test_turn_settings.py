@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from autoscaler.policy.traffic import Traffic
-from autoscaler.policy.turns import Fairness, Priority
+from autoscaler.policy.traffic.turns import Fairness, Priority
 
 OTHERS = {"name": "others"}
 GOLD = {"name": "gold", "match": [{"header": {"name": "x-tier", "value": "gold"}}]}

@@ -8,6 +8,7 @@ import pytest
 from algorithms.distributions import Constant, Exponential
 from algorithms.types import Recommendation
 from autoscaler.gateway.dispatch.dispatcher import Limits
+from autoscaler.gateway.dispatch.types import QueueLimits
 from simulations.engines import reference
 from simulations.model import invariants
 from simulations.model.history import HUNG_UP, QUEUE_TIMEOUT, REFUSED, REPLICA_DIED, SERVED, STILL_IN
@@ -85,6 +86,14 @@ def test_a_full_queue_refuses(simulate):
     history = simulate((0.0, 5.0), (1.0, 5.0), (2.0, 5.0), initial=1, limits=limits, **FIXED)
     assert history.requests.status.tolist() == [SERVED, SERVED, REFUSED]
     assert history.requests.latency_s.tolist() == [5.0, 9.0, 0.0]
+
+
+def test_requests_that_wait_for_a_start_have_limits_of_their_own(simulate):
+    limits = Limits(1, 0, inf, none_ready=QueueLimits(1, 30.0), all_busy=QueueLimits(1, 5.0))
+    arrivals = ((0.0, 10.0), (1.0, 1.0), (21.0, 1.0), (22.0, 1.0))
+    history = simulate(*arrivals, script=((0.0, 1),), pools=(Pool("gpu", (Constant(20.0),)),), limits=limits)
+    assert history.requests.status.tolist() == [SERVED, REFUSED, QUEUE_TIMEOUT, REFUSED]
+    assert history.requests.end_s[2] == 26.0
 
 
 def test_the_queue_s_timeout_ends_a_wait(simulate):

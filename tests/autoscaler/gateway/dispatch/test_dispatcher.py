@@ -3,6 +3,7 @@
 import pytest
 
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Grant, Granted, Held, Limits, Refusal, Refused, SlotUse
+from autoscaler.gateway.dispatch.types import QueueLimits
 
 
 def dispatcher_with(*pods, **limits):
@@ -236,3 +237,52 @@ def test_a_request_behind_a_pass_request_of_a_lower_limit_is_granted_with_it():
     assert dispatcher.add_backend("b", 0) == [Grant("r", "b")]
     assert isinstance(dispatcher.arrive("t", 0, SlotUse.PASS, "b", max_per_pod=2), Held)
     assert dispatcher.add_backend("a", 0) == [Grant("s", "a"), Grant("t", "b")]
+
+
+# Limits by the state of the pods.
+
+APART = Limits(
+    concurrency=1,
+    queue_length=9,
+    queue_timeout_s=60,
+    none_ready=QueueLimits(2, 600),
+    all_busy=QueueLimits(1, 30),
+)
+
+
+def test_a_request_that_arrives_while_no_pod_is_ready_has_the_limits_of_a_start():
+    dispatcher = Dispatcher(APART)
+    answers = [dispatcher.arrive(name, 0) for name in "abc"]
+    assert answers == [Held(600), Held(600), Refused(Refusal.QUEUE_FULL)]
+
+
+def test_a_request_that_arrives_while_a_pod_is_ready_has_the_limits_of_a_busy_service():
+    dispatcher = Dispatcher(APART)
+    dispatcher.add_backend("p", 0)
+    answers = [dispatcher.arrive(name, 5) for name in "abc"]
+    assert answers == [Granted("p"), Held(35), Refused(Refusal.QUEUE_FULL)]
+
+
+def test_requests_that_wait_for_a_start_fill_the_queue_of_a_busy_service_and_keep_their_own_deadline():
+    dispatcher = Dispatcher(APART)
+    assert [dispatcher.arrive(name, 0) for name in "ab"] == [Held(600), Held(600)]
+    dispatcher.add_backend("p", 10)
+    assert (dispatcher.running, dispatcher.queued) == (1, 1)
+    assert dispatcher.arrive("c", 11) == Refused(Refusal.QUEUE_FULL)
+    assert dispatcher.expire(599).timed_out == []
+    assert dispatcher.expire(600).timed_out == ["b"]
+
+
+def test_a_pod_that_is_set_aside_or_drains_is_not_ready():
+    dispatcher = Dispatcher(APART)
+    dispatcher.add_backend("p", 0)
+    dispatcher.drain_backend("p", 1)
+    assert dispatcher.arrive("a", 2) == Held(602)
+
+
+def test_one_limit_holds_in_both_states_if_no_other_is_given():
+    for some in (APART._replace(none_ready=None), APART._replace(all_busy=None)):
+        dispatcher = Dispatcher(some)
+        expected = Held(60) if some.none_ready is None else Held(600)
+        assert dispatcher.arrive("a", 0) == expected
+    assert Limits().queue(any_ready=True) == Limits().queue(any_ready=False) == QueueLimits(100, 600)

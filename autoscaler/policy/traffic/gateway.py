@@ -1,7 +1,4 @@
-"""Settings of `spec.traffic`: what the gateway does with the requests and the clients of a service.
-
-`autoscaler.app.gateway_config` maps them to the plain values of `autoscaler.gateway.config`.
-"""
+"""The section `spec.traffic`: what the gateway does with the requests and the clients of a service."""
 
 from typing import Annotated, Literal, Self
 
@@ -21,17 +18,9 @@ from autoscaler.documents.fields import (
     rule,
 )
 from autoscaler.policy.http_texts import HeaderName, Host, Method, Origin, Path, PathGlob, Token, UserAgent
-from autoscaler.policy.turns import Fairness, Priority
+from autoscaler.policy.traffic.turns import Fairness, Priority
+from autoscaler.policy.traffic.waiting import Queue, Waiting
 from autoscaler.runtime.probe_user_agents import PROBES
-
-
-class Queue(ResourceModel):
-    """Requests that wait for a replica."""
-
-    max_length: Annotated[int, Field(ge=0, le=1_000_000)] = 100
-    """More requests than this are refused at once with 503 and Retry-After."""
-    timeout: Annotated[Duration, lasting("1s", "24h")] = 600.0
-    """A request that has waited this long is refused with 504 and Retry-After."""
 
 
 class Cookie(ResourceModel):
@@ -238,6 +227,11 @@ class Traffic(ResourceModel):
     """The port on which a pod serves."""
     queue: Queue = Queue()
     """Requests that wait for a replica."""
+    waiting: Waiting = Waiting()
+    """What clients that wait learn. Nothing unless it is switched on."""
+    errors: Literal["Text", "Problem"] = "Text"
+    """How the gateway writes its own errors. Text: a line of text. Problem: application/problem+json (RFC 9457), and on
+    the paths of OpenAI's API, such as /v1/chat/completions, an object `error` as its clients expect."""
     request_timeout: Annotated[Duration, lasting("1s", "24h")] = 300.0
     """From the start at a replica to the end of the response. The time in the queue does not count."""
     timeouts: Timeouts = Timeouts()
