@@ -24,7 +24,7 @@ spec:
   scaleTargetRef: {name: sd}
 """
 SPEC_KEYS = (
-    "scaleTargetRef, backends, minReplicas, maxReplicas, schedule, standby, maxCold, pools, spillAfter, "
+    "displayName, scaleTargetRef, backends, minReplicas, maxReplicas, schedule, standby, maxCold, pools, spillAfter, "
     "containerConcurrency, targetPerReplica, targetUtilization, algorithm, scaleDown, metrics, traffic, mode"
 )
 ONE_TARGET = "must have exactly one of scaleTargetRef, backends, pools with a scaleTargetRef each"
@@ -67,7 +67,7 @@ def problems(tmp_path, monkeypatch):
         ("  algorithm: {mpa: {a: 1}}", "algorithm.mpa.a: unknown key; legal here: "),
         (
             "  traffic: {hosts: [a], queue: {length: 1}}",
-            "traffic.queue.length: unknown key; legal here: maxLength, timeout",
+            "traffic.queue.length: unknown key; legal here: maxLength, timeout, noneReady, allBusy",
         ),
         (
             "  traffic: {hosts: [a], paths: [{match: [/], class: Pass, max: 1}]}",
