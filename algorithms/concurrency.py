@@ -46,7 +46,8 @@ class Concurrency:
             return _NO_DATA
         mode = ", in panic" if core.decider.panicking else ""
         part = f", only a part is known: {observation.problem}" if is_part else ""
-        return Recommendation(decision.desired, f"stable {stable:g}, panic {panic:g} in flight{mode}{part}")
+        why = f"stable {stable:g}, panic {panic:g} in flight{mode}{part}"
+        return core.recommendation(decision.desired, why, observation.now_s, (stable, panic))
 
     def export(self) -> State:
         """Give windows, panic and delay; None before the first observation."""

@@ -52,6 +52,8 @@ class Decider:
         self._ramp = () if ramp is None else (ramp,)
         self._good_time = good_time
         self._last_resort = last_resort
+        self._limits = ("maxReplicas", "minReplicas", *(part.rule for part in self._ramp))
+        self._all_rules = (*(part.rule for part in self._rules), *self._limits)
         self._idle: Decision | None = None
         """The last decision if it was on an idle service: another idle observation within the same bounds changes
         nothing."""
@@ -82,7 +84,8 @@ class Decider:
         if recommendation.replicas is None:
             return self._held(observation, recommendation.why, bounds)
         number, reasons = _through(self._rules, observation, recommendation.replicas, ())
-        decision = self._limited(observation, recommendation, number, reasons, bounds)
+        unlimited = Decision(number, recommendation, reasons, self._all_rules)
+        decision = self._limited(observation, unlimited, bounds)
         self._idle = None if decision.desired or not _is_idle(observation) else decision
         self._idle_bounds = bounds
         return decision
@@ -107,17 +110,12 @@ class Decider:
 
     def _held(self, observation: Observation, why: str, bounds: ReplicaBounds) -> Decision:
         """Hold the number, as far as the bounds allow."""
-        return self._limited(observation, Recommendation(None, why), observation.replicas, (), bounds)
+        held = Decision(observation.replicas, Recommendation(None, why), (), self._limits)
+        return self._limited(observation, held, bounds)
 
-    def _limited(
-        self,
-        observation: Observation,
-        recommendation: Recommendation,
-        number: int,
-        reasons: tuple[Reason, ...],
-        bounds: ReplicaBounds,
-    ) -> Decision:
-        """Apply the bounds, and then the ramp."""
+    def _limited(self, observation: Observation, unlimited: Decision, bounds: ReplicaBounds) -> Decision:
+        """Apply the bounds, and then the ramp; `unlimited.unchanged` has all rules that the number passes."""
+        number, reasons = unlimited.desired, unlimited.reasons
         if number > bounds.most:
             reasons += (Reason("maxReplicas", number, bounds.most, bounds.most_why),)
             number = bounds.most
@@ -125,7 +123,7 @@ class Decider:
             reasons += (Reason("minReplicas", number, bounds.least, bounds.least_why),)
             number = bounds.least
         number, reasons = _through(self._ramp, observation, number, reasons)
-        return Decision(number, recommendation, reasons)
+        return Decision(number, unlimited.recommendation, reasons, _others(unlimited.unchanged, reasons))
 
     def export(self) -> State:
         """Give the state of every part, in order."""
@@ -167,6 +165,14 @@ def _through(
             reasons += (Reason(rule.rule, number, after, rule.why(observation)),)
             number = after
     return number, reasons
+
+
+def _others(applied: tuple[str, ...], reasons: tuple[Reason, ...]) -> tuple[str, ...]:
+    """Give the names of the applied rules that are no reason."""
+    if not reasons:
+        return applied
+    changed = {reason.rule for reason in reasons}
+    return tuple(rule for rule in applied if rule not in changed)
 
 
 def _is_idle(observation: Observation) -> bool:

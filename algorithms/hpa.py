@@ -15,7 +15,7 @@ from algorithms.hpa_metrics import FAILED_READING, Reading, Scale
 from algorithms.hpa_reconcile import Active, HpaOptions, Outcome, Reconciler
 from algorithms.observation import Observation
 from algorithms.state import VERSION, check
-from algorithms.types import Recommendation, State
+from algorithms.types import Average, Recommendation, State
 
 
 class Write(NamedTuple):
@@ -88,11 +88,18 @@ def inflight_milli(observation: Observation) -> float | None:
     return None if observation.inflight is None or observation.problem else observation.inflight * 1000
 
 
-def recommendation_of(outcome: Outcome) -> Recommendation:
-    """Give the recommendation of a reconcile and why; none if scaling is disabled or a metric failed."""
+def recommendation_of(outcome: Outcome, value_milli: float | None, target_milli: int) -> Recommendation:
+    """Give the recommendation of a reconcile and why; none if scaling is disabled or a metric failed.
+
+    Args:
+        outcome: what the reconcile gave.
+        value_milli: what it read, in thousandths; None if that failed.
+        target_milli: what one replica should have of it.
+    """
     if outcome.active not in (None, Active.VALID):
         return Recommendation(None, outcome.active)
-    return Recommendation(outcome.desired, _why(outcome))
+    read = () if value_milli is None else (Average("latest", value_milli / 1000, 0.0, 0.0),)
+    return Recommendation(outcome.desired, _why(outcome), read, target_milli / 1000)
 
 
 def _why(outcome: Outcome) -> str:
@@ -116,15 +123,16 @@ class Hpa:
     def __init__(self, options: HpaOptions) -> None:
         """Begin with a reconcile at the first observation; `options.metrics` has that one metric."""
         self._syncs = Syncs(options)
+        self._target_milli = options.metrics[0].target_milli
 
     def recommend(self, observation: Observation) -> Recommendation:
         """Reconcile if it is due."""
         self._syncs.saw(observation.replicas)
         if not self._syncs.due(observation.now_s):
             return Recommendation(observation.replicas, "between two syncs")
-        return recommendation_of(
-            self._syncs.sync(observation.now_s, observation.replicas, lambda: inflight_milli(observation))
-        )
+        value_milli = inflight_milli(observation)
+        outcome = self._syncs.sync(observation.now_s, observation.replicas, lambda: value_milli)
+        return recommendation_of(outcome, value_milli, self._target_milli)
 
     def export(self) -> State:
         """Give the whole state."""

@@ -298,10 +298,10 @@ class Keda:
         outcome = self._syncs.sync(
             observation.now_s, replicas, lambda: self._loop.read(value_milli, replicas).value_milli
         )
-        synced = recommendation_of(outcome)
-        return Recommendation(
-            recommendation.replicas if synced.replicas is None else synced.replicas,
-            f"{recommendation.why}; {synced.why}",
+        synced = recommendation_of(outcome, value_milli, self._options.threshold_milli)
+        return synced._replace(
+            replicas=recommendation.replicas if synced.replicas is None else synced.replicas,
+            why=f"{recommendation.why}; {synced.why}",
         )
 
     def _paused(self) -> Recommendation:

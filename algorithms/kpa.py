@@ -44,19 +44,20 @@ class Kpa:
         # A service without replicas and requests reports nothing.
         if observation.replicas or current_count(observation):
             core.feed(observation)
-        stable, panic = core.averages(observation.now_s)
+        stable, panic = averages = core.averages(observation.now_s)
         decision = core.decider.decide(observation.now_s, observation.ready, stable, panic)
         if decision.valid:
             self._desired = decision.desired
         seen = f"stable {stable:g}, panic {panic:g} in flight" if decision.valid else "no data, the last decision holds"
-        return self._applied(observation, seen + ", in panic" if core.decider.panicking else seen)
+        replicas, why = self._applied(observation, seen + ", in panic" if core.decider.panicking else seen)
+        return core.recommendation(replicas, why, observation.now_s, averages)
 
     def _begin(self, observation: Observation) -> KpaCore:
         self._lifecycle = Lifecycle(_condition_found(observation), observation.now_s)
         self._core = KpaCore(self._options, observation.now_s, observation.ready)
         return self._core
 
-    def _applied(self, observation: Observation, seen: str) -> Recommendation:
+    def _applied(self, observation: Observation, seen: str) -> tuple[int | None, str]:
         """Apply bounds and scale to zero to the desired number; if nothing is to be written, the number is held."""
         before = self._lifecycle.condition.active
         scaling = self._lifecycle.step(
@@ -68,11 +69,9 @@ class Kpa:
             ready=observation.ready,
         )
         if self._desired == UNKNOWN and scaling.replicas is None:
-            return Recommendation(None, seen)
+            return None, seen
         replicas = observation.replicas if scaling.replicas is None else scaling.replicas
-        return Recommendation(
-            replicas, seen if replicas == self._desired else f"{seen}; {self._desired} desired while {before.name}"
-        )
+        return replicas, seen if replicas == self._desired else f"{seen}; {self._desired} desired while {before.name}"
 
     def export(self) -> State:
         """Give windows, decision, condition and the last desired number; no windows before the first observation."""

@@ -22,7 +22,7 @@ from typing import Literal, NamedTuple
 from algorithms.good_time import current_count, seconds_covered
 from algorithms.observation import Observation
 from algorithms.state import VERSION, check
-from algorithms.types import State
+from algorithms.types import Average, Recommendation, State
 from algorithms.windows import DelayWindow, LinearWindow, WeightedWindow
 
 Aggregation = Literal["linear", "weighted-exponential"]
@@ -230,6 +230,21 @@ class KpaCore:
         if self._options.target_burst_capacity != ALWAYS_PROXIED and self._stable.is_empty(second):
             return None, None
         return self._stable.average(second), self._panic.average(second)
+
+    def recommendation(
+        self, desired: int | None, why: str, now_s: float, averages: tuple[float | None, float | None]
+    ) -> Recommendation:
+        """Give a recommendation with the averages behind it; in panic the larger one comes first."""
+        second, options, panicking = floor(now_s), self._options, self.decider.panicking
+        windows = (("stable", self._stable, options.stable_window_s), ("panic", self._panic, options.panic_window_s))
+        used = tuple(
+            Average(name, value, over_s, window.known_s(second))
+            for (name, window, over_s), value in zip(windows, averages, strict=True)
+            if value is not None
+        )
+        if panicking and len(used) > 1 and used[1].value > used[0].value:
+            used = used[::-1]
+        return Recommendation(desired, why, used, options.target, panicking)
 
     def export(self) -> State:
         """Give the windows and the state of the decider."""

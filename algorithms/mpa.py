@@ -9,7 +9,7 @@ from math import ceil
 from algorithms.good_time import current_count
 from algorithms.observation import Observation
 from algorithms.state import Stateless
-from algorithms.types import Recommendation
+from algorithms.types import Average, Recommendation
 
 
 def replicas_for(count: float, target: float) -> int:
@@ -32,4 +32,7 @@ class Mpa(Stateless):
         if observation.inflight is None:
             return Recommendation(None, observation.problem)
         count = current_count(observation)
-        return Recommendation(replicas_for(count, self._target), f"{count:g} in flight / {self._target:g}")
+        why = f"{count:g} in flight / {self._target:g}"
+        return Recommendation(
+            replicas_for(count, self._target), why, (Average("latest", count, 0.0, 0.0),), self._target
+        )

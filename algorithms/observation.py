@@ -49,3 +49,11 @@ class Observation(NamedTuple):
     """Why the count is unknown or partial; a partial count may raise the number, and never lowers it."""
     pools: tuple[PoolState, ...] = ()
     """The pools of GPUs of a service that has some, in order of preference."""
+    queued: float | None = None
+    """Requests that wait, by the newest counts; None is unknown."""
+    running: float | None = None
+    """Requests that replicas serve, by the newest counts; None is unknown."""
+    starting: int | None = None
+    """Replicas that exist and are not ready; None is unknown."""
+    unplaced: int = 0
+    """Replicas asked for that have no place, in all pools."""

@@ -22,11 +22,29 @@ class Reason(NamedTuple):
     why: str
 
 
+class Average(NamedTuple):
+    """Requests in flight as a recommendation used them."""
+
+    name: str
+    """`stable` and `panic` are the windows, `latest` is the count now."""
+    value: float
+    over_s: float
+    """The length of the window; 0 for the count now."""
+    known_s: float
+    """How much of the window has data."""
+
+
 class Recommendation(NamedTuple):
     """What an algorithm asks for; None means that the number is held."""
 
     replicas: int | None
     why: str
+    averages: tuple[Average, ...] = ()
+    """The numbers behind it, the one that decided first; none if it rests on no count."""
+    per_replica: float | None = None
+    """Requests in flight that a replica should have; None if the algorithm has no such number."""
+    panic: bool = False
+    """Whether the panic window may raise the number, and nothing lowers it."""
 
 
 class Decision(NamedTuple):
@@ -35,6 +53,8 @@ class Decision(NamedTuple):
     desired: int
     recommendation: Recommendation
     reasons: tuple[Reason, ...]
+    unchanged: tuple[str, ...] = ()
+    """The names of the rules that were applied and changed nothing, in their order."""
 
 
 class Stateful(Protocol):

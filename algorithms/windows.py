@@ -106,6 +106,13 @@ class _Slots:
         """Tell whether nothing was recorded for *more* than a window before `second`."""
         return second - self._last > self._window_s
 
+    def known_s(self, second: int) -> int:
+        """Give how many seconds of the window that ends with this second are averaged."""
+        if self._first == _NEVER:
+            return 0
+        behind = max(0, second - self._last)
+        return max(0, min(self._last - self._first + 1, self._window_s - behind))
+
     def resize(self, window_s: int, second: int) -> None:
         """Change the length of the window at `second`, and keep the newest slots that fit.
 

@@ -96,6 +96,8 @@ class Replica(NamedTuple):
     age_s: float
     pool: str = ""
     """The pool of GPUs in which it runs; empty for a service without pools."""
+    unchanged_s: float | None = None
+    """For how long it has been idle, or busy, as now; None is unknown."""
 
 
 class Override(NamedTuple):
@@ -127,6 +129,8 @@ class Fleet(NamedTuple):
     """Replicas that are being removed and still occupy what they run on."""
     pools: tuple[PoolState, ...] = ()
     """The pools of a service that has some, in order of preference; `asked` is their sum."""
+    unplaced: int = 0
+    """Replicas asked for that have no place, in all pools."""
 
     @property
     def ready(self) -> int:
@@ -163,6 +167,10 @@ class Outcome(NamedTuple):
     """How the drain went, if not as planned. The number after the last reason was written, if it is another one."""
 
 
+Unwritten = Literal["", "unchanged", "dryRun", "standby"]
+"""Why nothing was requested: the number is there already, the policy does not write, or another controller leads."""
+
+
 class Record(NamedTuple):
     """One decision with its observation and its outcome, for the recorders."""
 
@@ -171,6 +179,10 @@ class Record(NamedTuple):
     decision: Decision
     outcome: Outcome | None
     """None if nothing had to be written."""
+    unwritten: Unwritten = ""
+    """Why nothing was requested."""
+    candidates: tuple[tuple[str, Decision], ...] = ()
+    """What the policy's candidates decided on the same observation, by name."""
 
     @property
     def written(self) -> int | None:

@@ -305,4 +305,4 @@ class Controller:
             self._wake_ups.add(taken.service)
 
     def _record(self, taken: Step, outcome: Outcome | None) -> None:
-        self.recording(Record(taken.service, taken.observation, taken.decision, outcome))
+        self.recording(Record(taken.service, taken.observation, taken.decision, outcome, taken.unwritten))

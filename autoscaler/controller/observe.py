@@ -23,6 +23,8 @@ class StreamedCounts(NamedTuple):
     passing: int = 0
     """Pass requests that are held now, and those let through since the last observation."""
     problem: str = ""
+    queued: float | None = None
+    """Those of them that wait; None if slots of a lost gateway are held, in which they may run."""
 
 
 NO_STREAM = StreamedCounts(None, None, problem="no gateway is known")
@@ -59,6 +61,10 @@ def observe(
         passing=live.passing,
         problem=problem,
         pools=fleet.pools,
+        queued=live.queued,
+        running=None if live.queued is None or live.latest is None else live.latest - live.queued,
+        starting=len(fleet.replicas) - fleet.ready,
+        unplaced=fleet.unplaced,
     )
 
 

@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 from algorithms.observation import Observation, PoolState
-from algorithms.types import Decision, Reason, Recommendation
+from algorithms.types import Average, Decision, Reason, Recommendation
 from autoscaler.controller.services import BACKFILL
 from autoscaler.documents.document import Document, DocumentError, Flaw
 from autoscaler.policy.loading import validated
-from autoscaler.policy.log_lines import DecisionLine, PolicyLine, ReasonLine
+from autoscaler.policy.log_lines import DecisionLine, PolicyLine, ReasonLine, RecommendationLine
 from autoscaler.ports import Outcome, Record
 
 VERSION = 2
@@ -28,13 +28,20 @@ def to_json(record: Record) -> dict[str, Any]:
         "version": VERSION,
         "service": record.service,
         "observation": _written(record.observation),
-        "recommendation": decision.recommendation._asdict(),
+        "recommendation": _recommended(decision.recommendation),
         "reasons": [reason._asdict() for reason in decision.reasons],
+        "unchanged": list(decision.unchanged),
         "desired": decision.desired,
         "written": None if outcome is None else record.written is not None,
         "error": outcome.error if outcome else "",
         "drain": [reason._asdict() for reason in outcome.drain] if outcome else [],
+        "unwritten": record.unwritten,
     }
+
+
+def _recommended(recommendation: Recommendation) -> dict[str, Any]:
+    averages = [average._asdict() for average in recommendation.averages]
+    return {**recommendation._asdict(), "averages": averages}
 
 
 def _written(observation: Observation) -> dict[str, Any]:
@@ -76,11 +83,18 @@ def record_of(line: Document) -> Record:
         ),
         decision=Decision(
             read.desired,
-            Recommendation(**dict(read.recommendation)),
+            _recommendation(read.recommendation),
             tuple(map(_reason, read.reasons)),
+            tuple(read.unchanged),
         ),
         outcome=None if read.written is None else Outcome(read.service, read.error, tuple(map(_reason, read.drain))),
+        unwritten=read.unwritten,
     )
+
+
+def _recommendation(line: RecommendationLine) -> Recommendation:
+    averages = tuple(Average(**dict(average)) for average in line.averages)
+    return Recommendation(**{**dict(line), "averages": averages})
 
 
 def _reason(line: ReasonLine) -> Reason:

@@ -58,12 +58,22 @@ def _one_object(server: str, expression: str, series: str, max_age_s: float) -> 
     return Query(server, expression, series, max_age_s)
 
 
-def service_of(policy: ScalingPolicy, *, writes: bool = True) -> Service:
-    """Build what decides on the service of a policy, without state; raises ValueError if it cannot be followed."""
+def service_of(policy: ScalingPolicy, *, leads: bool = True) -> Service:
+    """Build what decides on the service of a policy, without state.
+
+    Args:
+        policy: the policy.
+        leads: whether this controller writes.
+
+    Raises:
+        ValueError: the policy cannot be followed.
+    """
     spec = policy.spec
+    active = spec.mode == "Active"
     return Service(
         decider(policy),
-        writes and spec.mode == "Active",
+        writes=leads and active,
+        stands_by=active and not leads,
         requests_per_replica=spec.requests_per_replica,
         placement=placement(spec.pools, spec.spill_after),
     )
@@ -114,7 +124,7 @@ class ServiceRegistry:
         overrides = overrides_of(policy.metadata.annotations)
         found = self._query(policy)
         continued = self._continued(policy)
-        fresh = service_of(policy, writes=self._writing)
+        fresh = service_of(policy, leads=self._writing)
         decides = fresh._replace(decider=continued or fresh.decider, placement=self._placement(policy, fresh.placement))
         known = self.services.get(service)
         if known is None or known.decider is not decides.decider or known.placement is not decides.placement:
@@ -205,7 +215,7 @@ class ServiceRegistry:
             ValueError: its policy cannot be followed; the state stays.
         """
         policy = self.entries[service].policy
-        fresh = service_of(policy, writes=self._writing)
+        fresh = service_of(policy, leads=self._writing)
         self._on_policy(policy, fresh)
         self.services[service] = fresh._replace(overrides=self.services[service].overrides)
 
@@ -221,7 +231,8 @@ class ServiceRegistry:
         """Write decisions, or only decide: only one of several controllers writes."""
         self._writing = writing
         for name, service in self.services.items():
-            self.services[name] = service._replace(writes=writing and self.entries[name].policy.spec.mode == "Active")
+            active = self.entries[name].policy.spec.mode == "Active"
+            self.services[name] = service._replace(writes=writing and active, stands_by=active and not writing)
 
 
 def _restored(policy: ScalingPolicy, old: Decider) -> Decider | None:

@@ -17,7 +17,7 @@ from algorithms.plausibility import plausible
 from algorithms.pools import Placement
 from algorithms.types import Decision, Reason, Recommendation, State
 from autoscaler.controller.budgets import Budgets, Wanted
-from autoscaler.ports import Fleet, Override, ScaleRequest, ServiceName
+from autoscaler.ports import Fleet, Override, ScaleRequest, ServiceName, Unwritten
 from autoscaler.runtime.errors import described
 
 POOLS = "pools"
@@ -36,6 +36,8 @@ class Service(NamedTuple):
     """Requests in flight that a replica should have: what a hold lets the load raise the number to."""
     placement: Placement | None = None
     """Where its replicas run; None for a service without pools."""
+    stands_by: bool = False
+    """Whether it does not write because another controller leads."""
 
     def export(self) -> State:
         """Give the state of what decides."""
@@ -72,6 +74,8 @@ class Step(NamedTuple):
     """None if nothing has to be written."""
     failure: Exception | None = None
     """The error of its decider; the decision is then that of `Decider.decide_after_failure`."""
+    unwritten: Unwritten = ""
+    """Why nothing has to be written."""
 
 
 def step(
@@ -180,10 +184,12 @@ def _finished(name: ServiceName, service: Service, observation: Observation, fle
         decision, pools = decided.decision, None
         if service.placement is not None:
             decision, pools = placed(decision, service.placement, observation, may_exceed=decided.may_exceed)
-        request = _request(name, fleet, decision.desired, pools) if service.writes else None
+        request = _request(name, fleet, decision.desired, pools)
     except Exception as error:  # noqa: BLE001 - see `_held`
-        return Step(name, observation, _held(observation, error).decision, None, error)
-    return Step(name, observation, decision, request, decided.failure)
+        return Step(name, observation, _held(observation, error).decision, None, error, "unchanged")
+    if request is None or service.writes:
+        return Step(name, observation, decision, request, decided.failure, "" if request else "unchanged")
+    return Step(name, observation, decision, None, decided.failure, "standby" if service.stands_by else "dryRun")
 
 
 def placed(

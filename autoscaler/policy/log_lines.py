@@ -1,6 +1,7 @@
 """What a line of a decision log may contain, with the names of the current version.
 
-Every key is required: a missing number is not zero. Only services with pools of GPUs have `pools`.
+Every key is required, except those that earlier releases did not write: a missing number is not zero. Only services
+with pools of GPUs have `pools`.
 """
 
 from typing import Annotated, Any
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from algorithms.plausibility import LAST_S, MOST
 from autoscaler.policy.spec import ScalingPolicy
+from autoscaler.ports import Unwritten
 
 FIRST_S = -62135596800.0
 """The beginning of the year 1, the first time that has a date."""
@@ -45,11 +47,27 @@ class _Observation(_Part):
     passing: _Requests
     problem: str
     pools: list[_PoolState] = []
+    queued: _Count | None = None
+    running: _Count | None = None
+    starting: _Replicas | None = None
+    unplaced: _Replicas = 0
 
 
-class _Recommendation(_Part):
+class _Average(_Part):
+    name: str
+    value: _Count
+    over_s: _Count
+    known_s: _Count
+
+
+class RecommendationLine(_Part):
+    """What the algorithm asked for."""
+
     replicas: int | None
     why: str
+    averages: list[_Average] = []
+    per_replica: Annotated[float, Field(gt=0)] | None = None
+    panic: bool = False
 
 
 class ReasonLine(_Part):
@@ -66,13 +84,16 @@ class DecisionLine(_Part):
 
     service: str
     observation: _Observation
-    recommendation: _Recommendation
+    recommendation: RecommendationLine
     reasons: list[ReasonLine]
     desired: _Replicas
     written: bool | None
     error: str
     drain: list[ReasonLine] = []
     """Lines of version 1 have none."""
+    unchanged: list[str] = []
+    """This and the next are not in lines of earlier releases."""
+    unwritten: Unwritten = ""
 
 
 class PolicyLine(_Part):

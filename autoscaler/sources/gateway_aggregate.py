@@ -98,6 +98,13 @@ class InflightAggregate:
         sampled_s = min(counted.oldest_line_s, now_s)
         return {service: _reading(service, counted, sampled_s) for service in services}
 
+    def queued(self, service: ServiceName, now_s: float) -> int | None:
+        """Give the requests that wait; None if a gateway does not report, or held slots may have taken some."""
+        counted = self._at(now_s)
+        if counted.missing or not any(service in each.counts for each in counted.reporting) or _held(service, counted):
+            return None
+        return sum(gateway.count(service).queued for gateway in counted.reporting)
+
     def mean(self, service: ServiceName, since_s: float, now_s: float) -> float | None:
         """Give the mean number of requests in flight over `(since_s, now_s]`, from the gateways' integrals.
 

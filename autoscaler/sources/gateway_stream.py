@@ -113,6 +113,7 @@ class StreamSource:
             mean=self._aggregate.mean(service, since_s, now_s),
             passing=self._aggregate.passing(service, since_s, now_s),
             problem=reading.problem,
+            queued=self._aggregate.queued(service, now_s),
         )
 
     def pods(self, service: ServiceName) -> Mapping[str, int]:

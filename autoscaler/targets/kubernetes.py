@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, Self
 
@@ -20,6 +20,7 @@ from autoscaler.kubernetes.workloads import Workload, Workloads, any_of, numbers
 from autoscaler.policy.pod_ending import PodEnding
 from autoscaler.pool_members import pool_of
 from autoscaler.ports import Fleet, Outcome, Override, PodCounts, Replica, ScaleRequest, ServiceName
+from autoscaler.targets.activity import Activity
 from autoscaler.targets.kubernetes_drain import Drain
 from autoscaler.targets.kubernetes_foreign_writers import find_other_autoscaler
 from autoscaler.targets.kubernetes_marks import PodMarks
@@ -64,6 +65,7 @@ class _Service:
     """The older service that scales the same target."""
     is_scaling: bool = False
     """A request is being carried out."""
+    activity: Activity = field(default_factory=Activity)
 
 
 class KubernetesTarget:
@@ -194,12 +196,23 @@ class KubernetesTarget:
         staying = [pod for pod in pods if not pod.terminating]
         self._remove_stale_marks(service, staying)
         self._report_not_ready(name, service, not_ready(service.ownership.asked, service.scale, staying))
-        replicas = (
-            Replica(pod.name, pod.ready, running.get(pod.name, 0), max(now_s - pod.created_s, 0.0)) for pod in staying
+        unchanged_s = service.activity.unchanged_s({pod.name: running.get(pod.name, 0) for pod in staying}, now_s)
+        replicas = tuple(
+            Replica(
+                pod.name,
+                pod.ready,
+                running.get(pod.name, 0),
+                max(now_s - pod.created_s, 0.0),
+                unchanged_s=unchanged_s[pod.name],
+            )
+            for pod in staying
         )
         leaving = sum(pod.terminating and not pod.ended for pod in pods)
-        pools = (pool_state(service.ownership.asked, service.scale, staying),) if pool_of(name) else ()
-        return Fleet(service.ownership.asked, tuple(replicas), self._hold(service, now_s), leaving, pools)
+        state = pool_state(service.ownership.asked, service.scale, staying)
+        pools = (state,) if pool_of(name) else ()
+        return Fleet(
+            service.ownership.asked, replicas, self._hold(service, now_s), leaving, pools, unplaced=state.unplaced
+        )
 
     def _pods(self, service: _Service) -> Sequence[Pod]:
         return () if service.scale is None else self._workloads.pods(service.target.workload, service.scale)

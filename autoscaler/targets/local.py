@@ -10,6 +10,7 @@ from typing import Self
 
 from autoscaler.ports import Fleet, Outcome, Replica, ScaleRequest, ServiceName
 from autoscaler.removal_order import replicas_to_remove
+from autoscaler.targets.activity import Activity
 from autoscaler.targets.local_replica import Lifetimes, LocalReplica, Routing
 
 _log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class _Service:
     """The number of replicas ever started, which is the number of the last one."""
     lives: dict[LocalReplica, asyncio.Task[None]] = field(default_factory=dict)
     """All replicas that have not ended, the oldest first."""
+    activity: Activity = field(default_factory=Activity)
 
     def staying(self) -> list[LocalReplica]:
         return [replica for replica in self.lives if not replica.left]
@@ -112,8 +114,14 @@ class LocalProcesses:
     @staticmethod
     def _fleet(service: _Service) -> Fleet:
         now_s = asyncio.get_running_loop().time()
-        replicas = (Replica(r.name, r.ready, r.running, now_s - r.born_s) for r in service.staying())
-        return Fleet(service.asked, tuple(replicas), leaving=sum(replica.left for replica in service.lives))
+        staying = service.staying()
+        running = {replica.name: replica.running for replica in staying}
+        unchanged_s = service.activity.unchanged_s(running, now_s)
+        replicas = tuple(
+            Replica(r.name, r.ready, running[r.name], now_s - r.born_s, unchanged_s=unchanged_s[r.name])
+            for r in staying
+        )
+        return Fleet(service.asked, replicas, leaving=sum(replica.left for replica in service.lives))
 
     # Scaling.
 

@@ -194,7 +194,9 @@ def _merged(fleets: Mapping[ServiceName, Fleet]) -> Fleet:
         if fleet.override is not None and override is None:
             override = fleet.override._replace(why=_of_pool(member, fleet.override.why))
     leaving = sum(fleet.leaving for fleet in fleets.values())
-    return Fleet(sum(fleet.asked for fleet in fleets.values()), tuple(replicas), override, leaving, tuple(pools))
+    unplaced = sum(pool.unplaced for pool in pools)
+    asked = sum(fleet.asked for fleet in fleets.values())
+    return Fleet(asked, tuple(replicas), override, leaving, tuple(pools), unplaced)
 
 
 def _state(pool: str, fleet: Fleet) -> PoolState:

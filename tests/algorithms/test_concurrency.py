@@ -10,6 +10,7 @@ from algorithms.concurrency import Concurrency
 from algorithms.good_time import current_count, seconds_covered
 from algorithms.kpa_core import KpaCore, KpaOptions
 from algorithms.observation import Observation
+from algorithms.types import Average
 
 START_S = 1_700_000_000.0
 OPTIONS = KpaOptions(
@@ -78,6 +79,29 @@ def test_a_burst_after_idle_time_is_not_averaged_with_it():
     algorithm.recommend(Observation(START_S, START_S - 2, 0.0, 0, 0))
     burst = algorithm.recommend(Observation(START_S + 0.1, START_S, 2.5, 0, 0, latest=5.0))
     assert burst.replicas == 5
+
+
+def test_a_recommendation_has_its_averages_and_how_much_of_their_windows_is_known():
+    algorithm = Concurrency(OPTIONS)
+    for second in range(8):
+        seen = Observation(START_S + second, START_S + second - 1, 1.0, 1, 1, latest=1.0)
+        recommendation = algorithm.recommend(seen)
+    stable, panic = OPTIONS.stable_window_s, OPTIONS.panic_window_s
+    assert recommendation.averages == (
+        Average("stable", 1.0, stable, min(9, stable)),
+        Average("panic", 1.0, panic, min(9, panic)),
+    )
+    assert (recommendation.per_replica, recommendation.panic) == (OPTIONS.target, False)
+
+
+def test_in_panic_the_larger_average_is_the_first():
+    algorithm = Concurrency(OPTIONS)
+    for second in range(30):
+        algorithm.recommend(Observation(START_S + second, START_S + second - 1, 1.0, 1, 1, latest=1.0))
+    burst = algorithm.recommend(Observation(START_S + 30, START_S + 29, 9.0, 1, 1, latest=9.0))
+    assert burst.panic
+    assert [average.name for average in burst.averages] == ["panic", "stable"]
+    assert burst.averages[0].value > burst.averages[1].value
 
 
 def test_a_count_that_is_unknown_from_the_start_gives_no_recommendation():

@@ -1,4 +1,4 @@
-"""One decision: the wish, the rules in order, the bounds; what is unknown is held."""
+"""One decision: the recommendation, the rules in order, the bounds; what is unknown is held."""
 
 import json
 
@@ -14,8 +14,9 @@ from algorithms.observation import Observation
 from algorithms.safety_rules import MaxCold, Passing, ToZeroDelay
 from algorithms.standby import Standby
 from algorithms.state import Stateless
-from algorithms.types import Decision, Reason, Recommendation
+from algorithms.types import Average, Decision, Reason, Recommendation
 
+BOUNDS = ("maxReplicas", "minReplicas")
 START_S = 1_700_000_000.0
 
 
@@ -54,19 +55,20 @@ def decider(algorithm, *rules, low=0, high=10, **options):
 
 
 def test_without_rules_it_is_the_algorithm_alone():
-    assert decider(Wishing(3)).decide(observe()) == Decision(3, Recommendation(3, "as told"), ())
+    assert decider(Wishing(3)).decide(observe()) == Decision(3, Recommendation(3, "as told"), (), BOUNDS)
 
 
 def test_rules_come_in_their_order_and_each_is_given_what_the_one_before_made():
     decision = decider(Wishing(1), Adding("a", 2), Adding("b", 3)).decide(observe())
     assert decision == Decision(
-        6, Recommendation(1, "as told"), (Reason("a", 1, 3, "2 more"), Reason("b", 3, 6, "3 more"))
+        6, Recommendation(1, "as told"), (Reason("a", 1, 3, "2 more"), Reason("b", 3, 6, "3 more")), BOUNDS
     )
 
 
-def test_a_rule_that_changes_nothing_is_no_reason():
-    decision = decider(Wishing(1), Adding("a", 0), Adding("b", 1)).decide(observe())
+def test_a_rule_that_changes_nothing_is_no_reason_and_is_named():
+    decision = decider(Wishing(1), Adding("a", 0), Adding("b", 1), ramp=Adding("c", 0)).decide(observe())
     assert [reason.rule for reason in decision.reasons] == ["b"]
+    assert decision.unchanged == ("a", *BOUNDS, "c")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,10 @@ def test_a_rule_that_changes_nothing_is_no_reason():
 )
 def test_bounds_are_kept_and_told(recommendation, desired, reasons):
     assert decider(Wishing(recommendation), low=2, high=5).decide(observe()) == Decision(
-        desired, Recommendation(recommendation, "as told"), reasons
+        desired,
+        Recommendation(recommendation, "as told"),
+        reasons,
+        tuple(rule for rule in BOUNDS if rule not in {reason.rule for reason in reasons}),
     )
 
 
@@ -90,7 +95,9 @@ def test_where_bounds_cross_the_lower_one_wins():
 
 def test_no_recommendation_holds_the_number_within_the_bounds_and_past_the_rules():
     decision = decider(Wishing(None), Adding("a", 1), high=3).decide(observe(replicas=4))
-    assert decision == Decision(3, Recommendation(None, "as told"), (Reason("maxReplicas", 4, 3, "at most 3"),))
+    assert decision == Decision(
+        3, Recommendation(None, "as told"), (Reason("maxReplicas", 4, 3, "at most 3"),), ("minReplicas",)
+    )
 
 
 def test_an_unknown_count_is_not_shown_to_an_algorithm_in_good_time():
@@ -98,7 +105,7 @@ def test_an_unknown_count_is_not_shown_to_an_algorithm_in_good_time():
     decision = decider(algorithm, Adding("a", 1), good_time=GoodTimeClock()).decide(
         observe(inflight=None, problem="down")
     )
-    assert decision == Decision(4, Recommendation(None, "down"), ())
+    assert decision == Decision(4, Recommendation(None, "down"), (), BOUNDS)
     assert algorithm.shown == []
 
 
@@ -130,7 +137,8 @@ def idle(at_s, **more):
 def test_a_second_idle_observation_is_decided_as_the_first():
     made = decider(Mpa(target=1.0), Passing(), good_time=GoodTimeClock())
     decisions = [made.decide(idle(at_s)) for at_s in (2, 4, 6)]
-    assert decisions == [Decision(0, Recommendation(0, "0 in flight / 1"), ())] * 3
+    recommendation = Recommendation(0, "0 in flight / 1", (Average("latest", 0.0, 0.0, 0.0),), 1.0)
+    assert decisions == [Decision(0, recommendation, (), ("passing", *BOUNDS))] * 3
 
 
 @pytest.mark.parametrize(

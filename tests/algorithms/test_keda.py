@@ -22,7 +22,7 @@ from algorithms.keda import (
     hpa_options,
     switches_of,
 )
-from algorithms.types import Recommendation
+from algorithms.types import Average, Recommendation
 
 ACTIVE, INACTIVE, COOLDOWN = Activity.ACTIVE, Activity.INACTIVE, Activity.COOLDOWN
 TO_FOUR = Fallback(failure_threshold=3, replicas=4, behavior=FallbackBehavior.STATIC)
@@ -210,7 +210,9 @@ def test_a_recommendation_says_which_part_made_it():
     keda = Keda(keda_options())
     assert keda.recommend(observe(0, 0, 0)) == Recommendation(0, "ScalerNotActive; ScalingDisabled")
     assert keda.recommend(observe(1, 5, 0)) == Recommendation(0, "between two polls and syncs")
-    assert keda.recommend(observe(30, 5, 0)) == Recommendation(4, "ScalerActive; the metric asks for 5, ScaleUpLimit 4")
+    assert keda.recommend(observe(30, 5, 0)) == Recommendation(
+        4, "ScalerActive; the metric asks for 5, ScaleUpLimit 4", (Average("latest", 5.0, 0.0, 0.0),), 1.0
+    )
 
 
 def test_the_cooldown_jumps_to_zero_past_every_rate():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from algorithms.mpa import Mpa, replicas_for
 from algorithms.observation import Observation
-from algorithms.types import Recommendation
+from algorithms.types import Average, Recommendation
 
 
 def observe(inflight, **more):
@@ -56,12 +56,16 @@ def test_no_replica_has_more_than_its_target_and_one_fewer_would_not_do(count, t
     assert replicas <= ceil(count / target)
 
 
+def recommendation(count, why):
+    return Recommendation(count, why, (Average("latest", count, 0.0, 0.0),), 1.0)
+
+
 def test_the_recommendation_follows_the_mean_or_the_newest_count_if_it_is_higher():
     mpa = Mpa(target=1.0)
-    assert mpa.recommend(observe(3.0)) == Recommendation(3, "3 in flight / 1")
-    assert mpa.recommend(observe(3.0, latest=7.0)) == Recommendation(7, "7 in flight / 1")
-    assert mpa.recommend(observe(3.0, latest=1.0)) == Recommendation(3, "3 in flight / 1")
-    assert mpa.recommend(observe(0.0)) == Recommendation(0, "0 in flight / 1")
+    assert mpa.recommend(observe(3.0)) == recommendation(3, "3 in flight / 1")
+    assert mpa.recommend(observe(3.0, latest=7.0)) == recommendation(7, "7 in flight / 1")
+    assert mpa.recommend(observe(3.0, latest=1.0)) == recommendation(3, "3 in flight / 1")
+    assert mpa.recommend(observe(0.0)) == recommendation(0, "0 in flight / 1")
 
 
 def test_an_unknown_count_gives_no_recommendation():

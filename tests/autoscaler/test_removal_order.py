@@ -12,7 +12,16 @@ NAMES = list("abcdefgh")
 @st.composite
 def fleets(draw):
     names = draw(st.lists(st.sampled_from(NAMES), unique=True))
-    return [Replica(name, draw(st.booleans()), draw(st.integers(0, 3)), draw(st.floats(0, 100))) for name in names]
+    return [
+        Replica(
+            name,
+            draw(st.booleans()),
+            draw(st.integers(0, 3)),
+            draw(st.sampled_from([0.0, 5.0, 100.0])),
+            unchanged_s=draw(st.none() | st.floats(0, 100)),
+        )
+        for name in names
+    ]
 
 
 STAYING = st.integers(0, 10)
@@ -76,12 +85,25 @@ def test_the_not_ready_go_first_then_the_idle_then_the_busy_and_the_youngest_of_
     )
 
 
+def test_of_one_age_the_one_goes_first_that_has_been_idle_for_longest_then_by_name():
+    replicas = [
+        Replica("d", ready=True, running=0, age_s=60.0),
+        Replica("c", ready=True, running=0, age_s=60.0, unchanged_s=2.0),
+        Replica("b", ready=True, running=0, age_s=60.0, unchanged_s=9.0),
+        Replica("a", ready=True, running=0, age_s=60.0, unchanged_s=2.0),
+    ]
+    assert removal_order(replicas) == ("b", "a", "c", "d")
+
+
 @given(fleets(), st.randoms())
 def test_each_replica_has_one_place_in_the_order_whatever_order_they_are_given_in(replicas, random_streams):
-    ranks = {replica.name: (replica.ready, replica.running, replica.age_s) for replica in replicas}
+    ranks = {
+        replica.name: (replica.ready, replica.running, replica.age_s, -(replica.unchanged_s or 0.0), replica.name)
+        for replica in replicas
+    }
     names = removal_order(replicas)
     assert sorted(names) == sorted(ranks)
     assert [ranks[name] for name in names] == sorted(ranks.values())
     shuffled = list(replicas)
     random_streams.shuffle(shuffled)
-    assert [ranks[name] for name in removal_order(shuffled)] == sorted(ranks.values())
+    assert removal_order(shuffled) == names

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from algorithms.types import Recommendation
 from autoscaler.controller.controller import Controller, WakeUps
 from autoscaler.controller.step import Service
 from autoscaler.policy.decider_factory import decider
@@ -199,7 +200,7 @@ async def test_while_nothing_is_known_the_number_is_held():
         world.streams.counts[SD] = None
         await asyncio.sleep(60.0)
         assert await world.asked() == 4
-    assert world.records[-1][1].decision.recommendation == (None, f"the gateway has no count of {SD}")
+    assert world.records[-1][1].decision.recommendation == Recommendation(None, f"the gateway has no count of {SD}")
 
 
 async def test_a_service_that_cannot_be_observed_is_left_alone_and_the_others_are_not():

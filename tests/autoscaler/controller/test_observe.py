@@ -76,6 +76,21 @@ def test_series_of_fewer_gateways_than_are_known_are_a_part(gateways, problem):
     assert (found.inflight, found.problem) == (8.0, problem)
 
 
+@pytest.mark.parametrize(
+    ("live", "queued", "running"),
+    [(WHOLE._replace(queued=4.0), 4.0, 5.0), (WHOLE, None, None), (DEAF, None, None), (NO_STREAM, None, None)],
+)
+def test_what_waits_and_what_runs_are_known_only_from_the_streams(live, queued, running):
+    found = seen(GOOD, live)
+    assert (found.queued, found.running) == (queued, running)
+
+
+def test_replicas_that_exist_and_are_not_ready_start_and_others_may_have_no_place():
+    replicas = (Replica("a", ready=True, running=0, age_s=9.0), Replica("b", ready=False, running=0, age_s=1.0))
+    found = seen(GOOD, fleet=Fleet(4, replicas, unplaced=2))
+    assert (found.ready, found.starting, found.unplaced) == (1, 1, 2)
+
+
 def test_a_higher_count_that_is_newer_is_kept_beside_the_mean_and_a_lower_one_lowers_nothing():
     assert (seen(GOOD, StreamedCounts(12.0, 7.0)).inflight, seen(GOOD, StreamedCounts(12.0, 7.0)).latest) == (8.0, 12.0)
     assert (seen(GOOD, StreamedCounts(1.0, 1.0)).inflight, seen(GOOD, StreamedCounts(1.0, 1.0)).latest) == (8.0, 1.0)

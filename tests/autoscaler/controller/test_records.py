@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from algorithms.observation import Observation, PoolState
-from algorithms.types import Decision, Reason, Recommendation
+from algorithms.types import Average, Decision, Reason, Recommendation
 from autoscaler.controller.records import explained, from_json, to_json
 from autoscaler.documents.document import DocumentError
 from autoscaler.ports import Outcome, Record
@@ -29,29 +29,44 @@ OBSERVATIONS = st.builds(
     NUMBERS,
     st.text(),
     st.lists(POOLS, max_size=2).map(tuple),
+    st.none() | COUNTS,
+    st.none() | COUNTS,
+    st.none() | NUMBERS,
+    NUMBERS,
 )
+AVERAGES = st.builds(Average, st.text(), COUNTS, SECONDS, SECONDS)
 REASONS = st.builds(Reason, st.text(), NUMBERS, NUMBERS, st.text())
 DRAINS = st.lists(REASONS, max_size=2).map(tuple)
 DECISIONS = st.builds(
     Decision,
     NUMBERS,
-    st.builds(Recommendation, st.none() | NUMBERS, st.text()),
+    st.builds(
+        Recommendation,
+        st.none() | NUMBERS,
+        st.text(),
+        st.lists(AVERAGES, max_size=2).map(tuple),
+        st.none() | st.floats(0.1, 1e6),
+        st.booleans(),
+    ),
     st.lists(REASONS, max_size=3).map(tuple),
+    st.lists(st.text(), max_size=3).map(tuple),
 )
 
-RECOMMENDED = Recommendation(3, "3 in flight / 1")
+RECOMMENDED = Recommendation(3, "3 in flight / 1", (Average("latest", 3.0, 0.0, 0.0),), 1.0)
 
 
 @st.composite
 def records(draw):
     service = draw(st.text())
     outcome = draw(st.none() | st.builds(Outcome, st.just(service), st.text(), DRAINS))
-    return Record(service, draw(OBSERVATIONS), draw(DECISIONS), outcome)
+    unwritten = draw(st.sampled_from(["unchanged", "dryRun", "standby"])) if outcome is None else ""
+    return Record(service, draw(OBSERVATIONS), draw(DECISIONS), outcome, unwritten)
 
 
 def record(outcome=None, *, reasons=(), desired=3, recommendation=RECOMMENDED):
-    observation = Observation(1002.0, 1000.0, 3.0, 1, 1, latest=3.0, passing=2)
-    return Record("default/sd", observation, Decision(desired, recommendation, tuple(reasons)), outcome)
+    observation = Observation(1002.0, 1000.0, 3.0, 1, 1, latest=3.0, passing=2, queued=2.0, running=1.0, starting=0)
+    decision = Decision(desired, recommendation, tuple(reasons), ("maxReplicas",))
+    return Record("default/sd", observation, decision, outcome)
 
 
 @given(records())
@@ -73,13 +88,25 @@ def test_the_json_has_everything_by_name():
             "latest": 3.0,
             "passing": 2,
             "problem": "",
+            "queued": 2.0,
+            "running": 1.0,
+            "starting": 0,
+            "unplaced": 0,
         },
-        "recommendation": {"replicas": 3, "why": "3 in flight / 1"},
+        "recommendation": {
+            "replicas": 3,
+            "why": "3 in flight / 1",
+            "averages": [{"name": "latest", "value": 3.0, "over_s": 0.0, "known_s": 0.0}],
+            "per_replica": 1.0,
+            "panic": False,
+        },
         "reasons": [{"rule": "minReplicas", "before": 3, "after": 4, "why": "at least 4"}],
         "desired": 4,
         "written": False,
         "error": "HTTP 403",
         "drain": [],
+        "unchanged": ["maxReplicas"],
+        "unwritten": "",
     }
 
 

@@ -40,16 +40,24 @@ C = Replica("c", ready=False, running=0, age_s=5.0)
 
 
 def test_what_differs_is_requested():
-    assert one(3.0, Fleet(0, ())).request == ScaleRequest(SD, 3, ())
+    taken = one(3.0, Fleet(0, ()))
+    assert (taken.request, taken.unwritten) == (ScaleRequest(SD, 3, ()), "")
 
 
 def test_what_is_as_asked_for_is_not_requested_again_even_if_fewer_run():
     assert one(3.0, fleet_of(A, asked=3)).request is None
 
 
-def test_in_dry_run_nothing_is_ordered_and_the_decision_is_the_same():
-    taken = one(3.0, Fleet(0, ()), writes=False)
-    assert (taken.request, taken.decision.desired) == (None, 3)
+@pytest.mark.parametrize(("stands_by", "why"), [(False, "dryRun"), (True, "standby")])
+def test_without_writing_nothing_is_requested_and_the_decision_is_the_same(stands_by, why):
+    taken = one(3.0, Fleet(0, ()), writes=False, stands_by=stands_by)
+    assert (taken.request, taken.decision.desired, taken.unwritten) == (None, 3, why)
+
+
+@pytest.mark.parametrize("options", [{}, {"writes": False}, {"writes": False, "stands_by": True}])
+def test_a_number_that_is_there_already_is_nothing_to_write_whoever_would_write_it(options):
+    taken = one(1.0, fleet_of(A), **options)
+    assert (taken.request, taken.unwritten) == (None, "unchanged")
 
 
 def test_the_replicas_to_remove_are_named_in_order():

@@ -87,6 +87,14 @@ def test_queued_and_running_requests_are_in_flight():
     assert read(aggregate, 11) == (7, 10, 1, "")
 
 
+def test_those_that_wait_are_known_while_every_gateway_reports():
+    aggregate = tally_of("g1", "g2")
+    whole(aggregate, "g1", {A: count(2, 1)}, 10)
+    assert aggregate.queued(A, 10) is None
+    whole(aggregate, "g2", {A: count(3, 4)}, 10)
+    assert (aggregate.queued(A, 11), aggregate.queued(B, 11), aggregate.queued(A, 14)) == (5, None, None)
+
+
 def test_gateways_are_added_up_and_the_oldest_word_gives_the_age():
     aggregate = tally_of("g1", "g2")
     whole(aggregate, "g1", {A: count(2, 5)}, 10)
