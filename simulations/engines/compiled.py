@@ -32,6 +32,7 @@ from simulations.engines.compiled_state import (
     SENT_AREA,
     SENT_AT,
     SENT_INFLIGHT,
+    SENT_QUEUED,
     STAYING,
     State,
     grown,
@@ -198,6 +199,7 @@ class CompiledEngine:
         return StreamedCounts(
             latest=inflight,
             mean=spent / (now_s - self._controller.observed_s) if now_s > self._controller.observed_s else None,
+            queued=int(self._state.counts[SENT_QUEUED]),
         )
 
     def to_remove(self, now_s: float, staying: int) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ class GatewayStream:
         mean = (seconds - self._observed_seconds) / (now_s - since_s) if now_s > since_s else None
         self._observed_seconds = seconds
         passed, self._observed_passing = self._sent.passed - self._observed_passing, self._sent.passed
-        return StreamedCounts(latest=self._sent.inflight, mean=mean, passing=passed + self._sent.held)
+        return StreamedCounts(self._sent.inflight, mean, passed + self._sent.held, queued=self._sent.queued)
 
 
 class Samples:
