@@ -1,6 +1,6 @@
 """For how long each replica of a service has been idle, or busy, as the controller has observed it."""
 
-from collections.abc import Mapping
+from autoscaler.ports import Fleet
 
 
 class Activity:
@@ -12,16 +12,12 @@ class Activity:
     def __init__(self) -> None:
         self._since: dict[str, tuple[bool, float]] = {}
 
-    def unchanged_s(self, running: Mapping[str, int], now_s: float) -> dict[str, float]:
-        """Give for how long each replica has been as it is now; replicas that are gone are forgotten.
-
-        Args:
-            running: the running requests of each replica.
-            now_s: the time of this observation.
-        """
+    def noted(self, fleet: Fleet, now_s: float) -> Fleet:
+        """Give the fleet with the time for which each replica has been as it is now; forget replicas that are gone."""
         before = self._since
         self._since = {
-            name: known if (known := before.get(name)) and known[0] == bool(requests) else (bool(requests), now_s)
-            for name, requests in running.items()
+            name: known if (known := before.get(name)) and known[0] == bool(running) else (bool(running), now_s)
+            for name, _, running, *_ in fleet.replicas
         }
-        return {name: now_s - since_s for name, (_, since_s) in self._since.items()}
+        replicas = (each._replace(unchanged_s=now_s - self._since[each.name][1]) for each in fleet.replicas)
+        return fleet._replace(replicas=tuple(replicas))

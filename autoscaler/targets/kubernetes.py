@@ -19,14 +19,14 @@ from autoscaler.kubernetes.store import Change
 from autoscaler.kubernetes.workloads import Workload, Workloads, any_of, numbers_its_pods
 from autoscaler.policy.pod_ending import PodEnding
 from autoscaler.pool_members import pool_of
-from autoscaler.ports import Fleet, Outcome, Override, PodCounts, Replica, ScaleRequest, ServiceName
+from autoscaler.ports import Fleet, Outcome, Override, PodCounts, ScaleRequest, ServiceName
 from autoscaler.targets.activity import Activity
 from autoscaler.targets.kubernetes_drain import Drain
 from autoscaler.targets.kubernetes_foreign_writers import find_other_autoscaler
 from autoscaler.targets.kubernetes_marks import PodMarks
 from autoscaler.targets.kubernetes_not_ready import not_ready
 from autoscaler.targets.kubernetes_ownership import Ownership
-from autoscaler.targets.kubernetes_unplaced import pool_state
+from autoscaler.targets.kubernetes_unplaced import observed_fleet
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 16
@@ -196,23 +196,11 @@ class KubernetesTarget:
         staying = [pod for pod in pods if not pod.terminating]
         self._remove_stale_marks(service, staying)
         self._report_not_ready(name, service, not_ready(service.ownership.asked, service.scale, staying))
-        unchanged_s = service.activity.unchanged_s({pod.name: running.get(pod.name, 0) for pod in staying}, now_s)
-        replicas = tuple(
-            Replica(
-                pod.name,
-                pod.ready,
-                running.get(pod.name, 0),
-                max(now_s - pod.created_s, 0.0),
-                unchanged_s=unchanged_s[pod.name],
-            )
-            for pod in staying
+        fleet = observed_fleet(
+            service.ownership.asked, service.scale, pods, {pod.name: running.get(pod.name, 0) for pod in staying}, now_s
         )
-        leaving = sum(pod.terminating and not pod.ended for pod in pods)
-        state = pool_state(service.ownership.asked, service.scale, staying)
-        pools = (state,) if pool_of(name) else ()
-        return Fleet(
-            service.ownership.asked, replicas, self._hold(service, now_s), leaving, pools, unplaced=state.unplaced
-        )
+        fleet = service.activity.noted(fleet, now_s)
+        return fleet._replace(override=self._hold(service, now_s), pools=fleet.pools if pool_of(name) else ())
 
     def _pods(self, service: _Service) -> Sequence[Pod]:
         return () if service.scale is None else self._workloads.pods(service.target.workload, service.scale)

@@ -114,14 +114,9 @@ class LocalProcesses:
     @staticmethod
     def _fleet(service: _Service) -> Fleet:
         now_s = asyncio.get_running_loop().time()
-        staying = service.staying()
-        running = {replica.name: replica.running for replica in staying}
-        unchanged_s = service.activity.unchanged_s(running, now_s)
-        replicas = tuple(
-            Replica(r.name, r.ready, running[r.name], now_s - r.born_s, unchanged_s=unchanged_s[r.name])
-            for r in staying
-        )
-        return Fleet(service.asked, replicas, leaving=sum(replica.left for replica in service.lives))
+        replicas = (Replica(r.name, r.ready, r.running, now_s - r.born_s) for r in service.staying())
+        fleet = Fleet(service.asked, tuple(replicas), leaving=sum(replica.left for replica in service.lives))
+        return service.activity.noted(fleet, now_s)
 
     # Scaling.
 
