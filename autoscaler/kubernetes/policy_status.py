@@ -272,11 +272,12 @@ def _counted(record: Record, *, is_gap: bool) -> dict[str, Any]:
 
 def _decided(record: Record, at_s: float, before: Status) -> dict[str, Any]:
     observation, decision = record.observation, record.decision
+    replicas, why, *_ = decision.recommendation
     last = {
         "time": timestamp(at_s),
         "before": observation.replicas,
         "desired": decision.desired,
-        "recommendation": {key: value for key, value in decision.recommendation._asdict().items() if value is not None},
+        "recommendation": {"why": why} if replicas is None else {"replicas": replicas, "why": why},
         "reasons": [
             reason._asdict() for reason in (*decision.reasons, *(record.outcome.drain if record.outcome else ()))
         ],
