@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from algorithms.observation import Observation, PoolState
 from algorithms.types import Decision, Reason
+from autoscaler.accounts import StartTimes
 from autoscaler.removal_order import replicas_to_remove
 
 ServiceName = str
@@ -98,6 +99,12 @@ class Replica(NamedTuple):
     """The pool of GPUs in which it runs; empty for a service without pools."""
     unchanged_s: float | None = None
     """For how long it has been idle, or busy, as now; None is unknown."""
+    start: StartTimes = StartTimes()
+    """How it has started so far."""
+    placed: bool = True
+    """Whether it has a place: a pod that waits for a node holds no GPU."""
+    gpus: int | None = None
+    """The GPUs that it holds; None if its target does not say that."""
 
 
 class Override(NamedTuple):
@@ -131,6 +138,8 @@ class Fleet(NamedTuple):
     """The pools of a service that has some, in order of preference; `asked` is their sum."""
     unplaced: int = 0
     """Replicas asked for that have no place, in all pools."""
+    leaving_from: Mapping[str, int] = {}
+    """How many of `leaving` each pool has; empty for a service without pools."""
 
     @property
     def ready(self) -> int:

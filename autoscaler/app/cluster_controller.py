@@ -17,6 +17,7 @@ from autoscaler.app.cluster_target import ClusterTarget
 from autoscaler.app.controller_settings import ControllerSettings
 from autoscaler.app.followed_budgets import FollowedBudgets
 from autoscaler.app.followed_policies import FollowedPolicies
+from autoscaler.controller.accounting import Accounting
 from autoscaler.controller.backfill import HistoryBackfill
 from autoscaler.controller.budgets import Budgets
 from autoscaler.controller.controller import Controller, WakeUps
@@ -34,7 +35,7 @@ from autoscaler.kubernetes.objects import PODS
 from autoscaler.kubernetes.reporting import Reporter
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import HistorySource, PodCounts, Recorder, ServiceName
-from autoscaler.runtime.clock import SystemClock
+from autoscaler.runtime.clock import SystemClock, local_midnight_s
 from autoscaler.sources.gateway_stream import StreamSource
 from autoscaler.sources.known_gateways import KnownGateways
 from autoscaler.sources.prometheus import PrometheusSource
@@ -280,6 +281,7 @@ async def cluster_controller(
                 failures=failures,
                 renew=registry.renew,
                 budgets=budgets,
+                accounting=Accounting(registry.services, local_midnight_s, tick_s=settings.tick_s),
             )
             if log is not None:
                 log.is_writing = controller.is_writing

@@ -6,12 +6,14 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
+from autoscaler.controller.accounting import Accounting
 from autoscaler.controller.controller import Controller, WakeUps
 from autoscaler.controller.recorders import DecisionLog
 from autoscaler.controller.services import query, service_of
 from autoscaler.controller.step import Service
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Clock, Query, Recorder, ScaleTarget, ServiceName
+from autoscaler.runtime.clock import local_midnight_s
 from autoscaler.sources.gateway_stream import StreamSource
 from autoscaler.sources.known_gateways import KnownGateways
 from autoscaler.sources.prometheus import PrometheusSource
@@ -87,5 +89,6 @@ async def controller(
             wake_ups=wake_ups,
             recorders=[*recorders, log] if log else recorders,
             renew=renew,
+            accounting=Accounting(followed, local_midnight_s, tick_s=tick_s),
         )
         yield control, streams

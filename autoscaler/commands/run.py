@@ -174,6 +174,7 @@ async def serve(arguments: argparse.Namespace, *more: Recorder) -> None:
                     leads=whole.leads(),
                     failures=controller.recording.failures,
                     of_services=controller.failures.counts,
+                    accounting=controller.accounting,
                 ),
                 tokens=settings.tokens,
             )

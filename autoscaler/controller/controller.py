@@ -19,6 +19,7 @@ from math import floor, log2
 from typing import Protocol
 
 from algorithms.observation import Observation
+from autoscaler.controller.accounting import Accounting
 from autoscaler.controller.budgets import Budgets
 from autoscaler.controller.failures import DECIDER, OBSERVATION, Failures
 from autoscaler.controller.idle import IdleServices
@@ -106,6 +107,7 @@ class Controller:
         failures: Failures | None = None,
         renew: Callable[[ServiceName], None] = lambda _service: None,
         budgets: Budgets | None = None,
+        accounting: Accounting | None = None,
     ) -> None:
         """Wire it.
 
@@ -124,6 +126,7 @@ class Controller:
             failures: collects the failures of single services; None makes one.
             renew: gives a service a fresh decider.
             budgets: limits what services that share something may ask for.
+            accounting: keeps account of what services use.
         """
         self._services = services
         self._clock = clock
@@ -138,6 +141,8 @@ class Controller:
         """The failures of single services."""
         self._renew = renew
         self._budgets = budgets
+        self.accounting = accounting
+        """Keeps account of what services use."""
         self._observed_s: dict[ServiceName, float] = {}
         self._forgotten = LastRead()
         self._wake_ups = wake_ups or WakeUps()
@@ -180,6 +185,8 @@ class Controller:
                 self._idle.forget(name)
             if self._budgets is not None:
                 self._budgets.forget(name)
+            if self.accounting is not None:
+                self.accounting.forget(name)
 
     async def _answer_wake_ups(self, group: asyncio.TaskGroup) -> None:
         while True:
@@ -217,6 +224,8 @@ class Controller:
             if name not in busy and name in self._services
         }
         self._on_observations(observations)
+        if self.accounting is not None:
+            self.accounting.saw(observations)
         for taken in step(self._services, observations, self._budgets):
             self._check_decider(taken)
             if taken.request is None:

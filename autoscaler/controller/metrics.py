@@ -4,10 +4,13 @@ A number that is not in a decision record comes in through an argument of `text`
 """
 
 from collections.abc import Callable, Container, Iterator, Mapping
+from itertools import chain
 from operator import attrgetter
 
+from algorithms.types import Decision
+from autoscaler.controller.accounting import BOUNDS_S, Accounting, Histogram, ServiceAccount
 from autoscaler.ports import Record, ServiceName
-from autoscaler.runtime.prometheus_text import family, labels
+from autoscaler.runtime.prometheus_text import Sample, family, labels
 
 _GAUGES: tuple[tuple[str, str, Callable[[Record], int]], ...] = (
     ("inflight_desired_replicas", "Desired replicas, of the last decision", attrgetter("decision.desired")),
@@ -27,10 +30,13 @@ class ControllerMetrics:
     def __init__(self) -> None:
         self._records: dict[ServiceName, Record] = {}
         self._writes: dict[tuple[ServiceName, str], int] = {}
+        self._decisions: dict[ServiceName, dict[str, int]] = {}
 
     def __call__(self, record: Record) -> None:
         """Keep the record."""
         self._records[record.service] = record
+        rule, counts = deciding_rule(record.decision), self._decisions.setdefault(record.service, {})
+        counts[rule] = counts.get(rule, 0) + 1
         failed = record.outcome is not None and record.outcome.error
         if failed or record.written is not None:
             key = record.service, "error" if failed else "ok"
@@ -39,6 +45,7 @@ class ControllerMetrics:
     def forget(self, service: ServiceName) -> None:
         """Drop what is kept of a service that is gone."""
         self._records.pop(service, None)
+        self._decisions.pop(service, None)
         self._writes = {key: number for key, number in self._writes.items() if key[0] != service}
 
     def text(
@@ -48,6 +55,7 @@ class ControllerMetrics:
         leads: bool,
         failures: Mapping[str, int],
         of_services: Mapping[tuple[ServiceName, str], int] | None = None,
+        accounting: Accounting | None = None,
     ) -> Iterator[bytes]:
         """Give all metrics as they are now, in pieces of Prometheus' text format.
 
@@ -58,10 +66,22 @@ class ControllerMetrics:
             leads: whether this controller writes.
             failures: how many records each recorder has missed.
             of_services: how often each part of each service has failed.
+            accounting: what services have used.
         """
         self._records = {name: record for name, record in self._records.items() if name in services}
         self._writes = {key: number for key, number in self._writes.items() if key[0] in services}
-        return _text(self._records.copy(), self._writes.copy(), dict(failures), dict(of_services or {}), leads=leads)
+        self._decisions = {name: counts for name, counts in self._decisions.items() if name in services}
+        decisions = {name: counts.copy() for name, counts in self._decisions.items()}
+        return chain(
+            _text(self._records.copy(), self._writes.copy(), dict(failures), dict(of_services or {}), leads=leads),
+            family(
+                "inflight_decisions_total",
+                "counter",
+                "Decisions by the last rule that changed the number",
+                _by_rule(decisions),
+            ),
+            () if accounting is None else _used(accounting.accounts()),
+        )
 
 
 def _text(
@@ -99,3 +119,52 @@ def _text(
 def _labels(service: ServiceName) -> str:
     namespace, _, name = service.partition("/")
     return labels(namespace=namespace, service=name)
+
+
+def deciding_rule(decision: Decision) -> str:
+    """Name the last rule that changed the number; the recommendation if none did, or unknown if there is none."""
+    for reason in reversed(decision.reasons):
+        if reason.before != reason.after:
+            return reason.rule
+    return "unknown" if decision.recommendation.replicas is None else "recommendation"
+
+
+def _by_rule(decisions: Mapping[ServiceName, Mapping[str, int]]) -> Iterator[Sample]:
+    for service, counts in decisions.items():
+        of = _labels(service)
+        for rule, number in counts.items():
+            yield f'{{{of},rule="{rule}"}}', number
+
+
+def _used(accounts: Mapping[ServiceName, ServiceAccount]) -> Iterator[bytes]:
+    """Give what services have used; a service of which nothing ever ran has no series."""
+    yield from family("inflight_gpu_seconds_total", "counter", "GPU time by state", _gpu_seconds(accounts))
+    yield from family("inflight_cost_total", "counter", "What replicas have cost", _costs(accounts))
+    yield from family("inflight_cold_start_seconds", "histogram", "Cold starts by stage", _cold_starts(accounts))
+
+
+def _gpu_seconds(accounts: Mapping[ServiceName, ServiceAccount]) -> Iterator[Sample]:
+    for service, account in accounts.items():
+        for state, seconds in account.gpu_seconds.items():
+            yield f'{{{_labels(service)},state="{state}"}}', seconds
+
+
+def _costs(accounts: Mapping[ServiceName, ServiceAccount]) -> Iterator[Sample]:
+    for service, account in accounts.items():
+        for currency, amount in account.cost.items():
+            yield f'{{{_labels(service)},currency="{currency}"}}', amount
+
+
+def _cold_starts(accounts: Mapping[ServiceName, ServiceAccount]) -> Iterator[Sample]:
+    for service, account in accounts.items():
+        for stage, histogram in account.stages.items():
+            yield from _histogram(f'{_labels(service)},stage="{stage}"', histogram)
+
+
+def _histogram(of: str, histogram: Histogram) -> Iterator[Sample]:
+    number = 0
+    for bound, count in zip((*BOUNDS_S, "+Inf"), histogram.counts, strict=True):
+        number += count
+        yield f'_bucket{{{of},le="{bound}"}}', number
+    yield f"_count{{{of}}}", number
+    yield f"_sum{{{of}}}", histogram.sums[0]

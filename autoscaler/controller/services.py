@@ -16,6 +16,7 @@ from algorithms.pools import Placement
 from autoscaler.controller.revisions import RevisedDict
 from autoscaler.controller.step import Service
 from autoscaler.policy.annotations import PAUSED_UNTIL, overrides_of, pause_alone
+from autoscaler.policy.cost import prices
 from autoscaler.policy.decider_factory import decider, decides_alike, resumes
 from autoscaler.policy.metrics import Prometheus
 from autoscaler.policy.pools import placement
@@ -76,6 +77,7 @@ def service_of(policy: ScalingPolicy, *, leads: bool = True) -> Service:
         stands_by=active and not leads,
         requests_per_replica=spec.requests_per_replica,
         placement=placement(spec.pools, spec.spill_after),
+        prices=prices(spec.cost, spec.pools),
     )
 
 

@@ -17,6 +17,7 @@ from algorithms.plausibility import plausible
 from algorithms.pools import Placement
 from algorithms.types import Decision, Reason, Recommendation, State
 from autoscaler.controller.budgets import Budgets, Wanted
+from autoscaler.policy.cost import Prices
 from autoscaler.ports import Fleet, Override, ScaleRequest, ServiceName, Unwritten
 from autoscaler.runtime.errors import described
 
@@ -38,6 +39,8 @@ class Service(NamedTuple):
     """Where its replicas run; None for a service without pools."""
     stands_by: bool = False
     """Whether it does not write because another controller leads."""
+    prices: Prices | None = None
+    """What its replicas cost; None if its policy does not say that."""
 
     def export(self) -> State:
         """Give the state of what decides."""

@@ -5,7 +5,7 @@ Each object may have a burst of events and then one now and then. The same event
 
 from typing import Any, NamedTuple
 
-from autoscaler.kubernetes.objects import timestamp
+from autoscaler.kubernetes.timestamps import timestamp
 
 BURST = 10
 ONE_EVERY_S = 30.0

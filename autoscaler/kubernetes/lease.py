@@ -17,7 +17,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeGuard
 
 from autoscaler.kubernetes.client import Api, ApiError
-from autoscaler.kubernetes.objects import Resource, timestamp
+from autoscaler.kubernetes.objects import Resource
+from autoscaler.kubernetes.timestamps import timestamp
 
 _LEASES = Resource("coordination.k8s.io/v1", "leases")
 _MOST = 2**31 - 1

@@ -5,16 +5,18 @@ Every value that is read has its declared type, or reading raises one of Python'
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import lru_cache
 from sys import intern
 from typing import Any, NamedTuple
 
 from msgspec import convert
 
+from autoscaler.accounts import StartTimes
 from autoscaler.kubernetes.client import FIELD_MANAGER
+from autoscaler.kubernetes.pod_start import gpus, has_place, start_times
 from autoscaler.kubernetes.pool_copy import POLICY_ANNOTATION
 from autoscaler.kubernetes.selectors import Selector, from_object, from_text
+from autoscaler.kubernetes.timestamps import unix_s
 from autoscaler.policy.pod_ending import PodEnding, pod_ending
 from autoscaler.policy.spec import GROUP
 
@@ -73,11 +75,18 @@ class Pod(NamedTuple):
     """Since when it is ready, by the API server's clock; None if that is not known, or if it is not ready."""
     restarts: int = 0
     """How often its containers have been started again."""
+    start: StartTimes = StartTimes()
+    """How it has started so far."""
+    placed: bool = True
+    """Whether it has a node."""
+    gpus: int | None = None
+    """The GPUs that it asks for; None if it asks for none by name."""
 
 
 def pod(item: Json) -> Pod:
     """Read the fields of a pod that are kept."""
-    metadata, status = item["metadata"], item.get("status") or {}
+    metadata, status, spec = item["metadata"], item.get("status") or {}, item.get("spec") or {}
+    created_s = unix_s(metadata["creationTimestamp"])
     conditions = status.get("conditions") or ()
     is_ready = next((each for each in conditions if each["type"] == "Ready" and each["status"] == "True"), None)
     ready, since = is_ready is not None, (is_ready or {}).get("lastTransitionTime")
@@ -88,14 +97,17 @@ def pod(item: Json) -> Pod:
         address=status.get("podIP") or "",
         ready=ready,
         terminating="deletionTimestamp" in metadata or ended,
-        created_s=unix_s(metadata["creationTimestamp"]),
+        created_s=created_s,
         cost=(metadata.get("annotations") or {}).get(DELETION_COST, ""),
         owner=owner(metadata),
         not_ready=None if ready else next(_reasons_not_ready(status), None),
         ended=ended,
-        ending=_ending(item.get("spec")),
+        ending=_ending(spec),
         ready_since_s=unix_s(since) if since else None,
         restarts=sum(each.get("restartCount") or 0 for each in status.get("containerStatuses") or ()),
+        start=start_times(created_s, status),
+        placed=ready or has_place(spec, status),
+        gpus=gpus(spec),
     )
     return convert(tuple(found), Pod)
 
@@ -239,17 +251,6 @@ def writer(managed_fields: Sequence[Json]) -> str:
 def is_ours(name: str) -> bool:
     """Tell whether a writer is one of our own replicas."""
     return name == FIELD_MANAGER
-
-
-def unix_s(text: str) -> float:
-    """Read a timestamp of Kubernetes."""
-    return datetime.fromisoformat(text).timestamp()
-
-
-def timestamp(unix: float, *, micro: bool = False) -> str:
-    """Write a timestamp as Kubernetes does: whole seconds, or `MicroTime`."""
-    text = datetime.fromtimestamp(unix, UTC).isoformat(timespec="microseconds" if micro else "seconds")
-    return text.replace("+00:00", "Z")
 
 
 def group_root(api_version: str) -> str:

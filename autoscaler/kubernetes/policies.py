@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from autoscaler.documents.document import Document, DocumentError
 from autoscaler.documents.fields import sharing_parts
 from autoscaler.host_claims import LONGEST_HOST
-from autoscaler.kubernetes.objects import Resource, unix_s
+from autoscaler.kubernetes.objects import Resource
 from autoscaler.kubernetes.store import key_of
+from autoscaler.kubernetes.timestamps import unix_s
 from autoscaler.policy.loading import validated
 from autoscaler.policy.spec import API_VERSION, NO_BACKENDS, ScalingPolicy
 from autoscaler.ports import ServiceName

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from autoscaler.controller.budgets import RULE as BUDGET
 from autoscaler.host_claims import Conflict
-from autoscaler.kubernetes.objects import NotReady, timestamp, unix_s
+from autoscaler.kubernetes.objects import NotReady
 from autoscaler.kubernetes.pool_status import EXHAUSTED, PoolReport
+from autoscaler.kubernetes.timestamps import timestamp, unix_s
 from autoscaler.policy.pod_ending import DrainProblem
 from autoscaler.ports import Record, Rescale
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from algorithms.observation import PoolState
 from autoscaler.kubernetes.events import Event
-from autoscaler.kubernetes.objects import timestamp, unix_s
+from autoscaler.kubernetes.timestamps import timestamp, unix_s
 
 Json = Mapping[str, Any]
 

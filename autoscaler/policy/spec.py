@@ -23,6 +23,7 @@ from autoscaler.documents.fields import (
     rule,
 )
 from autoscaler.policy.algorithm import AlgorithmChoice
+from autoscaler.policy.cost import NEEDS_A_PRICE, PER_REPLICA, Cost, check_cost
 from autoscaler.policy.hpa_keda import Bounds
 from autoscaler.policy.http_texts import NAME_OR_ADDRESS
 from autoscaler.policy.knative_settings import TARGET_MIN, SettingError
@@ -123,6 +124,7 @@ _SPEC_RULES = [
     rule("!has(self.traffic) || !self.?metrics.?prometheus.?podQuery.hasValue()", _NO_POD_QUERY),
     *pool_rules(_MIN, _MAX),
     rule("!(has(self.pools) && has(self.backends))", _NO_POOLS_OF_BACKENDS),
+    rule(PER_REPLICA, NEEDS_A_PRICE),
 ]
 
 
@@ -173,6 +175,8 @@ class PolicySpec(ResourceModel):
     """Where requests in flight are read."""
     traffic: Traffic | None = None
     """What the gateway does. Absent: another proxy routes the requests."""
+    cost: Cost | None = None
+    """What replicas cost. Absent: no cost is counted."""
     mode: Literal["Active", "DryRun"] = "Active"
     """DryRun: decide and record, and write nothing."""
 
@@ -182,6 +186,7 @@ class PolicySpec(ResourceModel):
         if self.min_replicas > self.max_replicas:
             raise ValueError(f"minReplicas: must be at most maxReplicas, which is {self.max_replicas}")
         self._has_fitting_pools()
+        check_cost(self.cost, self.pools)
         self._names_each_backend_once()
         self._fits_its_concurrency()
         self._idles_below_its_minimum()

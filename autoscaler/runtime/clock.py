@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime
+from datetime import time as time_of_day
 
 from autoscaler.ports import Wake
 
@@ -36,3 +38,9 @@ class SystemClock:
 def boot_time_s() -> float:
     """Return seconds that go on while the machine sleeps, for what must end even if the process does not run."""
     return time.clock_gettime(_BOOT_TIME)
+
+
+def local_midnight_s(at_s: float) -> float:
+    """Give when the local day of a time began; the zone is that of this process."""
+    day = datetime.fromtimestamp(at_s, UTC).astimezone().date()
+    return datetime.combine(day, time_of_day.min).astimezone().timestamp()

@@ -32,7 +32,15 @@ def observed_fleet(
         now_s: the time.
     """
     staying = [pod for pod in pods if not pod.terminating]
-    replicas = (Replica(pod.name, pod.ready, running[pod.name], max(now_s - pod.created_s, 0.0)) for pod in staying)
+    replicas = (
+        Replica(
+            *(pod.name, pod.ready, running[pod.name], max(now_s - pod.created_s, 0.0)),
+            start=pod.start,
+            placed=pod.placed,
+            gpus=pod.gpus,
+        )
+        for pod in staying
+    )
     leaving = sum(pod.terminating and not pod.ended for pod in pods)
     state = pool_state(asked, scale, staying)
     return Fleet(asked, tuple(replicas), leaving=leaving, pools=(state,), unplaced=state.unplaced)

@@ -114,7 +114,7 @@ class LocalProcesses:
     @staticmethod
     def _fleet(service: _Service) -> Fleet:
         now_s = asyncio.get_running_loop().time()
-        replicas = (Replica(r.name, r.ready, r.running, now_s - r.born_s) for r in service.staying())
+        replicas = (Replica(r.name, r.ready, r.running, now_s - r.born_s, start=r.start) for r in service.staying())
         fleet = Fleet(service.asked, tuple(replicas), leaving=sum(replica.left for replica in service.lives))
         return service.activity.noted(fleet, now_s)
 

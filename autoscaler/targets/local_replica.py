@@ -19,6 +19,8 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from autoscaler.accounts import CONTAINER, MODEL, StartTimes
+
 DIE_WITH_PARENT = Path(__file__).with_name("local_die_with_parent.py")
 HOST = "127.0.0.1"
 PROBE_EVERY_S = 0.05
@@ -66,13 +68,17 @@ class Routing:
 
 
 class LocalReplica:
-    """One replica. `pid` is None while it has no process; `ready` says that it is announced and its process runs."""
+    """One replica. `pid` is None while it has no process; `ready` says that it is announced and its process runs.
+
+    `start` has the stages of its first start: until its process runs, and until it is announced.
+    """
 
     def __init__(self, name: str, command: Sequence[str], output: Path, routing: Routing, lifetimes: Lifetimes) -> None:
         self.name = name
         self.pid: int | None = None
         self.ready = False
         self.born_s = asyncio.get_running_loop().time()
+        self.start = StartTimes()
         self._command = command
         self._output = output
         self._routing = routing
@@ -124,6 +130,8 @@ class LocalReplica:
 
     async def _watch(self, process: asyncio.subprocess.Process, port: int, tasks: asyncio.TaskGroup) -> str:
         self.pid = process.pid
+        if not self.start.stages:
+            self.start = StartTimes(((CONTAINER, self._now() - self.born_s),))
         beside = [tasks.create_task(self._announce(port)), tasks.create_task(self._end_when_left(process))]
         try:
             return _in_words(await process.wait())
@@ -142,7 +150,15 @@ class LocalReplica:
             slow.cancel()
         if not self.left:
             self.ready = True
+            self._note_ready()
             self._routing.ready(f"{HOST}:{port}")
+
+    def _note_ready(self) -> None:
+        """Note how long the first start took."""
+        if self.start.total_s is None:
+            total_s = self._now() - self.born_s
+            ((_, process_s),) = self.start.stages
+            self.start = StartTimes((*self.start.stages, (MODEL, total_s - process_s)), total_s)
 
     def _report_slow_start(self, port: int) -> None:
         message = "%s: accepts no connections on port %d after %g s; its output is in %s"

@@ -193,10 +193,10 @@ def _merged(fleets: Mapping[ServiceName, Fleet]) -> Fleet:
         pools.append(_state(pool, fleet))
         if fleet.override is not None and override is None:
             override = fleet.override._replace(why=_of_pool(member, fleet.override.why))
-    leaving = sum(fleet.leaving for fleet in fleets.values())
+    leaving = {pool_of(member): fleet.leaving for member, fleet in fleets.items()}
     unplaced = sum(pool.unplaced for pool in pools)
     asked = sum(fleet.asked for fleet in fleets.values())
-    return Fleet(asked, tuple(replicas), override, leaving, tuple(pools), unplaced)
+    return Fleet(asked, tuple(replicas), override, sum(leaving.values()), tuple(pools), unplaced, leaving)
 
 
 def _state(pool: str, fleet: Fleet) -> PoolState:

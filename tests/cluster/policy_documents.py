@@ -218,6 +218,8 @@ GOOD = {
     "a reserve of all there may be": pooled({"name": "a", "minReplicas": 4}, {"name": "b", "minReplicas": 6}),
     "nodes by a label that exists": on_nodes("Exists"),
     "a time to wait for pools that are not there": document({**TARGET, "spillAfter": "1s"}),
+    "a price for each replica": document({**TARGET, "cost": {"perReplicaHour": 2.4, "currency": "EUR"}}),
+    "a price for each pool": pooled({"name": "a", "pricePerHour": 0}, cost={}),
     "the minimal one": document(),
     "everything at once": EVERYTHING,
     "null for what is absent": document({**TARGET, "backends": None, "algorithm": {"kpa": None, "mpa": {}}}),
@@ -262,6 +264,10 @@ GOOD = {
 }
 
 BAD = {
+    "a cost without a price": document({**TARGET, "cost": {"currency": "EUR"}}),
+    "a cost without a price for one of the pools": pooled({"name": "a", "pricePerHour": 1}, {"name": "b"}, cost={}),
+    "a negative price": document({**TARGET, "cost": {"perReplicaHour": -1}}),
+    "a currency that is no code": document({**TARGET, "cost": {"perReplicaHour": 1, "currency": "euro"}}),
     "no pool": pooled(),
     "a pool without a name": pooled({}),
     "a pool that is null": pooled(None),

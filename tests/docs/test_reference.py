@@ -10,6 +10,7 @@ import socket
 import sys
 from dataclasses import fields
 from importlib.metadata import entry_points
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
@@ -19,9 +20,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from algorithms import keda
 from algorithms.observation import Observation
 from algorithms.types import Decision, Reason, Recommendation
+from autoscaler.accounts import StartTimes
 from autoscaler.app import roster_lease
 from autoscaler.cli import GROUP, main
 from autoscaler.controller import recorders
+from autoscaler.controller.accounting import Accounting
 from autoscaler.controller.metrics import ControllerMetrics
 from autoscaler.controller.records import VERSION, from_json
 from autoscaler.controller.replay import TAKEN_OVER
@@ -30,8 +33,9 @@ from autoscaler.gateway.counts import RequestOutcome
 from autoscaler.gateway.error_responses import ERROR_RESPONSES
 from autoscaler.kubernetes import namespaces, objects, pool_copy
 from autoscaler.policy import annotations
+from autoscaler.policy.cost import Prices
 from autoscaler.policy.status import LastDecision
-from autoscaler.ports import Outcome, Record
+from autoscaler.ports import Fleet, Outcome, Record, Replica
 
 METRICS, COMMANDS, ANNOTATIONS, LOG = (
     f"reference/{page}.md" for page in ("metrics", "command-line", "annotations", "decision-log")
@@ -110,7 +114,17 @@ def test_the_controllers_metrics_are_those_of_the_page():
     metrics = ControllerMetrics()
     observation = Observation(2.0, 1.0, 3.0, replicas=2, ready=1)
     metrics(Record("default/sd", observation, Decision(4, Recommendation(4, ""), ()), Outcome("default/sd")))
-    pieces = metrics.text({"default/sd"}, leads=True, failures={"Log": 1}, of_services={("default/sd", "write"): 1})
+    accounting = Accounting({"default/sd": SimpleNamespace(prices=Prices("EUR", 2.4))}, lambda at_s: at_s, tick_s=2.0)
+    started = Replica("a", ready=True, running=0, age_s=1.0, start=StartTimes((("model", 1.0),), 1.0))
+    for replicas in ((), (started,), (started,)):
+        accounting.saw({"default/sd": (observation, Fleet(1, replicas))})
+    pieces = metrics.text(
+        {"default/sd"},
+        leads=True,
+        failures={"Log": 1},
+        of_services={("default/sd", "write"): 1},
+        accounting=accounting,
+    )
     assert scraped(b"".join(pieces).decode()) == documented("The controller")
 
 

@@ -1,5 +1,8 @@
 """What the controller says of itself in Prometheus' text format, as prometheus_client reads and writes it."""
 
+from types import SimpleNamespace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
@@ -8,8 +11,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from algorithms.observation import Observation
 from algorithms.types import Decision, Reason, Recommendation
+from autoscaler.accounts import StartTimes
+from autoscaler.controller.accounting import Accounting
 from autoscaler.controller.metrics import ControllerMetrics
-from autoscaler.ports import Outcome, Record
+from autoscaler.policy.cost import Prices
+from autoscaler.ports import Fleet, Outcome, Record, Replica
 
 SD, LLM = "default/sd", "default/llm"
 
@@ -21,9 +27,9 @@ def record(service=SD, *, inflight=3.0, error=None):
     )
 
 
-def written(metrics, services=(SD, LLM), *, leads=True, failures=(), of_services=()):
-    states = {"leads": leads, "failures": dict(failures), "of_services": dict(of_services)}
-    return b"".join(metrics.text(services, **states)).decode()
+def written(metrics, services=(SD, LLM), *, leads=True, failures=(), of_services=(), accounting=None):
+    states = {"failures": dict(failures), "of_services": dict(of_services), "accounting": accounting}
+    return b"".join(metrics.text(services, leads=leads, **states)).decode()
 
 
 def shown(metrics, *services, **states):
@@ -41,7 +47,34 @@ def test_each_service_has_what_was_decided_last():
         ("inflight_replicas", "default", "sd"): 2,
         ("inflight_ready_replicas", "default", "sd"): 1,
         ("inflight_count_unknown", "default", "sd"): 1,
+        ("inflight_decisions_total", "default", "sd", "recommendation"): 1,
     }
+
+
+def test_decisions_are_counted_by_the_last_rule_that_changed_the_number():
+    held, raised = Reason("budget", 4, 4, ""), Reason("fromZero", 3, 4, "")
+    metrics, decision = ControllerMetrics(), record().decision
+    for reasons in ((held, raised), (raised, held), (held,), ()):
+        metrics(record()._replace(decision=decision._replace(reasons=reasons)))
+    metrics(record()._replace(decision=Decision(2, Recommendation(None, "the count is unknown"), ())))
+    found = {key[-1]: value for key, value in shown(metrics).items() if key[0] == "inflight_decisions_total"}
+    assert found == {"fromZero": 2, "recommendation": 2, "unknown": 1}
+
+
+def test_what_services_have_used_is_shown_and_ends_with_the_service():
+    services = {SD: SimpleNamespace(prices=Prices("EUR", 3.6))}
+    accounting = Accounting(services, lambda _at_s: 0.0, tick_s=2.0)
+    started = Replica("a", ready=True, running=1, age_s=4.0, gpus=2, start=StartTimes((("model", 4.0),), 4.0))
+    for at_s, replicas in ((0.0, ()), (4.0, (started,)), (14.0, ())):
+        accounting.saw({SD: (Observation(at_s, 0.0, 0.0, 0, 0), Fleet(len(replicas), replicas))})
+    found = shown(ControllerMetrics(), accounting=accounting)
+    assert found["inflight_gpu_seconds_total", "default", "sd", "busy"] == 20.0
+    assert found["inflight_cost_total", "default", "sd", "EUR"] == pytest.approx(0.01)
+    buckets = {key[-1]: value for key, value in found.items() if key[0] == "inflight_cold_start_seconds_bucket"}
+    assert (buckets["2.0"], buckets["5.0"], buckets["+Inf"]) == (0, 1, 1)
+    assert found["inflight_cold_start_seconds_sum", "default", "sd", "model"] == 4.0
+    del services[SD]
+    assert shown(ControllerMetrics(), accounting=accounting) == {("inflight_controller_leader",): 1}
 
 
 def test_writes_are_counted_by_what_came_of_them():
@@ -146,6 +179,14 @@ class _Library:
         for (service, part), number in self.of_services.items():
             of_services.add_metric([*service.split("/", 1), part], number)
         yield of_services
+        decisions = CounterMetricFamily(
+            "inflight_decisions",
+            "Decisions by the last rule that changed the number",
+            labels=("namespace", "service", "rule"),
+        )
+        for each in self.records:
+            decisions.add_metric([*each.service.split("/", 1), "unknown"], 1)
+        yield decisions
 
 
 _ANY = st.text(alphabet=st.sampled_from('ab\\"\n{},= é'), max_size=6)
