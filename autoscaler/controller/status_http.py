@@ -8,7 +8,8 @@ from aiohttp import web
 from autoscaler.controller.recorders import Latest
 from autoscaler.runtime.bearer_tokens import BearerTokens, authenticated
 from autoscaler.runtime.listeners import listeners
-from autoscaler.runtime.prometheus_text import respond
+from autoscaler.runtime.pieces import respond
+from autoscaler.runtime.prometheus_text import CONTENT_TYPE
 
 
 @asynccontextmanager
@@ -46,7 +47,7 @@ async def serve_status(
         return web.Response(text=f"{why or 'ok'}\n", status=503 if why else 200)
 
     async def show_metrics(request: web.Request) -> web.StreamResponse:
-        return await respond(request, metrics())
+        return await respond(request, metrics(), CONTENT_TYPE)
 
     application = authenticated(tokens)
     handlers = {"/status": status, "/healthz": healthz, "/readyz": readyz, "/metrics": show_metrics}

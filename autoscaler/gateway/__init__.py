@@ -1,13 +1,13 @@
 """The gateway: it holds requests at zero pods, never exceeds a pod's concurrency limit, and counts requests in flight.
 
-* `lifecycle` runs a process: signals, shutdown, reloads. `server` opens its ports. `admin_http` is the metrics port.
+* `lifecycle` runs a process: signals, shutdown, reloads. `server` opens its ports.
 * `router` finds the service of a request (`host_routes`), `proxied_request` serves it, `service` knows the requests
   that wait. `error_responses` has the gateway's own answers.
 * `pods` knows the pods of a service, asks them whether they are ready and how busy they are, and warms them.
 * `dispatch` decides which pod gets which request. It does no I/O, so the simulator uses the same objects.
 * `waiting` tells clients that wait what to expect.
 * `http` reads and writes HTTP/1.1.
-* `counts` and `metrics` are the metrics, `inflight_stream` the stream for the controller, `request_log` the log.
+* `counts` counts requests, and `reporting` shows the counts on the metrics port. `request_log` is the log.
 
 It does not know what scales the pods: a controller reads the counts from outside.
 """

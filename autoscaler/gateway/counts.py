@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 WAIT_BUCKETS_S = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 SERVICE_BUCKETS_S = (0.005, 0.025, 0.1, 0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0, 60.0, 120.0, 300.0)
+RESPONSE_BUCKETS_S = (*SERVICE_BUCKETS_S, 600.0)
+CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
+"""The classes of a response's status."""
 
 
 class RequestOutcome(Enum):
@@ -94,6 +97,12 @@ class Counts:
         self.outcomes = dict.fromkeys(RequestOutcome, 0)
         self.wait_s = Histogram(WAIT_BUCKETS_S)
         self.service_s = Histogram(SERVICE_BUCKETS_S)
+        self.response_s = Histogram(RESPONSE_BUCKETS_S)
+        """From arrival to the pod's last byte: the sums of both, of the same requests."""
+        self.responses = [0] * len(CLASSES)
+        """Responses that clients got, by class of status; one that was cut is among them."""
+        self.cut_responses = 0
+        """Responses that began and broke off while their clients were still there."""
         self.arrived = 0
         """Counted requests; `outcomes` has their ends, and those of Pass requests."""
         self.retries = 0
@@ -104,3 +113,14 @@ class Counts:
         """Warm-ups of pods that have ended."""
         self.tunnels = 0
         """Upgraded connections that are open."""
+
+    def responded(self, status: int) -> None:
+        """Count a response by its status, from 100 to 599."""
+        self.responses[status // 100 - 1] += 1
+
+    def took(self, arrived_s: float, granted_s: float, ended_s: float | None) -> None:
+        """Count the times of a counted request; `ended_s` is None if its connection was upgraded, and goes on."""
+        self.wait_s.observe(granted_s - arrived_s)
+        if ended_s is not None:
+            self.service_s.observe(ended_s - granted_s)
+            self.response_s.observe(ended_s - arrived_s)

@@ -129,6 +129,9 @@ class ProxiedRequest:
         except asyncio.CancelledError:
             outcome = RequestOutcome.ABANDONED_QUEUED if self._granted_s is None else RequestOutcome.ABANDONED_RUNNING
             raise
+        except Exception:
+            self._proxy.counts.cut_responses += self._client.answered
+            raise
         finally:
             self._ended(outcome)
             self._let_go()
@@ -144,15 +147,21 @@ class ProxiedRequest:
                 self._proxy.abandon(self._waiter)
 
     def _ended(self, outcome: RequestOutcome) -> None:
-        self._proxy.counts.outcomes[outcome] += 1
+        counts, client = self._proxy.counts, self._client
+        counts.outcomes[outcome] += 1
+        status = client.status
+        if status is None and outcome is RequestOutcome.ERROR and client.connected:
+            status = HTTPStatus.INTERNAL_SERVER_ERROR.value  # which the connection sends next
+        if status is not None:
+            counts.responded(status)
         if self._proxy.on_ended is None:
             return
         try:
-            self._write_down(self._proxy.on_ended, outcome)
+            self._write_down(self._proxy.on_ended, outcome, status)
         except Exception:  # noqa: BLE001 - the request has ended, whatever becomes of its line
             _log.exception("a request could not be written to the request log")
 
-    def _write_down(self, on_ended: OnEnded, outcome: RequestOutcome) -> None:
+    def _write_down(self, on_ended: OnEnded, outcome: RequestOutcome, status: int | None) -> None:
         arrived_s, granted_s = self._waiter.arrived_s, self._granted_s
         on_ended(
             RequestRecord(
@@ -166,7 +175,7 @@ class ProxiedRequest:
                 client=self._arrival.client,
                 method=self._head.method.decode("latin-1"),
                 path=self._head.target.partition(b"?")[0].decode("latin-1"),
-                status=self._client.status,
+                status=status,
                 received_bytes=self._body.taken_bytes,
                 sent_bytes=self._client.sent_bytes,
             )
@@ -330,20 +339,17 @@ class ProxiedRequest:
     async def _conclude(
         self, exchange: Exchange, connection: PodConnection, failure: Failure | None
     ) -> tuple[bool, RequestOutcome]:
-        counts = self._proxy.counts
-        granted_s = self._granted_s or self._waiter.arrived_s
-        counts.wait_s.observe(granted_s - self._waiter.arrived_s)
+        if self._rule.kind is COUNT:
+            granted_s = self._granted_s or self._waiter.arrived_s
+            ended_s = None if exchange.switch is not None else self._loop.time()
+            self._proxy.counts.took(self._waiter.arrived_s, granted_s, ended_s)
         if exchange.switch is not None:
             await self._tunnelled(exchange, connection, *exchange.switch)
             return False, RequestOutcome.SERVED
-        counts.service_s.observe(self._loop.time() - granted_s)
         self._client.watch_stall()
-        if failure is None:
-            return exchange.keep_alive, RequestOutcome.SERVED
-        outcome = RequestOutcome(failure.value)
-        if not exchange.began:
-            raise RequestRejectedError(outcome)
-        return False, outcome
+        if failure is not None:
+            raise RequestRejectedError(RequestOutcome(failure.value))
+        return exchange.keep_alive, RequestOutcome.SERVED
 
     async def _tunnelled(self, exchange: Exchange, connection: PodConnection, head: ResponseHead, early: bytes) -> None:
         """Pass bytes in both directions; a Pass tunnel counts towards `maxPerPod` but does not keep the last pod."""
@@ -377,6 +383,7 @@ class ProxiedRequest:
 
     def _reject(self, outcome: RequestOutcome) -> bool:
         if self._client.answered:
+            self._proxy.counts.cut_responses += 1
             return False
         keep_alive = self._arrival.keep_alive and self._body.is_read and not self._client.closing
         added = self._cors_lines() + self._held_lines()

@@ -10,6 +10,7 @@ import random
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache, partial
+from http import HTTPStatus
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from autoscaler.gateway.config import GatewayService
@@ -260,6 +261,7 @@ class Router:
             return ProxiedRequest(proxy, client, request, self._arrival(client, request, head, proxy))
         except Exception:
             proxy.counts.outcomes[RequestOutcome.ERROR] += 1
+            proxy.counts.responded(HTTPStatus.INTERNAL_SERVER_ERROR)
             raise
 
     def _answer_without_service(self, client: ClientConnection, request: IncomingRequest, head: RequestHead) -> bool:

@@ -8,7 +8,7 @@ from typing import cast
 
 from aiohttp import web
 
-from autoscaler.gateway.admin_http import metrics_app
+from autoscaler.gateway.reporting.admin_http import metrics_app
 from autoscaler.gateway.router import Router
 from autoscaler.runtime.bearer_tokens import BearerTokens
 from autoscaler.runtime.listeners import listeners

@@ -4,12 +4,8 @@ prometheus_client is not used: it makes an object of every sample, which takes t
 services, and tens of megabytes for a moment. https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
-import asyncio
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from itertools import islice
-
-from aiohttp import web
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PIECE = 1000
@@ -34,14 +30,3 @@ def labels(**values: str) -> str:
 
 def _escaped(value: str) -> str:
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
-
-
-async def respond(request: web.Request, text: Iterable[bytes]) -> web.StreamResponse:
-    """Respond to a scrape; a client that disconnects is no error."""
-    response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE})
-    with suppress(ConnectionError):
-        await response.prepare(request)
-        for piece in text:
-            await response.write(piece)
-            await asyncio.sleep(0)
-    return response

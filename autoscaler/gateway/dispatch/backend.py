@@ -15,6 +15,7 @@ class Backend:
     """One pod. A pod that is removed stays alive in its requests, so a new pod of the same name starts empty."""
 
     __slots__ = (
+        "_earlier_s",
         "aside_until_s",
         "draining",
         "ejected",
@@ -27,11 +28,12 @@ class Backend:
         "opening",
         "passing",
         "running",
+        "since_s",
         "taken",
         "tunnels",
     )
 
-    def __init__(self, name: str, number: int) -> None:
+    def __init__(self, name: str, number: int, now_s: float) -> None:
         self.name = name
         self.number = number
         self.granted = 0
@@ -42,6 +44,8 @@ class Backend:
         """None if the pod does not report its jobs."""
         self.taken = 0
         """Slots that are taken: by `running`, and by other jobs of the pod."""
+        self.since_s = self._earlier_s = now_s
+        """Since when none of its slots is taken, or at least one."""
         self.passing = 0
         """Pass requests that are open."""
         self.tunnels = 0
@@ -66,11 +70,15 @@ class Backend:
         """Whether anything but open tunnels is under way."""
         return bool(self.taken or self.passing or self.opening)
 
-    def update_slots(self) -> int:
+    def update_slots(self, now_s: float) -> int:
         """Count the slots that are taken, and return by how many that differs from before."""
         before = self.taken
-        self.taken = self.running if self.jobs is None else self.jobs.slots(self.running)
-        return self.taken - before
+        self.taken = taken = self.running if self.jobs is None else self.jobs.slots(self.running)
+        if (before == 0) is not (taken == 0):
+            # A slot that is given back and granted at one time was never free.
+            since_s = self._earlier_s if self.since_s == now_s else now_s
+            self._earlier_s, self.since_s = self.since_s, since_s
+        return taken - before
 
     def put_aside(self, until_s: float | None, *, ejected: bool) -> None:
         """Send it no requests until then; None sends it requests again."""

@@ -32,12 +32,12 @@ class Backends:
         """Return a pod; raises KeyError for an unknown one."""
         return self._by_name[name]
 
-    def get_or_add(self, name: str) -> Backend:
+    def get_or_add(self, name: str, now_s: float) -> Backend:
         """Return a pod, a new one if the name is unknown."""
         backend = self._by_name.get(name)
         if backend is None:
             self._added += 1
-            backend = self._by_name[name] = Backend(name, self._added)
+            backend = self._by_name[name] = Backend(name, self._added, now_s)
         return backend
 
     def forget(self, backend: Backend) -> None:

@@ -71,7 +71,7 @@ class Dispatcher:
         self._requests: dict[Hashable, Request] = {}
         self._pods = Backends(limits)
         self._waiting = Waiting(self._pods, self._numbers)
-        self._slots = Slots(self._pods, self._waiting)
+        self._slots = Slots(self._pods, self._waiting, now_s)
         self._timers = Timers()
         self._absences = Absences(self._pods, self._waiting, self._slots, self._set_timer)
 
@@ -229,7 +229,7 @@ class Dispatcher:
             running: counted requests that it runs already; see `adopt`.
         """
         self._advance(now_s)
-        backend = self._pods.get_or_add(name)
+        backend = self._pods.get_or_add(name, now_s)
         backend.draining = False
         backend.health = Health()
         for request in running:
@@ -347,6 +347,11 @@ class Dispatcher:
         found = self._pods.get(backend)
         return found.taken if found else 0
 
+    def idle_or_busy_since_s(self, backend: str) -> float | None:
+        """Return since when no slot of a pod is taken, or at least one; None for an unknown pod."""
+        found = self._pods.get(backend)
+        return found.since_s if found else None
+
     def seconds_total(self, now_s: float) -> float:
         """Return the integral of `queued + running` over time, from the start to now."""
         return self._seconds + (self.queued + self.running) * (now_s - self._seconds_until_s)
@@ -386,7 +391,7 @@ class Dispatcher:
     def _advance(self, now_s: float) -> None:
         """Add the time up to now to the integral; each event begins with this."""
         self._seconds += (self._waiting.count[COUNT] + self._slots.running) * (now_s - self._seconds_until_s)
-        self._seconds_until_s = now_s
+        self._seconds_until_s = self._slots.now_s = now_s
 
     def _count_pass(self, entry: Request, step: int) -> None:
         if entry.kind is not COUNT and entry.wakes:

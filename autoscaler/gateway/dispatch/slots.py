@@ -12,10 +12,12 @@ class Slots:
 
     Attributes:
         running: slots that are taken.
+        now_s: the time of the present event.
     """
 
-    def __init__(self, pods: Backends, waiting: Waiting) -> None:
+    def __init__(self, pods: Backends, waiting: Waiting, now_s: float) -> None:
         self.running = 0
+        self.now_s = now_s
         self._pods = pods
         self._waiting = waiting
 
@@ -42,7 +44,7 @@ class Slots:
             entry.grant_number = backend.granted
             if backend.jobs is not None:
                 backend.jobs.granted(entry.grant_number)
-            self.running += backend.update_slots()
+            self.running += backend.update_slots(self.now_s)
             self._pods.refresh(backend)
         elif entry.kind is PASS:
             backend.passing += 1
@@ -61,7 +63,7 @@ class Slots:
             backend.running -= 1
             if backend.jobs is not None:
                 (backend.jobs.ended if was_seen else backend.jobs.refused)(entry.grant_number)
-            self.running += backend.update_slots()
+            self.running += backend.update_slots(self.now_s)
             self._pods.refresh(backend)
         elif entry.kind is PASS:
             backend.passing -= 1
@@ -131,4 +133,4 @@ class Slots:
 
     def count(self, backend: Backend) -> None:
         """Count again how many slots of a pod are taken."""
-        self.running += backend.update_slots()
+        self.running += backend.update_slots(self.now_s)

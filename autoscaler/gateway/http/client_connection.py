@@ -124,6 +124,11 @@ class ClientConnection(asyncio.Protocol):
         return self.at_eof or self._clients.draining
 
     @property
+    def connected(self) -> bool:
+        """Whether the client is still there."""
+        return self.transport is not None
+
+    @property
     def is_flushed(self) -> bool:
         """Whether all responses have been sent."""
         return self.transport is None or not self.transport.get_write_buffer_size()

@@ -63,6 +63,8 @@ class Pod:
         """Is given the result of each client's request."""
         self.has_answered = False
         """Whether it has ever answered a request."""
+        self.answers = 0
+        """How many requests of clients it has answered."""
         self.admitted = False
         """Whether it is sent clients' requests; before, it may have to pass checks."""
         self.warm = False

@@ -329,6 +329,10 @@ class SharedDispatcher(SharedService):
             return own
         return own + max(0, self._local.running_on(backend) - len(self._owned.book.on(backend)))
 
+    def idle_or_busy_since_s(self, backend: str) -> float | None:
+        """Return since when no slot of a pod is taken, or at least one; None where that is not known: not the owner."""
+        return self._local.idle_or_busy_since_s(backend) if self._owned.whole else None
+
     def seconds_total(self, now_s: float) -> float:
         """Return the integral of `queued + running` over time."""
         return self._seconds + self.in_flight * (now_s - self._seconds_until_s)

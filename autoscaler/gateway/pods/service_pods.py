@@ -140,6 +140,10 @@ class ServicePods:
         self._unlisted.add(pod)
         return pod
 
+    def answers(self, name: str) -> int:
+        """Return how many requests a pod has answered, also one that drains; 0 for an unknown one."""
+        return sum(pod.answers for pod in (*self.listed.values(), *self._unlisted) if pod.name == name)
+
     def drain(self, name: str, *, marked: bool = False) -> None:
         """Send a pod nothing new, and let its requests finish; `marked` says that it is marked to be removed."""
         (self.marked.add if marked else self.marked.discard)(name)
@@ -263,6 +267,7 @@ class ServicePods:
     def _note_outcome(self, pod: Pod, status: int, failure: Failure | None) -> None:
         """Note the result of a request at a pod; a failure that does not count is neither success nor failure."""
         self._checks.poll_soon(pod)
+        pod.answers += failure is None
         if self.listed.get(pod.name) is not pod:
             return
         if failure is None:

@@ -15,7 +15,7 @@ from autoscaler.controller.controller import Controller, WakeUps
 from autoscaler.controller.idle import IdleServices
 from autoscaler.controller.services import PolicyEntry, ServiceRegistry
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Limits, SlotUse
-from autoscaler.gateway.inflight_stream import lines
+from autoscaler.gateway.reporting.inflight_stream import lines
 from autoscaler.kubernetes.policies import stored_policy
 from autoscaler.kubernetes.reporting import Reporter
 from autoscaler.kubernetes.scales import NamespacedKind

@@ -8,7 +8,7 @@ import pytest
 from gateway_kit import NAME, service, until
 
 from autoscaler.gateway.busy_response import BusyPoll
-from autoscaler.gateway.inflight_stream import state
+from autoscaler.gateway.reporting.inflight_stream import state
 
 pytestmark = pytest.mark.real_time
 

@@ -568,6 +568,7 @@ async def test_b67_an_internal_error_is_500_if_nothing_was_sent_and_frees_the_sl
     if owner is not RequestParser:  # whoever has no head belongs to no service
         assert sum(came_to.values()) == len(statuses)
         assert came_to.get(RequestOutcome.ERROR, 0) >= statuses.count(500)
+        assert gateway.proxies[NAME].counts.responses == [0, statuses.count(200), 0, 0, statuses.count(500)]
     assert caplog.text.count("RuntimeError: an injected fault") >= statuses.count(500)
     assert counts(gateway) == (0, 0)
     assert not gateway.proxies[NAME].pods.listed["p0"].open
@@ -586,6 +587,7 @@ async def test_b67_an_internal_error_in_the_middle_of_a_response_cuts_it(kit, mo
     job.send(b"more")
     assert await client.ended() == b"half"
     assert outcomes(gateway) == {RequestOutcome.ERROR: 1}
+    assert gateway.proxies[NAME].counts.cut_responses == 1
     assert caplog.text.count("RuntimeError: an injected fault") == 1
 
 

@@ -7,7 +7,7 @@ import pytest
 from gateway_kit import NAME, service, until
 
 from autoscaler.gateway.dispatch.turn_rules import ClassMatch, Fairness, Identity, PriorityClass
-from autoscaler.gateway.metrics import text
+from autoscaler.gateway.reporting.metrics import text
 
 pytestmark = pytest.mark.real_time
 

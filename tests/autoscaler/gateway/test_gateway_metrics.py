@@ -4,7 +4,7 @@ from gateway_kit import service
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from autoscaler.gateway.metrics import text
+from autoscaler.gateway.reporting.metrics import text
 from autoscaler.gateway.router import Router
 from autoscaler.runtime.prometheus_text import PIECE
 

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from types import SimpleNamespace
 
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Limits, SlotUse
-from autoscaler.gateway.inflight_stream import LONGEST_SILENCE_S, lines
+from autoscaler.gateway.reporting.inflight_stream import LONGEST_SILENCE_S, lines
 
 NAMES = [f"ns/s-{number}" for number in range(100)]
 

@@ -13,7 +13,7 @@ import pytest
 from gateway_kit import HOST, NAME, Client, read_body, reset, service
 
 from autoscaler.gateway.config import OnAbort
-from autoscaler.gateway.counts import RequestOutcome
+from autoscaler.gateway.counts import CLASSES, RequestOutcome
 from autoscaler.gateway.server import GatewayServer
 
 pytestmark = [pytest.mark.real_time, pytest.mark.slow]
@@ -166,6 +166,13 @@ async def test_a_storm_loses_nothing_runs_nothing_twice_and_leaves_nothing_behin
     assert 0 <= refused_in_the_kernel <= storm.aborted
     assert storm.told[200] <= outcomes[RequestOutcome.SERVED] <= storm.told[200] + storm.aborted
     assert storm.told[200] > REQUESTS / 2
+
+    # Each response that a client saw is counted once, by its status; those that went may have got one too.
+    responses = dict(zip(CLASSES, proxy.counts.responses, strict=True))
+    errors = sum(number for status, number in storm.told.items() if isinstance(status, int) and status >= 500)
+    assert storm.told[200] <= responses["2xx"] <= REQUESTS - errors
+    assert errors <= responses["5xx"] <= errors + storm.aborted
+    assert 0 < proxy.counts.cut_responses <= responses["2xx"] - storm.told[200]
 
     # No pod ever had more than it can take, whatever was aborted around it.
     assert max(pod.most for pod in pods) == CONCURRENCY

@@ -51,6 +51,7 @@ class Dispatching(RuleBasedStateMachine):
         self.opened = set()
         self.failed = set()
         self.sojourns = 0
+        self.states = {}
 
     def take(self, grants):
         for request, backend in grants:
@@ -109,6 +110,7 @@ class Dispatching(RuleBasedStateMachine):
                 assert self.now >= book.arrived_s + self.dispatcher.limits.queue_timeout_s
                 self.end(request)
             self.take(due.grants)
+            self.see_who_is_busy()
 
     @rule(
         kind=st.sampled_from(SlotUse),
@@ -256,6 +258,24 @@ class Dispatching(RuleBasedStateMachine):
     def the_oldest_waiter_is_known(self):
         waits = [self.now - b.arrived_s for b in self.present.values() if b.backend is None and b.kind is SlotUse.COUNT]
         assert self.dispatcher.oldest_wait_s(self.now) == max(waits, default=0)
+
+    @invariant()
+    def it_is_known_since_when_a_pod_is_idle_or_busy(self):
+        self.see_who_is_busy()
+        since = {pod: self.dispatcher.idle_or_busy_since_s(pod) for pod in self.dispatcher.backends}
+        assert since == {pod: states[-1][1] for pod, states in self.states.items()}
+
+    def see_who_is_busy(self):
+        """Keep the states of each pod with their beginnings; one that lasted for no time was none."""
+        self.states = {pod: self.states.get(pod, []) for pod in self.dispatcher.backends}
+        for pod, states in self.states.items():
+            busy = self.dispatcher.running_on(pod) > 0
+            if states and states[-1][0] is busy:
+                continue
+            if states and states[-1][1] == self.now:
+                states.pop()
+            if not states or states[-1][0] is not busy:
+                states.append((busy, self.now))
 
     @invariant()
     def a_waiter_has_a_deadline(self):

@@ -6,7 +6,7 @@ Every series of a service exists from its start, at 0, so that a query finds no 
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from autoscaler.gateway.counts import Histogram, ProcessMetric
+from autoscaler.gateway.counts import CLASSES, Histogram, ProcessMetric
 from autoscaler.gateway.peers.peer import Peer
 from autoscaler.gateway.peers.runner import PeerRunner
 from autoscaler.gateway.router import Router
@@ -41,6 +41,11 @@ def _by_class(of: str, proxy: ServiceProxy, _now_s: float) -> Iterable[Sample]:
 
 def _by_outcome(of: str, proxy: ServiceProxy, _now_s: float) -> Iterable[Sample]:
     return ((f'{{{of},reason="{outcome.value}"}}', count) for outcome, count in proxy.counts.outcomes.items())
+
+
+def _by_status(of: str, proxy: ServiceProxy, _now_s: float) -> Iterable[Sample]:
+    responses = zip(CLASSES, proxy.counts.responses, strict=True)
+    return ((f'{{{of},class="{name}"}}', count) for name, count in responses)
 
 
 def _by_warm_up(of: str, proxy: ServiceProxy, _now_s: float) -> Iterable[Sample]:
@@ -103,6 +108,13 @@ _METRICS = (
         _by_class,
     ),
     _Metric("gateway_requests_total", "counter", "Ended requests by outcome.", _by_outcome),
+    _Metric("gateway_responses_total", "counter", "Responses that clients got, by class of status.", _by_status),
+    _Metric(
+        "gateway_cut_responses_total",
+        "counter",
+        "Responses that began and broke off.",
+        _one(lambda proxy, _: proxy.counts.cut_responses),
+    ),
     _Metric(
         "gateway_wait_seconds", "histogram", "From arrival to grant.", _histogram(lambda proxy: proxy.counts.wait_s)
     ),
@@ -111,6 +123,12 @@ _METRICS = (
         "histogram",
         "From grant to the pod's last byte.",
         _histogram(lambda proxy: proxy.counts.service_s),
+    ),
+    _Metric(
+        "gateway_response_seconds",
+        "histogram",
+        "From arrival to the pod's last byte.",
+        _histogram(lambda proxy: proxy.counts.response_s),
     ),
     _Metric(
         "gateway_retries_total",

@@ -1,21 +1,26 @@
-"""The metrics port: `/metrics`, `/v1/inflight`, `/healthz` and `/readyz`. It never waits for a held request."""
+"""The metrics port: `/metrics`, `/v1/inflight`, `/v1/figures` and probes. It never waits for a held request."""
 
 from contextlib import aclosing
 
 from aiohttp import web
 
-from autoscaler.gateway.inflight_stream import lines
-from autoscaler.gateway.metrics import text
+from autoscaler.gateway.reporting import figures
+from autoscaler.gateway.reporting.inflight_stream import lines
+from autoscaler.gateway.reporting.metrics import text
 from autoscaler.gateway.router import Router
 from autoscaler.runtime.bearer_tokens import BearerTokens, authenticated
-from autoscaler.runtime.prometheus_text import respond
+from autoscaler.runtime.pieces import respond
+from autoscaler.runtime.prometheus_text import CONTENT_TYPE
 
 
 def metrics_app(gateway: Router, tokens: BearerTokens | None = None) -> web.Application:
     """Build the application of the metrics port; with tokens, every path except the probes requires one."""
 
     async def exposition(request: web.Request) -> web.StreamResponse:
-        return await respond(request, text(gateway))
+        return await respond(request, text(gateway), CONTENT_TYPE)
+
+    async def answers(request: web.Request) -> web.StreamResponse:
+        return await respond(request, figures.pieces(gateway, request.query.get("service")), "application/json")
 
     async def inflight(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
@@ -41,6 +46,7 @@ def metrics_app(gateway: Router, tokens: BearerTokens | None = None) -> web.Appl
         [
             web.get("/metrics", exposition),
             web.get("/v1/inflight", inflight),
+            web.get("/v1/figures", answers),
             web.get("/healthz", alive),
             web.get("/readyz", ready),
         ]
