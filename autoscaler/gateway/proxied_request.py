@@ -8,6 +8,7 @@ Rules:
 
 import asyncio
 import logging
+from http import HTTPStatus
 from typing import NamedTuple, cast
 
 from autoscaler.gateway.config import OnAbort
