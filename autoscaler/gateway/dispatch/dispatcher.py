@@ -222,8 +222,8 @@ class Dispatcher:
     ) -> list[Grant]:
         """Send requests to a pod from now on, also to one that was draining or set aside.
 
-        `jobs` is how many jobs it runs already, None if it does not report that; `running` are the counted requests that
-        it runs already, see `adopt`.
+        `jobs` is how many jobs it runs already, None if it does not report that. `running` are counted requests that it
+        runs already, see `adopt`.
         """
         self._advance(now_s)
         backend = self._pods.get_or_add(name, now_s)
