@@ -104,6 +104,8 @@ class ServiceProxy:
         Pods that only the previous configuration lists drain; pods that the cluster lists stay.
         """
         self._take_config(config)
+        if self.shared is not None:
+            self.shared.let_go(self._loop.time())
         self._deliver(self.dispatcher.set_limits(config.limits, self._loop.time()))
         self.pods.apply(config)
 

@@ -193,9 +193,18 @@ class SharedDispatcher(SharedService):
 
     # Pods and limits.
 
-    def know_pod(self, name: str, address: str) -> None:
-        """Note a pod that is listed, whether it gets requests yet or not."""
+    def know_pod(self, name: str, address: str, now_s: float, *, served: bool = False) -> None:
+        """Note a pod that is listed, whether it gets requests yet or not; `served` if another gateway may use it."""
+        if served and name not in self._known:
+            self._hold_found_late(name, now_s)
         self._known[name] = address
+
+    def _hold_found_late(self, pod: str, now_s: float) -> None:
+        """Hold the slots of a pod that ran when the book was found unknown, and was not listed yet."""
+        hold, book = self._unknown_hold, self._owned.book
+        if hold is not None and self._owned.whole and now_s < hold.until_s and not self.takes_over_at_once:
+            for slot in range(len(book.on(pod)), self._limits.concurrency):
+                book.put(Ref("", f"late-{pod}", slot), pod, hold)
 
     def address(self, name: str) -> str:
         """Return where a pod serves; a grant may be for one that is not listed here yet. Raises KeyError."""

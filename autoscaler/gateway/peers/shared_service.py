@@ -84,6 +84,8 @@ class SharedService:
         self._limits = limits
         self._local = Dispatcher(limits.without_timeouts(), now_s)
         self._owned = OwnedService(self._local)
+        self._unknown_hold: Hold | None = None
+        """How long slots are held that nobody named when the book was found unknown in this epoch."""
         self._claims = Claims(group.name, group.life)
         self._known: dict[str, str] = {}
         """Addresses of the pods that the proxy lists."""
@@ -231,13 +233,14 @@ class SharedService:
             now_s: the time.
         """
         self._advance(now_s)
+        self._unknown_hold = None
         entries = self._unknown(epoch, now_s) if known is None else self._with_holds(known, now_s)
         waits = {claim.ref: claim.wait for claim in self._claims.waiting()}
         grants = self._owned.settle(entries, self._claims.running_refs(), waits, now_s)
         self.whole_since = epoch
         self.takeovers_total["unknown" if known is None else "whole"] += 1
         self._deliver(grants, now_s)
-        self._let_go(now_s)
+        self.let_go(now_s)
 
     def hold_lost(self, lost: list[Ref], gone: list[Ref], now_s: float) -> None:
         """Keep the slots of gateways that are lost now, and free those of gateways that left."""
@@ -246,7 +249,7 @@ class SharedService:
             if ref not in self._owned.book.holds:
                 self._owned.book.holds[ref] = self._hold_for(ref, now_s)
         self._deliver(self._owned.release(gone, now_s), now_s)
-        self._let_go(now_s)
+        self.let_go(now_s)
 
     def entries(self) -> list[Ref]:
         """Return whose slots may be in use."""
@@ -268,9 +271,9 @@ class SharedService:
             if hold is not None:
                 until_s = min(hold.until_s, self._hold_for(ref, now_s).until_s)
                 self._owned.book.holds[ref] = Hold(until_s, now_s)
-        self._let_go(now_s)
+        self.let_go(now_s)
 
-    def _let_go(self, now_s: float) -> None:
+    def let_go(self, now_s: float) -> None:
         """Release held slots at once if the policy says so."""
         if self.takes_over_at_once and self._owned.book.holds:
             grants = self._owned.release(list(self._owned.book.holds), now_s)
@@ -291,7 +294,8 @@ class SharedService:
         for pod in self._known:
             for _ in range(max(0, self._limits.concurrency - taken[pod])):
                 pods[Ref("", f"unknown-{epoch}", len(pods))] = pod
-        return Known(pods, {ref: self._hold_for(ref, now_s) for ref in pods})
+        self._unknown_hold = self._hold_for(Ref("", f"unknown-{epoch}", 0), now_s)
+        return Known(pods, dict.fromkeys(pods, self._unknown_hold))
 
     # Telling.
 

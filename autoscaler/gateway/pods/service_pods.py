@@ -127,7 +127,7 @@ class ServicePods:
         self._on_listed()
         pod.warm = warm
         if self._shared is not None:
-            self._shared.know_pod(name, address)
+            self._shared.know_pod(name, address, self._loop.time(), served=warm)
         if self._owns is not None:
             self._checks.start(pod, self._config)
 

@@ -37,7 +37,7 @@ class Group:
         peer = self.peers[name] = Peer(name, f"{name}-{self.lives}", f"{name}:1", clock=lambda: self.now_s)
         share = peer.share(SERVICE, self.limits, self.now_s)
         for pod in self.pods:
-            share.know_pod(pod, f"{pod}:80")
+            share.know_pod(pod, f"{pod}:80", 0.0)
             share.add_backend(pod, self.now_s)
         for other in self.peers:
             if other != name:

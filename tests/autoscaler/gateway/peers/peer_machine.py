@@ -67,7 +67,7 @@ class Gateway:
         self.dispatcher.on_end = nothing
         self.dispatcher.longest.request_timeout_s = scope.grace
         for pod in scope.pods:
-            self.dispatcher.know_pod(pod, pod)
+            self.dispatcher.know_pod(pod, pod, 0.0)
             self.dispatcher.add_backend(pod, now)
         self.peer.tick(now)
 

@@ -85,6 +85,28 @@ def test_after_the_death_of_an_owner_only_slots_that_nobody_names_are_held():
     assert group.running["last"] == (other, "p1")
 
 
+def test_slots_that_nobody_names_are_held_on_pods_too_that_are_listed_late_and_ran_before():
+    group = Group("a", pods=())
+    group.wait(1)
+    group.kill("a")
+    group.start("a")
+    group.wait(3)
+    share = group.peers["a"].shares[SERVICE]
+    share.know_pod("young", "young:80", group.now_s)
+    share.know_pod("old", "old:80", group.now_s, served=True)
+    for pod in ("young", "old"):
+        share.add_backend(pod, group.now_s)
+    assert share.held == {"old": 1}
+    group.arrive("a", "first")
+    group.arrive("a", "second")
+    group.wait(290)
+    assert (group.on("young"), group.on("old")) == (["first"], [])
+    group.wait(30)
+    assert group.on("old") == ["second"]
+    share.know_pod("late", "late:80", group.now_s, served=True)
+    assert share.held == {}
+
+
 def test_slots_that_nobody_names_are_free_as_soon_as_all_lost_gateways_are_dead_and_their_pods_idle():
     group = Group("a", "b", "c")
     group.wait(1)
