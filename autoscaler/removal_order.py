@@ -19,6 +19,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 
+NUMBERED_KINDS = frozenset({("apps/v1", "StatefulSet"), ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet")})
+"""The kinds that number their pods (rule 4), by API version and kind."""
+
+
 class Removable(Protocol):
     """What the rules compare of a replica."""
 

@@ -28,11 +28,11 @@ from autoscaler.kubernetes.selectors import matches
 from autoscaler.kubernetes.store import Change
 from autoscaler.kubernetes.watches import Watches
 from autoscaler.ports import ServiceName
+from autoscaler.removal_order import NUMBERED_KINDS
 
 _DEPLOYMENT = ("apps/v1", "Deployment")
 _REPLICA_SET = ("apps/v1", "ReplicaSet")
 _CONTROLS_ITS_PODS = {("apps/v1", "StatefulSet"), _REPLICA_SET, ("v1", "ReplicationController")}
-_NUMBERS_ITS_PODS = {("apps/v1", "StatefulSet"), ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet")}
 ControllerOf = Callable[[str], str]
 """Gives the uid of the controller of the ReplicaSet of this name; empty if it has none."""
 T = TypeVar("T")
@@ -81,7 +81,7 @@ def any_of(scale: Scale | None, changes: Sequence[Change[Pod]]) -> bool:
 
 def numbers_its_pods(kind: NamespacedKind) -> bool:
     """Tell whether a kind numbers its pods and always removes the last ones, whatever their deletion cost is."""
-    return (kind.api_version, kind.kind) in _NUMBERS_ITS_PODS
+    return (kind.api_version, kind.kind) in NUMBERED_KINDS
 
 
 class Workloads:

@@ -1,0 +1,90 @@
+"""The pods of a service in the order in which they leave, and why."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from autoscaler.accounts import Starts
+from autoscaler.explain.view import PodFigures, ServiceView
+from autoscaler.explain.wording import ordinal
+from autoscaler.ports import Replica
+from autoscaler.removal_order import NUMBERED_KINDS, last_ones, removal_order
+
+
+class PodRow(NamedTuple):
+    """One pod of the table."""
+
+    name: str
+    state: str
+    """`starting`, `idle` or `running`."""
+    since_s: float | None
+    """Since when it is idle or busy as now, in Unix time; None is unknown."""
+    age_s: float
+    started_in_s: float | None
+    """How long it took until it was ready; None is unknown, or it starts."""
+    answers: int | None
+    """None is unknown."""
+    goes: str
+    """Its place in the order, and why it is the first or the last."""
+
+
+def pod_rows(view: ServiceView) -> tuple[PodRow, ...]:
+    """Give the pods, the one that leaves first before all others; none if they are unknown."""
+    if view.fleet is None:
+        return ()
+    figures: Mapping[str, PodFigures] = {} if view.figures is None else view.figures.pods
+    numbered = _numbers_its_pods(view)
+    ordered = _ordered(view.fleet.replicas, numbered=numbered)
+    return tuple(
+        _row(replica, figures.get(replica.name), view.starts, _goes(ordered, place, numbered=numbered))
+        for place, replica in enumerate(ordered)
+    )
+
+
+def _numbers_its_pods(view: ServiceView) -> bool:
+    target = None if view.policy is None else view.policy.spec.scale_target_ref
+    return target is not None and (target.api_version, target.kind) in NUMBERED_KINDS
+
+
+def _ordered(replicas: Sequence[Replica], *, numbered: bool) -> list[Replica]:
+    names = last_ones(replicas, -1) if numbered else removal_order(replicas)
+    by_name = {replica.name: replica for replica in replicas}
+    return [by_name[name] for name in names]
+
+
+def _row(replica: Replica, figures: PodFigures | None, starts: Starts, goes: str) -> PodRow:
+    since_s = replica.since_s if figures is None or figures.since_s is None else figures.since_s
+    started = next((start.total_s for start in starts.newest if start.pod == replica.name), None)
+    answers = None if figures is None else figures.answers
+    return PodRow(replica.name, _state(replica), since_s, replica.age_s, started, answers, goes)
+
+
+def _state(replica: Replica) -> str:
+    if not replica.ready:
+        return "starting"
+    return "running" if replica.running else "idle"
+
+
+def _goes(ordered: Sequence[Replica], place: int, *, numbered: bool) -> str:
+    """Say when a pod leaves, and why if it is the first or the last."""
+    replica = ordered[place]
+    if ordered[0].pool != ordered[-1].pool or any(each.pool != replica.pool for each in ordered):
+        return f"in {replica.pool}"
+    if len(ordered) == 1:
+        return "the only one"
+    if place == 0:
+        return f"first: {_why_first(replica, numbered=numbered)}"
+    if place == len(ordered) - 1:
+        return f"last: {_why_last(replica, numbered=numbered)}"
+    return ordinal(place + 1)
+
+
+def _why_first(replica: Replica, *, numbered: bool) -> str:
+    if numbered:
+        return "it has the highest number"
+    return {"starting": "it is not ready", "idle": "idle", "running": "it has the fewest requests"}[_state(replica)]
+
+
+def _why_last(replica: Replica, *, numbered: bool) -> str:
+    if numbered:
+        return "it has the lowest number"
+    return "it is busy" if replica.running else "it is the oldest"
