@@ -18,7 +18,6 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
-
 NUMBERED_KINDS = frozenset({("apps/v1", "StatefulSet"), ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet")})
 """The kinds that number their pods (rule 4), by API version and kind."""
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from autoscaler.accounts import Starts
 from autoscaler.explain.view import PodFigures, ServiceView
 from autoscaler.explain.wording import ordinal
 from autoscaler.ports import Replica
@@ -35,7 +34,7 @@ def pod_rows(view: ServiceView) -> tuple[PodRow, ...]:
     numbered = _numbers_its_pods(view)
     ordered = _ordered(view.fleet.replicas, numbered=numbered)
     return tuple(
-        _row(replica, figures.get(replica.name), view.starts, _goes(ordered, place, numbered=numbered))
+        _row(view, replica, figures.get(replica.name), _goes(ordered, place, numbered=numbered))
         for place, replica in enumerate(ordered)
     )
 
@@ -51,9 +50,11 @@ def _ordered(replicas: Sequence[Replica], *, numbered: bool) -> list[Replica]:
     return [by_name[name] for name in names]
 
 
-def _row(replica: Replica, figures: PodFigures | None, starts: Starts, goes: str) -> PodRow:
-    since_s = replica.since_s if figures is None or figures.since_s is None else figures.since_s
-    started = next((start.total_s for start in starts.newest if start.pod == replica.name), None)
+def _row(view: ServiceView, replica: Replica, figures: PodFigures | None, goes: str) -> PodRow:
+    since_s = None if figures is None else figures.since_s
+    if since_s is None and replica.unchanged_s is not None:
+        since_s = view.now_s - replica.unchanged_s
+    started = next((start.total_s for start in view.starts.newest if start.pod == replica.name), None)
     answers = None if figures is None else figures.answers
     return PodRow(replica.name, _state(replica), since_s, replica.age_s, started, answers, goes)
 

@@ -142,6 +142,7 @@ def test_pods_stand_in_the_order_in_which_they_leave():
             ("d", True, 0, 8.0),
         ]
     )
+    replicas = (*replicas[:3], replicas[3]._replace(unchanged_s=4.0))
     starts = Starts((Start("b", 0.0, (), 34.5),))
     figures = ServiceFigures(pods={"b": PodFigures(0, 11, at("14:34:52"))})
     rows = pod_rows(view(record(), fleet=Fleet(4, replicas), starts=(), figures=figures)._replace(starts=starts))
@@ -153,7 +154,7 @@ def test_pods_stand_in_the_order_in_which_they_leave():
         ("a", "running", "last: it is busy"),
     ]
     assert (rows[2].since_s, rows[2].started_in_s, rows[2].answers) == (at("14:34:52"), 34.5, 11)
-    assert (rows[1].since_s, rows[1].started_in_s, rows[1].answers) == (None, None, None)
+    assert (rows[1].since_s, rows[1].started_in_s, rows[1].answers) == (at("14:34:58"), None, None)
 
 
 def test_pods_with_numbers_leave_from_the_highest_busy_or_not():
