@@ -6,12 +6,13 @@ ready replicas stay as recorded, the number asked for is what the other policy m
 """
 
 from collections.abc import Iterable, Iterator
+from math import inf
 from typing import Any, NamedTuple
 
 from algorithms.decider import FAILED, Decider
 from algorithms.observation import Observation
 from algorithms.pools import Placement
-from algorithms.types import Decision, Reason
+from algorithms.types import Decision, Reason, State
 from autoscaler.controller.budgets import RULE as BUDGET
 from autoscaler.controller.records import policy_line_of, record_of
 from autoscaler.controller.services import BACKFILL, service_of
@@ -56,18 +57,30 @@ class Replay:
     def __init__(self, instead: Iterable[ScalingPolicy] = ()) -> None:
         self._instead = {policy.service: policy for policy in instead}
         self._deciders: dict[ServiceName, Decider] = {name: decider(each) for name, each in self._instead.items()}
+        self._policies: dict[ServiceName, ScalingPolicy] = dict(self._instead)
         self._placements: dict[ServiceName, Placement] = {}
         self._last: dict[ServiceName, tuple[int, int]] = {}
         """The desired replicas of the last decision: as recorded, and as decided here."""
         self.services: set[ServiceName] = set()
         """The services that the log has named so far."""
+        self._over: set[ServiceName] = set()
+        """The services whose decisions are left out from now on."""
 
-    def lines(self, values: Iterable[Any], source: str = "log") -> Iterator[Replayed]:
+    def policy(self, service: ServiceName) -> ScalingPolicy:
+        """Give the policy of a service as of its last decision."""
+        return self._policies[service]
+
+    def state(self, service: ServiceName) -> State:
+        """Give the state of its decider after its last decision."""
+        return self._deciders[service].export()
+
+    def lines(self, values: Iterable[Any], source: str = "log", until_s: float = inf) -> Iterator[Replayed]:
         """Decide again on each recorded decision, in order.
 
         Args:
             values: the value of each line.
             source: the name of the log in messages.
+            until_s: decisions after this time are left out, and what follows on the same service.
 
         Raises:
             DocumentError: a line is not one of a decision log: file, line, key, value and what is legal. A later
@@ -77,13 +90,17 @@ class Replay:
             line = Document(source, value, {(): number})
             if isinstance(value, dict) and "policy" in value:
                 self._begin(line)
-            else:
-                yield self._again(line)
+                continue
+            record = record_of(line)
+            if record.observation.now_s > until_s:
+                self._over.add(record.service)
+            if record.service not in self._over:
+                yield self._again(line, record)
 
     def _begin(self, line: Document) -> None:
         begun = policy_line_of(line)
         self.services.add(begun.service)
-        if begun.service in self._instead:
+        if begun.service in self._instead or begun.service in self._over:
             return
         fresh = service_of(begun.policy)
         try:
@@ -91,12 +108,11 @@ class Replay:
         except Exception as error:  # only the parts of the decider know the form of their states
             problem = f"state: is not a state of this policy: {described(error)}"
             raise DocumentError([f"{line.source}:{line.line(())}: {problem}"]) from error
-        self._deciders[begun.service] = fresh.decider
+        self._deciders[begun.service], self._policies[begun.service] = fresh.decider, begun.policy
         if fresh.placement is not None:
             self._placements[begun.service] = fresh.placement
 
-    def _again(self, line: Document) -> Replayed:
-        record = record_of(line)
+    def _again(self, line: Document, record: Record) -> Replayed:
         service = record.service
         self.services.add(service)
         if service not in self._deciders:

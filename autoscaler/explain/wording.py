@@ -2,7 +2,7 @@
 
 Rules:
 1. A number has what explains it: three digits, and two decimals where rounding would cross a whole number of replicas
-   (4.39, not 4). What even two decimals would hide is "over 5".
+   (4.39, not 4). What even two decimals would hide is "over 5" or "under 0.01".
 2. A duration up to 60 s is in s, below an hour in min and s, else in h and min. Two that are compared have one unit.
 3. A time of the day is local, with a date if it is not today.
 """
@@ -31,7 +31,9 @@ def average(value: float, per_replica: float | None = None) -> str:
     if _replicas(float(plain), per) == needed:
         return plain
     finer = _trimmed(value, 2)
-    return finer if _replicas(float(finer), per) == needed else f"over {finer}"
+    if _replicas(float(finer), per) == needed:
+        return finer
+    return f"over {finer}" if float(finer) else "under 0.01"
 
 
 def _replicas(value: float, per_replica: float) -> int:

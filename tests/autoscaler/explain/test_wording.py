@@ -22,7 +22,7 @@ from autoscaler.explain import wording
         (0.88, 1, "0.88"),
         (10.04, 1, "10.04"),
         (5.001, 1, "over 5"),
-        (0.001, 1, "over 0"),
+        (0.001, 1, "under 0.01"),
         (104.6, 8, "105"),
         (4.0000001, 1, "4"),
     ],
@@ -35,7 +35,9 @@ def test_an_average_has_the_digits_that_explain_the_number(value, per, text):
 def test_an_average_as_it_is_written_never_needs_another_number_of_replicas(value, per):
     text = wording.average(value, per)
     exact = ceil(round(value / per, 6))
-    if text.startswith("over "):
+    if text == "under 0.01":
+        assert 0 < value < 0.01
+    elif text.startswith("over "):
         assert ceil(round(float(text.removeprefix("over ")) / per, 6)) < exact
     else:
         assert ceil(round(float(text) / per, 6)) == exact
