@@ -8,6 +8,7 @@ that is unknown makes a sentence shorter. It is never zero.
 - `sentences` answers for a service, `fleet` for all. `rules` has the words of each rule, `causes` those of a
   recommendation, `stock` those for pods without a place, `states` the tags. `next_change` says what is in flight and
   what comes next, `expectations` when replicas are ready.
+- `why_not` says why it is not another number, `candidates` what a candidate wants. `log` goes through a decision log.
 - `decisions` makes the rows of the table of decisions, `steps` opens one of them. `pods` has the order in which pods
   leave.
 - `wording` writes numbers, durations and times.
