@@ -128,12 +128,12 @@ class World:
         exist = self._ready + sum(number for _, number in self._starts)
         if replicas > exist:
             self._starts.append((self._now_s + self._start_s, replicas - exist))
-        surplus = exist - replicas
-        while surplus > 0 and self._starts:
+        too_many = exist - replicas
+        while too_many > 0 and self._starts:
             at_s, number = self._starts.pop()
-            if number > surplus:
-                self._starts.append((at_s, number - surplus))
-            surplus -= number
+            if number > too_many:
+                self._starts.append((at_s, number - too_many))
+            too_many -= number
         self._ready = min(self._ready, replicas)
         self._asked = replicas
 
