@@ -68,6 +68,7 @@ async def measure(folder: Path) -> list[float]:
         router = Router(
             running=lambda service, replica: gateway.dispatcher(service).running_on(replica),
             on_ready=gateway.add_backend,
+            on_starting=gateway.expect_backend,
             on_leaving=gateway.drain_backend,
             on_gone=gateway.remove_backend,
         )

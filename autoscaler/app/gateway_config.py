@@ -73,6 +73,7 @@ def gateway_service(policy: ScalingPolicy) -> GatewayService:
         half_close=traffic.half_close == "Allow",
         max_body_bytes=traffic.max_body_bytes,
         min_body_bytes_per_s=traffic.min_body_bytes_per_second,
+        cold_starts_s=tuple(pool.cold_start for pool in spec.pools or () if pool.cold_start is not None),
         backends=None if spec.backends is None else {address: address for address in spec.backends},
     )
 

@@ -100,6 +100,7 @@ def _replicas(plan: Plan, folder: Path, gateway: GatewayServer) -> LocalProcesse
     dispatcher = gateway.dispatcher(plan.policy.service)
     router = Router(
         running=lambda _service, replica: dispatcher.running_on(replica),
+        on_starting=gateway.expect_backend,
         on_ready=gateway.add_backend,
         on_leaving=gateway.drain_backend,
         on_gone=gateway.remove_backend,

@@ -4,6 +4,7 @@
 * `router` finds the service of a request (`host_routes`), `proxied_request` serves it, `service` knows the requests
   that wait. `error_responses` has the gateway's own answers.
 * `pods` knows the pods of a service, asks them whether they are ready and how busy they are, and warms them.
+* `quotes` says how long a request that waits will wait, and whether that came true.
 * `dispatch` decides which pod gets which request. It does no I/O, so the simulator uses the same objects.
 * `waiting` tells clients that wait what to expect.
 * `http` reads and writes HTTP/1.1.

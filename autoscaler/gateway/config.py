@@ -135,6 +135,8 @@ class GatewayService:
     """A request with a longer body gets 413; None is no limit."""
     min_body_bytes_per_s: int = 16 * 1024
     """The minimum rate of a body while a slot is held for it, over 10 s; 0 is none."""
+    cold_starts_s: tuple[float, ...] = ()
+    """How long pods take to start according to the policy's pools, until one was measured."""
     backends: Mapping[str, str] | None = None
     """Pods by name with their `host:port`, if the document lists them; None if the cluster does."""
 

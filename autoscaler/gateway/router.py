@@ -204,6 +204,12 @@ class Router:
         """Set the pods, by name with their `host:port`; all others drain."""
         self.proxies[service].pods.set_all(backends)
 
+    def expect_backend(self, service: str, name: str, *, created_s: float | None = None) -> None:
+        """Note a pod that exists and cannot serve yet; `created_s` is Unix time, None is now."""
+        since_s = None if created_s is None else self.loop_time() - max(0.0, self.now_s() - created_s)
+        self.proxies[service].pods.expect(name, since_s)
+        self._changed(service)
+
     def add_backend(self, service: str, name: str, address: str, *, warm: bool = False) -> None:
         """Send requests to a pod that is ready, after its warm-up if it is not warm."""
         self.proxies[service].pods.add(name, address, warm=warm)

@@ -24,6 +24,7 @@ from autoscaler.gateway.peers.outbox import Delivery
 from autoscaler.gateway.peers.shared_dispatcher import SharedDispatcher
 from autoscaler.gateway.pods.service_pods import ServiceDispatcher, ServicePods
 from autoscaler.gateway.probe_requests import ProbeUserAgents
+from autoscaler.gateway.quotes.service_quotes import ServiceQuotes
 from autoscaler.gateway.request_log import OnEnded
 from autoscaler.gateway.waiting.estimate import Estimate, QuoteSource, known, retry_after_s
 
@@ -45,6 +46,11 @@ class Waiter:
         """Whether the dispatcher has it."""
         self.placement: asyncio.Future[Pod | RequestOutcome] | None = None
         """Set while it is held: the pod that it is granted, or why it is rejected."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it waits for a grant now."""
+        return self.placement is not None and not self.placement.done()
 
 
 class ServiceProxy:
@@ -87,10 +93,12 @@ class ServiceProxy:
         self.shared = shared
         """The dispatcher, if other gateways serve the service too."""
         self.dispatcher: ServiceDispatcher = Dispatcher(config.limits, loop.time()) if shared is None else shared
+        self.quotes = ServiceQuotes(loop, self.dispatcher.outlook, config.cold_starts_s)
         self.pods = ServicePods(
             config,
             loop,
             self.dispatcher,
+            quotes=self.quotes,
             resolver=resolver,
             counts=self.counts,
             deliver=self._settle,
@@ -121,6 +129,7 @@ class ServiceProxy:
         if self.shared is not None:
             self.shared.takes_over_at_once = config.takeover is Takeover.IMMEDIATE
             self.shared.longest.request_timeout_s = config.longest_request_s
+        self.quotes.set_cold_starts(config.cold_starts_s)
         self.turns = _turn_rules(config, self._keys)
         self.cookie = AffinityCookie(self._keys, config.name, config.affinity) if config.affinity else None
         self._pods_listed()
@@ -150,6 +159,7 @@ class ServiceProxy:
             case Held():
                 waiter.in_dispatcher = True
                 self._hold(waiter)
+                self.quotes.held(waiter)
                 return None
             case Refused(reason):
                 return self._refused(reason)
@@ -162,13 +172,14 @@ class ServiceProxy:
 
     def may_start(self, waiter: Waiter, pod: Pod) -> bool:
         """Tell whether a granted request may be sent to the pod now; if not, it is held again."""
-        if self.shared is None:
-            return True
-        waiter.started_s = self._loop.time()
-        if self.shared.may_start(waiter, pod.name, waiter.started_s):
-            return True
-        self._hold(waiter)
-        return False
+        if self.shared is not None:
+            waiter.started_s = self._loop.time()
+            if not self.shared.may_start(waiter, pod.name, waiter.started_s):
+                self._hold(waiter)
+                return False
+        if waiter.placement is not None:
+            self.quotes.started(waiter)
+        return True
 
     def turn_of(self, head: RequestHead, client: str, *, trusted: bool) -> Turn:
         """Return the turn of a counted request, by what it says and by its client's address."""
@@ -208,6 +219,7 @@ class ServiceProxy:
         if waiter.in_dispatcher:
             waiter.in_dispatcher = False
             self._holding.discard(waiter)
+            self.quotes.gave_up(waiter)
             self._deliver(self.dispatcher.abandon(waiter, self._loop.time()))
 
     def reject_all(self) -> None:
@@ -245,6 +257,7 @@ class ServiceProxy:
         if self._timer is not None:
             self._timer.cancel()
         self.pods.close()
+        self.quotes.close()
         for task in self.background_tasks:
             task.cancel()
 
@@ -306,6 +319,7 @@ class ServiceProxy:
     def _end_held(self, waiter: Waiter, outcome: RequestOutcome) -> None:
         waiter.in_dispatcher = False
         self._holding.discard(waiter)
+        self.quotes.gave_up(waiter)
         if waiter.placement is not None and not waiter.placement.done():
             waiter.placement.set_result(outcome)
 

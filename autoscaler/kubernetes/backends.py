@@ -10,7 +10,8 @@ Rules:
 2. Otherwise the pod drains: requests that it serves go on. Only a deleted pod is removed.
 3. A pod is warm if it is ready since before the gateway started, or was served before and has not started again since.
 4. While the API server cannot be reached, the last known pods serve.
-5. A service with pools has the pods of all its members. A pod of a pool that is no longer one of them drains.
+5. A pod that is not ready yet and was never served here is expected, also while no node has room for it.
+6. A service with pools has the pods of all its members. A pod of a pool that is no longer one of them drains.
 """
 
 import random
@@ -31,6 +32,10 @@ from autoscaler.ports import ServiceName
 
 class Backends(Protocol):
     """The part of a gateway that is kept in step with pods."""
+
+    def expect_backend(self, service: str, name: str, *, created_s: float) -> None:
+        """Note a pod that exists since then and is not ready yet."""
+        ...
 
     def add_backend(self, service: str, name: str, address: str, *, warm: bool) -> None:
         """Send requests to a pod that is ready; one that is not warm gets its warm-up first."""
@@ -66,6 +71,8 @@ class _Seen(NamedTuple):
     """Where it gets requests; empty while it must not get any."""
     marked: bool
     """It is marked to be removed first."""
+    expected: bool = False
+    """It is not ready yet."""
 
 
 _UNKNOWN = _Seen("", marked=False)
@@ -191,7 +198,7 @@ class BackendWatch:
                 self._unlink(service, namespace, name)
                 self._backends.remove_backend(service, name)
             return
-        seen = _Seen(self._address(service, pod), is_marked(pod))
+        seen = self._look(service, pod)
         if seen == known.get(name, _UNKNOWN):
             return
         known[name] = seen
@@ -200,6 +207,8 @@ class BackendWatch:
             warm = self._is_warm(service, pod)
             self._served[service][name] = pod.restarts
             self._backends.add_backend(service, name, seen.address, warm=warm)
+        elif seen.expected:
+            self._backends.expect_backend(service, name, created_s=pod.created_s)
         else:
             self._backends.drain_backend(service, name, marked=seen.marked)
 
@@ -209,12 +218,20 @@ class BackendWatch:
             return True
         return self._served[service].get(pod.name) == pod.restarts
 
-    def _address(self, service: ServiceName, pod: Pod) -> str:
+    def _look(self, service: ServiceName, pod: Pod) -> _Seen:
+        backend, marked = self._backend_of(service, pod), is_marked(pod)
+        if backend is None:
+            return _Seen("", marked)
+        new = pod.name not in self._served[service]
+        expected = new and not (pod.ready or pod.terminating or marked)
+        return _Seen(address_for(pod, backend.port), marked, expected)
+
+    def _backend_of(self, service: ServiceName, pod: Pod) -> ServiceBackend | None:
         for member in self._services[service]:
             backend, scale = self._members[member], self._scales.get(member)
             if scale is not None and self._workloads.owns(backend.workload, scale, pod):
-                return address_for(pod, backend.port)
-        return ""
+                return backend
+        return None
 
     def _unlink(self, service: ServiceName, namespace: str, pod: str) -> None:
         services = self._services_of[namespace, pod]

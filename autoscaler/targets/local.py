@@ -25,6 +25,8 @@ class Router:
 
     running: Callable[[ServiceName, str], int]
     """Gives the number of requests that a replica serves."""
+    on_starting: Callable[[ServiceName, str], None]
+    """A replica's process begins to start."""
     on_ready: Callable[[ServiceName, str, str], None]
     """A replica serves at the `host:port` that is the third argument."""
     on_leaving: Callable[[ServiceName, str], None]
@@ -36,6 +38,7 @@ class Router:
         """Bind the functions to one replica."""
         return Routing(
             partial(self.running, service, replica),
+            partial(self.on_starting, service, replica),
             partial(self.on_ready, service, replica),
             partial(self.on_leaving, service, replica),
             partial(self.on_gone, service, replica),

@@ -59,6 +59,8 @@ class Routing:
 
     running: Callable[[], int]
     """Gives the number of requests that the replica serves."""
+    starting: Callable[[], None]
+    """Its process begins to start."""
     ready: Callable[[str], None]
     """It serves at this `host:port` from now on."""
     leaving: Callable[[], None]
@@ -97,7 +99,7 @@ class LocalReplica:
 
     def leave(self) -> None:
         """Stop it: it gets no new requests, and its process ends when the running ones are finished."""
-        if self.ready and not self.left:
+        if not self.left:
             self._routing.leaving()
         self._left.set()
 
@@ -132,6 +134,7 @@ class LocalReplica:
         self.pid = process.pid
         if not self.start.stages:
             self.start = StartTimes(((CONTAINER, self._now() - self.born_s),))
+        self._routing.starting()
         beside = [tasks.create_task(self._announce(port)), tasks.create_task(self._end_when_left(process))]
         try:
             return _in_words(await process.wait())

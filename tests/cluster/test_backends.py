@@ -19,15 +19,22 @@ class Told:
 
     def __init__(self):
         self.serving, self.draining, self.marked, self.gone = {}, set(), set(), set()
+        self.expected = set()
+
+    def expect_backend(self, service, name, *, created_s):  # noqa: ARG002
+        assert service == SERVICE
+        self.expected.add(name)
 
     def add_backend(self, service, name, address, *, warm):  # noqa: ARG002
         assert service == SERVICE
+        self.expected.discard(name)
         self.serving[name] = address
         self.draining.discard(name)
 
     def drain_backend(self, service, name, *, marked):
         assert service == SERVICE
         self.serving.pop(name, None)
+        self.expected.discard(name)
         self.draining.add(name)
         if marked:
             self.marked.add(name)

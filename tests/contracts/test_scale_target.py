@@ -150,6 +150,7 @@ class LocalWorld(World):
         router = Router(
             running=lambda _service, name: self.running.get(name, 0),
             on_ready=lambda _service, name, _address: self.routed.add(name),
+            on_starting=lambda _service, _name: None,
             on_leaving=lambda _service, name: self.routed.discard(name),
             on_gone=lambda _service, name: (self.routed.discard(name), self.running.pop(name, None)),
         )

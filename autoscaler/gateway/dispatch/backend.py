@@ -94,6 +94,7 @@ class Request:
         "backend",
         "deadline_s",
         "grant_number",
+        "granted_s",
         "id",
         "kind",
         "max_per_pod",
@@ -129,6 +130,8 @@ class Request:
         """Its place in the order of arrival; 0 before it is admitted."""
         self.grant_number = 0
         """Its number among the requests that its pod was ever granted."""
+        self.granted_s: float | None = None
+        """When it was granted its pod; None before, and if another gateway granted it."""
         self.place: int | None = None
         """Its place in the order of turns, if it stands in that; see `turns`."""
         self.queue: TurnQueue[Request] | None = None

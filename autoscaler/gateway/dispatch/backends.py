@@ -60,8 +60,12 @@ class Backends:
 
     def has_slot(self, backend: Backend) -> bool:
         """Return whether a counted request may be sent to a pod."""
-        limit = 1 if backend.health.on_trial else self.limits.concurrency
+        limit = self.slots_of(backend)
         return not limit or backend.taken < limit
+
+    def slots_of(self, backend: Backend) -> int:
+        """Return how many counted requests a pod may run at a time; 0 is no limit."""
+        return 1 if backend.health.on_trial else self.limits.concurrency
 
     def has_room(self, backend: Backend, request: Request) -> bool:
         """Return whether a pod has room for a request of this kind."""

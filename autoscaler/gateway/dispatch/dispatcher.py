@@ -21,6 +21,7 @@ from autoscaler.gateway.dispatch.absences import Absences
 from autoscaler.gateway.dispatch.backend import COUNT, TUNNEL, Backend, Request
 from autoscaler.gateway.dispatch.backends import Backends
 from autoscaler.gateway.dispatch.numbers import Numbers
+from autoscaler.gateway.dispatch.outlook import Outlook, outlook
 from autoscaler.gateway.dispatch.pod_health import EjectionRules, Health
 from autoscaler.gateway.dispatch.slots import Slots
 from autoscaler.gateway.dispatch.timers import Timers
@@ -79,8 +80,6 @@ class Dispatcher:
         """Tell whether a request waits or is open."""
         return request in self._requests
 
-    # Requests.
-
     def arrive(
         self,
         request: Hashable,
@@ -128,6 +127,7 @@ class Dispatcher:
         entry = Request(request, COUNT, None, 0, wakes=True)
         self._admit(entry, now_s, None)
         self._slots.start(entry, self._pods.known(backend))
+        entry.granted_s = None
 
     def finish(self, request: Hashable, now_s: float) -> list[Grant]:
         """End a request that a pod ran, successfully or not, and return the requests that are granted now.
@@ -357,12 +357,14 @@ class Dispatcher:
         """Return how long the oldest counted request in the queue has waited; 0 if none waits."""
         return now_s - self._waiting.oldest_arrived_s(now_s)
 
+    def outlook(self) -> Outlook:
+        """Return what can be known of the grants to come."""
+        return outlook(self._requests.values(), self._pods, self._waiting, self._slots.held_s)
+
     @property
     def next_deadline_s(self) -> float | None:
         """When `expire` has something to do next; None if never."""
         return self._timers.next_s
-
-    # Waiting.
 
     def _admit(self, entry: Request, now_s: float, arrived_s: float | None) -> None:
         number = self._numbers.next(now_s) if arrived_s is None else self._numbers.of_age(arrived_s)
@@ -382,8 +384,6 @@ class Dispatcher:
         self._set_timer(entry.deadline_s, entry)
         if home is not None and entry.kind is COUNT:
             self._set_timer(entry.spill_s, entry)
-
-    # Time.
 
     def _advance(self, now_s: float) -> None:
         """Add the time up to now to the integral; each event begins with this."""

@@ -1,10 +1,14 @@
 """Matches the requests that wait with the pods that have room."""
 
+from collections import deque
+
 from autoscaler.gateway.dispatch.backend import COUNT, KINDS, PASS, Backend, Request
 from autoscaler.gateway.dispatch.backends import Backends
 from autoscaler.gateway.dispatch.reported_jobs import ReportedJobs
 from autoscaler.gateway.dispatch.types import Grant, SlotUse
 from autoscaler.gateway.dispatch.waiting import Waiting
+
+_KEPT = 256
 
 
 class Slots:
@@ -13,11 +17,13 @@ class Slots:
     Attributes:
         running: slots that are taken.
         now_s: the time of the present event.
+        held_s: for how long the last requests held their slots.
     """
 
     def __init__(self, pods: Backends, waiting: Waiting, now_s: float) -> None:
         self.running = 0
         self.now_s = now_s
+        self.held_s: deque[float] = deque(maxlen=_KEPT)
         self._pods = pods
         self._waiting = waiting
 
@@ -38,6 +44,7 @@ class Slots:
         if entry.queue is not None:
             self._waiting.grant(entry, backend)
         entry.backend = backend
+        entry.granted_s = self.now_s
         if entry.kind is COUNT:
             backend.running += 1
             backend.granted += 1
@@ -61,6 +68,8 @@ class Slots:
         entry.backend = None
         if entry.kind is COUNT:
             backend.running -= 1
+            if was_seen and entry.granted_s is not None:
+                self.held_s.append(self.now_s - entry.granted_s)
             if backend.jobs is not None:
                 (backend.jobs.ended if was_seen else backend.jobs.refused)(entry.grant_number)
             self.running += backend.update_slots(self.now_s)

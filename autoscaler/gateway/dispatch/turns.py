@@ -13,6 +13,7 @@ Each operation takes logarithmic time, and constant time on average.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from typing import Generic, Protocol, TypeVar
 
 from autoscaler.gateway.dispatch.ordered_queue import OrderedQueue
@@ -41,6 +42,19 @@ def place_of(request: Request) -> int:
     return request.number if request.place is None else request.place
 
 
+class _Stand(Generic[R]):
+    """Stands for a request while grants to come are played through."""
+
+    __slots__ = ("arrived_s", "number", "place", "request", "turn")
+
+    def __init__(self, request: R) -> None:
+        self.request = request
+        self.turn = request.turn
+        self.number = request.number
+        self.arrived_s = request.arrived_s
+        self.place = request.place
+
+
 class _Line(Generic[R]):
     """The requests of one class.
 
@@ -66,6 +80,23 @@ class _Line(Generic[R]):
         for own in self._clients.values():
             yield from own.unordered()
         yield from (request for request in self._turns.unordered() if not request.turn.client)
+
+    def in_turn(self) -> list[R] | None:
+        """Return all requests in the order of turns; None if clients take turns, which each grant changes."""
+        return None if self._clients else self._turns.members()
+
+    def stands(self) -> "_Line[_Stand[R]]":
+        """Return a line of stands for the requests, in the same order."""
+        line: _Line[_Stand[R]] = _Line()
+        stands = {each.number: _Stand(each) for each in self.members()}
+        for each in self._turns.unordered():
+            line.seat(stands[each.number], place_of(each))
+        for client, own in self._clients.items():
+            queue: OrderedQueue[_Stand[R]] = OrderedQueue()
+            line._clients[client] = queue
+            for each in own.unordered():
+                queue.add(each.number, stands[each.number])
+        return line
 
     def seat(self, request: R, place: int) -> None:
         """Let a request stand in the order of turns."""
@@ -175,6 +206,27 @@ class TurnQueue(Generic[R]):
         """Return all requests in the order of arrival."""
         everyone = (request for line in self._lines.values() for request in line.members())
         return sorted(everyone, key=lambda request: request.number)
+
+    def in_turn(self, shares: Sequence[float]) -> list[R]:
+        """Return all requests in the order in which they are granted if no other comes."""
+        if self._only is not None and (order := self._only.in_turn()) is not None:
+            return order
+        stands, granted = self._stands(), []
+        behind = count(2 + 2 * max((max(each.number, place_of(each)) for each in self.members()), default=0))
+        while (first := stands.first(shares)) is not None:
+            if shares:
+                stands.pay(first, stands, shares)
+            stands.remove(first, next(behind))
+            granted.append(first.request)
+        return granted
+
+    def _stands(self) -> "TurnQueue[_Stand[R]]":
+        copy: TurnQueue[_Stand[R]] = TurnQueue()
+        copy.count = self.count
+        copy._lines = {level: line.stands() for level, line in self._lines.items()}
+        copy._only = None if self._only is None else copy._lines[0]
+        copy._credits = dict(self._credits)
+        return copy
 
     def _firsts_beside(self, other: "TurnQueue[R]") -> dict[int, R]:
         firsts = self.firsts()

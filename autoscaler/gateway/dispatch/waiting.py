@@ -99,6 +99,10 @@ class Waiting:
         here, shares = backend.held[kind], self._pods.limits.shares
         return here.first_beside(self._for_any[kind], shares) if here.count else self._for_any[kind].first(shares)
 
+    def in_turn(self) -> list[Request]:
+        """Return the counted requests that may go to any pod, in the order of turns."""
+        return self._for_any[COUNT].in_turn(self._pods.limits.shares)
+
     def oldest_arrived_s(self, now_s: float) -> float:
         """Return when the oldest counted request arrived; now if none waits."""
         queues = [self._for_any[COUNT], *(backend.held[COUNT] for backend in self._pods)]

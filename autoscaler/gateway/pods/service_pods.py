@@ -15,6 +15,7 @@ from autoscaler.gateway.http.pod_pool import Pod
 from autoscaler.gateway.http.resolver import Resolver
 from autoscaler.gateway.peers.shared_dispatcher import SharedDispatcher
 from autoscaler.gateway.pods.pod_checks import PodChecks
+from autoscaler.gateway.quotes.service_quotes import ServiceQuotes
 
 _log = logging.getLogger(__name__)
 _FIRST_SERVER_ERROR = 500
@@ -41,6 +42,7 @@ class ServicePods:
         dispatcher: what decides which pod gets which request.
         resolver: looks up the names of pods.
         counts: of the service.
+        quotes: of the service; are told which pods start.
         deliver: is given what the dispatcher grants.
         on_listed: called when a pod is listed or is no longer listed.
     """
@@ -53,6 +55,7 @@ class ServicePods:
         *,
         resolver: Resolver,
         counts: Counts,
+        quotes: ServiceQuotes,
         deliver: Callable[[list[Grant]], None],
         on_listed: Callable[[], None],
     ) -> None:
@@ -66,6 +69,7 @@ class ServicePods:
         """Whether this gateway is the owner; None before it is known for the first time, when no pod is asked."""
         self._resolver = resolver
         self._counts = counts
+        self._quotes = quotes
         self._deliver = deliver
         self._on_listed = on_listed
         self.listed: dict[str, Pod] = {}
@@ -108,6 +112,16 @@ class ServicePods:
         for name, address in addresses.items():
             self.add(name, address)
 
+    def expect(self, name: str, since_s: float | None) -> None:
+        """Note a pod that exists, is not marked to be removed, and cannot serve yet.
+
+        Args:
+            name: its name.
+            since_s: when it was created, by the loop's clock; None is now.
+        """
+        self.marked.discard(name)
+        self._quotes.pod_starting(name, since_s)
+
     def add(self, name: str, address: str, *, warm: bool = False) -> None:
         """Send requests to a pod from now on; a pod whose address has changed is a new pod.
 
@@ -126,6 +140,7 @@ class ServicePods:
         pod.on_outcome = partial(self._note_outcome, pod)
         self._on_listed()
         pod.warm = warm
+        self._quotes.pod_starting(name)
         if self._shared is not None:
             self._shared.know_pod(name, address, self._loop.time(), served=warm)
         if self._owns is not None:
@@ -147,6 +162,7 @@ class ServicePods:
     def drain(self, name: str, *, marked: bool = False) -> None:
         """Send a pod nothing new, and let its requests finish; `marked` says that it is marked to be removed."""
         (self.marked.add if marked else self.marked.discard)(name)
+        self._quotes.pod_not_starting(name)
         self._drain(name)
 
     def remove(self, name: str) -> None:
@@ -154,6 +170,7 @@ class ServicePods:
         gone = [pod for pod in (*self.listed.values(), *self._unlisted) if pod.name == name]
         self.listed.pop(name, None)
         self.marked.discard(name)
+        self._quotes.pod_not_starting(name)
         self._on_listed()
         if self._shared is not None:
             self._shared.forget_pod(name)
@@ -229,6 +246,7 @@ class ServicePods:
 
     def _admit(self, pod: Pod, jobs: int | None = None) -> None:
         pod.admitted = True
+        self._quotes.pod_ready(pod.name)
         if jobs is None and self._config.busy is not None:
             # Only its owner asks it. If that will be this gateway, no slot is free before the first answer.
             jobs = self._config.limits.concurrency

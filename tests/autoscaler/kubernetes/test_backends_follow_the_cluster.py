@@ -38,22 +38,32 @@ class GatewayServer:
 
     def __init__(self):
         self.serving, self.draining, self.marked = defaultdict(dict), defaultdict(set), defaultdict(set)
+        self.expected = defaultdict(dict)
         self.warmed_up = []
+
+    def expect_backend(self, service, name, *, created_s):
+        assert name not in self.serving[service]
+        self.expected[service][name] = created_s
+        self.draining[service].discard(name)
+        self.marked[service].discard(name)
 
     def add_backend(self, service, name, address, *, warm):
         self.warmed_up += [] if warm else [name]
+        self.expected[service].pop(name, None)
         self.serving[service][name] = address
         self.draining[service].discard(name)
         self.marked[service].discard(name)
 
     def drain_backend(self, service, name, *, marked):
-        assert name in self.serving[service] or marked or name in self.marked[service]
+        assert name in (self.serving[service] | self.expected[service]) or marked or name in self.marked[service]
+        self.expected[service].pop(name, None)
         self.serving[service].pop(name, None)
         self.draining[service].add(name)
         (self.marked[service].add if marked else self.marked[service].discard)(name)
 
     def remove_backend(self, service, name):
-        assert name in self.serving[service] or name in self.draining[service]
+        assert name in (self.serving[service] | self.expected[service]) or name in self.draining[service]
+        self.expected[service].pop(name, None)
         self.serving[service].pop(name, None)
         self.draining[service].discard(name)
         self.marked[service].discard(name)

@@ -46,7 +46,8 @@ from autoscaler.ports import Outcome, ScaleRequest
 from autoscaler.targets.local import LocalProcesses, Router
 
 async def main():
-    router = Router(lambda *_: 0, lambda *_: print("ready", flush=True), lambda *_: None, lambda *_: None)
+    ignore = lambda *_: None
+    router = Router(lambda *_: 0, ignore, lambda *_: print("ready", flush=True), ignore, ignore)
     target = LocalProcesses({"default/sd": sys.argv[2:]}, router, Path(sys.argv[1]))
     await target.scale([ScaleRequest("default/sd", 3, ())])
     print("asked", flush=True)
@@ -90,7 +91,7 @@ class Told:
 
     @property
     def router(self):
-        return Router(self._running, self._ready, self._event("leaving"), self._event("gone"))
+        return Router(self._running, self._event("starting"), self._ready, self._event("leaving"), self._event("gone"))
 
     def _running(self, _service, _name):
         self.asked += 1
@@ -152,10 +153,10 @@ async def test_the_router_is_told_where_a_replica_serves_and_that_it_leaves_befo
         with socket.create_connection((host, int(port))):
             pass
         await order(target, 0)
-        assert told.about("sd-1") == ["ready", "leaving"]
+        assert told.about("sd-1") == ["starting", "ready", "leaving"]
         await until(lambda: not target.processes())
 
-    assert told.events == [(kind, SERVICE, "sd-1") for kind in ("ready", "leaving", "gone")]
+    assert told.events == [(kind, SERVICE, "sd-1") for kind in ("starting", "ready", "leaving", "gone")]
 
 
 async def test_those_who_leave_together_leave_in_the_order_they_were_named_in(opened, told):
@@ -176,14 +177,14 @@ async def test_a_replica_gets_its_port_name_and_number_and_what_it_prints_is_kep
     assert (tmp_path / "default" / "sd-2.log").read_text() == f"serving as sd-2 2 {mark}\n"
 
 
-async def test_a_replica_that_never_was_ready_is_never_announced_nor_taken_back(opened, told, mark):
+async def test_a_replica_that_never_was_ready_starts_and_leaves_and_is_not_announced(opened, told, mark):
     async with opened(SLEEPER) as target:
         await order(target, 1)
         await until(lambda: processes_with(mark))
         await order(target, 0)
         await until(lambda: not target.processes())
 
-    assert told.events == []
+    assert told.about("sd-1") == ["starting", "leaving"]
 
 
 async def test_a_replica_that_is_slow_to_start_stays_unready_and_is_reported(opened, caplog, tmp_path):
@@ -207,12 +208,12 @@ async def test_a_replica_is_not_told_to_stop_while_it_serves(opened, told):
         await order(target, 0)
         await until(lambda: told.asked >= 5)
         assert list(target.processes()) == ["sd-1"]
-        assert told.about("sd-1") == ["ready", "leaving"]
+        assert told.about("sd-1") == ["starting", "ready", "leaving"]
 
         told.serving = 0
         await until(lambda: not target.processes())
 
-    assert told.about("sd-1") == ["ready", "leaving", "gone"]
+    assert told.about("sd-1") == ["starting", "ready", "leaving", "gone"]
 
 
 async def test_a_replica_that_does_not_heed_sigterm_is_killed_after_its_grace_and_that_is_reported(
@@ -225,7 +226,7 @@ async def test_a_replica_that_does_not_heed_sigterm_is_killed_after_its_grace_an
         await until(lambda: not target.processes())
 
     assert any("sd-1: does not end within 0.1 s of SIGTERM; killed" in message for message in caplog.messages)
-    assert told.about("sd-1") == ["ready", "leaving", "gone"]
+    assert told.about("sd-1") == ["starting", "ready", "leaving", "gone"]
 
 
 # Deaths.
@@ -238,7 +239,7 @@ async def test_a_replica_that_dies_is_taken_back_and_announced_anew_under_its_na
         first = target.processes()["sd-1"]
 
         os.kill(first, signal.SIGKILL)
-        await until(lambda: told.about("sd-1") == ["ready", "gone", "ready"])
+        await until(lambda: told.about("sd-1") == ["starting", "ready", "gone", "starting", "ready"])
 
         assert target.processes()["sd-1"] != first
         (replica,) = (await target.observe([SERVICE]))[SERVICE].replicas
@@ -255,7 +256,7 @@ async def test_a_replica_that_keeps_failing_is_restarted_after_longer_and_longer
     waits = [message.rpartition("restart in ")[2] for message in caplog.messages]
     assert all("sd-1: ended with status 3" in message for message in caplog.messages)
     assert waits[:4] == ["0 s", "0.05 s", "0.1 s", "0.1 s"]
-    assert told.events == []
+    assert set(told.about("sd-1")) == {"starting"}
 
 
 async def test_a_replica_that_waits_for_its_restart_can_leave_at_once(opened, caplog):
@@ -306,7 +307,8 @@ async def test_whatever_is_ordered_and_killed_the_router_is_told_a_life_that_mak
         await until(lambda: len(told.addresses) >= 5)
 
     for name in told.addresses:
-        assert re.fullmatch("(ready gone ?)*(ready leaving gone)?", " ".join(told.about(name)))
+        events = "".join(f"{kind} " for kind in told.about(name))
+        assert re.fullmatch("(starting (ready gone )?)*(leaving |starting ready leaving gone )?", events)
 
 
 # Nothing is left behind.
@@ -332,8 +334,8 @@ async def test_closing_kills_what_serves_and_takes_it_back(opened, told):
         told.serving = 1
         await order(target, 1, "sd-1")
 
-    assert told.about("sd-1") == ["ready", "leaving", "gone"]
-    assert told.about("sd-2") == ["ready", "gone"]
+    assert told.about("sd-1") == ["starting", "ready", "leaving", "gone"]
+    assert told.about("sd-2") == ["starting", "ready", "gone"]
 
 
 async def test_a_closed_target_refuses_orders_and_can_be_closed_again(opened):
