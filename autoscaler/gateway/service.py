@@ -26,7 +26,7 @@ from autoscaler.gateway.pods.service_pods import ServiceDispatcher, ServicePods
 from autoscaler.gateway.probe_requests import ProbeUserAgents
 from autoscaler.gateway.quotes.service_quotes import ServiceQuotes
 from autoscaler.gateway.request_log import OnEnded
-from autoscaler.gateway.waiting.estimate import Estimate, QuoteSource, known, retry_after_s
+from autoscaler.gateway.waiting.estimate import Estimate, known, retry_after_s
 
 _LONGEST_RETRY_AFTER_S = 120
 
@@ -86,8 +86,6 @@ class ServiceProxy:
         self.background_tasks: set[asyncio.Task[None]] = set()
         """Calls that are still to be made for requests whose client has disconnected."""
         self.counts = Counts()
-        self.quotes: QuoteSource | None = None
-        """Says how long requests should wait; without it nobody knows."""
         self.ready_since_s: float | None = None
         """Since when there has been a ready pod all the time; None while there is none."""
         self.shared = shared
@@ -230,7 +228,7 @@ class ServiceProxy:
 
     def estimate(self, request: Hashable | None) -> Estimate | None:
         """Return what is expected of a request that waits, or for None of one that comes now; None if unknown."""
-        return None if self.quotes is None else known(self.quotes.quote(request))
+        return known(self.quotes.quote(cast("Waiter | None", request)))
 
     def retry_after_s(self) -> int:
         """Return in how many seconds a request should be served, with up to a quarter added.

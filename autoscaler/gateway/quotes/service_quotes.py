@@ -54,15 +54,18 @@ class ServiceQuotes:
 
     # Requests.
 
-    def quote(self, request: Waits) -> Quote | None:
-        """Return how long a request that is held still waits, to tell its client; None if nothing can be said."""
+    def quote(self, request: Waits | None) -> Quote | None:
+        """Return how long a request that is held still waits, to tell its client; None if nothing can be said.
+
+        Args:
+            request: the request; None is one that would arrive now and take a slot.
+        """
+        now_s = self._loop.time()
+        if request is None:
+            return self._quotes.next(now_s)
         if not request.is_held:
             return None
-        return self._quotes.quote(request, self._loop.time(), takes_slot=request.kind is SlotUse.COUNT)
-
-    def next(self) -> Quote | None:
-        """Return how long a request would wait that arrived now; None if nothing can be said."""
-        return self._quotes.next(self._loop.time())
+        return self._quotes.quote(request, now_s, takes_slot=request.kind is SlotUse.COUNT)
 
     def held(self, request: Waits) -> None:
         """Note that a request is held."""

@@ -1,7 +1,6 @@
 """What is expected of a request's wait, and how it is written for its client."""
 
 import math
-from collections.abc import Hashable
 from typing import Any, Protocol
 
 _LONGEST_S = 86_400.0
@@ -21,13 +20,6 @@ class Estimate(Protocol):
     @property
     def p90_s(self) -> float:
         """Nine of ten wait no longer."""
-
-
-class QuoteSource(Protocol):
-    """Quotes waits of one service."""
-
-    def quote(self, request: Hashable | None) -> Estimate | None:
-        """Return what is expected of a request that waits, or for None of one that comes now; None if unknown."""
 
 
 def known(estimate: Estimate | None) -> Estimate | None:

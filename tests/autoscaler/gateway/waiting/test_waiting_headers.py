@@ -21,7 +21,7 @@ def told(message):
 
 async def gateway_with(kit, quote, *, pods=(), waiting=HEADERS, **limits):
     gateway = await kit.gateway(replace(service(**limits), waiting=waiting), pods=pods, rng=random.Random(1))  # noqa: S311
-    gateway.proxies[NAME].quotes = Quotes(quote)
+    gateway.proxies[NAME].quotes.quote = Quotes(quote).quote
     return gateway
 
 
@@ -30,7 +30,7 @@ async def test_an_answer_after_a_wait_says_the_place_the_estimate_and_the_durati
     records = []
     pod = await kit.pod()
     gateway = await kit.gateway(replace(service(), waiting=HEADERS), on_ended=records.append)
-    gateway.proxies[NAME].quotes = Quotes(Quote(2, 25.04, 34.0))
+    gateway.proxies[NAME].quotes.quote = Quotes(Quote(2, 25.04, 34.0)).quote
     client = (await kit.client(gateway)).post()
     await until(lambda: gateway.dispatcher(NAME).queued)
     gateway.set_backends(NAME, {"p0": pod.address})
