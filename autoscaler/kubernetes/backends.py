@@ -198,7 +198,7 @@ class BackendWatch:
                 self._unlink(service, namespace, name)
                 self._backends.remove_backend(service, name)
             return
-        seen = self._look(service, pod)
+        seen = self._seen_of(service, pod)
         if seen == known.get(name, _UNKNOWN):
             return
         known[name] = seen
@@ -218,7 +218,7 @@ class BackendWatch:
             return True
         return self._served[service].get(pod.name) == pod.restarts
 
-    def _look(self, service: ServiceName, pod: Pod) -> _Seen:
+    def _seen_of(self, service: ServiceName, pod: Pod) -> _Seen:
         backend, marked = self._backend_of(service, pod), is_marked(pod)
         if backend is None:
             return _Seen("", marked)

@@ -42,7 +42,7 @@ class ServicePods:
         dispatcher: what decides which pod gets which request.
         resolver: looks up the names of pods.
         counts: of the service.
-        quotes: of the service; are told which pods start.
+        quotes: of the service; they need to know which pods start.
         deliver: is given what the dispatcher grants.
         on_listed: called when a pod is listed or is no longer listed.
     """

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from autoscaler.gateway.dispatch.outlook import Outlook, ReadyPod, WaitingRequest
-from autoscaler.gateway.quotes.measured import Law
+from autoscaler.gateway.quotes.measured import Durations
 
 FUTURES = 48
 _FEWEST_FUTURES = 12
@@ -29,12 +29,12 @@ _COLUMNS = 509
 """A prime, so that the numbers of requests that arrive at one time do not share their chances."""
 
 
-class Laws(NamedTuple):
+class Measured(NamedTuple):
     """What is known of durations."""
 
-    starts: Law
+    starts: Durations
     """From a pod's creation until it gets requests."""
-    services: Law
+    services: Durations
     """For how long a request holds its slot."""
 
 
@@ -70,13 +70,13 @@ class Forward:
     Args:
         outlook: the service at the moment.
         starting: since when each pod starts that is not ready yet.
-        laws: the durations.
+        measured: the durations.
         now_s: the moment.
     """
 
-    def __init__(self, outlook: Outlook, starting: Mapping[str, float], laws: Laws, now_s: float) -> None:
+    def __init__(self, outlook: Outlook, starting: Mapping[str, float], measured: Measured, now_s: float) -> None:
         self._waiting = outlook.waiting[:LONGEST_QUEUE]
-        self._laws = laws
+        self._measured = measured
         self._now_s = now_s
         slots = sum(max(1, pod.slots) for pod in outlook.pods) + len(starting) * max(1, outlook.concurrency)
         self.futures = futures_for(len(outlook.waiting), slots)
@@ -97,7 +97,8 @@ class Forward:
             return
         rests = [self._rests(used.number, used.since_s) for used in pod.used]
         rests += (
-            self._laws.services.rests(0.0, _of_pod(f"{pod.name}/{job}", self.futures)) for job in range(pod.other_jobs)
+            self._measured.services.rests(0.0, _of_pod(f"{pod.name}/{job}", self.futures))
+            for job in range(pod.other_jobs)
         )
         excess = len(rests) - pod.slots
         for future in range(self.futures):
@@ -109,10 +110,10 @@ class Forward:
 
     def _rests(self, number: int, since_s: float | None) -> list[float]:
         age_s = 0.0 if since_s is None else self._now_s - since_s
-        return self._laws.services.rests(age_s, _of_request(number, self.futures))
+        return self._measured.services.rests(age_s, _of_request(number, self.futures))
 
     def _add_starting(self, name: str, age_s: float, concurrency: int) -> None:
-        for future, rest_s in enumerate(self._laws.starts.rests(age_s, _of_pod(name, self.futures))):
+        for future, rest_s in enumerate(self._measured.starts.rests(age_s, _of_pod(name, self.futures))):
             ready_s = self._now_s + rest_s
             self.first_ready_s[future] = min(self.first_ready_s[future], ready_s)
             self._slots[future] += [(ready_s, name)] * concurrency
@@ -123,7 +124,9 @@ class Forward:
 
     def granted_s(self) -> list[list[float]]:
         """Return for each request that waits when it is granted, in each future; call it once."""
-        of_requests = [self._laws.services.rests(0.0, _of_request(each.number, self.futures)) for each in self._waiting]
+        of_requests = [
+            self._measured.services.rests(0.0, _of_request(each.number, self.futures)) for each in self._waiting
+        ]
         pinned = any(each.home is not None for each in self._waiting)
         by_future = []
         for future, slots in enumerate(self._slots):
@@ -139,7 +142,7 @@ class Forward:
     def granted_next_s(self, number: int, now_s: float) -> list[float]:
         """Return when a request is granted that has arrived since, behind all others."""
         granted_s = self.free_s(now_s)
-        takes_s = self._laws.services.rests(0.0, _of_request(number, self.futures))
+        takes_s = self._measured.services.rests(0.0, _of_request(number, self.futures))
         for slots, from_s, each_s in zip(self._slots, granted_s, takes_s, strict=True):
             if slots:
                 heapreplace(slots, (from_s + each_s, slots[0][1]))

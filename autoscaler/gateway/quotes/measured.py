@@ -16,8 +16,8 @@ from statistics import fmean, pstdev
 _FEW = 3
 
 
-class Law:
-    """The distribution of durations.
+class Durations:
+    """How long things take.
 
     Args:
         durations_s: what was measured; with nothing measured each duration is unknown, which is infinite.

@@ -16,8 +16,8 @@ from enum import Enum
 from typing import NamedTuple
 
 from autoscaler.gateway.dispatch.outlook import Outlook, WaitingRequest
-from autoscaler.gateway.quotes.forward import LONGEST_QUEUE, Forward, Laws
-from autoscaler.gateway.quotes.measured import Law
+from autoscaler.gateway.quotes.forward import LONGEST_QUEUE, Forward, Measured
+from autoscaler.gateway.quotes.measured import Durations
 
 FRESH_S = 1.0
 _STARTS_KEPT = 64
@@ -32,7 +32,7 @@ class Basis(Enum):
 
 
 class Quote(NamedTuple):
-    """What a request that waits is told."""
+    """How long a request that waits still waits."""
 
     position: int
     """Its place among those that may go before it; 1 is the next."""
@@ -104,12 +104,12 @@ class Quotes:
 
     def quote(self, request: Hashable, now_s: float, *, takes_slot: bool = True) -> Quote | None:
         """Return the quote of a request that waits, and promise it; None if nothing can be said."""
-        quote = self.look(request, now_s, takes_slot=takes_slot)
+        quote = self.estimate(request, now_s, takes_slot=takes_slot)
         if quote is not None:
             self._promises.setdefault(request, now_s + quote.p90_s)
         return quote
 
-    def look(self, request: Hashable, now_s: float, *, takes_slot: bool = True) -> Quote | None:
+    def estimate(self, request: Hashable, now_s: float, *, takes_slot: bool = True) -> Quote | None:
         """Return the quote of a request that waits, without a promise."""
         run = self._fresh_run(now_s)
         if run is None:
@@ -120,7 +120,7 @@ class Quotes:
         return None if quote is None else quote.after(now_s - run.at_s)
 
     def next(self, now_s: float) -> Quote | None:
-        """Return what a counted request would be told that arrived now, without a promise."""
+        """Return the quote of a counted request that would arrive now, without a promise."""
         run = self._fresh_run(now_s)
         quote = None if run is None else run.next(now_s)
         return None if run is None or quote is None else quote.after(now_s - run.at_s)
@@ -133,7 +133,7 @@ class Quotes:
         if self._run is None or now_s - self._run.at_s >= FRESH_S:
             outlook, starts = self._outlook(), self._starts or self.cold_starts_s
             basis = Basis.MEASURED if self._starts or not self.starting else Basis.CONFIGURED
-            self._run = None if outlook is None else _Run(outlook, self.starting, Law(starts), basis, now_s)
+            self._run = None if outlook is None else _Run(outlook, self.starting, Durations(starts), basis, now_s)
         return self._run
 
     # Grading.
@@ -158,11 +158,11 @@ class _Run:
     """One run forward, and what it says of each request; those that arrive later stand behind the others."""
 
     def __init__(
-        self, outlook: Outlook, starting: Mapping[str, float], starts: Law, basis: Basis, now_s: float
+        self, outlook: Outlook, starting: Mapping[str, float], starts: Durations, basis: Basis, now_s: float
     ) -> None:
         self.at_s = now_s
         self._basis = basis
-        self._forward = Forward(outlook, starting, Laws(starts, Law(outlook.held_s)), now_s)
+        self._forward = Forward(outlook, starting, Measured(starts, Durations(outlook.held_s)), now_s)
         self._behind = len(outlook.waiting)
         granted_s = zip(outlook.waiting, _positions(outlook.waiting), self._forward.granted_s(), strict=False)
         self.quotes: dict[Hashable, Quote | None] = dict.fromkeys(each.request for each in outlook.waiting)

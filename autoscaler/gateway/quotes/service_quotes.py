@@ -75,11 +75,11 @@ class ServiceQuotes:
             self._sampling = self._loop.call_later(FRESH_S, self.quote, request)
 
     def started(self, request: Hashable) -> None:
-        """Grade what a request was told that starts now."""
+        """Grade the promise to a request that starts now."""
         self._quotes.started(request, self._loop.time())
 
     def gave_up(self, request: Hashable) -> None:
-        """Grade what a request was told that ends without having started."""
+        """Grade the promise to a request that ends and has not started."""
         self._quotes.gave_up(request, self._loop.time())
 
     def close(self) -> None:

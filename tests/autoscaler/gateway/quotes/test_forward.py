@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Granted, Limits
 from autoscaler.gateway.dispatch.types import ANY_TURN, Turn
 from autoscaler.gateway.quotes import forward
-from autoscaler.gateway.quotes.forward import Forward, Laws
-from autoscaler.gateway.quotes.measured import Law
+from autoscaler.gateway.quotes.forward import Forward, Measured
+from autoscaler.gateway.quotes.measured import Durations
 
 NOW_S = 1000.0
 
@@ -60,7 +60,7 @@ class Scene:
         return [granted_s.get(each.request, math.inf) for each in outlook.waiting]
 
 
-class Known(Law):
+class Known(Durations):
     """Durations that are known for each request and pod, whatever the chance."""
 
     def __init__(self, rests):
@@ -83,7 +83,7 @@ def run_forward(scene, monkeypatch):
         lambda name, futures: [next(number for number, each in names.items() if each == name)] * futures,
     )
     starts = Known({number: scene.starting[name] - NOW_S for number, name in names.items()})
-    run = Forward(outlook, dict.fromkeys(scene.starting, NOW_S), Laws(starts, Known(scene.takes_s)), NOW_S)
+    run = Forward(outlook, dict.fromkeys(scene.starting, NOW_S), Measured(starts, Known(scene.takes_s)), NOW_S)
     return [times[0] for times in run.granted_s()]
 
 

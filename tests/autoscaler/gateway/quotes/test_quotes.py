@@ -124,7 +124,7 @@ def test_what_is_looked_at_without_being_given_is_no_promise():
     service = Service(cold_starts_s=(40.0,))
     service.dispatcher.arrive(1, 0.0)
     service.quotes.pod_starting("a", 0.0)
-    service.quotes.look(1, 0.0)
+    service.quotes.estimate(1, 0.0)
     service.quotes.started(1, 1e6)
     assert service.quotes.grade == Grade(0, 0)
 
