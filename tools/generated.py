@@ -4,6 +4,7 @@
 from pathlib import Path
 
 from command_line_page import command_line
+from metrics_page import metrics_page
 
 from autoscaler.documents.document import to_yaml
 from autoscaler.policy.reference import budget_reference, reference
@@ -20,6 +21,7 @@ def generated() -> dict[Path, str]:
         ROOT / "docs" / "reference" / "policy.md": reference(),
         ROOT / "docs" / "reference" / "gpu-budget.md": budget_reference(),
         ROOT / "docs" / "reference" / "command-line.md": command_line(),
+        (metrics := ROOT / "docs" / "reference" / "metrics.md"): metrics_page(metrics.read_text()),
     }
 
 

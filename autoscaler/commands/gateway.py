@@ -31,13 +31,13 @@ from autoscaler.commands.options import adder, duration, memory, own_namespace, 
 from autoscaler.documents.document import DocumentError
 from autoscaler.gateway.affinity import derived_keys, read_keys
 from autoscaler.gateway.config import GatewayService
-from autoscaler.gateway.counts import ProcessMetric
 from autoscaler.gateway.http.clients import ClientLimits
 from autoscaler.gateway.http.framing import HeadLimits
 from autoscaler.gateway.http.memory_budget import MemoryBudget
 from autoscaler.gateway.lifecycle import ShutdownTimeouts, serve
 from autoscaler.gateway.overload import Overload
 from autoscaler.gateway.peers.runner import PeerRunner
+from autoscaler.gateway.reporting.metrics import LOST_LOG_LINES, LOST_REQUEST_LOG_LINES
 from autoscaler.gateway.request_log import RequestLog
 from autoscaler.gateway.server import GatewayServer
 from autoscaler.kubernetes.client import ApiError
@@ -49,6 +49,7 @@ from autoscaler.runtime.bearer_tokens import BearerTokens
 from autoscaler.runtime.descriptors import for_clients, raise_limit
 from autoscaler.runtime.logs import log_to_stderr
 from autoscaler.runtime.memory import limit_bytes
+from autoscaler.runtime.prometheus_text import Metric
 from autoscaler.runtime.signals import ignore_hangups
 
 _BODIES_PART, _BACKLOGS_PART = 4, 16
@@ -233,16 +234,10 @@ def _request_log(path: Path | None) -> Iterator[RequestLog | None]:
         writer.close()
 
 
-def _lost_lines(log: BackgroundWriter, request_log: RequestLog | None) -> list[ProcessMetric]:
-    lost = "Lines that were not written, because too many waited for it."
+def _lost_lines(log: BackgroundWriter, request_log: RequestLog | None) -> list[tuple[Metric, Callable[[], float]]]:
     return [
-        ProcessMetric("gateway_log_lost_lines_total", "counter", f"Of the log: {lost}", lambda: log.lost),
-        ProcessMetric(
-            "gateway_request_log_lost_lines_total",
-            "counter",
-            f"Of the request log: {lost}",
-            lambda: request_log.writer.lost if request_log else 0,
-        ),
+        (LOST_LOG_LINES, lambda: log.lost),
+        (LOST_REQUEST_LOG_LINES, lambda: request_log.writer.lost if request_log else 0),
     ]
 
 

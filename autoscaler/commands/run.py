@@ -169,12 +169,13 @@ async def serve(arguments: argparse.Namespace, *more: Recorder) -> None:
                 arguments.port,
                 arguments.host,
                 unready=whole.unready,
-                metrics=lambda: metrics.text(
+                metrics=lambda form: metrics.text(
                     whole.services,
                     leads=whole.leads(),
                     failures=controller.recording.failures,
                     of_services=controller.failures.counts,
                     accounting=controller.accounting,
+                    form=form,
                 ),
                 tokens=settings.tokens,
             )

@@ -10,18 +10,78 @@ from operator import attrgetter
 from algorithms.types import Decision
 from autoscaler.controller.accounting import BOUNDS_S, Accounting, Histogram, ServiceAccount
 from autoscaler.ports import Record, ServiceName
-from autoscaler.runtime.prometheus_text import Sample, family, labels
+from autoscaler.runtime.prometheus_text import SERVICE, TEXT, Exposition, Metric, Sample, labels
 
-_GAUGES: tuple[tuple[str, str, Callable[[Record], int]], ...] = (
-    ("inflight_desired_replicas", "Desired replicas, of the last decision", attrgetter("decision.desired")),
-    ("inflight_replicas", "Replicas asked for", attrgetter("observation.replicas")),
-    ("inflight_ready_replicas", "Pods that can serve", attrgetter("observation.ready")),
+_LEADER = Metric("inflight_controller_leader", "gauge", (), "1 while this controller writes; 0 for the other one")
+_GAUGES: tuple[tuple[Metric, Callable[[Record], int]], ...] = (
     (
-        "inflight_count_unknown",
-        "1 while the count of requests in flight is unknown",
+        Metric("inflight_desired_replicas", "gauge", SERVICE, "desired replicas, of the last decision"),
+        attrgetter("decision.desired"),
+    ),
+    (
+        Metric(
+            "inflight_replicas",
+            "gauge",
+            SERVICE,
+            "replicas asked for (`spec.replicas`), as the last decision found them",
+        ),
+        attrgetter("observation.replicas"),
+    ),
+    (Metric("inflight_ready_replicas", "gauge", SERVICE, "pods that can serve"), attrgetter("observation.ready")),
+    (
+        Metric("inflight_count_unknown", "gauge", SERVICE, "1 while the count of requests in flight is unknown"),
         lambda record: int(record.observation.inflight is None),
     ),
 )
+_WRITES = Metric(
+    "inflight_controller_writes_total",
+    "counter",
+    (*SERVICE, "result"),
+    "replica counts that were written (`ok`) or could not be (`error`)",
+)
+_SERVICE_FAILURES = Metric(
+    "inflight_controller_service_failures_total",
+    "counter",
+    (*SERVICE, "part"),
+    "errors in the work for one service, by the [part](#parts) that failed",
+)
+_RECORDER_FAILURES = Metric(
+    "inflight_controller_recorder_failures_total",
+    "counter",
+    ("recorder",),
+    "decision records that a recorder could not take, such as `DecisionLog` on a full disk",
+)
+_DECISIONS = Metric(
+    "inflight_decisions_total",
+    "counter",
+    (*SERVICE, "rule"),
+    "decisions, by the last rule that changed the number. `recommendation` if none changed it, `unknown` if "
+    "the count was unknown and the number was held",
+)
+_GPU_SECONDS = Metric(
+    "inflight_gpu_seconds_total",
+    "counter",
+    (*SERVICE, "state"),
+    "GPU time by [state](#gpu-time-cost-and-cold-starts): `starting`, `busy`, `idle`, `draining`",
+)
+_COST = Metric(
+    "inflight_cost_total",
+    "counter",
+    (*SERVICE, "currency"),
+    "what the replicas have cost. Only of services whose policy has a `cost`",
+)
+_COLD_STARTS = Metric(
+    "inflight_cold_start_seconds",
+    "histogram",
+    (*SERVICE, "stage"),
+    "measured [cold starts](#gpu-time-cost-and-cold-starts) by stage, and as a whole (`total`)",
+)
+TABLE = (
+    _LEADER,
+    *(metric for metric, _ in _GAUGES),
+    *(_WRITES, _SERVICE_FAILURES, _RECORDER_FAILURES, _DECISIONS, _GPU_SECONDS, _COST, _COLD_STARTS),
+)
+"""Every metric of the controller, as the reference page lists them."""
 
 
 class ControllerMetrics:
@@ -56,8 +116,9 @@ class ControllerMetrics:
         failures: Mapping[str, int],
         of_services: Mapping[tuple[ServiceName, str], int] | None = None,
         accounting: Accounting | None = None,
+        form: Exposition = TEXT,
     ) -> Iterator[bytes]:
-        """Give all metrics as they are now, in pieces of Prometheus' text format.
+        """Give all metrics as they are now, in pieces.
 
         A record that arrives between two pieces is shown by the next scrape.
 
@@ -67,24 +128,23 @@ class ControllerMetrics:
             failures: how many records each recorder has missed.
             of_services: how often each part of each service has failed.
             accounting: what services have used.
+            form: the format.
         """
         self._records = {name: record for name, record in self._records.items() if name in services}
         self._writes = {key: number for key, number in self._writes.items() if key[0] in services}
         self._decisions = {name: counts for name, counts in self._decisions.items() if name in services}
+        records, writes = self._records.copy(), self._writes.copy()
         decisions = {name: counts.copy() for name, counts in self._decisions.items()}
         return chain(
-            _text(self._records.copy(), self._writes.copy(), dict(failures), dict(of_services or {}), leads=leads),
-            family(
-                "inflight_decisions_total",
-                "counter",
-                "Decisions by the last rule that changed the number",
-                _by_rule(decisions),
-            ),
-            () if accounting is None else _used(accounting.accounts()),
+            _text(form, records, writes, dict(failures), dict(of_services or {}), leads=leads),
+            form.family(_DECISIONS, _by_rule(decisions)),
+            () if accounting is None else _used(form, accounting.accounts()),
+            [form.end()],
         )
 
 
 def _text(
+    form: Exposition,
     records: Mapping[ServiceName, Record],
     writes: Mapping[tuple[ServiceName, str], int],
     failures: Mapping[str, int],
@@ -92,26 +152,18 @@ def _text(
     *,
     leads: bool,
 ) -> Iterator[bytes]:
-    yield from family("inflight_controller_leader", "gauge", "1 while this controller writes", [("", int(leads))])
+    yield from form.family(_LEADER, [("", int(leads))])
     services = [f"{{{_labels(service)}}}" for service in records]
-    for name, meaning, number in _GAUGES:
-        yield from family(name, "gauge", meaning, zip(services, map(number, records.values()), strict=True))
-    yield from family(
-        "inflight_controller_writes_total",
-        "counter",
-        "Replica counts that were written, or could not be",
-        ((f'{{{_labels(service)},result="{result}"}}', number) for (service, result), number in writes.items()),
+    for metric, number in _GAUGES:
+        yield from form.family(metric, zip(services, map(number, records.values()), strict=True))
+    yield from form.family(
+        _WRITES, ((f'{{{_labels(service)},result="{result}"}}', number) for (service, result), number in writes.items())
     )
-    yield from family(
-        "inflight_controller_recorder_failures_total",
-        "counter",
-        "Decision records that a recorder could not take",
-        ((f"{{{labels(recorder=recorder)}}}", number) for recorder, number in failures.items()),
+    yield from form.family(
+        _RECORDER_FAILURES, ((f"{{{labels(recorder=recorder)}}}", number) for recorder, number in failures.items())
     )
-    yield from family(
-        "inflight_controller_service_failures_total",
-        "counter",
-        "Errors in the work for one service",
+    yield from form.family(
+        _SERVICE_FAILURES,
         ((f"{{{_labels(service)},{labels(part=part)}}}", number) for (service, part), number in of_services.items()),
     )
 
@@ -136,11 +188,11 @@ def _by_rule(decisions: Mapping[ServiceName, Mapping[str, int]]) -> Iterator[Sam
             yield f'{{{of},rule="{rule}"}}', number
 
 
-def _used(accounts: Mapping[ServiceName, ServiceAccount]) -> Iterator[bytes]:
+def _used(form: Exposition, accounts: Mapping[ServiceName, ServiceAccount]) -> Iterator[bytes]:
     """Give what services have used; a service of which nothing ever ran has no series."""
-    yield from family("inflight_gpu_seconds_total", "counter", "GPU time by state", _gpu_seconds(accounts))
-    yield from family("inflight_cost_total", "counter", "What replicas have cost", _costs(accounts))
-    yield from family("inflight_cold_start_seconds", "histogram", "Cold starts by stage", _cold_starts(accounts))
+    yield from form.family(_GPU_SECONDS, _gpu_seconds(accounts))
+    yield from form.family(_COST, _costs(accounts))
+    yield from form.family(_COLD_STARTS, _cold_starts(accounts))
 
 
 def _gpu_seconds(accounts: Mapping[ServiceName, ServiceAccount]) -> Iterator[Sample]:

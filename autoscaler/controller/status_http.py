@@ -9,7 +9,7 @@ from autoscaler.controller.recorders import Latest
 from autoscaler.runtime.bearer_tokens import BearerTokens, authenticated
 from autoscaler.runtime.listeners import listeners
 from autoscaler.runtime.pieces import respond
-from autoscaler.runtime.prometheus_text import CONTENT_TYPE
+from autoscaler.runtime.prometheus_text import Exposition, asked_for
 
 
 @asynccontextmanager
@@ -19,7 +19,7 @@ async def serve_status(
     hosts: Sequence[str] = ("127.0.0.1",),
     *,
     unready: Callable[[], str] = lambda: "",
-    metrics: Callable[[], Iterable[bytes]] = tuple,
+    metrics: Callable[[Exposition], Iterable[bytes]] = lambda _: (),
     tokens: BearerTokens | None = None,
 ) -> AsyncIterator[str]:
     """Serve while the block runs, and give the base address for programs of this machine.
@@ -29,7 +29,7 @@ async def serve_status(
         port: the port to listen on; 0 takes a free one.
         hosts: names or addresses to listen on; none is all of IPv4 and IPv6.
         unready: says why this controller is not ready; empty if it is.
-        metrics: gives the text of `/metrics` in pieces; other work goes on between two of them.
+        metrics: gives `/metrics` in a format, in pieces; other work goes on between two of them.
         tokens: tokens that `/status` and `/metrics` require; without them both are open.
 
     Raises:
@@ -47,7 +47,8 @@ async def serve_status(
         return web.Response(text=f"{why or 'ok'}\n", status=503 if why else 200)
 
     async def show_metrics(request: web.Request) -> web.StreamResponse:
-        return await respond(request, metrics(), CONTENT_TYPE)
+        form = asked_for(request.headers.get("Accept", ""))
+        return await respond(request, metrics(form), form.content_type)
 
     application = authenticated(tokens)
     handlers = {"/status": status, "/healthz": healthz, "/readyz": readyz, "/metrics": show_metrics}

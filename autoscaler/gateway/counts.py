@@ -1,7 +1,7 @@
 """Counts of one service's requests: plain numbers on the hot path, read by the metrics."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -55,30 +55,36 @@ class WarmUpOutcome(Enum):
     TIMEOUT = "timeout"
 
 
-class ProcessMetric(NamedTuple):
-    """A metric of the whole process, without a service."""
+class Exemplar(NamedTuple):
+    """One value of a bucket, with the trace of the request that it is of."""
 
-    name: str
-    kind: str
-    """gauge or counter."""
-    meaning: str
-    read: Callable[[], float]
+    trace_id: str
+    value: float
+    unix_s: float
+
+    def __str__(self) -> str:
+        return f'# {{trace_id="{self.trace_id}"}} {self.value} {self.unix_s}'
 
 
 class Histogram:
     """Counts by upper bound, and their sum."""
 
-    __slots__ = ("bounds", "counts", "total")
+    __slots__ = ("bounds", "counts", "exemplars", "total")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
+        self.exemplars: dict[int, Exemplar] = {}
+        """The newest of each bucket."""
 
-    def observe(self, value: float) -> None:
-        """Count a value."""
-        self.counts[bisect_left(self.bounds, value)] += 1
+    def observe(self, value: float, trace_id: str = "", unix_s: float = 0.0) -> None:
+        """Count a value, of a request with this trace, at that Unix time."""
+        bucket = bisect_left(self.bounds, value)
+        self.counts[bucket] += 1
         self.total += value
+        if trace_id:
+            self.exemplars[bucket] = Exemplar(trace_id, value, unix_s)
 
     def cumulative(self) -> list[tuple[str, float]]:
         """Return (upper bound, how many values are not above it); the last bound is +Inf."""
@@ -118,9 +124,11 @@ class Counts:
         """Count a response by its status, from 100 to 599."""
         self.responses[status // 100 - 1] += 1
 
-    def took(self, arrived_s: float, granted_s: float, ended_s: float | None) -> None:
+    def took(
+        self, arrived_s: float, granted_s: float, ended_s: float | None, *, trace_id: str = "", unix_s: float = 0.0
+    ) -> None:
         """Count the times of a counted request; `ended_s` is None if its connection was upgraded, and goes on."""
-        self.wait_s.observe(granted_s - arrived_s)
+        self.wait_s.observe(granted_s - arrived_s, trace_id, unix_s)
         if ended_s is not None:
-            self.service_s.observe(ended_s - granted_s)
-            self.response_s.observe(ended_s - arrived_s)
+            self.service_s.observe(ended_s - granted_s, trace_id, unix_s)
+            self.response_s.observe(ended_s - arrived_s, trace_id, unix_s)

@@ -9,8 +9,9 @@ Rules:
 import asyncio
 import logging
 from http import HTTPStatus
-from typing import NamedTuple, cast
+from typing import cast
 
+from autoscaler.gateway.arrival import Arrival
 from autoscaler.gateway.config import OnAbort
 from autoscaler.gateway.cors import Cors, is_preflight, preflight_rule
 from autoscaler.gateway.counts import RequestOutcome
@@ -25,7 +26,7 @@ from autoscaler.gateway.error_responses import (
 )
 from autoscaler.gateway.http.client_connection import ClientConnection
 from autoscaler.gateway.http.exchange import Exchange, ResponseOptions
-from autoscaler.gateway.http.headers import Forwarded, RequestHead, ResponseHead, request_bytes, switching_bytes
+from autoscaler.gateway.http.headers import ResponseHead, request_bytes, switching_bytes
 from autoscaler.gateway.http.own_response import own_response
 from autoscaler.gateway.http.pod_connection import Failure, PodConnection
 from autoscaler.gateway.http.pod_pool import Pod, PodRefusedError
@@ -41,20 +42,6 @@ from autoscaler.gateway.waiting.held_client import HeldClient
 _log = logging.getLogger(__name__)
 _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 """Methods that may be sent twice, and so over an idle connection that the pod may just have closed."""
-
-
-class Arrival(NamedTuple):
-    """What is known of a request when it arrives."""
-
-    head: RequestHead
-    forwarded: Forwarded
-    request_id: bytes
-    unix_s: float
-    secure: bool
-    """Whether the client used https."""
-    keep_alive: bool
-    client: str = ""
-    """The client's address, if the request log or the service's fairness needs it."""
 
 
 class ProxiedRequest:
@@ -341,9 +328,14 @@ class ProxiedRequest:
         self, exchange: Exchange, connection: PodConnection, failure: Failure | None
     ) -> tuple[bool, RequestOutcome]:
         if self._rule.kind is COUNT:
-            granted_s = self._granted_s or self._waiter.arrived_s
-            ended_s = None if exchange.switch is not None else self._loop.time()
-            self._proxy.counts.took(self._waiter.arrived_s, granted_s, ended_s)
+            arrived_s, now_s = self._waiter.arrived_s, self._loop.time()
+            self._proxy.counts.took(
+                arrived_s,
+                self._granted_s or arrived_s,
+                None if exchange.switch is not None else now_s,
+                trace_id=self._arrival.trace_id,
+                unix_s=self._arrival.unix_s + now_s - arrived_s,
+            )
         if exchange.switch is not None:
             await self._tunnelled(exchange, connection, *exchange.switch)
             return False, RequestOutcome.SERVED

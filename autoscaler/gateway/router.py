@@ -13,8 +13,9 @@ from functools import lru_cache, partial
 from http import HTTPStatus
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
+from autoscaler.gateway.arrival import Arrival
 from autoscaler.gateway.config import GatewayService
-from autoscaler.gateway.counts import ProcessMetric, RequestOutcome
+from autoscaler.gateway.counts import RequestOutcome
 from autoscaler.gateway.host_routes import Routes
 from autoscaler.gateway.http.client_connection import ClientConnection
 from autoscaler.gateway.http.clients import ClientLimits, Clients
@@ -23,15 +24,17 @@ from autoscaler.gateway.http.memory_budget import MemoryBudget
 from autoscaler.gateway.http.own_response import own_response
 from autoscaler.gateway.http.request_parser import IncomingRequest
 from autoscaler.gateway.http.resolver import Resolver
+from autoscaler.gateway.http.trace_context import trace_of
 from autoscaler.gateway.overload import Overload
 from autoscaler.gateway.peers.outbox import Delivery
 from autoscaler.gateway.peers.runner import PeerRunner
 from autoscaler.gateway.peers.shared_dispatcher import SharedDispatcher
 from autoscaler.gateway.pods.service_pods import ServiceDispatcher
-from autoscaler.gateway.proxied_request import Arrival, ProxiedRequest
+from autoscaler.gateway.proxied_request import ProxiedRequest
 from autoscaler.gateway.request_log import OnEnded, client_address
 from autoscaler.gateway.service import ServiceProxy
 from autoscaler.runtime.clock import SystemClock
+from autoscaler.runtime.prometheus_text import Metric
 
 _log = logging.getLogger(__name__)
 _LONGEST_ADDRESS = 64
@@ -104,7 +107,7 @@ class Router:
         if peers is not None:
             peers.deliver, peers.on_change = self._deliver, self._follow_owners
         self.clients = Clients(limits or ClientLimits(), backlog_budget)
-        self.process_metrics: list[ProcessMetric] = []
+        self.process_metrics: list[tuple[Metric, Callable[[], float]]] = []
         """Metrics of the process that others add, such as the lines that a log has lost."""
         self.reload(services)
 
@@ -297,6 +300,7 @@ class Router:
             secure=forwarded.trusted and head.is_https,
             keep_alive=request.keep_alive,
             client=self._client_of(client.peername, head) if needs_client else "",
+            trace=trace_of(head.values) if b"traceparent" in head.values else None,
         )
 
     def _client_of(self, peer: str, head: RequestHead) -> str:

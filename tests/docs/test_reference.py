@@ -61,7 +61,7 @@ def documented(heading):
     """Give the same from a chapter of the page."""
     return {
         name.strip("`"): (kind, frozenset(re.findall(r"`(\w+)`", labels)))
-        for name, kind, labels, _ in table(METRICS, heading, "metric")
+        for name, kind, _, labels, _ in table(METRICS, heading, "metric")
     }
 
 

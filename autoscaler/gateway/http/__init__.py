@@ -5,7 +5,7 @@
 * Pods: `pod_pool` (one pod's connections), `pod_connection` (one), `response_parser`, `pod_call` (requests of the
   gateway itself), `resolver` (host names).
 * Between them: `exchange` (one request at one pod), `tunnel` (a WebSocket), `headers` and `framing` (what both sides
-  share), `own_response`, `deadline`, `memory_budget`.
+  share), `trace_context`, `own_response`, `deadline`, `memory_budget`.
 
 It knows neither services nor queues nor scaling.
 """

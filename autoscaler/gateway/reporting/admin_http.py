@@ -10,14 +10,15 @@ from autoscaler.gateway.reporting.metrics import text
 from autoscaler.gateway.router import Router
 from autoscaler.runtime.bearer_tokens import BearerTokens, authenticated
 from autoscaler.runtime.pieces import respond
-from autoscaler.runtime.prometheus_text import CONTENT_TYPE
+from autoscaler.runtime.prometheus_text import asked_for
 
 
 def metrics_app(gateway: Router, tokens: BearerTokens | None = None) -> web.Application:
     """Build the application of the metrics port; with tokens, every path except the probes requires one."""
 
     async def exposition(request: web.Request) -> web.StreamResponse:
-        return await respond(request, text(gateway), CONTENT_TYPE)
+        form = asked_for(request.headers.get("Accept", ""))
+        return await respond(request, text(gateway, form), form.content_type)
 
     async def answers(request: web.Request) -> web.StreamResponse:
         return await respond(request, figures.pieces(gateway, request.query.get("service")), "application/json")

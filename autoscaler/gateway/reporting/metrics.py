@@ -3,15 +3,14 @@
 Every series of a service exists from its start, at 0, so that a query finds no gap.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from autoscaler.gateway.counts import CLASSES, Histogram, ProcessMetric
-from autoscaler.gateway.peers.peer import Peer
-from autoscaler.gateway.peers.runner import PeerRunner
+from autoscaler.gateway.counts import CLASSES, Exemplar, Histogram
+from autoscaler.gateway.reporting.peer_metrics import OF_GROUP
 from autoscaler.gateway.router import Router
 from autoscaler.gateway.service import ServiceProxy
-from autoscaler.runtime.prometheus_text import Sample, family, labels
+from autoscaler.runtime.prometheus_text import SERVICE, Exposition, Metric, Sample, labels
 
 Read = Callable[[ServiceProxy, float], float]
 """Reads a number of a service at a time of the loop's clock."""
@@ -19,11 +18,11 @@ Samples = Callable[[str, ServiceProxy, float], Iterable[Sample]]
 """Returns the samples of a service, given its labels and such a time."""
 
 
-class _Metric(NamedTuple):
-    name: str
-    kind: str
-    meaning: str
+class _OfService(NamedTuple):
+    metric: Metric
     samples: Samples
+    with_exemplars: Samples | None = None
+    """The same samples for a scraper that takes exemplars, if the metric can have any."""
 
 
 def _one(read: Read) -> Samples:
@@ -57,232 +56,270 @@ def _by_pod(of: str, proxy: ServiceProxy, _now_s: float) -> Iterable[Sample]:
     return ((f"{{{of},{labels(pod=pod)}}}", running(pod)) for pod in proxy.dispatcher.backends)
 
 
-def _histogram(read: Callable[[ServiceProxy], Histogram]) -> Samples:
+def _timed(metric: Metric, read: Callable[[ServiceProxy], Histogram]) -> _OfService:
+    """Return a histogram; each bucket may have the trace of a request as an exemplar."""
+
     def samples(of: str, proxy: ServiceProxy, _now_s: float) -> Iterable[Sample]:
+        return _histogram(of, read(proxy), {})
+
+    def with_exemplars(of: str, proxy: ServiceProxy, _now_s: float) -> Iterable[Sample]:
         histogram = read(proxy)
-        buckets, total = histogram.cumulative(), histogram.total  # at once, so that both are of the same moment
-        for bound, count in buckets:
-            yield f'_bucket{{{of},le="{bound}"}}', count
-        yield f"_count{{{of}}}", buckets[-1][1]
-        yield f"_sum{{{of}}}", total
+        return _histogram(of, histogram, histogram.exemplars)
 
-    return samples
+    return _OfService(metric, samples, with_exemplars)
 
 
-_METRICS = (
-    _Metric("inflight_requests", "gauge", "Counted requests, queued and running.", _by_state),
-    _Metric(
-        "inflight_seconds_total",
-        "counter",
-        "Counted requests in flight, integrated over time.",
+def _histogram(of: str, histogram: Histogram, exemplars: Mapping[int, Exemplar]) -> Iterator[Sample]:
+    buckets, total = histogram.cumulative(), histogram.total  # at once, so that both are of the same moment
+    for number, (bound, count) in enumerate(buckets):
+        found = exemplars.get(number)
+        yield f'_bucket{{{of},le="{bound}"}}', count if found is None else f"{count} {found}"
+    yield f"_count{{{of}}}", buckets[-1][1]
+    yield f"_sum{{{of}}}", total
+
+
+_OF_SERVICES: tuple[_OfService, ...] = (
+    _OfService(
+        Metric(
+            "inflight_requests",
+            "gauge",
+            (*SERVICE, "state"),
+            "counted requests in flight: those that wait (`queued`) and those that pods run (`running`)",
+        ),
+        _by_state,
+    ),
+    _OfService(
+        Metric(
+            "inflight_seconds_total",
+            "counter",
+            SERVICE,
+            "requests in flight, integrated over time. The difference of two samples divided by their distance "
+            "is the exact mean",
+        ),
         _one(lambda proxy, now_s: proxy.dispatcher.seconds_total(now_s)),
     ),
-    _Metric(
-        "gateway_arrived_requests_total",
-        "counter",
-        "Counted requests that arrived.",
+    _OfService(
+        Metric("gateway_arrived_requests_total", "counter", SERVICE, "counted requests that arrived"),
         _one(lambda proxy, _: proxy.counts.arrived),
     ),
-    _Metric(
-        "gateway_passing_requests",
-        "gauge",
-        "Pass requests that are held or open.",
-        _one(lambda proxy, _: proxy.dispatcher.passing),
+    _OfService(
+        Metric(
+            "gateway_requests_total",
+            "counter",
+            (*SERVICE, "reason"),
+            "requests that have ended, each with exactly one [reason](#reasons)",
+        ),
+        _by_outcome,
     ),
-    _Metric(
-        "gateway_passed_requests_total",
-        "counter",
-        "Pass requests that arrived.",
-        _one(lambda proxy, _: proxy.dispatcher.passed_total),
+    _OfService(
+        Metric(
+            "gateway_responses_total",
+            "counter",
+            (*SERVICE, "class"),
+            "responses that clients got, by [class of status](#responses): `1xx` to `5xx`",
+        ),
+        _by_status,
     ),
-    _Metric(
-        "gateway_oldest_wait_seconds",
-        "gauge",
-        "How long the oldest request in the queue has waited.",
-        _one(lambda proxy, now_s: proxy.dispatcher.oldest_wait_s(now_s)),
-    ),
-    _Metric(
-        "gateway_class_queued_requests",
-        "gauge",
-        "Counted requests that wait, by priority class.",
-        _by_class,
-    ),
-    _Metric("gateway_requests_total", "counter", "Ended requests by outcome.", _by_outcome),
-    _Metric("gateway_responses_total", "counter", "Responses that clients got, by class of status.", _by_status),
-    _Metric(
-        "gateway_cut_responses_total",
-        "counter",
-        "Responses that began and broke off.",
+    _OfService(
+        Metric(
+            "gateway_cut_responses_total",
+            "counter",
+            SERVICE,
+            "those responses that began and broke off while their clients were still there",
+        ),
         _one(lambda proxy, _: proxy.counts.cut_responses),
     ),
-    _Metric(
-        "gateway_wait_seconds", "histogram", "From arrival to grant.", _histogram(lambda proxy: proxy.counts.wait_s)
+    _timed(
+        Metric("gateway_wait_seconds", "histogram", SERVICE, "the wait of counted requests, from arrival to grant"),
+        lambda proxy: proxy.counts.wait_s,
     ),
-    _Metric(
-        "gateway_service_seconds",
-        "histogram",
-        "From grant to the pod's last byte.",
-        _histogram(lambda proxy: proxy.counts.service_s),
+    _timed(
+        Metric(
+            "gateway_service_seconds",
+            "histogram",
+            SERVICE,
+            "the service time of counted requests, from grant to the pod's last byte",
+        ),
+        lambda proxy: proxy.counts.service_s,
     ),
-    _Metric(
-        "gateway_response_seconds",
-        "histogram",
-        "From arrival to the pod's last byte.",
-        _histogram(lambda proxy: proxy.counts.response_s),
+    _timed(
+        Metric(
+            "gateway_response_seconds",
+            "histogram",
+            SERVICE,
+            "from a counted request's arrival to the pod's last byte: its wait and its service time together",
+        ),
+        lambda proxy: proxy.counts.response_s,
     ),
-    _Metric(
-        "gateway_retries_total",
-        "counter",
-        "Requests that a pod refused and that were sent to another.",
+    _OfService(
+        Metric("gateway_oldest_wait_seconds", "gauge", SERVICE, "how long the oldest request in the queue has waited"),
+        _one(lambda proxy, now_s: proxy.dispatcher.oldest_wait_s(now_s)),
+    ),
+    _OfService(
+        Metric(
+            "gateway_class_queued_requests",
+            "gauge",
+            (*SERVICE, "class"),
+            "requests that wait, by [priority class](../how-to/priority-and-fairness.md). Only of services "
+            "with `traffic.priority`",
+        ),
+        _by_class,
+    ),
+    _OfService(
+        Metric("gateway_passing_requests", "gauge", SERVICE, "requests of the class Pass that are held or open"),
+        _one(lambda proxy, _: proxy.dispatcher.passing),
+    ),
+    _OfService(
+        Metric("gateway_passed_requests_total", "counter", SERVICE, "requests of the class Pass that arrived"),
+        _one(lambda proxy, _: proxy.dispatcher.passed_total),
+    ),
+    _OfService(
+        Metric(
+            "gateway_warm_ups_total",
+            "counter",
+            (*SERVICE, "outcome"),
+            "warm-ups of pods that `succeeded`, `failed` (an error, or the connection broke off), or took "
+            "longer than `traffic.warmUp.timeout` (`timeout`)",
+        ),
+        _by_warm_up,
+    ),
+    _OfService(
+        Metric("gateway_websocket_open", "gauge", SERVICE, "open WebSockets"),
+        _one(lambda proxy, _: proxy.counts.tunnels),
+    ),
+    _OfService(
+        Metric(
+            "gateway_pod_running_requests",
+            "gauge",
+            (*SERVICE, "pod"),
+            "counted requests that a pod runs, with its jobs if `traffic.busy` is set",
+        ),
+        _by_pod,
+    ),
+    _OfService(
+        Metric(
+            "gateway_retries_total",
+            "counter",
+            SERVICE,
+            "requests that a pod refused and that went on to another pod or waited again",
+        ),
         _one(lambda proxy, _: proxy.counts.retries),
     ),
-    _Metric(
-        "gateway_abandoned_late_total",
-        "counter",
-        "Requests that reached a pod after their client had disconnected.",
+    _OfService(
+        Metric(
+            "gateway_abandoned_late_total",
+            "counter",
+            SERVICE,
+            "requests that reached a pod although their client had disconnected in the queue",
+        ),
         _one(lambda proxy, _: proxy.counts.abandoned_late),
     ),
-    _Metric(
-        "gateway_pod_ejections_total",
-        "counter",
-        "Ejections of pods.",
+    _OfService(
+        Metric("gateway_pod_ejections_total", "counter", SERVICE, "pods that were ejected for their failures"),
         _one(lambda proxy, _: proxy.dispatcher.ejections_total),
     ),
-    _Metric(
-        "gateway_busy_poll_failures_total",
-        "counter",
-        "Polls without a number of jobs.",
+    _OfService(
+        Metric(
+            "gateway_busy_poll_failures_total",
+            "counter",
+            SERVICE,
+            "questions of `traffic.busy` that a pod did not answer",
+        ),
         _one(lambda proxy, _: proxy.counts.failed_busy_polls),
     ),
-    _Metric("gateway_warm_ups_total", "counter", "Warm-ups of pods by outcome.", _by_warm_up),
-    _Metric("gateway_websocket_open", "gauge", "Open WebSockets.", _one(lambda proxy, _: proxy.counts.tunnels)),
-    _Metric("gateway_pod_running_requests", "gauge", "Counted requests that a pod runs, with its other jobs.", _by_pod),
 )
-
-
-def _of_process(gateway: Router) -> list[ProcessMetric]:
-    """Return the metrics that belong to no service."""
-    overload, clients = gateway.overload, gateway.clients
-    return [
-        ProcessMetric(
-            "gateway_start_time_seconds", "gauge", "When the gateway started, as Unix time.", lambda: gateway.started_s
+_OF_PROCESS: tuple[tuple[Metric, Callable[[Router], float]], ...] = (
+    (
+        Metric("gateway_start_time_seconds", "gauge", (), "when the gateway started, as Unix time"),
+        lambda gateway: gateway.started_s,
+    ),
+    (Metric("gateway_memory_bytes", "gauge", (), "memory in use"), lambda gateway: gateway.overload.used_bytes),
+    (
+        Metric("gateway_memory_limit_bytes", "gauge", (), "the memory limit; 0 is none"),
+        lambda gateway: gateway.overload.limit_bytes or 0,
+    ),
+    (
+        Metric("gateway_overloaded", "gauge", (), "1 while new requests are refused for lack of memory"),
+        lambda gateway: gateway.overload.active,
+    ),
+    (
+        Metric("gateway_held_body_bytes", "gauge", (), "use of the budget for bodies of held requests"),
+        lambda gateway: gateway.body_budget.taken_bytes,
+    ),
+    (
+        Metric(
+            "gateway_response_backlog_bytes", "gauge", (), "use of the budget for responses that clients have not read"
         ),
-        ProcessMetric("gateway_memory_bytes", "gauge", "Memory in use.", lambda: overload.used_bytes),
-        ProcessMetric(
-            "gateway_memory_limit_bytes",
-            "gauge",
-            "Limit of the memory; 0 is none.",
-            lambda: overload.limit_bytes or 0,
-        ),
-        ProcessMetric(
-            "gateway_overloaded",
-            "gauge",
-            "1 while new requests are refused for lack of memory.",
-            lambda: overload.active,
-        ),
-        ProcessMetric(
-            "gateway_client_connections", "gauge", "Open connections of clients.", lambda: len(clients.connections)
-        ),
-        ProcessMetric(
-            "gateway_client_connections_limit",
-            "gauge",
-            "Limit of clients' connections.",
-            lambda: clients.limits.connections,
-        ),
-        ProcessMetric(
-            "gateway_shed_connections_total",
-            "counter",
-            "Idle connections of clients that were closed to make room.",
-            lambda: clients.shed,
-        ),
-        ProcessMetric(
+        lambda gateway: gateway.clients.backlog_budget.taken_bytes,
+    ),
+    (
+        Metric("gateway_client_connections", "gauge", (), "open connections of clients"),
+        lambda gateway: len(gateway.clients.connections),
+    ),
+    (
+        Metric("gateway_client_connections_limit", "gauge", (), "how many connections clients may have"),
+        lambda gateway: gateway.clients.limits.connections,
+    ),
+    (
+        Metric("gateway_shed_connections_total", "counter", (), "idle connections that were closed to make room"),
+        lambda gateway: gateway.clients.shed,
+    ),
+    (
+        Metric(
             "gateway_stalled_clients_total",
             "counter",
-            "Clients that read nothing of a response for too long.",
-            lambda: clients.stalled,
+            (),
+            "clients that were disconnected because they read nothing for too long",
         ),
-        ProcessMetric(
-            "gateway_response_backlog_bytes",
-            "gauge",
-            "Memory for responses that clients have not read.",
-            lambda: clients.backlog_budget.taken_bytes,
-        ),
-        ProcessMetric(
-            "gateway_held_body_bytes",
-            "gauge",
-            "Memory for the bodies of held requests.",
-            lambda: gateway.body_budget.taken_bytes,
-        ),
-    ]
-
-
-class _GroupMetric(NamedTuple):
-    name: str
-    kind: str
-    meaning: str
-    samples: Callable[[PeerRunner], Iterable[Sample]]
-
-
-def _plain(read: Callable[[Peer], float]) -> Callable[[PeerRunner], Iterable[Sample]]:
-    return lambda peers: (("", float(read(peers.peer))),)
-
-
-_OF_GROUP = (
-    _GroupMetric(
-        "gateway_members",
-        "gauge",
-        "Gateways that serve the same pods.",
-        _plain(lambda peer: 0 if peer.roster is None else len(peer.roster.members)),
-    ),
-    _GroupMetric(
-        "gateway_epoch", "gauge", "Epoch of the roster that the gateway knows.", _plain(lambda peer: peer.epoch)
-    ),
-    _GroupMetric(
-        "gateway_owned_services",
-        "gauge",
-        "Services whose slots this gateway grants.",
-        _plain(lambda peer: sum(share.owned for share in peer.shares.values())),
-    ),
-    _GroupMetric(
-        "gateway_permit_seconds",
-        "gauge",
-        "How long requests may still be started without news of the other gateways.",
-        _plain(lambda peer: min(peer.permit_s(), peer.times.permit_s)),
-    ),
-    _GroupMetric(
-        "gateway_claims_total",
-        "counter",
-        "Requests for which a gateway was asked for a slot.",
-        lambda peers: ((f"{{{labels(to=to)}}}", count) for to, count in sorted(peers.claims_total().items())),
-    ),
-    _GroupMetric(
-        "gateway_takeovers_total",
-        "counter",
-        "Services that this gateway took over, by what was known of their slots.",
-        lambda peers: ((f"{{{labels(book=book)}}}", count) for book, count in sorted(peers.takeovers_total().items())),
+        lambda gateway: gateway.clients.stalled,
     ),
 )
-_HELD = _Metric(
-    "gateway_held_slots",
-    "gauge",
-    "Slots of lost gateways in which something may still run.",
+_HELD = _OfService(
+    Metric(
+        "gateway_held_slots",
+        "gauge",
+        SERVICE,
+        "slots of lost gateways in which something may still run, at the owner of the service",
+    ),
     _one(lambda proxy, _: 0 if proxy.shared is None else sum(proxy.shared.held.values())),
 )
+LOST_LOG_LINES = Metric(
+    "gateway_log_lost_lines_total", "counter", (), "lines of the gateway's log that were lost because too many waited"
+)
+LOST_REQUEST_LOG_LINES = Metric(
+    "gateway_request_log_lost_lines_total",
+    "counter",
+    (),
+    "lines of the request log that were lost because too many waited",
+)
+TABLE = (
+    *(each.metric for each in _OF_SERVICES),
+    *(metric for metric, _ in _OF_PROCESS),
+    *(metric for metric, _ in OF_GROUP),
+    _HELD.metric,
+    LOST_LOG_LINES,
+    LOST_REQUEST_LOG_LINES,
+)
+"""Every metric of a gateway, as the reference page lists them."""
 
 
-def text(gateway: Router) -> Iterator[bytes]:
-    """Yield every metric, with one series for each current service, in pieces of Prometheus' text format."""
+def text(gateway: Router, form: Exposition) -> Iterator[bytes]:
+    """Yield every metric, with one series for each current service, in pieces."""
     proxies = [
         (labels(namespace=proxy.config.namespace, service=proxy.config.service), proxy)
         for proxy in gateway.proxies.values()
     ]
-    for name, kind, meaning, samples in _METRICS if gateway.peers is None else (*_METRICS, _HELD):
-        yield from family(name, kind, meaning, _of_all(gateway, proxies, samples))
-    for metric in (*_of_process(gateway), *gateway.process_metrics):
-        yield from family(metric.name, metric.kind, metric.meaning, [("", float(metric.read()))])
+    for metric, samples, with_exemplars in _OF_SERVICES if gateway.peers is None else (*_OF_SERVICES, _HELD):
+        read = with_exemplars if form.is_openmetrics and with_exemplars is not None else samples
+        yield from form.family(metric, _of_all(gateway, proxies, read))
+    for metric, of_process in _OF_PROCESS:
+        yield from form.family(metric, [("", float(of_process(gateway)))])
+    for metric, of_log in gateway.process_metrics:
+        yield from form.family(metric, [("", float(of_log()))])
     if gateway.peers is not None:
-        for of_group in _OF_GROUP:
-            yield from family(of_group.name, of_group.kind, of_group.meaning, of_group.samples(gateway.peers))
+        for metric, of_group in OF_GROUP:
+            yield from form.family(metric, of_group(gateway.peers))
+    yield form.end()
 
 
 def _of_all(gateway: Router, proxies: Iterable[tuple[str, ServiceProxy]], samples: Samples) -> Iterator[Sample]:

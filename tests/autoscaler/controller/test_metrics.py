@@ -13,11 +13,12 @@ from algorithms.observation import Observation
 from algorithms.types import Decision, Reason, Recommendation
 from autoscaler.accounts import StartTimes
 from autoscaler.controller.accounting import Accounting
-from autoscaler.controller.metrics import ControllerMetrics
+from autoscaler.controller.metrics import TABLE, ControllerMetrics
 from autoscaler.policy.cost import Prices
 from autoscaler.ports import Fleet, Outcome, Record, Replica
 
 SD, LLM = "default/sd", "default/llm"
+MEANINGS = {metric.name: metric.plain for metric in TABLE}
 
 
 def record(service=SD, *, inflight=3.0, error=None):
@@ -135,28 +136,20 @@ class _Library:
         self.records, self.failures, self.of_services = records, failures, of_services
 
     def collect(self):
-        yield GaugeMetricFamily("inflight_controller_leader", "1 while this controller writes", value=0)
-        for name, meaning, number in (
-            (
-                "inflight_desired_replicas",
-                "Desired replicas, of the last decision",
-                lambda record: record.decision.desired,
-            ),
-            ("inflight_replicas", "Replicas asked for", lambda record: record.observation.replicas),
-            ("inflight_ready_replicas", "Pods that can serve", lambda record: record.observation.ready),
-            (
-                "inflight_count_unknown",
-                "1 while the count of requests in flight is unknown",
-                lambda record: record.observation.inflight is None,
-            ),
+        yield GaugeMetricFamily("inflight_controller_leader", MEANINGS["inflight_controller_leader"], value=0)
+        for name, number in (
+            ("inflight_desired_replicas", lambda record: record.decision.desired),
+            ("inflight_replicas", lambda record: record.observation.replicas),
+            ("inflight_ready_replicas", lambda record: record.observation.ready),
+            ("inflight_count_unknown", lambda record: record.observation.inflight is None),
         ):
-            gauge = GaugeMetricFamily(name, meaning, labels=("namespace", "service"))
+            gauge = GaugeMetricFamily(name, MEANINGS[name], labels=("namespace", "service"))
             for each in self.records:
                 gauge.add_metric(each.service.split("/", 1), number(each))
             yield gauge
         writes = CounterMetricFamily(
             "inflight_controller_writes",
-            "Replica counts that were written, or could not be",
+            MEANINGS["inflight_controller_writes_total"],
             labels=("namespace", "service", "result"),
         )
         for each in self.records:
@@ -165,7 +158,7 @@ class _Library:
         yield writes
         failures = CounterMetricFamily(
             "inflight_controller_recorder_failures",
-            "Decision records that a recorder could not take",
+            MEANINGS["inflight_controller_recorder_failures_total"],
             labels=("recorder",),
         )
         for recorder, number in self.failures.items():
@@ -173,7 +166,7 @@ class _Library:
         yield failures
         of_services = CounterMetricFamily(
             "inflight_controller_service_failures",
-            "Errors in the work for one service",
+            MEANINGS["inflight_controller_service_failures_total"],
             labels=("namespace", "service", "part"),
         )
         for (service, part), number in self.of_services.items():
@@ -181,7 +174,7 @@ class _Library:
         yield of_services
         decisions = CounterMetricFamily(
             "inflight_decisions",
-            "Decisions by the last rule that changed the number",
+            MEANINGS["inflight_decisions_total"],
             labels=("namespace", "service", "rule"),
         )
         for each in self.records:

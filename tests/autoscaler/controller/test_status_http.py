@@ -54,7 +54,9 @@ async def test_it_lives_while_it_answers_and_is_ready_when_nothing_is_in_the_way
 
 
 async def test_metrics_are_those_it_was_given_piece_after_piece(get):
-    async with serve_status(Latest(), 0, metrics=lambda: (b"decisions_total 3\n", b"", b"writes_total 1\n")) as address:
+    async with serve_status(
+        Latest(), 0, metrics=lambda _form: (b"decisions_total 3\n", b"", b"writes_total 1\n")
+    ) as address:
         status, kind, text = await get(f"{address}/metrics")
     assert (status, kind, text) == (200, "text/plain", "decisions_total 3\nwrites_total 1\n")
 
@@ -62,7 +64,7 @@ async def test_metrics_are_those_it_was_given_piece_after_piece(get):
 async def test_other_work_goes_on_while_metrics_are_written(get):
     told, wait = [], asyncio.Event()
 
-    def pieces():
+    def pieces(_form):
         asyncio.get_running_loop().call_soon(wait.set)
         yield b"a 1\n"
         told.append(wait.is_set())

@@ -8,6 +8,7 @@ from gateway_kit import NAME, service, until
 
 from autoscaler.gateway.dispatch.turn_rules import ClassMatch, Fairness, Identity, PriorityClass
 from autoscaler.gateway.reporting.metrics import text
+from autoscaler.runtime.prometheus_text import TEXT
 
 pytestmark = pytest.mark.real_time
 
@@ -87,6 +88,6 @@ async def test_b89_each_class_has_a_queue_of_its_own_and_the_metrics_say_who_wai
     assert (await refused.response()).status == 503
     (await kit.client(gateway)).get("/other")
     await until(lambda: gateway.dispatcher(NAME).queued == 2)
-    written = b"".join(text(gateway)).decode()
+    written = b"".join(text(gateway, TEXT)).decode()
     for name in ("others", "batch"):
         assert f'gateway_class_queued_requests{{namespace="default",service="sd",class="{name}"}} 1' in written
