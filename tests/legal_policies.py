@@ -4,7 +4,9 @@
 each number at its ends and between them, each choice, each text that its pattern allows, present or left out.
 """
 
+import copy
 import re
+from functools import cache
 
 from hypothesis import assume
 from hypothesis import strategies as st
@@ -20,10 +22,10 @@ from autoscaler.documents.fields import (
     parse_percent,
 )
 from autoscaler.documents.prometheus_address import PATTERN as SERVER_PATTERN
-from autoscaler.policy.cron import PATTERN as CRON_PATTERN
 from autoscaler.policy.decider_factory import ALGORITHMS
 from autoscaler.policy.hpa_keda import QUANTITY_PATTERN
-from autoscaler.policy.schedule import ZONE_PATTERN
+from autoscaler.policy.schedule.cron import PATTERN as CRON_PATTERN
+from autoscaler.policy.schedule.windows import ZONE_PATTERN
 from autoscaler.policy.schema import structural_model
 from autoscaler.policy.spec import API_VERSION, PolicySpec, ScalingPolicy
 
@@ -58,21 +60,71 @@ def legal_policies(algorithm=None, *, least_fields=False):
 
     Args:
         algorithm: the name of the algorithm; None is any.
-        least_fields: leave traffic and metrics out, for what is not concerned by them.
+        least_fields: leave traffic, metrics and candidates out, for what is not concerned by them.
     """
+    return _drawn_policies(algorithm, least_fields)
+
+
+@st.composite
+def _drawn_policies(draw, algorithm, least_fields):
+    spec, annotations = draw(_specs(algorithm, least_fields)), draw(_ANNOTATIONS)
+    # Drawn apart: a candidate has all algorithms once more, and most policies have none.
+    candidates = [] if least_fields else draw(st.just([]) | st.lists(_candidates(), max_size=2))
+    return _policy(spec, candidates, annotations)
+
+
+@cache
+def _specs(algorithm, least_fields):
     schema = _SPEC
     if algorithm is not None:
         choices = _SPEC["properties"]["algorithm"]
         only = {**choices, "properties": {algorithm: choices["properties"][algorithm]}}
         schema = {"properties": {**_SPEC["properties"], "algorithm": only}, "required": ["algorithm"]}
-    left_out = {"backends", "scaleTargetRef", *(("traffic", "metrics") if least_fields else ())}
+    left_out = {"backends", "scaleTargetRef", "candidates", *(("traffic", "metrics") if least_fields else ())}
     properties = {key: inner for key, inner in schema["properties"].items() if key not in left_out}
-    return st.builds(_policy, _objects({**schema, "properties": properties}), _ANNOTATIONS)
+    return _objects({**schema, "properties": properties})
 
 
-def _policy(spec, annotations):
+@cache
+def _candidates():
+    return _objects(_SPEC["properties"]["candidates"]["items"])
+
+
+def _policy(spec, candidates, annotations):
     """Make a policy of it; what contradicts itself across fields is mended where that is easy, and else not drawn."""
     spec = {"scaleTargetRef": {"name": "web"}, **spec}
+    _mend(spec)
+    if candidates:
+        spec["candidates"] = [_mended(candidate, number, spec) for number, candidate in enumerate(candidates)]
+    document = {
+        "apiVersion": API_VERSION,
+        "kind": "ScalingPolicy",
+        "metadata": {"name": "web", "annotations": annotations},
+        "spec": spec,
+    }
+    try:
+        return ScalingPolicy.model_validate(document)
+    except ValidationError as error:
+        assume(_contradicts(error))
+        raise
+
+
+def _mended(candidate, number, spec):
+    """Mend what a candidate makes of the spec, and give it all that it changes then."""
+    changes = {key: value for key, value in candidate.items() if key != "name"}
+    if "pools" in spec:
+        changes = {
+            key: value for key, value in changes.items() if key not in {"minReplicas", "maxReplicas", "schedule"}
+        }
+    whole = copy.deepcopy({**spec, **changes})
+    _mend(whole)
+    if "standby" in spec:
+        whole.setdefault("standby", 0)
+    changed = {key: value for key, value in whole.items() if key in changes or value != spec.get(key)}
+    return {"name": f"c-{number}", **(changed or {"maxCold": 3})}
+
+
+def _mend(spec):
     low, high = spec.get("minReplicas", 0), spec.get("maxReplicas", 10)
     spec |= {"minReplicas": min(low, high), "maxReplicas": max(low, high)} if low > high else {}
     if (limit := spec.get("containerConcurrency", 1)) and spec.get("targetPerReplica", 0) > limit:
@@ -86,17 +138,6 @@ def _policy(spec, annotations):
     _mend_schedule(spec)
     _mend_pools(spec)
     _mend_turns(spec.get("traffic", {}))
-    document = {
-        "apiVersion": API_VERSION,
-        "kind": "ScalingPolicy",
-        "metadata": {"name": "web", "annotations": annotations},
-        "spec": spec,
-    }
-    try:
-        return ScalingPolicy.model_validate(document)
-    except ValidationError as error:
-        assume(_contradicts(error))
-        raise
 
 
 def _contradicts(error):
@@ -111,7 +152,7 @@ def _mend_pools(spec):
     pools = spec.get("pools", [])
     own_targets = bool(pools) and all("scaleTargetRef" in pool for pool in pools)
     if own_targets:
-        del spec["scaleTargetRef"]
+        spec.pop("scaleTargetRef", None)
     for number, pool in enumerate(pools):
         _mend_pool(pool, number, own_target=own_targets)
     windows = spec.get("schedule", ())

@@ -16,6 +16,8 @@ from autoscaler.documents.prometheus_address import CredentialsError, public
 LONGEST_VALUE = 60
 """The most characters of a value in a message."""
 
+_KEYS_FIRST = re.compile(r"([a-zA-Z_]+(?:\.(?:[a-zA-Z_]+|[0-9]+))*): ")
+
 Details = Any
 """One of pydantic's errors: a dict with `type`, `loc`, `msg`, `input`, `ctx`."""
 
@@ -41,8 +43,13 @@ def _path(details: Details) -> KeyPath:
 def _member(details: Details) -> tuple[KeyPath, str]:
     """Split a message into the keys at its start and the rest."""
     message = details["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    keys = re.match(r"([a-zA-Z_]+(?:\.[a-zA-Z_]+)*): ", message) if details["type"] == "value_error" else None
-    return (tuple(keys[1].split(".")), message[keys.end() :]) if keys else ((), message)
+    keys = (
+        re.match(r"([a-zA-Z_]+(?:\.(?:[a-zA-Z_]+|[0-9]+))*): ", message) if details["type"] == "value_error" else None
+    )
+    if keys is None:
+        return (), message
+    path = (int(part) if part.isdecimal() else part for part in keys[1].split("."))
+    return tuple(path), message[keys.end() :]
 
 
 def _problem(document: Document, model: type[BaseModel], details: Details) -> str:

@@ -1,8 +1,9 @@
 """The `ScalingPolicy`: its fields, its schema, how it is read, checked and explained, and the decider that follows it.
 
-- `spec` has the document, with its parts in `algorithm`, `kpa`, `hpa_keda`, `schedule` with `cron`, `metrics`,
-  `traffic` with `http_texts`, `target_ref`, `pools` with `node_affinity`, and `cost`; `annotations` has pause and
-  override, and `status` what the controller writes into a policy in the cluster.
+- `spec` has the document, with its parts in `algorithm`, `kpa`, `hpa_keda`, the rooms `schedule` and `traffic`,
+  `metrics`, `http_texts`, `target_ref`, `pools` with `node_affinity`, `cost` and `candidates`; `decision_fields` has
+  what a candidate may change. `annotations` has pause and override, and `status` what the controller writes into a
+  policy in the cluster.
 - `budget` has the document `GpuBudget`.
 - `pod_ending` checks whether a pod that leaves has the time to finish a request.
 - `decider_factory` has one row for each algorithm: how it is built, and how far it looks back.

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from autoscaler.documents.fields import (
     RULES,
+    Duration,
     Percent,
     ResourceModel,
     WholeSeconds,
@@ -51,6 +52,17 @@ class Concurrency(ResourceModel):
     """One decision keeps at least the ready replicas divided by this."""
     safety: Safety = Safety()
     """The safety rules, each of which can be switched off."""
+
+
+class ScaleDown(ResourceModel):
+    """Delays of scale-down, for `concurrency` and `mpa`; the other algorithms have rules of their own."""
+
+    delay: Annotated[Duration, lasting("0s", "1h")] = 0.0
+    """Scale-down never goes below the highest recommendation of this period (Knative's scale-down-delay, HPA's
+    stabilization)."""
+    to_zero_delay: Annotated[Duration, lasting("0s", "24h")] = 30.0
+    """The last replica is removed after the recommendation has been zero for this long (Knative's pod retention, KEDA's
+    cooldown)."""
 
 
 class Mpa(ResourceModel):

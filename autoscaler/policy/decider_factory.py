@@ -32,7 +32,7 @@ from algorithms.safety_rules import (
 from algorithms.standby import Standby, WithoutStandby
 from algorithms.types import Algorithm, SafetyRule
 from autoscaler.documents.go_values import SECOND_NS
-from autoscaler.policy.algorithm import AlgorithmChoice, Safety
+from autoscaler.policy.algorithm import AlgorithmChoice, Safety, ScaleDown
 from autoscaler.policy.algorithm import Concurrency as ConcurrencySettings
 from autoscaler.policy.algorithm import Mpa as MpaSettings
 from autoscaler.policy.hpa_keda import BehaviorSettings, ControllerManager
@@ -40,7 +40,7 @@ from autoscaler.policy.hpa_keda import Hpa as HpaSettings
 from autoscaler.policy.hpa_keda import Keda as KedaSettings
 from autoscaler.policy.knative_settings import panic_window_s
 from autoscaler.policy.kpa import Kpa as KpaSettings
-from autoscaler.policy.spec import PolicySpec, ScaleDown, ScalingPolicy
+from autoscaler.policy.spec import PolicySpec, ScalingPolicy
 
 S = TypeVar("S", bound=BaseModel)
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from autoscaler.documents.document import Document, KeyPath, to_inline_yaml
 from autoscaler.policy.budget import GpuBudget
+from autoscaler.policy.candidates import Candidate
 from autoscaler.policy.decider_factory import derived_settings
 from autoscaler.policy.spec import ScalingPolicy
 
@@ -29,7 +30,35 @@ def explained(document: Document, read: ScalingPolicy | GpuBudget) -> Tree:
     """Give every value of a document with its origin; under `derived` those of a policy that are no settings."""
     effective = read.model_dump(mode="json", exclude_none=True)
     settings = {key: _with_origins(document, (key,), value) for key, value in effective.items()}
-    return settings if isinstance(read, GpuBudget) else {**settings, "derived": _derived(read)}
+    if isinstance(read, GpuBudget):
+        return settings
+    if read.spec.candidates:
+        settings["spec"] = {**settings["spec"], "candidates": list(_candidates(document, read))}
+    of_candidates = {name: _derived(policy) for name, policy in read.candidates.items()}
+    return {**settings, "derived": _derived(read) | ({"candidates": of_candidates} if of_candidates else {})}
+
+
+def _candidates(document: Document, policy: ScalingPolicy) -> Iterator[Tree]:
+    """Give each candidate with its own values, and with the policy's in place of what it does not have."""
+    for number, candidate in enumerate(policy.spec.candidates):
+        own = candidate.model_dump(mode="json", exclude_none=True)
+        both = policy.candidates[candidate.name].spec.model_dump(mode="json", exclude_none=True)
+        yield {
+            key: _with_origins(document, ("spec", "candidates", number, key), own[key])
+            if key in own
+            else _from_the_policy(both[key])
+            for key in (field.alias or name for name, field in Candidate.model_fields.items())
+            if key in own or both.get(key) is not None
+        }
+
+
+def _from_the_policy(value: Any) -> Any:
+    """Give a value, or each value in an object, as one of the policy around it."""
+    if isinstance(value, dict) and value:
+        return {key: _from_the_policy(inner) for key, inner in value.items()}
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return [_from_the_policy(inner) for inner in value]
+    return Value(value, "the policy's")
 
 
 def _with_origins(document: Document, path: KeyPath, value: Any) -> Any:
@@ -41,7 +70,7 @@ def _with_origins(document: Document, path: KeyPath, value: Any) -> Any:
     return Value(value, f"given, line {document.line(path)}" if given else "default")
 
 
-def _derived(policy: ScalingPolicy) -> Tree:
+def _derived(policy: ScalingPolicy) -> dict[str, Value | Tree]:
     spec = policy.spec
     found: dict[str, Value | Tree] = {
         "requestsPerReplica": Value(spec.target, f"{_full_target(policy)} x targetUtilization")

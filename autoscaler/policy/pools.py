@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
@@ -105,13 +105,8 @@ _ENOUGH = "pools: the sum of their maxReplicas must be at least minReplicas, als
 _RESERVED = "pools: the sum of their minReplicas must be at most maxReplicas, also that of each window of the schedule"
 
 
-def pool_rules(least: str, most: str) -> list[Any]:
-    """Give the rules of a spec with pools in CEL.
-
-    Args:
-        least: the spec's minReplicas in CEL.
-        most: its maxReplicas.
-    """
+def pool_rules() -> list[Any]:
+    """Give the rules of a spec with pools in CEL, without those on its bounds."""
     rules = [
         ("self.pools.all(pool, self.pools.exists_one(other, other.name == pool.name))", _UNIQUE),
         (f"!{_REFS} || self.pools.all(pool, has(pool.scaleTargetRef))", _ALIKE),
@@ -120,10 +115,23 @@ def pool_rules(least: str, most: str) -> list[Any]:
             f"{_REFS} || {_A_DEPLOYMENT}",
             _COPIED,
         ),
+    ]
+    return [rule(f"!has(self.pools) || {cel}", message) for cel, message in rules]
+
+
+def pool_bound_rules(least: str, most: str, *, all_windows: Callable[[str], str]) -> list[Any]:
+    """Give the rules on the bounds of a spec with pools in CEL.
+
+    Args:
+        least: the spec's minReplicas in CEL.
+        most: its maxReplicas in CEL.
+        all_windows: says in CEL that a condition holds for each window of the schedule, which is called `each` in it.
+    """
+    rules = [
         (f"{_ROOM} >= {least}", _ENOUGH),
         (f"{_RESERVE} <= {most}", _RESERVED),
-        (f"!has(self.schedule) || self.schedule.all(each, {_ROOM} >= each.?minReplicas.orValue(0))", _ENOUGH),
-        (f"!has(self.schedule) || self.schedule.all(each, {_RESERVE} <= each.?maxReplicas.orValue(10000))", _RESERVED),
+        (all_windows(f"{_ROOM} >= each.?minReplicas.orValue(0)"), _ENOUGH),
+        (all_windows(f"{_RESERVE} <= each.?maxReplicas.orValue(10000)"), _RESERVED),
     ]
     return [rule(f"!has(self.pools) || {cel}", message) for cel, message in rules]
 

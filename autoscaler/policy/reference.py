@@ -9,10 +9,10 @@ from pydantic import BaseModel
 from autoscaler.documents.fields import DURATION_PATTERN, PERCENT_PATTERN, RULES, format_duration
 from autoscaler.documents.promql import SELECTOR
 from autoscaler.policy.budget import GpuBudget
-from autoscaler.policy.cron import PATTERN as CRON_PATTERN
 from autoscaler.policy.decider_factory import ALGORITHMS, lookback_s
 from autoscaler.policy.hpa_keda import QUANTITY_PATTERN
-from autoscaler.policy.schedule import ZONE_PATTERN
+from autoscaler.policy.schedule.cron import PATTERN as CRON_PATTERN
+from autoscaler.policy.schedule.windows import ZONE_PATTERN
 from autoscaler.policy.schema import Schema, resolved
 from autoscaler.policy.spec import API_VERSION, ScalingPolicy
 
@@ -79,6 +79,7 @@ history from Prometheus as the algorithm looks back. The last column gives that 
 | algorithm | what it does | looks back |
 |---|---|---|
 """
+_CANDIDATES, _WITH_CANDIDATES = "spec.candidates[]", "candidates: "
 _FORMS = {
     DURATION_PATTERN: "duration",
     PERCENT_PATTERN: "percentage",
@@ -110,9 +111,18 @@ def _fields(model: type[BaseModel]) -> tuple[str, str]:
         f"`{path or 'document'}`: {each['message']}\n\n```cel\n{each['rule']}\n```"
         for path, found in _objects("", schema, definitions)
         for each in found.get(RULES, [])
+        if not each["message"].startswith(_WITH_CANDIDATES)
     )
     head = "## Rules across fields\n\nThe definition has each rule in CEL. `self` is the object named."
-    return sections, f"{head}\n\n{rules}"
+    return sections, f"{head}{_rules_of_candidates(schema, definitions)}\n\n{rules}"
+
+
+def _rules_of_candidates(schema: Schema, definitions: Schema) -> str:
+    """Say that candidates keep the same rules; the definition has them once more, and they are long."""
+    rules = [each["message"] for _, found in _objects("", schema, definitions) for each in found.get(RULES, [])]
+    if not any(message.startswith(_WITH_CANDIDATES) for message in rules):
+        return ""
+    return " It has the rules on fields of a candidate a second time, for the policy with each of its candidates."
 
 
 def _algorithms() -> str:
@@ -136,14 +146,15 @@ def _smallest(algorithm: str) -> ScalingPolicy:
 
 
 def _objects(path: str, schema: Schema, definitions: Schema) -> Iterator[tuple[str, Schema]]:
-    """Give every object of the document with its path, outer objects first."""
+    """Give every object of the document with its path, outer objects first; objects in a candidate are the policy's."""
     schema = resolved(schema, definitions)
     if schema.get("type") == "array":
         yield from _objects(f"{path}[]", schema["items"], definitions)
     if schema.get("type") != "object" or "properties" not in schema:
         return
     yield path, schema
-    for key, inner in schema["properties"].items():
+    inside = {} if path == _CANDIDATES else schema["properties"]
+    for key, inner in inside.items():
         yield from _objects(f"{path}.{key}".lstrip("."), inner, definitions)
 
 

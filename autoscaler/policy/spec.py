@@ -15,22 +15,35 @@ from algorithms.kpa_scale import ScaleOptions
 from autoscaler.documents.fields import (
     RULES,
     Duration,
-    Percent,
     ResourceModel,
     Shape,
-    between,
     lasting,
     rule,
 )
-from autoscaler.policy.algorithm import AlgorithmChoice
+from autoscaler.policy.algorithm import AlgorithmChoice, ScaleDown
+from autoscaler.policy.candidates import UNIQUE, Candidate, Candidates, candidate_rules
 from autoscaler.policy.cost import NEEDS_A_PRICE, PER_REPLICA, Cost, check_cost
+from autoscaler.policy.decision_fields import (
+    BELOW_THE_LIMIT,
+    BELOW_THE_MOST,
+    IDLE_BELOW,
+    STANDBY_NEEDS,
+    MaxCold,
+    MaxReplicas,
+    MinReplicas,
+    Schedule,
+    Standby,
+    TargetPerReplica,
+    TargetUtilization,
+    decision_rules,
+)
 from autoscaler.policy.hpa_keda import Bounds
 from autoscaler.policy.http_texts import NAME_OR_ADDRESS
 from autoscaler.policy.knative_settings import TARGET_MIN, SettingError
-from autoscaler.policy.kpa import MAX_LOAD, Kpa
+from autoscaler.policy.kpa import Kpa
 from autoscaler.policy.metrics import Metrics
 from autoscaler.policy.pools import GpuPool, check_pools, pool_rules
-from autoscaler.policy.schedule import BY_NAME, Window, bounds_over_time, check_schedule, schedule_rules, strictest
+from autoscaler.policy.schedule.windows import bounds_over_time, check_schedule, strictest
 from autoscaler.policy.target_ref import LABEL, Name, ScaleTargetRef
 from autoscaler.policy.traffic import Traffic
 
@@ -56,30 +69,8 @@ def backend_address(backend: str) -> str:
     return f"{host}:{int(port)}"
 
 
-class ScaleDown(ResourceModel):
-    """Delays of scale-down, for `concurrency` and `mpa`; the other algorithms have rules of their own."""
-
-    delay: Annotated[Duration, lasting("0s", "1h")] = 0.0
-    """Scale-down never goes below the highest recommendation of this period (Knative's scale-down-delay, HPA's
-    stabilization)."""
-    to_zero_delay: Annotated[Duration, lasting("0s", "24h")] = 30.0
-    """The last replica is removed after the recommendation has been zero for this long (Knative's pod retention, KEDA's
-    cooldown)."""
-
-
-_MIN, _MAX = "self.?minReplicas.orValue(0)", "self.?maxReplicas.orValue(10)"
-_KPA, _KEDA = "self.?algorithm.?kpa", "self.?algorithm.?keda"
-_MIN_SCALE, _MAX_SCALE = f"{_KPA}.?minScale.orValue({_MIN})", f"{_KPA}.?maxScale.orValue({_MAX})"
-_ACTIVATION = f"{_KPA}.?activationScale.orValue({_MIN_SCALE})"
-_BELOW_THE_MOST = "must not be above maxReplicas"
-_IDLE_BELOW = "must be below minReplicas"
-_BELOW_THE_LIMIT = "must not be above containerConcurrency"
 _ONE_AT_A_TIME = "Interrupt needs containerConcurrency 1, for the call ends whatever the replica runs"
 _NEVER_ALL_TO_ONE = "FirstAvailable needs a limit in containerConcurrency, else one replica gets everything"
-_WITHIN = f"{_ACTIVATION} >= {_MIN_SCALE} && ({_MAX_SCALE} == 0 || {_ACTIVATION} <= {_MAX_SCALE})"
-_FOLLOWS_ANOTHER = "[has(self.algorithm.kpa), has(self.algorithm.hpa), has(self.algorithm.keda)].exists(each, each)"
-_OURS = f"!has(self.algorithm) || !{_FOLLOWS_ANOTHER}"
-_STANDBY_NEEDS = "standby: needs concurrency or mpa; kpa, hpa and keda decide as the original, without spare replicas"
 NO_BACKENDS = "backends: can stand in a file only; a resource names what is scaled in scaleTargetRef"
 """A rule of the definition only; files may have backends."""
 _NO_POD_QUERY = "metrics.prometheus.podQuery: must not stand beside traffic, for the gateway says what each pod runs"
@@ -92,27 +83,7 @@ _SPEC_RULES = [
         _ONE_TARGET,
     ),
     rule("!has(self.backends)", NO_BACKENDS),
-    rule(f"{_MIN} <= {_MAX}", "minReplicas: must be at most maxReplicas, which is 10 where it is absent"),
-    rule(
-        f"!{_KEDA}.?idleReplicaCount.hasValue() || {_KEDA}.?idleReplicaCount.orValue(0) < {_MIN}",
-        f"algorithm.keda.idleReplicaCount: {_IDLE_BELOW}, which is 0 where it is absent",
-    ),
-    rule(
-        f"!{_KPA}.hasValue() || {_MAX_SCALE} == 0 || {_MIN_SCALE} <= {_MAX_SCALE}",
-        "algorithm.kpa.minScale: must be at most maxScale; minReplicas and maxReplicas stand for what is absent",
-    ),
-    rule(
-        f"!{_KPA}.hasValue() || {_MIN_SCALE} <= {_MAX}",
-        f"algorithm.kpa.minScale: {_BELOW_THE_MOST}, which is 10 where it is absent",
-    ),
-    rule(f"!{_KPA}.hasValue() || ({_WITHIN})", "algorithm.kpa.activationScale: must be within minScale and maxScale"),
-    rule(
-        "!has(self.targetPerReplica) || self.?containerConcurrency.orValue(1) == 0"
-        " || self.targetPerReplica <= double(self.?containerConcurrency.orValue(1))",
-        f"targetPerReplica: {_BELOW_THE_LIMIT}, which is 1 where it is absent and no limit where it is 0",
-    ),
-    *schedule_rules(_MIN, _MAX, least=f"({_OURS} ? 0 : {_MIN_SCALE})"),
-    rule(f"self.?standby.orValue(0) == 0 || {_OURS}", _STANDBY_NEEDS),
+    *decision_rules(),
     rule(
         "self.?traffic.?onAbort.orValue('') != 'Interrupt' || self.?containerConcurrency.orValue(1) == 1",
         f"traffic.onAbort: {_ONE_AT_A_TIME}",
@@ -122,9 +93,10 @@ _SPEC_RULES = [
         f"traffic.loadBalancing: {_NEVER_ALL_TO_ONE}",
     ),
     rule("!has(self.traffic) || !self.?metrics.?prometheus.?podQuery.hasValue()", _NO_POD_QUERY),
-    *pool_rules(_MIN, _MAX),
+    *pool_rules(),
     rule("!(has(self.pools) && has(self.backends))", _NO_POOLS_OF_BACKENDS),
     rule(PER_REPLICA, NEEDS_A_PRICE),
+    *candidate_rules(),
 ]
 
 
@@ -141,17 +113,17 @@ class PolicySpec(ResourceModel):
     """Only in a file, instead of `scaleTargetRef`: the addresses of the service as host:port, each once and for one
     service. A resource in the cluster must not have it, because its author could make the gateway connect to any
     address."""
-    min_replicas: Annotated[int, Field(ge=0, le=10_000)] = 0
+    min_replicas: MinReplicas = 0
     """The lower bound of replicas; 0 allows scale to zero."""
-    max_replicas: Annotated[int, Field(ge=1, le=10_000)] = 10
+    max_replicas: MaxReplicas = 10
     """The upper bound of replicas; with `pools` there is one more while a replica moves from one to another."""
-    schedule: Annotated[tuple[Window, ...], Field(max_length=16, json_schema_extra=BY_NAME)] = ()
+    schedule: Schedule = ()
     """Other bounds at times of the day or the week. Of several open windows the highest minReplicas and the highest
     maxReplicas hold."""
-    standby: Annotated[int, Field(ge=0, le=1000)] = 0
+    standby: Standby = 0
     """Spare replicas while there is load: this many more than the algorithm asks for, and none if it asks for none.
     Only with `concurrency` and `mpa`."""
-    max_cold: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    max_cold: MaxCold | None = None
     """How many replicas may start at once; more are asked for as others become ready, also up to minReplicas. It never
     lowers the number. Absent: no limit."""
     pools: Annotated[tuple[GpuPool, ...], Field(min_length=1, max_length=16)] | None = None
@@ -162,10 +134,10 @@ class PolicySpec(ResourceModel):
     after a pause of this length, which doubles while it fails, up to 30m."""
     container_concurrency: Annotated[int, Field(ge=0, le=1000)] = 1
     """Requests that a replica gets at a time. The gateway enforces it; 0 is no limit."""
-    target_per_replica: Annotated[float, Field(ge=TARGET_MIN, le=MAX_LOAD)] | None = None
+    target_per_replica: TargetPerReplica | None = None
     """Requests in flight per replica at 100 % utilization, at most containerConcurrency unless that is 0. Absent:
     containerConcurrency, or 100 if that is 0. `algorithm.kpa.target` replaces it."""
-    target_utilization: Annotated[Percent, between("1%", "100%")] = 1.0
+    target_utilization: TargetUtilization = 1.0
     """Replicas = requests in flight / (targetPerReplica x this), rounded up. The product is at least 0.01."""
     algorithm: AlgorithmChoice = AlgorithmChoice.model_validate({"concurrency": {}})
     """The algorithm that recommends the number of replicas."""
@@ -179,22 +151,43 @@ class PolicySpec(ResourceModel):
     """What replicas cost. Absent: no cost is counted."""
     mode: Literal["Active", "DryRun"] = "Active"
     """DryRun: decide and record, and write nothing."""
+    candidates: Candidates = ()
+    """Policies that decide beside this one on the same data, and never write: their numbers are in the status, in
+    metrics and in the decision log."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         self._has_one_target()
+        self._can_decide()
+        check_cost(self.cost, self.pools)
+        self._names_each_backend_once()
+        self._fits_its_traffic()
+        self._decides_with_each_candidate()
+        return self
+
+    def _can_decide(self) -> None:
+        """Check the rules across fields that decide; `decision_fields` has them in CEL."""
         if self.min_replicas > self.max_replicas:
             raise ValueError(f"minReplicas: must be at most maxReplicas, which is {self.max_replicas}")
         self._has_fitting_pools()
-        check_cost(self.cost, self.pools)
-        self._names_each_backend_once()
-        self._fits_its_concurrency()
+        if 0 < self.container_concurrency < (self.target_per_replica or 0):
+            raise ValueError(f"targetPerReplica: {BELOW_THE_LIMIT}, which is {self.container_concurrency}")
         self._idles_below_its_minimum()
         self._is_legal_in_knative()
         self._suits_its_algorithm()
-        if self.traffic and self.metrics.prometheus and self.metrics.prometheus.pod_query is not None:
-            raise ValueError(_NO_POD_QUERY)
-        return self
+
+    def _decides_with_each_candidate(self) -> None:
+        if len({each.name for each in self.candidates}) < len(self.candidates):
+            raise ValueError(UNIQUE)
+        for number, candidate in enumerate(self.candidates):
+            try:
+                self.with_candidate(candidate)._can_decide()  # noqa: SLF001 - of its own class
+            except ValueError as error:
+                raise ValueError(f"candidates.{number}.{error}") from error
+
+    def with_candidate(self, candidate: Candidate) -> Self:
+        """Give the spec that a candidate follows, as if it were the active one."""
+        return self.model_copy(update={**candidate.changes, "candidates": ()})
 
     def _has_one_target(self) -> None:
         found = {
@@ -220,18 +213,20 @@ class PolicySpec(ResourceModel):
             if address in known[:number]:
                 raise ValueError(f"backends: has {address} twice")
 
-    def _fits_its_concurrency(self) -> None:
-        if 0 < self.container_concurrency < (self.target_per_replica or 0):
-            raise ValueError(f"targetPerReplica: {_BELOW_THE_LIMIT}, which is {self.container_concurrency}")
-        if self.traffic and self.traffic.on_abort == "Interrupt" and self.container_concurrency != 1:
+    def _fits_its_traffic(self) -> None:
+        if self.traffic is None:
+            return
+        if self.traffic.on_abort == "Interrupt" and self.container_concurrency != 1:
             raise ValueError(f"traffic.onAbort: {_ONE_AT_A_TIME}")
-        if self.traffic and self.traffic.load_balancing == "FirstAvailable" and self.container_concurrency == 0:
+        if self.traffic.load_balancing == "FirstAvailable" and self.container_concurrency == 0:
             raise ValueError(f"traffic.loadBalancing: {_NEVER_ALL_TO_ONE}")
+        if self.metrics.prometheus and self.metrics.prometheus.pod_query is not None:
+            raise ValueError(_NO_POD_QUERY)
 
     def _idles_below_its_minimum(self) -> None:
         idle = self.algorithm.keda.idle_replica_count if self.algorithm.keda else None
         if idle is not None and idle >= self.min_replicas:
-            raise ValueError(f"algorithm.keda.idleReplicaCount: {_IDLE_BELOW}, which is {self.min_replicas}")
+            raise ValueError(f"algorithm.keda.idleReplicaCount: {IDLE_BELOW}, which is {self.min_replicas}")
 
     def _is_legal_in_knative(self) -> None:
         try:
@@ -240,7 +235,7 @@ class PolicySpec(ResourceModel):
             key = to_camel(error.key.rpartition("/")[2].replace("-", "_"))
             raise ValueError(f"algorithm.kpa.{key}: must be {error.legal}") from error
         if options is not None and options.min_scale > self.max_replicas:
-            raise ValueError(f"algorithm.kpa.minScale: {_BELOW_THE_MOST}, which is {self.max_replicas}")
+            raise ValueError(f"algorithm.kpa.minScale: {BELOW_THE_MOST}, which is {self.max_replicas}")
 
     def _suits_its_algorithm(self) -> None:
         kpa = self.kpa_options()
@@ -251,7 +246,7 @@ class PolicySpec(ResourceModel):
             least=0 if self._is_ours else self.min_replicas if kpa is None else kpa.min_scale,
         )
         if self.standby and not self._is_ours:
-            raise ValueError(_STANDBY_NEEDS)
+            raise ValueError(STANDBY_NEEDS)
 
     @property
     def _is_ours(self) -> bool:
@@ -351,6 +346,13 @@ class ScalingPolicy(ResourceModel):
     """Name and namespace of the service."""
     spec: PolicySpec
     """How the service is scaled."""
+
+    @property
+    def candidates(self) -> "dict[str, ScalingPolicy]":
+        """The policy that each candidate follows, by the candidate's name."""
+        return {
+            each.name: self.model_copy(update={"spec": self.spec.with_candidate(each)}) for each in self.spec.candidates
+        }
 
     @property
     def service(self) -> str:

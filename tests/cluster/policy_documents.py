@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from autoscaler.documents.fields import DURATION_PATTERN, PERCENT_PATTERN
 from autoscaler.documents.prometheus_address import PATTERN as SERVER_PATTERN
-from autoscaler.policy.cron import PATTERN as CRON_PATTERN
 from autoscaler.policy.hpa_keda import QUANTITY_PATTERN
-from autoscaler.policy.schedule import ZONE_PATTERN
+from autoscaler.policy.schedule.cron import PATTERN as CRON_PATTERN
+from autoscaler.policy.schedule.windows import ZONE_PATTERN
 from autoscaler.policy.schema import structural_model
 from autoscaler.policy.spec import API_VERSION, PolicySpec
 
@@ -61,6 +61,10 @@ def window(**changes):
 
 def schedule(*windows, **spec):
     return document({**TARGET, "schedule": list(windows), **spec})
+
+
+def candidates(*given, **spec):
+    return document({**TARGET, "candidates": list(given), **spec})
 
 
 def prometheus(**settings):
@@ -209,7 +213,36 @@ def classes(*given):
     return traffic(priority={"classes": list(given)})
 
 
+SHORT = {"name": "short-window", "algorithm": {"concurrency": {"stableWindow": "30s"}}}
+NARROW = {"name": "narrow", "minReplicas": 3, "maxReplicas": 3}
+
 GOOD = {
+    "a candidate of another window": candidates(SHORT),
+    "a candidate of each field": candidates(
+        {
+            **SHORT,
+            "minReplicas": 1,
+            "maxReplicas": 4,
+            "schedule": [window()],
+            "standby": 1,
+            "maxCold": 2,
+            "targetPerReplica": 0.5,
+            "targetUtilization": "70%",
+            "scaleDown": {"delay": "1m"},
+        }
+    ),
+    "as many candidates as there may be": candidates(*({"name": f"c-{n}", "standby": n} for n in range(8))),
+    "a candidate without the policy's schedule": candidates(
+        {"name": "a", "schedule": [], "maxReplicas": 1}, schedule=[window()]
+    ),
+    "a candidate without the policy's spare replica": candidates(
+        {"name": "a", "algorithm": {"kpa": {}}, "standby": 0}, standby=1
+    ),
+    "a candidate whose algorithm frees it of the policy's": candidates(
+        {"name": "a", "algorithm": {"mpa": {}}, "maxReplicas": 2}, algorithm={"kpa": {"minScale": 3}}
+    ),
+    "a candidate with pools": document(POOLS["spec"] | {"candidates": [{"name": "a", "minReplicas": 2}]}),
+    "no candidates": candidates(),
     "pools that are copies": POOLS,
     "pools with targets of their own": pooled(*OWN, {"name": "c", "scaleTargetRef": {"name": "web-a", "kind": "Job"}}),
     "pools with just enough room": pooled(
@@ -268,6 +301,54 @@ BAD = {
     "a cost without a price for one of the pools": pooled({"name": "a", "pricePerHour": 1}, {"name": "b"}, cost={}),
     "a negative price": document({**TARGET, "cost": {"perReplicaHour": -1}}),
     "a currency that is no code": document({**TARGET, "cost": {"perReplicaHour": 1, "currency": "euro"}}),
+    "a candidate that is the policy itself": candidates({"name": "a"}),
+    "a candidate without a name": candidates({"standby": 1}),
+    "two candidates of one name": candidates(SHORT, SHORT),
+    "more candidates than there may be": candidates(*({"name": f"c-{n}", "standby": n} for n in range(9))),
+    "a candidate with a name that is no label": candidates({"name": "Short", "standby": 1}),
+    "a candidate with candidates": candidates({**SHORT, "candidates": [NARROW]}),
+    "a candidate that routes": candidates({**SHORT, "traffic": TRAFFIC}),
+    "a candidate that has a limit of its own": candidates({**SHORT, "containerConcurrency": 2}),
+    "a candidate of two algorithms": candidates({"name": "a", "algorithm": {"mpa": {}, "kpa": {}}}),
+    "a candidate with more at least than the policy's most": candidates({"name": "a", "minReplicas": 11}),
+    "a candidate with less at most than the policy's least": candidates({"name": "a", "maxReplicas": 1}, minReplicas=2),
+    "a candidate whose target is above the policy's limit": candidates({"name": "a", "targetPerReplica": 1.5}),
+    "a candidate with spare replicas of the policy and another algorithm": candidates(
+        {"name": "a", "algorithm": {"hpa": {}}}, standby=1
+    ),
+    "a candidate with spare replicas and the policy's algorithm": candidates(
+        {"name": "a", "standby": 1}, algorithm={"keda": {}}
+    ),
+    "a candidate of KEDA's that idles above its minimum": candidates(
+        {"name": "a", "algorithm": {"keda": {"idleReplicaCount": 1}}}, minReplicas=1
+    ),
+    "a candidate below the policy's idle replicas": candidates(
+        {"name": "a", "minReplicas": 1}, algorithm={"keda": {"idleReplicaCount": 1}}, minReplicas=2
+    ),
+    "a candidate of Knative's above the policy's most": candidates(
+        {"name": "a", "algorithm": {"kpa": {"minScale": 11}}}
+    ),
+    "a candidate below Knative's least of the policy": candidates(
+        {"name": "a", "maxReplicas": 2}, algorithm={"kpa": {"minScale": 3}}
+    ),
+    "a candidate of Knative's that wakes with too few": candidates(
+        {"name": "a", "algorithm": {"kpa": {"activationScale": 2}}}, minReplicas=3
+    ),
+    "a candidate whose most is below a window's least": candidates(
+        {"name": "a", "maxReplicas": 1}, schedule=[window()]
+    ),
+    "a candidate whose window is below what its algorithm keeps": candidates(
+        {"name": "a", "schedule": [window(minReplicas=1)], "algorithm": {"hpa": {}}}, minReplicas=2
+    ),
+    "a candidate that pools have no room for": pooled(
+        {"name": "a", "maxReplicas": 2}, candidates=[{"name": "a", "minReplicas": 3}]
+    ),
+    "a candidate with less than the pools' reserve": pooled(
+        {"name": "a", "minReplicas": 2}, candidates=[{"name": "a", "maxReplicas": 1}]
+    ),
+    "a candidate's window that pools have no room for": pooled(
+        {"name": "a", "maxReplicas": 2}, candidates=[{"name": "a", "schedule": [window(minReplicas=3)]}]
+    ),
     "no pool": pooled(),
     "a pool without a name": pooled({}),
     "a pool that is null": pooled(None),
@@ -501,6 +582,9 @@ def _changes_of(base):
 def _concerns(path, base):
     if path[:2] == ("spec", "algorithm"):
         return len(path) > 2 and path[2] in base["spec"]["algorithm"]
+    if path[:3] == ("spec", "candidates", 0):
+        (candidate,) = base["spec"].get("candidates") or ({},)
+        return bool(candidate) and (path[3:4] != ("algorithm",) or path[4:5] == tuple(candidate["algorithm"]))
     return path != ("spec",) and (path[:2] != ("spec", "pools") or "pools" in base["spec"])
 
 
@@ -530,7 +614,22 @@ def _put(at, key, value):
         at[:1] = [value]
 
 
-_BASES = [EVERYTHING, POOLS] + [
+_BASES = [
+    EVERYTHING,
+    POOLS,
+    *(
+        document(
+            {
+                **EVERYTHING["spec"],
+                "schedule": [window(maxReplicas=5)],
+                "candidates": [
+                    {"name": "a", "minReplicas": 2, "maxReplicas": 5, "algorithm": base["spec"]["algorithm"]}
+                ],
+            }
+        )
+        for base in (EVERYTHING, KPA, KEDA)
+    ),
+] + [
     document(
         {
             **EVERYTHING["spec"],

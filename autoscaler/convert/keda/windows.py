@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from autoscaler.convert.draft import Draft
 from autoscaler.convert.source import Source
 from autoscaler.documents.document import KeyPath
-from autoscaler.policy.schedule import Window
+from autoscaler.policy.schedule.windows import Window
 
 
 def map_window(draft: Draft, path: KeyPath, title: str) -> None:

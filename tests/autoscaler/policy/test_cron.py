@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.policy.cron import read_cron
+from autoscaler.policy.schedule.cron import read_cron
 
 A_THURSDAY = datetime.fromisoformat("2026-01-01T12:00:30")
 

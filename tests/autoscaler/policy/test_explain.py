@@ -49,6 +49,19 @@ def test_null_gives_nothing():
     assert explanation()["spec"]["mode"] == Value("Active", "default")
 
 
+def test_a_candidate_is_shown_with_its_own_values_and_the_policys():
+    told = explanation(
+        f"{MINIMAL}  targetUtilization: 70%\n  candidates:\n  - name: slow\n    algorithm: {{kpa: {{window: 2m}}}}\n"
+    )
+    (candidate,) = told["spec"]["candidates"]
+    assert candidate["algorithm"]["kpa"]["window"] == Value("2m", "given, line 10")
+    assert (candidate["minReplicas"], candidate["maxReplicas"]) == (Value(0, "the policy's"), Value(3, "the policy's"))
+    assert candidate["scaleDown"]["toZeroDelay"] == Value("30s", "the policy's")
+    assert "traffic" not in candidate
+    assert told["derived"]["candidates"]["slow"]["requestsPerReplica"].value == pytest.approx(0.7)
+    assert told["derived"]["candidates"]["slow"]["kpa"]["stable_window_s"].value == 120
+
+
 def test_each_rule_of_a_list_is_told_apart():
     traffic = "  traffic:\n    hosts: [a, b]\n    paths:\n    - match: [/a]\n      class: Pass\n"
     told = explanation(MINIMAL + traffic)["spec"]["traffic"]

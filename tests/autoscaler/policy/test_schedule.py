@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from autoscaler.policy.schedule import Window, bounds_over_time, state_at
+from autoscaler.policy.schedule.windows import Window, bounds_over_time, state_at
 from autoscaler.testing import policy
 
 ZONES = [

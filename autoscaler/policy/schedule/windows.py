@@ -11,7 +11,7 @@ Rules:
 Nothing here reads the clock. The zones are those of the system, or of the package tzdata.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from math import floor, inf
 from typing import Annotated, Any, NamedTuple, Self
@@ -21,8 +21,8 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model
 
 from algorithms.bounds import BoundsAt, ReplicaBounds, fixed_bounds, replica_bounds
 from autoscaler.documents.fields import RULES, Duration, ResourceModel, Shape, lasting, rule
-from autoscaler.policy.cron import PATTERN as CRON_PATTERN
-from autoscaler.policy.cron import read_cron
+from autoscaler.policy.schedule.cron import PATTERN as CRON_PATTERN
+from autoscaler.policy.schedule.cron import read_cron
 
 FIRST_S, LAST_S = -61.8e9, 252.7e9
 """The years 12 to 9977: before and after, the calendar is too short to search, and no window is open."""
@@ -100,14 +100,20 @@ BY_NAME = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name
 _NOT_BELOW = "schedule: with kpa, hpa or keda, minReplicas of a window must be at least the policy's"
 
 
-def schedule_rules(minimum: str, maximum: str, *, least: str) -> list[Any]:
-    """Give the rules of `check_schedule` in CEL, on a spec; the arguments are in CEL too."""
+def schedule_rules(
+    minimum: str, maximum: str, *, least_of_algorithm: str, all_windows: Callable[[str], str]
+) -> list[Any]:
+    """Give the rules of `check_schedule` in CEL, on a spec.
+
+    Args:
+        minimum: the spec's minReplicas in CEL.
+        maximum: its maxReplicas in CEL.
+        least_of_algorithm: in CEL, what the algorithm keeps by itself.
+        all_windows: says in CEL that a condition holds for each window, which is called `each` in it.
+    """
     fits = f"each.?minReplicas.orValue({minimum}) <= each.?maxReplicas.orValue({maximum})"
-    not_below = f"each.?minReplicas.orValue({least}) >= {least}"
-    return [
-        rule(f"!has(self.schedule) || self.schedule.all(each, {condition})", message)
-        for condition, message in ((fits, _BOUNDS), (not_below, _NOT_BELOW))
-    ]
+    not_below = f"each.?minReplicas.orValue({least_of_algorithm}) >= {least_of_algorithm}"
+    return [rule(all_windows(condition), message) for condition, message in ((fits, _BOUNDS), (not_below, _NOT_BELOW))]
 
 
 def check_schedule(schedule: Sequence[Window], minimum: int, maximum: int, *, least: int) -> None:
