@@ -67,7 +67,7 @@ def test_a_candidate_that_is_the_policy_itself_is_refused():
         ("maxReplicas: 0", "policy.yaml:10: spec.candidates[1].maxReplicas: 0: must be 1 to 10000"),
         (
             "algorithm: {kpa: {minScale: 11}}",
-            "policy.yaml:10: spec.candidates[1].algorithm.kpa.minScale: 11: must not be above maxReplicas, which is 10",
+            "policy.yaml:10: spec.candidates[1].algorithm.kpa.minScale: 11: must be at most 10, the max-scale",
         ),
         ("targetPerReplica: 2", "[1].targetPerReplica: 2: must not be above containerConcurrency, which is 1"),
     ],

@@ -54,7 +54,7 @@ def test_a_candidate_is_shown_with_its_own_values_and_the_policys():
         f"{MINIMAL}  targetUtilization: 70%\n  candidates:\n  - name: slow\n    algorithm: {{kpa: {{window: 2m}}}}\n"
     )
     (candidate,) = told["spec"]["candidates"]
-    assert candidate["algorithm"]["kpa"]["window"] == Value("2m", "given, line 10")
+    assert candidate["algorithm"]["kpa"]["window"] == Value("2m", "given, line 11")
     assert (candidate["minReplicas"], candidate["maxReplicas"]) == (Value(0, "the policy's"), Value(3, "the policy's"))
     assert candidate["scaleDown"]["toZeroDelay"] == Value("30s", "the policy's")
     assert "traffic" not in candidate

@@ -200,8 +200,17 @@ def test_the_reference_tells_default_and_range():
 @pytest.mark.parametrize(("kind", "page"), [("ScalingPolicy", reference), ("GpuBudget", budget_reference)])
 def test_the_reference_lists_every_rule_across_fields(kind, page):
     (version,) = custom_resource_definition(kind)["spec"]["versions"]
+    text = page()
     for each in version["schema"]["openAPIV3Schema"]["properties"]["spec"][RULES]:
-        assert each["rule"] in page()
+        assert each["rule"] in text or each["message"].startswith("candidates: "), each["message"]
+
+
+def test_the_definition_has_each_rule_of_a_candidate_a_second_time_and_the_reference_says_so():
+    messages = {each["message"] for each in structural_model(PolicySpec)[RULES]}
+    repeated = {message.removeprefix("candidates: ") for message in messages if message.startswith("candidates: ")}
+    assert len(repeated) == 11
+    assert repeated <= messages
+    assert "It has the rules on fields of a candidate a second time" in reference()
 
 
 def _numbers(schema, path="spec"):
