@@ -242,7 +242,7 @@ def _log(results: "Sequence[Result]", to: TextIO) -> None:
     from simulations.scenario.to_run_inputs import start_s_of  # noqa: PLC0415
 
     log, scenario = DecisionLog(to), results[0].scenario
-    policies = {result.policy.service: result.policy for result in results if result.policy}
+    policies = {result.policy.service: result.policy.alone() for result in results if result.policy}
     for policy in policies.values() if not scenario.spec.controller.immediate else ():
         log.begin(policy.service, policy.model_dump(mode="json", exclude_unset=True), service_of(policy).export)
     for record in results[-1].history.decisions:

@@ -138,7 +138,7 @@ class _Task:
         spec = self.policy.spec
         if self.inputs.immediate:
             return zero_delay_service(spec.min_replicas, spec.max_replicas, spec.target)
-        return service_of(self.policy)
+        return service_of(self.policy.alone())
 
     def recorder(self, keep: Recorder) -> Recorder:
         on_progress = self.on_progress

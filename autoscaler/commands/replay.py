@@ -103,7 +103,14 @@ def _row(each: Replayed) -> tuple[str, ...]:
     record, decision = each.recorded, each.decision
     inflight = record.observation.inflight
     why = "; ".join(
-        filter(None, (decision.recommendation.why, *(f"{reason.rule}: {reason.why}" for reason in decision.reasons)))
+        filter(
+            None,
+            (
+                decision.recommendation.why,
+                *(f"{reason.rule}: {reason.why}" for reason in decision.reasons),
+                *(f"candidate {name}: {then} recorded, {now} now" for name, then, now in each.differing_candidates),
+            ),
+        )
     )
     return (
         datetime.fromtimestamp(record.observation.now_s, UTC).strftime("%H:%M:%S.%f")[:-4],

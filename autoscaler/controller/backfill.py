@@ -110,7 +110,9 @@ class HistoryBackfill:
 
     def _lookback_s(self, service: ServiceName) -> float:
         entry = self._registry.entries.get(service)
-        return 0.0 if entry is None else lookback_s(entry.policy)
+        if entry is None:
+            return 0.0
+        return max(map(lookback_s, (entry.policy, *entry.policy.candidates.values())))
 
     def _remember(self, service: ServiceName, history: ReadingHistory) -> None:
         since_start = self._observed.pop(service, [])

@@ -21,7 +21,7 @@ from typing import Protocol
 from algorithms.observation import Observation
 from autoscaler.controller.accounting import Accounting
 from autoscaler.controller.budgets import Budgets
-from autoscaler.controller.failures import DECIDER, OBSERVATION, Failures
+from autoscaler.controller.failures import CANDIDATE, DECIDER, OBSERVATION, Failures
 from autoscaler.controller.idle import IdleServices
 from autoscaler.controller.observe import StreamedCounts, observe
 from autoscaler.controller.polling import MetricsPoller
@@ -253,6 +253,10 @@ class Controller:
     def _check_decider(self, taken: Step) -> None:
         """Report whether a decider works, and replace one that fails again and again."""
         name, error = taken.service, taken.failure
+        if taken.candidate_failure is not None:
+            self.failures.failed(name, CANDIDATE, taken.candidate_failure)
+        elif taken.candidates:
+            self.failures.works(name, CANDIDATE)
         if error is None:
             self.failures.works(name, DECIDER)
             return
@@ -314,4 +318,5 @@ class Controller:
             self._wake_ups.add(taken.service)
 
     def _record(self, taken: Step, outcome: Outcome | None) -> None:
-        self.recording(Record(taken.service, taken.observation, taken.decision, outcome, taken.unwritten))
+        record = Record(taken.service, taken.observation, taken.decision, outcome, taken.unwritten, taken.candidates)
+        self.recording(record)

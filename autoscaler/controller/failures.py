@@ -14,8 +14,8 @@ from collections.abc import Callable
 from autoscaler.ports import ServiceName
 from autoscaler.runtime.errors import described
 
-DECIDER, OBSERVATION = "decider", "observation"
-"""Parts of a service that other modules ask about: its decider, and the observation of its replicas."""
+CANDIDATE, DECIDER, OBSERVATION = "candidate", "decider", "observation"
+"""Parts of a service that other modules name: its candidates, its decider, and the observation of its replicas."""
 _log = logging.getLogger(__name__)
 
 

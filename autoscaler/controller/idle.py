@@ -122,7 +122,7 @@ class IdleServices:
         """Begin an idle period of a service that was just observed, if it has nothing to do."""
         now_s = observation.now_s
         has_override = fleet.override or any(now_s < override.until_s for override in service.overrides)
-        if service.decider.is_settled and not (observation.problem or has_override or fleet.replicas or fleet.leaving):
+        if service.is_settled and not (observation.problem or has_override or fleet.replicas or fleet.leaving):
             self._active.discard(name)
             until_s = min(now_s + next(self._lengths_s), service.next_change_s(now_s))
             self._periods[name] = _IdlePeriod(now_s, until_s)

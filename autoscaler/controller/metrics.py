@@ -33,6 +33,12 @@ _GAUGES: tuple[tuple[Metric, Callable[[Record], int]], ...] = (
         lambda record: int(record.observation.inflight is None),
     ),
 )
+_CANDIDATES = Metric(
+    "inflight_candidate_desired_replicas",
+    "gauge",
+    (*SERVICE, "candidate"),
+    "what a [candidate](../how-to/candidates.md) of the policy would ask for",
+)
 _WRITES = Metric(
     "inflight_controller_writes_total",
     "counter",
@@ -79,7 +85,7 @@ _COLD_STARTS = Metric(
 TABLE = (
     _LEADER,
     *(metric for metric, _ in _GAUGES),
-    *(_WRITES, _SERVICE_FAILURES, _RECORDER_FAILURES, _DECISIONS, _GPU_SECONDS, _COST, _COLD_STARTS),
+    *(_CANDIDATES, _WRITES, _SERVICE_FAILURES, _RECORDER_FAILURES, _DECISIONS, _GPU_SECONDS, _COST, _COLD_STARTS),
 )
 """Every metric of the controller, as the reference page lists them."""
 
@@ -156,6 +162,14 @@ def _text(
     services = [f"{{{_labels(service)}}}" for service in records]
     for metric, number in _GAUGES:
         yield from form.family(metric, zip(services, map(number, records.values()), strict=True))
+    yield from form.family(
+        _CANDIDATES,
+        (
+            (f"{{{_labels(service)},{labels(candidate=name)}}}", decision.desired)
+            for service, record in records.items()
+            for name, decision in record.candidates
+        ),
+    )
     yield from form.family(
         _WRITES, ((f'{{{_labels(service)},result="{result}"}}', number) for (service, result), number in writes.items())
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from algorithms.decider import FAILED
-from algorithms.types import State
+from algorithms.types import Decision, State
 from autoscaler.controller.records import VERSION, explained, to_json
 from autoscaler.ports import Outcome, Record, Recorder, ServiceName
 
@@ -77,6 +77,11 @@ def _fields(record: Record) -> dict[str, Any]:
     return {"fields": fields}
 
 
+def _decisions(record: Record) -> Sequence[Decision]:
+    """Give the decision, and those of candidates."""
+    return (record.decision, *(decision for _, decision in record.candidates))
+
+
 @runtime_checkable
 class Forgetting(Protocol):
     """A recorder that keeps data of each service."""
@@ -87,7 +92,10 @@ class Forgetting(Protocol):
 
 
 class OnChange:
-    """Passes on a record if desired replicas, replicas, rules or error differ from the service's last one."""
+    """Passes on a record if desired replicas, replicas, rules or error differ from the service's last one.
+
+    What candidates decide makes no difference.
+    """
 
     def __init__(self, recorder: Recorder) -> None:
         """Pass on to this recorder."""
@@ -155,7 +163,7 @@ class DecisionLog:
     def __call__(self, record: Record) -> None:
         """Write whole lines, so that a log that was cut off can be read up to there; raises OSError."""
         service = record.service
-        failed = any(reason.rule == FAILED for reason in record.decision.reasons)
+        failed = any(reason.rule == FAILED for decision in _decisions(record) for reason in decision.reasons)
         after_failure = self._after_failure.pop(service, None)
         begins, line = self._begins.get(service) or (None if failed else after_failure), to_json(record)
         lines = [self._begun(service)] if service in self._lost else [begins, line] if begins else [line]

@@ -13,7 +13,7 @@ from algorithms.types import Average, Decision, Reason, Recommendation
 from autoscaler.controller.services import BACKFILL
 from autoscaler.documents.document import Document, DocumentError, Flaw
 from autoscaler.policy.loading import validated
-from autoscaler.policy.log_lines import DecisionLine, PolicyLine, ReasonLine, RecommendationLine
+from autoscaler.policy.log_lines import CandidateLine, DecisionLine, PolicyLine, ReasonLine, RecommendationLine
 from autoscaler.ports import Outcome, Record
 
 VERSION = 2
@@ -36,6 +36,18 @@ def to_json(record: Record) -> dict[str, Any]:
         "error": outcome.error if outcome else "",
         "drain": [reason._asdict() for reason in outcome.drain] if outcome else [],
         "unwritten": record.unwritten,
+        **({"candidates": [_decided(*each) for each in record.candidates]} if record.candidates else {}),
+    }
+
+
+def _decided(name: str, decision: Decision) -> dict[str, Any]:
+    """Give what a candidate decided."""
+    return {
+        "name": name,
+        "recommendation": _recommended(decision.recommendation),
+        "reasons": [reason._asdict() for reason in decision.reasons],
+        "unchanged": list(decision.unchanged),
+        "desired": decision.desired,
     }
 
 
@@ -81,14 +93,19 @@ def record_of(line: Document) -> Record:
         observation=Observation(
             **{**dict(read.observation), "pools": tuple(PoolState(**dict(pool)) for pool in read.observation.pools)}
         ),
-        decision=Decision(
-            read.desired,
-            _recommendation(read.recommendation),
-            tuple(map(_reason, read.reasons)),
-            tuple(read.unchanged),
-        ),
+        decision=_decision(read),
         outcome=None if read.written is None else Outcome(read.service, read.error, tuple(map(_reason, read.drain))),
         unwritten=read.unwritten,
+        candidates=tuple((each.name, _decision(each)) for each in read.candidates),
+    )
+
+
+def _decision(line: DecisionLine | CandidateLine) -> Decision:
+    return Decision(
+        line.desired,
+        _recommendation(line.recommendation),
+        tuple(map(_reason, line.reasons)),
+        tuple(line.unchanged),
     )
 
 

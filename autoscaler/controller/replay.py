@@ -14,6 +14,7 @@ from algorithms.observation import Observation
 from algorithms.pools import Placement
 from algorithms.types import Decision, Reason, State
 from autoscaler.controller.budgets import RULE as BUDGET
+from autoscaler.controller.candidates import Candidates, Decisions
 from autoscaler.controller.records import policy_line_of, record_of
 from autoscaler.controller.services import BACKFILL, service_of
 from autoscaler.controller.step import placed, without_spare
@@ -34,11 +35,22 @@ class Replayed(NamedTuple):
 
     recorded: Record
     decision: Decision
+    candidates: Decisions = ()
+    """What the candidates of the log's policy decided."""
 
     @property
     def differs(self) -> bool:
-        """Whether the desired replicas differ."""
-        return self.recorded.decision.desired != self.decision.desired
+        """Whether the desired replicas differ, or what a candidate decided."""
+        return self.recorded.decision.desired != self.decision.desired or bool(self.differing_candidates)
+
+    @property
+    def differing_candidates(self) -> list[tuple[str, int | None, int | None]]:
+        """The candidates whose number differs, each as recorded and as decided now; None is none at all."""
+        recorded, now = (
+            {name: decision.desired for name, decision in each} for each in (self.recorded.candidates, self.candidates)
+        )
+        names = dict.fromkeys((*recorded, *now))
+        return [(name, recorded.get(name), now.get(name)) for name in names if recorded.get(name) != now.get(name)]
 
 
 def _with(decision: Decision, recorded: Reason, desired: int) -> Decision:
@@ -59,6 +71,7 @@ class Replay:
         self._deciders: dict[ServiceName, Decider] = {name: decider(each) for name, each in self._instead.items()}
         self._policies: dict[ServiceName, ScalingPolicy] = dict(self._instead)
         self._placements: dict[ServiceName, Placement] = {}
+        self._candidates: dict[ServiceName, Candidates] = {}
         self._last: dict[ServiceName, tuple[int, int]] = {}
         """The desired replicas of the last decision: as recorded, and as decided here."""
         self.services: set[ServiceName] = set()
@@ -109,6 +122,7 @@ class Replay:
             problem = f"state: is not a state of this policy: {described(error)}"
             raise DocumentError([f"{line.source}:{line.line(())}: {problem}"]) from error
         self._deciders[begun.service], self._policies[begun.service] = fresh.decider, begun.policy
+        self._candidates[begun.service] = fresh.candidates
         if fresh.placement is not None:
             self._placements[begun.service] = fresh.placement
 
@@ -118,7 +132,7 @@ class Replay:
         if service not in self._deciders:
             problem = f"service: the log names no policy of {service} before it decides on it; give one with --policy"
             raise DocumentError([f"{line.source}:{line.line(())}: {problem}"])
-        decision = self._decision(record)
+        decision, beside = self._decision(record), self._beside(record)
         for reason in record.decision.reasons:
             if reason.rule in TAKEN_OVER or (reason.rule in LIMITS and reason.after < decision.desired):
                 decision = _with(decision, reason, reason.after)
@@ -126,7 +140,20 @@ class Replay:
             may_exceed = all(reason.rule not in LIMITS for reason in record.decision.reasons)
             decision, _ = placed(decision, self._placements[service], record.observation, may_exceed=may_exceed)
         self._last[service] = record.decision.desired, decision.desired
-        return Replayed(record, decision)
+        return Replayed(record, decision, beside)
+
+    def _beside(self, record: Record) -> Decisions:
+        """Let the candidates decide; a decision after a failure is taken over, as that of the policy is."""
+        if record.service not in self._candidates:
+            return record.candidates
+        recorded = dict(record.candidates)
+        observation = without_spare(record.observation, self._placements.get(record.service))
+        made = []
+        for candidate in self._candidates[record.service]:
+            known = recorded.get(candidate.name)
+            failed = known is not None and any(reason.rule == FAILED for reason in known.reasons)
+            made.append((candidate.name, known if failed and known else candidate.decide(observation)[0]))
+        return tuple(made)
 
     def _decision(self, record: Record) -> Decision:
         """Decide; a decision after a failure is taken over, because the log does not have its cause."""

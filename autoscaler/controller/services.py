@@ -1,7 +1,7 @@
 """The registry of services: their deciders and queries by name, while policies come, change and go.
 
 The decider of a changed policy continues with the state of the one before it, if that fits and did not fail. If not, it
-starts without state, and holds until it knows enough.
+starts without state, and holds until it knows enough. So do its candidates.
 """
 
 import logging
@@ -13,6 +13,7 @@ from typing import NamedTuple
 from algorithms.decider import Decider
 from algorithms.observation import Observation
 from algorithms.pools import Placement
+from autoscaler.controller.candidates import Candidates, candidates_of, continued, restored, with_history
 from autoscaler.controller.revisions import RevisedDict
 from autoscaler.controller.step import Service
 from autoscaler.policy.annotations import PAUSED_UNTIL, overrides_of, pause_alone
@@ -78,6 +79,7 @@ def service_of(policy: ScalingPolicy, *, leads: bool = True) -> Service:
         requests_per_replica=spec.requests_per_replica,
         placement=placement(spec.pools, spec.spill_after),
         prices=prices(spec.cost, spec.pools),
+        candidates=candidates_of(policy),
     )
 
 
@@ -125,15 +127,18 @@ class ServiceRegistry:
         policy, service = entry.policy, entry.policy.service
         overrides = overrides_of(policy.metadata.annotations)
         found = self._query(policy)
-        continued = self._continued(policy)
+        goes_on = self._continued(policy)
         fresh = service_of(policy, leads=self._writing)
-        decides = fresh._replace(decider=continued or fresh.decider, placement=self._placement(policy, fresh.placement))
-        known = self.services.get(service)
-        if known is None or known.decider is not decides.decider or known.placement is not decides.placement:
+        decides = fresh._replace(
+            decider=goes_on or fresh.decider,
+            placement=self._placement(policy, fresh.placement),
+            candidates=self._candidates(policy),
+        )
+        if _deciding(self.services.get(service)) != _deciding(decides):
             self._on_policy(policy, decides)
         self.entries[service] = entry
         self._set_query(service, found)
-        if continued is None and self._backfills and found is not None:
+        if goes_on is None and self._backfills and found is not None:
             self.unwarmed.add(service)
         self.services[service] = decides._replace(overrides=self._with_backfill(service, overrides))
 
@@ -187,7 +192,17 @@ class ServiceRegistry:
             return known.decider
         if not resumes(before.policy, policy):
             return None
-        return _restored(policy, known.decider)
+        return restored(policy, known.decider.export())
+
+    def _candidates(self, policy: ScalingPolicy) -> Candidates:
+        """Give the candidates of a policy with what they, or the active policy, have seen."""
+        if not policy.spec.candidates:
+            return ()
+        before, known = self.entries.get(policy.service), self.services.get(policy.service)
+        if before is None or known is None:
+            return candidates_of(policy)
+        active = None if self._is_broken(policy.service) else (before.policy, known.decider)
+        return continued(policy, known.candidates, active)
 
     def _placement(self, policy: ScalingPolicy, fresh: Placement | None) -> Placement | None:
         """Give what places the replicas of a service: the present one, or a fresh one that knows what it knew."""
@@ -203,7 +218,7 @@ class ServiceRegistry:
         """Give a new service a decider that has seen just these observations; without any, it keeps the present one."""
         policy, decides = self.entries[service].policy, self.services[service]
         if observations:
-            decides = decides._replace(decider=decider(policy))
+            decides = decides._replace(decider=decider(policy), candidates=with_history(policy, observations))
             for observation in observations:
                 decides.decider.decide(observation)
             self._on_policy(policy, decides)
@@ -217,7 +232,7 @@ class ServiceRegistry:
             ValueError: its policy cannot be followed; the state stays.
         """
         policy = self.entries[service].policy
-        fresh = service_of(policy, leads=self._writing)
+        fresh = service_of(policy, leads=self._writing)._replace(candidates=self.services[service].candidates)
         self._on_policy(policy, fresh)
         self.services[service] = fresh._replace(overrides=self.services[service].overrides)
 
@@ -237,14 +252,9 @@ class ServiceRegistry:
             self.services[name] = service._replace(writes=writing and active, stands_by=active and not writing)
 
 
-def _restored(policy: ScalingPolicy, old: Decider) -> Decider | None:
-    new = decider(policy)
-    try:
-        new.restore(old.export())
-    except (ValueError, LookupError, TypeError):
-        # The state is of another algorithm or another set of rules; a partly restored decider must not be used.
-        return None
-    return new
+def _deciding(service: Service | None) -> tuple[object, ...] | None:
+    """Give the objects that have the state of a service; each is equal to itself only."""
+    return None if service is None else (service.decider, service.placement, *service.candidates)
 
 
 class Origins:

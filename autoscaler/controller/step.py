@@ -16,7 +16,9 @@ from algorithms.observation import Observation
 from algorithms.plausibility import plausible
 from algorithms.pools import Placement
 from algorithms.types import Decision, Reason, Recommendation, State
+from autoscaler.controller import candidates as of_candidates
 from autoscaler.controller.budgets import Budgets, Wanted
+from autoscaler.controller.candidates import Candidates, Decisions
 from autoscaler.policy.cost import Prices
 from autoscaler.ports import Fleet, Override, ScaleRequest, ServiceName, Unwritten
 from autoscaler.runtime.errors import described
@@ -41,11 +43,14 @@ class Service(NamedTuple):
     """Whether it does not write because another controller leads."""
     prices: Prices | None = None
     """What its replicas cost; None if its policy does not say that."""
+    candidates: Candidates = ()
+    """What decides beside the decider, and never writes."""
 
     def export(self) -> State:
         """Give the state of what decides."""
         placement = {} if self.placement is None else {"placement": self.placement.export()}
-        return {**self.decider.export(), **placement}
+        candidates = {"candidates": of_candidates.export(self.candidates)} if self.candidates else {}
+        return {**self.decider.export(), **placement, **candidates}
 
     def restore(self, state: State) -> None:
         """Continue from an exported state.
@@ -56,6 +61,12 @@ class Service(NamedTuple):
         self.decider.restore(state)
         if self.placement is not None:
             self.placement.restore(state["placement"])
+        of_candidates.restore(self.candidates, state.get("candidates", {}))
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether another observation without traffic would change no decision, also not that of a candidate."""
+        return self.decider.is_settled and all(each.decider.is_settled for each in self.candidates)
 
     def next_change_s(self, now_s: float) -> float:
         """Give the next time at which it must be decided on although nothing has happened: it changes by itself.
@@ -64,7 +75,8 @@ class Service(NamedTuple):
         """
         placement_s = inf if self.placement is None else self.placement.next_change_s(now_s)
         ends_s = [override.until_s for override in self.overrides if override.until_s > now_s]
-        return min(self.decider.next_change_s(now_s), *ends_s, placement_s)
+        deciders = (self.decider, *(each.decider for each in self.candidates))
+        return min(*(each.next_change_s(now_s) for each in deciders), *ends_s, placement_s)
 
 
 class Step(NamedTuple):
@@ -79,6 +91,10 @@ class Step(NamedTuple):
     """The error of its decider; the decision is then that of `Decider.decide_after_failure`."""
     unwritten: Unwritten = ""
     """Why nothing has to be written."""
+    candidates: Decisions = ()
+    """What its candidates decided."""
+    candidate_failure: Exception | None = None
+    """The error of one of them."""
 
 
 def step(
@@ -96,7 +112,7 @@ def step(
     decided = {name: _decided(services[name], *seen) for name, seen in observations.items()}
     if budgets is not None:
         decided = _limited(budgets, services, observations, decided)
-    return [_finished(name, services[name], *seen, decided[name]) for name, seen in observations.items()]
+    return [_with_candidates(name, services[name], *seen, decided[name]) for name, seen in observations.items()]
 
 
 class _Decided(NamedTuple):
@@ -179,6 +195,18 @@ def _with_limit(decided: _Decided, limit: Reason | None) -> _Decided:
     limit = limit._replace(before=decision.desired, after=after)
     decision = decision._replace(desired=after, reasons=(*decision.reasons, limit))
     return decided._replace(decision=decision, may_exceed=False)
+
+
+def _with_candidates(
+    name: ServiceName, service: Service, observation: Observation, fleet: Fleet, decided: _Decided
+) -> Step:
+    """Finish a decision, and let the candidates decide too."""
+    if not service.candidates:
+        return _finished(name, service, observation, fleet, decided)
+    # Before the active decision is placed, so that both leave out the same spare replica.
+    beside = of_candidates.decided(service.candidates, without_spare(observation, service.placement))
+    taken = _finished(name, service, observation, fleet, decided)
+    return taken._replace(candidates=beside.decisions, candidate_failure=beside.failure)
 
 
 def _finished(name: ServiceName, service: Service, observation: Observation, fleet: Fleet, decided: _Decided) -> Step:

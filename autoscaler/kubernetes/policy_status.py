@@ -41,6 +41,8 @@ _KEPT = (
     "lastDecision",
 )
 """Fields that keep their value while nothing newer is known."""
+_LISTS = ("pools", "candidates")
+"""Fields that are gone when the policy has them no more."""
 _LIMITS = {BUDGET: "BudgetExceeded", "maxReplicas": "TooManyReplicas", "minReplicas": "TooFewReplicas"}
 """Rules that keep the number from what was recommended, the strongest first."""
 _SCALE_DOWN_DELAYS = frozenset({"scaleDown.delay", "scaleDown.toZeroDelay"})
@@ -232,16 +234,13 @@ def status(facts: Facts, before: Status, now_s: float) -> dict[str, Any]:
         "observedGeneration": facts.generation,
         "conditions": [_written(each, known.get(each.type), facts, now_s) for each in conditions(facts)],
     }
-    for key in _KEPT:
-        if key in before:
-            made[key] = before[key]
+    made |= {key: before[key] for key in _KEPT if key in before}
     if facts.bounds is not None:
         made["minReplicas"], made["maxReplicas"] = facts.bounds
+    # Null removes a list in a merge patch. Before the first decision nothing newer is known.
+    made |= {key: None if facts.record else before[key] for key in _LISTS if before.get(key)}
     if facts.pools is not None:
         made["pools"] = facts.pools.pools
-    elif before.get("pools"):
-        # Null removes it in a merge patch. Before the first decision nothing newer is known.
-        made["pools"] = None if facts.record else before["pools"]
     if facts.record is not None:
         made.update(_counted(facts.record, is_gap=facts.is_gap))
     if facts.changed is not None:
@@ -264,7 +263,14 @@ def _written(condition: Condition, before: Status | None, facts: Facts, now_s: f
 
 def _counted(record: Record, *, is_gap: bool) -> dict[str, Any]:
     inflight = record.observation.inflight
-    made = {"desiredReplicas": record.decision.desired, "readyReplicas": record.observation.ready}
+    made: dict[str, Any] = {
+        "desiredReplicas": record.decision.desired,
+        "readyReplicas": record.observation.ready,
+    }
+    if record.candidates:
+        made["candidates"] = [
+            {"name": name, "desiredReplicas": decision.desired} for name, decision in record.candidates
+        ]
     if is_gap:
         return made
     # An absent count is unknown. Null removes it in a merge patch.
@@ -312,7 +318,7 @@ def _same_decision(last: Status, before: Status) -> bool:
 
 
 def matters(status: Status, *, counts: bool = True) -> list[Any]:
-    """Give the parts of a status whose change is worth a write; the count of requests only if `counts`."""
+    """Give the parts of a status whose change is worth a write; counts and what candidates ask for only if `counts`."""
     last = status.get("lastDecision") or {}
     return [
         *_conditions(status),
@@ -324,6 +330,7 @@ def matters(status: Status, *, counts: bool = True) -> list[Any]:
         status.get("pools"),
         (last.get("time"), last.get("desired"), last.get("error")),
         status.get("inflight") if counts else None,
+        status.get("candidates") if counts else None,
     ]
 
 
@@ -347,4 +354,5 @@ def visible(record: Record) -> tuple[object, ...]:
         count,
         [reason.rule for reason in decision.reasons],
         error,
+        [decision.desired for _, decision in record.candidates],
     )

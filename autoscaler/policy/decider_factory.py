@@ -96,7 +96,7 @@ def derived_settings(policy: ScalingPolicy) -> Derived:
 def decides_alike(before: ScalingPolicy, policy: ScalingPolicy) -> bool:
     """Tell whether a changed policy decides as it did before the change."""
     same_annotations = before.metadata.annotations == policy.metadata.annotations
-    return before.spec == policy.spec and (same_annotations or not _row(policy).reads_annotations)
+    return before.spec.alone() == policy.spec.alone() and (same_annotations or not _row(policy).reads_annotations)
 
 
 def resumes(before: ScalingPolicy, policy: ScalingPolicy) -> bool:

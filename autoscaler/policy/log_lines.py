@@ -79,6 +79,16 @@ class ReasonLine(_Part):
     why: str
 
 
+class CandidateLine(_Part):
+    """What a candidate of the policy decided on the same observation."""
+
+    name: str
+    recommendation: RecommendationLine
+    reasons: list[ReasonLine]
+    unchanged: list[str]
+    desired: _Replicas
+
+
 class DecisionLine(_Part):
     """A decision with its observation."""
 
@@ -94,6 +104,8 @@ class DecisionLine(_Part):
     unchanged: list[str] = []
     """This and the next are not in lines of earlier releases."""
     unwritten: Unwritten = ""
+    candidates: list[CandidateLine] = []
+    """Only if the policy has some."""
 
 
 class PolicyLine(_Part):

@@ -185,6 +185,10 @@ class PolicySpec(ResourceModel):
             except ValueError as error:
                 raise ValueError(f"candidates.{number}.{error}") from error
 
+    def alone(self) -> Self:
+        """Give the spec without its candidates, which change none of its decisions."""
+        return self.model_copy(update={"candidates": ()}) if self.candidates else self
+
     def with_candidate(self, candidate: Candidate) -> Self:
         """Give the spec that a candidate follows, as if it were the active one."""
         return self.model_copy(update={**candidate.changes, "candidates": ()})
@@ -353,6 +357,10 @@ class ScalingPolicy(ResourceModel):
         return {
             each.name: self.model_copy(update={"spec": self.spec.with_candidate(each)}) for each in self.spec.candidates
         }
+
+    def alone(self) -> "ScalingPolicy":
+        """Give the policy without its candidates."""
+        return self.model_copy(update={"spec": self.spec.alone()}) if self.spec.candidates else self
 
     @property
     def service(self) -> str:

@@ -96,6 +96,15 @@ class PoolStatus(ResourceModel):
     """Since when the pool has had no room for what was asked of it. Absent: it has room."""
 
 
+class CandidateStatus(ResourceModel):
+    """What one candidate of the policy would ask for."""
+
+    name: str
+    """The name of the candidate."""
+    desired_replicas: Replicas
+    """The replicas that it would ask for."""
+
+
 class PolicyStatus(ResourceModel):
     """The state of one service, as last written by the controller."""
 
@@ -113,6 +122,8 @@ class PolicyStatus(ResourceModel):
     """The replicas that can serve."""
     pools: Annotated[tuple[PoolStatus, ...], Field(json_schema_extra=_BY_NAME)] = ()
     """The pools of the policy, the most wanted first. Absent: the policy has none."""
+    candidates: Annotated[tuple[CandidateStatus, ...], Field(json_schema_extra=_BY_NAME)] = ()
+    """What the candidates of the policy would ask for. Absent: the policy has none."""
     inflight: Annotated[float, Field(ge=0)] | None = None
     """Requests queued or running. Absent: unknown."""
     last_scale_time: Time | None = None
