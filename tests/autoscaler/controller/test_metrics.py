@@ -147,6 +147,15 @@ class _Library:
             for each in self.records:
                 gauge.add_metric(each.service.split("/", 1), number(each))
             yield gauge
+        candidates = GaugeMetricFamily(
+            "inflight_candidate_desired_replicas",
+            "What a candidate of the policy would ask for",
+            labels=("namespace", "service", "candidate"),
+        )
+        for each in self.records:
+            for name, decision in each.candidates:
+                candidates.add_metric([*each.service.split("/", 1), name], decision.desired)
+        yield candidates
         writes = CounterMetricFamily(
             "inflight_controller_writes",
             MEANINGS["inflight_controller_writes_total"],

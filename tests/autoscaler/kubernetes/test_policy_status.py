@@ -201,6 +201,27 @@ def test_a_count_alone_matters_only_where_it_is_asked_for():
     assert matters(second) != matters(first)
 
 
+def with_candidates(**numbers):
+    decisions = tuple((name, Decision(number, Recommendation(number, ""), ())) for name, number in numbers.items())
+    return Facts(1, record=record()._replace(candidates=decisions))
+
+
+def test_what_candidates_ask_for_is_in_the_status_and_leaves_it_with_them():
+    first = status(with_candidates(short=3, long=5), {}, NOW_S)
+    assert first["candidates"] == [{"name": "short", "desiredReplicas": 3}, {"name": "long", "desiredReplicas": 5}]
+    assert PolicyStatus.model_validate(first).candidates[0].desired_replicas == 3
+    assert status(Facts(1), first, NOW_S)["candidates"] == first["candidates"], "nothing newer is known"
+    assert status(Facts(1, record=record()), first, NOW_S)["candidates"] is None
+    assert "candidates" not in status(Facts(1, record=record()), {}, NOW_S)
+
+
+def test_what_candidates_ask_for_is_written_as_seldom_as_a_count():
+    first = status(with_candidates(short=3), {}, NOW_S)
+    second = status(with_candidates(short=4), first, NOW_S)
+    assert matters(second, counts=False) == matters(first, counts=False)
+    assert matters(second) != matters(first)
+
+
 def test_the_last_change_of_the_number_is_read_from_the_status_with_what_was_before():
     first = status(after(record(5, replicas=2, written=True)), {}, NOW_S)
     assert last_rescale(first) == (NOW_S, 2)
