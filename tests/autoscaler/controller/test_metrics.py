@@ -135,6 +135,14 @@ class _Library:
     def __init__(self, records, failures, of_services):
         self.records, self.failures, self.of_services = records, failures, of_services
 
+    def candidates(self):
+        name = "inflight_candidate_desired_replicas"
+        gauge = GaugeMetricFamily(name, MEANINGS[name], labels=("namespace", "service", "candidate"))
+        for record in self.records:
+            for candidate, decision in record.candidates:
+                gauge.add_metric([*record.service.split("/", 1), candidate], decision.desired)
+        return gauge
+
     def collect(self):
         yield GaugeMetricFamily("inflight_controller_leader", MEANINGS["inflight_controller_leader"], value=0)
         for name, number in (
@@ -147,15 +155,7 @@ class _Library:
             for each in self.records:
                 gauge.add_metric(each.service.split("/", 1), number(each))
             yield gauge
-        candidates = GaugeMetricFamily(
-            "inflight_candidate_desired_replicas",
-            "What a candidate of the policy would ask for",
-            labels=("namespace", "service", "candidate"),
-        )
-        for each in self.records:
-            for name, decision in each.candidates:
-                candidates.add_metric([*each.service.split("/", 1), name], decision.desired)
-        yield candidates
+        yield self.candidates()
         writes = CounterMetricFamily(
             "inflight_controller_writes",
             MEANINGS["inflight_controller_writes_total"],
