@@ -6,13 +6,14 @@ its windows and delays. Only the holder of the Lease writes.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
 import aiohttp
 
+from algorithms.observation import Observation
 from autoscaler.app.cluster_target import ClusterTarget
 from autoscaler.app.controller_settings import ControllerSettings
 from autoscaler.app.followed_budgets import FollowedBudgets
@@ -20,7 +21,7 @@ from autoscaler.app.followed_policies import FollowedPolicies
 from autoscaler.controller.accounting import Accounting
 from autoscaler.controller.backfill import HistoryBackfill
 from autoscaler.controller.budgets import Budgets
-from autoscaler.controller.controller import Controller, WakeUps
+from autoscaler.controller.controller import Controller, OnObservations, WakeUps
 from autoscaler.controller.failures import DECIDER, Failures
 from autoscaler.controller.idle import IdleServices
 from autoscaler.controller.recorders import DecisionLog
@@ -34,7 +35,7 @@ from autoscaler.kubernetes.lease import Election
 from autoscaler.kubernetes.objects import PODS
 from autoscaler.kubernetes.reporting import Reporter
 from autoscaler.policy.spec import ScalingPolicy
-from autoscaler.ports import HistorySource, PodCounts, Recorder, ServiceName
+from autoscaler.ports import Fleet, HistorySource, PodCounts, Recorder, ServiceName
 from autoscaler.runtime.clock import SystemClock, local_midnight_s
 from autoscaler.sources.gateway_stream import StreamSource
 from autoscaler.sources.known_gateways import KnownGateways
@@ -66,6 +67,8 @@ class ClusterController:
         self._settings = settings
         self._registry = registry
         self.leads = election.leads
+        self.gateway_addresses: Collection[str] = ()
+        """The metrics addresses of all gateways that are known now."""
         self.services = registry.services
         self._now = now
         self._election = election
@@ -97,6 +100,16 @@ class ClusterController:
             selector=settings.gateway_label,
             on_change=lambda _changes: self._gateways_changed(),
         )
+
+    @property
+    def leader(self) -> str | None:
+        """Who leads, as far as it is known."""
+        return self._election.leader or None
+
+    def policy(self, service: ServiceName) -> ScalingPolicy | None:
+        """Give the policy of a service."""
+        entry = self._registry.entries.get(service)
+        return None if entry is None else entry.policy
 
     def recheck(self) -> None:
         """Read the files again, even if they look unchanged."""
@@ -149,7 +162,8 @@ class ClusterController:
     def _gateways_changed(self) -> None:
         pods = {key.rpartition("/")[2]: address for key, address in self.gateways.store.items().items() if address}
         self._known_gateways.set(self._settings.gateways, pods)
-        self._streams.set_gateways({*self._settings.gateways, *pods.values()})
+        self.gateway_addresses = {*self._settings.gateways, *pods.values()}
+        self._streams.set_gateways(self.gateway_addresses)
 
 
 def _logged(log: DecisionLog | None) -> dict[str, Any]:
@@ -171,9 +185,21 @@ def _pod_counts(
     return None if query is None else partial(source.pods, query)
 
 
+def _both(one: OnObservations, other: OnObservations) -> OnObservations:
+    def both(observations: Mapping[ServiceName, tuple[Observation, Fleet]]) -> None:
+        one(observations)
+        other(observations)
+
+    return both
+
+
 @asynccontextmanager
 async def cluster_controller(
-    settings: ControllerSettings, clock: SystemClock, recorders: Sequence[Recorder], log: DecisionLog | None = None
+    settings: ControllerSettings,
+    clock: SystemClock,
+    recorders: Sequence[Recorder],
+    log: DecisionLog | None = None,
+    on_observations: OnObservations = lambda _observations: None,
 ) -> AsyncIterator[tuple[ClusterController, Controller]]:
     """Build all parts, to run the first with the second; on exit the Lease is released.
 
@@ -182,6 +208,7 @@ async def cluster_controller(
         clock: the clock of all parts.
         recorders: called with every decision.
         log: records every decision and every policy.
+        on_observations: called with the observations before they are decided on.
 
     Raises:
         ApiError: the cluster cannot be reached.
@@ -266,6 +293,7 @@ async def cluster_controller(
                 failures=failures,
                 budgets=budgets,
             )
+
             controller = Controller(
                 registry.services,
                 clock=clock,
@@ -277,7 +305,7 @@ async def cluster_controller(
                 wake_ups=wake_ups,
                 idle=idle,
                 recorders=[*recorders, reporter.record, *([log] if log else [])],
-                on_observations=whole.backfill.saw,
+                on_observations=_both(whole.backfill.saw, on_observations),
                 failures=failures,
                 renew=registry.renew,
                 budgets=budgets,

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from autoscaler.controller.accounting import Accounting
-from autoscaler.controller.controller import Controller, WakeUps
+from autoscaler.controller.controller import Controller, OnObservations, WakeUps
 from autoscaler.controller.recorders import DecisionLog
 from autoscaler.controller.services import query, service_of
 from autoscaler.controller.step import Service
@@ -42,6 +42,7 @@ async def controller(
     tick_s: float,
     recorders: Sequence[Recorder],
     log: DecisionLog | None = None,
+    on_observations: OnObservations = lambda _observations: None,
 ) -> AsyncIterator[tuple[Controller, StreamSource]]:
     """Build a controller, and what listens to gateways while the block runs; whoever enters it runs the first.
 
@@ -54,6 +55,7 @@ async def controller(
         tick_s: distance of the ticks.
         recorders: are given every decision.
         log: is given every decision too, and before them the policies.
+        on_observations: is given the observations before they are decided on.
     """
     followed, by_name = services(policies), {policy.service: policy for policy in policies}
 
@@ -88,6 +90,7 @@ async def controller(
             streams=streams,
             wake_ups=wake_ups,
             recorders=[*recorders, log] if log else recorders,
+            on_observations=on_observations,
             renew=renew,
             accounting=Accounting(followed, local_midnight_s, tick_s=tick_s),
         )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from algorithms.distributions import Distribution, parse
 from algorithms.mpa import replicas_for
+from autoscaler.commands.options import page_address
 from autoscaler.demo.live import Options, live
 from autoscaler.demo.load import LoadError
 from autoscaler.demo.plan import COLD_START, SERVICE_TIME, Plan, faster
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--tick", type=_within(0.5, 60.0), default=2.0, help="seconds between two decisions (2)")
     add("--seed", type=_within(0, 2**32), default=1, help="seed of the random numbers (1)")
     add("--port", type=_within(0, 65535), default=0, help="port of the gateway (any free port)")
+    add("--page", type=page_address, metavar="ADDRESS", help="serve the page there, as host:port or :port (no page)")
     add("--folder", type=Path, default=Path("build/demo"), help="folder for logs and decisions (build/demo)")
     add("--json", type=Path, metavar="FILE", help="write the complete result to this file")
     add("--keep", action="store_true", help="keep running after the load, until Ctrl-C")
@@ -58,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         plan = _plan(arguments)
     except ValueError as error:
         return _print_errors(error)
-    options = Options(arguments.folder, arguments.port, keep=arguments.keep)
+    options = Options(arguments.folder, arguments.port, keep=arguments.keep, page=arguments.page)
     output = _Output(_expected(plan), arguments.json)
     status = 0
     try:

@@ -26,8 +26,9 @@ import uvloop
 
 from autoscaler.app.cluster_gateway import cluster_services, file_services, need_pods
 from autoscaler.app.gateway_config import gateway_services
+from autoscaler.app.gateway_page import gateway_page
 from autoscaler.app.gateway_peers import PeerOptions, gateway_peers
-from autoscaler.commands.options import adder, duration, memory, own_namespace, whole_number
+from autoscaler.commands.options import adder, duration, memory, own_namespace, page_address, whole_number
 from autoscaler.documents.document import DocumentError
 from autoscaler.gateway.affinity import derived_keys, read_keys
 from autoscaler.gateway.config import GatewayService
@@ -128,6 +129,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--port", type=int, required=True, metavar="N", help="port for clients")
     add("--metrics-port", type=int, required=True, metavar="N", help="port for /metrics and /v1/inflight")
+    add(
+        "--page",
+        type=page_address,
+        metavar="ADDRESS",
+        help="serve the page there, as host:port, or :port for this machine only (no page)",
+    )
     add("--request-log", type=Path, metavar="FILE", help="append a JSON line for each request to this file")
     _add_peer_options(add)
 
@@ -246,6 +253,7 @@ async def _serve(
 ) -> None:
     config: Path | None = arguments.config
     claims: Path | None = arguments.host_claims
+    tokens = BearerTokens(arguments.token_file) if arguments.token_file else None
     async with gateway_peers(_peer_options(arguments), config) as peers:
         serve_services = partial(
             serve,
@@ -256,8 +264,9 @@ async def _serve(
             hosts=arguments.host,
             metrics_hosts=arguments.metrics_host or None,
             cookie_keys=arguments.cookie_key,
-            tokens=BearerTokens(arguments.token_file) if arguments.token_file else None,
+            tokens=tokens,
             reopen=reopen,
+            page=partial(gateway_page, address=arguments.page, tokens=tokens) if arguments.page else None,
         )
         if config is not None and not need_pods(_policies(config, claims)):
             await serve_services(partial(_load, config, claims), config=config)

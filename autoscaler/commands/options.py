@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autoscaler.documents.fields import parse_duration
+from autoscaler.page.address import PageAddress
 
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _SIZES = {"": 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
@@ -70,6 +71,14 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def page_address(text: str) -> PageAddress:
+    """Read where the page listens."""
+    try:
+        return PageAddress.parse(text)
+    except ValueError as error:
+        raise InvalidValueError(f"invalid value {text!r}: {error}") from error
 
 
 def own_namespace() -> str:

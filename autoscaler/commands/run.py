@@ -12,19 +12,23 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from autoscaler.app.cluster_controller import cluster_controller
+from autoscaler.app.cluster_controller import ClusterController, cluster_controller
 from autoscaler.app.controller_settings import ControllerSettings
-from autoscaler.commands.options import adder, duration, flag, own_namespace
+from autoscaler.app.page import controller_page, live_services
+from autoscaler.commands.options import adder, duration, flag, own_namespace, page_address
+from autoscaler.controller.controller import Controller
 from autoscaler.controller.metrics import ControllerMetrics
 from autoscaler.controller.recorders import DecisionLog, Latest, OnChange, log_changes
 from autoscaler.controller.status_http import serve_status
 from autoscaler.documents.document import DocumentError
 from autoscaler.documents.prometheus_address import checked
 from autoscaler.kubernetes.client import ApiError
+from autoscaler.page.address import PageAddress
+from autoscaler.page.live import Live
 from autoscaler.ports import Recorder
 from autoscaler.runtime.background_writer import BackgroundWriter
 from autoscaler.runtime.bearer_tokens import BearerTokens
@@ -100,6 +104,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--port", type=int, default=8080, metavar="N", help="port for /status, /metrics, /healthz and /readyz (8080)")
     add("--host", action="append", metavar="ADDRESS", help="address to listen on; repeatable (all addresses)")
     add(
+        "--page",
+        type=page_address,
+        metavar="ADDRESS",
+        help="serve the page there, as host:port, or :port for this machine only (no page)",
+    )
+    add(
         "--decisions",
         type=Path,
         metavar="FILE",
@@ -160,9 +170,16 @@ async def serve(arguments: argparse.Namespace, *more: Recorder) -> None:
     async with AsyncExitStack() as stack:
         writer = stack.enter_context(_writer(arguments.decisions)) if arguments.decisions else None
         log = DecisionLog(writer) if writer else None
-        settings = _settings(arguments)
-        whole, controller = await stack.enter_async_context(cluster_controller(settings, SystemClock(), recorders, log))
+        settings, clock = _settings(arguments), SystemClock()
+        live = live_services(clock.now, settings.tick_s) if arguments.page else None
+        whole, controller = await stack.enter_async_context(
+            cluster_controller(
+                settings, clock, [*recorders, live] if live else recorders, log, live.observed if live else _ignore
+            )
+        )
         latest.only(whole.services)
+        if live is not None:
+            await stack.enter_async_context(_page(live, controller, whole, settings, arguments.page))
         await stack.enter_async_context(
             serve_status(
                 latest,
@@ -184,6 +201,25 @@ async def serve(arguments: argparse.Namespace, *more: Recorder) -> None:
         tune_gc()
         follow_hangups((writer.reopen, log.begin_file) if writer and log else (), whole.recheck)
         await _until_signal(whole.run(controller))
+
+
+def _ignore(_observations: object) -> None: ...
+
+
+def _page(
+    live: Live, controller: Controller, whole: ClusterController, settings: ControllerSettings, address: PageAddress
+) -> AbstractAsyncContextManager[str]:
+    return controller_page(
+        live,
+        controller,
+        address,
+        policy=whole.policy,
+        gateways=lambda: whole.gateway_addresses,
+        tick_s=settings.tick_s,
+        leads=whole.leads,
+        leader=lambda: whole.leader,
+        tokens=settings.tokens,
+    )
 
 
 @contextmanager

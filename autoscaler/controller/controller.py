@@ -51,6 +51,9 @@ _FAILURES_BEFORE_RENEWAL = 3
 _NOTHING_RUNS = Fleet(0, ())
 
 
+OnObservations = Callable[[Mapping[ServiceName, tuple[Observation, Fleet]]], None]
+
+
 class Streams(Protocol):
     """The gateways' own counts, as they stand in memory."""
 
@@ -103,7 +106,7 @@ class Controller:
         wake_ups: WakeUps | None = None,
         idle: IdleServices | None = None,
         recorders: Sequence[Recorder] = (),
-        on_observations: Callable[[Mapping[ServiceName, tuple[Observation, Fleet]]], None] = lambda _observations: None,
+        on_observations: OnObservations = lambda _observations: None,
         failures: Failures | None = None,
         renew: Callable[[ServiceName], None] = lambda _service: None,
         budgets: Budgets | None = None,
@@ -158,6 +161,11 @@ class Controller:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._tick_forever(group))
             group.create_task(self._answer_wake_ups(group))
+
+    @property
+    def services(self) -> Mapping[ServiceName, Service]:
+        """The services that are decided on now."""
+        return self._services
 
     def is_writing(self, service: ServiceName) -> bool:
         """Tell whether a write of this service is under way; its decision is recorded after it."""

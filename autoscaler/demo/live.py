@@ -12,6 +12,7 @@ from autoscaler.demo.plan import Plan
 from autoscaler.demo.report import Moment, RunResult
 from autoscaler.demo.stage import Stage, beside, staged
 from autoscaler.demo.timeline import RunRecorder
+from autoscaler.page.address import PageAddress
 from autoscaler.runtime import programs
 
 PROGRESS_EVERY_S = 1.0
@@ -31,6 +32,8 @@ class Options:
     """The gateway's port; 0 takes a free one."""
     keep: bool = False
     """Leave it running after the load, until Ctrl-C."""
+    page: PageAddress | None = None
+    """Where the page listens; None is no page."""
 
 
 async def live(plan: Plan, options: Options, print_line: Print, on_result: Callable[[RunResult], None]) -> None:
@@ -41,8 +44,10 @@ async def live(plan: Plan, options: Options, print_line: Print, on_result: Calla
         PrometheusError: Prometheus is installed and does not start.
         LoadError: the load could not be sent.
     """
-    async with staged(plan, options.folder, options.port) as stage:
+    async with staged(plan, options.folder, options.port, options.page) as stage:
         print_line(f"Counts come from {stage.counts}")
+        if stage.page:
+            print_line(f"Page {stage.page}/services/{plan.policy.service}")
         print_line(f"Gateway {stage.address}, decisions {stage.status}/status and {options.folder}/decisions.jsonl\n")
         async with beside(_progress(plan, stage.recorder, print_line)):
             load, client = await _load(plan, stage.address)

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from autoscaler.app.gateway_config import gateway_services
 from autoscaler.app.local import controller
+from autoscaler.app.page import controller_page, live_services
 from autoscaler.controller.recorders import DecisionLog, Latest, log_changes
 from autoscaler.controller.status_http import serve_status
 from autoscaler.demo.plan import Plan
@@ -18,6 +19,7 @@ from autoscaler.demo.prometheus import prometheus
 from autoscaler.demo.timeline import SAMPLE_EVERY_S, RunRecorder, Snapshot
 from autoscaler.gateway.request_log import RequestRecord
 from autoscaler.gateway.server import GatewayServer
+from autoscaler.page.address import PageAddress
 from autoscaler.runtime import programs
 from autoscaler.runtime.clock import SystemClock
 from autoscaler.targets.local import LocalProcesses, Router
@@ -38,18 +40,21 @@ class Stage:
     """The address of the controller's status."""
     metrics: str
     """The address of the gateway's metrics."""
+    page: str
+    """The address of the page; empty if there is none."""
     target: LocalProcesses
     recorder: RunRecorder
 
 
 @asynccontextmanager
-async def staged(plan: Plan, folder: Path, port: int) -> AsyncIterator[Stage]:
+async def staged(plan: Plan, folder: Path, port: int, page: PageAddress | None = None) -> AsyncIterator[Stage]:
     """Run all parts while the block runs.
 
     Args:
         plan: what is run, already at its speed.
         folder: for logs, decisions and Prometheus' data; those of the last run are removed.
         port: the gateway's port; 0 takes a free one.
+        page: where the page listens; None is no page.
 
     Raises:
         OSError: the port is in use.
@@ -57,6 +62,7 @@ async def staged(plan: Plan, folder: Path, port: int) -> AsyncIterator[Stage]:
     """
     service = plan.policy.service
     clock, latest = SystemClock(), Latest()
+    live = live_services(clock.now, plan.tick_s)
     _clear(folder)
     async with AsyncExitStack() as stack:
         ended: list[RequestRecord] = []
@@ -83,16 +89,28 @@ async def staged(plan: Plan, folder: Path, port: int) -> AsyncIterator[Stage]:
                 gateways=[metrics],
                 prometheus=server,
                 tick_s=plan.tick_s,
-                recorders=[log_changes, latest, recorder.record],
+                recorders=[log_changes, latest, recorder.record, live],
                 log=DecisionLog(log),
+                on_observations=live.observed,
             )
         )
+        shown = page and controller_page(
+            live,
+            control,
+            page,
+            policy={plan.policy.service: plan.policy}.get,
+            gateways=lambda: [metrics],
+            tick_s=plan.tick_s,
+        )
+        shown_at = await stack.enter_async_context(shown) if shown else ""
         await stack.enter_async_context(beside(control.run()))
         await stack.enter_async_context(beside(recorder.watch()))
         # Earlier requests would be seen only when the gateway first reports, perhaps some ticks later.
         while streams.awaited(clock.now()):  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(SAMPLE_EVERY_S)
-        yield Stage(f"http://{HOST}:{gateway.port}", counts, status, f"http://{metrics}/metrics", target, recorder)
+        yield Stage(
+            f"http://{HOST}:{gateway.port}", counts, status, f"http://{metrics}/metrics", shown_at, target, recorder
+        )
 
 
 def _replicas(plan: Plan, folder: Path, gateway: GatewayServer) -> LocalProcesses:

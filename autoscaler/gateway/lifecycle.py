@@ -57,6 +57,7 @@ async def serve(
     metrics_hosts: Sequence[str] | None = None,
     recheck: Callable[[], None] | None = None,
     reopen: Sequence[Callable[[], None]] = (),
+    page: Follow | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal ends it at once.
 
@@ -76,6 +77,7 @@ async def serve(
         metrics_hosts: the same for the metrics port; None is the same as `hosts`.
         recheck: makes `follow` read its files again; not needed with `config`.
         reopen: reopen the logs.
+        page: serves a page of the gateway.
 
     Raises:
         OSError: a port is taken.
@@ -96,7 +98,7 @@ async def serve(
     )
     tune_gc()
     keys = cookie_keys and partial(watch_keys, file=cookie_keys)
-    watching = asyncio.ensure_future(_all(gateway, [each for each in (watch_memory, follow, keys) if each]))
+    watching = asyncio.ensure_future(_all(gateway, [each for each in (watch_memory, follow, keys, page) if each]))
     try:
         await _until_signal_or_failure(signals, watching)
         await _until_done_or_second_signal(signals, gateway.drain(*(shutdown or ShutdownTimeouts())))

@@ -49,7 +49,9 @@ def copied(folder: Path, ports: Ports, namespace: str = "") -> Path:
     target = Path(shutil.copytree(MANIFESTS, folder / "manifests"))
     for file in target.rglob("*.yaml"):
         other = ports.in_place_of(file.relative_to(target))
-        text = re.sub(r"\b(8080|9090|9091|7860)\b", lambda found, other=other: str(other[found[0]]), file.read_text())
+        # All pods share the loopback interface of this machine: each page takes a free port there.
+        text = file.read_text().replace("--page=127.0.0.1:8090", "--page=127.0.0.1:0")
+        text = re.sub(r"\b(8080|9090|9091|7860)\b", lambda found, other=other: str(other[found[0]]), text)
         file.write_text(text.replace("namespace: default", f"namespace: {namespace}") if namespace else text)
     return target
 
