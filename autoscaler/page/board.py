@@ -10,6 +10,7 @@ from autoscaler.explain.fleet import fleet_answer
 from autoscaler.explain.sentences import Answer, answer
 from autoscaler.explain.states import State
 from autoscaler.explain.view import ServiceView
+from autoscaler.explain.why_not import why_not
 from autoscaler.page import snapshot, tables
 from autoscaler.page.events import Event, Stream, Streams
 from autoscaler.page.history import SPAN_S
@@ -65,6 +66,13 @@ class Board:
         """Give a service with the last seconds of its history; None if there is none of this name."""
         return await self._service(service, self._live.now() - min(seconds, SPAN_S), 0.0)
 
+    def why_not(self, service: ServiceName, replicas: int) -> Values | None:
+        """Say why a service does not have a number of replicas; None if there is none of this name."""
+        view = self._view(service)
+        if view is None:
+            return None
+        return {"service": service, "replicas": replicas, "sentences": why_not(view, replicas)}
+
     # Both are computed anew for each event.
 
     def _process(self) -> Values:
@@ -109,11 +117,17 @@ class Board:
         changed_s = known.changed_s if known and known.values == values else view.now_s
         return _Row(view.now_s, changed_s, view, said, values)
 
-    async def _service(self, service: ServiceName, since_s: float, rows_since_s: float) -> Values | None:
+    def _view(self, service: ServiceName) -> ServiceView | None:
+        """Give all that is known of a service, with its forecast."""
         if service not in self.services():
             return None
         view = self._live.view(service, self._facts)
-        view = view._replace(forecast=self._facts.forecast(view))
+        return view._replace(forecast=self._facts.forecast(view))
+
+    async def _service(self, service: ServiceName, since_s: float, rows_since_s: float) -> Values | None:
+        view = self._view(service)
+        if view is None:
+            return None
         samples = self._live.history.samples(service, since_s, view.now_s)
         decisions = self._live.decisions.rows(service, rows_since_s)
         quality = self._facts.quality(service, since_s, view.now_s)

@@ -43,9 +43,18 @@ HEADERS = {
 }
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", "": "text/plain"}
 _LEAST_ZIPPED = 1024
+_MOST_NAMED = 20
 _SLOWEST_WRITE_S = 10.0
 _BOARD = web.AppKey("board", Board)
 _log = logging.getLogger(__name__)
+
+
+class RefusedError(Exception):
+    """A request that is answered with a sentence."""
+
+    def __init__(self, status: HTTPStatus, text: str) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 @asynccontextmanager
@@ -70,6 +79,7 @@ async def serve_page(board: Board, address: PageAddress, tokens: BearerTokens | 
             web.get("/api/v1/fleet/events", _fleet_events),
             web.get("/api/v1/services/{namespace}/{name}", _service),
             web.get("/api/v1/services/{namespace}/{name}/events", _service_events),
+            web.get("/api/v1/services/{namespace}/{name}/why-not", _why_not),
             web.get("/assets/{file:.+}", _Assets(ASSETS).get),
         ]
     )
@@ -101,6 +111,8 @@ def _guard(host: str, tokens: BearerTokens | None) -> Middleware:
             return _refusal(request, 401, "A token is needed: see --token-file.", {hdrs.WWW_AUTHENTICATE: "Bearer"})
         try:
             response = await handler(request)
+        except RefusedError as error:
+            return _refusal(request, error.status, str(error))
         except web.HTTPException as error:
             allowed = {hdrs.ALLOW: error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else None
             return _refusal(request, error.status, error.reason, allowed)
@@ -112,12 +124,12 @@ def _guard(host: str, tokens: BearerTokens | None) -> Middleware:
 
 
 def _refusal(request: web.Request, status: int, text: str, headers: Mapping[istr, str] | None = None) -> web.Response:
-    """Say why there is no answer: in a document where a browser asks for one."""
+    """Say why there is no answer: in a document where a browser asks for one, else as JSON."""
     is_document = "text/html" in request.headers.get(hdrs.ACCEPT, "")
     return web.Response(
         status=status,
-        text=html.message_page(HTTPStatus(status).phrase, text) if is_document else f"{text}\n",
-        content_type="text/html" if is_document else "text/plain",
+        text=html.message_page(HTTPStatus(status).phrase, text) if is_document else compact({"error": text}),
+        content_type="text/html" if is_document else "application/json",
         headers=CIMultiDict({**HEADERS, hdrs.CACHE_CONTROL: "no-store"} | {**(headers or {})}),
     )
 
@@ -144,7 +156,7 @@ async def _fleet_page(request: web.Request) -> web.Response:
 async def _service_page(request: web.Request) -> web.Response:
     found = await request.app[_BOARD].service(_name(request))
     if found is None:
-        raise web.HTTPNotFound(reason="No service of this name is known.")
+        raise _unknown(request)
     return _zipped(request, html.service_page(found).encode(), "text/html")
 
 
@@ -155,8 +167,25 @@ async def _fleet(request: web.Request) -> web.Response:
 async def _service(request: web.Request) -> web.Response:
     found = await request.app[_BOARD].service(_name(request), _number(request, "seconds", 3600.0))
     if found is None:
-        raise web.HTTPNotFound(reason="No service of this name is known.")
+        raise _unknown(request)
     return _zipped(request, compact(found).encode(), "application/json")
+
+
+async def _why_not(request: web.Request) -> web.Response:
+    number = _number(request, "replicas", -1.0)
+    if number != int(number):
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "replicas: must be a whole number of 0 or more")
+    found = request.app[_BOARD].why_not(_name(request), int(number))
+    if found is None:
+        raise _unknown(request)
+    return _zipped(request, compact(found).encode(), "application/json")
+
+
+def _unknown(request: web.Request) -> RefusedError:
+    """Say that there is no such service, and which there are."""
+    services = sorted(request.app[_BOARD].services())
+    there = ", ".join(services[:_MOST_NAMED]) + (", ..." if len(services) > _MOST_NAMED else "")
+    return RefusedError(HTTPStatus.NOT_FOUND, f"There is no service {_name(request)!r}. There are: {there or 'none'}.")
 
 
 def _number(request: web.Request, name: str, default: float) -> float:
@@ -165,7 +194,7 @@ def _number(request: web.Request, name: str, default: float) -> float:
     except ValueError:
         number = -1.0
     if not 0 <= number < float("inf"):
-        raise web.HTTPBadRequest(reason=f"{name}: must be a number of 0 or more")
+        raise RefusedError(HTTPStatus.BAD_REQUEST, f"{name}: must be a number of 0 or more")
     return number
 
 
@@ -179,7 +208,7 @@ async def _fleet_events(request: web.Request) -> web.StreamResponse:
 async def _service_events(request: web.Request) -> web.StreamResponse:
     name = _name(request)
     if name not in request.app[_BOARD].services():
-        raise web.HTTPNotFound(reason="No service of this name is known.")
+        raise _unknown(request)
     return await _events(request, name)
 
 
@@ -228,7 +257,7 @@ class _Assets:
         file = self._files.get(name)
         kind = None if file is None else _TYPES.get(file.suffix)
         if file is None or kind is None:
-            raise web.HTTPNotFound(reason="There is no such file.")
+            raise RefusedError(HTTPStatus.NOT_FOUND, "There is no such file.")
         if name not in self._read:
             body = file.read_bytes()
             if not name.startswith("vendor/"):

@@ -15,6 +15,7 @@ from autoscaler.explain.sentences import Answer
 from autoscaler.explain.view import ServiceView
 from autoscaler.explain.wording import zone_of
 from autoscaler.page import tables
+from autoscaler.page.candidates import candidates
 from autoscaler.page.history import Sample
 
 Values = dict[str, Any]
@@ -144,7 +145,7 @@ def service(
         "pods": [_pod(each) for each in pod_rows(view)],
         "starts": [_start(each) for each in view.starts.newest],
         "decisions": [row_json(each, view.policy) for each in decisions],
-        "candidates": [],
+        "candidates": candidates(view),
     }
 
 

@@ -184,3 +184,23 @@ async def test_a_standby_names_the_leader():
     world = World(leads=lambda: False, leader=lambda: "inflight-controller-x2lvb")
     fleet = await world.board.fleet()
     assert (fleet["leads"], fleet["leader"]) == (False, "inflight-controller-x2lvb")
+
+
+async def test_candidates_say_what_they_change_and_what_they_want(world):
+    world.policies[SERVICE] = policy(
+        SERVICE,
+        candidates=[
+            {"name": "short-window", "algorithm": {"concurrency": {"stableWindow": "30s"}}},
+            {"name": "in-flight-only", "algorithm": {"mpa": {}}},
+            {"name": "hold", "scaleDown": {"delay": "2m"}, "minReplicas": 1},
+        ],
+    )
+    made = record(world.live.now(), running=3.0, replicas=5, ready=5)
+    world.live(made._replace(candidates=(("short-window", made.decision._replace(desired=4)),)))
+    found = (await world.board.service(SERVICE))["candidates"]
+    assert [(each["name"], each["what"], each["wants"]) for each in found] == [
+        ("short-window", "stableWindow 30s", 4),
+        ("in-flight-only", "algorithm mpa", None),
+        ("hold", "minReplicas 1, scaleDown.delay 2m", None),
+    ]
+    assert found[0]["sentence"].startswith("short-window wants 4")

@@ -104,6 +104,30 @@ async def test_a_site_that_points_its_name_here_reads_nothing(page, path, host, 
             assert SERVICE not in (await answer.read()).decode()
 
 
+@pytest.mark.parametrize("name", ["default/none", "a%0ab/c%0d", "<b>/'", "a%2fb/c"])
+async def test_a_service_that_is_unknown_is_named_with_those_that_there_are(page, name):
+    for path in (f"/api/v1/services/{name}", f"/api/v1/services/{name}/events", f"/api/v1/services/{name}/why-not"):
+        async with page.get(
+            aiohttp.client.URL(f"http://{page._base_url.authority}{path}?replicas=1", encoded=True)
+        ) as answer:
+            assert (answer.status, answer.content_type) == (404, "application/json")
+            assert f"There are: {SERVICE}." in (await answer.json())["error"]
+
+
+async def test_why_not_another_number_is_answered_in_sentences(page):
+    async with page.get(f"{API}/why-not?replicas=4") as answer:
+        found = await answer.json()
+    assert (found["service"], found["replicas"]) == (SERVICE, 4)
+    assert all(each.endswith(".") for each in found["sentences"])
+
+
+@pytest.mark.parametrize("number", ["", "-1", "1.5", "nan", "inf", "x", "1e400"])
+async def test_a_number_of_replicas_is_a_whole_number(page, number):
+    async with page.get(f"{API}/why-not?replicas={number}") as answer:
+        assert answer.status == 400
+        assert (await answer.json())["error"].startswith("replicas: must be")
+
+
 async def test_figures_are_json_and_are_kept_by_nobody(page):
     async with page.get("/api/v1/fleet") as answer:
         assert (answer.content_type, answer.headers["Cache-Control"]) == ("application/json", "no-store")
