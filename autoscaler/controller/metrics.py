@@ -3,7 +3,8 @@
 A number that is not in a decision record comes in through an argument of `text`, which `autoscaler.commands.run` calls.
 """
 
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from itertools import chain
 from operator import attrgetter
 
@@ -13,26 +14,56 @@ from autoscaler.ports import Record, ServiceName
 from autoscaler.runtime.prometheus_text import SERVICE, TEXT, Exposition, Metric, Sample, labels
 
 _LEADER = Metric("inflight_controller_leader", "gauge", (), "1 while this controller writes; 0 for the other one")
-_GAUGES: tuple[tuple[Metric, Callable[[Record], int]], ...] = (
+_FOREIGN_WRITER = frozenset({"foreignWriter", "replicasContested"})
+
+
+def _has(record: Record, rules: AbstractSet[str]) -> bool:
+    return any(reason.rule in rules for reason in record.decision.reasons)
+
+
+def _gauge(name: str, meaning: str) -> Metric:
+    return Metric(name, "gauge", SERVICE, meaning)
+
+
+GAUGES: tuple[tuple[Metric, Callable[[Record], int | None]], ...] = (
+    (_gauge("inflight_desired_replicas", "desired replicas, of the last decision"), attrgetter("decision.desired")),
     (
-        Metric("inflight_desired_replicas", "gauge", SERVICE, "desired replicas, of the last decision"),
-        attrgetter("decision.desired"),
+        _gauge(
+            "inflight_recommended_replicas",
+            "replicas that the algorithm asks for, before any rule. No sample while the count is unknown",
+        ),
+        attrgetter("decision.recommendation.replicas"),
     ),
     (
-        Metric(
-            "inflight_replicas",
-            "gauge",
-            SERVICE,
-            "replicas asked for (`spec.replicas`), as the last decision found them",
-        ),
+        _gauge("inflight_replicas", "replicas asked for (`spec.replicas`), as the last decision found them"),
         attrgetter("observation.replicas"),
     ),
-    (Metric("inflight_ready_replicas", "gauge", SERVICE, "pods that can serve"), attrgetter("observation.ready")),
+    (_gauge("inflight_ready_replicas", "pods that can serve"), attrgetter("observation.ready")),
+    (_gauge("inflight_starting_replicas", "pods that exist and are not ready"), attrgetter("observation.starting")),
     (
-        Metric("inflight_count_unknown", "gauge", SERVICE, "1 while the count of requests in flight is unknown"),
+        _gauge(
+            "inflight_unplaced_replicas",
+            "replicas asked for that have no place: no node has room, or Kubernetes does not create their pods",
+        ),
+        attrgetter("observation.unplaced"),
+    ),
+    (
+        _gauge("inflight_count_unknown", "1 while the count of requests in flight is unknown"),
         lambda record: int(record.observation.inflight is None),
     ),
+    (
+        _gauge("inflight_at_max", "1 while `maxReplicas` keeps the number below what is recommended"),
+        lambda record: int(_has(record, {"maxReplicas"})),
+    ),
+    (
+        _gauge(
+            "inflight_foreign_writer",
+            "1 while the number of [another writer](../how-to/troubleshooting.md) holds",
+        ),
+        lambda record: int(_has(record, _FOREIGN_WRITER)),
+    ),
 )
+"""Gauges of a service, with what gives the number; one whose number is unknown has no sample."""
 _CANDIDATES = Metric(
     "inflight_candidate_desired_replicas",
     "gauge",
@@ -64,6 +95,13 @@ _DECISIONS = Metric(
     "decisions, by the last rule that changed the number. `recommendation` if none changed it, `unknown` if "
     "the count was unknown and the number was held",
 )
+_DRAINS = Metric(
+    "inflight_drain_problems_total",
+    "counter",
+    (*SERVICE, "rule"),
+    "scale-downs that did not go as planned, by the reason in the [decision log](decision-log.md): "
+    "`drainUnconfirmed`, `podsBusy`, `podsUnknown`, `drainCancelled`",
+)
 _GPU_SECONDS = Metric(
     "inflight_gpu_seconds_total",
     "counter",
@@ -84,8 +122,9 @@ _COLD_STARTS = Metric(
 )
 TABLE = (
     _LEADER,
-    *(metric for metric, _ in _GAUGES),
-    *(_CANDIDATES, _WRITES, _SERVICE_FAILURES, _RECORDER_FAILURES, _DECISIONS, _GPU_SECONDS, _COST, _COLD_STARTS),
+    *(metric for metric, _ in GAUGES),
+    *(_CANDIDATES, _WRITES, _SERVICE_FAILURES, _RECORDER_FAILURES, _DECISIONS, _DRAINS),
+    *(_GPU_SECONDS, _COST, _COLD_STARTS),
 )
 """Every metric of the controller, as the reference page lists them."""
 
@@ -97,12 +136,14 @@ class ControllerMetrics:
         self._records: dict[ServiceName, Record] = {}
         self._writes: dict[tuple[ServiceName, str], int] = {}
         self._decisions: dict[ServiceName, dict[str, int]] = {}
+        self._drains: dict[ServiceName, dict[str, int]] = {}
 
     def __call__(self, record: Record) -> None:
         """Keep the record."""
         self._records[record.service] = record
-        rule, counts = deciding_rule(record.decision), self._decisions.setdefault(record.service, {})
-        counts[rule] = counts.get(rule, 0) + 1
+        _count(self._decisions, record.service, deciding_rule(record.decision))
+        for reason in record.outcome.drain if record.outcome else ():
+            _count(self._drains, record.service, reason.rule)
         failed = record.outcome is not None and record.outcome.error
         if failed or record.written is not None:
             key = record.service, "error" if failed else "ok"
@@ -112,6 +153,7 @@ class ControllerMetrics:
         """Drop what is kept of a service that is gone."""
         self._records.pop(service, None)
         self._decisions.pop(service, None)
+        self._drains.pop(service, None)
         self._writes = {key: number for key, number in self._writes.items() if key[0] != service}
 
     def text(
@@ -138,12 +180,13 @@ class ControllerMetrics:
         """
         self._records = {name: record for name, record in self._records.items() if name in services}
         self._writes = {key: number for key, number in self._writes.items() if key[0] in services}
-        self._decisions = {name: counts for name, counts in self._decisions.items() if name in services}
+        self._decisions = _of(services, self._decisions)
+        self._drains = _of(services, self._drains)
         records, writes = self._records.copy(), self._writes.copy()
-        decisions = {name: counts.copy() for name, counts in self._decisions.items()}
         return chain(
             _text(form, records, writes, dict(failures), dict(of_services or {}), leads=leads),
-            form.family(_DECISIONS, _by_rule(decisions)),
+            form.family(_DECISIONS, _by_rule(_of(services, self._decisions))),
+            form.family(_DRAINS, _by_rule(_of(services, self._drains))),
             () if accounting is None else _used(form, accounting.accounts()),
             [form.end()],
         )
@@ -160,8 +203,8 @@ def _text(
 ) -> Iterator[bytes]:
     yield from form.family(_LEADER, [("", int(leads))])
     services = [f"{{{_labels(service)}}}" for service in records]
-    for metric, number in _GAUGES:
-        yield from form.family(metric, zip(services, map(number, records.values()), strict=True))
+    for metric, number in GAUGES:
+        yield from form.family(metric, _known(zip(services, map(number, records.values()), strict=True)))
     yield from form.family(
         _CANDIDATES,
         (
@@ -182,9 +225,25 @@ def _text(
     )
 
 
+def _known(samples: Iterable[tuple[str, int | None]]) -> Iterator[Sample]:
+    return ((of, number) for of, number in samples if number is not None)
+
+
 def _labels(service: ServiceName) -> str:
     namespace, _, name = service.partition("/")
     return labels(namespace=namespace, service=name)
+
+
+def _count(counts: dict[ServiceName, dict[str, int]], service: ServiceName, rule: str) -> None:
+    of_service = counts.setdefault(service, {})
+    of_service[rule] = of_service.get(rule, 0) + 1
+
+
+def _of(
+    services: Container[ServiceName], counts: Mapping[ServiceName, dict[str, int]]
+) -> dict[ServiceName, dict[str, int]]:
+    """Copy the counts of services that exist."""
+    return {name: each.copy() for name, each in counts.items() if name in services}
 
 
 def deciding_rule(decision: Decision) -> str:

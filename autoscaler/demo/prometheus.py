@@ -1,10 +1,10 @@
-"""The demo's own Prometheus, which scrapes the gateway every second."""
+"""The demo's own Prometheus, which scrapes the gateway and the controller every second."""
 
 import asyncio
 import contextlib
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import aiohttp
@@ -16,9 +16,12 @@ global:
   scrape_interval: 1s
   scrape_timeout: 1s
 scrape_configs:
-  - job_name: gateway
+"""
+_JOB = """\
+  - job_name: {name}
+    honor_labels: true
     static_configs:
-      - targets: ["{target}"]
+      - targets: ["{address}"]
 """
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
@@ -29,18 +32,18 @@ class PrometheusError(Exception):
 
 
 @contextlib.asynccontextmanager
-async def prometheus(program: Path, folder: Path, target: str) -> AsyncIterator[str]:
+async def prometheus(program: Path, folder: Path, targets: Mapping[str, str]) -> AsyncIterator[str]:
     """Run Prometheus while the block runs, and give its base address when it is ready.
 
     Args:
         program: the program to run.
         folder: for its configuration, data and log.
-        target: the `host:port` that it scrapes.
+        targets: each `host:port` that it scrapes, by the name of its job.
 
     Raises:
         PrometheusError: it ended, or was not ready in time.
     """
-    configuration = _configuration(folder, target)
+    configuration = _configuration(folder, targets)
     address = f"127.0.0.1:{_free_port()}"
     log = folder / "prometheus.log"
     with log.open("wb") as output:
@@ -61,10 +64,11 @@ async def prometheus(program: Path, folder: Path, target: str) -> AsyncIterator[
         await _stop(process)
 
 
-def _configuration(folder: Path, target: str) -> Path:
+def _configuration(folder: Path, targets: Mapping[str, str]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "prometheus.yaml"
-    path.write_text(CONFIGURATION.format(target=target))
+    jobs = (_JOB.format(name=name, address=address) for name, address in targets.items())
+    path.write_text(CONFIGURATION + "".join(jobs))
     return path
 
 

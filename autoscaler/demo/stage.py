@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import sys
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,8 @@ from typing import Any, TextIO
 from autoscaler.app.gateway_config import gateway_services
 from autoscaler.app.local import controller
 from autoscaler.app.page import controller_page, live_services
+from autoscaler.controller.controller import Controller
+from autoscaler.controller.metrics import ControllerMetrics
 from autoscaler.controller.recorders import DecisionLog, Latest, log_changes
 from autoscaler.controller.status_http import serve_status
 from autoscaler.demo.plan import Plan
@@ -22,6 +24,7 @@ from autoscaler.gateway.server import GatewayServer
 from autoscaler.page.address import PageAddress
 from autoscaler.runtime import programs
 from autoscaler.runtime.clock import SystemClock
+from autoscaler.runtime.prometheus_text import Exposition
 from autoscaler.targets.local import LocalProcesses, Router
 from autoscaler.targets.local_replica import Lifetimes
 
@@ -71,7 +74,15 @@ async def staged(plan: Plan, folder: Path, port: int, page: PageAddress | None =
         metrics = f"{HOST}:{gateway.metrics_port}"
         stack.push_async_callback(gateway.stop)
         target = await stack.enter_async_context(_replicas(plan, folder, gateway))
-        server, counts = await _prometheus(stack, folder, metrics)
+        decisions, running = ControllerMetrics(), list[Controller]()
+
+        def scraped(form: Exposition) -> Iterator[bytes]:
+            accounting = running[0].accounting if running else None
+            return decisions.text({service}, leads=True, failures={}, accounting=accounting, form=form)
+
+        status = await stack.enter_async_context(serve_status(latest, 0, metrics=scraped))
+        targets = {"gateway": metrics, "controller": status.removeprefix("http://")}
+        server, counts = await _prometheus(stack, folder, targets)
         dispatcher = gateway.dispatcher(service)
 
         async def snapshot() -> Snapshot:
@@ -80,7 +91,6 @@ async def staged(plan: Plan, folder: Path, port: int, page: PageAddress | None =
 
         recorder = RunRecorder(snapshot, clock.now, ended)
         log = stack.enter_context(_opened(folder / "decisions.jsonl"))
-        status = await stack.enter_async_context(serve_status(latest, 0))
         control, streams = await stack.enter_async_context(
             controller(
                 [plan.policy],
@@ -89,7 +99,7 @@ async def staged(plan: Plan, folder: Path, port: int, page: PageAddress | None =
                 gateways=[metrics],
                 prometheus=server,
                 tick_s=plan.tick_s,
-                recorders=[log_changes, latest, recorder.record, live],
+                recorders=[log_changes, latest, decisions, recorder.record, live],
                 log=DecisionLog(log),
                 on_observations=live.observed,
             )
@@ -103,6 +113,7 @@ async def staged(plan: Plan, folder: Path, port: int, page: PageAddress | None =
             tick_s=plan.tick_s,
         )
         shown_at = await stack.enter_async_context(shown) if shown else ""
+        running.append(control)
         await stack.enter_async_context(beside(control.run()))
         await stack.enter_async_context(beside(recorder.watch()))
         # Earlier requests would be seen only when the gateway first reports, perhaps some ticks later.
@@ -133,12 +144,12 @@ def _replicas(plan: Plan, folder: Path, gateway: GatewayServer) -> LocalProcesse
     )
 
 
-async def _prometheus(stack: AsyncExitStack, folder: Path, target: str) -> tuple[str | None, str]:
+async def _prometheus(stack: AsyncExitStack, folder: Path, targets: Mapping[str, str]) -> tuple[str | None, str]:
     """Start Prometheus if it is installed; gives its address, and the sources of counts as text."""
     program = programs.find("prometheus")
     if program is None:
         return None, "the gateway's stream alone (no Prometheus found; `make programs` installs one)"
-    server = await stack.enter_async_context(prometheus(program, folder / "prometheus", target))
+    server = await stack.enter_async_context(prometheus(program, folder / "prometheus", targets))
     return server, f"Prometheus ({program}) and the gateway's stream"
 
 

@@ -112,9 +112,10 @@ def free_ports(number):
 
 def test_the_controllers_metrics_are_those_of_the_page():
     metrics = ControllerMetrics()
-    observation = Observation(2.0, 1.0, 3.0, replicas=2, ready=1)
+    observation = Observation(2.0, 1.0, 3.0, replicas=2, ready=1, starting=1)
     decision = Decision(4, Recommendation(4, ""), ())
-    metrics(Record("default/sd", observation, decision, Outcome("default/sd"), candidates=(("short", decision),)))
+    outcome = Outcome("default/sd", drain=(Reason("podsBusy", 4, 4, ""),))
+    metrics(Record("default/sd", observation, decision, outcome, candidates=(("short", decision),)))
     accounting = Accounting({"default/sd": SimpleNamespace(prices=Prices("EUR", 2.4))}, lambda at_s: at_s, tick_s=2.0)
     started = Replica("a", ready=True, running=0, age_s=1.0, start=StartTimes((("model", 1.0),), 1.0))
     for replicas in ((), (started,), (started,)):

@@ -13,7 +13,7 @@ from algorithms.observation import Observation
 from algorithms.types import Decision, Reason, Recommendation
 from autoscaler.accounts import StartTimes
 from autoscaler.controller.accounting import Accounting
-from autoscaler.controller.metrics import TABLE, ControllerMetrics
+from autoscaler.controller.metrics import GAUGES, TABLE, ControllerMetrics
 from autoscaler.policy.cost import Prices
 from autoscaler.ports import Fleet, Outcome, Record, Replica
 
@@ -48,8 +48,42 @@ def test_each_service_has_what_was_decided_last():
         ("inflight_replicas", "default", "sd"): 2,
         ("inflight_ready_replicas", "default", "sd"): 1,
         ("inflight_count_unknown", "default", "sd"): 1,
+        ("inflight_recommended_replicas", "default", "sd"): 4,
+        ("inflight_unplaced_replicas", "default", "sd"): 0,
+        ("inflight_at_max", "default", "sd"): 0,
+        ("inflight_foreign_writer", "default", "sd"): 0,
         ("inflight_decisions_total", "default", "sd", "recommendation"): 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("rule", "metric"),
+    [
+        ("maxReplicas", "inflight_at_max"),
+        ("foreignWriter", "inflight_foreign_writer"),
+        ("replicasContested", "inflight_foreign_writer"),
+    ],
+)
+def test_a_rule_that_holds_the_number_shows_while_it_does(rule, metric):
+    metrics, decision = ControllerMetrics(), record().decision
+    metrics(record()._replace(decision=decision._replace(reasons=(Reason(rule, 4, 4, ""),))))
+    assert shown(metrics)[metric, "default", "sd"] == 1
+    metrics(record())
+    assert shown(metrics)[metric, "default", "sd"] == 0
+
+
+def test_a_number_that_is_unknown_has_no_sample():
+    metrics, decision = ControllerMetrics(), record().decision
+    metrics(record()._replace(decision=decision._replace(recommendation=Recommendation(None, ""))))
+    assert not {"inflight_recommended_replicas", "inflight_starting_replicas"} & {key[0] for key in shown(metrics)}
+    metrics(record()._replace(observation=record().observation._replace(starting=2)))
+    assert shown(metrics)["inflight_starting_replicas", "default", "sd"] == 2
+
+
+def test_scale_downs_that_do_not_go_as_planned_are_counted_by_their_reason():
+    metrics = ControllerMetrics()
+    metrics(record(error="")._replace(outcome=Outcome(SD, drain=(Reason("podsBusy", 4, 3, ""),))))
+    assert shown(metrics)["inflight_drain_problems_total", "default", "sd", "podsBusy"] == 1
 
 
 def test_decisions_are_counted_by_the_last_rule_that_changed_the_number():
@@ -143,18 +177,16 @@ class _Library:
                 gauge.add_metric([*record.service.split("/", 1), candidate], decision.desired)
         return gauge
 
+    def gauge(self, name, number):
+        gauge = GaugeMetricFamily(name, MEANINGS[name], labels=("namespace", "service"))
+        for each in self.records:
+            if (value := number(each)) is not None:
+                gauge.add_metric(each.service.split("/", 1), value)
+        return gauge
+
     def collect(self):
         yield GaugeMetricFamily("inflight_controller_leader", MEANINGS["inflight_controller_leader"], value=0)
-        for name, number in (
-            ("inflight_desired_replicas", lambda record: record.decision.desired),
-            ("inflight_replicas", lambda record: record.observation.replicas),
-            ("inflight_ready_replicas", lambda record: record.observation.ready),
-            ("inflight_count_unknown", lambda record: record.observation.inflight is None),
-        ):
-            gauge = GaugeMetricFamily(name, MEANINGS[name], labels=("namespace", "service"))
-            for each in self.records:
-                gauge.add_metric(each.service.split("/", 1), number(each))
-            yield gauge
+        yield from (self.gauge(metric.name, number) for metric, number in GAUGES)
         yield self.candidates()
         writes = CounterMetricFamily(
             "inflight_controller_writes",
@@ -189,6 +221,7 @@ class _Library:
         for each in self.records:
             decisions.add_metric([*each.service.split("/", 1), "unknown"], 1)
         yield decisions
+        yield CounterMetricFamily("inflight_drain_problems", MEANINGS["inflight_drain_problems_total"], labels=("rule",))
 
 
 _ANY = st.text(alphabet=st.sampled_from('ab\\"\n{},= é'), max_size=6)

@@ -13,6 +13,8 @@ from autoscaler.demo.prometheus import PrometheusError, prometheus
 
 pytestmark = pytest.mark.real_time
 
+TARGETS = {"gateway": "127.0.0.1:1"}
+
 
 @pytest.fixture
 def program(tmp_path):
@@ -65,9 +67,9 @@ async def targets(address):
 
 @pytest.mark.program
 async def test_a_real_one_is_ready_scrapes_the_target_and_is_gone_afterwards(prometheus_binary, tmp_path):
-    async with prometheus(prometheus_binary, tmp_path, "127.0.0.1:1") as address:
+    async with prometheus(prometheus_binary, tmp_path, TARGETS) as address:
         (target,) = await targets(address)
-        assert target["discoveredLabels"]["__address__"] == "127.0.0.1:1"
+        assert target["discoveredLabels"]["__address__"] == TARGETS["gateway"]
         assert target["scrapeInterval"] == "1s"
     with pytest.raises(aiohttp.ClientError):
         async with aiohttp.ClientSession() as session, session.get(f"{address}/-/ready"):
@@ -77,35 +79,35 @@ async def test_a_real_one_is_ready_scrapes_the_target_and_is_gone_afterwards(pro
 @pytest.mark.parametrize("script", [SERVE, STUBBORN + SERVE])
 async def test_however_it_takes_the_end_it_is_gone_when_the_block_is(program, tmp_path, monkeypatch, script):
     monkeypatch.setattr(module, "STOP_TIMEOUT_S", 0.2)
-    async with prometheus(program(script), tmp_path, "127.0.0.1:1"):
+    async with prometheus(program(script), tmp_path, TARGETS):
         pid = noted_pid(tmp_path)
         assert lives(pid)
     assert not lives(pid)
 
 
 async def test_one_that_died_meanwhile_does_not_spoil_the_end(program, tmp_path):
-    async with prometheus(program(SERVE), tmp_path, "127.0.0.1:1"):
+    async with prometheus(program(SERVE), tmp_path, TARGETS):
         os.kill(noted_pid(tmp_path), signal.SIGKILL)
 
 
 async def test_one_that_does_not_start_is_told_with_its_last_words(program, tmp_path):
     broken = program("print('opening storage failed: lock in use', file=sys.stderr)\nsys.exit(3)")
     with pytest.raises(PrometheusError, match=r"ended with status 3: opening storage failed: lock in use$"):
-        async with prometheus(broken, tmp_path, "127.0.0.1:1"):
+        async with prometheus(broken, tmp_path, TARGETS):
             pytest.fail("it is not there")
 
 
 async def test_one_that_is_no_program_is_told_as_such(tmp_path):
     (tmp_path / "prometheus").write_text("not a program")
     with pytest.raises(PrometheusError, match="cannot be started"):
-        async with prometheus(tmp_path / "prometheus", tmp_path / "folder", "127.0.0.1:1"):
+        async with prometheus(tmp_path / "prometheus", tmp_path / "folder", TARGETS):
             pytest.fail("it is not there")
 
 
 async def test_one_that_is_never_ready_is_told_and_ended(program, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "START_TIMEOUT_S", 1.0)
     with pytest.raises(PrometheusError, match=r"was not ready within 1 s; its log: .*prometheus\.log"):
-        async with prometheus(program("time.sleep(600)"), tmp_path, "127.0.0.1:1"):
+        async with prometheus(program("time.sleep(600)"), tmp_path, TARGETS):
             pytest.fail("it is not there")
     if "pid" in (tmp_path / "prometheus.log").read_text():
         assert not lives(noted_pid(tmp_path))
@@ -114,7 +116,7 @@ async def test_one_that_is_never_ready_is_told_and_ended(program, tmp_path, monk
 @pytest.mark.parametrize("turns", [0, 1, 2, 5, 20, 100])
 async def test_cancelled_while_it_starts_it_leaves_no_process(program, tmp_path, turns):
     async def run():
-        async with prometheus(program("time.sleep(600)"), tmp_path, "127.0.0.1:1"):
+        async with prometheus(program("time.sleep(600)"), tmp_path, TARGETS):
             pytest.fail("it is not there")
 
     task = asyncio.create_task(run())
