@@ -32,7 +32,6 @@ _HOUR_S = 3600.0
 _LONGEST_GAP_S, _LONGEST_GAP_TICKS = 60.0, 3
 _CLOCKS_DIFFER_S = 5.0
 """How far the clock that dates a replica's creation may be from the controller's."""
-_STATE_OF = {(False, False): STARTING, (False, True): STARTING, (True, False): IDLE, (True, True): BUSY}
 
 
 class Histogram(NamedTuple):
@@ -77,19 +76,22 @@ def usage(fleet: Fleet, prices: Prices | None, gpus_of: Mapping[str, int]) -> Us
         prices: what its replicas cost; None if that is not known.
         gpus_of: the GPUs of a replica of each pool, as last seen, for those that leave.
     """
-    placed = [replica for replica in fleet.replicas if replica.placed]
-    gpus: Counter[str] = Counter()
-    for replica in placed:
-        gpus[_STATE_OF[replica.ready, replica.running > 0]] += replica.gpus or 1
-    leaving = fleet.leaving_from or ({"": fleet.leaving} if fleet.leaving else {})
-    for pool, number in leaving.items():
-        gpus[DRAINING] += number * gpus_of.get(pool, 1)
-    peak = sum(prices.of(replica.pool) for replica in placed) if prices else 0.0
-    drained = sum(number * prices.of(pool) for pool, number in leaving.items()) if prices else 0.0
-    assumed = any(replica.gpus is None for replica in placed) or any(
-        number and pool not in gpus_of for pool, number in leaving.items()
-    )
-    return Usage(+gpus, prices.currency if prices else "", peak + drained, peak, len(placed), assumed)
+    gpus: dict[str, int] = {}
+    placed, per_hour, assumed = 0, 0.0, False
+    for replica in fleet.replicas:
+        if replica.placed:
+            state = STARTING if not replica.ready else BUSY if replica.running else IDLE
+            gpus[state] = gpus.get(state, 0) + (replica.gpus or 1)
+            placed += 1
+            assumed |= replica.gpus is None
+            per_hour += prices.of(replica.pool) if prices else 0.0
+    peak_per_hour = per_hour
+    if fleet.leaving:
+        leaving = fleet.leaving_from or {"": fleet.leaving}
+        gpus[DRAINING] = sum(number * gpus_of.get(pool, 1) for pool, number in leaving.items())
+        assumed |= any(number and pool not in gpus_of for pool, number in leaving.items())
+        per_hour += sum(number * prices.of(pool) for pool, number in leaving.items()) if prices else 0.0
+    return Usage(gpus, prices.currency if prices else "", per_hour, peak_per_hour, placed, assumed)
 
 
 class _Day:
@@ -184,7 +186,9 @@ class ServiceAccount:
         if not fleet.replicas and not fleet.leaving:
             self._used = _NOTHING if prices is None else Usage({}, prices.currency)
             return
-        self._gpus_of.update({each.pool: each.gpus for each in fleet.replicas if each.gpus is not None})
+        for replica in fleet.replicas:
+            if replica.gpus is not None:
+                self._gpus_of[replica.pool] = replica.gpus
         self._used = usage(fleet, prices, self._gpus_of)
 
     def count(self, now_s: float, midnight_s: float, longest_gap_s: float) -> None:
