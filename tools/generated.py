@@ -3,6 +3,8 @@
 
 from pathlib import Path
 
+import alerts
+import dashboards
 from command_line_page import command_line
 from metrics_page import metrics_page
 
@@ -11,6 +13,7 @@ from autoscaler.policy.reference import budget_reference, reference
 from autoscaler.policy.schema import custom_resource_definition
 
 ROOT = Path(__file__).resolve().parents[1]
+GRAFANA = ROOT / "manifests" / "grafana"
 
 
 def generated() -> dict[Path, str]:
@@ -22,6 +25,9 @@ def generated() -> dict[Path, str]:
         ROOT / "docs" / "reference" / "gpu-budget.md": budget_reference(),
         ROOT / "docs" / "reference" / "command-line.md": command_line(),
         (metrics := ROOT / "docs" / "reference" / "metrics.md"): metrics_page(metrics.read_text()),
+        **{GRAFANA / "dashboards" / name: text for name, text in dashboards.files().items()},
+        GRAFANA / "prometheusrule.yaml": alerts.resource(),
+        GRAFANA / "rules.yaml": alerts.plain(),
     }
 
 

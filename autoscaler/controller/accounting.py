@@ -12,7 +12,7 @@ Rules:
 """
 
 from bisect import bisect_left
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
@@ -183,6 +183,8 @@ class ServiceAccount:
         """Take in what runs now; what ran until now has been counted."""
         self._watch(fleet, now_s)
         self._observed_s = now_s
+        if prices is not None and prices.currency not in self.cost:
+            self.cost[prices.currency] = 0.0
         if not fleet.replicas and not fleet.leaving:
             self._used = _NOTHING if prices is None else Usage({}, prices.currency)
             return
@@ -208,7 +210,7 @@ class ServiceAccount:
         for state, gpus in used.gpus.items():
             self.gpu_seconds[state] += gpus * seconds
         if used.currency:
-            self.cost[used.currency] = self.cost.get(used.currency, 0.0) + used.per_hour * seconds / _HOUR_S
+            self.cost[used.currency] += used.per_hour * seconds / _HOUR_S
 
     def account(self) -> Account:
         """Give the account of the day, as far as it is counted."""

@@ -221,7 +221,9 @@ class _Library:
         for each in self.records:
             decisions.add_metric([*each.service.split("/", 1), "unknown"], 1)
         yield decisions
-        yield CounterMetricFamily("inflight_drain_problems", MEANINGS["inflight_drain_problems_total"], labels=("rule",))
+        yield CounterMetricFamily(
+            "inflight_drain_problems", MEANINGS["inflight_drain_problems_total"], labels=("rule",)
+        )
 
 
 _ANY = st.text(alphabet=st.sampled_from('ab\\"\n{},= é'), max_size=6)
