@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 import yaml
-from dashboards import grown
+from panels import grown
 
 _ALL_STARTS = 'max by (namespace, service, le) (inflight_cold_start_seconds_bucket{stage="total"})'
 _BY = "by (namespace, service)"
