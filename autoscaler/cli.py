@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points, requires, version
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 GROUP = "autoscaler.commands"
@@ -64,7 +65,7 @@ def _with_whole_name(words: list[str], found: Mapping[str, EntryPoint]) -> list[
 
 def _parser(found: dict[str, EntryPoint], words: list[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="autoscaler", description="Scales GPU services on Kubernetes by the number of requests in flight."
+        prog=_program(), description="Scales GPU services on Kubernetes by the number of requests in flight."
     )
     parser.add_argument("--version", action="version", version=f"autoscaler {version(PROJECT)}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -76,6 +77,11 @@ def _parser(found: dict[str, EntryPoint], words: list[str]) -> argparse.Argument
         else:
             subparsers.add_parser(name)
     return parser
+
+
+def _program() -> str:
+    """Give what the user has typed: kubectl starts a plugin by its file."""
+    return "kubectl inflight" if Path(sys.argv[0]).name == "kubectl-inflight" else "autoscaler"
 
 
 def _add(subparsers: Any, name: str, entry: EntryPoint, asked_by: argparse.ArgumentParser | None) -> None:

@@ -9,10 +9,8 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import msgspec
-
+from autoscaler.controller.log_file import read_log
 from autoscaler.controller.replay import Replay, Replayed, Summary, summarised
 from autoscaler.documents.document import DocumentError
 from autoscaler.policy.loading import read_alternatives
@@ -44,8 +42,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Replay and print; 0 nothing differs, or --policy was given, 1 something differs, 2 the log cannot be read."""
     try:
         policies = read_alternatives(arguments.policy)
-        replay, lines = Replay(policies), _lines(arguments.log)
-        turns, summary = summarised(replay.lines(_values(arguments.log, lines), str(arguments.log)))
+        replay, (values, notes) = Replay(policies), read_log(arguments.log)
+        for note in notes:
+            print(f"replay: {note}", file=sys.stderr)
+        turns, summary = summarised(replay.lines(values, str(arguments.log)))
         _check_services(policies, replay.services)
     except (DocumentError, OSError) as error:
         print(f"replay: {error}", file=sys.stderr)
@@ -54,33 +54,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(row)
     print(_totals(summary))
     return 1 if summary.differing and not policies else 0
-
-
-def _lines(log: Path) -> list[bytes]:
-    """Give the lines of a log; the last one is left out, with a note, if its writer was still writing it."""
-    *lines, rest = log.read_bytes().split(b"\n")
-    if not lines and not rest:
-        raise DocumentError([f"{log}: is empty and not a decision log"])
-    if lines and rest and not _is_json(rest):
-        print(f"replay: {log}:{len(lines) + 1}: the last line is not whole and is left out", file=sys.stderr)
-        return lines
-    return [*lines, rest] if rest else lines
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        msgspec.json.decode(line)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _values(log: Path, lines: Iterable[bytes]) -> Iterator[Any]:
-    for number, line in enumerate(lines, 1):
-        try:
-            yield msgspec.json.decode(line)
-        except (ValueError, RecursionError) as error:
-            raise DocumentError([f"{log}:{number}: not a line of a decision log: {error}"]) from error
 
 
 def _check_services(policies: Iterable[ScalingPolicy], services: set[str]) -> None:

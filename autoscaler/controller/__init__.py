@@ -6,5 +6,5 @@
 - `budgets` limits the decisions of services that share GPUs or money.
 - `backfill` fills the windows of new deciders from history. `failures` keeps an error with its own service.
 - `accounting` adds up GPU time, cost and cold starts.
-- `recorders` keep each decision in logs, `/status` and `metrics`; `replay` decides on a decision log again.
+- `recorders` keep each decision in logs, `/status` and `metrics`; `log_file` reads a log, `replay` decides on it again.
 """

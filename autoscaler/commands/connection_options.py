@@ -1,0 +1,43 @@
+"""Options of the commands that ask a page: where it is, or decision logs instead."""
+
+import argparse
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+from autoscaler.commands.options import InvalidValueError
+from autoscaler.terminal.connection import DEFAULT, connected
+from autoscaler.terminal.page_client import checked_address
+from autoscaler.terminal.port_forward import NAMESPACE
+from autoscaler.terminal.source import Source
+
+
+def add_connection(parser: argparse.ArgumentParser) -> None:
+    """Declare them."""
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--address",
+        type=_address,
+        metavar="URL",
+        help=f"the page (the controller's in the cluster, through kubectl; {DEFAULT} without kubectl)",
+    )
+    where.add_argument(
+        "--log",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a decision log instead, such as after an incident; repeatable, for a log that was rotated",
+    )
+    parser.add_argument("--namespace", default=NAMESPACE, metavar="NAME", help=f"the controller's ({NAMESPACE})")
+
+
+def connection(arguments: argparse.Namespace, until_s: float | None = None) -> AbstractAsyncContextManager[Source]:
+    """Connect as these options say; what logs have after `until_s` is left out."""
+    return connected(arguments.address, arguments.namespace, arguments.log, until_s)
+
+
+def _address(text: str) -> str:
+    try:
+        return checked_address(text)
+    except ValueError as error:
+        raise InvalidValueError(str(error)) from error

@@ -1,0 +1,50 @@
+"""Where the answers come from: a page that is named, one in the cluster through kubectl, or decision logs."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+
+from autoscaler.runtime import programs
+from autoscaler.terminal.log_files import LogFiles
+from autoscaler.terminal.page_client import PageClient
+from autoscaler.terminal.port_forward import NAMESPACE, command, forwarded
+from autoscaler.terminal.source import Source
+from autoscaler.terminal.values import AnswerError
+
+DEFAULT = "http://127.0.0.1:8090"
+
+
+@asynccontextmanager
+async def connected(
+    address: str | None = None, namespace: str = NAMESPACE, logs: Sequence[Path] = (), until_s: float | None = None
+) -> AsyncIterator[Source]:
+    """Give the source of the answers while the block runs.
+
+    Args:
+        address: the page's; None is the controller's in the cluster if there is kubectl, else the usual one here.
+        namespace: the controller's.
+        logs: decision logs instead of a page.
+        until_s: what comes later in them is left out.
+
+    Raises:
+        AnswerError: there is none.
+    """
+    if logs:
+        yield LogFiles(logs, until_s)
+        return
+    async with AsyncExitStack() as stack:
+        hint = f" Is it there? In the cluster: `{command(namespace)}`; another page: --address; a log: --log."
+        if address is None:
+            kubectl = _kubectl()
+            address = DEFAULT if kubectl is None else await stack.enter_async_context(forwarded(kubectl, namespace))
+        yield PageClient(address, await stack.enter_async_context(aiohttp.ClientSession()), hint)
+
+
+def _kubectl() -> Path | None:
+    """Give kubectl if it is on PATH."""
+    try:
+        return programs.find("kubectl")
+    except FileNotFoundError as error:
+        raise AnswerError(str(error)) from error
