@@ -1,7 +1,8 @@
 """Show all services live: what runs, what waits, and why each has its number.
 
-It asks the page of a running controller or gateway (`--page`). Without --address it reaches that of the controller in the
-cluster through `kubectl port-forward`, if kubectl is there. With --log it shows the services at the end of a decision log. Ctrl-C ends it.
+It asks the page of a running controller or gateway (`--page`). Without --address it reaches that of the controller in
+the cluster through `kubectl port-forward`, if kubectl is there. With --log it shows the services at the end of a
+decision log. Ctrl-C ends it.
 """
 
 import argparse

@@ -18,6 +18,7 @@ _NEEDS = {
     State.AT_MAX: ("is at its maximum", "are at their maximum"),
 }
 _FAILS = ("cannot be decided on", "cannot be decided on")
+_DOES = {State.WAKING: "starts", State.SCALING_UP: "starts", State.AT_ZERO: "is at zero"}
 _MOST_NAMED = 2
 
 
@@ -48,8 +49,10 @@ def _empty(namespaces: int | None) -> tuple[str, str]:
 def _attention(views: Sequence[ServiceView], answers: Sequence[Answer]) -> str:
     in_need = [(view, found) for view, found in zip(views, answers, strict=True) if found.attention]
     services = number_of(len(views), "service")
+    if not in_need and len(views) == 1:
+        return f"1 service, which needs no attention: {views[0].service} {_DOES.get(answers[0].state, 'runs')}."
     if not in_need:
-        return f"{'None of ' if len(views) > 1 else ''}{services} needs attention: {_doing(answers)}."
+        return f"None of {services} needs attention: {_doing(answers)}."
     if len(in_need) == 1:
         view, found = in_need[0]
         return f"1 of {services} needs attention: {view.service} {_NEEDS.get(found.state, _FAILS)[0]}."

@@ -71,3 +71,8 @@ def test_without_a_policy_it_says_how_to_begin():
     assert first == "No ScalingPolicy is known in the 3 namespaces that this controller sees."
     assert "kubectl apply" in second
     assert fleet_answer([])[0] == "No ScalingPolicy is known."
+
+
+def test_a_single_service_that_needs_no_attention_is_not_said_to_need_some():
+    assert fleet_answer([one(RUNS, "default/a")])[0] == "1 service, which needs no attention: default/a runs."
+    assert fleet_answer([one(ZERO, "default/a")])[0] == "1 service, which needs no attention: default/a is at zero."
