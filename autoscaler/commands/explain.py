@@ -1,8 +1,8 @@
 """Say why a service has its number of replicas: in a sentence, and step by step.
 
 It asks the page of a running controller or gateway (`--page`). Without --address it reaches that of the controller in
-the cluster through `kubectl port-forward`, if kubectl is there. With --log it answers from decision logs, as of their end
-or of --at.
+the cluster through `kubectl port-forward`, if kubectl is there. With --log it answers from decision logs, as of
+their end or of --at.
 """
 
 import argparse

@@ -14,7 +14,6 @@ from autoscaler.commands.connection_options import add_connection, connection
 from autoscaler.terminal.source import Source
 from autoscaler.terminal.values import AnswerError, Fleet, read
 
-_EVERY_S = 2.0
 _WIDTH_OF_FILES = 200
 EXIT_STATUS = {0: "it was shown", 2: "there is no page, it does not answer, or a log is invalid"}
 
@@ -47,7 +46,7 @@ async def _run(arguments: argparse.Namespace) -> None:
         elif arguments.once or arguments.log or not sys.stdout.isatty():
             _print(read(await source.fleet(), Fleet, source.name))
         else:
-            await _watch(source)
+            await _watch_here(source)
 
 
 def _print(fleet: Fleet) -> None:
@@ -60,22 +59,9 @@ def _print(fleet: Fleet) -> None:
     console.print(fleet_table(fleet))
 
 
-async def _watch(source: Source) -> None:
-    """Show the fleet until Ctrl-C; while there is no answer, show the last one, and since when."""
+async def _watch_here(source: Source) -> None:
     from rich.console import Console  # noqa: PLC0415
-    from rich.live import Live  # noqa: PLC0415
 
-    from autoscaler.terminal.show_fleet import fleet_table  # noqa: PLC0415
+    from autoscaler.terminal.watch_fleet import watch  # noqa: PLC0415
 
-    fleet = read(await source.fleet(), Fleet, source.name)
-    clock = asyncio.get_running_loop().time
-    answered_s = clock()
-    with Live(fleet_table(fleet), console=Console(highlight=False), screen=True, auto_refresh=False) as shown:
-        while True:
-            shown.refresh()
-            await asyncio.sleep(_EVERY_S)
-            try:
-                fleet, answered_s = read(await source.fleet(), Fleet, source.name), clock()
-                shown.update(fleet_table(fleet))
-            except AnswerError as error:
-                shown.update(fleet_table(fleet, lost_s=clock() - answered_s, problem=str(error)))
+    await watch(source, Console(highlight=False))

@@ -140,7 +140,7 @@ def _written(record: Record, policy: ScalingPolicy | None) -> Step:
         "not written": f"{before} → {number} was not written.",
     }
     found = result(record)
-    return Step("Written" if found == "written" else "Not written", number, texts[found])
+    return Step("Written" if found in {"written", "unchanged"} else "Not written", number, texts[found])
 
 
 def _target(policy: ScalingPolicy | None) -> str:

@@ -11,6 +11,8 @@ import msgspec
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _T = TypeVar("_T")
+_FARTHEST_S = 14 * 3600.0
+"""No zone is farther from UTC."""
 
 
 class AnswerError(Exception):
@@ -124,8 +126,8 @@ def read(values: Any, kind: type[_T], source: str) -> _T:
 
 def zone_of(answer: Fleet | Service) -> timezone:
     """Give the zone of the answer's times, as far as it is a possible one."""
-    hours = max(min(answer.offset, 86_000.0), -86_000.0)
-    return timezone(timedelta(seconds=round(hours)), plain(answer.zone) or None)
+    offset = timedelta(seconds=round(max(min(answer.offset, _FARTHEST_S), -_FARTHEST_S)))
+    return timezone(offset, plain(answer.zone))
 
 
 def plain(text: str) -> str:

@@ -59,7 +59,7 @@ def test_an_opened_decision_goes_from_the_observation_to_what_was_written():
 
 def test_what_was_not_written_says_why():
     assert texts(record(recommendation=stable(5.0), unwritten="unchanged"))[-1] == (
-        "Not written",
+        "Written",
         5,
         "Nothing to write: 5 were asked for already.",
     )
