@@ -1,6 +1,7 @@
-"""Options of the commands that ask a page: where it is, or decision logs instead."""
+"""Options of the commands that ask a page: where it is, or decision logs instead, and what they ask."""
 
 import argparse
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from autoscaler.terminal.connection import DEFAULT, connected
 from autoscaler.terminal.page_client import checked_address
 from autoscaler.terminal.port_forward import NAMESPACE
 from autoscaler.terminal.source import Source
+
+_MOST_DIGITS = 5
 
 
 def add_connection(parser: argparse.ArgumentParser) -> None:
@@ -41,3 +44,14 @@ def _address(text: str) -> str:
         return checked_address(text)
     except ValueError as error:
         raise InvalidValueError(str(error)) from error
+
+
+def number_from(least: int) -> Callable[[str], int]:
+    """Make the type of an option that is a whole number, `least` or more."""
+
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS and int(text) >= least):
+            raise InvalidValueError(f"{text!r}: legal is a whole number of {least} to {10**_MOST_DIGITS - 1}")
+        return int(text)
+
+    return read

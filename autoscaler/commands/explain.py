@@ -8,15 +8,14 @@ their end or of --at.
 import argparse
 import asyncio
 import json
-import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from autoscaler.commands.connection_options import add_connection, connection
+from autoscaler.commands.connection_options import add_connection, connection, number_from
 from autoscaler.commands.options import InvalidValueError
 from autoscaler.explain.wording import clock
-from autoscaler.terminal.show_service import decisions_text, service_text
+from autoscaler.terminal.show_service import decisions_text, service_text, width
 from autoscaler.terminal.source import Source
 from autoscaler.terminal.times import Moment, moment
 from autoscaler.terminal.values import AnswerError, Decision, Fleet, Service, WhyNot, plain, read, zone_of
@@ -29,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("service", metavar="SERVICE", help="NAMESPACE/NAME, or NAME in the namespace default")
     question = parser.add_mutually_exclusive_group()
     question.add_argument("--at", type=_moment, metavar="TIME", help="the decision at a time, such as 14:35:02")
-    question.add_argument("--last", type=_from_one, metavar="N", help="the last N rows of the table of decisions")
-    question.add_argument("--why-not", type=_from_zero, metavar="N", help="why it does not have N replicas")
+    question.add_argument("--last", type=number_from(1), metavar="N", help="the last N rows of the table of decisions")
+    question.add_argument("--why-not", type=number_from(0), metavar="N", help="why it does not have N replicas")
     parser.add_argument("--json", action="store_true", help="print JSON values, as the page has them")
     add_connection(parser)
 
@@ -61,9 +60,9 @@ async def _answer(arguments: argparse.Namespace, name: str) -> tuple[Any, str]:
             return _at(values, service, arguments.at)
         if arguments.last is not None:
             shown = service.decisions[: arguments.last]
-            text = decisions_text(shown, service.now, zone_of(service), _width())
+            text = decisions_text(shown, service.now, zone_of(service), width())
             return {"service": name, "decisions": values["decisions"][: arguments.last]}, text
-        return values, service_text(service, await _questions(source, service), _width())
+        return values, service_text(service, await _questions(source, service), width())
 
 
 async def _why_not(source: Source, name: str, replicas: int) -> tuple[Any, str]:
@@ -94,7 +93,7 @@ async def _log_at(arguments: argparse.Namespace, source: Source, name: str) -> t
             raise AnswerError(f"{source.name} has no decision on {name} at {arguments.at.text} or before")
         values = await earlier.service(name)
         service = read(values, Service, source.name)
-        return values, service_text(service, await _questions(earlier, service), _width())
+        return values, service_text(service, await _questions(earlier, service), width())
 
 
 def _at(values: Any, service: Service, at: Moment) -> tuple[Any, str]:
@@ -104,7 +103,7 @@ def _at(values: Any, service: Service, at: Moment) -> tuple[Any, str]:
     if place is None:
         raise AnswerError(f"the page has no decision on {service.name} at {at.text} or before{_oldest(service)}")
     row: Decision = service.decisions[place]
-    text = decisions_text([row], service.now, zone_of(service), _width())
+    text = decisions_text([row], service.now, zone_of(service), width())
     return {"service": service.name, "at": at_s, "decision": values["decisions"][place]}, text
 
 
@@ -115,10 +114,6 @@ def _oldest(service: Service) -> str:
     return f": its rows begin at {oldest}; a decision log (--log) goes further back"
 
 
-def _width() -> int:
-    return shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
-
-
 # Options.
 
 
@@ -127,17 +122,3 @@ def _moment(text: str) -> Moment:
         return moment(text)
     except ValueError as error:
         raise InvalidValueError(str(error)) from error
-
-
-def _from_zero(text: str) -> int:
-    return _number(text, 0)
-
-
-def _from_one(text: str) -> int:
-    return _number(text, 1)
-
-
-def _number(text: str, least: int) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) >= least):  # noqa: PLR2004 - digits
-        raise InvalidValueError(f"{text!r}: legal is a whole number of {least} to 99999")
-    return int(text)

@@ -3,15 +3,14 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from shutil import which
 
 import aiohttp
 
-from autoscaler.runtime import programs
 from autoscaler.terminal.log_files import LogFiles
 from autoscaler.terminal.page_client import PageClient
 from autoscaler.terminal.port_forward import NAMESPACE, command, forwarded
 from autoscaler.terminal.source import Source
-from autoscaler.terminal.values import AnswerError
 
 DEFAULT = "http://127.0.0.1:8090"
 
@@ -37,14 +36,6 @@ async def connected(
     async with AsyncExitStack() as stack:
         hint = f" Is it there? In the cluster: `{command(namespace)}`; another page: --address; a log: --log."
         if address is None:
-            kubectl = _kubectl()
+            kubectl = which("kubectl")
             address = DEFAULT if kubectl is None else await stack.enter_async_context(forwarded(kubectl, namespace))
         yield PageClient(address, await stack.enter_async_context(aiohttp.ClientSession()), hint)
-
-
-def _kubectl() -> Path | None:
-    """Give kubectl if it is on PATH."""
-    try:
-        return programs.find("kubectl")
-    except FileNotFoundError as error:
-        raise AnswerError(str(error)) from error

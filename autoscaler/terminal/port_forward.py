@@ -5,7 +5,6 @@ import contextlib
 import re
 from collections import deque
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 from autoscaler.terminal.values import AnswerError
 
@@ -23,7 +22,7 @@ def command(namespace: str, port: int = PORT) -> str:
 
 
 @contextlib.asynccontextmanager
-async def forwarded(kubectl: Path, namespace: str) -> AsyncIterator[str]:
+async def forwarded(kubectl: str, namespace: str) -> AsyncIterator[str]:
     """Give the address of the controller's page while the block runs.
 
     Raises:

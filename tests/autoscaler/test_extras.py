@@ -63,14 +63,20 @@ def test_each_extra_stands_in_the_reference_of_the_command_line():
 
 def test_without_an_extra_every_command_that_the_reference_names_can_be_run(with_extra):
     autoscaler = with_extra("")
-    for command in ("validate", "explain-policy", "replay", "schema"):
+    for command in ("validate", "explain", "explain-policy", "replay", "schema"):
         assert autoscaler(command, "--help")[0] == 0, command
 
 
-def test_without_an_extra_demo_and_simulate_name_the_extra_that_they_need(with_extra):
+def test_without_an_extra_a_command_names_the_extra_that_it_needs(with_extra):
     autoscaler = with_extra("")
-    for command, extra in (("demo", "demo"), ("gateway", "gateway"), ("simulate", "sim")):
-        status, _, told = autoscaler(command, *(["demo"] if command == "simulate" else []))
+    log = ["--log", "tests/data/explain/reference-run.jsonl"]
+    for command, words, extra in (
+        ("demo", [], "demo"),
+        ("gateway", [], "gateway"),
+        ("simulate", ["demo"], "sim"),
+        ("top", log, "terminal"),
+    ):
+        status, _, told = autoscaler(command, *words)
         assert status == 2
         assert told.endswith(f"; install it by: pip install '{PROJECT}[{extra}]'\n"), told
 

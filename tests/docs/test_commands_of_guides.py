@@ -20,3 +20,12 @@ def test_a_scenario_is_simulated_with_each_option(tmp_path):
 def test_a_policy_for_a_server_is_validated(tmp_path):
     (tmp_path / "policy.yaml").write_text(POLICY)
     typed("how-to/fit-your-server.md", tmp_path, leave_out=["autoscaler gateway", "curl"])
+
+
+def test_a_decision_log_is_asked_in_the_terminal(tmp_path):
+    log = (ROOT / "tests" / "data" / "explain" / "reference-run.jsonl").read_bytes()
+    (tmp_path / "decisions.jsonl").write_bytes(log)
+    of_a_page = [f"autoscaler explain knative-sd-demo --{option}" for option in ("why-not", "last", "at", "json")]
+    of_a_day = "autoscaler explain knative-sd-demo --log decisions.jsonl --at"
+    leave_out = ["kubectl", "autoscaler top", "autoscaler explain default/", *of_a_page, of_a_day]
+    typed("how-to/terminal.md", tmp_path, leave_out=leave_out)
