@@ -35,14 +35,17 @@ from autoscaler.kubernetes.lease import Election
 from autoscaler.kubernetes.objects import PODS
 from autoscaler.kubernetes.reporting import Reporter
 from autoscaler.policy.spec import ScalingPolicy
-from autoscaler.ports import Fleet, HistorySource, PodCounts, Recorder, ServiceName
+from autoscaler.ports import Fleet, PodCounts, Recorder, ServiceName
 from autoscaler.runtime.clock import SystemClock, local_midnight_s
 from autoscaler.sources.gateway_stream import StreamSource
 from autoscaler.sources.known_gateways import KnownGateways
 from autoscaler.sources.prometheus import PrometheusSource
 from autoscaler.sources.prometheus_credentials import PrometheusCredentials
+from autoscaler.sources.prometheus_past import PastCounts
 
 LEASE = "inflight-controller"
+PAST_STEP_S = 15.0
+"""The distance of values of the past that a page shows."""
 
 
 class ClusterController:
@@ -58,7 +61,7 @@ class ClusterController:
         streams: StreamSource,
         target: ClusterTarget,
         reporter: Reporter,
-        source: HistorySource,
+        source: PrometheusSource,
         known_gateways: KnownGateways,
         now: Callable[[], float],
         failures: Failures,
@@ -72,6 +75,7 @@ class ClusterController:
         self.services = registry.services
         self._now = now
         self._election = election
+        self._source = source
         self._streams = streams
         self._known_gateways = known_gateways
         self._target = target
@@ -110,6 +114,13 @@ class ClusterController:
         """Give the policy of a service."""
         entry = self._registry.entries.get(service)
         return None if entry is None else entry.policy
+
+    async def past(self, service: ServiceName, since_s: float, until_s: float) -> Sequence[PastCounts] | str:
+        """Ask Prometheus for a service between two times; say why there is nothing."""
+        query = self._registry.queries.get(service)
+        if query is None:
+            return "no Prometheus is known"
+        return await self._source.past(query.server, service, start_s=since_s, end_s=until_s, step_s=PAST_STEP_S)
 
     def recheck(self) -> None:
         """Read the files again, even if they look unchanged."""

@@ -17,6 +17,7 @@ from autoscaler.page.address import PageAddress
 from autoscaler.page.board import Board
 from autoscaler.page.http import serve_page
 from autoscaler.page.live import Facts, Live
+from autoscaler.page.past import Ask, Past
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import ServiceName
 from autoscaler.runtime.bearer_tokens import BearerTokens
@@ -39,6 +40,7 @@ async def controller_page(
     policy: Callable[[ServiceName], ScalingPolicy | None],
     gateways: Callable[[], Collection[str]],
     tick_s: float,
+    ask_past: Ask | None = None,
     leads: Callable[[], bool] = lambda: True,
     leader: Callable[[], str | None] = lambda: None,
     tokens: BearerTokens | None = None,
@@ -52,6 +54,7 @@ async def controller_page(
         policy: gives the policy of a service.
         gateways: gives the metrics addresses of all gateways.
         tick_s: the time between two decisions.
+        ask_past: asks a Prometheus for what was before this process; None if there is none.
         leads: tells whether this controller writes.
         leader: gives who leads instead.
         tokens: sent to the gateways; required if others than this machine can reach the page.
@@ -62,6 +65,7 @@ async def controller_page(
     async with aiohttp.ClientSession() as session:
         known = Known(gateways, lambda: controller.services)
         poller = FiguresPoller(session, known, live.now, live.changed, tokens)
+        past = ask_past and Past(ask_past, live.now)
         measured, accounting = poller.measured, controller.accounting
         facts = Facts(
             lambda: controller.services,
@@ -71,11 +75,16 @@ async def controller_page(
             figures=lambda service: measured.figures(service, live.now()),
             quality=lambda service, since_s, now_s: tables.quality(measured.quality(service, since_s, now_s)),
             forecast=partial(_forecast, controller, tick_s),
+            past=past.samples if past else None,
             starts=lambda service: accounting.starts(service) if accounting else Starts(),
             account=lambda service: accounting.account(service, live.now()) if accounting else None,
         )
-        async with beside(poller.run()), serve_page(Board(live, facts), address, tokens) as at:
-            yield at
+        try:
+            async with beside(poller.run()), serve_page(Board(live, facts), address, tokens) as at:
+                yield at
+        finally:
+            if past is not None:
+                await past.close()
 
 
 def _forecast(controller: Controller, tick_s: float, view: ServiceView) -> Forecast | None:

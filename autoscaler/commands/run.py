@@ -216,6 +216,7 @@ def _page(
         policy=whole.policy,
         gateways=lambda: whole.gateway_addresses,
         tick_s=settings.tick_s,
+        ask_past=whole.past,
         leads=whole.leads,
         leader=lambda: whole.leader,
         tokens=settings.tokens,

@@ -1,7 +1,7 @@
 """What is computed when: the fleet's rows and a service's figures, once for all viewers, and only while some look."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import partial
 from math import inf
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from autoscaler.explain.view import ServiceView
 from autoscaler.explain.why_not import why_not
 from autoscaler.page import snapshot, tables
 from autoscaler.page.events import Event, Stream, Streams
-from autoscaler.page.history import SPAN_S
+from autoscaler.page.history import SPAN_S, Sample
 from autoscaler.page.live import Facts, Live
 from autoscaler.page.snapshot import Values
 from autoscaler.ports import ServiceName
@@ -64,7 +64,11 @@ class Board:
 
     async def service(self, service: ServiceName, seconds: float = SPAN_S) -> Values | None:
         """Give a service with the last seconds of its history; None if there is none of this name."""
-        return await self._service(service, self._live.now() - min(seconds, SPAN_S), 0.0)
+        since_s = self._live.now() - min(seconds, SPAN_S)
+        begins_s, before = self._live.history.begins_s(service), list[Sample]()
+        if self._facts.past is not None and begins_s is not None and service in self.services():
+            before = await self._facts.past(service, since_s, begins_s)
+        return self._service(service, since_s, 0.0, before)
 
     def why_not(self, service: ServiceName, replicas: int) -> Values | None:
         """Say why a service does not have a number of replicas; None if there is none of this name."""
@@ -124,11 +128,13 @@ class Board:
         view = self._live.view(service, self._facts)
         return view._replace(forecast=self._facts.forecast(view))
 
-    async def _service(self, service: ServiceName, since_s: float, rows_since_s: float) -> Values | None:
+    def _service(
+        self, service: ServiceName, since_s: float, rows_since_s: float, before: Sequence[Sample] = ()
+    ) -> Values | None:
         view = self._view(service)
         if view is None:
             return None
-        samples = self._live.history.samples(service, since_s, view.now_s)
+        samples = [*before, *self._live.history.samples(service, since_s, view.now_s)]
         decisions = self._live.decisions.rows(service, rows_since_s)
         quality = self._facts.quality(service, since_s, view.now_s)
         return {**self._process(), **snapshot.service(view, answer(view), samples, quality, decisions)}
@@ -153,7 +159,7 @@ class Board:
 
     async def _service_after(self, service: ServiceName, since_s: float) -> Event:
         now_s = self._live.now()
-        values = await self._service(service, max(since_s - _OVERLAP_S, now_s - SPAN_S), since_s)
+        values = self._service(service, max(since_s - _OVERLAP_S, now_s - SPAN_S), since_s)
         if values is None:
             return Event("gone", now_s, {"now": now_s, "name": service})
         points = {"series": values.pop("series"), "quality": values.pop("quality")}

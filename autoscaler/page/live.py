@@ -1,7 +1,7 @@
 """The newest of everything that is known of the services of this process. Nothing is computed here."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import NamedTuple
 
 from algorithms.observation import Observation
@@ -10,7 +10,7 @@ from autoscaler.explain.episodes import EpisodeRecorder
 from autoscaler.explain.forecast import Forecast
 from autoscaler.explain.view import Role, ServiceFigures, ServiceView
 from autoscaler.page.decisions import RecentDecisions
-from autoscaler.page.history import History
+from autoscaler.page.history import History, Sample
 from autoscaler.page.tables import Table, quality
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Fleet, Record, ServiceName
@@ -29,6 +29,8 @@ class Facts(NamedTuple):
     quality: Callable[[ServiceName, float, float], Table] = lambda _service, _since_s, _now_s: quality([])
     """How well a service was served between two times."""
     forecast: Callable[[ServiceView], Forecast | None] = lambda _view: None
+    past: Callable[[ServiceName, float, float], Awaitable[list[Sample]]] | None = None
+    """What is known of a service from before this process."""
     starts: Callable[[ServiceName], Starts] = lambda _service: Starts()
     account: Callable[[ServiceName], Account | None] = lambda _service: None
 

@@ -21,6 +21,7 @@ from autoscaler.ports import PodCounts, PodQuery, Query, Reading, ReadingHistory
 from autoscaler.sources.known_gateways import believed_claims
 from autoscaler.sources.prometheus_credentials import PrometheusCredentials
 from autoscaler.sources.prometheus_incremental import IncrementalReader
+from autoscaler.sources.prometheus_past import PastCounts, parse_past, past_query
 from autoscaler.sources.prometheus_pods import parse_pods
 from autoscaler.sources.prometheus_query import (
     REPLICA,
@@ -128,6 +129,16 @@ class PrometheusSource:
         found = await self._or_problem(asked, response)
         return PodCounts({}, found) if isinstance(found, str) else found
 
+    async def past(
+        self, server: str, service: ServiceName, *, start_s: float, end_s: float, step_s: float
+    ) -> Sequence[PastCounts] | str:
+        """Query what a server has of one service between two times, or say why it has nothing; as long as `pods`."""
+        asked, step_ms = SharedQuery(server, past_query(service), ""), round(step_s * 1000)
+        grid = Grid(round(start_s * 1000), step_ms, round((end_s - start_s) * 1000) // step_ms)
+        form = {"query": asked.expression, **grid.form()}
+        response = self._fetch(asked, "query_range", partial(parse_past, grid=grid), MOST_BYTES, **form)
+        return await self._or_problem(asked, response)
+
     async def _ask(
         self,
         questions: "_QueryPlan",
@@ -225,12 +236,10 @@ class PrometheusSource:
         clock_s = await self._fetch(asked, "query", parse_clock, MOST_BYTES, query="time()")
         step_ms, steps = round(step_s * 1000), round(span_s / step_s)
         grid = Grid(round(clock_s * 1000) - steps * step_ms, step_ms, steps)
-        times = {"start": grid.start_ms, "end": grid.start_ms + steps * step_ms, "step": step_ms}
-        form = {name: f"{time_ms / 1000:.3f}" for name, time_ms in times.items()}
         query = await self._query_of_the_past(asked, reader)
         most = MOST_BYTES + (_BYTES_OF_A_SERVICE + _BYTES_OF_A_MOMENT * (steps + 1)) * len(reader.services)
         read = partial(parse_range, grid=grid, wanted=reader.services)
-        return await self._fetch(asked, "query_range", read, most, query=query, **form)
+        return await self._fetch(asked, "query_range", read, most, query=query, **grid.form())
 
     async def _query_of_the_past(self, asked: SharedQuery, reader: IncrementalReader) -> str:
         """Include gateways that are gone by now, and exclude instances that are no gateways."""

@@ -21,6 +21,11 @@ class Grid(NamedTuple):
     step_ms: int
     steps: int
 
+    def form(self) -> dict[str, str]:
+        """Give it as a range query has it."""
+        times = {"start": self.start_ms, "end": self.start_ms + self.steps * self.step_ms, "step": self.step_ms}
+        return {name: f"{time_ms / 1000:.3f}" for name, time_ms in times.items()}
+
     def row(self, values: Iterable[tuple[float, str]]) -> Row:
         """Put values at their times; NaN is a missing value."""
         row = array("d", [math.nan]) * (self.steps + 1)
