@@ -142,10 +142,11 @@ class Board:
     # Events.
 
     def _stream(self, service: ServiceName) -> Stream:
-        after = partial(self._service_after, service) if service else self._fleet_after
+        after = partial(self._service_after, service) if service else self.fleet_after
         return Stream(after, partial(self._live.change, service))
 
-    async def _fleet_after(self, since_s: float) -> Event:
+    async def fleet_after(self, since_s: float) -> Event:
+        """Give what has changed in the fleet since a time."""
         await self._compute_rows()
         now_s, complete = self._live.now(), since_s < self._began_s
         values = {
