@@ -139,7 +139,7 @@ class Fleet(NamedTuple):
     unplaced: int = 0
     """Replicas asked for that have no place, in all pools."""
     leaving_from: Mapping[str, int] = {}
-    """How many of `leaving` each pool has; empty for a service without pools."""
+    """How many of `leaving` each pool has, without those that have none; empty for a service without pools."""
 
     @property
     def ready(self) -> int:

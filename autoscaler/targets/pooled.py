@@ -193,7 +193,7 @@ def _merged(fleets: Mapping[ServiceName, Fleet]) -> Fleet:
         pools.append(_state(pool, fleet))
         if fleet.override is not None and override is None:
             override = fleet.override._replace(why=_of_pool(member, fleet.override.why))
-    leaving = {pool_of(member): fleet.leaving for member, fleet in fleets.items()}
+    leaving = {pool_of(member): fleet.leaving for member, fleet in fleets.items() if fleet.leaving}
     unplaced = sum(pool.unplaced for pool in pools)
     asked = sum(fleet.asked for fleet in fleets.values())
     return Fleet(asked, tuple(replicas), override, sum(leaving.values()), tuple(pools), unplaced, leaving)

@@ -27,6 +27,6 @@ def history(tmp_path):
 
 
 async def test_the_page_is_true_word_for_word(history, tmp_path):
-    async with prometheus(programs.find("prometheus"), history, "127.0.0.1:1") as server:
+    async with prometheus(programs.find("prometheus"), history, {"nothing": "127.0.0.1:1"}) as server:
         theirs = {"http://prometheus.monitoring:9090": server}
         await asyncio.to_thread(typed, "how-to/simulate-your-traffic.md", tmp_path, leave_out=OTHERS, instead=theirs)

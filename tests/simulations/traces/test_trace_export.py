@@ -102,7 +102,7 @@ async def counted(server, count):
 async def history(tmp_path, prometheus_binary):
     """A Prometheus that scraped a gateway, nothing for some seconds, and another one at its port."""
     port = free_port()
-    scraping = prometheus(prometheus_binary, tmp_path / "prometheus", f"127.0.0.1:{port}")
+    scraping = prometheus(prometheus_binary, tmp_path / "prometheus", {"gateway": f"127.0.0.1:{port}"})
     async with pod() as backend, scraping as server:
         async with gateway(backend, port) as first:
             await counted(server, 0)
