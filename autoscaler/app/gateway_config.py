@@ -69,7 +69,12 @@ def gateway_service(policy: ScalingPolicy) -> GatewayService:
         cors=_cors(traffic.cors),
         probes=traffic.probes,
         errors=ErrorFormat(traffic.errors),
-        waiting=WaitingOptions(headers=traffic.waiting.headers),
+        waiting=WaitingOptions(
+            headers=traffic.waiting.headers,
+            deadlines=traffic.waiting.deadlines,
+            page_keeps_s=traffic.cold_start.keep_place if traffic.cold_start.page else None,
+        ),
+        display_name=spec.display_name or "",
         half_close=traffic.half_close == "Allow",
         max_body_bytes=traffic.max_body_bytes,
         min_body_bytes_per_s=traffic.min_body_bytes_per_second,

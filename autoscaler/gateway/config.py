@@ -93,6 +93,10 @@ class WaitingOptions:
 
     headers: bool = False
     """Whether answers of requests that were held say how long it took, and what was expected."""
+    deadlines: bool = False
+    """Whether clients may limit their wait."""
+    page_keeps_s: float | None = None
+    """How long the place of a browser that is away is kept; None shows no page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,8 @@ class GatewayService:
     """Parts of the user agents of health checks, in any case."""
     errors: ErrorFormat = ErrorFormat.TEXT
     waiting: WaitingOptions = WaitingOptions()
+    display_name: str = ""
+    """What a person calls the service; empty is the part of its name after the slash."""
     half_close: bool = False
     """Whether a client may close its sending side and still wait; otherwise that counts as a disconnect."""
     max_body_bytes: int | None = None

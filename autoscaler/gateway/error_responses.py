@@ -19,6 +19,10 @@ from autoscaler.gateway.request_body import BodyLateError, BodyTooLargeError
 ERROR_RESPONSES = {
     RequestOutcome.QUEUE_FULL: (HTTPStatus.SERVICE_UNAVAILABLE, "the queue is full"),
     RequestOutcome.ALL_BUSY: (HTTPStatus.TOO_MANY_REQUESTS, "every pod is busy, and the queue is full"),
+    RequestOutcome.BEYOND_DEADLINE: (
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "a pod is not expected to be free within the time that the client waits",
+    ),
     RequestOutcome.OVERLOADED: (HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is short of memory"),
     RequestOutcome.QUEUE_TIMEOUT: (HTTPStatus.GATEWAY_TIMEOUT, "no pod was free in time"),
     RequestOutcome.ASLEEP: (
@@ -53,6 +57,7 @@ RETRY_LATER = frozenset(
     {
         RequestOutcome.QUEUE_FULL,
         RequestOutcome.ALL_BUSY,
+        RequestOutcome.BEYOND_DEADLINE,
         RequestOutcome.OVERLOADED,
         RequestOutcome.QUEUE_TIMEOUT,
         RequestOutcome.ASLEEP,
@@ -81,9 +86,11 @@ class ErrorBody(NamedTuple):
 class RequestRejectedError(Exception):
     """The request gets an error response of the gateway."""
 
-    def __init__(self, outcome: RequestOutcome) -> None:
+    def __init__(self, outcome: RequestOutcome, detail: str = "") -> None:
+        """Say how the request ends, and for its client why, if the text of the outcome does not fit."""
         super().__init__(outcome.value)
         self.outcome = outcome
+        self.detail = detail
 
 
 def outcome_of_body_error(error: Exception) -> RequestOutcome:
@@ -93,17 +100,19 @@ def outcome_of_body_error(error: Exception) -> RequestOutcome:
 
 
 def error_body(
-    outcome: RequestOutcome, error_format: ErrorFormat, target: bytes, members: Mapping[str, Any]
+    outcome: RequestOutcome, detail: str, error_format: ErrorFormat, target: bytes, members: Mapping[str, Any]
 ) -> ErrorBody:
     """Return the answer for an outcome.
 
     Args:
         outcome: how the request ended.
+        detail: why, if the text of the outcome does not fit.
         error_format: what the policy asks for.
         target: the request's target; clients of OpenAI's API read errors of a shape of their own.
         members: what else is known, such as an estimate, for the formats that have room for it.
     """
     status, text = ERROR_RESPONSES[outcome]
+    text = detail or text
     if error_format is ErrorFormat.TEXT:
         return ErrorBody(status, text)
     return error_document(status, outcome.value, text, target, members)

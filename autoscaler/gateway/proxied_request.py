@@ -7,12 +7,10 @@ Rules:
 """
 
 import asyncio
-import logging
-from http import HTTPStatus
 from typing import cast
 
 from autoscaler.gateway.arrival import Arrival
-from autoscaler.gateway.config import OnAbort
+from autoscaler.gateway.config import OnAbort, WaitingOptions
 from autoscaler.gateway.cors import Cors, is_preflight, preflight_rule
 from autoscaler.gateway.counts import RequestOutcome
 from autoscaler.gateway.dispatch.backend import COUNT, PASS, TUNNEL
@@ -34,12 +32,13 @@ from autoscaler.gateway.http.request_parser import IncomingRequest
 from autoscaler.gateway.http.tunnel import Tunnel
 from autoscaler.gateway.pods.pod_interrupt import interrupt
 from autoscaler.gateway.request_body import RequestBody
-from autoscaler.gateway.request_log import OnEnded, RequestRecord
+from autoscaler.gateway.request_end import note_end
+from autoscaler.gateway.request_log import RequestRecord
 from autoscaler.gateway.service import ServiceProxy, Waiter
 from autoscaler.gateway.waiting.estimate import members
-from autoscaler.gateway.waiting.held_client import HeldClient
+from autoscaler.gateway.waiting.held_client import UNFOLLOWED, HeldClient, Unfollowed
 
-_log = logging.getLogger(__name__)
+_TELLS_NOTHING = WaitingOptions()
 _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 """Methods that may be sent twice, and so over an idle connection that the pod may just have closed."""
 
@@ -84,9 +83,10 @@ class ProxiedRequest:
         self._waiter = Waiter(TUNNEL if tunnels else rule.kind, self._loop.time())
         if proxy.turns is not None and rule.kind is COUNT:
             self._waiter.turn = proxy.turn_of(self._head, arrival.client, trusted=arrival.forwarded.trusted)
-        self._held: HeldClient | None = None
-        if proxy.config.waiting.headers:
-            self._held = HeldClient(proxy, self._waiter, self._waiter.arrived_s, self._loop)
+        self._held: HeldClient | Unfollowed = UNFOLLOWED
+        if proxy.config.waiting != _TELLS_NOTHING:
+            self._held = HeldClient(proxy, self._waiter, self._head, arrival.unix_s, self._loop)
+            self._head = self._held.head
         self._granted_s: float | None = None
         self._sent_whole: bytes | None = None
         self._cookies = self._head.cookies
@@ -113,7 +113,7 @@ class ProxiedRequest:
         try:
             goes_on, outcome = await self._serve()
         except RequestRejectedError as away:
-            goes_on, outcome = self._reject(away.outcome), away.outcome
+            goes_on, outcome = self._reject(away), away.outcome
         except asyncio.CancelledError:
             outcome = RequestOutcome.ABANDONED_QUEUED if self._granted_s is None else RequestOutcome.ABANDONED_RUNNING
             raise
@@ -121,7 +121,7 @@ class ProxiedRequest:
             self._proxy.counts.cut_responses += self._client.answered
             raise
         finally:
-            self._ended(outcome)
+            note_end(self._proxy, self._client, outcome, self._record)
             self._let_go()
         return goes_on
 
@@ -131,42 +131,26 @@ class ProxiedRequest:
         try:
             self._body.close()
         finally:
-            if not self._left_at_pod:
+            waits_on = self._held.ended()
+            if not (self._left_at_pod or waits_on):
                 self._proxy.abandon(self._waiter)
 
-    def _ended(self, outcome: RequestOutcome) -> None:
-        counts, client = self._proxy.counts, self._client
-        counts.outcomes[outcome] += 1
-        status = client.status
-        if status is None and outcome is RequestOutcome.ERROR and client.connected:
-            status = HTTPStatus.INTERNAL_SERVER_ERROR.value  # which the connection sends next
-        if status is not None:
-            counts.responded(status)
-        if self._proxy.on_ended is None:
-            return
-        try:
-            self._write_down(self._proxy.on_ended, outcome, status)
-        except Exception:  # noqa: BLE001 - the request has ended, whatever becomes of its line
-            _log.exception("a request could not be written to the request log")
-
-    def _write_down(self, on_ended: OnEnded, outcome: RequestOutcome, status: int | None) -> None:
+    def _record(self, outcome: RequestOutcome, status: int | None) -> RequestRecord:
         arrived_s, granted_s = self._waiter.arrived_s, self._granted_s
-        on_ended(
-            RequestRecord(
-                service=self._proxy.config.name,
-                request_id=self._arrival.request_id.decode("latin-1"),
-                kind=self._rule.kind.value,
-                arrival=self._arrival.unix_s,
-                wait_s=None if granted_s is None else granted_s - arrived_s,
-                service_s=None if granted_s is None else self._loop.time() - granted_s,
-                outcome=outcome.value,
-                client=self._arrival.client,
-                method=self._head.method.decode("latin-1"),
-                path=self._head.target.partition(b"?")[0].decode("latin-1"),
-                status=status,
-                received_bytes=self._body.taken_bytes,
-                sent_bytes=self._client.sent_bytes,
-            )
+        return RequestRecord(
+            service=self._proxy.config.name,
+            request_id=self._arrival.request_id.decode("latin-1"),
+            kind=self._rule.kind.value,
+            arrival=self._arrival.unix_s,
+            wait_s=None if granted_s is None else granted_s - arrived_s,
+            service_s=None if granted_s is None else self._loop.time() - granted_s,
+            outcome=outcome.value,
+            client=self._arrival.client,
+            method=self._head.method.decode("latin-1"),
+            path=self._head.target.partition(b"?")[0].decode("latin-1"),
+            status=status,
+            received_bytes=self._body.taken_bytes,
+            sent_bytes=self._client.sent_bytes,
         )
 
     async def _serve(self) -> tuple[bool, RequestOutcome]:
@@ -196,25 +180,30 @@ class ProxiedRequest:
     def _admitted(self) -> Pod | None:
         if self._body.announced_too_large:
             raise RequestRejectedError(RequestOutcome.BODY_TOO_LARGE)
-        answer = self._proxy.arrive(self._waiter, self._rule, self._pinned)
+        self._held.check_deadline()
+        waiting = self._held.come_back()
+        if self._held.waited_s:
+            self._arrival = self._arrival._replace(unix_s=self._arrival.unix_s - self._held.waited_s)
+        if waiting is not None:
+            self._waiter = cast("Waiter", waiting)
+            return None
+        answer = self._proxy.arrive(self._waiter, self._rule, self._pinned, again=self._held.is_back)
         if isinstance(answer, RequestOutcome):
             raise RequestRejectedError(answer)
         if answer is not None:
-            self._granted_s = self._waiter.arrived_s
+            self._granted_s = self._waiter.arrived_s + self._held.waited_s
         return answer
 
     async def _granted(self) -> Pod:
         self._granted_s = None
         self._body.read_ahead(self._proxy.body_budget)
         self._body.when_broken(self._reject_unless_granted)
-        if self._held is not None:
-            self._held.held()
-        answer = await cast("asyncio.Future[Pod | RequestOutcome]", self._waiter.placement)
+        self._held.held()
+        answer = await self._held.placed(cast("asyncio.Future[Pod | RequestOutcome]", self._waiter.placement))
         if isinstance(answer, RequestOutcome):
             raise RequestRejectedError(answer)
         self._granted_s = self._loop.time()
-        if self._held is not None:
-            self._held.granted()
+        self._held.granted()
         try:
             self._body.check()
         except BODY_ERRORS as error:
@@ -254,7 +243,7 @@ class ProxiedRequest:
         upgrade = bool(self._head.upgrade)
         half_close, keep_alive = self._proxy.config.half_close, self._arrival.keep_alive
         return ResponseOptions(
-            self._http10, bodiless, keep_alive, cookie, half_close, upgrade, self._cors_lines(), self._held_lines
+            self._http10, bodiless, keep_alive, cookie, half_close, upgrade, self._cors_lines(), self._held.lines
         )
 
     def _release(self) -> None:
@@ -363,9 +352,6 @@ class ProxiedRequest:
             self._proxy.counts.tunnels -= 1
             tunnel.close()
 
-    def _held_lines(self) -> bytes:
-        return b"" if self._held is None else self._held.lines()
-
     def _cors_lines(self) -> bytes:
         return b"" if self._proxy.config.cors is None else self._proxy.config.cors.response_lines(self._head)
 
@@ -374,16 +360,20 @@ class ProxiedRequest:
         self._client.send(cors.answer_preflight(self._head, keep_alive=keep_alive))
         return keep_alive, RequestOutcome.PREFLIGHT
 
-    def _reject(self, outcome: RequestOutcome) -> bool:
+    def _reject(self, rejected: RequestRejectedError) -> bool:
         if self._client.answered:
             self._proxy.counts.cut_responses += 1
             return False
+        outcome = rejected.outcome
         keep_alive = self._arrival.keep_alive and self._body.is_read and not self._client.closing
-        added = self._cors_lines() + self._held_lines()
+        if page := self._held.page(outcome, self._arrival.request_id, keep_alive=keep_alive):
+            self._client.send(page)
+            return keep_alive
+        added = self._cors_lines() + self._held.lines()
         if outcome in RETRY_LATER:
             added += b"Retry-After: %d\r\n" % self._proxy.retry_after_s()
-        expected = members(None if self._held is None else self._held.estimate)
-        body = error_body(outcome, self._proxy.config.errors, self._head.target, expected)
+        expected = members(self._held.estimate)
+        body = error_body(outcome, rejected.detail, self._proxy.config.errors, self._head.target, expected)
         without_body = self._head.method == b"HEAD"
         self._client.send(own_response(*body, keep_alive=keep_alive, added=added, without_body=without_body))
         return keep_alive

@@ -27,6 +27,8 @@ from autoscaler.gateway.probe_requests import ProbeUserAgents
 from autoscaler.gateway.quotes.service_quotes import ServiceQuotes
 from autoscaler.gateway.request_log import OnEnded
 from autoscaler.gateway.waiting.estimate import Estimate, known, retry_after_s
+from autoscaler.gateway.waiting.place_tokens import PlaceTokens
+from autoscaler.gateway.waiting.places import Places
 
 _LONGEST_RETRY_AFTER_S = 120
 
@@ -85,6 +87,7 @@ class ServiceProxy:
         self.tunnels: set[Tunnel] = set()
         self.background_tasks: set[asyncio.Task[None]] = set()
         """Calls that are still to be made for requests whose client has disconnected."""
+        self.places = Places(self, loop)
         self.counts = Counts()
         self.ready_since_s: float | None = None
         """Since when there has been a ready pod all the time; None while there is none."""
@@ -124,6 +127,7 @@ class ServiceProxy:
         self.config = config
         self.rules = PathRules(config.paths)
         self.probes = ProbeUserAgents(config.probes)
+        self.tokens = PlaceTokens(self._keys, config.name)
         if self.shared is not None:
             self.shared.takes_over_at_once = config.takeover is Takeover.IMMEDIATE
             self.shared.longest.request_timeout_s = config.longest_request_s
@@ -134,21 +138,27 @@ class ServiceProxy:
 
     # Requests.
 
-    def arrive(self, waiter: Waiter, rule: PathRule, pinned: str | None) -> Pod | RequestOutcome | None:
-        """Return the pod that the request is granted, why it is rejected, or None if it is held."""
+    def arrive(
+        self, waiter: Waiter, rule: PathRule, pinned: str | None, *, again: bool = False
+    ) -> Pod | RequestOutcome | None:
+        """Return the pod that the request is granted, why it is rejected, or None if it is held.
+
+        A client that comes `again` has waited before: its request stands by its age, and is not counted once more.
+        """
         if self._overload.active:
             self.counts.arrived += rule.kind is SlotUse.COUNT
             return RequestOutcome.OVERLOADED
         answer = self.dispatcher.arrive(
             waiter,
-            waiter.arrived_s,
+            self._loop.time() if again else waiter.arrived_s,
             waiter.kind,
             pinned,
             max_per_pod=rule.max_per_pod,
             wakes=rule.wake,
             turn=waiter.turn,
+            arrived_s=waiter.arrived_s if again else None,
         )
-        self.counts.arrived += rule.kind is SlotUse.COUNT
+        self.counts.arrived += rule.kind is SlotUse.COUNT and not again
         self._changed()
         match answer:
             case Granted(backend):
@@ -254,6 +264,7 @@ class ServiceProxy:
         """Close idle connections, and end all checks and calls."""
         if self._timer is not None:
             self._timer.cancel()
+        self.places.close()
         self.pods.close()
         self.quotes.close()
         for task in self.background_tasks:

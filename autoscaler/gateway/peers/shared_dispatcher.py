@@ -51,17 +51,19 @@ class SharedDispatcher(SharedService):
         max_per_pod: int = 0,
         wakes: bool = True,
         turn: Turn = ANY_TURN,
+        arrived_s: float | None = None,
     ) -> Granted | Held | Refused:
         """Take a request in; see `Dispatcher.arrive`."""
         if request in self._claims:
             raise ValueError(f"request {request!r} has arrived already")
         self._advance(now_s)
-        wait = Wait(now_s, kind, pinned, max_per_pod, wakes, turn)
-        claim = Claim(request, self._claims.new_ref(), wait, now_s + self._queue.timeout_s)
+        again, since_s = arrived_s is not None, now_s if arrived_s is None else arrived_s
+        wait = Wait(since_s, kind, pinned, max_per_pod, wakes, turn)
+        claim = Claim(request, self._claims.new_ref(), wait, since_s + self._queue.timeout_s)
         if claim.direct:
-            answer = self._local.arrive(claim, now_s, kind, pinned, wakes=wakes)
+            answer = self._local.arrive(claim, now_s, kind, pinned, wakes=wakes, arrived_s=arrived_s)
         elif self._owned.whole:
-            answer = self._owned.arrive(claim.ref, wait, now_s)
+            answer = self._owned.arrive(claim.ref, wait, now_s, again=again)
         else:
             answer = self._hold(claim)
         if isinstance(answer, Refused):
@@ -70,7 +72,7 @@ class SharedDispatcher(SharedService):
             claim.pod = claim.notified = answer.backend
         self._claims.add(claim)
         if not claim.direct and not self._owned.whole:
-            self._tell_claim(claim, now_s, again=False)
+            self._tell_claim(claim, now_s, again=again)
         return Held(claim.deadline_s) if isinstance(answer, Held) else answer
 
     def _hold(self, claim: Claim) -> Held | Refused:

@@ -1,6 +1,9 @@
-"""What clients that wait learn: their place, how long it should take, and how long it took.
+"""What clients that wait learn and get meanwhile. Each part is off unless the policy asks for it.
 
-* `estimate` is what is expected of a wait; `held_client` writes it into the headers of a request's answer.
+* `held_client` follows one request: `estimate` is what is expected of its wait, `deadlines` until when its client wants
+  to wait.
+* `page` is what a person sees. `page_visit` recognises browsers, and `place_tokens` keeps their place over refreshes.
+* `places` keeps requests in line whose client is away for a moment.
 
-Each part is off unless the policy asks for it. Without an estimate nothing is invented: what is unknown is left out.
+Without an estimate nothing is invented: what is unknown is left out.
 """

@@ -19,7 +19,7 @@ from autoscaler.documents.fields import (
 )
 from autoscaler.policy.http_texts import HeaderName, Host, Method, Origin, Path, PathGlob, Token, UserAgent
 from autoscaler.policy.traffic.turns import Fairness, Priority
-from autoscaler.policy.traffic.waiting import Queue, Waiting
+from autoscaler.policy.traffic.waiting import ColdStart, Queue, Waiting
 from autoscaler.runtime.probe_user_agents import PROBES
 
 
@@ -229,6 +229,8 @@ class Traffic(ResourceModel):
     """Requests that wait for a replica."""
     waiting: Waiting = Waiting()
     """What clients that wait learn. Nothing unless it is switched on."""
+    cold_start: ColdStart = ColdStart()
+    """What a person sees in place of a page that has to wait."""
     errors: Literal["Text", "Problem"] = "Text"
     """How the gateway writes its own errors. Text: a line of text. Problem: application/problem+json (RFC 9457), and on
     the paths of OpenAI's API, such as /v1/chat/completions, an object `error` as its clients expect."""

@@ -37,3 +37,18 @@ class Waiting(ResourceModel):
     headers: bool = False
     """Whether the answer of a request that waited has `X-Inflight-Position`, `X-Inflight-Estimate` and `Server-Timing`,
     and `Retry-After` of a refusal is the estimate. An unknown estimate is left out."""
+    deadlines: bool = False
+    """Whether a client may limit its wait: by `Prefer: wait=N` in seconds, or by `X-Request-Deadline` as Unix seconds
+    or as a time with a zone. If its estimate (half of the requests wait no longer) is beyond that, it is refused at
+    once with 503. A refused request starts a replica all the same if none is ready."""
+
+
+class ColdStart(ResourceModel):
+    """What a person sees in place of a page that has to wait."""
+
+    page: bool = False
+    """Whether a browser that opens a page gets a small page at once if it has to wait. The page says how long it should
+    take, and what was asked for replaces it when it is ready. Browsers are recognised by `Sec-Fetch-Mode: navigate`,
+    which they send over https and to localhost."""
+    keep_place: Annotated[Duration, lasting("5s", "5m")] = 15.0
+    """How long the place of a browser is kept that asks no more, because its tab was closed or its network is down."""

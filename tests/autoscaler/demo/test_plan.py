@@ -67,7 +67,8 @@ def policy_of(algorithm, **settings):
         ],
         traffic={
             "hosts": ["sd.example.com"],
-            "queue": {"timeout": "10m"},
+            "queue": {"timeout": "10m", "noneReady": {"timeout": "10m"}, "allBusy": {"timeout": "10m"}},
+            "coldStart": {"keepPlace": "5m"},
             "requestTimeout": "10m",
             "affinity": {"cookie": {"timeout": "10m"}, "spillAfter": "10m"},
             "paths": [{"match": ["/"], "class": "Count", "requestTimeout": "10m"}],

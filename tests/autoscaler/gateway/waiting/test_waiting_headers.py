@@ -94,10 +94,15 @@ async def test_retry_after_is_at_most_a_day_however_long_the_wait(kit):
 
 
 class Service:
+    config = replace(service(), waiting=HEADERS)
     ready_since_s = None
 
     def estimate(self, _request):
         return None
+
+
+class Request:
+    arrived_s = 100.0
 
 
 class Time:
@@ -118,7 +123,7 @@ class Time:
 )
 def test_the_wait_for_a_start_and_the_wait_for_a_slot_are_told_apart(ready_since_s, expected):
     loop, of = Time(), Service()
-    held = HeldClient(of, "request", 100.0, loop)
+    held = HeldClient(of, Request(), None, 1_764_100_000.0, loop)
     held.held()
     loop.now_s, of.ready_since_s = 130.0, ready_since_s
     held.granted()
@@ -128,7 +133,7 @@ def test_the_wait_for_a_start_and_the_wait_for_a_slot_are_told_apart(ready_since
 
 def test_a_request_that_its_pod_refused_waits_on_and_its_first_estimate_stays():
     loop, of = Time(), Service()
-    held = HeldClient(of, "request", 100.0, loop)
+    held = HeldClient(of, Request(), None, 1_764_100_000.0, loop)
     assert held.lines() == b""
     of.estimate = lambda _request: Quote(1, 5.0, 6.0)
     held.held()
