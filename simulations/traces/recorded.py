@@ -16,8 +16,8 @@ from numpy.random import default_rng
 from simulations.model.run_inputs import Floats
 
 COUNT, SERVED = "Count", "served"
-NEVER_DISPATCHED = frozenset({"asleep", "bad_request", "body_late", "body_too_large"})
-"""Outcomes of requests that reach no replica under any policy."""
+NEVER_DISPATCHED = frozenset({"asleep", "bad_request", "body_late", "body_too_large", "waiting_page"})
+"""Outcomes of requests that reach no replica under any policy; after a waiting page the browser asks again."""
 
 Points = Mapping[int, float]
 """Values by grid point; a value that is not here is unknown."""

@@ -141,7 +141,7 @@ def test_a_reason_has_the_status_of_the_page():
         for reason, status, _ in table(METRICS, "Reasons", "`reason`")
         if status[0].isdigit()
     }
-    del page["preflight"]
+    del page["preflight"], page["waiting_page"]
     assert page == {outcome.value: status for outcome, (status, _) in ERROR_RESPONSES.items()}
 
 

@@ -18,6 +18,7 @@ NO_REFUSAL = {
     RequestOutcome.ABANDONED_QUEUED,
     RequestOutcome.ABANDONED_RUNNING,
     RequestOutcome.PREFLIGHT,
+    RequestOutcome.WAITING_PAGE,
 }
 
 

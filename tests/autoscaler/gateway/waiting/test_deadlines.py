@@ -73,7 +73,7 @@ def test_no_header_breaks_the_reader(prefer, deadline):
 async def gateway_with(kit, quote=None, *, pods=(), waiting=DEADLINES, **limits):
     config = replace(service(**limits), waiting=waiting, errors=ErrorFormat.PROBLEM)
     gateway = await kit.gateway(config, pods=pods)
-    gateway.proxies[NAME].quotes = Quotes(quote)
+    gateway.proxies[NAME].quotes.quote = Quotes(quote).quote
     return gateway
 
 

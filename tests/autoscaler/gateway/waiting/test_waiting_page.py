@@ -207,7 +207,7 @@ async def test_a_page_of_a_path_that_takes_no_slot_waits_for_the_start_too(kit):
 async def test_a_page_of_a_busy_service_waits_for_a_second_before_it_shows_one(kit):
     pod = await kit.pod()
     gateway = await kit.gateway(paged(), pods=[pod])
-    gateway.proxies[NAME].quotes = Quotes(Quote(3, 25.0, 34.0))
+    gateway.proxies[NAME].quotes.quote = Quotes(Quote(3, 25.0, 34.0)).quote
     (await kit.client(gateway)).get("/runs")
     job = await pod.next()
     shown = await visit(kit, gateway)
@@ -223,7 +223,7 @@ async def test_a_page_of_a_busy_service_waits_for_a_second_before_it_shows_one(k
 @pytest.mark.real_time
 async def test_curl_sees_a_small_strict_answer_that_no_cache_keeps(kit):
     gateway = await kit.gateway(paged())
-    gateway.proxies[NAME].quotes = Quotes(Quote(2, 25.0, 34.0))
+    gateway.proxies[NAME].quotes.quote = Quotes(Quote(2, 25.0, 34.0)).quote
     lines = [option for line in NAVIGATES for option in ("--header", line)]
     answer = await curl(gateway, "/app", "--include", *lines)
     assert answer["http_code"] == 202
