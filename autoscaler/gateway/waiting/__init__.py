@@ -2,7 +2,7 @@
 
 * `held_client` follows one request: `estimate` is what is expected of its wait, `deadlines` until when its client wants
   to wait.
-* `page` is what a person sees. `page_visit` recognises browsers, and `place_tokens` keeps their place over refreshes.
+* `page` is what a person sees. `navigation` recognises browsers, and `place_tokens` keeps their place over refreshes.
 * `places` keeps requests in line whose client is away for a moment.
 
 Without an estimate nothing is invented: what is unknown is left out.

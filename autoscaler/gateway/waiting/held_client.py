@@ -11,6 +11,7 @@ from autoscaler.gateway.http.headers import RequestHead
 from autoscaler.gateway.http.own_response import own_response
 from autoscaler.gateway.waiting.deadlines import MalformedDeadlineError, Patience, patience
 from autoscaler.gateway.waiting.estimate import Estimate, header_lines
+from autoscaler.gateway.waiting.navigation import Navigation, harmless_query, is_navigation, new_place, without_token
 from autoscaler.gateway.waiting.page import (
     CONTENT_TYPE,
     HEADERS,
@@ -21,7 +22,6 @@ from autoscaler.gateway.waiting.page import (
     too_late_page,
     waiting_page,
 )
-from autoscaler.gateway.waiting.page_visit import PageVisit, harmless_query, is_navigation, new_place, without_token
 from autoscaler.gateway.waiting.place_tokens import PlaceTokens
 from autoscaler.gateway.waiting.places import Places
 
@@ -77,10 +77,10 @@ class HeldClient:
         "_came_s",
         "_granted_s",
         "_loop",
+        "_navigation",
         "_patience",
         "_service",
         "_unix_s",
-        "_visit",
         "_was_held",
         "estimate",
         "head",
@@ -105,14 +105,14 @@ class HeldClient:
         self._was_held = False
         self._granted_s: float | None = None
         self._patience: Patience | None = None
-        self._visit = self._recognised()
-        if self._visit is not None:
-            request.arrived_s -= max(0.0, unix_s - self._visit.place.arrived_s)
+        self._navigation = self._recognised()
+        if self._navigation is not None:
+            request.arrived_s -= max(0.0, unix_s - self._navigation.place.arrived_s)
 
     # Before it waits.
 
-    def _recognised(self) -> PageVisit | None:
-        """Return the visit of a browser that opens a page, and take the token out of what a pod gets."""
+    def _recognised(self) -> Navigation | None:
+        """Return the page that a browser opens, and take the token out of what a pod gets."""
         keep_s = self._service.config.waiting.page_keeps_s
         if keep_s is None:
             return None
@@ -120,12 +120,12 @@ class HeldClient:
         if not is_navigation(self.head):
             return None
         place = self._service.tokens.read(token, self._unix_s, keep_s) if token else None
-        return PageVisit(place or new_place(self._unix_s), place is not None, harmless_query(self.head))
+        return Navigation(place or new_place(self._unix_s), place is not None, harmless_query(self.head))
 
     @property
     def is_back(self) -> bool:
         """Whether its client has waited before."""
-        return self._visit is not None and self._visit.is_back
+        return self._navigation is not None and self._navigation.is_back
 
     @property
     def waited_s(self) -> float:
@@ -134,13 +134,13 @@ class HeldClient:
 
     def come_back(self) -> HeldRequest | None:
         """Return the request of the client's last connection, to go on with it; None if nothing is left of that."""
-        if self._visit is None or not self._visit.is_back:
+        if self._navigation is None or not self._navigation.is_back:
             return None
-        if not self._service.places.enter(self._visit.place.key):
-            self._visit = self._visit._replace(place=new_place(self._unix_s), is_back=False)
+        if not self._service.places.enter(self._navigation.place.key):
+            self._navigation = self._navigation._replace(place=new_place(self._unix_s), is_back=False)
             self.request.arrived_s = self._came_s
             return None
-        waiting: HeldRequest | None = self._service.places.take(self._visit.place.key)
+        waiting: HeldRequest | None = self._service.places.take(self._navigation.place.key)
         if waiting is not None:
             self.request = waiting
         return waiting
@@ -151,7 +151,7 @@ class HeldClient:
         Raises:
             RequestRejectedError: it cannot be read, or is over.
         """
-        if self._visit is not None or not self._service.config.waiting.deadlines:
+        if self._navigation is not None or not self._service.config.waiting.deadlines:
             return
         try:
             self._patience = patience(self.head.values, self._unix_s)
@@ -190,9 +190,9 @@ class HeldClient:
         return placement.result()
 
     def _limit(self) -> tuple[float | None, RequestOutcome]:
-        if self._visit is not None:
+        if self._navigation is not None:
             first_s = 0.0 if self._service.ready_since_s is None else _BUSY_HELD_S
-            return _REFRESH_HELD_S if self._visit.is_back else first_s, RequestOutcome.WAITING_PAGE
+            return _REFRESH_HELD_S if self._navigation.is_back else first_s, RequestOutcome.WAITING_PAGE
         if self._patience is not None:
             return max(0.0, self._came_s + self._patience.seconds - self._loop.time()), RequestOutcome.QUEUE_TIMEOUT
         return None, RequestOutcome.QUEUE_TIMEOUT
@@ -203,13 +203,13 @@ class HeldClient:
 
     def ended(self) -> bool:
         """Note that this connection has no more to do with the request; return whether that waits on without it."""
-        if self._visit is not None:
-            self._service.places.exit(self._visit.place.key)
+        if self._navigation is not None:
+            self._service.places.exit(self._navigation.place.key)
         if not self._was_held or self._granted_s is not None or not self.request.in_dispatcher:
             return False
         keep_s = self._service.config.waiting.page_keeps_s
-        if self._visit is not None and keep_s is not None:
-            self._service.places.leave(self._visit.place.key, self.request, keep_s)
+        if self._navigation is not None and keep_s is not None:
+            self._service.places.leave(self._navigation.place.key, self.request, keep_s)
             return True
         if self._patience is None or self._service.ready_since_s is not None:
             return False
@@ -240,15 +240,15 @@ class HeldClient:
 
     def page(self, outcome: RequestOutcome, request_id: bytes, *, keep_alive: bool) -> bytes:
         """Return the whole answer of a browser that waits, or that waited in vain; nothing for all others."""
-        if self._visit is None or outcome not in {RequestOutcome.WAITING_PAGE, RequestOutcome.QUEUE_TIMEOUT}:
+        if self._navigation is None or outcome not in {RequestOutcome.WAITING_PAGE, RequestOutcome.QUEUE_TIMEOUT}:
             return b""
         waits = outcome is RequestOutcome.WAITING_PAGE
         found = self._wait(request_id)
         lines = HEADERS
         if waits:
             now_s = self._unix_s + self._loop.time() - self._came_s
-            token = self._service.tokens.issue(self._visit.place, now_s)
-            lines += f"Refresh: {REFRESH_S}; url={self._visit.refresh_url(token)}\r\n"
+            token = self._service.tokens.issue(self._navigation.place, now_s)
+            lines += f"Refresh: {REFRESH_S}; url={self._navigation.refresh_url(token)}\r\n"
         return own_response(
             WAITING if waits else TOO_LATE,
             waiting_page(found) if waits else too_late_page(found),
@@ -268,7 +268,7 @@ class HeldClient:
             left_s=config.limits.queue(any_ready=is_ready).timeout_s - waited_s,
             estimate=self._service.estimate(self.request),
             request_id=request_id.decode("latin-1"),
-            fresh_url=self._visit.fresh_url if self._visit is not None else "",
+            fresh_url=self._navigation.fresh_url if self._navigation is not None else "",
         )
 
 

@@ -15,8 +15,8 @@ from waiting_kit import Quote, Quotes, curl
 from autoscaler.gateway.config import Affinity, WaitingOptions
 from autoscaler.gateway.counts import RequestOutcome
 from autoscaler.gateway.http.headers import read_request, values_by_name
+from autoscaler.gateway.waiting.navigation import Navigation, harmless_query, is_navigation, new_place, without_token
 from autoscaler.gateway.waiting.page import HEADERS, Wait, too_late_page, waiting_page
-from autoscaler.gateway.waiting.page_visit import PageVisit, harmless_query, is_navigation, new_place, without_token
 from autoscaler.gateway.waiting.place_tokens import PlaceToken
 
 PAGE = WaitingOptions(page_keeps_s=15.0)
@@ -39,7 +39,7 @@ def outcomes(gateway):
     return {outcome: n for outcome, n in gateway.proxies[NAME].counts.outcomes.items() if n}
 
 
-async def visit(kit, gateway, target="/"):
+async def browse(kit, gateway, target="/"):
     return await (await kit.client(gateway)).get(target, *NAVIGATES).response()
 
 
@@ -55,9 +55,9 @@ async def test_a_page_comes_at_once_its_place_is_kept_over_refreshes_and_the_pod
     records = []
     gateway = await kit.gateway(paged(), on_ended=records.append)
     dispatcher = gateway.dispatcher(NAME)
-    first = await visit(kit, gateway, "/app?seed=1&x=%20")
+    first = await browse(kit, gateway, "/app?seed=1&x=%20")
     assert (first.status, dispatcher.queued) == (202, 1)
-    back = asyncio.ensure_future(visit(kit, gateway, "/app" + refresh_of(first)))
+    back = asyncio.ensure_future(browse(kit, gateway, "/app" + refresh_of(first)))
     await until(lambda: not len(gateway.proxies[NAME].places))
     assert dispatcher.queued == 1, "it is the same request"
     pod = await kit.pod()
@@ -77,7 +77,7 @@ async def test_a_page_comes_at_once_its_place_is_kept_over_refreshes_and_the_pod
 async def test_a_browser_that_closes_a_refresh_keeps_its_place_before_those_that_came_later(kit):
     gateway = await kit.gateway(paged())
     dispatcher = gateway.dispatcher(NAME)
-    first = await visit(kit, gateway, "/first")
+    first = await browse(kit, gateway, "/first")
     later = (await kit.client(gateway)).get("/later")
     await until(lambda: dispatcher.queued == 2)
     gone = (await kit.client(gateway)).get("/first" + refresh_of(first), *NAVIGATES)
@@ -85,7 +85,7 @@ async def test_a_browser_that_closes_a_refresh_keeps_its_place_before_those_that
     gone.close()
     await until(lambda: len(gateway.proxies[NAME].places))
     assert dispatcher.queued == 2
-    back = asyncio.ensure_future(visit(kit, gateway, "/first" + refresh_of(first)))
+    back = asyncio.ensure_future(browse(kit, gateway, "/first" + refresh_of(first)))
     await until(lambda: not len(gateway.proxies[NAME].places))
     pod = await kit.pod(answer_ok)
     gateway.set_backends(NAME, {"p0": pod.address})
@@ -98,10 +98,10 @@ async def test_a_browser_that_closes_a_refresh_keeps_its_place_before_those_that
 async def test_another_gateway_knows_the_place_by_its_age(kit):
     keys = (b"k" * 32,)
     one, two = [await kit.gateway(paged(), keys=keys) for _ in range(2)]
-    first = await visit(kit, one, "/first")
+    first = await browse(kit, one, "/first")
     later = (await kit.client(two)).get("/later")
     await until(lambda: two.dispatcher(NAME).queued == 1)
-    back = asyncio.ensure_future(visit(kit, two, "/first" + refresh_of(first)))
+    back = asyncio.ensure_future(browse(kit, two, "/first" + refresh_of(first)))
     await until(lambda: two.dispatcher(NAME).queued == 2)
     pod = await kit.pod(answer_ok)
     two.set_backends(NAME, {"p0": pod.address})
@@ -115,8 +115,8 @@ async def test_a_gateway_that_asks_the_owner_keeps_places_too():
     kit = TakerKit()
     try:
         gateway = await kit.gateway(paged())
-        first = await visit(kit, gateway, "/first")
-        back = asyncio.ensure_future(visit(kit, gateway, "/first" + refresh_of(first)))
+        first = await browse(kit, gateway, "/first")
+        back = asyncio.ensure_future(browse(kit, gateway, "/first" + refresh_of(first)))
         await until(lambda: not len(gateway.proxies[NAME].places))
         pod = await kit.pod(answer_ok)
         gateway.set_backends(NAME, {"p0": pod.address})
@@ -129,7 +129,7 @@ async def test_a_gateway_that_asks_the_owner_keeps_places_too():
 @pytest.mark.real_time
 async def test_a_place_nobody_comes_back_for_frees_its_slot_for_the_next(kit):
     gateway = await kit.gateway(paged())
-    await visit(kit, gateway, "/gone")
+    await browse(kit, gateway, "/gone")
     later = (await kit.client(gateway)).get("/later")
     await until(lambda: gateway.dispatcher(NAME).queued == 2)
     pod = await kit.pod(answer_ok)
@@ -142,8 +142,8 @@ async def test_a_place_nobody_comes_back_for_frees_its_slot_for_the_next(kit):
 @pytest.mark.real_time
 async def test_a_copied_token_is_no_second_place(kit):
     gateway = await kit.gateway(paged(queue_length=1))
-    first = await visit(kit, gateway)
-    held = asyncio.ensure_future(visit(kit, gateway, "/" + refresh_of(first)))
+    first = await browse(kit, gateway)
+    held = asyncio.ensure_future(browse(kit, gateway, "/" + refresh_of(first)))
     await until(lambda: not len(gateway.proxies[NAME].places))
     copy = await (await kit.client(gateway)).get("/" + refresh_of(first), *NAVIGATES).response()
     assert copy.status == 503
@@ -154,8 +154,8 @@ async def test_a_copied_token_is_no_second_place(kit):
 @pytest.mark.real_time
 async def test_a_wait_that_is_too_long_ends_with_a_page_that_offers_another_try(kit):
     gateway = await kit.gateway(paged(queue_timeout_s=0.3))
-    first = await visit(kit, gateway, "/app?a=1")
-    late = await visit(kit, gateway, "/app" + refresh_of(first))
+    first = await browse(kit, gateway, "/app?a=1")
+    late = await browse(kit, gateway, "/app" + refresh_of(first))
     assert (late.status, late.all(b"Refresh")) == (504, [])
     assert b"did not open in time" in late.body
     assert b'href="?a=1"' in late.body
@@ -196,11 +196,11 @@ async def test_without_the_policy_a_browser_is_held_and_its_query_is_nobodys_bus
 @pytest.mark.real_time
 async def test_a_page_of_a_path_that_takes_no_slot_waits_for_the_start_too(kit):
     gateway = await kit.gateway(paged(paths=PASS_ALL))
-    first = await visit(kit, gateway, "/page")
+    first = await browse(kit, gateway, "/page")
     assert (first.status, gateway.dispatcher(NAME).holding_pass) == (202, 1)
     pod = await kit.pod(answer_ok)
     gateway.set_backends(NAME, {"p0": pod.address})
-    assert (await visit(kit, gateway, "/page" + refresh_of(first))).status == 200
+    assert (await browse(kit, gateway, "/page" + refresh_of(first))).status == 200
 
 
 @pytest.mark.real_time
@@ -210,12 +210,12 @@ async def test_a_page_of_a_busy_service_waits_for_a_second_before_it_shows_one(k
     gateway.proxies[NAME].quotes.quote = Quotes(Quote(3, 25.0, 34.0)).quote
     (await kit.client(gateway)).get("/runs")
     job = await pod.next()
-    shown = await visit(kit, gateway)
+    shown = await browse(kit, gateway)
     assert shown.status == 202
     assert "is busy" in shown.body.decode()
     assert "<b>3rd in line</b>" in shown.body.decode()
     job.reply()
-    quick = asyncio.ensure_future(visit(kit, gateway, "/" + refresh_of(shown)))
+    quick = asyncio.ensure_future(browse(kit, gateway, "/" + refresh_of(shown)))
     (await pod.next()).reply()
     assert (await quick).status == 200
 
@@ -322,7 +322,7 @@ def head_of(target, lines=NAVIGATES):
 @given(st.binary(max_size=300).map(lambda query: query.replace(b"\r", b"").replace(b"\n", b"")))
 def test_a_query_is_repeated_without_a_character_that_means_something_elsewhere(query):
     head, _ = without_token(head_of(b"/app?" + query))
-    url = PageVisit(new_place(0.0), is_back=False, query=harmless_query(head)).refresh_url(b"token")
+    url = Navigation(new_place(0.0), is_back=False, query=harmless_query(head)).refresh_url(b"token")
     assert re.fullmatch(r"\?[!$&()*+,;=:@/?%A-Za-z0-9._~-]*", url)
     again, token = without_token(head_of(b"/app" + url.encode()))
     assert token == b"token"
@@ -345,7 +345,7 @@ def test_only_the_gateways_own_parameter_is_taken_out(target, kept, token):
     assert (head.target, found) == (kept, token)
 
 
-def test_a_query_that_is_too_long_to_repeat_is_no_visit():
+def test_a_query_that_is_too_long_to_repeat_is_no_navigation():
     assert is_navigation(head_of(b"/a?" + b"x" * 1024))
     assert not is_navigation(head_of(b"/a?" + b"x" * 1025))
 

@@ -19,8 +19,8 @@ _SAFE = "!$&()*+,;=:@/?%-._~"
 """Characters of a query that are harmless in a header and in HTML; all others are encoded."""
 
 
-class PageVisit(NamedTuple):
-    """One visit, over all its refreshes."""
+class Navigation(NamedTuple):
+    """One page that a browser opens, over all its refreshes."""
 
     place: PlaceToken
     is_back: bool
