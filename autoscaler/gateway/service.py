@@ -94,7 +94,7 @@ class ServiceProxy:
         self.shared = shared
         """The dispatcher, if other gateways serve the service too."""
         self.dispatcher: ServiceDispatcher = Dispatcher(config.limits, loop.time()) if shared is None else shared
-        self.quotes = ServiceQuotes(loop, self.dispatcher.outlook, config.cold_starts_s)
+        self.quotes = ServiceQuotes(loop, self.dispatcher, config.cold_starts_s)
         self.pods = ServicePods(
             config,
             loop,

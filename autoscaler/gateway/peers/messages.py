@@ -121,6 +121,30 @@ class Answered(TypedDict):
     well: bool
 
 
+@_lax
+class Ask(TypedDict):
+    """How long will my request wait? 0 stands for one that would arrive now."""
+
+    t: Literal["ask"]
+    s: _Text
+    epoch: _Number
+    r: _Number
+
+
+@_lax
+class QuoteMessage(TypedDict):
+    """Your request waits this long: in half of the futures, and in nine tenths of them."""
+
+    t: Literal["quote"]
+    s: _Text
+    epoch: _Number
+    r: _Number
+    position: _Number
+    p50: _Age
+    p90: _Age
+    basis: Literal["measured", "configured"]
+
+
 Run = Annotated[tuple[_Number, _Text], Field(strict=False)]
 """A request of the sender that a pod runs."""
 BookSlot = Annotated[tuple[_Text, _Text, _Text, _Number, _Age | None], Field(strict=False)]
@@ -152,13 +176,15 @@ class Report(TypedDict):
     services: dict[_Text, ServiceReport]
 
 
-OfService = Claim | GrantMessage | No | End | Answered
+OfService = Claim | GrantMessage | No | End | Answered | Ask | QuoteMessage
 """What concerns one service."""
 OfEpoch = OfService | Settled | Report
 """What is void in another epoch."""
 PeerMessage = Beat | Ack | News | Join | OfEpoch
 _ADAPTER: TypeAdapter[PeerMessage] = TypeAdapter(Annotated[PeerMessage, Field(discriminator="t")])
-_KNOWN = frozenset({"beat", "ack", "roster", "join", "settled", "claim", "grant", "no", "end", "answered", "report"})
+_KNOWN = frozenset(
+    {"beat", "ack", "roster", "join", "settled", "claim", "grant", "no", "end", "answered", "report", "ask", "quote"}
+)
 
 
 def parse(message: object) -> PeerMessage | None:

@@ -60,8 +60,6 @@ class Peer:
         self._holding: set[SharedDispatcher] = set()
         """Services that may have held slots."""
 
-    # What is so.
-
     @property
     def epoch(self) -> int:
         """The present epoch; 0 before there is one."""
@@ -104,8 +102,6 @@ class Peer:
         self._holding = {share for share in self._holding if share.lost()}
         holders = {user for share in self._holding for ref in share.lost() for user in self._users(ref)}
         return holders | self._membership.suspects
-
-    # Services.
 
     def share(self, service: str, limits: Limits, now_s: float) -> SharedDispatcher:
         """Return a service that this gateway serves from now on."""
@@ -293,6 +289,10 @@ class Peer:
                 share.pod_answered(message, now_s)
             case "grant" if share.owner == name:
                 share.granted(message, now_s)
+            case "ask" if share.owned:
+                share.asked(name, life, message, now_s)
+            case "quote" if share.owner == name:
+                share.quoted(message)
             case "no" if share.owner == name:
                 share.refused(message, now_s)
 

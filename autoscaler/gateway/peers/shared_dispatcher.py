@@ -13,7 +13,6 @@ Rules:
 from collections.abc import Hashable, Mapping
 from functools import partial
 
-from autoscaler.gateway.dispatch.outlook import Outlook
 from autoscaler.gateway.dispatch.types import (
     ANY_TURN,
     Due,
@@ -30,13 +29,13 @@ from autoscaler.gateway.dispatch.types import (
 from autoscaler.gateway.peers.book import Ref
 from autoscaler.gateway.peers.claims import Claim
 from autoscaler.gateway.peers.messages import GrantMessage
-from autoscaler.gateway.peers.shared_service import SharedService
+from autoscaler.gateway.peers.quoted_service import QuotedService
 from autoscaler.gateway.peers.wait import Wait
 
 _COUNT = SlotUse.COUNT
 
 
-class SharedDispatcher(SharedService):
+class SharedDispatcher(QuotedService):
     """See the module."""
 
     # Requests of own clients.
@@ -353,19 +352,6 @@ class SharedDispatcher(SharedService):
         """Return how long the oldest own counted request in the queue has waited; 0 if none waits."""
         waiting = (claim.wait.arrived_s for claim in self._claims if claim.kind is _COUNT and claim.pod is None)
         return now_s - min(waiting, default=now_s)
-
-    def outlook(self) -> Outlook | None:
-        """Return what can be known of the grants to come; None while another gateway, or nobody yet, grants them.
-
-        Requests of own clients have their own names in it, and others those of the book.
-        """
-        if not self._owned.whole:
-            return None
-        return self._local.outlook().renamed(self._own_name)
-
-    def _own_name(self, request: Hashable) -> Hashable:
-        claim = self._claims.numbered(request) if isinstance(request, Ref) else request
-        return claim.request if isinstance(claim, Claim) else request
 
     @property
     def next_deadline_s(self) -> float | None:

@@ -58,7 +58,7 @@ class Quotes:
     """The quotes of one service.
 
     Args:
-        outlook: gives what the dispatcher has; None while another gateway grants the slots.
+        outlook: gives what the dispatcher has.
         cold_starts_s: how long pods take to start according to the policy.
 
     Attributes:
@@ -66,7 +66,7 @@ class Quotes:
         grade: of all promises so far.
     """
 
-    def __init__(self, outlook: Callable[[], Outlook | None], cold_starts_s: Sequence[float] = ()) -> None:
+    def __init__(self, outlook: Callable[[], Outlook], cold_starts_s: Sequence[float] = ()) -> None:
         self.cold_starts_s = cold_starts_s
         self.starting: dict[str, float] = {}
         self.grade = Grade()
@@ -106,14 +106,16 @@ class Quotes:
         """Return the quote of a request that waits, and promise it; None if nothing can be said."""
         quote = self.estimate(request, now_s, takes_slot=takes_slot)
         if quote is not None:
-            self._promises.setdefault(request, now_s + quote.p90_s)
+            self.promise(request, now_s + quote.p90_s)
         return quote
+
+    def promise(self, request: Hashable, until_s: float) -> None:
+        """Note until when a request is to start, unless it has a promise."""
+        self._promises.setdefault(request, until_s)
 
     def estimate(self, request: Hashable, now_s: float, *, takes_slot: bool = True) -> Quote | None:
         """Return the quote of a request that waits, without a promise."""
         run = self._fresh_run(now_s)
-        if run is None:
-            return None
         if request not in run.quotes:
             run.add(request, now_s, takes_slot=takes_slot)
         quote = run.quotes[request]
@@ -122,18 +124,14 @@ class Quotes:
     def next(self, now_s: float) -> Quote | None:
         """Return the quote of a counted request that would arrive now, without a promise."""
         run = self._fresh_run(now_s)
-        quote = None if run is None else run.next(now_s)
-        return None if run is None or quote is None else quote.after(now_s - run.at_s)
+        quote = run.next(now_s)
+        return None if quote is None else quote.after(now_s - run.at_s)
 
-    def is_promised(self, request: Hashable) -> bool:
-        """Tell whether a request has a quote already."""
-        return request in self._promises
-
-    def _fresh_run(self, now_s: float) -> "_Run | None":
+    def _fresh_run(self, now_s: float) -> "_Run":
         if self._run is None or now_s - self._run.at_s >= FRESH_S:
-            outlook, starts = self._outlook(), self._starts or self.cold_starts_s
+            starts = Durations(self._starts or self.cold_starts_s)
             basis = Basis.MEASURED if self._starts or not self.starting else Basis.CONFIGURED
-            self._run = None if outlook is None else _Run(outlook, self.starting, Durations(starts), basis, now_s)
+            self._run = _Run(self._outlook(), self.starting, starts, basis, now_s)
         return self._run
 
     # Grading.

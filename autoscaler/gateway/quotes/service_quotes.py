@@ -1,16 +1,21 @@
 """The quotes of one service at run time: of the requests whose clients are connected to this gateway.
 
-If no client asks for a quote, one request that is held in `SAMPLE_EVERY_S` gets one all the same, a second after its
-arrival, so that there is always a grade.
+1. If no client asks for a quote, one request that is held in `SAMPLE_EVERY_S` gets one all the same, a second after its
+   arrival, so that there is always a grade.
+2. Of several gateways only the owner of the service knows which counted requests wait and run, so only the owner quotes
+   those. Another gateway asks it, at most once in `FRESH_S` for each request, and has the answer when its client asks
+   again. Each gateway grades the promises to its own clients.
 """
 
 import asyncio
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Protocol
 
-from autoscaler.gateway.dispatch.outlook import Outlook
+from autoscaler.gateway.dispatch.dispatcher import Dispatcher
 from autoscaler.gateway.dispatch.types import SlotUse
-from autoscaler.gateway.quotes.quotes import FRESH_S, Grade, Quote, Quotes
+from autoscaler.gateway.peers.messages import QuoteMessage
+from autoscaler.gateway.peers.shared_dispatcher import SharedDispatcher
+from autoscaler.gateway.quotes.quotes import FRESH_S, Basis, Grade, Quote, Quotes
 
 SAMPLE_EVERY_S = 5.0
 
@@ -31,15 +36,24 @@ class ServiceQuotes:
 
     Args:
         loop: the event loop.
-        outlook: gives what the dispatcher has; None while another gateway grants the slots.
+        dispatcher: of the service.
         cold_starts_s: how long pods take to start according to the policy.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, outlook: Callable[[], Outlook | None], cold_starts_s: Sequence[float]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        dispatcher: Dispatcher | SharedDispatcher,
+        cold_starts_s: Sequence[float],
     ) -> None:
         self._loop = loop
-        self._quotes = Quotes(outlook, cold_starts_s)
+        self._quotes = Quotes(dispatcher.outlook, cold_starts_s)
+        self._shared = dispatcher if isinstance(dispatcher, SharedDispatcher) else None
+        if self._shared is not None:
+            self._shared.quote_of, self._shared.on_quote = self._quote_of, self._answered
+        self._asked_s: dict[Hashable | None, float] = {}
+        self._answers: dict[Hashable | None, tuple[Quote, float]] = {}
+        """The owner's newest answers, with their times."""
         self._sampled_s = -SAMPLE_EVERY_S
         self._sampling: asyncio.TimerHandle | None = None
 
@@ -61,11 +75,14 @@ class ServiceQuotes:
             request: the request; None is one that would arrive now and take a slot.
         """
         now_s = self._loop.time()
+        if request is not None and not request.is_held:
+            return None
+        takes_slot = request is None or request.kind is SlotUse.COUNT
+        if self._shared is not None and takes_slot and not self._shared.whole:
+            return self._from_owner(self._shared, request, now_s)
         if request is None:
             return self._quotes.next(now_s)
-        if not request.is_held:
-            return None
-        return self._quotes.quote(request, now_s, takes_slot=request.kind is SlotUse.COUNT)
+        return self._quotes.quote(request, now_s, takes_slot=takes_slot)
 
     def held(self, request: Waits) -> None:
         """Note that a request is held."""
@@ -77,15 +94,41 @@ class ServiceQuotes:
     def started(self, request: Hashable) -> None:
         """Grade the promise to a request that starts now."""
         self._quotes.started(request, self._loop.time())
+        self._forget(request)
 
     def gave_up(self, request: Hashable) -> None:
         """Grade the promise to a request that ends and has not started."""
         self._quotes.gave_up(request, self._loop.time())
+        self._forget(request)
 
     def close(self) -> None:
         """Quote no more."""
         if self._sampling is not None:
             self._sampling.cancel()
+
+    # Other gateways.
+
+    def _from_owner(self, shared: SharedDispatcher, request: Waits | None, now_s: float) -> Quote | None:
+        if now_s - self._asked_s.get(request, -FRESH_S) >= FRESH_S:
+            self._asked_s[request] = now_s
+            shared.ask_quote(request)
+        quote, at_s = self._answers.get(request, (None, now_s))
+        return None if quote is None else quote.after(now_s - at_s)
+
+    def _answered(self, request: Hashable | None, answer: QuoteMessage) -> None:
+        now_s = self._loop.time()
+        quote = Quote(answer["position"], answer["p50"], answer["p90"], Basis(answer["basis"]))
+        self._answers[request] = quote, now_s
+        if request is not None:
+            self._quotes.promise(request, now_s + quote.p90_s)
+
+    def _quote_of(self, request: Hashable | None) -> Quote | None:
+        now_s = self._loop.time()
+        return self._quotes.next(now_s) if request is None else self._quotes.estimate(request, now_s)
+
+    def _forget(self, request: Hashable) -> None:
+        self._asked_s.pop(request, None)
+        self._answers.pop(request, None)
 
     # Pods.
 

@@ -10,7 +10,8 @@ start. Two of them give what was answered in between. A service that never had a
   last byte, as numbers of values up to each bound, and above the last one;
 * `oldest_wait_s`: how long the oldest request in the queue has waited; null if none waits;
 * `pods`: the counted requests that a pod runs, how many requests it has answered, and for how long it has been idle or
-  busy as now: null where another gateway grants its slots, which knows.
+  busy as now: null where another gateway grants its slots, which knows;
+* `quotes`: how many requests started within the P90 of their first quote, and how many did not.
 """
 
 import json
@@ -39,6 +40,7 @@ def of_service(proxy: ServiceProxy, now_s: float) -> Figures:
         "response_s": _histogram(counts.response_s),
         "service_s": _histogram(counts.service_s),
         "oldest_wait_s": dispatcher.oldest_wait_s(now_s) if dispatcher.queued else None,
+        "quotes": proxy.quotes.grade._asdict(),
         "pods": {pod: _pod(proxy, pod, now_s) for pod in dispatcher.backends},
     }
 

@@ -51,6 +51,10 @@ def _by_warm_up(of: str, proxy: ServiceProxy, _now_s: float) -> Iterable[Sample]
     return ((f'{{{of},outcome="{outcome.value}"}}', count) for outcome, count in proxy.counts.warm_ups.items())
 
 
+def _by_hit(of: str, proxy: ServiceProxy, _now_s: float) -> Iterable[Sample]:
+    return ((f'{{{of},hit="{hit}"}}', count) for hit, count in proxy.quotes.grade._asdict().items())
+
+
 def _by_pod(of: str, proxy: ServiceProxy, _now_s: float) -> Iterable[Sample]:
     running = proxy.dispatcher.running_on
     return ((f"{{{of},{labels(pod=pod)}}}", running(pod)) for pod in proxy.dispatcher.backends)
@@ -154,6 +158,16 @@ _OF_SERVICES: tuple[_OfService, ...] = (
     _OfService(
         Metric("gateway_oldest_wait_seconds", "gauge", SERVICE, "how long the oldest request in the queue has waited"),
         _one(lambda proxy, now_s: proxy.dispatcher.oldest_wait_s(now_s)),
+    ),
+    _OfService(
+        Metric(
+            "inflight_quote_hits_total",
+            "counter",
+            (*SERVICE, "hit"),
+            "requests with a [quoted wait](../explanation/quotes.md) that started within the P90 of their first quote "
+            "(`kept`), or that did not (`missed`)",
+        ),
+        _by_hit,
     ),
     _OfService(
         Metric(
