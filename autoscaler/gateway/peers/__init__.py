@@ -7,7 +7,8 @@ gateways, only names and ages.
 * `roster` has the members, their epochs, and who owns which service. `membership` says who is a member and who may
   start requests now, `cuts` who owns nothing because a link between two is cut.
 * `shared_dispatcher` has the methods of a `Dispatcher`, and `shared_service` what gateways tell each other of one
-  service. `quoted_service` asks the owner how long a request will wait. `claims` are the requests of the gateway's own clients, and `wait` is what an owner knows of one.
+  service. `quoted_service` asks the owner how long a request will wait. `claims` are the requests of the gateway's own
+  clients, and `wait` is what an owner knows of one.
   `owned_service` is the owner's part, with its `book`: which slot is used by whom. `longest` is the longest service
   time.
 * `messages` has what gateways tell each other, `reports` what they tell on a new epoch, `outbox` what leaves a `Peer`,
