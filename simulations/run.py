@@ -13,8 +13,10 @@ from autoscaler.controller.services import service_of
 from autoscaler.controller.step import Service
 from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRules
+from autoscaler.gateway.quotes.quotes import FRESH_S
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Record, Recorder, ServiceName
+from simulations.engines.quoted import QuotedEngine
 from simulations.engines.reference import ReferenceEngine
 from simulations.engines.shared_fleet import SharedFleet
 from simulations.engines.zero_delay import zero_delay_service
@@ -71,6 +73,27 @@ def run(
     if history.streaming_figures is None:
         invariants.check(history, concurrency=task.inputs.limits.concurrency, fifo=task.fifo)
     return history
+
+
+def run_quoted(
+    scenario: Scenario, policy: ScalingPolicy, *, replication: int = 0, after_s: float = FRESH_S
+) -> QuotedEngine:
+    """Simulate one policy once with a gateway that quotes waits, and give the run with what became of its promises.
+
+    Args:
+        scenario: the requests and the fleet.
+        policy: the policy that scales the fleet.
+        replication: the number of the replication.
+        after_s: how long after its arrival a request gets its first quote.
+
+    Raises:
+        DocumentError: the scenario or the policy is invalid.
+    """
+    task = _Task(scenario, policy, run_inputs_of(scenario, policy), replication, 1, None)
+    random_streams = task.random_streams()
+    quoted = QuotedEngine(task.inputs, task.source(random_streams), task.service(), random_streams, after_s=after_s)
+    quoted.run()
+    return quoted
 
 
 def run_services(

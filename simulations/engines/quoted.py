@@ -21,9 +21,13 @@ class QuotedEngine(ReferenceEngine):
     """A run in which each request that is held gets a quote after a while.
 
     Attributes:
-        quotes: of the service; another run of the same service may begin with what was measured here.
+        quotes: of the service.
         promises: those of the requests that started.
         unquoted: how many requests were held for so long and got no quote.
+
+    Args:
+        inputs: as of every engine; so are the others that are not named.
+        after_s: how long after its arrival a request gets its quote.
     """
 
     def __init__(self, inputs: RunInputs, *args: Any, after_s: float = 1.0, **more: Any) -> None:
@@ -71,7 +75,7 @@ class QuotedEngine(ReferenceEngine):
     def _start_missing(self) -> None:
         super()._start_missing()
         for name, replica in self._fleet.staying.items():
-            if not replica.ready and replica.pool is not None:
+            if not replica.ready:
                 self.quotes.pod_starting(name, replica.asked_s)
 
     def _become_ready(self, replica: SimulatedReplica) -> None:

@@ -73,7 +73,7 @@ def outlook(requests: Iterable[Request], pods: Backends, waiting: Waiting, held_
             used[each.backend].append(UsedSlot(each.number, each.granted_s))
         elif each.queue is not None and each.kind is not COUNT and not used:
             passing.append(each.id)
-    for pod in used:
+    for pod in (each for each in used if each.held[COUNT].count):
         at_home += ((request, pod.name) for request in pod.held[COUNT].members())
     return Outlook(
         _in_turn(waiting.in_turn(), at_home),

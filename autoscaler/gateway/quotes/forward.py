@@ -12,11 +12,13 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from heapq import heapify, heappop, heappush, heapreplace
+from heapq import heapreplace
+from itertools import repeat
 from typing import NamedTuple
 from zlib import crc32
 
-from autoscaler.gateway.dispatch.outlook import Outlook, ReadyPod, WaitingRequest
+from autoscaler.gateway.dispatch.outlook import Outlook, ReadyPod
+from autoscaler.gateway.quotes.grants import grant, grant_pinned
 from autoscaler.gateway.quotes.measured import Durations
 
 FUTURES = 48
@@ -65,13 +67,17 @@ def futures_for(waiting: int, slots: int) -> int:
 
 
 class Forward:
-    """One run.
+    """One run; all times are in seconds from its moment.
 
     Args:
         outlook: the service at the moment.
-        starting: since when each pod starts that is not ready yet.
+        starting: for how long each pod has been starting that is not ready yet.
         measured: the durations.
-        now_s: the moment.
+        now_s: the moment, by the dispatcher's clock.
+
+    Attributes:
+        futures: how many there are.
+        first_ready_s: when the first pod is ready, in each future.
     """
 
     def __init__(self, outlook: Outlook, starting: Mapping[str, float], measured: Measured, now_s: float) -> None:
@@ -80,148 +86,74 @@ class Forward:
         self._now_s = now_s
         slots = sum(max(1, pod.slots) for pod in outlook.pods) + len(starting) * max(1, outlook.concurrency)
         self.futures = futures_for(len(outlook.waiting), slots)
-        self._slots: list[list[tuple[float, str]]] = [[] for _ in range(self.futures)]
-        self._unlimited_from_s = [math.inf] * self.futures
-        self.first_ready_s = [math.inf] * self.futures
-        for pod in outlook.pods:
-            self._add_ready(pod)
-        for name, since_s in starting.items():
-            self._add_starting(name, now_s - since_s, outlook.concurrency)
+        self._now = [0.0] * self.futures
+        self._pods: list[str] = []
+        """The pod of each slot."""
+        self._ends: list[Sequence[float]] = []
+        """When each slot is free, in each future."""
+        self._free: list[list[float]] = []
+        """For each future a heap: when slots are free once all that wait are granted."""
+        ready = [self._add_ready(pod) for pod in outlook.pods]
+        ready += [self._add_starting(name, age_s, outlook.concurrency) for name, age_s in starting.items()]
+        self.first_ready_s = [min(times) for times in zip(*ready, strict=True)] or [math.inf] * self.futures
+        self._is_unlimited = not outlook.concurrency
 
     # Slots.
 
-    def _add_ready(self, pod: ReadyPod) -> None:
-        self.first_ready_s = [self._now_s] * self.futures
-        if not pod.slots:
-            self._unlimited_from_s = self.first_ready_s
-            return
-        rests = [self._rests(used.number, used.since_s) for used in pod.used]
-        rests += (
-            self._measured.services.rests(0.0, _of_pod(f"{pod.name}/{job}", self.futures))
-            for job in range(pod.other_jobs)
-        )
-        excess = len(rests) - pod.slots
-        for future in range(self.futures):
-            ends = [self._now_s + rest[future] for rest in rests]
-            if excess > 0:  # the first of these ends free no slot
-                ends = sorted(ends)[excess:]
-            ends += [self._now_s] * -excess
-            self._slots[future] += ((end_s, pod.name) for end_s in ends)
+    def _add_ready(self, pod: ReadyPod) -> list[float]:
+        ends = [self._rests(used.number, used.since_s) for used in pod.used]
+        jobs = (_of_pod(f"{pod.name}/{job}", self.futures) for job in range(pod.other_jobs))
+        ends += [self._measured.services.rests(0.0, chances) for chances in jobs]
+        if len(ends) > pod.slots:  # the first of these ends free no slot
+            ordered = [sorted(each)[len(ends) - pod.slots :] for each in zip(*ends, strict=True)]
+            ends = [list(each) for each in zip(*ordered, strict=True)]
+        self._add(pod.name, ends + [self._now] * (pod.slots - len(ends)))
+        return self._now
 
     def _rests(self, number: int, since_s: float | None) -> list[float]:
         age_s = 0.0 if since_s is None else self._now_s - since_s
         return self._measured.services.rests(age_s, _of_request(number, self.futures))
 
-    def _add_starting(self, name: str, age_s: float, concurrency: int) -> None:
-        for future, rest_s in enumerate(self._measured.starts.rests(age_s, _of_pod(name, self.futures))):
-            ready_s = self._now_s + rest_s
-            self.first_ready_s[future] = min(self.first_ready_s[future], ready_s)
-            self._slots[future] += [(ready_s, name)] * concurrency
-            if not concurrency:
-                self._unlimited_from_s[future] = min(self._unlimited_from_s[future], ready_s)
+    def _add_starting(self, name: str, age_s: float, concurrency: int) -> list[float]:
+        ready_s = self._measured.starts.rests(age_s, _of_pod(name, self.futures))
+        self._add(name, [ready_s] * concurrency)
+        return ready_s
+
+    def _add(self, pod: str, ends: Sequence[Sequence[float]]) -> None:
+        self._pods += [pod] * len(ends)
+        self._ends += ends
 
     # Grants.
 
-    def granted_s(self) -> list[list[float]]:
+    def granted_s(self) -> list[Sequence[float]]:
         """Return for each request that waits when it is granted, in each future; call it once."""
-        of_requests = [
-            self._measured.services.rests(0.0, _of_request(each.number, self.futures)) for each in self._waiting
-        ]
-        pinned = any(each.home is not None for each in self._waiting)
-        by_future = []
-        for future, slots in enumerate(self._slots):
-            heapify(slots)
-            takes_s = [rests[future] for rests in of_requests]
-            from_s = self._unlimited_from_s[future]
-            if not slots or from_s < math.inf:
-                by_future.append([from_s] * len(takes_s))
-            else:
-                by_future.append(_grant_pinned(self._waiting, takes_s, slots) if pinned else _grant(takes_s, slots))
-        return [list(times) for times in zip(*by_future, strict=True)]
+        if self._is_unlimited:
+            return [self.first_ready_s] * len(self._waiting)
+        takes_s = [self._measured.services.rests(0.0, _of_request(each.number, self.futures)) for each in self._waiting]
+        takes = zip(*takes_s, strict=True) if takes_s else repeat((), self.futures)
+        ends = zip(*self._ends, strict=True) if self._ends else repeat((), self.futures)
+        if any(each.home is not None for each in self._waiting):
+            spills_s = [each.spill_s - self._now_s for each in self._waiting]
+            found = [
+                grant_pinned(self._waiting, spills_s, of_requests, list(zip(of_slots, self._pods, strict=True)))
+                for of_requests, of_slots in zip(takes, ends, strict=True)
+            ]
+        else:
+            found = [grant(each, list(of_slots)) for each, of_slots in zip(takes, ends, strict=True)]
+        self._free = [free for _, free in found]
+        return list(zip(*(granted for granted, _ in found), strict=True))
 
-    def granted_next_s(self, number: int, now_s: float) -> list[float]:
+    def granted_next_s(self, number: int, after_s: float) -> list[float]:
         """Return when a request is granted that has arrived since, behind all others."""
-        granted_s = self.free_s(now_s)
+        granted_s = self.free_s(after_s)
         takes_s = self._measured.services.rests(0.0, _of_request(number, self.futures))
-        for slots, from_s, each_s in zip(self._slots, granted_s, takes_s, strict=True):
-            if slots:
-                heapreplace(slots, (from_s + each_s, slots[0][1]))
+        for free, from_s, each_s in zip(self._free, granted_s, takes_s, strict=False):
+            if free:
+                heapreplace(free, from_s + each_s)
         return granted_s
 
-    def free_s(self, now_s: float) -> list[float]:
-        """Return when the first slot is free that nobody waits for."""
-        free_s = (slots[0][0] if slots else math.inf for slots in self._slots)
-        return [max(now_s, min(each)) for each in zip(free_s, self._unlimited_from_s, strict=True)]
-
-
-def _grant(takes_s: Sequence[float], slots: list[tuple[float, str]]) -> list[float]:
-    """Grant each request the slot that is free first."""
-    granted = []
-    for each_s in takes_s:
-        free_s, pod = slots[0]
-        granted.append(free_s)
-        heapreplace(slots, (free_s + each_s, pod))
-    return granted
-
-
-def _grant_pinned(
-    waiting: Sequence[WaitingRequest], takes_s: Sequence[float], slots: list[tuple[float, str]]
-) -> list[float]:
-    """Grant requests of which some wait for one pod, until they spill over to all."""
-    granted = [math.inf] * len(waiting)
-    queues = _Queues(waiting)
-    idle: list[tuple[float, str]] = []
-    while queues.left and slots and slots[0][0] < math.inf:
-        free_s, pod = heappop(slots)
-        queues.spill(free_s)
-        place = queues.take_first(pod)
-        if place is not None:
-            granted[place] = free_s
-            heappush(slots, (free_s + takes_s[place], pod))
-        elif queues.spills:
-            heappush(slots, (queues.spills[0][0], pod))
-        else:
-            idle.append((free_s, pod))
-    for each in idle:
-        heappush(slots, each)
-    return granted
-
-
-class _Queues:
-    """The places of requests that wait for any pod, under None, and for one pod.
-
-    Attributes:
-        left: how many wait.
-        spills: when requests may go to any pod, with their places.
-    """
-
-    def __init__(self, waiting: Sequence[WaitingRequest]) -> None:
-        self.left = len(waiting)
-        self.spills = [
-            (each.spill_s, place)
-            for place, each in enumerate(waiting)
-            if each.home is not None and each.spill_s < math.inf
-        ]
-        heapify(self.spills)
-        self._taken: set[int] = set()
-        self._places: dict[str | None, list[int]] = {None: []}
-        for place, each in enumerate(waiting):
-            self._places.setdefault(each.home, []).append(place)
-
-    def spill(self, now_s: float) -> None:
-        """Let those go to any pod whose time has come."""
-        while self.spills and self.spills[0][0] <= now_s:
-            heappush(self._places[None], heappop(self.spills)[1])
-
-    def take_first(self, pod: str) -> int | None:
-        """Take the first that may go to a pod; None if none may."""
-        found = []
-        for places in (self._places[None], self._places.get(pod, [])):
-            while places and places[0] in self._taken:
-                heappop(places)
-            found += places[:1]
-        first = min(found, default=None)
-        if first is not None:
-            self._taken.add(first)
-            self.left -= 1
-        return first
+    def free_s(self, after_s: float) -> list[float]:
+        """Return when the first slot is free that nobody waits for, but not before that time."""
+        if self._is_unlimited:
+            return [max(after_s, each) for each in self.first_ready_s]
+        return [max(after_s, free[0]) if free else math.inf for free in self._free]

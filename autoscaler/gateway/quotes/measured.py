@@ -10,8 +10,8 @@ on average at least as long again as it is late. From nine durations on this dec
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable
-from statistics import fmean, pstdev
+from collections.abc import Iterable, Sequence
+from statistics import fmean
 
 _FEW = 3
 
@@ -26,16 +26,15 @@ class Durations:
     __slots__ = ("_beyond_s", "_sorted")
 
     def __init__(self, durations_s: Iterable[float]) -> None:
-        self._sorted = sorted(durations_s)
+        ordered = sorted(durations_s)
+        self._sorted = [*ordered, math.inf]
         self._beyond_s = math.inf
-        if self._sorted:
-            few = len(self._sorted) < _FEW
-            self._beyond_s = fmean(self._sorted) / 2 if few else pstdev(self._sorted)
+        if ordered:
+            mean_s, few = fmean(ordered), len(ordered) < _FEW
+            # Not `pstdev`: it is exact, and takes longer than a run forward.
+            self._beyond_s = mean_s / 2 if few else math.sqrt(fmean([(each - mean_s) ** 2 for each in ordered]))
 
-    def __bool__(self) -> bool:
-        return bool(self._sorted)
-
-    def rests(self, age_s: float, chances: Iterable[float]) -> list[float]:
+    def rests(self, age_s: float, chances: Sequence[float]) -> list[float]:
         """Return for each chance how long something of this age still takes.
 
         Args:
@@ -43,17 +42,20 @@ class Durations:
             chances: each at least 0 and below 1.
         """
         durations = self._sorted
-        if not durations:
+        if len(durations) == 1:  # the end of all
             return [math.inf for _ in chances]
-        beyond_s = max(durations[-1] - age_s, 0.0)
-        mean_s = max(self._beyond_s, age_s - durations[-1])
         shorter = bisect_right(durations, age_s) if age_s > 0 else 0
-        longer = len(durations) - shorter
-        rests = []
-        for chance in chances:
-            place = chance * (longer + 1)
-            if place < longer:
-                rests.append(durations[shorter + int(place)] - age_s)
-            else:
-                rests.append(beyond_s - mean_s * math.log1p(longer - place))
+        ways = len(durations) - shorter
+        rests = [durations[shorter + int(chance * ways)] - age_s for chance in chances]
+        if math.inf in rests:
+            rests = [
+                self._beyond(age_s, chance * ways - ways + 1) if rest == math.inf else rest
+                for rest, chance in zip(rests, chances, strict=True)
+            ]
         return rests
+
+    def _beyond(self, age_s: float, chance: float) -> float:
+        """Return how much is left of what lasts longer than all that was measured."""
+        longest_s = self._sorted[-2]
+        mean_s = max(self._beyond_s, age_s - longest_s)
+        return max(longest_s - age_s, 0.0) - mean_s * math.log1p(-chance)

@@ -160,7 +160,8 @@ class _Run:
     ) -> None:
         self.at_s = now_s
         self._basis = basis
-        self._forward = Forward(outlook, starting, Measured(starts, Durations(outlook.held_s)), now_s)
+        ages_s = {name: now_s - since_s for name, since_s in starting.items()}
+        self._forward = Forward(outlook, ages_s, Measured(starts, Durations(outlook.held_s)), now_s)
         self._behind = len(outlook.waiting)
         granted_s = zip(outlook.waiting, _positions(outlook.waiting), self._forward.granted_s(), strict=False)
         self.quotes: dict[Hashable, Quote | None] = dict.fromkeys(each.request for each in outlook.waiting)
@@ -174,21 +175,19 @@ class _Run:
             self.quotes[request] = self._quote(1, self._forward.first_ready_s)
             return
         self._behind += 1
-        granted_s = self._forward.granted_next_s(self._behind, now_s)
+        granted_s = self._forward.granted_next_s(self._behind, now_s - self.at_s)
         self.quotes[request] = self._quote(self._behind, granted_s) if self._behind <= LONGEST_QUEUE else None
 
     def next(self, now_s: float) -> Quote | None:
         """Return the quote of one that would arrive now."""
         if self._behind >= LONGEST_QUEUE:
             return None
-        return self._quote(self._behind + 1, self._forward.free_s(now_s))
+        return self._quote(self._behind + 1, self._forward.free_s(now_s - self.at_s))
 
     def _quote(self, position: int, granted_s: Sequence[float]) -> Quote | None:
         ordered = sorted(granted_s)
         p90_s = quantile(ordered, 0.9)
-        if p90_s == math.inf:
-            return None
-        return Quote(position, max(0.0, quantile(ordered, 0.5) - self.at_s), max(0.0, p90_s - self.at_s), self._basis)
+        return None if p90_s == math.inf else Quote(position, quantile(ordered, 0.5), p90_s, self._basis)
 
 
 def _positions(waiting: Sequence[WaitingRequest]) -> list[int]:

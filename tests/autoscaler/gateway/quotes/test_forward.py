@@ -83,8 +83,8 @@ def run_forward(scene, monkeypatch):
         lambda name, futures: [next(number for number, each in names.items() if each == name)] * futures,
     )
     starts = Known({number: scene.starting[name] - NOW_S for number, name in names.items()})
-    run = Forward(outlook, dict.fromkeys(scene.starting, NOW_S), Measured(starts, Known(scene.takes_s)), NOW_S)
-    return [times[0] for times in run.granted_s()]
+    run = Forward(outlook, dict.fromkeys(scene.starting, 0.0), Measured(starts, Known(scene.takes_s)), NOW_S)
+    return [NOW_S + times[0] for times in run.granted_s()]
 
 
 # Times differ by an irrational step, so that nothing happens at the same time.
