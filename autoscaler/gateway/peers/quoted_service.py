@@ -49,8 +49,8 @@ class QuotedService(SharedService):
         quote = self.quote_of(ref) if self.quote_of is not None and self.whole and waits else None
         if quote is not None:
             position, p50_s, p90_s, basis = quote
-            told = {"position": position, "p50": p50_s, "p90": p90_s, "basis": basis.value}
-            self._send(holder, {"t": "quote", "r": message["r"], **told})
+            answer = {"position": position, "p50": p50_s, "p90": p90_s, "basis": basis.value}
+            self._send(holder, {"t": "quote", "r": message["r"], **answer})
 
     def quoted(self, message: QuoteMessage) -> None:
         """Take the owner's answer, unless the request has been granted or has ended since."""
