@@ -23,7 +23,8 @@ LONGEST_S = 10 * 8760 * 3600.0
 """A larger time is a Unix time by mistake, not a time since the beginning of a run."""
 
 
-def _distribution(written: object) -> Distribution:
+def distribution(written: object) -> Distribution:
+    """Read a distribution as a document has it; raises ValueError."""
     if isinstance(written, list):
         if not all(isinstance(value, int | float) for value in written):
             raise ValueError("must be a list of numbers, in seconds")
@@ -38,7 +39,7 @@ def _distribution(written: object) -> Distribution:
 
 Dist = Annotated[
     Any,
-    BeforeValidator(_distribution),
+    BeforeValidator(distribution),
     PlainSerializer(str, return_type=str),
     WithJsonSchema({"type": "string"}),
 ]

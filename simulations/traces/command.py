@@ -112,10 +112,10 @@ def _from_log(arguments: argparse.Namespace) -> "Trace":
     from simulations.traces.recorded import trace_of_log  # noqa: PLC0415  # as above
 
     start_s, end_s = arguments.start or float("-inf"), arguments.end or float("inf")
-    return trace_of_log(_lines(arguments.request_log), arguments.service, start_s, end_s)
+    return trace_of_log(request_log_lines(arguments.request_log), arguments.service, start_s, end_s)
 
 
-def _lines(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
+def request_log_lines(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
     """Read and check the lines; an incomplete last line is left out, as it is still being written."""
     from simulations.traces.recorded import checked_line  # noqa: PLC0415  # as above
 
@@ -130,9 +130,35 @@ def _lines(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
                 raise TraceError(f"{path}:{number}: {error}") from error
 
 
+def trace_from_prometheus(address: str, service: str, since_s: float) -> "tuple[Trace, float, float]":
+    """Give the last requests of a service, exact to `STEP_S`, when the time begins, and how many seconds are known.
+
+    Raises:
+        TraceError: Prometheus cannot be read, or has no data in this time.
+    """
+    from autoscaler.sources.prometheus_export import HistoryError, Prometheus  # noqa: PLC0415  # as above
+    from simulations.traces.recorded import trace_of_counts  # noqa: PLC0415
+
+    try:
+        end_s = Prometheus(address).now_s()
+    except HistoryError as error:
+        raise TraceError(str(error)) from error
+    asked = {"prometheus": address, "service": service, "arrivals": None, "inflight": None}
+    found, grid = _counted(argparse.Namespace(start=end_s - since_s, end=end_s, step=STEP_S, **asked))
+    known_s = sum(count is not None for count in found.counts) * grid.step_s
+    return trace_of_counts(found, grid.step_s), end_s - since_s, float(known_s)
+
+
 def _from_prometheus(arguments: argparse.Namespace) -> "Trace":
+    from simulations.traces.recorded import trace_of_counts  # noqa: PLC0415  # as above
+
+    found, grid = _counted(arguments)
+    return trace_of_counts(found, grid.step_s)
+
+
+def _counted(arguments: argparse.Namespace) -> "tuple[Arrivals, Grid]":
     from autoscaler.sources.prometheus_export import HistoryError, Prometheus  # noqa: PLC0415  # an extra, and heavy
-    from simulations.traces.recorded import arrivals, trace_of_counts  # noqa: PLC0415
+    from simulations.traces.recorded import arrivals  # noqa: PLC0415
 
     server = Prometheus(arguments.prometheus, _bar if sys.stderr.isatty() else None)
     try:
@@ -147,7 +173,7 @@ def _from_prometheus(arguments: argparse.Namespace) -> "Trace":
         raise TraceError(str(error)) from error
     found = arrivals(counters.values(), grid.instants)
     _report_missing(found, grid)
-    return trace_of_counts(found, grid.step_s)
+    return found, grid
 
 
 def _grid(arguments: argparse.Namespace, server: "Prometheus") -> "Grid":
