@@ -3,8 +3,9 @@
 `live` and the simulator's `results.demo_report` make the same `RunResult`, so that their reports can be compared.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from autoscaler.demo.hey_summary import summary
@@ -33,6 +34,8 @@ class DecisionPoint(NamedTuple):
 
     t_s: float
     desired: int
+    candidates: Mapping[str, int] = {}
+    """What each candidate of the policy would have asked for."""
 
 
 class ServedRequest(NamedTuple):
@@ -157,8 +160,23 @@ def _costs(result: RunResult) -> str:
         f"Decisions:         {len(result.decisions)}",
         f"Peak replicas:     {result.peak}",
         f"Overlaps:          {result.overlaps}",
+        *_candidates(result.decisions),
     ]
     return "\n".join(lines)
+
+
+def _candidates(decisions: Sequence[DecisionPoint]) -> Iterator[str]:
+    """Say what each candidate would have asked for, in replica-seconds from each decision to the next."""
+    pairs = [(before, after.t_s - before.t_s) for before, after in pairwise(decisions)]
+    asked_s = sum(point.desired * took_s for point, took_s in pairs)
+    for name in dict.fromkeys(name for point in decisions for name in point.candidates):
+        wanted_s = sum(point.candidates.get(name, 0) * took_s for point, took_s in pairs)
+        peak = max(point.candidates.get(name, 0) for point in decisions)
+        change = f" ({wanted_s / asked_s - 1:+.0%})" if asked_s else ""
+        yield (
+            f"Candidate {name}: would have asked for {wanted_s:.0f} replica-seconds, not {asked_s:.0f}{change}, "
+            f"and for {peak} at its peak"
+        )
 
 
 def _verdict(problems: Sequence[str], expected: Expected) -> str:

@@ -61,7 +61,8 @@ class RunRecorder:
 
     def record(self, record: Record) -> None:
         """Record a decision; this is a recorder of the controller."""
-        self.decisions.append(DecisionPoint(record.observation.now_s - self._start_s, record.decision.desired))
+        beside = {name: decision.desired for name, decision in record.candidates}
+        self.decisions.append(DecisionPoint(record.observation.now_s - self._start_s, record.decision.desired, beside))
 
     @property
     def requests(self) -> list[ServedRequest]:

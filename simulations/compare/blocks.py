@@ -58,7 +58,7 @@ class Blocks(NamedTuple):
     @property
     def edges_s(self) -> Floats:
         """The beginning of each block, and the end of the last one."""
-        return np.arange(self.number + 1) * self.length_s
+        return np.array([number * self.length_s for number in range(self.number + 1)])
 
 
 def blocks_of(span_s: float) -> Blocks | None:

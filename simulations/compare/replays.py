@@ -1,6 +1,4 @@
-"""Simulates the active policy and each candidate on a recorded load, and compares what they used and how long they let
-requests wait.
-"""
+"""Simulates the active policy and each candidate on a recorded load, and compares what they used and the waits."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -59,9 +57,7 @@ def compared(
     if not policy.spec.candidates:
         raise CompareError(f"{policy.service}: spec.candidates: is empty; there is nothing to compare with")
     if len(load.trace) > MAX_REQUESTS_TO_KEEP:
-        raise CompareError(
-            f"{len(load.trace)} requests are more than {MAX_REQUESTS_TO_KEEP}; compare a shorter --since"
-        )
+        raise CompareError(f"{len(load.trace)} requests are above {MAX_REQUESTS_TO_KEEP}; compare a shorter --since")
     policies, histories = {ACTIVE: policy.alone(), **policy.candidates}, dict[str, History]()
     scenario = scenario_of(load, policy, cold_start)
     for number, (name, each) in enumerate(policies.items()):

@@ -31,9 +31,9 @@ class Starts(NamedTuple):
 def to_text(service: str, load: Load, starts: Starts, found: Comparison) -> str:
     """Give tables of the figures and of the differences, after what they rest on."""
     names = [outcome.name for outcome in found.outcomes]
+    begins, ends = _time(load.start_s), _time(load.start_s + load.span_s + load.unknown_s)
     lines = [
-        f"{service}: {len(names)} policies on the recorded requests, {_time(load.start_s)} to "
-        f"{_time(load.start_s + load.span_s + load.unknown_s)}",
+        f"{service}: {len(names)} policies on the recorded requests, {begins} to {ends}",
         f"  load: {load.source}; {load.estimated or 'arrivals and service times are exact'}",
         *([f"  left out: {format_duration(round(load.unknown_s))} without a count"] if load.unknown_s else []),
         f"  cold starts: {_starts(starts)}",

@@ -15,6 +15,14 @@ def answer(offset_s, latency_s, status=200):
     return Response(latency_s, 0.0, 0.0, 0.0, latency_s, 0.0, status, offset_s)
 
 
+def test_what_a_candidate_would_have_asked_for_is_added_up_from_decision_to_decision(good):
+    points = ((0.0, 2, 1), (10.0, 4, 5), (20.0, 0, 0))
+    decisions = tuple(DecisionPoint(at_s, desired, {"short": wanted}) for at_s, desired, wanted in points)
+    told = render(replace(good, decisions=decisions))
+    assert "Candidate short: would have asked for 60 replica-seconds, not 60 (+0%), and for 5 at its peak" in told
+    assert "Candidate" not in render(good)
+
+
 @pytest.fixture
 def good():
     return RunResult(
@@ -106,6 +114,6 @@ def test_the_json_holds_all_of_it(good):
     told = json.loads(json.dumps(to_json(good, TWO)))
     assert told["load"]["answers"][1]["latency_s"] == 39.0
     assert told["timeline"][3] == {"t_s": 1.5, "asked": 2, "ready": 0, "running": 0, "queued": 2}
-    assert told["decisions"][1] == {"t_s": 1.5, "desired": 2}
+    assert told["decisions"][1] == {"t_s": 1.5, "desired": 2, "candidates": {}}
     assert (told["peak"], told["problems"]) == (2, [])
     assert "problems" not in to_json(good)

@@ -105,7 +105,8 @@ def all_durations():
         for name, field in model.model_fields.items():
             if is_duration(name, field):
                 yield (*path, name)
-            for inner in models_in(field.annotation):
+            # A candidate has the models of the policy around it.
+            for inner in models_in(field.annotation) if name != "candidates" else ():
                 yield from below(inner, (*path, name))
 
     return set(below(ScalingPolicy, ()))
@@ -127,6 +128,12 @@ def names(path):
 def test_these_policies_have_every_duration_there_is():
     seen = {names(path) for algorithm in ALGORITHMS for path, timed, _ in leaves(policy_of(algorithm)) if timed}
     assert seen == all_durations()
+
+
+def test_the_durations_of_a_candidate_are_divided_too():
+    slow = policy(candidates=[{"name": "a", "algorithm": ALGORITHMS["kpa"], "scaleDown": {"delay": "10m"}}])
+    (fast,) = faster(Plan(slow), 10.0).policy.spec.candidates
+    assert (fast.algorithm.kpa.window, fast.scale_down.delay) == (120.0, 60.0)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
