@@ -131,7 +131,7 @@ def test_these_policies_have_every_duration_there_is():
 
 
 def test_the_durations_of_a_candidate_are_divided_too():
-    slow = policy(candidates=[{"name": "a", "algorithm": ALGORITHMS["kpa"], "scaleDown": {"delay": "10m"}}])
+    slow = policy(candidates=[{"name": "a", "algorithm": {"kpa": ALGORITHMS["kpa"]}, "scaleDown": {"delay": "10m"}}])
     (fast,) = faster(Plan(slow), 10.0).policy.spec.candidates
     assert (fast.algorithm.kpa.window, fast.scale_down.delay) == (120.0, 60.0)
 
