@@ -49,6 +49,8 @@ class GatewayPage:
         self._measured = MeasuredAnswers()
         self._changed: set[ServiceName] = set()
         self._busy: set[ServiceName] = set()
+        self._kept: set[ServiceName] = set()
+        """Services that have a history."""
         self._live = Live(gateway.now_s, gap_s=inf)
         self.board = Board(
             self._live,
@@ -77,20 +79,19 @@ class GatewayPage:
         while True:
             names, self._busy = self._changed | self._busy, set()
             self._changed.clear()
-            now_s = self._live.now()
-            for name in names:
-                self._sample_one(name, now_s)
+            for gone in self._kept - self._gateway.proxies.keys():
+                self._live.forget(gone)
+                self._kept.discard(gone)
+            for name in names & self._gateway.proxies.keys():
+                self._sample_one(name)
             await asyncio.sleep(SAMPLE_EVERY_S)
 
-    def _sample_one(self, name: ServiceName, now_s: float) -> None:
-        proxy = self._gateway.proxies.get(name)
-        if proxy is None:
-            self._live.forget(name)
-            return
-        counts = proxy.dispatcher
+    def _sample_one(self, name: ServiceName) -> None:
+        counts = self._gateway.proxies[name].dispatcher
+        self._kept.add(name)
         if counts.running or counts.queued:
             self._busy.add(name)
-        ready = len(counts.ready)
+        now_s, ready = self._live.now(), len(counts.ready)
         self._live.history.add(name, Sample(now_s, counts.running, counts.queued, None, None, ready, None))
         self._live.changed(name)
 
