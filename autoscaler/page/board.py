@@ -29,6 +29,7 @@ class _Row(NamedTuple):
     changed_s: float
     view: ServiceView
     answer: Answer
+    figures: Values
     values: Values
 
 
@@ -91,7 +92,10 @@ class Board:
     def _whole(self) -> Values:
         views = [each.view for each in self._rows.values()]
         said = fleet_answer(views, [each.answer for each in self._rows.values()])
-        return {"sentence": snapshot.sentence(*said), "totals": snapshot.totals(views)}
+        return {
+            "sentence": snapshot.sentence(*said),
+            "totals": snapshot.totals(views, [each.figures for each in self._rows.values()]),
+        }
 
     async def _compute_rows(self) -> None:
         """Compute the rows of services that have changed; decisions go on meanwhile."""
@@ -117,9 +121,10 @@ class Board:
         known = self._rows.get(service)
         samples = self._live.history.samples(service, tables.spark_begins_s(view.now_s), view.now_s)
         said = answer(view)
-        values = snapshot.row(view, said, samples)
+        shown = snapshot.figures(view)
+        values = snapshot.row(view, said, shown, samples)
         changed_s = known.changed_s if known and known.values == values else view.now_s
-        return _Row(view.now_s, changed_s, view, said, values)
+        return _Row(view.now_s, changed_s, view, said, shown, values)
 
     def _view(self, service: ServiceName) -> ServiceView | None:
         """Give all that is known of a service, with its forecast."""

@@ -32,16 +32,16 @@ def sentence(first: str, second: str) -> Values:
     return {"first": first, "second": second}
 
 
-def row(view: ServiceView, answer: Answer, samples: Sequence[Sample]) -> Values:
+def row(view: ServiceView, answer: Answer, shown: Values, samples: Sequence[Sample]) -> Values:
     """Give one row of the fleet.
 
     Args:
         view: what is known of the service.
         answer: what is said of it.
+        shown: its figures.
         samples: its rows since `tables.spark_begins_s`.
     """
     slots = 1.0 if view.policy is None else view.policy.spec.requests_per_replica
-    shown = figures(view)
     return {
         "name": view.service,
         "state": answer.state.value,
@@ -61,7 +61,6 @@ def figures(view: ServiceView) -> Values:
     observation = None if record is None else record.observation
     return {
         "asked": None if record is None else asked_after(record),
-        "max": None if view.policy is None else view.policy.spec.replica_range(view.now_s)[1],
         "ready": None if observation is None else observation.ready,
         "starting": None if observation is None else observation.starting,
         "queued": tables.short(view.queued),
@@ -74,16 +73,24 @@ def figures(view: ServiceView) -> Values:
     }
 
 
+def _max(view: ServiceView) -> int | None:
+    """Give the upper bound of the replicas now."""
+    return None if view.policy is None else view.policy.spec.replica_range(view.now_s)[1]
+
+
 def _oldest_wait(view: ServiceView) -> float | None:
     if view.queued == 0:
         return 0.0
     return None if view.figures is None else view.figures.oldest_wait_s
 
 
-def totals(views: Iterable[ServiceView]) -> Values:
-    """Add up the fleet; a service whose count is unknown is named, and left out of what is counted."""
-    views = list(views)
-    shown = [figures(view) for view in views]
+def totals(views: Sequence[ServiceView], shown: Sequence[Values]) -> Values:
+    """Add up the fleet; a service whose count is unknown is named, and left out of what is counted.
+
+    Args:
+        views: what is known of each service.
+        shown: the figures of each.
+    """
     is_known = [each["queued"] is not None and each["running"] is not None for each in shown]
     known = [each for each, counts in zip(shown, is_known, strict=True) if counts]
     waits = [(each["oldestWait"], view.service) for each, view in zip(shown, views, strict=True) if each["oldestWait"]]
@@ -135,7 +142,7 @@ def service(
         "state": answer.state.value,
         "attention": answer.attention,
         "sentence": sentence(answer.first, answer.second),
-        "figures": figures(view),
+        "figures": {**figures(view), "max": _max(view)},
         "begins": samples[0].at_s if samples else view.now_s,
         "series": tables.series(samples),
         "averageOver": averages[0].over_s if averages else None,

@@ -42,13 +42,13 @@ class LogFiles:
     async def fleet(self) -> Any:
         """Give all services of the logs."""
         views = [self._views.view(service) for service in self._views.services]
-        answers = [answer(view) for view in views]
+        answers, shown = [answer(view) for view in views], [snapshot.figures(view) for view in views]
         now_s = max((view.now_s for view in views), default=0.0)
         return {
             **self._process(now_s),
             "sentence": snapshot.sentence(*fleet_answer(views, answers)),
-            "totals": snapshot.totals(views),
-            "services": [snapshot.row(view, said, ()) for view, said in zip(views, answers, strict=True)],
+            "totals": snapshot.totals(views, shown),
+            "services": [snapshot.row(*each, ()) for each in zip(views, answers, shown, strict=True)],
         }
 
     async def service(self, service: str) -> Any:

@@ -11,6 +11,8 @@ import numpy as np
 
 from algorithms.observation import Observation
 from autoscaler.controller.records import explained
+from autoscaler.page.history import Sample
+from autoscaler.page.tables import series
 from simulations.model.history import History
 from simulations.model.run_inputs import Floats, Integers
 from simulations.results.figures import states, waits
@@ -139,17 +141,18 @@ def _without_nan(value: Any) -> Any:
 
 
 def figure(history: History) -> "Figure":
-    """Draw requests and replicas over time."""
+    """Draw requests and replicas over time, from the table that the page draws from."""
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     drawn = Figure(figsize=(9, 5), layout="constrained")
     upper, lower = drawn.subplots(2, 1, sharex=True)
-    timeline = run_result(history).timeline
-    times = [moment.t_s for moment in timeline]
+    drawn_from = series(
+        Sample(each.t_s, each.running, each.queued, None, each.asked, each.ready, None)
+        for each in run_result(history).timeline
+    )
     for axes, names in ((upper, ("running", "queued")), (lower, ("asked", "ready"))):
         for name, width in zip(names, (3.5, 1.5), strict=True):  # the narrow line is visible on the wide one
-            numbers = [getattr(moment, name) for moment in timeline]
-            axes.step(times, numbers, where="post", label=name, linewidth=width)
+            axes.step(drawn_from["time"], drawn_from[name], where="post", label=name, linewidth=width)
         axes.legend(loc="upper right")
     upper.set_ylabel("requests")
     lower.set_ylabel("replicas")

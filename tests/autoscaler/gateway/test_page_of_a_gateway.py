@@ -37,7 +37,7 @@ async def test_it_shows_what_waits_and_runs_and_how_it_was_answered(kit, quick):
         return service["figures"]["running"], service["figures"]["queued"], service["series"]["queued"][-1:]
 
     async def comes(wanted):
-        while await shown() != wanted:
+        while await shown() != wanted:  # noqa: ASYNC110 - a page sends no event to a test
             await asyncio.sleep(0.01)
 
     await in_time(comes((1, 2, [2])))
@@ -47,7 +47,7 @@ async def test_it_shows_what_waits_and_runs_and_how_it_was_answered(kit, quick):
     await in_time(comes((0, 0, [0])))
 
     async def counted():
-        while (await page.board.service(NAME))["quality"]["count"][-1] != 3:
+        while (await page.board.service(NAME))["quality"]["count"][-1] != 3:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.01)
 
     await in_time(counted())

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from itertools import pairwise
 
 import pytest
 from page_records import SERVICE, record
@@ -24,6 +25,11 @@ class World:
         self.live = Live(lambda: 1e9 + loop.time())
         self.policies = {name: policy(name) for name in (SERVICE, OTHER)}
         self.board = Board(self.live, Facts(self.policies.keys, self.policies.get, **facts))
+
+    def only(self, services):
+        """Have these services instead."""
+        self.policies.clear()
+        self.policies.update(dict.fromkeys(services, policy(SERVICE)))
 
     def decide(self, service=SERVICE, *, pods=(), **seen):
         made = record(self.live.now(), service=service, **seen)
@@ -204,3 +210,34 @@ async def test_candidates_say_what_they_change_and_what_they_want(world):
         ("hold", "minReplicas 1, scaleDown.delay 2m", None),
     ]
     assert found[0]["sentence"].startswith("short-window wants 4")
+
+
+async def test_decisions_go_on_while_the_rows_of_a_thousand_services_are_computed(monkeypatch):
+    world, computed, at_a_time = World(), [], []
+    world.only(f"default/s{number}" for number in range(1000))
+    monkeypatch.setattr(module, "answer", lambda view: computed.append(view) or sentences.answer(view))
+
+    async def others():
+        while True:
+            at_a_time.append(len(computed))
+            await asyncio.sleep(0)
+
+    running = asyncio.create_task(others())
+    assert len((await world.board.fleet())["services"]) == 1000
+    running.cancel()
+    assert max(later - before for before, later in pairwise(at_a_time)) <= 10
+
+
+async def test_an_idle_service_takes_little_in_a_snapshot_and_nothing_in_an_event(world):
+    world.only(f"default/service-{number:03}" for number in range(200))
+    for name in world.policies:
+        world.decide(name)
+    await asyncio.sleep(3700)
+    for name in world.policies:
+        world.decide(name)
+    fleet = await world.board.fleet()
+    assert len(fleet["services"]) == 200
+    assert len(json.dumps(fleet["services"], separators=(",", ":"))) / 200 <= 250
+    await asyncio.sleep(2)
+    (event,) = await world.events("", 1, fleet["now"])
+    assert event["services"] == []
