@@ -43,6 +43,8 @@ class Stage:
     """The address of the controller's status."""
     metrics: str
     """The address of the gateway's metrics."""
+    prometheus: str | None
+    """The address of Prometheus; None if it is not installed."""
     page: str
     """The address of the page; empty if there is none."""
     target: LocalProcesses
@@ -120,7 +122,14 @@ async def staged(plan: Plan, folder: Path, port: int, page: PageAddress | None =
         while streams.awaited(clock.now()):  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(SAMPLE_EVERY_S)
         yield Stage(
-            f"http://{HOST}:{gateway.port}", counts, status, f"http://{metrics}/metrics", shown_at, target, recorder
+            address=f"http://{HOST}:{gateway.port}",
+            counts=counts,
+            status=status,
+            metrics=f"http://{metrics}/metrics",
+            prometheus=server,
+            page=shown_at,
+            target=target,
+            recorder=recorder,
         )
 
 

@@ -29,8 +29,10 @@ class RunRecorder:
     ) -> None:
         self._snapshot = snapshot
         self._now = now
-        self._ended = ended
-        self._start_s = self._seen_s = now()
+        self.ended = ended
+        """All requests that have ended."""
+        self.start_s = self._seen_s = now()
+        """When it was created."""
         self._seen = asyncio.Condition()
         self._ready: dict[str, float] = {}
         self.timeline: list[Moment] = []
@@ -42,7 +44,7 @@ class RunRecorder:
     @property
     def elapsed_s(self) -> float:
         """The time since the start."""
-        return self._now() - self._start_s
+        return self._now() - self.start_s
 
     @property
     def cold_starts_s(self) -> tuple[float, ...]:
@@ -62,14 +64,14 @@ class RunRecorder:
     def record(self, record: Record) -> None:
         """Record a decision; this is a recorder of the controller."""
         beside = {name: decision.desired for name, decision in record.candidates}
-        self.decisions.append(DecisionPoint(record.observation.now_s - self._start_s, record.decision.desired, beside))
+        self.decisions.append(DecisionPoint(record.observation.now_s - self.start_s, record.decision.desired, beside))
 
     @property
     def requests(self) -> list[ServedRequest]:
         """The requests that were sent to a replica, in order of arrival."""
         return sorted(
-            ServedRequest(each.arrival - self._start_s, each.wait_s, each.service_s)
-            for each in self._ended
+            ServedRequest(each.arrival - self.start_s, each.wait_s, each.service_s)
+            for each in self.ended
             if each.wait_s is not None and each.service_s is not None
         )
 
