@@ -84,7 +84,9 @@ async def test_the_reference_load_from_zero_to_five_pods_and_back(cluster, tmp_p
                 environment=environment,
             )
         )
-        server = await enter(prometheus(prometheus_binary, tmp_path / "prometheus", f"127.0.0.1:{metrics_port}"))
+        server = await enter(
+            prometheus(prometheus_binary, tmp_path / "prometheus", {"gateway": f"127.0.0.1:{metrics_port}"})
+        )
         for log, status_port in zip(logs, status_ports, strict=True):
             await enter(
                 program(

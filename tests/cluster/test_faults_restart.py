@@ -71,7 +71,9 @@ async def test_windows_are_there_delays_run_on_and_nothing_dips(installation, tm
         web_uis(port, 0.3),
         installation.gateway() as gateway,
         aiohttp.ClientSession() as session,
-        prometheus(prometheus_binary, tmp_path, address := f"127.0.0.1:{gateway.metrics_port}") as server,
+        prometheus(
+            prometheus_binary, tmp_path, {"gateway": (address := f"127.0.0.1:{gateway.metrics_port}")}
+        ) as server,
     ):
         options = {"gateways": (address,), "prometheus": server}
         async with load(session, gateway) as statuses:

@@ -206,9 +206,25 @@ GAUGES = {
 }
 
 
-def gauge_of(expression):
-    """Name the gauge of an expression, if it is only that."""
-    return next((name for name in GAUGES if name in expression), None) if "[" not in expression else None
+SHOWN = {
+    "recommended": "inflight_recommended_replicas",
+    "desired": "inflight_desired_replicas",
+    "decided": "inflight_desired_replicas",
+    "asked for": "inflight_replicas",
+    "ready": "inflight_ready_replicas",
+    "starting": "inflight_starting_replicas",
+    "{{candidate}}": "inflight_candidate_desired_replicas",
+    "count unknown": "inflight_count_unknown",
+    "at max": "inflight_at_max",
+    "another writer": "inflight_foreign_writer",
+    "queued": 'state="queued"',
+    "running": 'state="running"',
+    "Queued": 'state="queued"',
+    "Running": 'state="running"',
+    "Ready": "inflight_ready_replicas",
+    "Desired": "inflight_desired_replicas",
+}
+"""What is held against the logs, by the legend of a query, or by the title of its panel."""
 
 
 def gpu_seconds(found, run):
@@ -285,7 +301,7 @@ def _equal(found, expected):
 async def check(run, panel, query):
     """Hold one query against the logs; raises AssertionError."""
     title, legend, expression = panel.title, query.legend, query.expression
-    gauge = gauge_of(expression)
+    gauge = SHOWN.get(legend) or SHOWN.get(title)
     if title in ENDS and "topk" not in expression:
         assert await run.at_the_end(expression) == ENDS[title](run)
     elif "histogram_quantile" in expression:
