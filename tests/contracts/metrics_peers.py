@@ -101,13 +101,14 @@ class Prometheus:
     With a web configuration it is spoken to as that says, at an `https` address.
     """
 
-    def __init__(self, binary, folder, *, remote_read="", scrape_configs=None, web=None):
+    def __init__(self, binary, folder, *, remote_read="", scrape_configs=None, web=None, flags=()):
         self.port = free_port()
         self.exporter_ports = [free_port(), free_port()]
         self._binary = binary
         self._folder = folder
         self._starts = 0
         self._web = web
+        self._flags = flags
         targets = [f"127.0.0.1:{port}" for port in self.exporter_ports]
         self._config = {
             "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms"},
@@ -133,6 +134,7 @@ class Prometheus:
                     f"--storage.tsdb.path={self._folder / f'data{self._starts}'}",
                     f"--web.listen-address=127.0.0.1:{self.port}",
                     *self._web_flags(),
+                    *self._flags,
                 ],
                 stdout=log,
                 stderr=log,
