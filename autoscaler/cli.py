@@ -104,7 +104,7 @@ def _add(subparsers: Any, name: str, entry: EntryPoint, asked_by: argparse.Argum
 def lacks(command: str, error: ModuleNotFoundError) -> str:
     """Say what a command lacks, and which extra installs it: its own extra if it has one."""
     module = (error.name or "").partition(".")[0]
-    extras = [extra for name, extra in _optional() if name.replace("-", "_") == module]
+    extras = [extra for name, extra in _optional() if f"{name.replace('-', '_')}_".startswith(f"{module}_")]
     best = command if command in extras else next(iter(extras), None)
     install = f"; install it by: pip install '{PROJECT}[{best}]'" if best else ""
     return f"{command} cannot be run here: {error}{install}"

@@ -29,6 +29,7 @@ The wheel `inflight-autoscaler` has three import packages: `autoscaler`, `simula
 | `sim` | `simulate`, `trace`, and `validate` of a Scenario |
 | `history` | `trace export --prometheus` |
 | `validate` | `validate --against` |
+| `traces` | `--traces` of `run` and `gateway` |
 
 ## Exit status
 
@@ -54,6 +55,8 @@ variable by commas.
 | `KUBERNETES_SERVICE_HOST` | `run`, `gateway` | the API server's host. Kubernetes sets it in a pod |
 | `KUBERNETES_SERVICE_PORT` | `run`, `gateway` | the API server's port. Kubernetes sets it in a pod |
 | `HEY`, `PROMETHEUS` | `demo` | the programs `hey` and `prometheus` to start, in place of those that it finds |
+| `OTEL_EXPORTER_OTLP_ENDPOINT` | `run`, `gateway` | the receiver of [traces](../how-to/traces.md), if no `--traces` |
+| `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` | `run`, `gateway` | the same, with the whole path |
 | `XDG_CACHE_HOME` | `demo`, `simulate` | where the folder `inflight` with programs and compiled code is |
 """
 

@@ -28,7 +28,17 @@ from autoscaler.app.cluster_gateway import cluster_services, file_services, need
 from autoscaler.app.gateway_config import gateway_services
 from autoscaler.app.gateway_page import gateway_page
 from autoscaler.app.gateway_peers import PeerOptions, gateway_peers
-from autoscaler.commands.options import adder, duration, memory, own_namespace, page_address, whole_number
+from autoscaler.commands.options import (
+    adder,
+    duration,
+    memory,
+    own_namespace,
+    page_address,
+    ratio,
+    receiver,
+    span_export,
+    whole_number,
+)
 from autoscaler.documents.document import DocumentError
 from autoscaler.gateway.affinity import derived_keys, read_keys
 from autoscaler.gateway.config import GatewayService
@@ -38,9 +48,10 @@ from autoscaler.gateway.http.memory_budget import MemoryBudget
 from autoscaler.gateway.lifecycle import ShutdownTimeouts, serve
 from autoscaler.gateway.overload import Overload
 from autoscaler.gateway.peers.runner import PeerRunner
-from autoscaler.gateway.reporting.metrics import LOST_LOG_LINES, LOST_REQUEST_LOG_LINES
+from autoscaler.gateway.reporting.metrics import LOST_LOG_LINES, LOST_REQUEST_LOG_LINES, LOST_SPANS
 from autoscaler.gateway.request_log import RequestLog
 from autoscaler.gateway.server import GatewayServer
+from autoscaler.gateway.tracing import Tracing, exported
 from autoscaler.kubernetes.client import ApiError
 from autoscaler.policy.host_claims_file import read_grants
 from autoscaler.policy.loading import read_policies
@@ -50,7 +61,6 @@ from autoscaler.runtime.bearer_tokens import BearerTokens
 from autoscaler.runtime.descriptors import for_clients, raise_limit
 from autoscaler.runtime.logs import log_to_stderr
 from autoscaler.runtime.memory import limit_bytes
-from autoscaler.runtime.prometheus_text import Metric
 from autoscaler.runtime.signals import ignore_hangups
 
 _BODIES_PART, _BACKLOGS_PART = 4, 16
@@ -135,6 +145,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         help="serve the page there, as host:port, or :port for this machine only (no page)",
     )
+    add(
+        "--traces",
+        type=receiver,
+        metavar="URL",
+        help="send spans to this receiver of OpenTelemetry (OTLP/HTTP), such as http://collector:4318 (that of"
+        " OTEL_EXPORTER_OTLP_ENDPOINT, else no spans)",
+    )
+    add(
+        "--trace-ratio",
+        type=ratio,
+        default=1.0,
+        metavar="RATIO",
+        help="with traces: how many of the requests without a trace of their own get one, from 0 to 1 (1)",
+    )
     add("--request-log", type=Path, metavar="FILE", help="append a JSON line for each request to this file")
     _add_peer_options(add)
 
@@ -179,7 +203,10 @@ def run(arguments: argparse.Namespace) -> int:
     log = log_to_stderr()
     ignore_hangups()
     try:
-        with _request_log(arguments.request_log) as request_log:
+        with (
+            _request_log(arguments.request_log) as request_log,
+            span_export(arguments.traces, "inflight-gateway") as spans,
+        ):
             keys = read_keys(arguments.cookie_key) if arguments.cookie_key else ()
             limits = _limits(arguments, raise_limit())
 
@@ -190,10 +217,15 @@ def run(arguments: argparse.Namespace) -> int:
                     peers=peers,
                     limits=limits,
                     trusted_proxies=arguments.trusted_proxies,
-                    on_ended=request_log,
+                    on_ended=exported(spans, request_log) if spans else request_log,
+                    tracing=Tracing(arguments.trace_ratio) if spans else None,
                     **_memory(arguments.memory_limit),
                 )
-                gateway.process_metrics += _lost_lines(log, request_log)
+                gateway.process_metrics += [
+                    (LOST_LOG_LINES, lambda: log.lost),
+                    (LOST_REQUEST_LOG_LINES, lambda: request_log.writer.lost if request_log else 0),
+                    (LOST_SPANS, lambda: spans.lost if spans else 0),
+                ]
                 return gateway
 
             uvloop.run(_serve(arguments, build, (request_log.writer.reopen,) if request_log else ()))
@@ -239,13 +271,6 @@ def _request_log(path: Path | None) -> Iterator[RequestLog | None]:
         yield RequestLog(writer)
     finally:
         writer.close()
-
-
-def _lost_lines(log: BackgroundWriter, request_log: RequestLog | None) -> list[tuple[Metric, Callable[[], float]]]:
-    return [
-        (LOST_LOG_LINES, lambda: log.lost),
-        (LOST_REQUEST_LOG_LINES, lambda: request_log.writer.lost if request_log else 0),
-    ]
 
 
 async def _serve(

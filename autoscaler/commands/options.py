@@ -3,12 +3,15 @@
 import argparse
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from autoscaler.documents.fields import parse_duration
 from autoscaler.page.address import PageAddress
+from autoscaler.runtime.spans import SpanExport
 
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _SIZES = {"": 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
@@ -84,3 +87,32 @@ def page_address(text: str) -> PageAddress:
 def own_namespace() -> str:
     """Return the namespace of the pod in which this runs; outside a pod `default`."""
     return _OWN_NAMESPACE.read_text().strip() if _OWN_NAMESPACE.exists() else "default"
+
+
+def receiver(text: str) -> str:
+    """Read the base address of a receiver of OpenTelemetry; a message never repeats it: it may have a password."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise InvalidValueError("invalid value: must be the address of a receiver, such as http://collector:4318")
+    return text
+
+
+def ratio(text: str) -> float:
+    """Read a number from 0 to 1."""
+    if not re.fullmatch(r"0?\.[0-9]{1,9}|[01](\.0{1,9})?", text):
+        raise InvalidValueError(f"invalid value {text!r}: must be a number from 0 to 1")
+    return float(text)
+
+
+@contextmanager
+def span_export(url: str | None, program: str) -> Iterator[SpanExport | None]:
+    """Send spans while the block runs; None if neither the option nor a variable of OpenTelemetry names a receiver."""
+    named = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    if not (url or named):
+        yield None
+        return
+    export = SpanExport(url, program)
+    try:
+        yield export
+    finally:
+        export.close()

@@ -19,10 +19,11 @@ from typing import Any
 from autoscaler.app.cluster_controller import ClusterController, cluster_controller
 from autoscaler.app.controller_settings import ControllerSettings
 from autoscaler.app.page import controller_page, live_services
-from autoscaler.commands.options import adder, duration, flag, own_namespace, page_address
+from autoscaler.commands.options import adder, duration, flag, own_namespace, page_address, receiver, span_export
 from autoscaler.controller.controller import Controller
 from autoscaler.controller.metrics import ControllerMetrics
 from autoscaler.controller.recorders import DecisionLog, Latest, OnChange, log_changes
+from autoscaler.controller.start_spans import StartSpans
 from autoscaler.controller.status_http import serve_status
 from autoscaler.documents.document import DocumentError
 from autoscaler.documents.prometheus_address import checked
@@ -110,6 +111,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="serve the page there, as host:port, or :port for this machine only (no page)",
     )
     add(
+        "--traces",
+        type=receiver,
+        metavar="URL",
+        help="send spans of pods' starts to this receiver of OpenTelemetry (OTLP/HTTP), such as http://collector:4318"
+        " (that of OTEL_EXPORTER_OTLP_ENDPOINT, else no spans)",
+    )
+    add(
         "--decisions",
         type=Path,
         metavar="FILE",
@@ -170,6 +178,7 @@ async def serve(arguments: argparse.Namespace, *more: Recorder) -> None:
     async with AsyncExitStack() as stack:
         writer = stack.enter_context(_writer(arguments.decisions)) if arguments.decisions else None
         log = DecisionLog(writer) if writer else None
+        spans = stack.enter_context(span_export(arguments.traces, "inflight-controller"))
         settings, clock = _settings(arguments), SystemClock()
         live = live_services(clock.now, settings.tick_s) if arguments.page else None
         whole, controller = await stack.enter_async_context(
@@ -178,6 +187,8 @@ async def serve(arguments: argparse.Namespace, *more: Recorder) -> None:
             )
         )
         latest.only(whole.services)
+        if spans is not None and controller.accounting is not None:
+            controller.recording.add(StartSpans(spans.offer, starts=controller.accounting.starts, leads=whole.leads))
         if live is not None:
             await stack.enter_async_context(_page(live, controller, whole, settings, arguments.page))
         await stack.enter_async_context(
@@ -192,6 +203,7 @@ async def serve(arguments: argparse.Namespace, *more: Recorder) -> None:
                     failures=controller.recording.failures,
                     of_services=controller.failures.counts,
                     accounting=controller.accounting,
+                    lost_spans=spans.lost if spans else 0,
                     form=form,
                 ),
                 tokens=settings.tokens,

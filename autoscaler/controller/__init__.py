@@ -7,4 +7,5 @@
 - `backfill` fills the windows of new deciders from history. `failures` keeps an error with its own service.
 - `accounting` adds up GPU time, cost and cold starts.
 - `recorders` keep each decision in logs, `/status` and `metrics`; `log_file` reads a log, `replay` decides on it again.
+- `start_spans` makes the spans of pods' starts, for traces.
 """

@@ -120,11 +120,18 @@ _COLD_STARTS = Metric(
     (*SERVICE, "stage"),
     "measured [cold starts](#gpu-time-cost-and-cold-starts) by stage, and as a whole (`total`)",
 )
+_LOST_SPANS = Metric(
+    "inflight_controller_lost_spans_total",
+    "counter",
+    (),
+    "[spans](../how-to/traces.md) that did not reach their receiver",
+)
 TABLE = (
     _LEADER,
     *(metric for metric, _ in GAUGES),
     *(_CANDIDATES, _WRITES, _SERVICE_FAILURES, _RECORDER_FAILURES, _DECISIONS, _DRAINS),
     *(_GPU_SECONDS, _COST, _COLD_STARTS),
+    _LOST_SPANS,
 )
 """Every metric of the controller, as the reference page lists them."""
 
@@ -164,6 +171,7 @@ class ControllerMetrics:
         failures: Mapping[str, int],
         of_services: Mapping[tuple[ServiceName, str], int] | None = None,
         accounting: Accounting | None = None,
+        lost_spans: int = 0,
         form: Exposition = TEXT,
     ) -> Iterator[bytes]:
         """Give all metrics as they are now, in pieces.
@@ -176,6 +184,7 @@ class ControllerMetrics:
             failures: how many records each recorder has missed.
             of_services: how often each part of each service has failed.
             accounting: what services have used.
+            lost_spans: spans that did not reach their receiver.
             form: the format.
         """
         self._records = {name: record for name, record in self._records.items() if name in services}
@@ -188,6 +197,7 @@ class ControllerMetrics:
             form.family(_DECISIONS, _by_rule(_of(services, self._decisions))),
             form.family(_DRAINS, _by_rule(_of(services, self._drains))),
             () if accounting is None else _used(form, accounting.accounts()),
+            form.family(_LOST_SPANS, [("", lost_spans)]),
             [form.end()],
         )
 

@@ -26,6 +26,11 @@ class Recording:
         self.failures = Counter({name: 0 for name, _ in self._recorders})
         """How many records each recorder, by name, has missed."""
 
+    def add(self, recorder: Recorder) -> None:
+        """Give records to one more recorder from now on."""
+        self._recorders.append((name := _name(recorder), recorder))
+        self.failures[name] = 0
+
     def __call__(self, record: Record) -> None:
         """Give a record to all recorders."""
         for name, recorder in self._recorders:

@@ -9,6 +9,7 @@
 * `waiting` tells clients that wait what to expect.
 * `http` reads and writes HTTP/1.1.
 * `counts` counts requests, and `reporting` shows the counts on the metrics port. `request_log` is the log.
+* `tracing` gives requests their traces, and makes their spans when they have ended.
 
 It does not know what scales the pods: a controller reads the counts from outside.
 """

@@ -136,14 +136,16 @@ class ProxiedRequest:
                 self._proxy.abandon(self._waiter)
 
     def _record(self, outcome: RequestOutcome, status: int | None) -> RequestRecord:
-        arrived_s, granted_s = self._waiter.arrived_s, self._granted_s
+        arrived_s, granted_s, now_s = self._waiter.arrived_s, self._granted_s, self._loop.time()
+        if self._arrival.trace is not None:
+            self._arrival.trace.took_s = now_s - arrived_s
         return RequestRecord(
             service=self._proxy.config.name,
             request_id=self._arrival.request_id.decode("latin-1"),
             kind=self._rule.kind.value,
             arrival=self._arrival.unix_s,
             wait_s=None if granted_s is None else granted_s - arrived_s,
-            service_s=None if granted_s is None else self._loop.time() - granted_s,
+            service_s=None if granted_s is None else now_s - granted_s,
             outcome=outcome.value,
             client=self._arrival.client,
             method=self._head.method.decode("latin-1"),
@@ -151,6 +153,7 @@ class ProxiedRequest:
             status=status,
             received_bytes=self._body.taken_bytes,
             sent_bytes=self._client.sent_bytes,
+            trace=self._arrival.trace,
         )
 
     async def _serve(self) -> tuple[bool, RequestOutcome]:
@@ -290,6 +293,9 @@ class ProxiedRequest:
         self._sent_whole = whole if pod.may_be_unready else None
         exchange.can_be_repeated = whole is not None
         bodiless = self._head.method == b"HEAD"
+        if self._arrival.trace is not None:
+            arrived_s = self._waiter.arrived_s
+            self._arrival.trace.sent(pod.name, self._loop.time() - arrived_s, pod_came=pod.known_s > arrived_s)
         connection.begin(
             exchange, head if whole is None else head + whole, bodiless=bodiless, complete=whole is not None
         )

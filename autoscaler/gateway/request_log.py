@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from autoscaler.gateway.arrival import RequestTrace
 from autoscaler.runtime.background_writer import BackgroundWriter
 
 
@@ -35,6 +36,8 @@ class RequestRecord(NamedTuple):
     """Of the request's body."""
     sent_bytes: int = 0
     """Of the response, with its head."""
+    trace: RequestTrace | None = None
+    """Its spans, which the log leaves out; None if it has none."""
 
 
 OnEnded = Callable[[RequestRecord], None]
@@ -52,7 +55,9 @@ class RequestLog:
 
     def __call__(self, ended: RequestRecord) -> None:
         """Write one request."""
-        self.writer.offer(f"{json.dumps(ended._asdict(), separators=(',', ':'))}\n")
+        line = ended._asdict()
+        del line["trace"]
+        self.writer.offer(f"{json.dumps(line, separators=(',', ':'))}\n")
 
 
 def client_address(peer: str, forwarded_for: Sequence[bytes], is_trusted: Callable[[str], bool]) -> str:

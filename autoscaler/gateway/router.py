@@ -33,6 +33,7 @@ from autoscaler.gateway.pods.service_pods import ServiceDispatcher
 from autoscaler.gateway.proxied_request import ProxiedRequest
 from autoscaler.gateway.request_log import OnEnded, client_address
 from autoscaler.gateway.service import ServiceProxy
+from autoscaler.gateway.tracing import Tracing
 from autoscaler.runtime.clock import SystemClock
 from autoscaler.runtime.prometheus_text import Metric
 
@@ -63,6 +64,7 @@ class Router:
         overload: Overload | None = None,
         resolver: Resolver | None = None,
         peers: PeerRunner | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         """Build a gateway.
 
@@ -78,6 +80,7 @@ class Router:
             backlog_budget: memory for what all clients have not read of their responses; 64 MiB by default.
             resolver: looks up the names of pods.
             overload: says whether new requests are refused; `lifecycle` measures the memory for it.
+            tracing: gives requests their traces; without it, what a client says of its trace is passed on.
             peers: joins it to the other gateways that serve the same pods; without them it serves alone.
         """
         self.loop = asyncio.get_running_loop()
@@ -88,6 +91,7 @@ class Router:
         self._trusted_proxies = trusted_proxies
         self._forwarded = lru_cache(maxsize=1024)(self._forwarded_by)
         self._on_ended = on_ended
+        self._tracing = tracing
         self.body_budget = body_budget or MemoryBudget(_HELD_BODIES_BYTES)
         self.overload = overload or Overload()
         self._resolver = resolver or Resolver()
@@ -291,6 +295,9 @@ class Router:
         self, client: ClientConnection, request: IncomingRequest, head: RequestHead, proxy: ServiceProxy
     ) -> Arrival:
         forwarded = self._forwarded(client.peername)
+        context = trace_of(head.values) if b"traceparent" in head.values else None
+        trace, head = (None, head) if self._tracing is None else self._tracing.begin(context, head)
+        seen = trace or (context if context is not None and context.sampled else None)
         needs_client = self._on_ended is not None or (proxy.turns is not None and proxy.turns.needs_client)
         return Arrival(
             head=head,
@@ -300,7 +307,8 @@ class Router:
             secure=forwarded.trusted and head.is_https,
             keep_alive=request.keep_alive,
             client=self._client_of(client.peername, head) if needs_client else "",
-            trace=trace_of(head.values) if b"traceparent" in head.values else None,
+            trace_id=seen.trace_id if seen is not None else "",
+            trace=trace,
         )
 
     def _client_of(self, peer: str, head: RequestHead) -> str:

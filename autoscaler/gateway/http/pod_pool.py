@@ -55,6 +55,8 @@ class Pod:
         self._loop = loop
         self._idle: list[PodConnection] = []
         self._closed = False
+        self.known_s = loop.time()
+        """Since when the gateway knows it."""
         self.gone = False
         """Whether the pod was removed, so that every request to it fails."""
         self.open: set[PodUser] = set()

@@ -30,3 +30,8 @@ def trace_of(values: Values) -> TraceContext | None:
     if found is None or (found[5] and found[1] == _VERSION):
         return None
     return TraceContext(found[2].decode(), found[3].decode(), bool(int(found[4], 16) & _SAMPLED))
+
+
+def parent_line(context: TraceContext) -> bytes:
+    """Return the `traceparent` for who gets the request next."""
+    return f"traceparent: 00-{context.trace_id}-{context.span_id}-{context.sampled:02x}\r\n".encode()

@@ -306,6 +306,9 @@ LOST_REQUEST_LOG_LINES = Metric(
     (),
     "lines of the request log that were lost because too many waited",
 )
+LOST_SPANS = Metric(
+    "gateway_lost_spans_total", "counter", (), "[spans](../how-to/traces.md) that did not reach their receiver"
+)
 TABLE = (
     *(each.metric for each in _OF_SERVICES),
     *(metric for metric, _ in _OF_PROCESS),
@@ -313,6 +316,7 @@ TABLE = (
     _HELD.metric,
     LOST_LOG_LINES,
     LOST_REQUEST_LOG_LINES,
+    LOST_SPANS,
 )
 """Every metric of a gateway, as the reference page lists them."""
 
