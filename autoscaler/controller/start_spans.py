@@ -45,7 +45,7 @@ class StartSpans:
     ) -> None:
         self._offer, self._starts, self._leads = offer, starts, leads
         self._raises: dict[ServiceName, deque[_Raise]] = {}
-        self._told_s: dict[ServiceName, float] = {}
+        self._sent_s: dict[ServiceName, float] = {}
 
     def __call__(self, record: Record) -> None:
         """Keep a decision that asked for more, and offer the starts that are over since the last one."""
@@ -57,8 +57,8 @@ class StartSpans:
         if not self._leads():
             return
         for start in self._starts(service).newest:
-            if start.at_s > self._told_s.get(service, float("-inf")):
-                self._told_s[service] = start.at_s
+            if start.at_s > self._sent_s.get(service, float("-inf")):
+                self._sent_s[service] = start.at_s
                 self._offer(partial(spans_of_start, service, start, self._asked_for(service, start)))
 
     def _asked_for(self, service: ServiceName, start: Start) -> _Raise | None:
@@ -69,7 +69,7 @@ class StartSpans:
     def forget(self, service: ServiceName) -> None:
         """Drop what is kept of a service that is gone."""
         self._raises.pop(service, None)
-        self._told_s.pop(service, None)
+        self._sent_s.pop(service, None)
 
 
 def spans_of_start(service: ServiceName, start: Start, asked: _Raise | None) -> Iterator[Span]:

@@ -3,8 +3,8 @@
 Rules:
 1. What waits to be sent is bounded. A span that finds no room, or that the receiver does not take, is lost and counted.
 2. The spans of one event are made in the thread too, so the event costs its caller the time to put it into a list.
-3. A pod's start has a trace whose ids follow from the names of the service and the pod. So whoever knows the pod can
-   link to the decision that asked for it, and nobody has to be told.
+3. A pod's start has a trace whose ids follow from the names of the service and the pod. So every process that knows the
+   pod can link to the decision that asked for it.
 """
 
 import hashlib

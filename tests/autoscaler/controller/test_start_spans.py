@@ -93,4 +93,4 @@ def test_nothing_is_kept_of_a_service_that_is_gone(world):
     world.recorder(decided(100.0, 0, 2))
     world.recorder.forget(SD)
     assert not world.recorder._raises
-    assert not world.recorder._told_s
+    assert not world.recorder._sent_s
