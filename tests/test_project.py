@@ -100,7 +100,7 @@ def test_the_lock_holds_a_fitting_version_of_everything_that_pyproject_asks_for(
 def test_the_image_gets_versions_that_were_tested_and_nothing_of_the_simulator():
     image = locked(ROOT / "requirements" / "controller.txt")
     assert image < locked(ROOT / "requirements" / "dev.txt")
-    assert not {name for name, _ in image} & {"numpy", "pandas", "prometheus-api-client", "requests"}
+    assert not {name for name, _ in image} & {"numpy", "pandas", "prometheus-api-client"}
 
 
 def test_the_packages_that_are_installed_are_the_packages_on_disk():
