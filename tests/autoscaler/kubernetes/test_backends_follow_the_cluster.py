@@ -132,6 +132,28 @@ async def test_the_gateway_knows_of_each_mark_also_of_a_pod_that_it_never_sent_a
     assert world.serves() == ({"a", "b", "c"} if ready else {"b"})
 
 
+async def test_a_pod_is_expected_until_it_serves_for_the_first_time_marked_or_gone(world):
+    owner, expected = ("ReplicaSet", "web-1"), world.gateway.expected[WEB]
+    for name in ("c", "d", "e", "f"):
+        world.api.put(PODS, pod(name, {"app": "web"}, owner, ready=False))
+    world.api.put(PODS, pod("stranger", {"app": "web"}, ("ReplicaSet", "other"), ready=False))
+    await heard()
+    created_s = expected["c"]
+    assert expected == dict.fromkeys(("c", "d", "e", "f"), created_s)
+    assert created_s > 0
+
+    world.api.put(PODS, pod("c", {"app": "web"}, owner))
+    world.api.put(PODS, pod("d", {"app": "web"}, owner, ready=False, cost="-1000000"))
+    world.api.put(PODS, pod("e", {"app": "web"}, owner, ready=False, leaving=True))
+    world.api.delete(PODS, "f")
+    await heard()
+    assert expected == {}
+
+    world.api.put(PODS, pod("c", {"app": "web"}, owner, ready=False))
+    await heard()
+    assert expected == {}, "it has served: nobody knows how long it takes now"
+
+
 def started(name, since, restarts=0, *, ready=True, cost=""):
     """Give a pod of which Kubernetes says since when it is ready, and how often it was started again."""
     status = {
