@@ -6,6 +6,7 @@ from autoscaler.gateway.busy_response import BusyPoll
 from autoscaler.gateway.config import (
     Affinity,
     ErrorFormat,
+    EventOptions,
     GatewayService,
     OnAbort,
     Takeover,
@@ -26,7 +27,7 @@ from autoscaler.policy.traffic.gateway import WarmUp as WarmUpSettings
 from autoscaler.policy.traffic.turns import ClassMatch as ClassMatchSettings
 from autoscaler.policy.traffic.turns import Fairness as FairnessSettings
 from autoscaler.policy.traffic.turns import Priority
-from autoscaler.policy.traffic.waiting import Queue, QueueLimit
+from autoscaler.policy.traffic.waiting import Queue, QueueLimit, WaitingEvents
 from autoscaler.ports import ServiceName
 
 _DEFAULTS = Traffic.model_validate({"hosts": ["any"]})
@@ -72,6 +73,7 @@ def gateway_service(policy: ScalingPolicy) -> GatewayService:
         waiting=WaitingOptions(
             headers=traffic.waiting.headers,
             deadlines=traffic.waiting.deadlines,
+            events=_events(traffic.waiting.events),
             page_keeps_s=traffic.cold_start.keep_place if traffic.cold_start.page else None,
         ),
         display_name=spec.display_name or "",
@@ -108,6 +110,10 @@ def _limits(concurrency: int, traffic: Traffic) -> Limits:
         none_ready=_queue_limits(None if given.none_ready == QueueLimit() else given.none_ready, given),
         all_busy=_queue_limits(given.all_busy, given),
     )
+
+
+def _events(given: WaitingEvents | None) -> EventOptions | None:
+    return None if given is None else EventOptions(given.after, given.every)
 
 
 def _queue_limits(given: QueueLimit | None, always: Queue) -> QueueLimits | None:

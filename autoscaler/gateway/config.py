@@ -88,6 +88,15 @@ class ErrorFormat(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class EventOptions:
+    """When a client that waits for an event stream gets comments."""
+
+    after_s: float
+    """How long the status stays open."""
+    every_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class WaitingOptions:
     """What clients that wait learn."""
 
@@ -95,6 +104,8 @@ class WaitingOptions:
     """Whether answers of requests that were held say how long it took, and what was expected."""
     deadlines: bool = False
     """Whether clients may limit their wait."""
+    events: EventOptions | None = None
+    """None sends nothing before the response."""
     page_keeps_s: float | None = None
     """How long the place of a browser that is away is kept; None shows no page."""
 

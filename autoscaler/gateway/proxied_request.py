@@ -17,6 +17,7 @@ from autoscaler.gateway.dispatch.backend import COUNT, PASS, TUNNEL
 from autoscaler.gateway.dispatch.path_rules import PathRule
 from autoscaler.gateway.error_responses import (
     BODY_ERRORS,
+    ERROR_RESPONSES,
     RETRY_LATER,
     RequestRejectedError,
     error_body,
@@ -36,6 +37,7 @@ from autoscaler.gateway.request_end import note_end
 from autoscaler.gateway.request_log import RequestRecord
 from autoscaler.gateway.service import ServiceProxy, Waiter
 from autoscaler.gateway.waiting.estimate import members
+from autoscaler.gateway.waiting.events import END, CommittedExchange, error_event, unencoded, wants_events
 from autoscaler.gateway.waiting.held_client import UNFOLLOWED, HeldClient, Unfollowed
 
 _TELLS_NOTHING = WaitingOptions()
@@ -85,7 +87,9 @@ class ProxiedRequest:
             self._waiter.turn = proxy.turn_of(self._head, arrival.client, trusted=arrival.forwarded.trusted)
         self._held: HeldClient | Unfollowed = UNFOLLOWED
         if proxy.config.waiting != _TELLS_NOTHING:
-            self._held = HeldClient(proxy, self._waiter, self._head, arrival.unix_s, self._loop)
+            wants = proxy.config.waiting.events is not None and wants_events(self._head, http10=self._http10)
+            send = client.send if wants else None
+            self._held = HeldClient(proxy, self._waiter, self._head, arrival.unix_s, self._loop, send=send)
             self._head = self._held.head
         self._granted_s: float | None = None
         self._sent_whole: bytes | None = None
@@ -171,12 +175,20 @@ class ProxiedRequest:
                 connection.close()
                 pod = await self._granted()
                 continue
-            exchange = Exchange(self._client, pod, connection, self._options(pod), self._release)
+            exchange = self._exchange(pod, connection)
             failure = await self._exchanged(exchange, connection, pod)
             if failure is Failure.UNREADY:
                 pod = await self._elsewhere()
             elif failure is not Failure.STALE:
                 return await self._conclude(exchange, connection, failure)
+
+    def _exchange(self, pod: Pod, connection: PodConnection) -> Exchange:
+        if not self._held.committed:
+            return Exchange(self._client, pod, connection, self._options(pod), self._release)
+        self._head = unencoded(self._head)
+        exchange = CommittedExchange(self._client, pod, connection, self._options(pod), self._release)
+        exchange.target = self._head.target
+        return exchange
 
     # To a pod.
 
@@ -367,18 +379,22 @@ class ProxiedRequest:
         return keep_alive, RequestOutcome.PREFLIGHT
 
     def _reject(self, rejected: RequestRejectedError) -> bool:
-        if self._client.answered:
-            self._proxy.counts.cut_responses += 1
-            return False
         outcome = rejected.outcome
         keep_alive = self._arrival.keep_alive and self._body.is_read and not self._client.closing
+        expected = members(self._held.estimate)
+        if self._client.answered:
+            self._proxy.counts.cut_responses += 1
+            if self._held.committed:
+                self._client.send(
+                    error_event(*ERROR_RESPONSES[outcome], outcome.value, self._head.target, expected) + END
+                )
+            return self._held.committed and keep_alive
         if page := self._held.page(outcome, self._arrival.request_id, keep_alive=keep_alive):
             self._client.send(page)
             return keep_alive
         added = self._cors_lines() + self._held.lines()
         if outcome in RETRY_LATER:
             added += b"Retry-After: %d\r\n" % self._proxy.retry_after_s()
-        expected = members(self._held.estimate)
         body = error_body(outcome, rejected.detail, self._proxy.config.errors, self._head.target, expected)
         without_body = self._head.method == b"HEAD"
         self._client.send(own_response(*body, keep_alive=keep_alive, added=added, without_body=without_body))

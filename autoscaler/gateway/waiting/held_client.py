@@ -1,7 +1,7 @@
 """One client whose request is held: how long it waits, what it gets meanwhile, and what became of its wait."""
 
 import asyncio
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, Protocol, TypeVar
 
 from autoscaler.gateway.config import GatewayService
@@ -11,6 +11,7 @@ from autoscaler.gateway.http.headers import RequestHead
 from autoscaler.gateway.http.own_response import own_response
 from autoscaler.gateway.waiting.deadlines import MalformedDeadlineError, Patience, patience
 from autoscaler.gateway.waiting.estimate import Estimate, header_lines
+from autoscaler.gateway.waiting.events import START, comment
 from autoscaler.gateway.waiting.navigation import Navigation, harmless_query, is_navigation, new_place, without_token
 from autoscaler.gateway.waiting.page import (
     CONTENT_TYPE,
@@ -66,8 +67,10 @@ class HeldClient:
         head: what the client sent.
         unix_s: when it arrived, as Unix time.
         loop: the event loop.
+        send: writes to the client; None if it can get no comments.
 
     Attributes:
+        committed: whether the head of its response was sent while it waited.
         head: what a pod gets.
         request: the request at the dispatcher: that of an earlier connection if its client is back.
         estimate: what was expected when it began to wait; None if that is unknown.
@@ -79,9 +82,11 @@ class HeldClient:
         "_loop",
         "_navigation",
         "_patience",
+        "_send",
         "_service",
         "_unix_s",
         "_was_held",
+        "committed",
         "estimate",
         "head",
         "request",
@@ -94,7 +99,11 @@ class HeldClient:
         head: RequestHead,
         unix_s: float,
         loop: asyncio.AbstractEventLoop,
+        *,
+        send: Callable[[bytes], None] | None = None,
     ) -> None:
+        self.committed = False
+        self._send = send
         self.head = head
         self.request = request
         self.estimate: Estimate | None = None
@@ -184,10 +193,28 @@ class HeldClient:
             RequestRejectedError: its client waits no longer, or gets a page meanwhile.
         """
         seconds, outcome = self._limit()
-        await asyncio.wait({placement}, timeout=seconds)
+        telling = self._loop.create_task(self._tell(self._send)) if self._send is not None else None
+        try:
+            await asyncio.wait({placement}, timeout=seconds)
+        finally:
+            if telling is not None:
+                telling.cancel()
         if not placement.done():
             raise RequestRejectedError(outcome)
         return placement.result()
+
+    async def _tell(self, send: Callable[[bytes], None]) -> None:
+        """Send comments until the wait is over."""
+        options = self._service.config.waiting.events
+        if options is None:
+            return
+        if not self.committed:
+            await asyncio.sleep(options.after_s)
+            self.committed = True
+            send(START + self.lines() + b"\r\n")
+        while True:
+            send(comment(self._service.estimate(self.request)))
+            await asyncio.sleep(options.every_s)
 
     def _limit(self) -> tuple[float | None, RequestOutcome]:
         if self._navigation is not None:
@@ -275,6 +302,7 @@ class HeldClient:
 class Unfollowed:
     """A client that learns nothing and sets no limit: its request is only held."""
 
+    committed = False
     estimate: Estimate | None = None
     is_back = False
     waited_s = 0.0

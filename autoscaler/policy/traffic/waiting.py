@@ -31,6 +31,19 @@ class Queue(ResourceModel):
     length is refused with 429 in place of 503."""
 
 
+class WaitingEvents(ResourceModel):
+    """Comments to a client that waits for an event stream, so that no proxy closes the connection.
+
+    They are for requests with `Accept: text/event-stream`. The first comment fixes the status 200. If the replica then
+    answers with anything but an event stream, the client gets an event `error`.
+    """
+
+    after: Annotated[Duration, lasting("0s", "1h")] = 5.0
+    """How long the status stays open. A request that is served or refused before has the status as without this."""
+    every: Annotated[Duration, lasting("1s", "10m")] = 15.0
+    """The time between two comments."""
+
+
 class Waiting(ResourceModel):
     """What clients that wait learn. Nothing unless it is switched on."""
 
@@ -41,6 +54,8 @@ class Waiting(ResourceModel):
     """Whether a client may limit its wait: by `Prefer: wait=N` in seconds, or by `X-Request-Deadline` as Unix seconds
     or as a time with a zone. If its estimate (half of the requests wait no longer) is beyond that, it is refused at
     once with 503. A refused request starts a replica all the same if none is ready."""
+    events: WaitingEvents | None = None
+    """Comments to clients that wait for an event stream. Absent: they get nothing until a replica answers."""
 
 
 class ColdStart(ResourceModel):

@@ -4,7 +4,16 @@ from pathlib import Path
 
 from autoscaler.app.gateway_config import gateway_service, gateway_services
 from autoscaler.gateway.busy_response import BusyPoll
-from autoscaler.gateway.config import Affinity, ErrorFormat, GatewayService, OnAbort, Takeover, Timeouts, WaitingOptions
+from autoscaler.gateway.config import (
+    Affinity,
+    ErrorFormat,
+    EventOptions,
+    GatewayService,
+    OnAbort,
+    Takeover,
+    Timeouts,
+    WaitingOptions,
+)
 from autoscaler.gateway.cors import Cors
 from autoscaler.gateway.dispatch.dispatcher import EjectionRules, Limits, LoadBalancing, SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule
@@ -58,7 +67,8 @@ def test_every_other_key_of_traffic_reaches_the_gateway_too():
         "halfClose": "Allow",
         "takeover": "Immediate",
         "queue": {"noneReady": {"timeout": "17s"}, "allBusy": {}},
-        "waiting": {"headers": True},
+        "waiting": {"headers": True, "deadlines": True, "events": {"after": "18s", "every": "19s"}},
+        "coldStart": {"page": True, "keepPlace": "20s"},
         "errors": "Problem",
         "loadBalancing": "LeastRequest",
         "busy": {"path": "/queue", "jsonPointers": ["/a", "/b"], "interval": "14s", "timeout": "15s", "port": 16},
@@ -80,7 +90,8 @@ def test_every_other_key_of_traffic_reaches_the_gateway_too():
     assert (told.max_body_bytes, told.min_body_bytes_per_s) == (8, 10)
     assert (told.half_close, told.interrupt_path) == (True, "/stop")
     assert (told.limits.none_ready, told.limits.all_busy) == (QueueLimits(100, 17), QueueLimits(100, 600))
-    assert (told.waiting, told.errors) == (WaitingOptions(headers=True), ErrorFormat.PROBLEM)
+    assert told.errors is ErrorFormat.PROBLEM
+    assert told.waiting == WaitingOptions(headers=True, deadlines=True, events=EventOptions(18, 19), page_keeps_s=20)
     assert told.takeover is Takeover.IMMEDIATE
     assert told.cors == Cors(("https://app.example.com",), ("PUT",), ("X-A",), 11)
     assert told.probes == ("monitor/",)

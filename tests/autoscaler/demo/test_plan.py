@@ -69,6 +69,7 @@ def policy_of(algorithm, **settings):
             "hosts": ["sd.example.com"],
             "queue": {"timeout": "10m", "noneReady": {"timeout": "10m"}, "allBusy": {"timeout": "10m"}},
             "coldStart": {"keepPlace": "5m"},
+            "waiting": {"events": {"after": "10m", "every": "10m"}},
             "requestTimeout": "10m",
             "affinity": {"cookie": {"timeout": "10m"}, "spillAfter": "10m"},
             "paths": [{"match": ["/"], "class": "Count", "requestTimeout": "10m"}],
