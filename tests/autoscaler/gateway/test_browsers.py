@@ -1,4 +1,4 @@
-"""A real browser: a page of another origin sends JSON to a service that sleeps."""
+"""A real browser: a page of another origin sends JSON to a service that sleeps, and a person opens a page of it."""
 
 import asyncio
 import json
@@ -10,7 +10,9 @@ from dataclasses import replace
 import pytest
 from gateway_kit import NAME, service, until
 
+from autoscaler.gateway.config import WaitingOptions
 from autoscaler.gateway.cors import Cors
+from autoscaler.gateway.counts import RequestOutcome
 
 pytestmark = [pytest.mark.real_time, pytest.mark.program]
 
@@ -80,3 +82,28 @@ async def test_a_page_of_another_origin_gets_json_from_a_service_that_sleeps(
         gateway.set_backends(NAME, {"p0": pod.address})
         assert await told_by(page_server) == "pretty dog"
     assert asked == ([b"OPTIONS", b"POST"] if cors is None else [b"POST"])
+
+
+ENTERED = """<title>entered</title><script>
+fetch("/told", {method: "POST", body: document.title + location.pathname + history.length})
+</script>"""
+
+
+async def test_a_browser_gets_the_waiting_page_refreshes_it_without_script_and_enters_by_itself(
+    kit, chromium_binary, tmp_path
+):
+    pod = await kit.pod()
+    config = replace(service(hosts=("localhost",)), waiting=WaitingOptions(page_keeps_s=15.0))
+    gateway = await kit.gateway(config)
+    counts = gateway.proxies[NAME].counts
+    async with browser(chromium_binary, f"http://localhost:{gateway.port}/app?seed=1", tmp_path):
+        async with asyncio.timeout(A_BROWSERS_PATIENCE_S):
+            await until(lambda: counts.outcomes[RequestOutcome.WAITING_PAGE] == 2)
+        assert gateway.dispatcher(NAME).queued == 1, "a page and its refresh are one request"
+        gateway.set_backends(NAME, {"p0": pod.address})
+        async with asyncio.timeout(A_BROWSERS_PATIENCE_S):
+            opened = await pod.requests.get()
+        assert opened.target == "/app?seed=1"
+        opened.reply(answer(ENTERED, kind="text/html"))
+        told = await told_by(pod)
+    assert told == "entered/app1", "the pages before it are not in the history"
