@@ -91,10 +91,10 @@ class CommittedExchange(Exchange):
     def ended(self) -> None:
         """Say what the other response was, and end."""
         if self._other is not None:
-            self._out.append(self._told(self._other.decode("utf-8", "replace")))
+            self._out.append(self._error_of(self._other.decode("utf-8", "replace")))
         super().ended()
 
-    def _told(self, body: str) -> bytes:
+    def _error_of(self, body: str) -> bytes:
         """Return the event for another response: its JSON if it is an object, else its text."""
         try:
             read = json.loads(body)
