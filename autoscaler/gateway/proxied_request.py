@@ -87,8 +87,7 @@ class ProxiedRequest:
             self._waiter.turn = proxy.turn_of(self._head, arrival.client, trusted=arrival.forwarded.trusted)
         self._held: HeldClient | Unfollowed = UNFOLLOWED
         if proxy.config.waiting != _TELLS_NOTHING:
-            wants = proxy.config.waiting.events is not None and wants_events(self._head, http10=self._http10)
-            send = client.send if wants else None
+            send = client.send if wants_events(self._head, http10=self._http10) else None
             self._held = HeldClient(proxy, self._waiter, self._head, arrival.unix_s, self._loop, send=send)
             self._head = self._held.head
         self._granted_s: float | None = None

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Hashable
 from typing import Any, Protocol, TypeVar
 
-from autoscaler.gateway.config import GatewayService
+from autoscaler.gateway.config import EventOptions, GatewayService
 from autoscaler.gateway.counts import RequestOutcome
 from autoscaler.gateway.error_responses import RequestRejectedError
 from autoscaler.gateway.http.headers import RequestHead
@@ -193,7 +193,8 @@ class HeldClient:
             RequestRejectedError: its client waits no longer, or gets a page meanwhile.
         """
         seconds, outcome = self._limit()
-        telling = self._loop.create_task(self._tell(self._send)) if self._send is not None else None
+        send, events = self._send, self._service.config.waiting.events
+        telling = None if send is None or events is None else self._loop.create_task(self._tell(send, events))
         try:
             await asyncio.wait({placement}, timeout=seconds)
         finally:
@@ -203,11 +204,8 @@ class HeldClient:
             raise RequestRejectedError(outcome)
         return placement.result()
 
-    async def _tell(self, send: Callable[[bytes], None]) -> None:
+    async def _tell(self, send: Callable[[bytes], None], options: EventOptions) -> None:
         """Send comments until the wait is over."""
-        options = self._service.config.waiting.events
-        if options is None:
-            return
         if not self.committed:
             await asyncio.sleep(options.after_s)
             self.committed = True
