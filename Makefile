@@ -3,7 +3,7 @@ BIN := .venv/bin
 
 BENCHES := $(patsubst benchmarks/%.py,bench-%,$(shell grep -l __main__ benchmarks/*.py))
 
-.PHONY: help setup programs definitions controlplane web image lock-debian sbom audit lint generated check test test-busy docs demo picture soak soak-gateways explore-gateways drain-test rollout-test fuzz bench
+.PHONY: help setup programs definitions controlplane web screenshots image lock-debian sbom audit lint generated check test test-busy docs demo picture soak soak-gateways explore-gateways drain-test rollout-test fuzz bench
 .PHONY: $(BENCHES) mutants lock
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -25,6 +25,9 @@ image: setup ## build the container image, with Docker where an engine answers, 
 
 web: setup ## get what the page takes from npm, by package-lock.json; the wheel and the image take it from there
 	@$(BIN)/python tools/web.py
+
+screenshots: web build/browser/made ## take the pictures of the page for the docs, from a run of the demo in real time: docs/images/page-*.png
+	@build/browser/bin/python tools/screenshots.py
 
 lock-debian: setup ## list anew what the image is made of where no engine pulls its base; as root
 	@$(BIN)/python tools/image_base.py

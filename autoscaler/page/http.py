@@ -26,7 +26,7 @@ from autoscaler.page import html
 from autoscaler.page.address import PageAddress, names_page
 from autoscaler.page.board import Board
 from autoscaler.page.events import MOST_VIEWERS, TooManyViewersError, compact
-from autoscaler.page.lean import lean
+from autoscaler.page.lean import lean, lean_style
 from autoscaler.runtime.bearer_tokens import BearerTokens
 from autoscaler.runtime.listeners import listeners
 
@@ -261,7 +261,7 @@ class _Assets:
         if name not in self._read:
             body = file.read_bytes()
             if not name.startswith("vendor/"):
-                body = lean(body.decode()).encode()
+                body = (lean_style if file.suffix == ".css" else lean)(body.decode()).encode()
             self._read[name] = body, f'"{sha256(body).hexdigest()[:16]}"'
         body, tag = self._read[name]
         if request.headers.get(hdrs.IF_NONE_MATCH, "").removeprefix("W/") == tag:

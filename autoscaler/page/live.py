@@ -92,17 +92,25 @@ class Live:
     def view(self, service: ServiceName, facts: Facts) -> ServiceView:
         """Give all that is known of a service now, without its forecast."""
         *_, episodes = self._recorders
+        record = self._records.get(service)
         return ServiceView(
             service,
             self.now(),
             policy=facts.policy(service),
-            record=self._records.get(service),
+            record=record,
             fleet=self._fleets.get(service),
             episodes=episodes.of(service),
-            figures=facts.figures(service),
+            figures=_behind(facts.figures(service), record),
             starts=facts.starts(service),
             account=facts.account(service),
             leader=None if facts.leads() else facts.leader(),
             role=facts.role,
             zone=None,
         )
+
+
+def _behind(figures: ServiceFigures | None, record: Record | None) -> ServiceFigures | None:
+    """Leave the counts to the newest decision, if it knows them: gateways are asked for figures less often."""
+    if figures is None or record is None or record.observation.queued is None:
+        return figures
+    return figures._replace(queued=None, running=None)

@@ -34,16 +34,13 @@ export class Axis {
   offset = 0
   /** Where the cursor is. @type {number | null} */ at = null
   stale = false
-  sync = uPlot.sync('time')
   colors = new Colors()
 
   constructor() {
-    for (const query of ['(prefers-color-scheme: dark)', '(forced-colors: active)']) {
-      matchMedia(query).addEventListener('change', () => {
-        this.colors = new Colors()
-        for (const chart of this.charts) chart.rebuild()
-      })
-    }
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
+      this.colors = new Colors()
+      for (const chart of this.charts) chart.rebuild()
+    })
   }
 
   /** Move the cursor; null takes it away. @param {number | null} t */
@@ -114,6 +111,7 @@ export class Chart {
 
   /** Draw what the data are now; a chart out of sight waits until it is seen. */
   update() {
+    this.#box.setAttribute('aria-label', `${this.drawing.title}. ${this.drawing.describe()}`)
     if (!this.#seen) return
     if (!this.#plot) this.rebuild()
     const plot = this.#plot
@@ -122,7 +120,6 @@ export class Chart {
       plot.setData(/** @type {uPlot.AlignedData} */ (this.drawing.data()), false)
       plot.setScale('x', { min: this.axis.from, max: this.axis.to })
     })
-    this.#box.setAttribute('aria-label', `${this.drawing.title}. ${this.drawing.describe()}`)
     this.read()
     this.#fillTable()
   }
@@ -131,7 +128,6 @@ export class Chart {
   rebuild() {
     this.#plot?.destroy()
     this.#plot = this.#box.clientWidth ? new uPlot(this.#options(), /** @type {uPlot.AlignedData} */ (this.drawing.data()), this.#box) : null
-    if (this.#plot) this.axis.sync.sub(this.#plot)
   }
 
   /** Show the values at the cursor, or now. */
@@ -156,17 +152,16 @@ export class Chart {
     const { colors } = axis
     const line = { stroke: colors.get('line'), width: 1 }
     const font = `11px ${getComputedStyle(document.body).fontFamily}`
-    const [left, right] = this.#margins()
     return {
       width: this.#box.clientWidth,
       height: drawing.height,
-      padding: [6, right, drawing.dates ? 0 : 4, 0],
+      padding: [6, 8, drawing.dates ? 0 : 4, 0],
       legend: { show: false },
       cursor: { sync: { key: 'time', scales: ['x', null] }, drag: { x: false, y: false }, points: { show: false }, y: false },
       select: { show: false, left: 0, top: 0, width: 0, height: 0 },
       scales: {
         x: { time: false, auto: false, min: axis.from, max: axis.to },
-        y: { range: (_plot, min, max) => (drawing.range ?? counts)(max ?? 0, min ?? 0) },
+        y: { range: (_plot, min, max) => (drawing.range ?? counts)(max ?? 0, min ?? Infinity) },
       },
       series: [{}, ...drawing.series.map(series => ({ points: { show: false }, spanGaps: false, ...series }))],
       bands: drawing.bands,
@@ -185,7 +180,7 @@ export class Chart {
         {
           stroke: colors.get('soft'),
           font,
-          size: left,
+          size: drawing.ends ? 44 : 30,
           gap: 6,
           grid: line,
           ticks: { show: false },
@@ -198,11 +193,6 @@ export class Chart {
         setCursor: [plot => this.#pointed(plot)],
       },
     }
-  }
-
-  /** @returns {[number, number]} */
-  #margins() {
-    return this.drawing.ends ? [44, 8] : [30, 8]
   }
 
   /** @param {uPlot} plot */

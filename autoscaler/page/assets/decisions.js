@@ -11,9 +11,11 @@ const HEAD = /** @type {[string, string][]} */ ([['Time', ''], ['Replicas', 'n']
 /** @type {Set<string>} */ const open = new Set()
 /** @type {Map<string, {row: Decision, elements: HTMLTableRowElement[]}>} */ let made = new Map()
 let most = FIRST
+/** @type {Service} */ let newest
 
 /** @param {HTMLElement} section @param {Service} service */
 export function decisionsTable(section, service) {
+  newest = service
   const body = /** @type {Element} */ (section.lastElementChild)
   if (!service.decisions.length) {
     const why = service.role === 'gateway' ? 'This gateway knows no controller: replicas asked for and decisions are unknown here.' : 'No decision yet.'
@@ -23,7 +25,7 @@ export function decisionsTable(section, service) {
     const head = el('tr', {}, ...HEAD.map(([text, align]) => el('th', { scope: 'col', class: align || null }, text)))
     fill(body, el('table', { class: 'decisions', 'aria-labelledby': 'decisions-title' }, el('thead', {}, head), el('tbody')), el('p', {}, button('Show older decisions', () => {
       most += 50
-      decisionsTable(section, service)
+      decisionsTable(section, newest)
     })))
   }
   const rows = service.decisions.slice(0, most)

@@ -17,17 +17,6 @@ export function el(tag, attributes = {}, ...children) {
   return made
 }
 
-/**
- * @param {string} tag @param {Record<string, string | number>} attributes @param {Node[]} children
- * @returns {SVGElement}
- */
-export function svg(tag, attributes, ...children) {
-  const made = document.createElementNS('http://www.w3.org/2000/svg', tag)
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, String(value))
-  made.append(...children)
-  return made
-}
-
 /** Set a text, if it is another one. @param {Element | null} element @param {string} text */
 export function setText(element, text) {
   if (element && element.textContent !== text) element.textContent = text

@@ -1,9 +1,10 @@
 // The fleet: who needs attention, what runs, what it costs.
-/** @import {Fleet, FleetChange, Maybe, Row} from '../data' */
+/** @import {Fleet, FleetChange, Maybe, Row, Totals} from '../data' */
+/** @import {Figure} from './figures.js' */
 
 import { cause, Head } from './answer.js'
 import { button, byId, el, fill, setText, tag } from './dom.js'
-import { figuresOfFleet, showFigures } from './figures.js'
+import { oldestWait, showFigures } from './figures.js'
 import { minutes, money, number, seconds, UNKNOWN } from './format.js'
 import { Live } from './live.js'
 import { VirtualList } from './rows.js'
@@ -180,6 +181,29 @@ function update(of) {
   answer.set(of.sentence, cause(of.sentence.first) + [...services.values()].filter(row => row.attention).map(row => row.name).join())
   showFigures(figuresOfFleet(of.totals))
   show()
+}
+
+// Figures, as `html.py` writes them.
+
+/** @param {Totals} of @returns {Figure[]} */
+function figuresOfFleet(of) {
+  /** @type {Figure[]} */
+  const figures = [
+    ['Ready', number(of.ready), of.asked === null ? '' : `of ${number(of.asked)} asked`],
+    ['Not ready yet', number(of.starting), of.starting === 1 ? 'replica' : 'replicas'],
+    ['Queued', number(of.queued), ''],
+    ['Running', number(of.running), ''],
+    ['Oldest wait', ...oldestWait(of.oldestWait)],
+  ]
+  if (of.cost !== null) figures.push(['Cost today', money(of.cost, of.currency), ''])
+  if (of.peakCost !== null) figures.push(['Peak kept all day', money(of.peakCost, of.currency), saved(of.cost, of.peakCost)])
+  if (of.quotes?.of) figures.push(['Quoted waits kept', `${Math.round((100 * of.quotes.kept) / of.quotes.of)}\u00a0%`, `of ${number(of.quotes.of)}, 24 h`])
+  return figures
+}
+
+/** @param {Maybe} cost @param {number} whole */
+function saved(cost, whole) {
+  return cost === null || !whole || cost >= whole ? '' : `−${Math.round(100 * (1 - cost / whole))}\u00a0%`
 }
 
 build()

@@ -25,8 +25,8 @@ export class Live {
   #serverNow = 0
   #nextTryAt = 0
   #asking = false
-  /** False while the server does not answer. */
-  connected = false
+  /** False from a failure until the next event. */
+  connected = true
   /** What the server said, if it refused. */
   refusal = ''
 
@@ -67,13 +67,14 @@ export class Live {
     this.#asking = true
     try {
       const answer = await fetch(this.address, { headers: { Accept: 'application/json' } })
-      if (!answer.ok) throw new Refused(answer.status, await answer.text())
+      if (!answer.ok) return this.#lost(await answer.text())
       const snapshot = /** @type {Snapshot} */ (await answer.json())
       this.#heard(snapshot.now)
       this.reader.onSnapshot(snapshot)
+      this.reader.onState()
       this.#follow()
-    } catch (error) {
-      this.#lost(error instanceof Refused ? error.message : '')
+    } catch {
+      this.#lost('')
     } finally {
       this.#asking = false
     }
@@ -85,19 +86,23 @@ export class Live {
     stream.addEventListener(this.event, message => {
       const change = /** @type {Change} */ (JSON.parse(message.data))
       this.#heard(change.now)
+      this.#failures = 0
+      this.refusal = ''
+      this.connected = true
       this.reader.onChange(change)
+      this.reader.onState()
     })
-    stream.addEventListener('error', () => this.#lost(''))
+    stream.addEventListener('error', async () => {
+      // A stream that was refused does not say why; a request for the same does.
+      const why = stream.readyState === EventSource.CLOSED ? await refusalOf(stream.url) : ''
+      if (stream === this.#stream) this.#lost(why)
+    })
   }
 
   /** @param {number} now */
   #heard(now) {
     this.#heardAt = performance.now()
     this.#serverNow = now
-    this.#failures = 0
-    this.refusal = ''
-    this.connected = true
-    this.reader.onState()
   }
 
   /** @param {string} why */
@@ -124,10 +129,14 @@ export class Live {
   }
 }
 
-/** The server answered, and not with what was asked for. */
-class Refused extends Error {
-  /** @param {number} status @param {string} text */
-  constructor(status, text) {
-    super(status === 503 ? text : '')
+/** @param {string} url */
+async function refusalOf(url) {
+  try {
+    const answer = await fetch(url)
+    if (!answer.ok) return await answer.text()
+    await answer.body?.cancel()
+  } catch {
+    // It does not answer at all.
   }
+  return ''
 }

@@ -1,11 +1,12 @@
 // A service: why this number, when it changes, and the evidence.
-/** @import {Candidate, Columns, Decision, Maybe, Pod, Service, ServiceChange, Start} from '../data' */
+/** @import {Candidate, Columns, Decision, Figures, Maybe, Pod, Service, ServiceChange, Start} from '../data' */
+/** @import {Figure} from './figures.js' */
 
 import { cause, Head } from './answer.js'
 import { decisionsTable } from './decisions.js'
 import { byId, el, fill, setText, tag } from './dom.js'
-import { figuresOfService, showFigures } from './figures.js'
-import { minutes, number, percent, seconds } from './format.js'
+import { oldestWait, showFigures } from './figures.js'
+import { minutes, money, number, percent, seconds } from './format.js'
 import { Live } from './live.js'
 import { chartsOrReason } from './service_charts.js'
 
@@ -35,7 +36,7 @@ const live = new Live(`/api/v1/services/${name}`, 'service', {
   onChange(change) {
     if (!service) return
     const { points, decisions, ...rest } = change
-    service = { ...service, ...rest, series: joined(service.series, points.series), quality: joined(service.quality, points.quality), decisions: merged(service.decisions, decisions) }
+    service = { ...service, ...rest, begins: Math.min(service.begins, change.begins), series: joined(service.series, points.series), quality: joined(service.quality, points.quality), decisions: merged(service.decisions, decisions) }
     show()
   },
   onState: () => {
@@ -88,6 +89,27 @@ function showState() {
   charts?.show(service, live.now, !live.connected)
 }
 
+// Figures, as `html.py` writes them.
+
+/** @param {Figures} of @returns {Figure[]} */
+function figuresOfService(of) {
+  return [
+    ['Asked', number(of.asked), of.max === null ? '' : `of ${number(of.max)}`],
+    ['Ready', number(of.ready), ''],
+    ['Starting', number(of.starting), ''],
+    ['Queued', number(of.queued), ''],
+    ['Running', number(of.running), ''],
+    ['Oldest wait', ...oldestWait(of.oldestWait)],
+    ['Response P95', of.p95 === null ? 'none' : seconds(of.p95), of.p95 === null ? '' : 's'],
+    ...(of.cost === null ? [] : [/** @type {Figure} */ (['Cost today', money(of.cost, of.currency), peak(of)])]),
+  ]
+}
+
+/** @param {Figures} of */
+function peak(of) {
+  return of.peakCost === null ? '' : `peak all day: ${money(of.peakCost, of.currency)}`
+}
+
 // Pods.
 
 /** @param {Pod[]} pods */
@@ -124,29 +146,31 @@ function tableIn(body, kind, head, rows) {
 
 // Cold starts.
 
+const STAGES = ['scheduled', 'image', 'container', 'model']
+
 /** @param {Start[]} starts */
 function showStarts(starts) {
   const body = /** @type {Element} */ (sections.starts.lastElementChild)
   const note = /** @type {Element} */ (sections.starts.querySelector('.unit'))
   if (!starts.length) {
     setText(note, '')
-    return fill(body, el('p', { class: 'none' }, 'No start was measured yet.'))
+    return fill(body, el('p', { class: 'none' }, 'No start was measured.'))
   }
-  const stages = [...new Set(starts.flatMap(start => start.stages.map(([stage]) => stage)))]
-  if (note.childElementCount !== stages.length) fill(note, ...stages.map((stage, i) => el('span', {}, el('i', { class: `stage${i}` }), ` ${stage} `)))
+  const stages = STAGES.filter(name => starts.some(start => start.stages.some(([stage]) => stage === name)))
+  if (note.childElementCount !== stages.length) fill(note, ...stages.map(stage => el('span', {}, el('i', { class: `stage${STAGES.indexOf(stage)}` }), ` ${stage} `)))
   const most = Math.max(...starts.map(start => start.total))
-  fill(body, el('ul', { class: 'starts' }, ...starts.slice(-8).map(start => bar(start, stages, most))))
+  fill(body, el('ul', { class: 'starts' }, ...starts.slice(-8).map(start => bar(start, most))))
 }
 
-/** @param {Start} start @param {string[]} stages @param {number} most */
-function bar(start, stages, most) {
+/** @param {Start} start @param {number} most */
+function bar(start, most) {
   const parts = start.stages.map(([stage, s]) => {
-    const part = el('i', { class: `stage${stages.indexOf(stage)}` })
+    const part = el('i', { class: `stage${STAGES.indexOf(stage)}` })
     part.style.width = `${(80 * s) / most}%`
     return part
   })
   const words = start.stages.map(([stage, s]) => `${stage} ${seconds(s)} s`).join(', ')
-  return el('li', {}, el('span', { class: 'pod' }, start.pod.slice(-5)), el('span', { class: 'bar' }, ...parts, el('span', {}, `${seconds(start.total)} s`)), el('span', { class: 'sr' }, ` in all: ${words}`))
+  return el('li', {}, el('span', { class: 'pod' }, start.pod.slice(start.pod.lastIndexOf('-') + 1)), el('span', { class: 'bar' }, ...parts, el('span', {}, `${seconds(start.total)} s`)), el('span', { class: 'sr' }, ` in all: ${words}`))
 }
 
 // Candidates.

@@ -96,7 +96,8 @@ export class ServiceCharts {
       const ahead = line && this.#forecast
       return ahead ? `${number(valueAt(ahead.time, ahead[line], at))} forecast` : ''
     }
-    return number(valueAt(columns.time, columns[name] ?? [], at ?? Infinity))
+    const value = valueAt(columns.time, columns[name] ?? [], at ?? Infinity)
+    return value === null && line === 'average' ? 'none' : number(value)
   }
 
   /** What is not known of a series: before this process, at a gap, since the page lost the server. @param {string} name @returns {Box[]} */
@@ -111,24 +112,28 @@ export class ServiceCharts {
     return boxes
   }
 
+  /** @param {string} name */
+  #color(name) {
+    return () => this.axis.colors.get(name)
+  }
+
   get #averageName() {
     return this.#service?.averageName ?? 'average'
   }
 
   /** @returns {Drawing} */
   #inflight() {
-    const color = (/** @type {string} */ name) => () => this.axis.colors.get(name)
     return {
       title: 'Requests in flight',
       height: 148,
       nowText: 'now',
       series: [
-        { stroke: color('queued'), width: 1, paths: this.#steps },
-        { stroke: color('running'), width: 1, paths: this.#steps, fill: color('running-fill') },
-        { stroke: color('ink'), width: 1.5 },
-        { stroke: color('ink'), width: 1.5, dash: [4, 4] },
+        { stroke: this.#color('queued'), width: 1, paths: this.#steps },
+        { stroke: this.#color('running'), width: 1, paths: this.#steps, fill: this.#color('running-fill') },
+        { stroke: this.#color('ink'), width: 1.5 },
+        { stroke: this.#color('ink'), width: 1.5, dash: [4, 4] },
       ],
-      bands: [{ series: [1, 2], fill: /** @type {any} */ (color('queued-fill')) }],
+      bands: [{ series: [1, 2], fill: /** @type {any} */ (this.#color('queued-fill')) }],
       data: () => this.#columns(['running+queued', 'running', 'average'], 'average'),
       keys: () => [
         { label: 'running', swatch: 'running', value: at => this.#read('running', at) },
@@ -146,17 +151,16 @@ export class ServiceCharts {
 
   /** @returns {Drawing} */
   #replicas() {
-    const color = (/** @type {string} */ name) => () => this.axis.colors.get(name)
     return {
       title: 'Replicas',
       height: 168,
       dates: true,
       get nowText() { return innerWidth < 600 ? 'if none arrive' : 'if nothing more arrives' },
       series: [
-        { stroke: color('starting'), width: 1, paths: this.#steps },
-        { stroke: color('ready'), width: 1, paths: this.#steps, fill: color('ready-fill') },
-        { stroke: color('ink'), width: 2, paths: this.#steps },
-        { stroke: color('ink'), width: 1.5, paths: this.#steps, dash: [4, 4] },
+        { stroke: this.#color('starting'), width: 1, paths: this.#steps },
+        { stroke: this.#color('ready'), width: 1, paths: this.#steps, fill: this.#color('ready-fill') },
+        { stroke: this.#color('ink'), width: 2, paths: this.#steps },
+        { stroke: this.#color('ink'), width: 1.5, paths: this.#steps, dash: [4, 4] },
       ],
       bands: [{ series: [1, 2], fill: /** @type {any} */ (() => this.axis.colors.hatched('starting')) }],
       data: () => this.#columns(['ready+starting', 'ready', 'asked'], 'asked'),
@@ -205,14 +209,13 @@ export class ServiceCharts {
   /** @returns {Drawing} */
   #response() {
     const names = ['p99', 'p95', 'p90', 'p50']
-    const drawing = this.#quality({
+    return this.#quality({
       title: 'Response time',
       unit: 's, with the wait',
       columns: names.map(name => [name, name.toUpperCase(), name]),
       few: true,
       ends: value => names.map(name => [`${name.toUpperCase()} ${seconds(value(name))}`, 'ink', name]),
     })
-    return drawing
   }
 
   /**
@@ -224,7 +227,6 @@ export class ServiceCharts {
    * @returns {Drawing}
    */
   #quality({ title, unit, columns, scale = 1, few = false, range = counts, ends }) {
-    const steps = uPlot.paths.stepped?.({ align: 1 })
     const scaled = (/** @type {Maybe} */ value) => (value === null || value === undefined ? null : value * scale)
     const last = (/** @type {string} */ name) => scaled(this.#history('quality')[name]?.at(-1) ?? null)
     const isFew = (/** @type {Maybe} */ count) => few && count !== null && count < FEW
@@ -243,9 +245,9 @@ export class ServiceCharts {
       dates: true,
       range,
       series: columns.flatMap(([, , name, dash]) => {
-        const stroke = () => this.axis.colors.get(name)
-        const full = { stroke, width: 1.8, paths: steps, dash }
-        return few ? [full, { stroke, width: 0.8, paths: steps, dash }] : [full]
+        const stroke = this.#color(name)
+        const full = { stroke, width: 1.8, paths: this.#steps, dash }
+        return few ? [full, { stroke, width: 0.8, paths: this.#steps, dash }] : [full]
       }),
       data: () => /** @type {Maybe[][]} */ ([this.#history('quality').time, ...columns.flatMap(([name]) => (few ? [line(name, false), line(name, true)] : [line(name, false)]))]),
       ends: () => {
@@ -297,6 +299,6 @@ function largest(values) {
 /** The place for charts, and what it says if uPlot is missing. */
 export function chartsOrReason() {
   if (typeof uPlot !== 'undefined') return new ServiceCharts()
-  byId('charts').append(el('p', { class: 'none' }, 'There are no charts, because this installation lacks uPlot: run make web in the checkout.'))
+  byId('charts').append(el('p', { class: 'none' }, 'There are no charts: this installation lacks uPlot (make web).'))
   return null
 }

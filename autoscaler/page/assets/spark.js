@@ -1,8 +1,6 @@
 // The last hour of a service in a row of the fleet: bars of requests running and waiting, and the slots asked for as a line.
 /** @import {Row} from '../data' */
 
-import { svg } from './dom.js'
-
 const WIDTH = 132
 const HEIGHT = 36
 
@@ -28,4 +26,15 @@ export function spark(parts) {
   })
   if (line) picture.append(svg('path', { class: 'asked', d: line }))
   return picture
+}
+
+/**
+ * @param {string} tag @param {Record<string, string | number>} attributes @param {Node[]} children
+ * @returns {SVGElement}
+ */
+function svg(tag, attributes, ...children) {
+  const made = document.createElementNS('http://www.w3.org/2000/svg', tag)
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, String(value))
+  made.append(...children)
+  return made
 }
