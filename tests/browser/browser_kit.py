@@ -161,12 +161,12 @@ class Background:
 class Scene:
     """Services as a controller knows them, decided by hand; real code makes all that is shown of them.
 
-    Its time stands still between two decisions, so that what is said of it does so too.
+    Its time hardly moves between two decisions, so that what is said of it stays; no two readings are the same.
     """
 
     def __init__(self, role="controller", leader=None):
         self.now_s = 1_800_000_000.0
-        self.live = Live(lambda: self.now_s)
+        self.live = Live(self._now)
         self.policies, self.figures, self.starts, self.accounts = {}, {}, {}, {}
         self.leader = leader
         facts = Facts(
@@ -180,6 +180,10 @@ class Scene:
             account=self.accounts.get,
         )
         self.board = Board(self.live, facts)
+
+    def _now(self):
+        self.now_s += 1e-6
+        return self.now_s
 
     def add(self, service, **spec):
         """Add a service without a decision."""

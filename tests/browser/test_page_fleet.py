@@ -62,3 +62,18 @@ def test_a_thousand_services_take_no_more_to_lay_out_than_thirty(tab, background
             each.until(f"{ROWS} > 10")
         assert nodes(large) <= 1.2 * nodes(few)
         few.context.close()
+
+
+def test_a_change_of_one_service_changes_one_row(tab, background, many):
+    scene, address = many
+    shown = tab(f"{address}/")
+    shown.until(f"{ROWS} > 0")
+    first = shown.text(".rows .name a")
+    shown.page.evaluate(
+        "window.changed = []; new MutationObserver(all => all.forEach(each => each.addedNodes.forEach(node =>"
+        " changed.push(node.querySelector('.name').textContent))))"
+        ".observe(document.querySelector('.rows'), {childList: true})"
+    )
+    scene.next(background, first, running=3, replicas=3, ready=3)
+    shown.until("changed.length > 0")
+    assert set(shown.page.evaluate("changed")) == {first}
