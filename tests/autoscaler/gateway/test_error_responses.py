@@ -30,12 +30,12 @@ OTHERS = [b"/", b"/v1", b"/v1/chat", b"/v1/chat/completionsx", b"/xv1/completion
 @pytest.mark.parametrize("outcome", ERROR_RESPONSES, ids=str)
 def test_text_is_the_default_and_says_the_same_as_each_other_format(outcome):
     status, text = ERROR_RESPONSES[outcome]
-    assert error_body(outcome, service().errors, b"/v1/completions", {"a": 1}) == (
+    assert error_body(outcome, "", service().errors, b"/v1/completions", {"a": 1}) == (
         status,
         text,
         b"text/plain; charset=utf-8",
     )
-    problem = error_body(outcome, PROBLEM, b"/", {"position": 2})
+    problem = error_body(outcome, "", PROBLEM, b"/", {"position": 2})
     assert problem.content_type == b"application/problem+json"
     assert json.loads(problem.text) == {
         "type": "about:blank",
@@ -45,7 +45,7 @@ def test_text_is_the_default_and_says_the_same_as_each_other_format(outcome):
         "code": outcome.value,
         "position": 2,
     }
-    openai = error_body(outcome, PROBLEM, b"/v1/chat/completions", {"position": 2})
+    openai = error_body(outcome, "", PROBLEM, b"/v1/chat/completions", {"position": 2})
     assert openai.content_type == b"application/json"
     error = json.loads(openai.text)["error"]
     assert (error["message"], error["code"], error["param"], error["position"]) == (text, outcome.value, None, 2)
@@ -55,18 +55,18 @@ def test_text_is_the_default_and_says_the_same_as_each_other_format(outcome):
 
 @pytest.mark.parametrize("target", OPENAI, ids=repr)
 def test_paths_of_openais_api_get_errors_of_its_shape(target):
-    assert "error" in json.loads(error_body(RequestOutcome.QUEUE_FULL, PROBLEM, target, {}).text)
+    assert "error" in json.loads(error_body(RequestOutcome.QUEUE_FULL, "", PROBLEM, target, {}).text)
 
 
 @pytest.mark.parametrize("target", OTHERS, ids=repr)
 def test_other_paths_get_problems(target):
-    assert "detail" in json.loads(error_body(RequestOutcome.QUEUE_FULL, PROBLEM, target, {}).text)
+    assert "detail" in json.loads(error_body(RequestOutcome.QUEUE_FULL, "", PROBLEM, target, {}).text)
 
 
 @given(st.binary(max_size=200))
 def test_nothing_of_a_path_is_in_an_error(tail):
-    bodies = {error_body(RequestOutcome.ASLEEP, PROBLEM, start + tail, {}) for start in (b"/", b"/v1/models/")}
-    plain = {error_body(RequestOutcome.ASLEEP, PROBLEM, target, {}) for target in (b"/", b"/v1/models")}
+    bodies = {error_body(RequestOutcome.ASLEEP, "", PROBLEM, start + tail, {}) for start in (b"/", b"/v1/models/")}
+    plain = {error_body(RequestOutcome.ASLEEP, "", PROBLEM, target, {}) for target in (b"/", b"/v1/models")}
     assert bodies <= plain
 
 
