@@ -36,7 +36,10 @@ class Traced:
 @pytest.fixture
 async def traced(kit):
     async with span_receiver() as receiver:
-        yield Traced(kit, receiver)
+        made = Traced(kit, receiver)
+        yield made
+        if made.export._thread.is_alive():
+            await made.sent()
 
 
 def parent_at(job):
