@@ -41,7 +41,7 @@ class Controller:
         if taken.failure is not None:
             raise taken.failure
         outcome = Outcome(self._name) if taken.request else None
-        self._recorder(Record(self._name, observation, taken.decision, outcome))
+        self._recorder(Record(self._name, observation, taken.decision, outcome, taken.unwritten, taken.candidates))
         return taken.request
 
 

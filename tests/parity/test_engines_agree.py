@@ -75,6 +75,8 @@ CHANGES = st.fixed_dictionaries(
             queue_timeout_s=st.sampled_from([1.0, 4.0, 600.0, inf]),
             spill_after_s=st.just(inf),
             load_balancing=st.none() | st.sampled_from(LoadBalancing),
+            none_ready=st.none(),  # With limits by state only the reference engine runs.
+            all_busy=st.none(),
         ),
         "pools": st.lists(
             st.builds(

@@ -165,7 +165,8 @@ class LiveWorld:
 
     def live(self, service, since_s, now_s):
         reading = self.aggregate.readings((service,), now_s)[service]
-        return StreamedCounts(reading.value, self.aggregate.mean(service, since_s, now_s), 0, reading.problem)
+        mean, queued = self.aggregate.mean(service, since_s, now_s), self.aggregate.queued(service, now_s)
+        return StreamedCounts(reading.value, mean, 0, reading.problem, queued)
 
     def scrape(self, number=0):
         name = 'inflight_requests{namespace="default",service="x",state="%s"} %d\n'
@@ -363,4 +364,11 @@ def rounded(record):
     """Give the record as both sides must have it: the event loop counts in whole nanoseconds."""
     numbers = {name: value for name, value in record.observation._asdict().items() if isinstance(value, float)}
     observation = record.observation._replace(**{name: round(value, 6) for name, value in numbers.items()})
-    return record._replace(observation=observation)
+    candidates = tuple((name, rounded_averages(decision)) for name, decision in record.candidates)
+    return record._replace(observation=observation, decision=rounded_averages(record.decision), candidates=candidates)
+
+
+def rounded_averages(decision):
+    recommendation = decision.recommendation
+    averages = tuple(average._replace(value=round(average.value, 5)) for average in recommendation.averages)
+    return decision._replace(recommendation=recommendation._replace(averages=averages))
