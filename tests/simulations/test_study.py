@@ -1,5 +1,6 @@
 """The arguments and results of `simulate` and `compare` in a REPL."""
 
+import pkgutil
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,9 @@ def test_a_result_is_one_short_line():
 def test_the_history_of_a_run_is_one_short_line():
     history = simulate(DEMO).history
     assert repr(history).startswith(f"<History of 328 s: 50 requests, 5 replicas, {len(history.decisions)} decisions, ")
+
+
+def test_no_room_has_the_name_of_what_a_notebook_imports():
+    """A room that is imported becomes an attribute of the package, and would stand in the place of the function."""
+    rooms = {module.name for module in pkgutil.iter_modules(simulations.__path__)}
+    assert rooms.isdisjoint(simulations.__all__)

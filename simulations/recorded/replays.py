@@ -8,10 +8,10 @@ import numpy as np
 from autoscaler.documents.fields import format_duration
 from autoscaler.policy.cost import prices
 from autoscaler.policy.spec import API_VERSION, ScalingPolicy
-from simulations.compare.blocks import Blocks, Interval, blocks_of, class_ends_s, drawn, figures_of, interval, sums_of
-from simulations.compare.load import CompareError, Load
 from simulations.model.history import History
 from simulations.model.run_inputs import Floats
+from simulations.recorded.blocks import Blocks, Interval, blocks_of, class_ends_s, drawn, figures_of, interval, sums_of
+from simulations.recorded.load import CompareError, Load
 from simulations.run import MAX_REQUESTS_TO_KEEP, run
 from simulations.scenario.document import Scenario
 

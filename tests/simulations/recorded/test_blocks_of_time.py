@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from simulations.compare.blocks import (
+from simulations.model.history import REFUSED, SERVED, STILL_IN, History, Replicas, Requests
+from simulations.recorded.blocks import (
     Blocks,
     Interval,
     Sums,
@@ -14,7 +15,6 @@ from simulations.compare.blocks import (
     interval,
     sums_of,
 )
-from simulations.model.history import REFUSED, SERVED, STILL_IN, History, Replicas, Requests
 
 
 def requests(*rows):

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autoscaler.policy.spec import ScalingPolicy
-    from simulations.compare.load import DecisionLog, Load
-    from simulations.compare.report import Starts
+    from simulations.recorded.load import DecisionLog, Load
+    from simulations.recorded.report import Starts
 
 EXIT_STATUS = {0: "the policies are compared", 2: "a file or an option is invalid, or the record has too little"}
 _DAY_S = 86400.0
@@ -64,7 +64,7 @@ def _days(text: str) -> float:
 def run(arguments: argparse.Namespace) -> int:
     """Compare and print; 2 if that is not possible."""
     from autoscaler.documents.document import DocumentError  # noqa: PLC0415  # as above
-    from simulations.compare.load import CompareError  # noqa: PLC0415
+    from simulations.recorded.load import CompareError  # noqa: PLC0415
     from simulations.traces.command import TraceError  # noqa: PLC0415
 
     try:
@@ -76,9 +76,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _compared(arguments: argparse.Namespace) -> str:
-    from simulations.compare import report  # noqa: PLC0415  # as above
-    from simulations.compare.load import read_decisions  # noqa: PLC0415
-    from simulations.compare.replays import compared  # noqa: PLC0415
+    from simulations.recorded import report  # noqa: PLC0415  # as above
+    from simulations.recorded.load import read_decisions  # noqa: PLC0415
+    from simulations.recorded.replays import compared  # noqa: PLC0415
 
     service = arguments.service if "/" in arguments.service else f"default/{arguments.service}"
     log = read_decisions(arguments.log, service)
@@ -93,7 +93,7 @@ def _compared(arguments: argparse.Namespace) -> str:
 
 def _policy(path: Path | None, service: str, log: "DecisionLog") -> "ScalingPolicy":
     from autoscaler.policy.loading import read_alternatives  # noqa: PLC0415  # as above
-    from simulations.compare.load import CompareError  # noqa: PLC0415
+    from simulations.recorded.load import CompareError  # noqa: PLC0415
 
     if path is None:
         if log.policy is None:
@@ -106,8 +106,8 @@ def _policy(path: Path | None, service: str, log: "DecisionLog") -> "ScalingPoli
 
 
 def _load(arguments: argparse.Namespace, service: str, policy: "ScalingPolicy", log: "DecisionLog") -> "Load":
-    from simulations.compare import load  # noqa: PLC0415  # as above
-    from simulations.compare.load import CompareError  # noqa: PLC0415
+    from simulations.recorded import load  # noqa: PLC0415  # as above
+    from simulations.recorded.load import CompareError  # noqa: PLC0415
     from simulations.traces.command import request_log_lines  # noqa: PLC0415
 
     if arguments.requests and arguments.prometheus:
@@ -130,7 +130,7 @@ def _load(arguments: argparse.Namespace, service: str, policy: "ScalingPolicy", 
 
 def _from_prometheus(arguments: argparse.Namespace, service: str) -> "Load":
     from autoscaler.documents.prometheus_address import public  # noqa: PLC0415  # as above
-    from simulations.compare.load import CompareError, Load  # noqa: PLC0415
+    from simulations.recorded.load import CompareError, Load  # noqa: PLC0415
     from simulations.traces.command import STEP_S, trace_from_prometheus  # noqa: PLC0415
 
     trace, start_s, known_s = trace_from_prometheus(arguments.prometheus, service, arguments.since)
@@ -142,8 +142,8 @@ def _from_prometheus(arguments: argparse.Namespace, service: str) -> "Load":
 
 
 def _cold_starts(arguments: argparse.Namespace, log: "DecisionLog") -> "tuple[Starts, Any]":
-    from simulations.compare.load import CompareError, cold_starts_s  # noqa: PLC0415  # as above
-    from simulations.compare.report import Starts  # noqa: PLC0415
+    from simulations.recorded.load import CompareError, cold_starts_s  # noqa: PLC0415  # as above
+    from simulations.recorded.report import Starts  # noqa: PLC0415
 
     if arguments.cold_start:
         _distribution("--cold-start", arguments.cold_start)
@@ -155,7 +155,7 @@ def _cold_starts(arguments: argparse.Namespace, log: "DecisionLog") -> "tuple[St
 
 
 def _distribution(option: str, text: str) -> Any:
-    from simulations.compare.load import CompareError  # noqa: PLC0415  # as above
+    from simulations.recorded.load import CompareError  # noqa: PLC0415  # as above
     from simulations.scenario.workloads import distribution  # noqa: PLC0415
 
     try:

@@ -10,9 +10,9 @@ import yaml
 from autoscaler.controller.recorders import DecisionLog
 from autoscaler.controller.services import service_of
 from autoscaler.testing import policy, policy_document
-from simulations.compare import command
-from simulations.compare.load import DecisionLog as ReadLog
-from simulations.compare.load import ServiceTimes, cold_starts_s, of_decisions, read_decisions
+from simulations.recorded import command
+from simulations.recorded.load import DecisionLog as ReadLog
+from simulations.recorded.load import ServiceTimes, cold_starts_s, of_decisions, read_decisions
 from simulations.run import run
 from simulations.scenario.document import Scenario
 

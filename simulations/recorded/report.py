@@ -6,9 +6,9 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from autoscaler.documents.fields import format_duration
-from simulations.compare.blocks import LEAST_BLOCKS, LENGTHS_S, Interval
-from simulations.compare.load import Load
-from simulations.compare.replays import ACTIVE, Comparison
+from simulations.recorded.blocks import LEAST_BLOCKS, LENGTHS_S, Interval
+from simulations.recorded.load import Load
+from simulations.recorded.replays import ACTIVE, Comparison
 
 _ROWS = {
     "gpu_hours": ("GPU-hours", 2),
