@@ -72,7 +72,7 @@ def forecast(
 ) -> Forecast | None:
     """Run the policy's decider forward; None if there is no forecast (rule 3).
 
-    It costs one decision for each tick: about twice as many as a decision looks back.
+    It costs one decision for each tick until rule 2 ends it: with a long delay all those of an hour.
 
     Args:
         policy: the policy that made the decision.

@@ -55,7 +55,7 @@ def _rules(record: Record, number: int, asked: int) -> Iterator[str]:
     drain = record.outcome.drain if record.outcome else ()
     for reason in (*record.decision.reasons, *drain):
         if _moved_away(reason, number, asked) and reason.rule not in {"maxReplicas", "minReplicas"}:
-            yield sentence(f"{reason.rule} made {reason.after} of {reason.before}: {reason.why}")
+            yield sentence(f"The rule {reason.rule} made {reason.after} of {reason.before}: {reason.why}")
 
 
 def _moved_away(reason: Reason, number: int, asked: int) -> bool:
