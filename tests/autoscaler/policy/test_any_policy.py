@@ -117,7 +117,7 @@ def test_the_log_of_any_policy_replays_to_the_same_decisions(data):
             passing=max(observation.passing, 0),
         )
         (taken,) = step({WEB: service}, {WEB: (sane, Fleet(sane.replicas, ()))})
-        record = Record(WEB, sane, taken.decision, Outcome(WEB))
+        record = Record(WEB, sane, taken.decision, Outcome(WEB), candidates=taken.candidates)
         lines.append(json.loads(json.dumps(to_json(record), allow_nan=False)))
     assert not any(each.differs for each in Replay().lines(lines))
     assert [from_json(dict(line)) for line in lines[1:]]
