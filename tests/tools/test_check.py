@@ -38,6 +38,7 @@ def clone(tmp_path):
     (tmp_path / "conftest.py").write_text("from hypothesis import settings\nsettings.register_profile('quick')\n")
     (tmp_path / "test_it.py").write_text(TESTS)
     program(tmp_path / "tools" / "setup", "true")
+    (tmp_path / "tools" / "web.py").write_text("")
     program(tmp_path / ".venv" / "bin" / "python", f'exec {sys.executable} "$@"')
     for linter in ("ruff", "mypy", "lint-imports"):
         program(tmp_path / ".venv" / "bin" / linter, "true")
@@ -62,7 +63,13 @@ def test_every_linter_runs_though_the_first_fails_and_those_that_failed_are_name
     ran = make(clone, "lint")
     assert ran.returncode != 0
     *begun, failed = [line for line in ran.stdout.splitlines() if line.startswith("lint: ")]
-    assert begun == ["lint: ruff check", "lint: ruff format --check", "lint: mypy", "lint: lint-imports --no-logo"]
+    assert begun == [
+        "lint: ruff check",
+        "lint: ruff format --check",
+        "lint: mypy",
+        "lint: lint-imports --no-logo",
+        "lint: python tools/web.py --check",
+    ]
     assert failed == "lint: failed: ruff check, ruff format --check, lint-imports --no-logo"
 
 
