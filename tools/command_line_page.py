@@ -28,6 +28,7 @@ The wheel `inflight-autoscaler` has three import packages: `autoscaler`, `simula
 | `cluster` | `run`, and `gateway` in a cluster |
 | `sim` | `simulate`, `trace`, and `validate` of a Scenario |
 | `history` | `trace export --prometheus` |
+| `terminal` | `top` and `explain` |
 | `validate` | `validate --against` |
 | `traces` | `--traces` of `run` and `gateway` |
 
