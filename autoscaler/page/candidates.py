@@ -6,6 +6,7 @@ from typing import Any
 from autoscaler.explain.candidates import wants
 from autoscaler.explain.view import ServiceView
 from autoscaler.policy.candidates import Candidate
+from autoscaler.policy.spec import PolicySpec
 
 _ALGORITHM = "algorithm"
 
@@ -18,7 +19,7 @@ def candidates(view: ServiceView) -> list[dict[str, Any]]:
     return [
         {
             "name": each.name,
-            "what": changes(each),
+            "what": changes(each, view.policy.spec),
             "wants": decided[each.name].desired if each.name in decided else None,
             "sentence": wants(view, each.name, decided[each.name]) if each.name in decided else "",
             "gpuSeconds": None,
@@ -29,14 +30,20 @@ def candidates(view: ServiceView) -> list[dict[str, Any]]:
     ]
 
 
-def changes(candidate: Candidate) -> str:
-    """Say in a few words what a candidate has in place of the policy's: `stableWindow 30s`, `algorithm mpa`."""
+def changes(candidate: Candidate, spec: PolicySpec) -> str:
+    """Say in a few words what a candidate has that the policy has not: `stableWindow 30s`, `algorithm mpa`."""
+    policy = spec.model_dump(mode="json", by_alias=True)
     fields = candidate.model_dump(mode="json", exclude_unset=True, by_alias=True)
     fields.pop("name")
     algorithm: Mapping[str, Any] = fields.pop(_ALGORITHM, {})
-    parts = [f"{key} {value}" for name in algorithm for key, value in _leaves("", algorithm[name])]
-    named = [] if parts else [f"{_ALGORITHM} {name}" for name in algorithm]
-    return ", ".join([*named, *parts, *(f"{key} {value}".strip() for key, value in _leaves("", fields))])
+    parts = [part for name in algorithm for part in _differing(algorithm[name], policy[_ALGORITHM].get(name) or {})]
+    named = [f"{_ALGORITHM} {name}" for name in algorithm if not policy[_ALGORITHM].get(name)]
+    return ", ".join([*named, *parts, *_differing(fields, policy)])
+
+
+def _differing(fields: Mapping[str, Any], policy: Mapping[str, Any]) -> list[str]:
+    known = dict(_leaves("", policy))
+    return [f"{key} {value}".strip() for key, value in _leaves("", fields) if known.get(key) != value or value == ""]
 
 
 def _leaves(path: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -21,7 +21,7 @@ const sections = {
   pods: place('pods', 'Pods', 'in the order in which they go: idle before busy, then the youngest'),
   starts: place('starts', 'Cold starts', ''),
   decisions: place('decisions', 'Decisions', 'newest first; those that changed nothing are gathered'),
-  candidates: place('candidates', 'Candidates', 'never written; GPU time and wait are simulated'),
+  candidates: place('candidates', 'Candidates', 'never written; for cost: autoscaler compare'),
 }
 fill(byId('view'), el('div', { id: 'charts' }), el('div', { class: 'beside' }, sections.pods, sections.starts), el('div', { class: 'beside' }, sections.decisions, sections.candidates))
 const charts = chartsOrReason()
