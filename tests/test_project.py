@@ -55,6 +55,10 @@ def test_no_file_names_a_package_registry():
     assert not list(mentions("|".join(re.escape(host.replace("|", ".")) for host in hosts)))
 
 
+def test_no_file_has_both_sides_of_a_conflict():
+    assert not list(mentions(r"^(<{7}|>{7}) "))
+
+
 def test_no_file_names_a_path_of_the_machine_it_was_written_on():
     assert not list(mentions(r"\.\." + r"/shared\b|(?<![\w.$}-])/" + r"(work|root|Users)/"))
 
