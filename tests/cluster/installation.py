@@ -260,7 +260,7 @@ def _answers(url: str, log: Path) -> None:
 
 
 def answered(port: int, host: str) -> tuple[int, bytes]:
-    """Ask a gateway for a picture and return status and body; until it has heard of the host it is asked again."""
+    """Ask a gateway for a picture and return status and body; until it listens and knows the host it is asked again."""
     deadline = time.monotonic() + PATIENCE_S
     while (answer := _asked(port, host))[0] == HTTPStatus.NOT_FOUND:
         if time.monotonic() > deadline:
@@ -277,3 +277,7 @@ def _asked(port: int, host: str) -> tuple[int, bytes]:
             return answer.status, answer.read()
     except urllib.error.HTTPError as refusal:
         return refusal.code, refusal.read()
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, ConnectionRefusedError):
+            return HTTPStatus.NOT_FOUND, b""
+        raise
