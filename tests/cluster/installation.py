@@ -202,6 +202,10 @@ class Containers:
         return self._folder / config_map
 
     def _pods(self) -> list[dict[str, Any]]:
+        """Give the pods of what was applied last; an earlier test's stay until theirs is rolled out in their place."""
+        deployments = f"/apis/apps/v1/namespaces/{self._namespace}/deployments"
+        self._control_plane.wait(deployments, self._rolled_out, deadline_s=60)
+
         def all_there(found):
             names = [each["metadata"]["labels"].get("app.kubernetes.io/name") for each in _addressed(found)]
             return all(names.count(name) == number for name, number in self._pods_wanted.items())
@@ -209,6 +213,9 @@ class Containers:
         pods = self._control_plane.wait(f"/api/v1/namespaces/{self._namespace}/pods", all_there, deadline_s=60)
         wanted = self._pods_wanted
         return [pod for pod in _addressed(pods) if pod["metadata"]["labels"].get("app.kubernetes.io/name") in wanted]
+
+    def _rolled_out(self, deployments: dict[str, Any]) -> bool:
+        return all(name in deployments and _is_rolled_out(deployments[name]) for name in self._pods_wanted)
 
     def _hosts(self, pod: dict[str, Any]) -> str:
         """Let one gateway listen at 127.0.0.1 too, where a node forwards to."""
@@ -232,6 +239,13 @@ class Containers:
     def _end(self, name: str, log: Path) -> None:
         if name in self._processes:
             _end(self._processes.pop(name), log)
+
+
+def _is_rolled_out(deployment: dict[str, Any]) -> bool:
+    """Ask what `kubectl rollout status` asks, short of whether the pods are available."""
+    status, wanted = deployment.get("status", {}), deployment["spec"]["replicas"]
+    seen = status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
+    return seen and status.get("updatedReplicas", 0) == status.get("replicas", 0) == wanted
 
 
 def _addressed(pods: dict[str, Any]) -> list[dict[str, Any]]:
