@@ -28,7 +28,7 @@ OTHERS = [b"/", b"/v1", b"/v1/chat", b"/v1/chat/completionsx", b"/xv1/completion
 
 
 @pytest.mark.parametrize("outcome", ERROR_RESPONSES, ids=str)
-def test_text_is_the_default_and_says_the_same_as_each_other_format(outcome):
+def test_b105_text_is_the_default_and_says_the_same_as_each_other_format(outcome):
     status, text = ERROR_RESPONSES[outcome]
     assert error_body(outcome, "", service().errors, b"/v1/completions", {"a": 1}) == (
         status,
@@ -54,17 +54,17 @@ def test_text_is_the_default_and_says_the_same_as_each_other_format(outcome):
 
 
 @pytest.mark.parametrize("target", OPENAI, ids=repr)
-def test_paths_of_openais_api_get_errors_of_its_shape(target):
+def test_b105_paths_of_openais_api_get_errors_of_its_shape(target):
     assert "error" in json.loads(error_body(RequestOutcome.QUEUE_FULL, "", PROBLEM, target, {}).text)
 
 
 @pytest.mark.parametrize("target", OTHERS, ids=repr)
-def test_other_paths_get_problems(target):
+def test_b105_other_paths_get_problems(target):
     assert "detail" in json.loads(error_body(RequestOutcome.QUEUE_FULL, "", PROBLEM, target, {}).text)
 
 
 @given(st.binary(max_size=200))
-def test_nothing_of_a_path_is_in_an_error(tail):
+def test_b105_nothing_of_a_path_is_in_an_error(tail):
     bodies = {error_body(RequestOutcome.ASLEEP, "", PROBLEM, start + tail, {}) for start in (b"/", b"/v1/models/")}
     plain = {error_body(RequestOutcome.ASLEEP, "", PROBLEM, target, {}) for target in (b"/", b"/v1/models")}
     assert bodies <= plain
@@ -78,7 +78,7 @@ def test_nothing_of_a_path_is_in_an_error(tail):
         ("/v1/chat/completions", "application/json", lambda read: read["error"]["code"]),
     ],
 )
-async def test_curl_reads_an_error_as_the_policy_asks(kit, path, kind, code):
+async def test_b105_curl_reads_an_error_as_the_policy_asks(kit, path, kind, code):
     gateway = await kit.gateway(replace(service(queue_length=0), errors=PROBLEM))
     answer = await curl(gateway, path, "--data", "{}")
     assert (answer["http_code"], answer["content_type"]) == (503, kind)

@@ -82,7 +82,7 @@ def outcomes(gateway):
 
 
 @pytest.mark.real_time
-async def test_a_request_whose_estimate_is_beyond_its_deadline_is_refused_at_once_and_starts_a_pod(kit):
+async def test_b104_a_request_whose_estimate_is_beyond_its_deadline_is_refused_at_once_and_starts_a_pod(kit):
     gateway = await gateway_with(kit, Quote(1, 30.0, 60.0))
     dispatcher = gateway.dispatcher(NAME)
     for _ in range(3):
@@ -101,7 +101,7 @@ async def test_a_request_whose_estimate_is_beyond_its_deadline_is_refused_at_onc
 
 
 @pytest.mark.real_time
-async def test_curl_that_waits_for_a_busy_pod_for_no_longer_than_it_says_leaves_nothing_behind(kit):
+async def test_b104_curl_that_waits_for_a_busy_pod_for_no_longer_than_it_says_leaves_nothing_behind(kit):
     pod = await kit.pod()
     gateway = await gateway_with(kit, pods=[pod])
     (await kit.client(gateway)).get("/runs")
@@ -117,7 +117,7 @@ async def test_curl_that_waits_for_a_busy_pod_for_no_longer_than_it_says_leaves_
 
 
 @pytest.mark.real_time
-async def test_a_request_whose_estimate_is_within_its_deadline_waits_and_is_served(kit):
+async def test_b104_a_request_whose_estimate_is_within_its_deadline_waits_and_is_served(kit):
     gateway = await gateway_with(kit, Quote(1, 10.0, 90.0))
     client = (await kit.client(gateway)).get("/", "Prefer: wait=20")
     await until(lambda: gateway.dispatcher(NAME).queued)
@@ -128,7 +128,7 @@ async def test_a_request_whose_estimate_is_within_its_deadline_waits_and_is_serv
 
 
 @pytest.mark.real_time
-async def test_a_malformed_deadline_is_400_and_reaches_no_queue(kit):
+async def test_b104_a_malformed_deadline_is_400_and_reaches_no_queue(kit):
     gateway = await gateway_with(kit)
     refused = await (await kit.client(gateway)).get("/", "X-Request-Deadline: <b>soon</b>").response()
     assert refused.status == 400
@@ -138,7 +138,7 @@ async def test_a_malformed_deadline_is_400_and_reaches_no_queue(kit):
 
 
 @pytest.mark.real_time
-async def test_without_the_policy_nobody_reads_these_headers(kit):
+async def test_b104_without_the_policy_nobody_reads_these_headers(kit):
     pod = await kit.pod()
     gateway = await gateway_with(kit, Quote(1, 30.0, 60.0), waiting=WaitingOptions())
     client = (await kit.client(gateway)).get("/", "Prefer: wait=0", "X-Request-Deadline: soon")

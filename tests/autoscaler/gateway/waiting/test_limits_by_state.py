@@ -16,12 +16,12 @@ def outcomes(gateway):
     return {outcome for outcome, n in gateway.proxies[NAME].counts.outcomes.items() if n}
 
 
-async def test_beyond_the_limit_of_a_start_is_503_and_beyond_that_of_a_busy_service_429(kit):
+async def test_b103_beyond_the_limit_of_a_start_is_503_and_beyond_that_of_a_busy_service_429(kit):
     gateway = await kit.gateway(service(**APART))
     await beyond_both_limits(kit, gateway)
 
 
-async def test_a_gateway_that_asks_the_owner_gives_the_same_answers():
+async def test_b103_a_gateway_that_asks_the_owner_gives_the_same_answers():
     kit = TakerKit()
     try:
         await beyond_both_limits(kit, await kit.gateway(service(**APART)))
@@ -48,7 +48,7 @@ async def beyond_both_limits(kit, gateway):
     assert (await waits.response()).status == 200
 
 
-async def test_without_limits_of_its_own_a_busy_service_answers_503_as_before(kit):
+async def test_b103_without_limits_of_its_own_a_busy_service_answers_503_as_before(kit):
     pod = await kit.pod()
     gateway = await kit.gateway(service(queue_length=0), pods=[pod])
     (await kit.client(gateway)).post("/runs")

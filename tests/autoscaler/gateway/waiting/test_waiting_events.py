@@ -37,7 +37,7 @@ def error_in(body):
     return json.loads(data.removeprefix(b"data: "))
 
 
-async def test_comments_come_before_the_stream_and_the_connection_goes_on(kit):
+async def test_b106_comments_come_before_the_stream_and_the_connection_goes_on(kit):
     gateway, client = await waiting(kit)
     head = await client.head()
     assert (head.status, head.get(b"Content-Type")) == (200, b"text/event-stream")
@@ -79,20 +79,20 @@ async def answered(kit, reply, target="/"):
     ],
     ids=["json", "text", "odd", "broken off"],
 )
-async def test_another_response_of_the_pod_is_an_event(kit, reply, expected):
+async def test_b106_another_response_of_the_pod_is_an_event(kit, reply, expected):
     assert error_in(await answered(kit, reply)).items() >= expected.items()
 
 
-async def test_an_error_on_a_path_of_openais_api_has_its_shape(kit):
+async def test_b106_an_error_on_a_path_of_openais_api_has_its_shape(kit):
     assert error_in(await answered(kit, None, "/v1/chat/completions"))["error"]["code"] == "upstream_reset"
 
 
-async def test_a_wait_that_is_too_long_is_an_event(kit):
+async def test_b106_a_wait_that_is_too_long_is_an_event(kit):
     _, client = await waiting(kit, queue_timeout_s=0.2)
     assert error_in((await client.response()).body)["code"] == "queue_timeout"
 
 
-async def test_curl_gets_the_status_itself_if_the_wait_ends_before_the_first_comment(kit):
+async def test_b106_curl_gets_the_status_itself_if_the_wait_ends_before_the_first_comment(kit):
     later = WaitingOptions(events=EventOptions(after_s=60.0, every_s=60.0))
     gateway = await kit.gateway(replace(service(queue_timeout_s=0.1), waiting=later))
     assert (await curl(gateway, "/", "--header", WANTS[0]))["http_code"] == 504
@@ -103,7 +103,7 @@ async def test_curl_gets_the_status_itself_if_the_wait_ends_before_the_first_com
     [(("Accept: application/json",), AT_ONCE), (WANTS, WaitingOptions())],
     ids=["accept", "policy"],
 )
-async def test_other_clients_and_services_get_no_comments(kit, lines, options):
+async def test_b106_other_clients_and_services_get_no_comments(kit, lines, options):
     gateway, client = await waiting(kit, lines=lines, options=options)
     pod = await kit.pod(answer_ok)
     gateway.set_backends(NAME, {"p0": pod.address})

@@ -26,7 +26,7 @@ async def gateway_with(kit, quote, *, pods=(), waiting=HEADERS, **limits):
 
 
 @pytest.mark.real_time
-async def test_an_answer_after_a_wait_says_the_place_the_estimate_and_the_durations(kit):
+async def test_b102_an_answer_after_a_wait_says_the_place_the_estimate_and_the_durations(kit):
     records = []
     pod = await kit.pod()
     gateway = await kit.gateway(replace(service(), waiting=HEADERS), on_ended=records.append)
@@ -48,7 +48,7 @@ async def test_an_answer_after_a_wait_says_the_place_the_estimate_and_the_durati
 
 @pytest.mark.real_time
 @pytest.mark.parametrize("waiting", [HEADERS, WaitingOptions()], ids=["headers", "default"])
-async def test_a_request_that_need_not_wait_and_a_service_that_says_nothing_get_no_such_header(kit, waiting):
+async def test_b102_a_request_that_need_not_wait_and_a_service_that_says_nothing_get_no_such_header(kit, waiting):
     pod = await kit.pod()
     gateway = await gateway_with(kit, Quote(1, 1.0, 2.0), pods=[pod], waiting=waiting)
     first = (await kit.client(gateway)).post("/first")
@@ -68,7 +68,7 @@ async def test_a_request_that_need_not_wait_and_a_service_that_says_nothing_get_
 @pytest.mark.parametrize(
     "quote", [None, Quote(1, math.nan, 2.0), Quote(1, 1.0, math.inf), Quote(1, -1.0, 2.0)], ids=str
 )
-async def test_what_is_not_known_is_not_told(kit, quote):
+async def test_b102_what_is_not_known_is_not_told(kit, quote):
     gateway = await gateway_with(kit, quote, queue_timeout_s=0.05)
     refused = await (await kit.client(gateway)).post().response()
     assert (refused.status, told(refused)) == (504, [b"Server-Timing"])
@@ -80,7 +80,7 @@ async def test_what_is_not_known_is_not_told(kit, quote):
 @pytest.mark.parametrize(
     ("waiting", "least", "most"), [(HEADERS, 40, 50), (WaitingOptions(), 1, 1)], ids=["headers", "default"]
 )
-async def test_retry_after_of_a_refusal_is_the_estimate_spread_by_up_to_a_quarter(kit, waiting, least, most):
+async def test_b102_retry_after_of_a_refusal_is_the_estimate_spread_by_up_to_a_quarter(kit, waiting, least, most):
     gateway = await gateway_with(kit, Quote(1, 40.0, 60.0), waiting=waiting, queue_length=0)
     refused = await (await kit.client(gateway)).get().response()
     assert refused.status == 503
@@ -88,7 +88,7 @@ async def test_retry_after_of_a_refusal_is_the_estimate_spread_by_up_to_a_quarte
 
 
 @pytest.mark.real_time
-async def test_retry_after_is_at_most_a_day_however_long_the_wait(kit):
+async def test_b102_retry_after_is_at_most_a_day_however_long_the_wait(kit):
     gateway = await gateway_with(kit, Quote(1, 86_400.0, 86_400.0), queue_length=0)
     assert (await (await kit.client(gateway)).get().response()).get(b"Retry-After") == b"86400"
 

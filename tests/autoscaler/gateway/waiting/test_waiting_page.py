@@ -51,7 +51,7 @@ def refresh_of(answer):
 
 
 @pytest.mark.real_time
-async def test_a_page_comes_at_once_its_place_is_kept_over_refreshes_and_the_pod_gets_one_plain_request(kit):
+async def test_b107_a_page_comes_at_once_its_place_is_kept_over_refreshes_and_the_pod_gets_one_plain_request(kit):
     records = []
     gateway = await kit.gateway(paged(), on_ended=records.append)
     dispatcher = gateway.dispatcher(NAME)
@@ -74,7 +74,7 @@ async def test_a_page_comes_at_once_its_place_is_kept_over_refreshes_and_the_pod
 
 
 @pytest.mark.real_time
-async def test_a_browser_that_closes_a_refresh_keeps_its_place_before_those_that_came_later(kit):
+async def test_b108_a_browser_that_closes_a_refresh_keeps_its_place_before_those_that_came_later(kit):
     gateway = await kit.gateway(paged())
     dispatcher = gateway.dispatcher(NAME)
     first = await browse(kit, gateway, "/first")
@@ -95,7 +95,7 @@ async def test_a_browser_that_closes_a_refresh_keeps_its_place_before_those_that
 
 
 @pytest.mark.real_time
-async def test_another_gateway_knows_the_place_by_its_age(kit):
+async def test_b108_another_gateway_knows_the_place_by_its_age(kit):
     keys = (b"k" * 32,)
     one, two = [await kit.gateway(paged(), keys=keys) for _ in range(2)]
     first = await browse(kit, one, "/first")
@@ -111,7 +111,7 @@ async def test_another_gateway_knows_the_place_by_its_age(kit):
 
 
 @pytest.mark.real_time
-async def test_a_gateway_that_asks_the_owner_keeps_places_too():
+async def test_b108_a_gateway_that_asks_the_owner_keeps_places_too():
     kit = TakerKit()
     try:
         gateway = await kit.gateway(paged())
@@ -127,7 +127,7 @@ async def test_a_gateway_that_asks_the_owner_keeps_places_too():
 
 
 @pytest.mark.real_time
-async def test_a_place_nobody_comes_back_for_frees_its_slot_for_the_next(kit):
+async def test_b108_a_place_nobody_comes_back_for_frees_its_slot_for_the_next(kit):
     gateway = await kit.gateway(paged())
     await browse(kit, gateway, "/gone")
     later = (await kit.client(gateway)).get("/later")
@@ -140,7 +140,7 @@ async def test_a_place_nobody_comes_back_for_frees_its_slot_for_the_next(kit):
 
 
 @pytest.mark.real_time
-async def test_a_copied_token_is_no_second_place(kit):
+async def test_b108_a_copied_token_is_no_second_place(kit):
     gateway = await kit.gateway(paged(queue_length=1))
     first = await browse(kit, gateway)
     held = asyncio.ensure_future(browse(kit, gateway, "/" + refresh_of(first)))
@@ -152,7 +152,7 @@ async def test_a_copied_token_is_no_second_place(kit):
 
 
 @pytest.mark.real_time
-async def test_a_wait_that_is_too_long_ends_with_a_page_that_offers_another_try(kit):
+async def test_b107_a_wait_that_is_too_long_ends_with_a_page_that_offers_another_try(kit):
     gateway = await kit.gateway(paged(queue_timeout_s=0.3))
     first = await browse(kit, gateway, "/app?a=1")
     late = await browse(kit, gateway, "/app" + refresh_of(first))
@@ -173,7 +173,7 @@ async def test_a_wait_that_is_too_long_ends_with_a_page_that_offers_another_try(
     ],
     ids=str,
 )
-async def test_what_is_no_page_of_its_own_is_held_as_before(kit, lines):
+async def test_b107_what_is_no_page_of_its_own_is_held_as_before(kit, lines):
     gateway = await kit.gateway(paged())
     client = (await kit.client(gateway)).get("/", *lines)
     await until(lambda: gateway.dispatcher(NAME).queued)
@@ -183,7 +183,7 @@ async def test_what_is_no_page_of_its_own_is_held_as_before(kit, lines):
 
 
 @pytest.mark.real_time
-async def test_without_the_policy_a_browser_is_held_and_its_query_is_nobodys_business(kit):
+async def test_b107_without_the_policy_a_browser_is_held_and_its_query_is_nobodys_business(kit):
     gateway = await kit.gateway(service())
     client = (await kit.client(gateway)).get("/?inflight-place=x", *NAVIGATES)
     await until(lambda: gateway.dispatcher(NAME).queued)
@@ -194,7 +194,7 @@ async def test_without_the_policy_a_browser_is_held_and_its_query_is_nobodys_bus
 
 
 @pytest.mark.real_time
-async def test_a_page_of_a_path_that_takes_no_slot_waits_for_the_start_too(kit):
+async def test_b107_a_page_of_a_path_that_takes_no_slot_waits_for_the_start_too(kit):
     gateway = await kit.gateway(paged(paths=PASS_ALL))
     first = await browse(kit, gateway, "/page")
     assert (first.status, gateway.dispatcher(NAME).holding_pass) == (202, 1)
@@ -204,7 +204,7 @@ async def test_a_page_of_a_path_that_takes_no_slot_waits_for_the_start_too(kit):
 
 
 @pytest.mark.real_time
-async def test_a_page_of_a_busy_service_waits_for_a_second_before_it_shows_one(kit):
+async def test_b107_a_page_of_a_busy_service_waits_for_a_second_before_it_shows_one(kit):
     pod = await kit.pod()
     gateway = await kit.gateway(paged(), pods=[pod])
     gateway.proxies[NAME].quotes.quote = Quotes(Quote(3, 25.0, 34.0)).quote
@@ -221,7 +221,7 @@ async def test_a_page_of_a_busy_service_waits_for_a_second_before_it_shows_one(k
 
 
 @pytest.mark.real_time
-async def test_curl_sees_a_small_strict_answer_that_no_cache_keeps(kit):
+async def test_b107_curl_sees_a_small_strict_answer_that_no_cache_keeps(kit):
     gateway = await kit.gateway(paged())
     gateway.proxies[NAME].quotes.quote = Quotes(Quote(2, 25.0, 34.0)).quote
     lines = [option for line in NAVIGATES for option in ("--header", line)]
