@@ -21,9 +21,9 @@ FLAGS = ("--no-sandbox", "--disable-gpu", "--no-proxy-server", "--disable-backgr
 PATIENCE_S = 600
 DESKTOP, TALL, PHONE = (1280, 900), (1280, 1330), (390, 844)
 FALLING = (
-    "/^5 replicas, .* on average/.test(first.textContent) && /^(Only|Nothing) .* goes in/.test(second.textContent)"
+    "/^5 replicas, .* on average/.test(first.textContent) && /^Only 1 .* goes in/.test(second.textContent)"
 )
-"""The load has ended or nearly so, and five replicas stand."""
+"""The last request runs, and five replicas stand."""
 AT_ZERO = "first.textContent.startsWith('0 replicas, because')"
 
 
