@@ -25,6 +25,15 @@ class PoolState(NamedTuple):
     """Why they have no place."""
 
 
+class Start(NamedTuple):
+    """One start of a replica that has ended: the replica is ready."""
+
+    seconds: float
+    """From the decision that asked for it until it was ready, in seconds."""
+    pool: str = ""
+    """The pool of GPUs in which it runs; empty without pools."""
+
+
 class Observation(NamedTuple):
     """What was seen of one service for one decision.
 
@@ -57,3 +66,11 @@ class Observation(NamedTuple):
     """Replicas that exist and are not ready; None is unknown."""
     unplaced: int = 0
     """Replicas asked for that have no place, in all pools."""
+    arrived: int | None = None
+    """Requests that arrived in the time covered; None is unknown."""
+    finished: int | None = None
+    """Requests that a replica finished in the time covered; None is unknown."""
+    busy_s: float | None = None
+    """Seconds of serving in the time covered, summed over the requests that ran; None is unknown."""
+    starts: tuple[Start, ...] = ()
+    """The starts that ended in the time covered, as far as they were measured."""

@@ -31,8 +31,10 @@ def plausible(observation: Observation) -> Observation:
     """Replace what cannot be true in an observation: its count becomes unknown, and no time runs backwards.
 
     A possible count is from 0 to 2^53. A number of Pass requests is not below zero. An observation begins at a possible
-    time.
+    time. What it says of finished requests and of starts is left out where it is impossible.
     """
+    if observation.finished is not None or observation.arrived is not None or observation.starts:
+        observation = _measures(observation)
     since_s, now_s, inflight, latest, passing = (
         observation.since_s,
         observation.now_s,
@@ -54,3 +56,18 @@ def plausible(observation: Observation) -> Observation:
         return observation
     problem = f"{observation.problem}; {why}" if observation.problem else why
     return observation._replace(inflight=None, latest=0.0, passing=max(passing, 0), problem=problem)
+
+
+def _measures(observation: Observation) -> Observation:
+    """Leave out what cannot be true of requests and starts; the count itself is not touched."""
+    arrived, finished, busy_s = observation.arrived, observation.finished, observation.busy_s
+    return observation._replace(
+        arrived=arrived if _is_count(arrived) else None,
+        finished=finished if _is_count(finished) else None,
+        busy_s=busy_s if _is_count(busy_s) else None,
+        starts=tuple(each for each in observation.starts if _is_count(each.seconds)),
+    )
+
+
+def _is_count(number: float | None) -> bool:
+    return number is not None and 0 <= number <= MOST

@@ -8,12 +8,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from algorithms.observation import Observation, PoolState
+from algorithms.observation import Observation, PoolState, Start
 from algorithms.types import Average, Decision, Reason, Recommendation
 from autoscaler.controller.services import BACKFILL
 from autoscaler.documents.document import Document, DocumentError, Flaw
 from autoscaler.policy.loading import validated
-from autoscaler.policy.log_lines import CandidateLine, DecisionLine, PolicyLine, ReasonLine, RecommendationLine
+from autoscaler.policy.log_lines import (
+    CandidateLine,
+    DecisionLine,
+    ObservationLine,
+    PolicyLine,
+    ReasonLine,
+    RecommendationLine,
+)
 from autoscaler.ports import Outcome, Record
 
 VERSION = 2
@@ -57,10 +64,14 @@ def _recommended(recommendation: Recommendation) -> dict[str, Any]:
 
 
 def _written(observation: Observation) -> dict[str, Any]:
-    """Give an observation as JSON-ready values; a service without pools has no key for them."""
+    """Give an observation as JSON-ready values; what only some services have has no key in the lines of others."""
     values = observation._asdict()
-    pools = values.pop("pools")
-    return {**values, "pools": [pool._asdict() for pool in pools]} if pools else values
+    for parts in ("pools", "starts"):
+        values[parts] = [part._asdict() for part in values[parts]]
+    return {name: value for name, value in values.items() if name not in _OF_SOME or value not in (None, [])}
+
+
+_OF_SOME = ("pools", "arrived", "finished", "busy_s", "starts")
 
 
 def from_json(line: Mapping[str, Any]) -> Record:
@@ -90,14 +101,18 @@ def record_of(line: Document) -> Record:
     read = validated(_current(line), DecisionLine)
     return Record(
         service=read.service,
-        observation=Observation(
-            **{**dict(read.observation), "pools": tuple(PoolState(**dict(pool)) for pool in read.observation.pools)}
-        ),
+        observation=_observation(read.observation),
         decision=_decision(read),
         outcome=None if read.written is None else Outcome(read.service, read.error, tuple(map(_reason, read.drain))),
         unwritten=read.unwritten,
         candidates=tuple((each.name, _decision(each)) for each in read.candidates),
     )
+
+
+def _observation(line: ObservationLine) -> Observation:
+    pools = tuple(PoolState(**dict(pool)) for pool in line.pools)
+    starts = tuple(Start(**dict(start)) for start in line.starts)
+    return Observation(**{**dict(line), "pools": pools, "starts": starts})
 
 
 def _decision(line: DecisionLine | CandidateLine) -> Decision:

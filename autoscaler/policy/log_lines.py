@@ -37,7 +37,14 @@ class _PoolState(_Part):
     why: str
 
 
-class _Observation(_Part):
+class _Start(_Part):
+    seconds: _Count
+    pool: str = ""
+
+
+class ObservationLine(_Part):
+    """What was seen."""
+
     now_s: _Seconds
     since_s: _Seconds
     inflight: _Count | None
@@ -51,6 +58,11 @@ class _Observation(_Part):
     running: _Count | None = None
     starting: _Replicas | None = None
     unplaced: _Replicas = 0
+    arrived: _Requests | None = None
+    """This and the next three are only in lines of services whose policy uses them."""
+    finished: _Requests | None = None
+    busy_s: _Count | None = None
+    starts: list[_Start] = []
 
 
 class _Average(_Part):
@@ -93,7 +105,7 @@ class DecisionLine(_Part):
     """A decision with its observation."""
 
     service: str
-    observation: _Observation
+    observation: ObservationLine
     recommendation: RecommendationLine
     reasons: list[ReasonLine]
     desired: _Replicas

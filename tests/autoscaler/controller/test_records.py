@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithms.observation import Observation, PoolState
+from algorithms.observation import Observation, PoolState, Start
 from algorithms.types import Average, Decision, Reason, Recommendation
 from autoscaler.controller.records import explained, from_json, to_json
 from autoscaler.documents.document import DocumentError
@@ -33,6 +33,10 @@ OBSERVATIONS = st.builds(
     st.none() | COUNTS,
     st.none() | NUMBERS,
     NUMBERS,
+    st.none() | NUMBERS,
+    st.none() | NUMBERS,
+    st.none() | SECONDS,
+    st.lists(st.builds(Start, SECONDS, st.text()), max_size=2).map(tuple),
 )
 AVERAGES = st.builds(Average, st.text(), COUNTS, SECONDS, SECONDS)
 REASONS = st.builds(Reason, st.text(), NUMBERS, NUMBERS, st.text())
