@@ -6,6 +6,8 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from autoscaler.commands.options import InvalidValueError
+from autoscaler.documents.document import DocumentError
+from autoscaler.runtime.bearer_tokens import BearerTokens
 from autoscaler.terminal.connection import DEFAULT, connected
 from autoscaler.terminal.page_client import checked_address
 from autoscaler.terminal.port_forward import NAMESPACE
@@ -31,12 +33,27 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a decision log instead, such as after an incident; repeatable, for a log that was rotated",
     )
+    parser.add_argument(
+        "--token-file",
+        type=_tokens,
+        metavar="FILE",
+        help="the page's bearer tokens, one per line; the first is sent (none)",
+    )
     parser.add_argument("--namespace", default=NAMESPACE, metavar="NAME", help=f"the controller's ({NAMESPACE})")
 
 
 def connection(arguments: argparse.Namespace, until_s: float | None = None) -> AbstractAsyncContextManager[Source]:
     """Connect as these options say; what logs have after `until_s` is left out."""
-    return connected(arguments.address, arguments.namespace, arguments.log, until_s)
+    return connected(
+        arguments.address, arguments.namespace, arguments.log, until_s, tokens=arguments.token_file
+    )
+
+
+def _tokens(text: str) -> BearerTokens:
+    try:
+        return BearerTokens(Path(text))
+    except (OSError, DocumentError) as error:
+        raise InvalidValueError(str(error)) from error
 
 
 def _address(text: str) -> str:

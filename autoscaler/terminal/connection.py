@@ -7,6 +7,7 @@ from shutil import which
 
 import aiohttp
 
+from autoscaler.runtime.bearer_tokens import BearerTokens
 from autoscaler.terminal.log_files import LogFiles
 from autoscaler.terminal.page_client import PageClient
 from autoscaler.terminal.port_forward import NAMESPACE, command, forwarded
@@ -17,7 +18,12 @@ DEFAULT = "http://127.0.0.1:8090"
 
 @asynccontextmanager
 async def connected(
-    address: str | None = None, namespace: str = NAMESPACE, logs: Sequence[Path] = (), until_s: float | None = None
+    address: str | None = None,
+    namespace: str = NAMESPACE,
+    logs: Sequence[Path] = (),
+    until_s: float | None = None,
+    *,
+    tokens: BearerTokens | None = None,
 ) -> AsyncIterator[Source]:
     """Give the source of the answers while the block runs.
 
@@ -26,6 +32,7 @@ async def connected(
         namespace: the controller's.
         logs: decision logs instead of a page.
         until_s: what comes later in them is left out.
+        tokens: the first is sent to the page.
 
     Raises:
         AnswerError: there is none.
@@ -38,4 +45,4 @@ async def connected(
         if address is None:
             kubectl = which("kubectl")
             address = DEFAULT if kubectl is None else await stack.enter_async_context(forwarded(kubectl, namespace))
-        yield PageClient(address, await stack.enter_async_context(aiohttp.ClientSession()), hint)
+        yield PageClient(address, await stack.enter_async_context(aiohttp.ClientSession()), hint, tokens)

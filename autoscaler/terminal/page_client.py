@@ -7,7 +7,9 @@ from urllib.parse import quote, urlsplit
 
 import aiohttp
 import msgspec
+from aiohttp import hdrs
 
+from autoscaler.runtime.bearer_tokens import BearerTokens
 from autoscaler.terminal.values import AnswerError, Fleet, UnknownServiceError, read
 
 PATIENCE_S = 10.0
@@ -22,12 +24,15 @@ class PageClient:
         address: such as `http://127.0.0.1:8090`.
         session: its connections.
         hint: what to do if it cannot be reached.
+        tokens: the first is sent with each request.
     """
 
-    def __init__(self, address: str, session: aiohttp.ClientSession, hint: str = "") -> None:
+    def __init__(
+        self, address: str, session: aiohttp.ClientSession, hint: str = "", tokens: BearerTokens | None = None
+    ) -> None:
         self.name = address.rstrip("/")
         self.notes: list[str] = []
-        self._session, self._hint = session, hint
+        self._session, self._hint, self._tokens = session, hint, tokens
 
     async def fleet(self) -> Any:
         """Give all services."""
@@ -51,8 +56,9 @@ class PageClient:
 
     async def _get(self, path: str) -> tuple[int, Any]:
         """Give the values of an answer, or None if there is nothing at this path."""
+        headers = {} if self._tokens is None else {hdrs.AUTHORIZATION: self._tokens.header()}
         try:
-            async with asyncio.timeout(PATIENCE_S), self._session.get(f"{self.name}{path}") as response:
+            async with asyncio.timeout(PATIENCE_S), self._session.get(self.name + path, headers=headers) as response:
                 body = await _body(response)
         except TimeoutError:
             raise AnswerError(f"{self.name} does not answer within {PATIENCE_S:g} s.{self._hint}") from None
