@@ -12,6 +12,7 @@ from autoscaler.terminal.connection import DEFAULT, connected
 from autoscaler.terminal.page_client import checked_address
 from autoscaler.terminal.port_forward import NAMESPACE
 from autoscaler.terminal.source import Source
+from autoscaler.terminal.values import AnswerError
 
 _MOST_DIGITS = 5
 
@@ -35,7 +36,7 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--token-file",
-        type=_tokens,
+        type=Path,
         metavar="FILE",
         help="the page's bearer tokens, one per line; the first is sent (none)",
     )
@@ -43,17 +44,20 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
 
 
 def connection(arguments: argparse.Namespace, until_s: float | None = None) -> AbstractAsyncContextManager[Source]:
-    """Connect as these options say; what logs have after `until_s` is left out."""
-    return connected(
-        arguments.address, arguments.namespace, arguments.log, until_s, tokens=arguments.token_file
-    )
+    """Connect as these options say; what logs have after `until_s` is left out.
+
+    Raises:
+        AnswerError: the file of tokens has none, or cannot be read.
+    """
+    tokens = _tokens(arguments.token_file)
+    return connected(arguments.address, arguments.namespace, arguments.log, until_s, tokens=tokens)
 
 
-def _tokens(text: str) -> BearerTokens:
+def _tokens(file: Path | None) -> BearerTokens | None:
     try:
-        return BearerTokens(Path(text))
+        return None if file is None else BearerTokens(file)
     except (OSError, DocumentError) as error:
-        raise InvalidValueError(str(error)) from error
+        raise AnswerError(f"--token-file: {error}") from error
 
 
 def _address(text: str) -> str:
