@@ -24,6 +24,7 @@ class Backend:
         "held",
         "jobs",
         "name",
+        "newest_pass",
         "number",
         "opening",
         "passing",
@@ -48,6 +49,8 @@ class Backend:
         """Since when none of its slots is taken, or at least one."""
         self.passing = 0
         """Pass requests that are open."""
+        self.newest_pass = 0
+        """Which of the Pass requests of all pods its newest one was, from 1 on."""
         self.tunnels = 0
         self.opening = 0
         """Those of the tunnels that the pod has not accepted yet."""

@@ -97,7 +97,7 @@ class Backends:
             for backend in self
             if backend.ready and self.has_room(backend, request) and not _overtakes(request, backend)
         )
-        return min(able, key=lambda each: (each.passing + each.tunnels, each.taken, each.number), default=None)
+        return min(able, key=_uncounted, default=None)
 
     # Ejection.
 
@@ -121,6 +121,15 @@ class Backends:
 
 def _least(backends: Iterable[Backend]) -> Backend | None:
     return min(backends, key=lambda each: (each.taken, each.passing + each.tunnels, each.number), default=None)
+
+
+def _uncounted(backend: Backend) -> tuple[int, int, int, int]:
+    """Return where a pod stands among those for a Pass request: of equal pods they take turns.
+
+    The first Pass request of a client binds it. If the first pod were taken each time, clients that come one after the
+    other would all be bound to it, and wait there beside an idle pod.
+    """
+    return backend.passing + backend.tunnels, backend.taken, backend.newest_pass, backend.number
 
 
 def _overtakes(request: Request, backend: Backend) -> bool:

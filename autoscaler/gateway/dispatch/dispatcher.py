@@ -6,7 +6,7 @@ Rules:
    that of `turns` if requests have a `Turn`. A request that a pod refused returns to its place.
 3. A counted request goes to the pod with room that was added first, so that later pods become idle and can leave; or
    to the pod with the fewest requests, if `Limits.load_balancing` says so. A Pass request goes to the pod with the
-   fewest Pass requests and tunnels.
+   fewest Pass requests and tunnels, and pods with equally many take turns.
 4. The slots of a pod that reports how many jobs it runs (`report_jobs`) are counted by `reported_jobs`.
 5. No pod is idle while a request that it may serve waits, except pods that `pod_health` sets aside. Failures never
    remove the last pod: if no other pod is ready, the ejected ones are used.

@@ -26,6 +26,8 @@ class Slots:
         self.held_s: deque[float] = deque(maxlen=_KEPT)
         self._pods = pods
         self._waiting = waiting
+        self._passes = 0
+        """Pass requests and tunnels that were granted."""
 
     def place(self, entry: Request) -> Backend | None:
         """Return the pod that a new request may go to without overtaking another."""
@@ -58,6 +60,9 @@ class Slots:
         else:
             backend.tunnels += 1
             backend.opening += 1
+        if entry.kind is not COUNT:
+            self._passes += 1
+            backend.newest_pass = self._passes
         return Grant(entry.id, backend.name)
 
     def stop(self, entry: Request, *, was_seen: bool = True) -> Backend:

@@ -292,6 +292,15 @@ def test_passing_requests_and_tunnels_spread_over_the_pods():
     assert given_to == ["a", "b"] * 3
 
 
+@pytest.mark.parametrize("kind", [SlotUse.PASS, SlotUse.TUNNEL])
+def test_clients_that_come_one_after_the_other_are_bound_to_pods_in_turn(kind):
+    dispatcher, given_to = dispatcher_with("a", "b", "c"), []
+    for n in range(6):
+        given_to.append(dispatcher.arrive(n, n, kind).backend)
+        dispatcher.finish(n, n)
+    assert given_to == ["a", "b", "c"] * 2
+
+
 def test_a_tunnel_keeps_no_pod_and_ends_once():
     dispatcher = dispatcher_with("a")
     dispatcher.arrive("ws", 0, SlotUse.TUNNEL, max_per_pod=1)

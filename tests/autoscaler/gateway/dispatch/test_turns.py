@@ -4,7 +4,7 @@ import json
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -90,6 +90,7 @@ def test_a_lower_class_gets_its_share_while_it_waits_to_the_grant(share, every):
         assert places == [every * number for number in range(1, len(places) + 1)]
 
 
+@example(shares=[29, 0, 0], comes=[[0] * 4, [], [], [], [0], [0] * 2, [0] * 3, [], [], [], [0], [0], [0], [0] * 2])
 @given(
     shares=st.lists(st.integers(0, 33), min_size=3, max_size=3),
     comes=st.lists(st.lists(st.integers(0, 2), max_size=4), min_size=1, max_size=60),
@@ -107,7 +108,7 @@ def test_each_class_gets_at_least_its_share_of_the_grants_while_it_waits(shares,
         grants = Counter({level: grants[level] + 1 for level in +waiting})
         own[running[0]] += 1
         waiting[running[0]] -= 1
-        own = Counter({level: own[level] for level in +waiting})
+        own, grants = (Counter({level: each[level] for level in +waiting}) for each in (own, grants))
         for level in +waiting:
             assert own[level] > grants[level] * shares[level] / 100 - len(shares)
 
