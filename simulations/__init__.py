@@ -6,15 +6,28 @@ Call `simulate(scenario)` for one policy, and `compare(scenario)` for several. B
 
 from typing import Any
 
-__all__ = ["Candidate", "Result", "Scenario", "compare", "read_scenario", "simulate"]
+__all__ = [
+    "Candidate",
+    "Result",
+    "Scenario",
+    "compare",
+    "html_report",
+    "read_scenario",
+    "simulate",
+    "timeline_figure",
+    "waits_figure",
+]
 
 _WHERE = {
     "Candidate": "scenario.candidates",
     "Result": "study",
     "Scenario": "scenario.document",
     "compare": "study",
+    "html_report": "report.figures",
     "read_scenario": "scenario.document",
     "simulate": "study",
+    "timeline_figure": "report.figures",
+    "waits_figure": "report.figures",
 }
 
 

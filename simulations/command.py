@@ -2,10 +2,14 @@
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
+
+from simulations.report import files
+from simulations.report.files import output
 
 if TYPE_CHECKING:
     from autoscaler.demo.report import Expected
@@ -50,22 +54,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="processes; the result does not depend on it (1)",
     )
     parser.add_argument("--engine", choices=["reference"], default="", help="do not use the compiled engines")
-    parser.add_argument("--json", type=_output(), metavar="OUT", help="write the report and all figures")
+    parser.add_argument("--json", type=output(), metavar="OUT", help="write the report and all figures")
     parser.add_argument(
         "--records",
-        type=_output(*TABLES),
+        type=output(*TABLES),
         metavar="OUT",
         help=f"write the requests of the first policy's first run: {', '.join(TABLES)}",
     )
     parser.add_argument(
-        "--decisions", type=_output(), metavar="OUT", help="write the decision log of the same run, as JSON lines"
+        "--decisions", type=output(), metavar="OUT", help="write the decision log of the same run, as JSON lines"
     )
     parser.add_argument(
         "--ticks",
-        type=_output(*TABLES),
+        type=output(*TABLES),
         metavar="OUT",
         help="write what each decision of the same run saw, as a table",
     )
+    files.add_arguments(parser)
 
 
 def _number_from(least: int) -> Callable[[str], int]:
@@ -77,20 +82,6 @@ def _number_from(least: int) -> Callable[[str], int]:
     return number
 
 
-def _output(*endings: str) -> Callable[[str], Path]:
-    """Check that a file can be written, before anything is simulated."""
-
-    def output(text: str) -> Path:
-        path = Path(text)
-        if endings and path.suffix not in endings:
-            raise argparse.ArgumentTypeError(f"{text}: must end in {', '.join(endings)}")
-        if not path.parent.is_dir() or path.is_dir():
-            raise argparse.ArgumentTypeError(f"{text}: must be a file in a folder that exists")
-        return path
-
-    return output
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Simulate and print.
 
@@ -100,6 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from autoscaler.documents.document import DocumentError  # noqa: PLC0415  # --help reads no YAML
 
+    files.check(arguments)
     try:
         scenario, results = _simulated(arguments)
     except DocumentError as error:
@@ -214,7 +206,16 @@ def _report(scenario: "Scenario", result: "Result") -> list[str]:
 
 def _write(arguments: argparse.Namespace, scenario: "Scenario", results: "list[Result]") -> None:
     if arguments.json:
-        arguments.json.write_text(json.dumps([_json(scenario, result) for result in results]), encoding="utf-8")
+        from simulations.report.kept import document_of  # noqa: PLC0415  # as above
+
+        documents = [document_of(result, _command(arguments), _expected(scenario)) for result in results]
+        arguments.json.write_text(json.dumps(documents), encoding="utf-8")
+    if results and (arguments.html or arguments.plot):
+        from simulations.report.content import page_of, sections_of  # noqa: PLC0415
+        from simulations.report.kept import kept  # noqa: PLC0415
+
+        shown = [kept(result, _command(arguments)) for result in results]
+        files.write(arguments, lambda: page_of(shown), lambda: sections_of(shown))
     if results and (arguments.records or arguments.ticks):
         from simulations.results import tables  # noqa: PLC0415  # needs pyarrow
 
@@ -225,6 +226,15 @@ def _write(arguments: argparse.Namespace, scenario: "Scenario", results: "list[R
     if arguments.decisions and results:
         with arguments.decisions.open("w", encoding="utf-8") as file:
             _log(results if scenario.spec.services else results[:1], file)
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """Give the command with all that its result depends on."""
+    words = ["autoscaler", "simulate", arguments.scenario]
+    words += [word for path in arguments.policy for word in ("--policy", str(path))]
+    words += [] if arguments.seed is None else ["--seed", str(arguments.seed)]
+    words += [] if arguments.replications == 1 else ["--replications", str(arguments.replications)]
+    return shlex.join([*words, *(["--engine", arguments.engine] if arguments.engine else [])])
 
 
 def _service(result: "Result") -> str:
@@ -248,22 +258,3 @@ def _log(results: "Sequence[Result]", to: TextIO) -> None:
     for record in results[-1].history.decisions:
         start_s = start_s_of(scenario, policies[record.service])
         log(record._replace(observation=dated(record.observation, start_s)))
-
-
-def _json(scenario: "Scenario", result: "Result") -> dict[str, Any]:
-    from autoscaler.demo import report  # noqa: PLC0415  # as above
-    from simulations.results.to_run_result import run_result  # noqa: PLC0415
-
-    estimates = {name: estimate.mean for name, estimate in result.estimates.items()}
-    known = len(result.replications) > 1
-    return {
-        "name": result.name,
-        "policy": _service(result),
-        "engine": result.history.engine,
-        "seed": scenario.spec.seed,
-        "partial": result.partial,
-        "figures": estimates,
-        "half_widths": {name: each.half_width for name, each in result.estimates.items()} if known else {},
-        "replications": list(result.replications),
-        **report.to_json(run_result(result.history), _expected(scenario)),
-    }

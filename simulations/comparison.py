@@ -1,9 +1,10 @@
 """Results as text: the figures of one policy, or of several side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import floor, isfinite, log10
+from typing import Protocol
 
-from simulations.results.figures import Estimate, estimates
+from simulations.results.figures import Estimate, Figures, estimates
 from simulations.study import Result
 
 ROWS = {
@@ -46,6 +47,30 @@ _ROUNDING = 1e-9
 SHARES = ("slo_attainment", "cold_start_probability")
 
 
+class Compared(Protocol):
+    """A result that stands in a table beside others: a `Result`, or one that was kept."""
+
+    @property
+    def name(self) -> str:
+        """The head of its column."""
+        ...
+
+    @property
+    def replications(self) -> Sequence[Figures]:
+        """The figures of each replication by name."""
+        ...
+
+    @property
+    def estimates(self) -> Mapping[str, Estimate]:
+        """The mean of each figure with its interval."""
+        ...
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """The policy's priority classes by name."""
+        ...
+
+
 def figures_text(result: Result) -> str:
     """List all figures of one policy by name."""
     runs = len(result.replications)
@@ -58,7 +83,7 @@ def services_text(results: Sequence[Result]) -> str:
     """Show several services of one fleet side by side, and in sum."""
     runs, scenario = len(results[0].replications), results[0].scenario
     head = f"{scenario.metadata.name}: {len(results) - 1} services on one fleet, seed {scenario.spec.seed}"
-    table = _table([["", *(result.name for result in results)], *_rows(results)])
+    table = _table([["", *(result.name for result in results)], *figure_rows(results)])
     return "\n".join([f"{head}, {f'{runs} runs' if runs > 1 else 'one run'}", "", *table, "", *_note(results)])
 
 
@@ -71,11 +96,11 @@ def comparison_text(results: Sequence[Result]) -> str:
         f"{scenario.metadata.name}: {len(results)} policies on the same random streams, seed {scenario.spec.seed}, "
         f"{several} each"
     )
-    table = _table([["", *(result.name for result in results)], *_rows(results)])
+    table = _table([["", *(result.name for result in results)], *figure_rows(results)])
     return "\n".join([head, "", *table, "", *_differences(results, runs), *_note(results)])
 
 
-def _rows(results: Sequence[Result]) -> list[list[str]]:
+def figure_rows(results: Sequence[Compared]) -> list[list[str]]:
     """Give the rows of a table of figures, without those that have nothing but zeros."""
     known = [result.estimates for result in results]
     return [
@@ -85,16 +110,27 @@ def _rows(results: Sequence[Result]) -> list[list[str]]:
     ]
 
 
-def _class_rows(results: Sequence[Result]) -> list[tuple[str, str]]:
+def _class_rows(results: Sequence[Compared]) -> list[tuple[str, str]]:
     """Give the labels and the figures of all priority classes."""
-    classes = dict.fromkeys(name for result in results for name in result.history.classes)
+    classes = dict.fromkeys(name for result in results for name in result.classes)
     return [
         (f"class {name}, wait, {text} (s)", f"class_{name}_wait_{key}_s") for name in classes for text, key in _OF_CLASS
     ]
 
 
 def _differences(results: Sequence[Result], runs: int) -> list[str]:
-    """List differences; they have narrower intervals than the figures, as the random streams are the same."""
+    first, *others = results
+    rows = difference_rows(results, runs)
+    if not rows:
+        return ["No difference in waits, GPU-seconds or cost.", ""]
+    return [f"Difference from {first.name}, run by run:", *_table([["", *(each.name for each in others)], *rows]), ""]
+
+
+def difference_rows(results: Sequence[Compared], runs: int) -> list[list[str]]:
+    """Give the rows of a table of differences from the first result, over so many runs.
+
+    They have narrower intervals than the figures, as the random streams are the same.
+    """
     first, *others = results
     paired = [
         estimates(
@@ -105,14 +141,11 @@ def _differences(results: Sequence[Result], runs: int) -> list[str]:
         )
         for other in others
     ]
-    rows = [
+    return [
         [label, *(_written(ROWS[label], each.get(ROWS[label]), sign="+") for each in paired)]
         for label in DIFFERENCES
         if any(ROWS[label] in each and each[ROWS[label]].mean for each in paired)
     ]
-    if not rows:
-        return ["No difference in waits, GPU-seconds or cost.", ""]
-    return [f"Difference from {first.name}, run by run:", *_table([["", *(each.name for each in others)], *rows]), ""]
 
 
 def _written(name: str, estimate: Estimate | None, sign: str = "") -> str:

@@ -66,6 +66,11 @@ class Result:
         """The mean of every figure over the replications, with its 95 % confidence interval."""
         return estimates(self.replications)
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The policy's priority classes by name, from the highest."""
+        return self.history.classes
+
     def figures(self) -> "pd.DataFrame":
         """Give a table of the figures, with a row for each replication."""
         import pandas as pd  # noqa: PLC0415  # as in tables

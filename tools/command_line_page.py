@@ -26,7 +26,7 @@ The wheel `inflight-autoscaler` has three import packages: `autoscaler`, `simula
 | `demo` | `demo` |
 | `gateway` | `gateway` |
 | `cluster` | `run`, and `gateway` in a cluster |
-| `sim` | `simulate`, `trace`, and `validate` of a Scenario |
+| `sim` | `simulate`, `compare`, `report`, `trace`, `validate` of a Scenario, and `demo --plot` |
 | `history` | `trace export --prometheus` |
 | `terminal` | `top` and `explain` |
 | `validate` | `validate --against` |

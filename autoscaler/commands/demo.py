@@ -9,9 +9,12 @@ import argparse
 import asyncio
 import json
 import logging
+import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from algorithms.distributions import Distribution, parse
 from algorithms.mpa import replicas_for
@@ -50,6 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--page", type=page_address, metavar="ADDRESS", help="serve the page there, as host:port or :port (no page)")
     add("--folder", type=Path, default=Path("build/demo"), help="folder for logs and decisions (build/demo)")
     add("--json", type=Path, metavar="FILE", help="write the complete result to this file")
+    add("--html", type=Path, metavar="FILE", help="write a report of the run to this file, as one HTML page")
+    add("--plot", type=Path, metavar="FILE", help="draw the run to this file: .png or .svg (needs the extra sim)")
     add("--keep", action="store_true", help="keep running after the load, until Ctrl-C")
 
 
@@ -61,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         return _print_errors(error)
     options = Options(arguments.folder, arguments.port, keep=arguments.keep, page=arguments.page)
-    output = _Output(_expected(plan), arguments.json)
+    output = _Output(_expected(plan), arguments, _origin(arguments))
     status = 0
     try:
         asyncio.run(live(plan, options, _print, output))
@@ -71,18 +76,34 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class _Output:
-    """Prints the report of a run, and writes the result to a file if one is named."""
+    """Prints the report of a run, and writes the result to the files that are named."""
 
-    def __init__(self, expected: Expected, json_file: Path | None) -> None:
+    def __init__(self, expected: Expected, files: argparse.Namespace, origin: Mapping[str, str]) -> None:
         self.status = 0
         self._expected = expected
-        self._json_file = json_file
+        self._files = files
+        self._origin = origin
 
     def __call__(self, result: RunResult) -> None:
         _print(f"\n{render(result, self._expected)}")
         self.status = 1 if verdict(result, self._expected) else 0
-        if self._json_file:
-            self._json_file.write_text(json.dumps(to_json(result, self._expected), indent=1) + "\n")
+        kept = {**to_json(result, self._expected), "origin": self._origin}
+        if self._files.json:
+            self._files.json.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+        if self._files.html or self._files.plot:
+            _write_report(self._files, kept)
+
+
+def _write_report(files: argparse.Namespace, kept: Mapping[str, Any]) -> None:
+    from autoscaler.demo.html import KeptDemo, demo_page, demo_sections  # noqa: PLC0415 - it needs numpy
+    from autoscaler.demo.kept import converted  # noqa: PLC0415 - as above
+    from autoscaler.report.plot import charts_in, save  # noqa: PLC0415 - as above
+
+    read = converted("demo", json.loads(json.dumps(kept)), KeptDemo)
+    if files.html:
+        files.html.write_text(demo_page(read), encoding="utf-8")
+    if files.plot:
+        save(charts_in(demo_sections(read)), files.plot)
 
 
 def _print(text: str) -> None:
@@ -110,8 +131,11 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     """Build the plan; raises ValueError if an option is wrong."""
     if arguments.workers > arguments.requests:
         raise ValueError(f"-c {arguments.workers}: must be at most -n, which is {arguments.requests}")
-    if arguments.json and (arguments.json.is_dir() or not arguments.json.parent.is_dir()):
-        raise ValueError(f"--json {arguments.json}: must be a file in a folder that exists")
+    for option, file in (("json", arguments.json), ("html", arguments.html), ("plot", arguments.plot)):
+        if file and (file.is_dir() or not file.parent.is_dir()):
+            raise ValueError(f"--{option} {file}: must be a file in a folder that exists")
+    if arguments.plot:
+        _check_plot(arguments.plot)
     plan = Plan(
         policy=_single(read_policies([arguments.policy])),
         requests=arguments.requests,
@@ -122,6 +146,35 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         seed=arguments.seed,
     )
     return faster(plan, arguments.speed)
+
+
+def _check_plot(file: Path) -> None:
+    """Fail now and not after the run if the plot cannot be drawn."""
+    from autoscaler.report import plot  # noqa: PLC0415 - seldom needed
+
+    if file.suffix not in plot.ENDINGS:
+        raise ValueError(f"--plot {file}: must end in {' or '.join(plot.ENDINGS)}")
+    plot.require()
+
+
+def _origin(arguments: argparse.Namespace) -> dict[str, str]:
+    """Say what a run is made from: all that its result depends on."""
+    options = {
+        "--speed": f"{arguments.speed:g}",
+        "--policy": str(arguments.policy) if arguments.policy != POLICY else "",
+        "-n": str(arguments.requests),
+        "-c": str(arguments.workers),
+        "--service-time": str(arguments.service_time),
+        "--cold-start": str(arguments.cold_start),
+        "--tick": f"{arguments.tick:g}",
+        "--seed": str(arguments.seed),
+    }
+    words = [word for option, value in options.items() if value for word in (option, value)]
+    return {
+        "Version": version("inflight-autoscaler"),
+        "Command": shlex.join(["autoscaler", "demo", *words]),
+        "Speed": f"{arguments.speed:g}",
+    }
 
 
 def _single(policies: list[ScalingPolicy]) -> ScalingPolicy:

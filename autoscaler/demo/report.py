@@ -6,10 +6,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from autoscaler.demo.hey_summary import summary
 from autoscaler.demo.load_result import LoadResult
+from autoscaler.explain.steps import why
+from autoscaler.ports import Record
 
 OK = 200
 
@@ -36,6 +38,18 @@ class DecisionPoint(NamedTuple):
     desired: int
     candidates: Mapping[str, int] = {}
     """What each candidate of the policy would have asked for."""
+    before: int = 0
+    """Replicas asked for before it."""
+    why: str = ""
+    """Why it changed the number, in words; empty if it did not."""
+
+    @classmethod
+    def of(cls, record: Record, began_s: float) -> Self:
+        """Give the decision of a record, in a run that began at a time."""
+        desired, before = record.decision.desired, record.observation.replicas
+        beside = {name: decision.desired for name, decision in record.candidates}
+        words = why(record) if desired != before else ""
+        return cls(record.observation.now_s - began_s, desired, beside, before, words)
 
 
 class ServedRequest(NamedTuple):

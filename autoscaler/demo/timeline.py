@@ -63,8 +63,7 @@ class RunRecorder:
 
     def record(self, record: Record) -> None:
         """Record a decision; this is a recorder of the controller."""
-        beside = {name: decision.desired for name, decision in record.candidates}
-        self.decisions.append(DecisionPoint(record.observation.now_s - self.start_s, record.decision.desired, beside))
+        self.decisions.append(DecisionPoint.of(record, self.start_s))
 
     @property
     def requests(self) -> list[ServedRequest]:

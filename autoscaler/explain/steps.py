@@ -34,6 +34,13 @@ def steps(record: Record, policy: ScalingPolicy | None = None) -> tuple[Step, ..
     return (*found, _written(record, policy))
 
 
+def why(record: Record) -> str:
+    """Say why a decision gave its number: the recommendation, then each rule that changed it."""
+    decision = record.decision
+    rules = (f"{reason.rule}: {_rule(reason).text}" for reason in decision.reasons if reason.before != reason.after)
+    return " ".join([_recommendation(decision.recommendation), *rules]).strip()
+
+
 def _observation(record: Record) -> str:
     observation = record.observation
     parts = [_in_flight(observation), _asked(observation, unplaced(record))]

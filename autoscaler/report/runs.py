@@ -48,7 +48,8 @@ class Run:
     """Of the requests that a replica got, in any order."""
     changes: Sequence[Change]
     missing: str = ""
-    """Why timeline and waits are empty, in a sentence; empty if they are not."""
+    """Why nothing is known of its requests, in a sentence. Then there are no waits, and `running` and `queued` mean
+    nothing. It is empty if they are known."""
 
 
 def sections(runs: Sequence[Run]) -> list[Section]:
@@ -70,8 +71,7 @@ def _missing(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def _alone(run: Run) -> list[Part]:
-    drawn: list[Part] = [Text(run.missing)] if run.missing else [requests(run), replicas(run)]
-    return [*drawn, changes(run)]
+    return [*([Text(run.missing)] if run.missing else [requests(run)]), replicas(run), changes(run)]
 
 
 def over_time(runs: Sequence[Run]) -> list[Chart]:
@@ -79,27 +79,21 @@ def over_time(runs: Sequence[Run]) -> list[Chart]:
 
     A run with more changes than a chart can show has the mean of each part of the time.
     """
-    known = {run.name: run.timeline for run in runs if len(run.timeline["time"])}
-    if not known:
-        return []
+    known = [run for run in runs if not run.missing]
+    requests_chart = [_side_by_side("Requests in flight", known, "running", "queued")] if known else []
+    return [*requests_chart, _side_by_side("Replicas asked for", runs, "asked")]
+
+
+def _side_by_side(title: str, runs: Sequence[Run], *columns: str) -> Chart:
     slots = max(MOST_SLOTS // len(runs), FEWEST_SLOTS)
-    is_long = any(len(each["time"]) > 2 * slots for each in known.values())
-    ends_s = max(each["time"][-1] for each in known.values())
-    whole = np.unique(np.concatenate([each["time"] for each in known.values()]))
-    times = np.linspace(min(each["time"][0] for each in known.values()), ends_s, slots + 1) if is_long else whole
+    all_times = [run.timeline["time"] for run in runs if len(run.timeline["time"])] or [np.zeros(1)]
+    is_long = any(len(times) > 2 * slots for times in all_times)
+    whole = np.unique(np.concatenate(all_times))
+    times = np.linspace(whole[0], whole[-1], slots + 1) if is_long else whole
     value = means if is_long else held
     note = f"Each point is the mean of the {duration(float(times[1] - times[0]))} after it." if is_long else ""
-    charts = {"Requests in flight": ("running", "queued"), "Replicas asked for": ("asked",)}
-    return [
-        Chart(
-            title,
-            times.tolist(),
-            [Series(name, value(times, each, *columns)) for name, each in known.items()],
-            note=note,
-            axis=_TIME_AXIS,
-        )
-        for title, columns in charts.items()
-    ]
+    series = [Series(run.name, value(times, run.timeline, *columns)) for run in runs]
+    return Chart(title, times.tolist(), series, note=note, axis=_TIME_AXIS)
 
 
 def requests(run: Run) -> Chart:
@@ -190,6 +184,8 @@ def means(times: Floats, timeline: Mapping[str, Floats], *names: str) -> list[fl
     It is None where the timeline has not begun. A timeline that has ended holds its last row.
     """
     own, total = timeline["time"], np.sum([timeline[name] for name in names], axis=0)
+    if not len(own):
+        return [None] * len(times)
     until = np.concatenate([[0.0], np.cumsum(total[:-1] * np.diff(own))])
     places = np.maximum(np.searchsorted(own, times, side="right") - 1, 0)
     area = until[places] + total[places] * np.maximum(times - own[places], 0.0)

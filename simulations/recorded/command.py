@@ -8,12 +8,16 @@ GPU-hours, cost, waits and cold starts with 95 % intervals, and says which diffe
 import argparse
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simulations.report import files
+
 if TYPE_CHECKING:
     from autoscaler.policy.spec import ScalingPolicy
+    from simulations.recorded.html import Replayed
     from simulations.recorded.load import DecisionLog, Load
     from simulations.recorded.report import Starts
 
@@ -47,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--cold-start", metavar="DIST", help="distribution such as 'uniform(25, 35)' or 30s (measured in --log)")
     add("--service-time", metavar="DIST", help="distribution of service times; required without --requests")
     add("--json", action="store_true", help="print JSON")
+    files.add_arguments(parser)
 
 
 def _days(text: str) -> float:
@@ -67,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     from simulations.recorded.load import CompareError  # noqa: PLC0415
     from simulations.traces.command import TraceError  # noqa: PLC0415
 
+    files.check(arguments)
     try:
         sys.stdout.write(_compared(arguments))
     except (DocumentError, TraceError, CompareError, OSError) as error:
@@ -76,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _compared(arguments: argparse.Namespace) -> str:
-    from simulations.recorded import report  # noqa: PLC0415  # as above
+    from simulations.recorded import html, report  # noqa: PLC0415  # as above
     from simulations.recorded.load import read_decisions  # noqa: PLC0415
     from simulations.recorded.replays import compared  # noqa: PLC0415
 
@@ -86,9 +92,33 @@ def _compared(arguments: argparse.Namespace) -> str:
     load = _load(arguments, service, policy, log)
     starts, cold_start = _cold_starts(arguments, log)
     found = compared(load, policy, cold_start, _bar if sys.stderr.isatty() else lambda _done, _all: None)
+    if arguments.html or arguments.plot:
+        _write(arguments, html.Replayed(service, policy, load, starts, found, _command(arguments)))
     if arguments.json:
         return json.dumps(report.to_json(service, load, starts, found), indent=2) + "\n"
     return report.to_text(service, load, starts, found)
+
+
+def _write(arguments: argparse.Namespace, replayed: "Replayed") -> None:
+    from simulations.recorded.html import page_of, sections_of  # noqa: PLC0415  # as above
+
+    files.write(arguments, lambda: page_of(replayed), lambda: sections_of(replayed))
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """Give the command with all that its result depends on, without credentials."""
+    from autoscaler.documents.prometheus_address import public  # noqa: PLC0415  # as above
+
+    words = ["autoscaler", "compare", arguments.service, "--since", f"{arguments.since:g}s"]
+    words += [word for path in arguments.requests for word in ("--requests", str(path))]
+    words += [word for path in arguments.log for word in ("--log", str(path))]
+    given = {
+        "--prometheus": arguments.prometheus and public(arguments.prometheus),
+        "--policy": arguments.policy,
+        "--cold-start": arguments.cold_start,
+        "--service-time": arguments.service_time,
+    }
+    return shlex.join([*words, *(str(word) for name, value in given.items() if value for word in (name, value))])
 
 
 def _policy(path: Path | None, service: str, log: "DecisionLog") -> "ScalingPolicy":

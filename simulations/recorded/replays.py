@@ -37,6 +37,8 @@ class Comparison(NamedTuple):
     """How the time was cut for intervals; None if it was too short."""
     currency: str | None
     """Of the costs; None if the policy has no `cost`."""
+    histories: Mapping[str, History]
+    """The run of each policy by its name."""
 
 
 def compared(
@@ -119,7 +121,7 @@ def _compared(histories: Mapping[str, History], span_s: float, policy: ScalingPo
         )
         for name, figures in whole.items()
     )
-    return Comparison(outcomes, blocks, cost.currency if cost else None)
+    return Comparison(outcomes, blocks, cost.currency if cost else None, histories)
 
 
 def _shown(figures: Mapping[str, Floats], *, has_cost: bool) -> dict[str, Floats]:

@@ -31,13 +31,10 @@ class Starts(NamedTuple):
 def to_text(service: str, load: Load, starts: Starts, found: Comparison) -> str:
     """Give tables of the figures and of the differences, after what they rest on."""
     names = [outcome.name for outcome in found.outcomes]
-    begins, ends = _time(load.start_s), _time(load.start_s + load.span_s + load.unknown_s)
+    rests_on = rests_on_what(load, starts, found)
     lines = [
-        f"{service}: {len(names)} policies on the recorded requests, {begins} to {ends}",
-        f"  load: {load.source}; {load.estimated or 'arrivals and service times are exact'}",
-        *([f"  left out: {format_duration(round(load.unknown_s))} without a count"] if load.unknown_s else []),
-        f"  cold starts: {_starts(starts)}",
-        f"  intervals: {_how(found)}",
+        f"{service}: {len(names)} policies on the recorded requests, {rests_on.pop('time')}",
+        *(f"  {name}: {value}" for name, value in rests_on.items()),
         "",
         *_table(["", *names], {outcome.name: outcome.figures for outcome in found.outcomes}, found),
         "",
@@ -45,6 +42,18 @@ def to_text(service: str, load: Load, starts: Starts, found: Comparison) -> str:
         *_table(["", *names[1:]], {each.name: each.difference for each in found.outcomes[1:]}, found, sign="+"),
     ]
     return "\n".join(lines) + "\n"
+
+
+def rests_on_what(load: Load, starts: Starts, found: Comparison) -> dict[str, str]:
+    """Say what a comparison rests on, by name: `time`, `load`, `left out`, `cold starts`, `intervals`."""
+    left_out = f"{format_duration(round(load.unknown_s))} without a count"
+    return {
+        "time": f"{_time(load.start_s)} to {_time(load.start_s + load.span_s + load.unknown_s)}",
+        "load": f"{load.source}; {load.estimated or 'arrivals and service times are exact'}",
+        **({"left out": left_out} if load.unknown_s else {}),
+        "cold starts": _starts(starts),
+        "intervals": _how(found),
+    }
 
 
 def _time(unix_s: float) -> str:
@@ -64,14 +73,22 @@ def _how(found: Comparison) -> str:
     return f"95 %, by {found.blocks.number} blocks of {format_duration(found.blocks.length_s)}"
 
 
-def _table(
+def table_rows(
     head: Sequence[str], columns: Mapping[str, Mapping[str, Interval]], found: Comparison, sign: str = ""
-) -> list[str]:
+) -> list[list[str]]:
+    """Give a table of figures with their intervals, or of differences, which have a sign: its head, then its rows."""
     rows = [list(head)]
     for key, (label, decimals) in _ROWS.items():
         if any(key in figures for figures in columns.values()):
             unit = f" ({found.currency})" if key == "cost" else ""
             rows.append([label + unit, *(_cell(figures[key], decimals, sign) for figures in columns.values())])
+    return rows
+
+
+def _table(
+    head: Sequence[str], columns: Mapping[str, Mapping[str, Interval]], found: Comparison, sign: str = ""
+) -> list[str]:
+    rows = table_rows(head, columns, found, sign)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  " + "   ".join([first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]).rstrip()

@@ -14,16 +14,20 @@ from simulations.model.run_inputs import Floats, Integers
 from simulations.results.figures import cold_starts
 
 
+def began_at_s(history: History) -> float:
+    """Give the time from which reports count: the first arrival."""
+    return float(history.requests.arrival_s[0]) if len(history.requests) else 0.0
+
+
 def run_result(history: History) -> RunResult:
     """Give one run as the live demo measures it; times are seconds since the first arrival."""
-    requests, replicas = history.requests, history.replicas
-    began_s = float(requests.arrival_s[0]) if len(requests) else 0.0
+    replicas, began_s = history.replicas, began_at_s(history)
     return RunResult(
         source=f"simulated, engine {history.engine}",
         load=_load(history, began_s),
         requests=tuple(_served(history, began_s)),
-        timeline=tuple(_timeline(history, began_s)),
-        decisions=tuple(DecisionPoint(r.observation.now_s - began_s, r.decision.desired) for r in history.decisions),
+        timeline=tuple(_timeline(history)),
+        decisions=tuple(DecisionPoint.of(record, began_s) for record in history.decisions),
         cold_starts_s=tuple(cold_starts(history).tolist()),
         gpu_s=float((_nan_filled(replicas.gone_s, history.end_s) - replicas.placed_s).sum()),
         idle_s=float(idle(history).sum()),
@@ -67,14 +71,20 @@ def idle(history: History) -> Floats:
     return spare
 
 
-def _timeline(history: History, began_s: float) -> Iterator[Moment]:
-    """Give the numbers of replicas and requests after every change."""
+def timeline_columns(history: History) -> dict[str, Floats]:
+    """Give the state after every change as columns: `time` since the first arrival, and the fields of a `Moment`."""
     times, changes = _steps(history)
     order = np.argsort(times, kind="stable")
     times, states = times[order], np.cumsum(changes[order], axis=0)
     last = np.append(np.diff(times) > 0, [True])
-    for t_s, state in zip(times[last].tolist(), states[last].tolist(), strict=True):
-        yield Moment(t_s - began_s, *state)
+    columns = states[last].astype(float).T
+    return {"time": times[last] - began_at_s(history), **dict(zip(Moment._fields[1:], columns, strict=True))}
+
+
+def _timeline(history: History) -> Iterator[Moment]:
+    """Give the numbers of replicas and requests after every change."""
+    times, *states = timeline_columns(history).values()
+    return map(Moment, times.tolist(), *(column.astype(np.int64).tolist() for column in states))
 
 
 def _steps(history: History) -> tuple[Floats, Integers]:

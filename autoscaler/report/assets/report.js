@@ -6,6 +6,7 @@
 
   const DASHES = [[], [6, 3], [2, 2], [9, 3, 2, 3]]
   const COLORS = 8
+  const MOST_NAMES = 12
   const STEPS_S = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 432000, 864000]
   const UNITS = /** @type {[number, string][]} */ ([[86400, 'd'], [3600, 'h'], [60, 'min'], [1, 's']])
 
@@ -150,8 +151,27 @@
           },
           { stroke: soft, font, size: 52, gap: 6, grid: line, ticks: { show: false }, values: (_plot, splits) => splits.map(value => say(value)) },
         ],
-        hooks: { setCursor: [plot => this.#read(plot)], setScale: [(plot, key) => key === 'x' && this.#zoomed(plot, first, last)] },
+        hooks: { draw: [plot => this.#drawNames(plot)], setCursor: [plot => this.#read(plot)], setScale: [(plot, key) => key === 'x' && this.#zoomed(plot, first, last)] },
       }
+    }
+
+    /** Few points have their names beside them. @param {uPlot} plot */
+    #drawNames(plot) {
+      const { names, series, x } = this.chart
+      const place = series.findIndex(each => each.draw === 'points')
+      if (!names.length || x.length > MOST_NAMES || place < 0 || !this.shown[place]) return
+      const { ctx, bbox } = plot
+      ctx.save()
+      ctx.font = `${12 * devicePixelRatio}px ${getComputedStyle(document.body).fontFamily}`
+      ctx.fillStyle = colorOf('ink')
+      series[place].values.forEach((value, i) => {
+        if (value === null) return
+        const left = plot.valToPos(x[i], 'x', true)
+        const before = left > bbox.left + bbox.width * 0.7
+        ctx.textAlign = before ? 'right' : 'left'
+        ctx.fillText(names[i], left + (before ? -9 : 9) * devicePixelRatio, plot.valToPos(value, 'y', true) - 8 * devicePixelRatio)
+      })
+      ctx.restore()
     }
 
     /** Shares end at 100 %; all others begin at 0 and have room above, unless they are points. @param {Maybe} min @param {Maybe} max @returns {[number, number]} */

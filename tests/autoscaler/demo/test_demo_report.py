@@ -114,6 +114,6 @@ def test_the_json_holds_all_of_it(good):
     told = json.loads(json.dumps(to_json(good, TWO)))
     assert told["load"]["answers"][1]["latency_s"] == 39.0
     assert told["timeline"][3] == {"t_s": 1.5, "asked": 2, "ready": 0, "running": 0, "queued": 2}
-    assert told["decisions"][1] == {"t_s": 1.5, "desired": 2, "candidates": {}}
+    assert told["decisions"][1] == {"t_s": 1.5, "desired": 2, "candidates": {}, "before": 0, "why": ""}
     assert (told["peak"], told["problems"]) == (2, [])
     assert "problems" not in to_json(good)

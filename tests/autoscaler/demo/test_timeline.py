@@ -150,5 +150,5 @@ async def test_what_was_there_before_the_first_look_is_waited_for_too(stage):
 
 async def test_decisions_are_kept_with_their_time_since_the_beginning(stage, recorder):
     observation = Observation(START_S + 3, START_S + 1, 1.0, 0, 0)
-    recorder.record(Record("default/sd", observation, Decision(2, Recommendation(2, ""), ()), None))
-    assert recorder.decisions == [DecisionPoint(3.0, 2)]
+    recorder.record(Record("default/sd", observation, Decision(2, Recommendation(2, "two wait"), ()), None))
+    assert recorder.decisions == [DecisionPoint(3.0, 2, before=0, why="Two wait.")]

@@ -80,8 +80,17 @@ def test_the_sections_of_any_runs_hold_together(all_timelines):
     assert [each.title for each in found if each.title.isdigit()] == [each.name for each in runs if len(runs) > 1]
 
 
-def test_a_run_whose_requests_were_not_kept_says_why_it_has_no_chart():
-    found = sections([run(missing="there were too many requests to keep")])
-    parts = [part for section in found for part in section.parts]
-    assert Text("there were too many requests to keep") in parts
-    assert not [part for part in parts if isinstance(part, Chart)]
+def test_a_run_whose_requests_were_not_kept_says_why_and_shows_its_replicas():
+    timeline = {"time": np.array([0.0, 5.0])} | {name: np.ones(2) for name in STATES}
+    unknown = run(timeline=timeline, missing="there were too many requests to keep")
+    for runs in ([unknown], [unknown, run("b", timeline, [1.0])]):
+        parts = [part for section in checked(sections(runs)) for part in section.parts]
+        assert any(isinstance(part, Text) and "too many requests to keep" in part.text for part in parts)
+        inflight = [part for part in parts if isinstance(part, Chart) and part.title.startswith("Requests")]
+        assert "a" not in [series.name for chart in inflight for series in chart.series]
+        assert [part.title for part in parts if isinstance(part, Chart)].count("Replicas") == len(runs)
+
+
+def test_a_run_of_nothing_is_a_report_too():
+    assert checked(sections([run()]))
+    assert checked(sections([run(), run("b")]))

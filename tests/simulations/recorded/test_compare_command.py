@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 
 import numpy as np
 import pytest
@@ -36,6 +37,7 @@ def compare(tmp_path, capsys):
     files["requests"].write_text("".join(json.dumps(line) + "\n" for line in lines()))
     files["policy"].write_text(yaml.safe_dump(policy_document("sd", **SPEC)))
     known = {"since": 7 * 86400.0, "requests": [], "log": [], "prometheus": None, "cold_start": None, "json": False}
+    known |= {"html": None, "plot": None}
 
     def run_it(**options):
         given = known | {"service": "sd", "policy": files["policy"], "service_time": None} | options
@@ -203,3 +205,17 @@ def test_how_far_back_may_be_said_in_days(text, seconds):
 def test_a_time_that_is_none_is_refused():
     with pytest.raises(argparse.ArgumentTypeError, match="must be a duration such as 7d"):
         command._days("a week")
+
+
+def test_a_comparison_is_a_report_with_the_figures_that_are_printed(compare, tmp_path):
+    page, plot = tmp_path / "out.html", tmp_path / "out.svg"
+    _, out, _ = compare(requests=[compare.files["requests"]], cold_start="20s", html=page, plot=plot)
+    html = page.read_text()
+    printed = [re.split(r" {2,}", line.strip()) for line in out.splitlines() if line.startswith("  ")]
+    cells = {cell for line in printed if len(line) == 4 for cell in line}
+    assert len(cells) > 12
+    assert not [cell for cell in cells if f">{cell}</t" not in html]
+    assert "Against the active policy: short: " in html
+    assert "stableWindow: 10s" in html
+    assert "autoscaler compare sd --since 604800s --requests" in html
+    assert plot.read_text().startswith("<?xml")
