@@ -59,6 +59,11 @@ def test_no_file_has_both_sides_of_a_conflict():
     assert not list(mentions(r"^(<{7}|>{7}) "))
 
 
+def test_no_file_is_a_link_to_a_place_that_others_do_not_have():
+    listed = subprocess.run(["git", "ls-files", "-s"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert not [line for line in listed.splitlines() if line.startswith("120000 ")]
+
+
 def test_no_file_names_a_path_of_the_machine_it_was_written_on():
     assert not list(mentions(r"\.\." + r"/shared\b|(?<![\w.$}-])/" + r"(work|root|Users)/"))
 
