@@ -50,6 +50,7 @@ def run(
     total_runs: int = 1,
     engine: str = "",
     on_progress: OnProgress | None = None,
+    keep_decisions: bool = True,
 ) -> History:
     """Simulate one policy once. The history depends only on the scenario, the policy and the replication's number.
 
@@ -63,12 +64,15 @@ def run(
         total_runs: how many runs the caller makes with this scenario.
         engine: "reference" forbids the compiled engines.
         on_progress: called at every decision.
+        keep_decisions: whether the history has the decisions; without them it has their number. A decision takes
+            700 bytes, and a month has a million of them.
 
     Raises:
         DocumentError: the scenario or the policy is invalid.
         BrokenInvariantError: the simulator has a defect.
     """
-    task = _Task(scenario, policy, run_inputs_of(scenario, policy), replication, total_runs, on_progress)
+    inputs = run_inputs_of(scenario, policy)
+    task = _Task(scenario, policy, inputs, replication, total_runs, on_progress, keep_decisions=keep_decisions)
     history = _reference(task) if engine == "reference" else _fastest(task)
     if history.streaming_figures is None:
         invariants.check(history, concurrency=task.inputs.limits.concurrency, fifo=task.fifo)
@@ -143,6 +147,7 @@ class _Task:
     on_progress: OnProgress | None
     service_number: int = 0
     """Which of several services it is."""
+    keep_decisions: bool = True
 
     @property
     def fifo(self) -> bool:
@@ -162,6 +167,9 @@ class _Task:
         if self.inputs.immediate:
             return zero_delay_service(spec.min_replicas, spec.max_replicas, spec.target)
         return service_of(self.policy.alone())
+
+    def decisions(self) -> "_Decisions":
+        return _Decisions(keep=self.keep_decisions)
 
     def recorder(self, keep: Recorder) -> Recorder:
         on_progress = self.on_progress
@@ -185,19 +193,19 @@ def _fastest(task: _Task) -> History:
     try:
         if count > MAX_REQUESTS_TO_KEEP:
             return _with_streaming_figures(task)
-        random_streams, records = task.random_streams(), list[Record]()
+        random_streams, decisions = task.random_streams(), task.decisions()
         chunks = _within_timeout(task.source(random_streams).chunks(), task.inputs)
-        history = fifo.run(task.inputs, chunks, task.service(), random_streams, task.recorder(records.append))
+        history = fifo.run(task.inputs, chunks, task.service(), random_streams, task.recorder(decisions))
     except NotExactError:
         try:
-            random_streams, records = task.random_streams(), list[Record]()
+            random_streams, decisions = task.random_streams(), task.decisions()
             batch = task.source(random_streams).batch(task.inputs.until_s)
             if batch is not None:
                 _check_within_timeout(batch.service, task.inputs)
-            history = compiled.run(task.inputs, batch, task.service(), random_streams, task.recorder(records.append))
+            history = compiled.run(task.inputs, batch, task.service(), random_streams, task.recorder(decisions))
         except NotExactError as error:
             return _reference(task, str(error))
-    return replace(history, decisions=tuple(records))
+    return decisions.added_to(history)
 
 
 def _within_timeout(chunks: Iterator[Chunk] | None, inputs: RunInputs) -> Iterator[Chunk] | None:
@@ -233,6 +241,22 @@ def _with_streaming_figures(task: _Task) -> History:
     )
     streaming_figures = sink.figures(history.inflight_s) | {"decisions": float(changes.decisions)}
     return replace(history, decisions=tuple(changes.changed), streaming_figures=streaming_figures)
+
+
+class _Decisions:
+    """Counts all decisions, and keeps them if they are asked for."""
+
+    def __init__(self, *, keep: bool) -> None:
+        self._count, self._kept, self._keep = 0, list[Record](), keep
+
+    def __call__(self, record: Record) -> None:
+        self._count += 1
+        if self._keep:
+            self._kept.append(record)
+
+    def added_to(self, history: History) -> History:
+        """Give a history with the decisions and their number."""
+        return replace(history, decisions=tuple(self._kept), decision_count=self._count)
 
 
 class _ChangedDecisions:
@@ -284,8 +308,8 @@ def _needs_reference(task: _Task) -> str:
 
 
 def _reference(task: _Task, needed: str = "") -> History:
-    records = list[Record]()
-    history = replace(_reference_engine(task, records.append).run(), decisions=tuple(records))
+    decisions = task.decisions()
+    history = decisions.added_to(_reference_engine(task, decisions).run())
     return replace(history, engine=f"{history.engine} (not compiled: {needed})") if needed else history
 
 

@@ -4,20 +4,18 @@ The random streams depend only on the seed and the replication's number. So a re
 workers, and all policies are compared on the same random streams.
 """
 
-import multiprocessing
-import signal
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from autoscaler.documents.document import DocumentError
 from autoscaler.policy.spec import ScalingPolicy
 from simulations.model.history import History
+from simulations.processes import in_processes
 from simulations.results import tables
 from simulations.results.figures import Estimate, Figures, estimates, figures
 from simulations.results.sum_of_services import sum_of
@@ -132,6 +130,7 @@ def simulate(
         DocumentError: a document is invalid.
         ValueError, TypeError: an argument is invalid.
         BrokenInvariantError: the simulator has a defect.
+        RuntimeError: a worker process ended early; the message says what a script needs.
         KeyboardInterrupt: Ctrl-C came before anything was simulated.
     """
     scenario = scenario if isinstance(scenario, Scenario) else read_scenario(scenario)
@@ -180,6 +179,7 @@ def compare(
         DocumentError: a document is invalid.
         ValueError, TypeError: an argument is invalid.
         BrokenInvariantError: the simulator has a defect.
+        RuntimeError: as `simulate`.
     """
     _check(replications, workers, engine)
     scenario = scenario if isinstance(scenario, Scenario) else read_scenario(scenario)
@@ -242,8 +242,6 @@ def _check(replications: int, workers: int, engine: str) -> None:
 
 
 Task = tuple[ScalingPolicy, int]
-TaskT = TypeVar("TaskT")
-OutcomeT = TypeVar("OutcomeT")
 
 
 class RunOutcome(NamedTuple):
@@ -260,7 +258,7 @@ def _outcomes(
 ) -> Generator[RunOutcome, None, None]:
     one = partial(_outcome, scenario, engine, len(tasks))
     if workers > 1:
-        yield from _in_processes(one, tasks, workers)
+        yield from in_processes(one, tasks, workers)
         return
     for number, task in enumerate(tasks):
         yield one(task, progress and partial(_within, progress, number, len(tasks)))
@@ -270,7 +268,7 @@ def _service_outcomes(
     scenario: Scenario, replications: int, workers: int, progress: Progress | None
 ) -> Generator[list[RunOutcome], None, None]:
     if workers > 1:
-        yield from _in_processes(partial(_outcomes_of_services, scenario), range(replications), workers)
+        yield from in_processes(partial(_outcomes_of_services, scenario), range(replications), workers)
         return
     for number in range(replications):
         yield _outcomes_of_services(scenario, number, progress and partial(_within, progress, number, replications))
@@ -280,29 +278,18 @@ def _within(progress: Progress, done: int, total: int, part: float) -> None:
     progress(done + part, total)
 
 
-def _in_processes(one: Callable[[TaskT], OutcomeT], tasks: Sequence[TaskT], workers: int) -> Iterator[OutcomeT]:
-    """Run tasks in worker processes, which Ctrl-C ends immediately."""
-    # A fork of a process with threads may hang, and numba starts threads.
-    context, others = multiprocessing.get_context("forkserver"), set(multiprocessing.active_children())
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts_to_the_parent) as pool:
-        try:
-            yield from pool.map(one, tasks)
-        except (KeyboardInterrupt, GeneratorExit):
-            for process in set(multiprocessing.active_children()) - others:
-                process.terminate()
-            raise
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 def _outcome(
     scenario: Scenario, engine: str, total_runs: int, task: Task, on_progress: Callable[[float], None] | None = None
 ) -> RunOutcome:
     policy, replication = task
     history = run(
-        scenario, policy, replication=replication, total_runs=total_runs, engine=engine, on_progress=on_progress
+        scenario,
+        policy,
+        replication=replication,
+        total_runs=total_runs,
+        engine=engine,
+        on_progress=on_progress,
+        keep_decisions=not replication,
     )
     return _kept(scenario, history, replication)
 

@@ -87,6 +87,7 @@ class History:
     changes: tuple[Change, ...]
     """Changes of the number of replicas; the first has the number at the beginning."""
     decisions: tuple[Record, ...]
+    """Empty if they were not asked for."""
     inflight_s: float
     """Integral of the requests in flight over time, in request-seconds, as the gateway counts it."""
     partial: bool = False
@@ -97,6 +98,8 @@ class History:
     """The policy's priority classes by name, from the highest."""
     levels: Integers | None = None
     """The index of the class of each of `requests`; None without classes."""
+    decision_count: int | None = None
+    """How many decisions there were, also if they were not kept; None is the number of `decisions`."""
     streaming_figures: dict[str, float] | None = None
     """Figures by name if there were too many requests to keep; then `requests` is empty, and `decisions` has only those
     that differ from the one before."""

@@ -74,9 +74,13 @@ def figures(
         | _uncounted_figures(history, warm_up_s)
         | _replica_figures(history)
         | _cost_figures(history, pools)
-        | {"decisions": float(len(history.decisions)), "duration_s": history.end_s}
+        | {"decisions": float(_decisions(history)), "duration_s": history.end_s}
         | (history.streaming_figures or {})
     )
+
+
+def _decisions(history: History) -> int:
+    return len(history.decisions) if history.decision_count is None else history.decision_count
 
 
 def waits(history: History, served: NDArray[np.integer[Any]]) -> Waits:
