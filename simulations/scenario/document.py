@@ -1,11 +1,10 @@
 """The document `Scenario`: requests, the fleet, what the controller observes, and the policies to compare."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from algorithms.distributions import Constant
 from autoscaler.documents.document import Document, DocumentError, KeyPath, dotted, read_file
@@ -14,6 +13,8 @@ from autoscaler.policy.budget import GpuBudget
 from autoscaler.policy.loading import unlisted, validated
 from autoscaler.policy.spec import Metadata, ScalingPolicy
 from simulations.model.run_inputs import Floats
+from simulations.scenario.building import Buildable
+from simulations.scenario.dates import A_MONDAY, Date
 from simulations.scenario.workloads import Dist, RateCurve, Trace, Workload
 
 
@@ -170,22 +171,6 @@ class PolicyChoice(Model):
         return copy
 
 
-def _unix_s(text: object) -> float:
-    try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None or moment.microsecond or moment.year > _LAST_YEAR:
-        raise ValueError("must be a time in whole seconds with its zone, such as 2026-03-29T00:00:00Z")
-    return moment.timestamp()
-
-
-_LAST_YEAR = 9000
-_A_MONDAY = datetime(2026, 1, 5, tzinfo=UTC).timestamp()
-Date = Annotated[float, BeforeValidator(_unix_s)]
-"""Unix time; a text in ISO 8601 in the document."""
-
-
 class SimulatedService(PolicyChoice):
     """One of several services on the fleet: its policy, inline or in a file, and its requests."""
 
@@ -211,7 +196,7 @@ class ScenarioSpec(Model):
     """The requests, the fleet, the controller and the policies."""
 
     seed: Annotated[int, Field(ge=0)] = 1
-    start: Date = _A_MONDAY
+    start: Date = A_MONDAY
     """The date at which a run begins, for policies with a schedule. Absent: Monday, 2026-01-05T00:00:00Z."""
     workloads: Annotated[tuple[Workload, ...], Field(min_length=1)] = ()
     """The requests of one service; exactly one of this and `services`."""
@@ -260,13 +245,29 @@ class ScenarioSpec(Model):
         return self
 
 
-class Scenario(Model):
-    """A document of the kind Scenario."""
+class Scenario(Buildable):
+    """A document of the kind Scenario. `build`, `with_` and `with_policy` make one in Python."""
 
     api_version: Literal["inflight.dev/v1alpha1"]
     kind: Literal["Scenario"]
     metadata: Metadata
     spec: ScenarioSpec
+
+    def __repr__(self) -> str:
+        """Say in one line what it has."""
+        spec = self.spec
+        parts = (
+            _counted("service", spec.services) if spec.services else _counted("workload", spec.workloads),
+            _counted("pool", spec.fleet.pools),
+            _counted("policies" if len(spec.policies) != 1 else "policy", spec.policies, plural=""),
+        )
+        return f"<Scenario {self.metadata.name}: {', '.join(parts)}, seed {spec.seed}>"
+
+    __str__ = __repr__
+
+
+def _counted(word: str, items: Sequence[object], plural: str = "s") -> str:
+    return f"{len(items)} {word}{plural if len(items) != 1 else ''}"
 
 
 ModelT = TypeVar("ModelT", bound=Model)
@@ -325,8 +326,8 @@ def _found_from(document: Document, scenario: Scenario) -> Scenario:
     )
     budgets = tuple(_placed(folder, budget) for budget in spec.budgets)
     workloads = _with_files(folder, spec.workloads)
-    spec = _changed(spec, workloads=workloads, services=services, budgets=budgets, policies=policies)
-    return _changed(scenario, spec=spec)
+    placed = {"workloads": workloads, "services": services, "budgets": budgets, "policies": policies}
+    return _changed(scenario, spec=_changed(spec, **{key: found for key, found in placed.items() if found}))
 
 
 def _with_files(folder: Path, workloads: Sequence[Workload]) -> tuple[Workload, ...]:

@@ -37,10 +37,14 @@ def distribution(written: object) -> Distribution:
     return Constant(parse_duration(text)) if text[:1].isdigit() and text[-1:] in "smh" else parse(text)
 
 
+def _written(drawn: Distribution) -> str | list[float]:
+    return list(drawn.values) if isinstance(drawn, Empirical) else str(drawn)
+
+
 Dist = Annotated[
     Any,
     BeforeValidator(distribution),
-    PlainSerializer(str, return_type=str),
+    PlainSerializer(_written),
     WithJsonSchema({"type": "string"}),
 ]
 """A `Distribution`; the module says how to write one."""
