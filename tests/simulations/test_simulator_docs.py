@@ -90,8 +90,8 @@ def test_every_figure_is_explained(simulate):
         assert known or name in {"requests", "decisions", "duration_s"}, name
 
 
-def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+def test_the_python_examples_run(tmp_path, monkeypatch, capsys):
+    code = "\n".join(re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL))
     monkeypatch.chdir(tmp_path)
     exec(compile(code.replace('"simulations/', f'"{ROOT}/simulations/'), "example", "exec"), {})  # noqa: S102
     assert (tmp_path / "demo.png").stat().st_size > 0
