@@ -62,13 +62,14 @@ class _Slots:
         window_s = self._window_s
         if len(seconds) > _LONGEST_FILL_S:
             seconds = seconds[-window_s:]
-        if seconds.start != self._last or not 0 < len(seconds) < window_s:
+        if seconds.start != self._last or not seconds or window_s == 1:
             for second in seconds:
                 self.replace(second, value)
             self.replace(seconds.stop, newest)
             return
         slots, total = self._slots, self._total
-        for second in seconds:
+        # After a window of zeros each further zero takes the place of a zero.
+        for second in seconds if value else seconds[:window_s]:
             slot = second % window_s
             total = total - slots[slot] + value
             slots[slot] = value

@@ -154,6 +154,15 @@ class World:
             starting=sum(number for _, number in self._starts),
         )
 
+    def back_to(self, now_s: float) -> None:
+        """Undo an observation before which nothing happened since `now_s`."""
+        self._now_s = now_s
+
+    @property
+    def next_s(self) -> float:
+        """When something happens next by itself; infinity if nothing does."""
+        return min((*self._ends_s[:1], *(at_s for at_s, _ in self._starts)), default=inf)
+
     @property
     def is_quiet(self) -> bool:
         """Whether nothing is in flight any more."""

@@ -7,7 +7,12 @@ Rules:
    decision looks back. It ends after an hour at the latest.
 3. There is no forecast while the count is unknown or partial, while something outside of the policy sets the number (a
    pause, an override, another writer, a budget), while it cannot be written, and in mode DryRun.
-4. Where replicas run is left out: a replica that moves to another pool adds one for a time.
+4. Where replicas run is left out: a replica that moves to another pool adds one for a time. A service with several
+   pools is marked, so that its sentence says so.
+5. Where nothing can happen for many ticks, one decision on all of them stands for each, if it is the same as the one
+   before them: then those in between are the same too, because without load no part of a decider takes a number back.
+   Else it is undone, and half as many ticks are tried. The algorithms of others decide at each tick: they act at
+   times that begin at a tick.
 """
 
 from itertools import pairwise
@@ -22,11 +27,13 @@ from autoscaler.controller.services import BACKFILL
 from autoscaler.explain.assumptions import Assumed, World, assumed
 from autoscaler.explain.episodes import asked_after
 from autoscaler.policy.annotations import overrides_of
-from autoscaler.policy.decider_factory import decider, lookback_s
+from autoscaler.policy.decider_factory import decider, knows_no_ticks, lookback_s
 from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.ports import Fleet, Record
 
 HORIZON_S = 3600.0
+MOST_TICKS = 1024
+"""One decision stands for no more of them."""
 _FROM_OUTSIDE = frozenset({BUDGET, BACKFILL, FAILED})
 
 
@@ -52,6 +59,8 @@ class Forecast(NamedTuple):
     """Whether nothing can change after the last point."""
     ends_at_once: bool = False
     """Whether the requests in flight were assumed to end at once, because no service time is known."""
+    leaves_out_moves: bool = False
+    """Whether the service has several pools: a replica that moves to another one is not foreseen (rule 4)."""
 
     @property
     def remaining(self) -> int:
@@ -69,10 +78,11 @@ def forecast(
     start_s: float | None = None,
     tick_s: float = 2.0,
     horizon_s: float = HORIZON_S,
+    most_ticks: int = MOST_TICKS,
 ) -> Forecast | None:
     """Run the policy's decider forward; None if there is no forecast (rule 3).
 
-    It costs one decision for each tick until rule 2 ends it: with a long delay all those of an hour.
+    It costs one decision for each tick at which something happens, and a few for the time between (rule 5).
 
     Args:
         policy: the policy that made the decision.
@@ -83,6 +93,7 @@ def forecast(
         start_s: how long a start usually takes.
         tick_s: the time between two decisions.
         horizon_s: the longest forecast.
+        most_ticks: for how many ticks one decision may stand (rule 5).
     """
     if not _is_foreseen(policy, record, fleet):
         return None
@@ -90,7 +101,9 @@ def forecast(
     forward.restore(state)
     slots = policy.spec.container_concurrency
     happens = assumed(plausible(record.observation), fleet, slots=slots, service_s=service_s, start_s=start_s)
-    points, settled = _run(forward, record, happens, tick_s=tick_s, memory_s=lookback_s(policy), horizon_s=horizon_s)
+    run = _Run(forward, record, happens, tick_s, most_ticks=most_ticks if knows_no_ticks(policy) else 1)
+    settled = run.to_the_end(lookback_s(policy), horizon_s)
+    points = run.points
     falls_s = [now.at_s for before, now in pairwise(points) if now.desired < before.desired]
     return Forecast(
         tuple(points),
@@ -98,6 +111,7 @@ def forecast(
         falls_s[-1] if falls_s and settled else None,
         settled,
         ends_at_once=bool(happens.ends_s) and service_s is None,
+        leaves_out_moves=len(policy.spec.pools or ()) > 1,
     )
 
 
@@ -114,30 +128,82 @@ def _is_foreseen(policy: ScalingPolicy, record: Record, fleet: Fleet | None) -> 
     return not any(reason.rule in _FROM_OUTSIDE for reason in decision.reasons)
 
 
-def _run(
-    forward: Decider, record: Record, happens: Assumed, *, tick_s: float, memory_s: float, horizon_s: float
-) -> tuple[list[Point], bool]:
-    """Decide at each tick until nothing can change; False beside the points if the horizon comes before that."""
-    # A controller that stands by decides as the leader does.
-    asked = record.decision.desired if record.unwritten == "standby" else asked_after(record)
-    observation = plausible(record.observation)
-    begun_s = changed_s = observation.now_s
-    world = World(observation, happens, asked)
-    points = [Point(begun_s, asked, _average(record.decision))]
-    tick = floor(begun_s / tick_s) + 1
-    while tick * tick_s <= begun_s + horizon_s:
-        now_s = tick * tick_s
-        observation = world.observe(now_s)
-        decision = forward.decide(observation)
-        if decision.desired != asked or observation.inflight or not world.is_quiet:
-            changed_s = now_s
-        asked = decision.desired
-        world.ask(asked)
-        points.append(Point(now_s, asked, _average(decision)))
-        if forward.is_settled or now_s - changed_s > memory_s + 2 * tick_s:
-            return points, True
-        tick += 1
-    return points, False
+class _Run:
+    """A decider that is run forward from a record."""
+
+    def __init__(self, forward: Decider, record: Record, happens: Assumed, tick_s: float, *, most_ticks: int) -> None:
+        self._forward, self._tick_s, self._most_ticks = forward, tick_s, most_ticks
+        # A controller that stands by decides as the leader does.
+        self._asked = record.decision.desired if record.unwritten == "standby" else asked_after(record)
+        observation = plausible(record.observation)
+        self._world = World(observation, happens, self._asked)
+        self._tick = floor(observation.now_s / tick_s)
+        """The last one that is decided."""
+        self._begun_s = self._changed_s = observation.now_s
+        self._last: Decision | None = None
+        """The last decision, if the next one can be the same."""
+        self.points = [Point(self._begun_s, self._asked, _average(record.decision))]
+
+    def to_the_end(self, memory_s: float, horizon_s: float) -> bool:
+        """Decide at each tick until nothing can change (rule 2); False if the horizon comes before that."""
+        ticks, grows = 1, True
+        while (self._tick + 1) * self._tick_s <= self._begun_s + horizon_s:
+            settled_s = self._changed_s + memory_s + 2 * self._tick_s
+            left = floor(min(self._begun_s + horizon_s, settled_s) / self._tick_s) - self._tick
+            ticks = max(min(ticks, left), 1)
+            if ticks == 1 or self._last is None:
+                self._decide()
+            elif not self._skip(ticks, self._last):
+                ticks, grows = ticks // 2, False
+                continue
+            if self._forward.is_settled or self._tick * self._tick_s - self._changed_s > memory_s + 2 * self._tick_s:
+                return True
+            if self._last is None:
+                ticks, grows = 1, True
+            else:
+                ticks = min(4 * ticks, self._most_ticks) if grows else ticks // 2
+        return False
+
+    def _decide(self) -> None:
+        """Decide at the next tick."""
+        self._tick += 1
+        now_s = self._tick * self._tick_s
+        observation = self._world.observe(now_s)
+        decision = self._forward.decide(observation)
+        is_quiet = self._world.is_quiet and not observation.inflight
+        is_same = is_quiet and decision.desired == self._asked
+        if not is_same:
+            self._changed_s = now_s
+        self._last = decision if is_same and not _average(decision) else None
+        self._asked = decision.desired
+        self._world.ask(self._asked)
+        self.points.append(Point(now_s, self._asked, _average(decision)))
+
+    def _skip(self, ticks: int, last: Decision) -> bool:
+        """Decide once on the next ticks (rule 5); False if that changed nothing because they may not be the same."""
+        begins_s, ends_s = self._tick * self._tick_s, (self._tick + ticks) * self._tick_s
+        if ends_s >= min(self._world.next_s, self._forward.next_change_s(begins_s)):
+            return False
+        before = self._forward.export()
+        decision = self._forward.decide(self._world.observe(ends_s))
+        if _numbers(decision) != _numbers(last):
+            self._forward.restore(before)
+            self._world.back_to(begins_s)
+            return False
+        average = _average(decision)
+        self.points += [
+            Point(tick * self._tick_s, self._asked, average) for tick in range(self._tick + 1, self._tick + ticks + 1)
+        ]
+        self._tick += ticks
+        return True
+
+
+def _numbers(decision: Decision) -> tuple[object, ...]:
+    """Give what decides; the words of a rule may say the time."""
+    wanted = decision.recommendation
+    averages = [average.value for average in wanted.averages]
+    reasons = [reason[:3] for reason in decision.reasons]
+    return decision.desired, wanted.replicas, wanted.why, wanted.panic, averages, reasons
 
 
 def _average(decision: Decision) -> float | None:

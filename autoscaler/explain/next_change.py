@@ -54,7 +54,13 @@ def _one(number: int) -> str:
 
 
 def _condition(found: Forecast) -> str:
-    return "If nothing more arrives and all in flight ends now" if found.ends_at_once else "If nothing more arrives"
+    assumed = ["nothing more arrives"]
+    if found.leaves_out_moves:
+        assumed.append("no replica moves to another pool")
+    if found.ends_at_once:
+        assumed.append("all in flight ends now")
+    *first, last = assumed
+    return f"If {', '.join(first)} and {last}" if first else f"If {last}"
 
 
 def short_next(view: ServiceView, number: int) -> str:

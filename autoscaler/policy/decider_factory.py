@@ -76,6 +76,9 @@ class AlgorithmRow(Generic[S]):
     """Whether a decider with changed settings can continue with the state of the one before it."""
     reads_annotations: bool = False
     """Whether its decisions depend on annotations of the policy."""
+    knows_no_ticks: bool = False
+    """Whether, with nothing in flight and the same recommendation in the same words, one observation of a long time
+    does to its state what many of its parts do. It must not act at times that are counted from an observation."""
 
 
 def decider(policy: ScalingPolicy) -> Decider:
@@ -86,6 +89,11 @@ def decider(policy: ScalingPolicy) -> Decider:
 def lookback_s(policy: ScalingPolicy) -> float:
     """Give how far back a decision of this policy looks, in seconds."""
     return _row(policy).lookback_s(_settings(policy), policy)
+
+
+def knows_no_ticks(policy: ScalingPolicy) -> bool:
+    """Tell whether one observation of a long time without load stands for many, as far as they decide the same."""
+    return _row(policy).knows_no_ticks
 
 
 def derived_settings(policy: ScalingPolicy) -> Derived:
@@ -258,6 +266,7 @@ ALGORITHMS: Mapping[str, AlgorithmRow[Any]] = {
         _concurrency,
         _concurrency_lookback_s,
         _concurrency_derived,
+        knows_no_ticks=True,
     ),
     "kpa": AlgorithmRow(
         KpaSettings,
@@ -272,6 +281,7 @@ ALGORITHMS: Mapping[str, AlgorithmRow[Any]] = {
         "Divides the requests in flight by the target, without a window, for services with few and long requests.",
         _mpa,
         _mpa_lookback_s,
+        knows_no_ticks=True,
     ),
     "hpa": AlgorithmRow(
         HpaSettings,

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from legal_policies import legal_policies, observations
-from seen import at, fleet, record, stable
+from seen import at, fleet, record, stable, view
 
 from algorithms.observation import Observation
 from autoscaler.controller.services import service_of
 from autoscaler.controller.step import step
 from autoscaler.explain.assumptions import assumed
-from autoscaler.explain.forecast import HORIZON_S, forecast
+from autoscaler.explain.forecast import HORIZON_S, MOST_TICKS, forecast
+from autoscaler.explain.next_change import next_change
 from autoscaler.policy.decider_factory import decider
 from autoscaler.ports import Fleet, Outcome, Override, Record
 from autoscaler.testing import policy
@@ -108,6 +109,35 @@ def test_what_a_policy_decides_if_nothing_more_arrives_is_the_forecast(data, ser
         world.write(decision.desired)
 
 
+DURATIONS = st.sampled_from(["0s", "7s", "30s", "2m", "11m"])
+WINDOW = {"name": "w", "start": "*/7 * * * *", "end": "3-59/7 * * * *", "timeZone": "UTC", "minReplicas": 4}
+POLICIES = st.fixed_dictionaries(
+    {"maxReplicas": st.integers(10, 30)},
+    optional={
+        "algorithm": st.sampled_from(
+            [{"mpa": {}}, {"concurrency": {"stableWindow": "6s"}}, {"concurrency": {"stableWindow": "3m"}}]
+        ),
+        "scaleDown": st.fixed_dictionaries({}, optional={"delay": DURATIONS, "toZeroDelay": DURATIONS}),
+        "minReplicas": st.integers(0, 3),
+        "standby": st.integers(1, 3),
+        "maxCold": st.integers(1, 3),
+        "schedule": st.just([WINDOW]),
+    },
+)
+"""Of the algorithms of which a forecast may decide once for many ticks."""
+
+
+@settings(max_examples=20)
+@given(spec=POLICIES, loads=st.lists(LOADS, min_size=1, max_size=8), tick_s=st.sampled_from([1.7, 2.0, 10.0]))
+def test_one_decision_for_many_ticks_gives_what_one_for_each_gives(spec, loads, tick_s):
+    live, last = decided(policy("x", **spec), ordinary(1e9 + 0.3, loads))
+    found = [
+        forecast(policy("x", **spec), live.export(), last, service_s=20.0, start_s=34.0, tick_s=tick_s, most_ticks=most)
+        for most in (1, MOST_TICKS)
+    ]
+    assert found[0] == found[1]
+
+
 def live_run(policy, *, ended=0, seconds=120, load=5):
     """Let a service run under a constant load, of which some requests have just ended."""
     live, asked = service_of(policy), 0
@@ -150,6 +180,17 @@ def test_it_says_that_requests_of_unknown_length_were_assumed_to_end():
     live, last = live_run(policy("x"))
     assert forecast(policy("x"), live.export(), last).ends_at_once
     assert not forecast(policy("x"), live.export(), last, service_s=20.0).ends_at_once
+
+
+def test_of_a_service_with_several_pools_it_says_that_moves_are_left_out():
+    pools = [{"name": "a"}, {"name": "b"}]
+    for spec, said in (
+        ({}, "If nothing more arrives, "),
+        ({"pools": pools}, "If nothing more arrives and no replica moves to another pool, "),
+    ):
+        live, last = live_run(policy("x", **spec))
+        found = forecast(policy("x", **spec), live.export(), last, service_s=20.0)
+        assert next_change(view(last, forecast=found), 5).startswith(said)
 
 
 def test_requests_that_wait_are_served_by_replicas_that_start():
