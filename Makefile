@@ -75,7 +75,7 @@ picture: programs ## run the demo in real time, for six minutes, and draw it for
 	@$(BIN)/autoscaler demo --speed 1 --json build/demo.json
 	@$(BIN)/python tools/picture.py build/demo.json docs/images/zero-to-five.svg
 
-bench-gateway bench-several_gateways: programs
+bench-gateway bench-several_gateways bench-traces: programs
 soak: programs controlplane ## hurt an installation under load for 10 minutes, and close the books; ARGS="--seconds 60 --seed 2"
 	@$(BIN)/python tests/cluster/soak.py $(ARGS)
 

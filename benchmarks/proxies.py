@@ -124,8 +124,10 @@ def gateway_command(config: Path, port: int, metrics_port: int) -> list[str]:
 
 
 @contextmanager
-def gateway(folder: Path, backends: Sequence[str], *, concurrency: int = 0, queue: int = 100) -> Iterator[Running]:
-    """Run the gateway's command, with cookies and both path classes."""
+def gateway(
+    folder: Path, backends: Sequence[str], *, concurrency: int = 0, queue: int = 100, options: Sequence[str] = ()
+) -> Iterator[Running]:
+    """Run the gateway's command, with cookies and both path classes, and more options."""
     port, metrics_port = free_port(), free_port()
     document = policy_document(
         "bench",
@@ -140,7 +142,7 @@ def gateway(folder: Path, backends: Sequence[str], *, concurrency: int = 0, queu
     )
     config = folder / f"gateway-{port}.yaml"
     config.write_text(json.dumps(document))
-    with started("gateway", port, PROXY_CORE, gateway_command(config, port, metrics_port)) as running:
+    with started("gateway", port, PROXY_CORE, [*gateway_command(config, port, metrics_port), *options]) as running:
         running.metrics_port = metrics_port
         yield running
 
