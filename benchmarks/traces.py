@@ -19,7 +19,7 @@ from benchmarks.figures import report
 from benchmarks.gateway import cpu_per_request
 from benchmarks.proxies import HOST, OTHERS_CORE, free_port, gateway, peers_binary, started
 
-ROUNDS = 7
+ROUNDS = 5
 SAMPLED = ("traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",)
 
 
