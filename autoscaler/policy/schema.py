@@ -155,4 +155,24 @@ def _resource(kind: Kind) -> Schema:
     """Leave the metadata to Kubernetes, which has the same rules for names as the model."""
     whole = structural_model(kind.model)
     properties = whole["properties"] | {"metadata": {"type": "object"}, "status": structural_model(kind.status)}
+    candidates = properties["spec"]["properties"].get("candidates")
+    if candidates is not None:
+        fields = candidates["items"]["properties"]
+        for name, field in fields.items():  # what is inside of them stands at the policy's own fields
+            fields[name] = _without_inner_descriptions(field)
     return {**whole, "properties": properties, "required": ["spec"]}
+
+
+def _without_inner_descriptions(schema: Schema) -> Schema:
+    """Leave out the descriptions of a schema's parts; its own stays."""
+    found = dict(schema)
+    if "properties" in schema:
+        found["properties"] = {name: _undescribed(inner) for name, inner in schema["properties"].items()}
+    if "items" in schema:
+        found["items"] = _undescribed(schema["items"])
+    return found
+
+
+def _undescribed(schema: Schema) -> Schema:
+    without = {key: value for key, value in schema.items() if key != "description"}
+    return _without_inner_descriptions(without)

@@ -107,6 +107,21 @@ def test_the_definition_has_neither_defaults_nor_titles(kind):
     assert not found & {"default", "title", "anyOf", "$ref", "$defs", "const"}
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_kubectl_apply_can_store_a_definition_of_twice_the_length_in_its_annotation(kind):
+    most = 256 << 10  # of all annotations of an object
+    assert len(json.dumps(custom_resource_definition(kind), separators=(",", ":"))) < most / 2
+
+
+def test_a_candidate_is_described_by_what_it_is_and_its_parts_by_the_policy():
+    (version,) = custom_resource_definition()["spec"]["versions"]
+    spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    fields = spec["candidates"]["items"]["properties"]
+    assert all(field["description"] for field in fields.values())
+    assert "description" not in fields["algorithm"]["properties"]["concurrency"]["properties"]["stableWindow"]
+    assert spec["algorithm"]["properties"]["concurrency"]["properties"]["stableWindow"]["description"]
+
+
 def test_the_definition_is_named_after_the_group():
     definition = custom_resource_definition()
     assert definition["metadata"]["name"] == f"scalingpolicies.{GROUP}"
