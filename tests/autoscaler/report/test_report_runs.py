@@ -22,6 +22,7 @@ def run(name="a", timeline=None, waits_s=(), made=(), missing=""):
     return Run(name, EMPTY if timeline is None else timeline, np.array(waits_s, dtype=float), made, missing)
 
 
+@settings(max_examples=30)
 @given(timelines(), st.integers(1, 8))
 def test_a_thinned_timeline_keeps_its_rows_its_ends_and_all_its_peaks(timeline, slots):
     thin = thinned(timeline, slots)
@@ -35,6 +36,7 @@ def test_a_thinned_timeline_keeps_its_rows_its_ends_and_all_its_peaks(timeline, 
     assert [thin[name][-1] for name in thin] == [timeline[name][-1] for name in timeline]
 
 
+@settings(max_examples=30)
 @given(timelines(), st.lists(st.floats(0.0, 400.0), min_size=2, max_size=20, unique=True).map(sorted))
 def test_a_mean_is_that_of_the_rows_that_hold_from_one_time_to_the_next(timeline, times):
     fine = means(np.array(times), timeline, "asked")
@@ -54,6 +56,7 @@ def test_a_timeline_is_unknown_before_it_begins():
     assert means(np.array([0.0, 4.0, 6.0, 8.0]), timeline, "asked") == [None, 1.0, 1.0, 1.0]
 
 
+@settings(max_examples=30)
 @given(st.lists(st.floats(0.0, 1e4), min_size=1, max_size=2000))
 def test_the_distribution_gives_the_share_of_waits_up_to_each_time(waits_s):
     chart = waits([run(waits_s=waits_s), run("b", waits_s=[1.0])])
