@@ -11,6 +11,7 @@ pytestmark = [pytest.mark.real_time, pytest.mark.program]
 HOSTILE = "<img src=x onerror=alert(1)>"
 CHARTS = "[...document.querySelectorAll('section.chart')]"
 DRAWN = "[...document.querySelectorAll('.plot')].filter(each => each.querySelector('canvas'))"
+NARROWEST = "Math.min(...[...document.querySelectorAll('tbody th')].map(each => each.offsetWidth).filter(Boolean))"
 EMPTY = """
   [...document.querySelectorAll('.plot canvas')].filter(canvas => {
     const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
@@ -46,6 +47,7 @@ def test_a_report_is_drawn_without_a_network_and_everybody_can_use_it(tab, file)
     assert shown.violations() == []
     assert shown.look(scheme="dark").violations() == []
     assert shown.look(size=PHONE).violations() == []
+    assert shown.page.evaluate(NARROWEST) >= 90
     shown.look(size=NARROW)
     assert shown.page.evaluate("document.documentElement.scrollWidth") <= NARROW[0]
 
