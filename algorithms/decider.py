@@ -176,7 +176,12 @@ def _others(applied: tuple[str, ...], reasons: tuple[Reason, ...]) -> tuple[str,
 
 
 def _is_idle(observation: Observation) -> bool:
-    """Tell whether no replica runs and nothing is in flight, and both are known."""
+    """Tell whether no replica runs, nothing is in flight and nothing announced, and all of it is known."""
     return not (
-        observation.replicas or observation.inflight or observation.latest or observation.passing or observation.problem
+        observation.replicas
+        or observation.inflight
+        or observation.latest
+        or observation.passing
+        or observation.problem
+        or observation.hinted
     )

@@ -74,3 +74,7 @@ class Observation(NamedTuple):
     """Seconds of serving in the time covered, summed over the requests that ran; None is unknown."""
     starts: tuple[Start, ...] = ()
     """The starts that ended in the time covered, as far as they were measured."""
+    hinted: float = 0.0
+    """Requests that are announced and have not arrived; only of services whose policy takes hints."""
+    hinted_s: float = 0.0
+    """Within how many seconds they are all to come."""

@@ -31,10 +31,12 @@ def plausible(observation: Observation) -> Observation:
     """Replace what cannot be true in an observation: its count becomes unknown, and no time runs backwards.
 
     A possible count is from 0 to 2^53. A number of Pass requests is not below zero. An observation begins at a possible
-    time. What it says of finished requests and of starts is left out where it is impossible.
+    time. What it says of finished requests, of starts and of hints is left out where it is impossible.
     """
     if observation.finished is not None or observation.arrived is not None or observation.starts:
         observation = _measures(observation)
+    if observation.hinted and not (_is_count(observation.hinted) and 0 <= observation.hinted_s <= LAST_S):
+        observation = observation._replace(hinted=0.0, hinted_s=0.0)
     since_s, now_s, inflight, latest, passing = (
         observation.since_s,
         observation.now_s,

@@ -9,6 +9,9 @@ Rules:
 2. The gateway gathers changes for a moment before it sends them. It does not gather the first request that is held
    while no pod is ready: a pod has to be started for it.
 
+3. A service also needs a wake-up if more requests are announced to a gateway than before. Only the gateways' streams
+   and the reference engine know of hints, and compare this number themselves.
+
 The gateway, the controller and all engines of the simulator follow these two functions. They are plain comparisons of
 numbers, so that the compiled engine can compile them.
 """

@@ -137,6 +137,7 @@ def _mend(spec):
         del keda["idleReplicaCount"]
     _mend_schedule(spec)
     _mend_pools(spec)
+    _mend_hints(spec)
     _mend_turns(spec.get("traffic", {}))
 
 
@@ -174,6 +175,18 @@ def _mend_pool(pool, number, *, own_target):
     low, high = pool.get("minReplicas", 0), pool.get("maxReplicas", 10_000)
     if low > high:
         pool.update(minReplicas=high, maxReplicas=low)
+
+
+def _mend_hints(spec):
+    """Let only policies announce requests that have our algorithms and a gateway, and pages only where they may."""
+    if {"kpa", "hpa", "keda"} & spec.get("algorithm", {}).keys():
+        spec.pop("hints", None)
+    if "hints" in spec:
+        spec.setdefault("traffic", {"hosts": ["web.example.com"]})
+        spec.get("metrics", {}).get("prometheus", {}).pop("podQuery", None)
+        return
+    for each in spec.get("traffic", {}).get("paths", ()):
+        each.pop("hint", None)
 
 
 def _mend_turns(traffic):

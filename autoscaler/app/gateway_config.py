@@ -16,6 +16,7 @@ from autoscaler.gateway.config import (
 )
 from autoscaler.gateway.cors import Cors
 from autoscaler.gateway.dispatch.dispatcher import EjectionRules, Limits, LoadBalancing, SlotUse
+from autoscaler.gateway.dispatch.hints import HintLimits, PathHint
 from autoscaler.gateway.dispatch.path_rules import PathRule
 from autoscaler.gateway.dispatch.turn_rules import ClassMatch, Fairness, Identity, PriorityClass
 from autoscaler.gateway.dispatch.types import FailureKind, QueueLimits
@@ -24,6 +25,8 @@ from autoscaler.policy.spec import ScalingPolicy
 from autoscaler.policy.traffic.gateway import Busy, Traffic
 from autoscaler.policy.traffic.gateway import Cors as CorsSettings
 from autoscaler.policy.traffic.gateway import WarmUp as WarmUpSettings
+from autoscaler.policy.traffic.hints import Hints as HintSettings
+from autoscaler.policy.traffic.hints import PathHint as PathHintSettings
 from autoscaler.policy.traffic.turns import ClassMatch as ClassMatchSettings
 from autoscaler.policy.traffic.turns import Fairness as FairnessSettings
 from autoscaler.policy.traffic.turns import Priority
@@ -53,7 +56,9 @@ def gateway_service(policy: ScalingPolicy) -> GatewayService:
         limits=_limits(spec.container_concurrency, traffic),
         timeouts=_timeouts(traffic),
         paths=tuple(
-            PathRule(rule.match, SlotUse(rule.class_), rule.wake, rule.max_per_pod, rule.request_timeout)
+            PathRule(
+                rule.match, SlotUse(rule.class_), rule.wake, rule.max_per_pod, rule.request_timeout, _hint(rule.hint)
+            )
             for rule in traffic.paths
         ),
         affinity=None if affinity is None else Affinity(affinity.cookie.name, affinity.cookie.timeout),
@@ -76,6 +81,7 @@ def gateway_service(policy: ScalingPolicy) -> GatewayService:
             events=_events(traffic.waiting.events),
             page_keeps_s=traffic.cold_start.keep_place if traffic.cold_start.page else None,
         ),
+        hints=_hint_limits(spec.hints),
         display_name=spec.display_name or "",
         half_close=traffic.half_close == "Allow",
         max_body_bytes=traffic.max_body_bytes,
@@ -83,6 +89,14 @@ def gateway_service(policy: ScalingPolicy) -> GatewayService:
         cold_starts_s=tuple(pool.cold_start for pool in spec.pools or () if pool.cold_start is not None),
         backends=None if spec.backends is None else {address: address for address in spec.backends},
     )
+
+
+def _hint(given: PathHintSettings | None) -> PathHint | None:
+    return None if given is None else PathHint(given.requests, given.within)
+
+
+def _hint_limits(given: HintSettings | None) -> HintLimits | None:
+    return None if given is None else HintLimits(given.max, given.max_per_sender or given.max, given.lead_time)
 
 
 def _cors(given: CorsSettings | None) -> Cors | None:

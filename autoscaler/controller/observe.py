@@ -25,6 +25,10 @@ class StreamedCounts(NamedTuple):
     problem: str = ""
     queued: float | None = None
     """Those of them that wait; None if slots of a lost gateway are held, in which they may run."""
+    hinted: int = 0
+    """Requests that are announced to the gateways that report, and have not arrived."""
+    hinted_s: float = 0.0
+    """Within how many seconds they are all to come."""
 
 
 NO_STREAM = StreamedCounts(None, None, problem="no gateway is known")
@@ -65,6 +69,8 @@ def observe(
         running=None if live.queued is None or live.latest is None else live.latest - live.queued,
         starting=len(fleet.replicas) - fleet.ready,
         unplaced=fleet.unplaced,
+        hinted=float(live.hinted),
+        hinted_s=live.hinted_s,
     )
 
 

@@ -68,10 +68,16 @@ def _written(observation: Observation) -> dict[str, Any]:
     values = observation._asdict()
     for parts in ("pools", "starts"):
         values[parts] = [part._asdict() for part in values[parts]]
-    return {name: value for name, value in values.items() if name not in _OF_SOME or value not in (None, [])}
+    left_out = () if observation.hinted else _OF_HINTS
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in left_out and (name not in _OF_SOME or value not in (None, []))
+    }
 
 
 _OF_SOME = ("pools", "arrived", "finished", "busy_s", "starts")
+_OF_HINTS = ("hinted", "hinted_s")
 
 
 def from_json(line: Mapping[str, Any]) -> Record:

@@ -86,6 +86,14 @@ def _standby(case: Case) -> Said:
     return Said(f", because {text}", f": {text}")
 
 
+def _hints(case: Case) -> Said:
+    found = re.match(r"([\d.e+]+) announced within ([\d.e+]+) s", case.reason.why)
+    if not found:
+        return Said(f", because {case.reason.why}", f": {case.reason.why}")
+    announced = f"{number_of(float(found[1]), 'request is', 'requests are')} announced within {span(float(found[2]))}"
+    return Said(f", because {announced}", f": {announced}")
+
+
 def _is_or_are(number: float) -> str:
     return number_of(number, "is", "are")
 
@@ -284,6 +292,7 @@ WORDS: Mapping[str, Callable[[Case], Said]] = {
     "fromZero": _from_zero,
     "standby": _standby,
     "passing": _passing,
+    "hints": _hints,
     "partialCount": _partial_count,
     "scaleDown.delay": _delay,
     "scaleDown.toZeroDelay": _to_zero_delay,

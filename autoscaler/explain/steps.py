@@ -48,6 +48,9 @@ def _observation(record: Record) -> str:
         parts.append(
             f"{number_of(observation.passing, 'uncounted request needs', 'uncounted requests need')} a replica."
         )
+    if observation.hinted:
+        announced = number_of(observation.hinted, "request is", "requests are")
+        parts.append(f"{announced} announced within {span(observation.hinted_s)}.")
     if observation.problem and observation.inflight is not None:
         parts.append(sentence(f"Only a part of the count is known: {observation.problem}"))
     return " ".join(parts)

@@ -11,6 +11,7 @@ from enum import Enum
 from autoscaler.gateway.busy_response import BusyPoll
 from autoscaler.gateway.cors import Cors
 from autoscaler.gateway.dispatch.dispatcher import Limits
+from autoscaler.gateway.dispatch.hints import HintLimits
 from autoscaler.gateway.dispatch.path_rules import PathRule
 from autoscaler.gateway.dispatch.turn_rules import Fairness, PriorityClass
 from autoscaler.gateway.dispatch.types import FailureKind
@@ -144,6 +145,8 @@ class GatewayService:
     """Parts of the user agents of health checks, in any case."""
     errors: ErrorFormat = ErrorFormat.TEXT
     waiting: WaitingOptions = WaitingOptions()
+    hints: HintLimits | None = None
+    """How many requests may be announced; None takes no hints."""
     display_name: str = ""
     """What a person calls the service; empty is the part of its name after the slash."""
     half_close: bool = False

@@ -68,4 +68,5 @@ def is_preflight(head: RequestHead) -> bool:
 
 def preflight_rule(rule: PathRule) -> PathRule:
     """Return the rule of a preflight on a path: it takes no slot, because the request itself follows."""
+    rule = rule._replace(hint=None)
     return rule if rule.kind is SlotUse.PASS else rule._replace(kind=SlotUse.PASS, max_per_pod=_PREFLIGHTS_PER_POD)

@@ -83,8 +83,7 @@ class ProxiedRequest:
         self._rule = rule = self._rule_of_path()
         tunnels = self._head.upgrade and rule.kind is PASS
         self._waiter = Waiter(TUNNEL if tunnels else rule.kind, self._loop.time())
-        if proxy.turns is not None and rule.kind is COUNT:
-            self._waiter.turn = proxy.turn_of(self._head, arrival.client, trusted=arrival.forwarded.trusted)
+        proxy.identify(self._waiter, arrival)
         self._held: HeldClient | Unfollowed = UNFOLLOWED
         if proxy.config.waiting != _TELLS_NOTHING:
             send = client.send if wants_events(self._head, http10=self._http10) else None
@@ -106,7 +105,7 @@ class ProxiedRequest:
         if self._is_preflight:
             return preflight_rule(rule)
         is_probe = self._body.is_empty and self._proxy.probes.match(self._head.method, self._head.user_agents)
-        return rule._replace(wake=False) if is_probe else rule
+        return rule._replace(wake=False, hint=None) if is_probe else rule
 
     async def run(self) -> bool:
         """Serve the request; the response is written when this returns. False means that the connection must end."""

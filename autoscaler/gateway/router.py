@@ -298,7 +298,7 @@ class Router:
         context = trace_of(head.values) if b"traceparent" in head.values else None
         trace, head = (None, head) if self._tracing is None else self._tracing.begin(context, head)
         seen = trace or (context if context is not None and context.sampled else None)
-        needs_client = self._on_ended is not None or (proxy.turns is not None and proxy.turns.needs_client)
+        needs_client = self._on_ended is not None or proxy.needs_client
         return Arrival(
             head=head,
             forwarded=forwarded,

@@ -8,13 +8,14 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import cast
 
 from autoscaler.gateway.affinity import AffinityCookie
+from autoscaler.gateway.announced import ServiceHints
+from autoscaler.gateway.arrival import Arrival
 from autoscaler.gateway.config import GatewayService, Takeover
 from autoscaler.gateway.counts import Counts, RequestOutcome
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Grant, Granted, Held, Refused, SlotUse
 from autoscaler.gateway.dispatch.path_rules import PathRule, PathRules
 from autoscaler.gateway.dispatch.turn_rules import Asking, TurnRules
-from autoscaler.gateway.dispatch.types import ANY_TURN, Refusal, Turn
-from autoscaler.gateway.http.headers import RequestHead
+from autoscaler.gateway.dispatch.types import ANY_TURN, Refusal
 from autoscaler.gateway.http.memory_budget import MemoryBudget
 from autoscaler.gateway.http.pod_pool import Pod
 from autoscaler.gateway.http.resolver import Resolver
@@ -36,7 +37,7 @@ _LONGEST_RETRY_AFTER_S = 120
 class Waiter:
     """One request as the dispatcher knows it: by identity."""
 
-    __slots__ = ("arrived_s", "in_dispatcher", "kind", "placement", "started_s", "turn")
+    __slots__ = ("arrived_s", "client", "in_dispatcher", "kind", "placement", "started_s", "turn")
 
     def __init__(self, kind: SlotUse, arrived_s: float) -> None:
         self.kind = kind
@@ -44,6 +45,8 @@ class Waiter:
         self.started_s = arrived_s
         """When a pod was sent it."""
         self.turn = ANY_TURN
+        self.client = ""
+        """Stands for its client, if the service takes hints."""
         self.in_dispatcher = False
         """Whether the dispatcher has it."""
         self.placement: asyncio.Future[Pod | RequestOutcome] | None = None
@@ -88,6 +91,8 @@ class ServiceProxy:
         self.background_tasks: set[asyncio.Task[None]] = set()
         """Calls that are still to be made for requests whose client has disconnected."""
         self.places = Places(self, loop)
+        self.hints: ServiceHints | None = None
+        """What is announced; None if the policy takes no hints."""
         self.counts = Counts()
         self.ready_since_s: float | None = None
         """Since when there has been a ready pod all the time; None while there is none."""
@@ -133,8 +138,19 @@ class ServiceProxy:
             self.shared.longest.request_timeout_s = config.longest_request_s
         self.quotes.set_cold_starts(config.cold_starts_s)
         self.turns = _turn_rules(config, self._keys)
+        self._take_hints(config)
         self.cookie = AffinityCookie(self._keys, config.name, config.affinity) if config.affinity else None
         self._pods_listed()
+
+    def _take_hints(self, config: GatewayService) -> None:
+        if config.hints is None:
+            if self.hints is not None:
+                self.hints.close()
+            self.hints = None
+        elif self.hints is None:
+            self.hints = ServiceHints(config, self._keys, self._loop, self._changed)
+        else:
+            self.hints.apply(config, self._keys)
 
     # Requests.
 
@@ -159,6 +175,8 @@ class ServiceProxy:
             arrived_s=waiter.arrived_s if again else None,
         )
         self.counts.arrived += rule.kind is SlotUse.COUNT and not again
+        if self.hints is not None and not again:
+            self.hints.came(waiter.client, rule)
         self._changed()
         match answer:
             case Granted(backend):
@@ -189,11 +207,21 @@ class ServiceProxy:
             self.quotes.started(waiter)
         return True
 
-    def turn_of(self, head: RequestHead, client: str, *, trusted: bool) -> Turn:
-        """Return the turn of a counted request, by what it says and by its client's address."""
-        if self.turns is None:
-            return ANY_TURN
-        return self.turns.turn(Asking(head.host, head.target.decode("latin-1"), head.values, client, trusted=trusted))
+    @property
+    def needs_client(self) -> bool:
+        """Whether the address of a request's client matters."""
+        return self.hints is not None or (self.turns is not None and self.turns.needs_client)
+
+    def identify(self, waiter: Waiter, arrival: Arrival) -> None:
+        """Find the turn of a counted request, and what stands for its client, as far as the policy needs them."""
+        if self.turns is None and self.hints is None:
+            return
+        head, trusted = arrival.head, arrival.forwarded.trusted
+        asking = Asking(head.host, head.target.decode("latin-1"), head.values, arrival.client, trusted=trusted)
+        if self.turns is not None and waiter.kind is SlotUse.COUNT:
+            waiter.turn = self.turns.turn(asking)
+        if self.hints is not None:
+            waiter.client = self.hints.client(asking)
 
     @property
     def queued_by_class(self) -> dict[str, int]:
@@ -265,6 +293,8 @@ class ServiceProxy:
         if self._timer is not None:
             self._timer.cancel()
         self.places.close()
+        if self.hints is not None:
+            self.hints.close()
         self.pods.close()
         self.quotes.close()
         for task in self.background_tasks:

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from algorithms.concurrency import Concurrency
 from algorithms.decider import Decider
 from algorithms.good_time import GoodTimeClock
+from algorithms.hints import Hints, WithoutHinted
 from algorithms.hpa import Hpa
 from algorithms.keda import Keda
 from algorithms.kpa import Kpa
@@ -157,8 +158,11 @@ def _unmodified(algorithm: Algorithm, spec: PolicySpec) -> Decider:
 def _with_safety_rules(algorithm: Algorithm, spec: PolicySpec, safety: Safety, window_s: float) -> Decider:
     """Put our own rules around an algorithm that averages over `window_s`."""
     standby: list[SafetyRule] = [Standby(replicas=spec.standby)] if spec.standby else []
+    hints = Hints(target=spec.target, most=spec.hints.max) if spec.hints else None
+    if spec.standby:
+        algorithm = WithoutStandby(algorithm, replicas=spec.standby)
     return Decider(
-        WithoutStandby(algorithm, replicas=spec.standby) if spec.standby else algorithm,
+        WithoutHinted(algorithm, hints) if hints else algorithm,
         rules=[
             *([FromZero(target=spec.target)] if safety.from_zero else []),
             *standby,  # before Passing, which needs one replica and no spare ones
@@ -166,6 +170,7 @@ def _with_safety_rules(algorithm: Algorithm, spec: PolicySpec, safety: Safety, w
             *([PartialCount()] if safety.partial_count else []),  # before the delays, so that they do not run out
             *_scale_down_rules(spec.scale_down),
             *([FirstWindow(window_s=max(window_s, spec.scale_down.delay))] if safety.first_window else []),
+            *([hints] if hints else []),  # after the delays, so that none of them holds its number
         ],
         bounds=spec.bounds_over_time(spec.min_replicas),
         ramp=_ramp(spec),

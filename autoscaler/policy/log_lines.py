@@ -63,6 +63,9 @@ class ObservationLine(_Part):
     finished: _Requests | None = None
     busy_s: _Count | None = None
     starts: list[_Start] = []
+    hinted: _Count = 0.0
+    """This and the next are only in lines of services to which requests are announced."""
+    hinted_s: _Count = 0.0
 
 
 class _Average(_Part):

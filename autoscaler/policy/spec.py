@@ -46,6 +46,7 @@ from autoscaler.policy.pools import GpuPool, check_pools, pool_rules
 from autoscaler.policy.schedule.windows import bounds_over_time, check_schedule, strictest
 from autoscaler.policy.target_ref import LABEL, Name, ScaleTargetRef
 from autoscaler.policy.traffic import Traffic
+from autoscaler.policy.traffic.hints import HINT_NEEDS_HINTS, HINTS_NEED_OURS, HINTS_NEED_TRAFFIC, Hints
 
 GROUP = "inflight.dev"
 API_VERSION = "inflight.dev/v1alpha1"
@@ -93,6 +94,13 @@ _SPEC_RULES = [
         f"traffic.loadBalancing: {_NEVER_ALL_TO_ONE}",
     ),
     rule("!has(self.traffic) || !self.?metrics.?prometheus.?podQuery.hasValue()", _NO_POD_QUERY),
+    rule(
+        "!has(self.hints) || !(self.?algorithm.?kpa.hasValue() || self.?algorithm.?hpa.hasValue() || "
+        "self.?algorithm.?keda.hasValue())",
+        HINTS_NEED_OURS,
+    ),
+    rule("!has(self.hints) || has(self.traffic)", HINTS_NEED_TRAFFIC),
+    rule("has(self.hints) || !self.?traffic.?paths.orValue([]).exists(each, has(each.hint))", HINT_NEEDS_HINTS),
     *pool_rules(),
     rule("!(has(self.pools) && has(self.backends))", _NO_POOLS_OF_BACKENDS),
     rule(PER_REPLICA, NEEDS_A_PRICE),
@@ -147,6 +155,9 @@ class PolicySpec(ResourceModel):
     """Where requests in flight are read."""
     traffic: Traffic | None = None
     """What the gateway does. Absent: another proxy routes the requests."""
+    hints: Hints | None = None
+    """Requests that may be announced before they arrive, by `POST /v1/hints` or by a path with a `hint`. Absent: none.
+    Only with `traffic`, and with `concurrency` or `mpa`."""
     cost: Cost | None = None
     """What replicas cost. Absent: no cost is counted."""
     mode: Literal["Active", "DryRun"] = "Active"
@@ -162,6 +173,7 @@ class PolicySpec(ResourceModel):
         check_cost(self.cost, self.pools)
         self._names_each_backend_once()
         self._fits_its_traffic()
+        self._may_take_hints()
         self._decides_with_each_candidate()
         return self
 
@@ -216,6 +228,14 @@ class PolicySpec(ResourceModel):
         for number, address in enumerate(known):
             if address in known[:number]:
                 raise ValueError(f"backends: has {address} twice")
+
+    def _may_take_hints(self) -> None:
+        if self.hints is not None and not self._is_ours:
+            raise ValueError(HINTS_NEED_OURS)
+        if self.hints is not None and self.traffic is None:
+            raise ValueError(HINTS_NEED_TRAFFIC)
+        if self.hints is None and self.traffic and any(each.hint for each in self.traffic.paths):
+            raise ValueError(HINT_NEEDS_HINTS)
 
     def _fits_its_traffic(self) -> None:
         if self.traffic is None:

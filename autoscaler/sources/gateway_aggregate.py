@@ -80,6 +80,7 @@ class InflightAggregate:
             parsed = parse_line(line)
             changed = [name for name, count in parsed.services.items() if _has_changed(count, gateway.count(name))]
             old = [_demand(service, before) for service in changed]
+            hinted = {name: gateway.count(name).hinted for name in changed}
             gateway.take(parsed, at_s)
         except MalformedLineError:
             gateway.last_line_s = -math.inf
@@ -90,6 +91,7 @@ class InflightAggregate:
         after = self._at(at_s).reporting
         new = [_demand(service, after) for service in changed]
         wakes = [service for service, o, n in zip(changed, old, new, strict=True) if needs_wake_up(o, n)]
+        wakes += [name for name in changed if gateway.count(name).hinted > hinted[name] and name not in wakes]
         return Update(wakes, changed)
 
     def readings(self, services: Iterable[ServiceName], now_s: float) -> dict[ServiceName, Reading]:
@@ -131,6 +133,14 @@ class InflightAggregate:
         counted = self._at(now_s)
         passed = sum(each.passed(service, since_s) for each in (*counted.reporting, *self._left(counted, since_s)))
         return passed + sum(gateway.count(service).holding_pass for gateway in counted.reporting)
+
+    def hinted(self, service: ServiceName, now_s: float) -> tuple[int, float]:
+        """Give the requests that are announced to the gateways that report, and in how many seconds all will have come.
+
+        Each gateway has hints of its own, and a gateway that is lost takes them with it.
+        """
+        found = [gateway.hinted(service, now_s) for gateway in self._at(now_s).reporting]
+        return sum(requests for requests, _ in found), max((left_s for _, left_s in found), default=0.0)
 
     def all_report(self, now_s: float) -> bool:
         """Tell whether there is a known gateway and a sum over all gateways is whole."""

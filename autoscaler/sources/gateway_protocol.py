@@ -2,8 +2,9 @@
 
 A line is a JSON object, for example
 `{"gateway": uid, "started": t, "services": {"ns/name": {"queued": 2, "running": 5, "seconds_total": 12.5}}}`;
-`at`, and `pods`, `draining`, `held`, `holding_pass` and `passed_total` of a service, are optional: a gateway of 0.1.0
-has no `draining`, and so confirms no drain. A gateway with peers adds `"name": "a", "epoch": 12, "members": ["a"]`.
+`at`, and `pods`, `draining`, `held`, `holding_pass`, `passed_total`, `hinted` and `hinted_until` of a service, are
+optional: a gateway of 0.1.0 has no `draining`, and so confirms no drain. A gateway with peers adds
+`"name": "a", "epoch": 12, "members": ["a"]`.
 Unknown keys are ignored.
 """
 
@@ -40,6 +41,10 @@ class Count(NamedTuple):
     """The marked pods to which the gateway sends nothing new."""
     held: Mapping[str, int] = {}
     """Slots of lost gateways by pod; only the owner of the service reports them."""
+    hinted: int = 0
+    """Requests that are announced to this gateway and count now."""
+    hinted_until_s: float = 0.0
+    """When the last of them ends, by the gateway's monotonic clock."""
 
     @property
     def inflight(self) -> int:
@@ -130,10 +135,13 @@ def _count(given: Mapping[str, Any]) -> Count:
         given.get("passed_total", 0),
         _names(given, "draining"),
         given.get("held", {}),
+        given.get("hinted", 0),
+        given.get("hinted_until", 0.0),
     )
     slots = (*count.pods.values(), *count.held.values())
-    numbers = (count.queued, count.running, count.holding_pass, count.passed_total, *slots)
-    if not (all(map(_is_number, numbers)) and _is_measure(count.seconds_total)):
+    numbers = (count.queued, count.running, count.holding_pass, count.passed_total, count.hinted, *slots)
+    measures = (count.seconds_total, count.hinted_until_s)
+    if not (all(map(_is_number, numbers)) and all(map(_is_measure, measures))):
         raise ValueError(f"not numbers of requests: {given}")
     return IDLE if count == IDLE else count
 

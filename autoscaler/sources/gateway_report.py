@@ -71,6 +71,17 @@ class GatewayReport:
         """Give its last count of a service."""
         return self.counts.get(service, IDLE)
 
+    def hinted(self, service: ServiceName, now_s: float) -> tuple[int, float]:
+        """Give the announced requests of a service, and in how many seconds the last of them ends; not after its end.
+
+        A gateway without times in its lines is believed until its next line.
+        """
+        count = self.count(service)
+        if not count.hinted:
+            return 0, 0.0
+        left_s = count.hinted_until_s + self.clock_offset_s - now_s
+        return (count.hinted, left_s) if left_s > 0 else (0, 0.0)
+
     def undrained(self, service: ServiceName, pods: Collection[str]) -> str:
         """Say to which of these pods it may still send requests; empty if to none."""
         known = self.counts.get(service)

@@ -108,12 +108,15 @@ class StreamSource:
     def live(self, service: ServiceName, since_s: float, now_s: float) -> StreamedCounts:
         """Give the counts of one service; the mean, and the Pass requests, are of `(since_s, now_s]`."""
         reading = self._aggregate.readings((service,), now_s)[service]
+        hinted, hinted_s = self._aggregate.hinted(service, now_s)
         return StreamedCounts(
             latest=reading.value,
             mean=self._aggregate.mean(service, since_s, now_s),
             passing=self._aggregate.passing(service, since_s, now_s),
             problem=reading.problem,
             queued=self._aggregate.queued(service, now_s),
+            hinted=hinted,
+            hinted_s=hinted_s,
         )
 
     def pods(self, service: ServiceName) -> Mapping[str, int]:

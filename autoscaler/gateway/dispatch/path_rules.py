@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from autoscaler.gateway.dispatch.dispatcher import SlotUse
 from autoscaler.gateway.dispatch.globs import Glob
+from autoscaler.gateway.dispatch.hints import PathHint
 
 
 class PathRule(NamedTuple):
@@ -34,6 +35,8 @@ class PathRule(NamedTuple):
     """Pass requests that one pod may have open at a time; 0 is no limit."""
     request_timeout_s: float | None = None
     """From the grant to the response's last byte, for these paths; None is the service's value."""
+    hint: PathHint | None = None
+    """What a request to these paths announces; None is nothing."""
 
 
 EVERYTHING_COUNTS = PathRule(("*",))

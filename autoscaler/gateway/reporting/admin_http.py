@@ -1,10 +1,14 @@
-"""The metrics port: `/metrics`, `/v1/inflight`, `/v1/figures` and probes. It never waits for a held request."""
+"""The metrics port: `/metrics`, `/v1/inflight`, `/v1/figures`, `/v1/hints` and probes.
+
+It never waits for a held request.
+"""
 
 from contextlib import aclosing
 
 from aiohttp import web
 
 from autoscaler.gateway.reporting import figures
+from autoscaler.gateway.reporting.hint_post import takes_hints
 from autoscaler.gateway.reporting.inflight_stream import lines
 from autoscaler.gateway.reporting.metrics import text
 from autoscaler.gateway.router import Router
@@ -48,6 +52,7 @@ def metrics_app(gateway: Router, tokens: BearerTokens | None = None) -> web.Appl
             web.get("/metrics", exposition),
             web.get("/v1/inflight", inflight),
             web.get("/v1/figures", answers),
+            web.post("/v1/hints", takes_hints(gateway, tokens)),
             web.get("/healthz", alive),
             web.get("/readyz", ready),
         ]

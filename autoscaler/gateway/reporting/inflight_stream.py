@@ -10,6 +10,8 @@ by a clock of the gateway that never steps, so that two lines give the exact mea
   new. A pod stays in the list until it is deleted, or until the mark is removed;
 * `passing`: Pass requests that may wake a pod and are held or open, `holding_pass` those of them that are held;
 * `passed_total`: how many of them ever arrived;
+* `hinted`: requests that are announced to this gateway, count now and have not arrived, and `hinted_until`, when the
+  last of them ends, on the clock of `at`; only if the service takes hints;
 * `held`: slots of gateways that were lost, by pod, in which something may still run; only at the owner, and if any.
 
 If several gateways serve the same pods, a line also has the gateway's `name`, the `epoch` of the newest roster in which
@@ -30,6 +32,7 @@ import json
 from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any
 
+from autoscaler.gateway.announced import ServiceHints
 from autoscaler.gateway.peers.shared_dispatcher import SharedDispatcher
 from autoscaler.gateway.pods.service_pods import ServiceDispatcher
 from autoscaler.gateway.router import Router
@@ -42,7 +45,9 @@ State = dict[str, Any]
 """The state of one service in a line."""
 
 
-def state(dispatcher: ServiceDispatcher, marked: Iterable[str], now_s: float) -> State:
+def state(
+    dispatcher: ServiceDispatcher, marked: Iterable[str], now_s: float, hints: ServiceHints | None = None
+) -> State:
     """Return the state of a service, with its marked pods, at a time of the gateway's event loop."""
     counts: State = {
         "queued": dispatcher.queued,
@@ -54,6 +59,10 @@ def state(dispatcher: ServiceDispatcher, marked: Iterable[str], now_s: float) ->
         "holding_pass": dispatcher.holding_pass,
         "passed_total": dispatcher.passed_total,
     }
+    if hints is not None:
+        counts["hinted"], counts["hinted_until"] = announced = hints.at(now_s)
+        if not announced.requests:
+            counts["hinted_until"] = 0.0
     if isinstance(dispatcher, SharedDispatcher) and (held := dispatcher.held):
         counts["held"] = dict(held)
     return counts
@@ -114,7 +123,7 @@ async def lines(gateway: Router) -> AsyncGenerator[bytes, None]:
         while True:
             now_s = gateway.loop_time()
             found = {
-                name: state(proxy.dispatcher, proxy.pods.marked, now_s)
+                name: state(proxy.dispatcher, proxy.pods.marked, now_s, proxy.hints)
                 for name in names
                 if (proxy := gateway.proxies.get(name))
             }

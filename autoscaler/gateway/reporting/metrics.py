@@ -55,6 +55,19 @@ def _by_hit(of: str, proxy: ServiceProxy, _now_s: float) -> Iterable[Sample]:
     return ((f'{{{of},hit="{hit}"}}', count) for hit, count in proxy.quotes.grade._asdict().items())
 
 
+def _hinted(of: str, proxy: ServiceProxy, now_s: float) -> Iterable[Sample]:
+    return () if proxy.hints is None else ((f"{{{of}}}", proxy.hints.at(now_s).requests),)
+
+
+def _announced(of: str, proxy: ServiceProxy, _now_s: float) -> Iterable[Sample]:
+    return () if proxy.hints is None else ((f"{{{of}}}", proxy.hints.hints.announced_total),)
+
+
+def _by_hint_end(of: str, proxy: ServiceProxy, _now_s: float) -> Iterable[Sample]:
+    ends = {} if proxy.hints is None else proxy.hints.hints.ends
+    return ((f'{{{of},end="{end.value}"}}', count) for end, count in ends.items())
+
+
 def _by_pod(of: str, proxy: ServiceProxy, _now_s: float) -> Iterable[Sample]:
     running = proxy.dispatcher.running_on
     return ((f"{{{of},{labels(pod=pod)}}}", running(pod)) for pod in proxy.dispatcher.backends)
@@ -178,6 +191,30 @@ _OF_SERVICES: tuple[_OfService, ...] = (
             "with `traffic.priority`",
         ),
         _by_class,
+    ),
+    _OfService(
+        Metric(
+            "gateway_hinted_requests",
+            "gauge",
+            SERVICE,
+            "requests that are [announced](../how-to/hints.md), count now and have not arrived. This and the next two "
+            "are only of services with `hints`",
+        ),
+        _hinted,
+    ),
+    _OfService(
+        Metric("gateway_hinted_requests_total", "counter", SERVICE, "requests that were announced"),
+        _announced,
+    ),
+    _OfService(
+        Metric(
+            "gateway_hinted_requests_ended_total",
+            "counter",
+            (*SERVICE, "end"),
+            "announced requests that `arrived`, that `expired` without, that their client announced anew (`replaced`), "
+            "or that were too many (`refused`)",
+        ),
+        _by_hint_end,
     ),
     _OfService(
         Metric("gateway_passing_requests", "gauge", SERVICE, "requests of the class Pass that are held or open"),

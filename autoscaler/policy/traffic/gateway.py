@@ -18,6 +18,7 @@ from autoscaler.documents.fields import (
     rule,
 )
 from autoscaler.policy.http_texts import HeaderName, Host, Method, Origin, Path, PathGlob, Token, UserAgent
+from autoscaler.policy.traffic.hints import PathHint
 from autoscaler.policy.traffic.turns import Fairness, Priority
 from autoscaler.policy.traffic.waiting import ColdStart, Queue, Waiting
 from autoscaler.runtime.probe_user_agents import PROBES
@@ -191,7 +192,7 @@ class PathRule(ResourceModel):
 
     match: Annotated[tuple[PathGlob, ...], Field(min_length=1, max_length=64)]
     """Paths; `*` stands for any characters including slashes, at most 8 times in a path."""
-    class_: Annotated[Literal["Count", "Pass"], Field(alias="class")]
+    class_: Annotated[Literal["Count", "Pass"], Field(alias="class")] = "Count"
     """Count: a request takes a slot of a replica, and replicas follow it. Pass: neither."""
     wake: bool = True
     """Whether a Pass request at zero replicas is held and starts one. If not, it is refused with 503, also when every
@@ -200,6 +201,9 @@ class PathRule(ResourceModel):
     """Pass requests that one replica gets at a time, and WebSockets that may be open there besides."""
     request_timeout: Annotated[Duration, lasting("1s", "24h")] | None = None
     """`requestTimeout` for these paths. Absent: that of the service."""
+    hint: PathHint | None = None
+    """What such a request announces, if `spec.hints` is there: a page that was opened, the job to come. Absent:
+    nothing."""
 
 
 _MOST_PATTERNS = 256

@@ -19,7 +19,7 @@ class World:
     def __init__(self):
         limits = Limits(1, 100, 60.0, float("inf"))
         self.proxies = {
-            name: SimpleNamespace(dispatcher=Dispatcher(limits, 0.0), pods=SimpleNamespace(marked=set()))
+            name: SimpleNamespace(dispatcher=Dispatcher(limits, 0.0), pods=SimpleNamespace(marked=set()), hints=None)
             for name in NAMES
         }
         self.watchers = set()
