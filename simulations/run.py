@@ -24,6 +24,7 @@ from simulations.model import invariants
 from simulations.model.history import History
 from simulations.model.random_streams import RandomStreams
 from simulations.model.run_inputs import Chunk, Floats, NotExactError, RunInputs, Source
+from simulations.scenario.announcements import announcements
 from simulations.scenario.candidates import budgets_of, services_of
 from simulations.scenario.document import Scenario, scenario_of_service
 from simulations.scenario.request_sources import source_of
@@ -299,6 +300,7 @@ def _needs_reference(task: _Task) -> str:
         "requests take turns": inputs.takes_turns,
         "the queue has limits for the time without a ready replica": inputs.limits.depend_on_pods,
         "pods stop work whose client has left": inputs.cancel_on_disconnect and any(each.timeout for each in workloads),
+        "requests are announced": inputs.hints is not None and any(each.hints for each in workloads),
         "pods fail to start": any(pool.start_failure for pool in inputs.pools),
         "the policy has pools": bool(inputs.policy_pools),
         "the stock of a pool changes": any(pool.stock_changes for pool in inputs.pools),
@@ -325,4 +327,5 @@ def _reference_engine(
         task.recorder(keep),
         in_use=in_use,
         budgets=budgets,
+        announcements=announcements(task.scenario.spec.workloads, task.random_streams()),
     )

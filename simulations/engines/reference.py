@@ -18,10 +18,11 @@ import numpy as np
 from autoscaler.controller.budgets import Budgets
 from autoscaler.controller.step import Service
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Grant, Granted, Held, Refused
-from autoscaler.gateway.dispatch.path_rules import EVERYTHING_COUNTS, PathRule, PathRules
+from autoscaler.gateway.dispatch.path_rules import EVERYTHING_COUNTS, PathRules
 from autoscaler.ports import Reading, Record, ScaleRequest
 from simulations.engines.controller import Controller
 from simulations.engines.reference_fleet import SimulatedFleet, SimulatedReplica
+from simulations.engines.reference_hints import SimulatedHints
 from simulations.engines.reference_request import Cookies, Request, Turns, request_columns
 from simulations.engines.telemetry import GatewayStream, Samples
 from simulations.model.history import (
@@ -36,7 +37,7 @@ from simulations.model.history import (
     History,
 )
 from simulations.model.random_streams import RandomStreams
-from simulations.model.run_inputs import Arrival, RunInputs, Source, next_on_grid
+from simulations.model.run_inputs import Announcement, Arrival, RunInputs, Source, next_on_grid
 
 ENDS, ARRIVES, REPORTS, DECIDES = range(4)
 """Priorities of events at the same time."""
@@ -57,6 +58,7 @@ class ReferenceEngine:
         *,
         in_use: list[int] | None = None,
         budgets: Budgets | None = None,
+        announcements: Iterable[Announcement] = (),
     ) -> None:
         """Set up a run that begins at 0.
 
@@ -68,12 +70,16 @@ class ReferenceEngine:
             recorder: called with every decision; without it, the history has all decisions.
             in_use: how many GPUs of each pool are in use, if the fleet is shared.
             budgets: limits the decisions of services that share something.
+            announcements: which requests are announced, in order of time.
         """
-        self._inputs, self._source = inputs, source
-        self._arrivals = source.arrivals()
+        self._inputs, self._source, self._arrivals = inputs, source, source.arrivals()
         self._next_arrival = next(self._arrivals, None)
         self._dispatcher = Dispatcher(inputs.limits)
-        self._stream, self._samples = GatewayStream(inputs, self._dispatcher), Samples(inputs, random_streams)
+        self._hints = SimulatedHints(inputs.hints, announcements)
+        self._stream, self._samples = (
+            GatewayStream(inputs, self._dispatcher, self._hints),
+            Samples(inputs, random_streams),
+        )
         # A scenario has few paths and many requests. The gateway has no such cache, as its clients choose the paths.
         self._rule_of = lru_cache(maxsize=1024)(PathRules(inputs.rules).find)
         self._cookies, self._turns = Cookies(inputs.cookie_s), Turns(inputs)
@@ -82,9 +88,8 @@ class ReferenceEngine:
         self._sequence = self._to_come = 0
         self._now_s = self._last_change_s = 0.0
         self._requests: list[Request] = []
-        self._asked = inputs.initial
         self._pools_asked = dict.fromkeys(inputs.policy_pools, 0)
-        self._changes = [Change(0.0, inputs.initial)]
+        self._asked, self._changes = inputs.initial, [Change(0.0, inputs.initial)]
         self._records: list[Record] = []
         self._controller = Controller(inputs, service, recorder or self._records.append, budgets)
         self._update_due_s = inf
@@ -129,6 +134,7 @@ class ReferenceEngine:
             for at_s, stock in pool.stock_changes:
                 self._schedule(at_s, ENDS, self._change_stock, (number, stock))
         self._schedule_arrivals(None)
+        self._schedule(self._hints.next_change_s(0.0), ARRIVES, self._hear, None)
         if self._inputs.scrape_s < inf:
             self._schedule(0.0, REPORTS, self._scrape, None)
         if self._inputs.tick_s < inf:
@@ -181,7 +187,7 @@ class ReferenceEngine:
 
     def _arrive(self, arrival: Arrival) -> None:
         self._to_come -= 1
-        number, rule = len(self._requests), self._rule(arrival)
+        number, rule = len(self._requests), self._rule_of(arrival.path) if arrival.path else EVERYTHING_COUNTS
         request = Request(number, arrival, rule, self._turns.of(number, arrival))
         self._requests.append(request)
         request.pinned = self._cookies.read(arrival)
@@ -204,10 +210,15 @@ class ReferenceEngine:
             case Refused():
                 self._depart(request, REFUSED)
         self._schedule(arrival.t_s + arrival.timeout_s, ENDS, self._hang_up, request)
+        self._hints.arrived(arrival, self._now_s, counts=request.counts)
         self._note_change()
 
-    def _rule(self, arrival: Arrival) -> PathRule:
-        return self._rule_of(arrival.path) if arrival.path else EVERYTHING_COUNTS
+    def _hear(self, _: None) -> None:
+        """Hear the hints of now, unless the run is over."""
+        if not self._is_finished():
+            self._hints.advance(self._now_s)
+            self._note_change()
+            self._schedule(self._hints.next_change_s(self._now_s), ARRIVES, self._hear, None)
 
     def _start(self, request: Request, backend: str) -> None:
         request.replica, request.start_s = self._fleet[backend], self._now_s

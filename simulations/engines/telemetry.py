@@ -14,6 +14,7 @@ from autoscaler.controller.observe import NO_STREAM, StreamedCounts
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher
 from autoscaler.ports import Reading
 from autoscaler.wake_up import Demand, needs_wake_up, starts_holding
+from simulations.engines.reference_hints import SimulatedHints
 from simulations.model.random_streams import RandomStreams
 from simulations.model.run_inputs import RunInputs
 
@@ -29,6 +30,9 @@ class _Update(NamedTuple):
     """Held requests that take no slot."""
     passed: int = 0
     """Total of requests that take no slot."""
+    hinted: int = 0
+    """Requests that are announced."""
+    hinted_until_s: float = 0.0
 
     @property
     def demand(self) -> Demand:
@@ -41,8 +45,9 @@ class _Update(NamedTuple):
 class GatewayStream:
     """The gateway's stream of counts for one service."""
 
-    def __init__(self, inputs: RunInputs, dispatcher: Dispatcher) -> None:
+    def __init__(self, inputs: RunInputs, dispatcher: Dispatcher, hints: SimulatedHints) -> None:
         self._inputs = inputs
+        self._hints = hints
         self._dispatcher = dispatcher
         self._sent = _Update(-inputs.coalesce_s if inputs.coalesce_s < inf else 0.0, 0, 0, 0.0)
         self._observed_seconds = 0.0
@@ -61,10 +66,11 @@ class GatewayStream:
         before = self._sent
         gateway = self._dispatcher
         queued, seconds = gateway.queued, gateway.seconds_total(now_s)
-        update = _Update(now_s, queued, queued + gateway.running, seconds, gateway.holding_pass, gateway.passed_total)
+        held, passed = gateway.holding_pass, gateway.passed_total
+        update = _Update(now_s, queued, queued + gateway.running, seconds, held, passed, *self._hints.at(now_s))
         self._sent = update
         self._observed_seconds = min(self._observed_seconds, update.seconds_total)
-        return needs_wake_up(before.demand, update.demand)
+        return needs_wake_up(before.demand, update.demand) or update.hinted > before.hinted
 
     def live(self, since_s: float, now_s: float) -> StreamedCounts:
         """Give the counts of the last update, with the mean since the last observation."""
@@ -74,7 +80,9 @@ class GatewayStream:
         mean = (seconds - self._observed_seconds) / (now_s - since_s) if now_s > since_s else None
         self._observed_seconds = seconds
         passed, self._observed_passing = self._sent.passed - self._observed_passing, self._sent.passed
-        return StreamedCounts(self._sent.inflight, mean, passed + self._sent.held, queued=self._sent.queued)
+        sent, left_s = self._sent, self._sent.hinted_until_s - now_s
+        hinted = (sent.hinted, left_s) if sent.hinted and left_s > 0 else (0, 0.0)
+        return StreamedCounts(sent.inflight, mean, passed + sent.held, "", sent.queued, *hinted)
 
 
 class Samples:

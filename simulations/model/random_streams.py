@@ -24,6 +24,7 @@ STREAMS = (
     "start failure",
     "pool service",
     "metric lag",
+    "hint",
 )
 """The purposes. Never change their order: a purpose's index is part of its seed."""
 CHUNK = 4096

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from algorithms.distributions import Constant, Distribution
 from autoscaler.gateway.dispatch.dispatcher import Limits
+from autoscaler.gateway.dispatch.hints import HintLimits
 from autoscaler.gateway.dispatch.path_rules import PathRule
 from autoscaler.gateway.dispatch.turn_rules import Fairness, PriorityClass
 
@@ -54,6 +55,16 @@ class Arrival(NamedTuple):
     host: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     """Headers that a trusted proxy has set, which decide about its priority class and its client."""
+
+
+class Announcement(NamedTuple):
+    """One request that is announced at a time of the run."""
+
+    t_s: float
+    request: tuple[int, float]
+    """The source of the request and its time of arrival; a time below 0 for one that does not come."""
+    within_s: float
+    """How long it counts if it does not come."""
 
 
 class Batch(NamedTuple):
@@ -149,6 +160,8 @@ class RunInputs:
     """Priority classes from the highest; without them all requests are equal. `limits` has their shares."""
     fairness: Fairness | None = None
     """What tells clients apart that take turns; None if they take none."""
+    hints: HintLimits | None = None
+    """How many requests may be announced; None for none."""
     cookie_s: float = 0.0
     """Lifetime of the gateway's affinity cookie; 0 for no cookie."""
     request_timeout_s: float = NEVER_S

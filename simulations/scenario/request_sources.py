@@ -182,7 +182,7 @@ class MergedSource:
 
 def source_of(workloads: Sequence[Workload], random_streams: RandomStreams) -> Source:
     """Make one source for all workloads of a scenario."""
-    sources = [_source(workload, random_streams, number) for number, workload in enumerate(workloads)]
+    sources = [source_of_workload(workload, random_streams, number) for number, workload in enumerate(workloads)]
     return sources[0] if len(sources) == 1 else MergedSource(sources)
 
 
@@ -198,7 +198,8 @@ def _kind(workload: Workload) -> Arrival:
     )
 
 
-def _source(workload: Workload, random_streams: RandomStreams, number: int) -> Source:
+def source_of_workload(workload: Workload, random_streams: RandomStreams, number: int) -> Source:
+    """Give the requests of one workload, by its number among all."""
     if workload.closed_loop:
         return ClosedLoopSource(workload, workload.closed_loop, random_streams, number)
     return OpenSource(_times(workload, random_streams, number), workload, random_streams, number)

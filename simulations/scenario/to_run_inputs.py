@@ -18,7 +18,7 @@ def run_inputs_of(scenario: Scenario, policy: ScalingPolicy) -> RunInputs:
     """
     spec, watching = scenario.spec, scenario.spec.controller
     stream, prometheus, gateway = watching.stream, watching.prometheus, gateway_service(policy)
-    for key in ("schedule", "pools") if watching.immediate else ():
+    for key in ("schedule", "pools", "hints") if watching.immediate else ():
         if getattr(policy.spec, key):
             why = "a scenario with controller.immediate: true follows none; leave it out"
             raise DocumentError([f"{policy.service}: spec.{key}: {why}"])
@@ -42,6 +42,7 @@ def run_inputs_of(scenario: Scenario, policy: ScalingPolicy) -> RunInputs:
         rules=gateway.paths,
         classes=gateway.classes,
         fairness=gateway.fairness,
+        hints=gateway.hints,
         cookie_s=gateway.affinity.timeout_s if gateway.affinity else 0.0,
         request_timeout_s=gateway.timeouts.request_s,
         cancel_on_disconnect=gateway.on_abort is not OnAbort.WAIT_UPSTREAM,

@@ -196,6 +196,31 @@ def _check_trace(arrivals: str, service: str, arrival_s: Floats, service_s: Floa
         raise ValueError(f"{service}: must be finite numbers of at least 0")
 
 
+class Hints(Model):
+    """Announcements of requests, for a policy with `hints`: what its clients would tell the gateway."""
+
+    hit_rate: Annotated[Percent, between("1%", "100%")] = 1.0
+    """Share of the announced requests that come. The others come to nothing: each is announced within an hour after
+    one that comes."""
+    coverage: Annotated[Percent, between("0%", "100%")] = 1.0
+    """Share of the workload's requests that are announced."""
+    lead_time: Annotated[Duration, lasting("0s", "1h")] = 30.0
+    """How long before its arrival a request is announced, or at the beginning of the run."""
+    within: Annotated[Duration, lasting("1s", "1h")] | None = None
+    """How long a hint counts if its request does not come; absent: twice `leadTime`, and at least 1s."""
+
+    @model_validator(mode="after")
+    def _lasts(self) -> Self:
+        if self.within is not None and self.within <= self.lead_time:
+            raise ValueError("within: must be longer than leadTime, or no request comes in time")
+        return self
+
+    @property
+    def within_s(self) -> float:
+        """How long a hint counts at most."""
+        return max(2 * self.lead_time, 1.0) if self.within is None else self.within
+
+
 KINDS = ("closed_loop", "poisson", "renewal", "diurnal", "rate_curve", "trace")
 """How requests arrive: each workload has exactly one of these fields, and `request_sources` draws its requests."""
 
@@ -228,6 +253,9 @@ class Workload(Model):
     """Number of clients that keep the gateway's affinity cookie. Each request is from one of them, at random. In a
     closed loop it must be the number of clients. Without it, no client keeps cookies. With `traffic.fairness` these
     clients, and those of a closed loop, take turns; any other request is of a client of its own."""
+    hints: Hints | None = None
+    """Which requests are announced before they arrive, if the policy has `hints`. Without it, none. Not for a closed
+    loop, whose requests depend on responses."""
     retries: Retries | None = None
     """Without it, no client retries. A client of a closed loop goes on to its next request in any case."""
 
@@ -236,6 +264,8 @@ class Workload(Model):
         exactly_one(self, *KINDS)
         if self.closed_loop and self.requests is not None:
             raise ValueError("requests: is not allowed beside closedLoop; set closedLoop.requests")
+        if self.closed_loop and self.hints is not None:
+            raise ValueError("hints: is not allowed beside closedLoop, whose requests depend on responses")
         if self.closed_loop and self.sessions not in (None, self.closed_loop.clients):
             raise ValueError(f"sessions: must be the number of clients, which is {self.closed_loop.clients}")
         return self
