@@ -71,7 +71,7 @@ async def test_the_gateways_metrics_are_those_of_the_page(tmp_path):
     head = {"apiVersion": "inflight.dev/v1alpha1", "kind": "ScalingPolicy", "metadata": {"name": "sd"}}
     classes = [{"name": "first", "match": [{"hosts": ["a.example.com"]}]}, {"name": "others"}]
     traffic = {"hosts": ["sd.example.com"], "priority": {"classes": classes}}
-    file.write_text(json.dumps({**head, "spec": {"backends": ["127.0.0.1:1"], "traffic": traffic}}))
+    file.write_text(json.dumps({**head, "spec": {"backends": ["127.0.0.1:1"], "traffic": traffic, "hints": {}}}))
     assert scraped(await scrape_of_a_gateway(file)) == documented("The gateway")
 
 

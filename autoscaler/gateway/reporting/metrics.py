@@ -203,12 +203,12 @@ _OF_SERVICES: tuple[_OfService, ...] = (
         _hinted,
     ),
     _OfService(
-        Metric("gateway_hinted_requests_total", "counter", SERVICE, "requests that were announced"),
+        Metric("gateway_announced_requests_total", "counter", SERVICE, "requests that were announced"),
         _announced,
     ),
     _OfService(
         Metric(
-            "gateway_hinted_requests_ended_total",
+            "gateway_announced_requests_ended_total",
             "counter",
             (*SERVICE, "end"),
             "announced requests that `arrived`, that `expired` without, that their client announced anew (`replaced`), "

@@ -166,14 +166,14 @@ async def test_b112_the_metrics_have_the_books_of_all_announced_requests(kit, to
     await post(gateway, {"service": NAME, "requests": 5, "for": 3600})
     lines = b"".join(text(gateway, TEXT)).decode().splitlines()
     of = 'namespace="default",service="sd"'
-    found = {line for line in lines if line.startswith("gateway_hinted_requests")}
+    found = {line for line in lines if line.startswith(("gateway_hinted_requests", "gateway_announced_requests"))}
     assert found == {
         f"gateway_hinted_requests{{{of}}} 3",
-        f"gateway_hinted_requests_total{{{of}}} 5",
-        f'gateway_hinted_requests_ended_total{{{of},end="arrived"}} 0',
-        f'gateway_hinted_requests_ended_total{{{of},end="expired"}} 0',
-        f'gateway_hinted_requests_ended_total{{{of},end="replaced"}} 0',
-        f'gateway_hinted_requests_ended_total{{{of},end="refused"}} 2',
+        f"gateway_announced_requests_total{{{of}}} 5",
+        f'gateway_announced_requests_ended_total{{{of},end="arrived"}} 0',
+        f'gateway_announced_requests_ended_total{{{of},end="expired"}} 0',
+        f'gateway_announced_requests_ended_total{{{of},end="replaced"}} 0',
+        f'gateway_announced_requests_ended_total{{{of},end="refused"}} 2',
     }
 
 
