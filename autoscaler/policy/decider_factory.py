@@ -15,7 +15,6 @@ from pydantic import BaseModel
 from algorithms.concurrency import Concurrency
 from algorithms.decider import Decider
 from algorithms.good_time import GoodTimeClock
-from algorithms.hints import Hints, WithoutHinted
 from algorithms.hpa import Hpa
 from algorithms.keda import Keda
 from algorithms.kpa import Kpa
@@ -30,7 +29,7 @@ from algorithms.safety_rules import (
     ScaleDownDelay,
     ToZeroDelay,
 )
-from algorithms.standby import Standby, WithoutStandby
+from algorithms.standby import Hints, Standby, WithoutHinted, WithoutStandby
 from algorithms.types import Algorithm, SafetyRule
 from autoscaler.documents.go_values import SECOND_NS
 from autoscaler.policy.algorithm import AlgorithmChoice, Safety, ScaleDown
