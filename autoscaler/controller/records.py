@@ -68,7 +68,7 @@ def _written(observation: Observation) -> dict[str, Any]:
     values = observation._asdict()
     for parts in ("pools", "starts"):
         values[parts] = [part._asdict() for part in values[parts]]
-    left_out = () if observation.hinted else _OF_HINTS
+    left_out = () if observation.hinted or observation.hinted_s else _OF_HINTS
     return {
         name: value
         for name, value in values.items()

@@ -37,6 +37,8 @@ OBSERVATIONS = st.builds(
     st.none() | NUMBERS,
     st.none() | SECONDS,
     st.lists(st.builds(Start, SECONDS, st.text()), max_size=2).map(tuple),
+    COUNTS,
+    SECONDS,
 )
 AVERAGES = st.builds(Average, st.text(), COUNTS, SECONDS, SECONDS)
 REASONS = st.builds(Reason, st.text(), NUMBERS, NUMBERS, st.text())
