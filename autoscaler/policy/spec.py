@@ -100,7 +100,11 @@ _SPEC_RULES = [
         HINTS_NEED_OURS,
     ),
     rule("!has(self.hints) || has(self.traffic)", HINTS_NEED_TRAFFIC),
-    rule("has(self.hints) || !self.?traffic.?paths.orValue([]).exists(each, has(each.hint))", HINT_NEEDS_HINTS),
+    rule(
+        "has(self.hints) || !has(self.traffic) || !has(self.traffic.paths) || "
+        "self.traffic.paths.all(each, !has(each.hint))",
+        HINT_NEEDS_HINTS,
+    ),
     *pool_rules(),
     rule("!(has(self.pools) && has(self.backends))", _NO_POOLS_OF_BACKENDS),
     rule(PER_REPLICA, NEEDS_A_PRICE),

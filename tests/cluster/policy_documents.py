@@ -231,6 +231,12 @@ GOOD = {
             "scaleDown": {"delay": "1m"},
         }
     ),
+    "hints": document({**TARGET, "traffic": TRAFFIC, "hints": {"max": 1000, "maxPerSender": 1, "leadTime": "0s"}}),
+    "hints of pages": document(
+        {**TARGET, "traffic": TRAFFIC | {"paths": [{"match": ["/"], "hint": {"within": "1h"}}]}, "hints": {}}
+    ),
+    "hints with mpa": algorithm("mpa", traffic=TRAFFIC, hints={}),
+    "a candidate that takes no hints": candidates({"name": "a", "algorithm": {"kpa": {}}}, traffic=TRAFFIC, hints={}),
     "as many candidates as there may be": candidates(*({"name": f"c-{n}", "standby": n} for n in range(8))),
     "a candidate without the policy's schedule": candidates(
         {"name": "a", "schedule": [], "maxReplicas": 1}, schedule=[window()]
@@ -301,6 +307,12 @@ BAD = {
     "a cost without a price for one of the pools": pooled({"name": "a", "pricePerHour": 1}, {"name": "b"}, cost={}),
     "a negative price": document({**TARGET, "cost": {"perReplicaHour": -1}}),
     "a currency that is no code": document({**TARGET, "cost": {"perReplicaHour": 1, "currency": "euro"}}),
+    "hints without a gateway": document({**TARGET, "hints": {}}),
+    "hints of an algorithm of another controller": algorithm("kpa", traffic=TRAFFIC, hints={}),
+    "a page that announces without hints": traffic(paths=[{"match": ["/"], "hint": {}}]),
+    "no hint at all": document({**TARGET, "traffic": TRAFFIC, "hints": {"max": 0}}),
+    "a hint for ever": traffic(paths=[{"match": ["/"], "hint": {"within": "2h"}}]),
+    "a hint for later than an hour": document({**TARGET, "traffic": TRAFFIC, "hints": {"leadTime": "61m"}}),
     "a candidate that is the policy itself": candidates({"name": "a"}),
     "a candidate without a name": candidates({"standby": 1}),
     "two candidates of one name": candidates(SHORT, SHORT),
