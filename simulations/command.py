@@ -38,17 +38,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         help="use this policy instead of the scenario's; repeat it to compare several",
     )
-    parser.add_argument("--seed", type=_number_from(0), metavar="N", help="use this seed instead of the scenario's")
+    parser.add_argument("--seed", type=number_from(0), metavar="N", help="use this seed instead of the scenario's")
     parser.add_argument(
         "--replications",
-        type=_number_from(1),
+        type=number_from(1),
         default=1,
         metavar="R",
         help="independent runs, for confidence intervals (1)",
     )
     parser.add_argument(
         "--workers",
-        type=_number_from(1),
+        type=number_from(1),
         default=1,
         metavar="N",
         help="processes; the result does not depend on it (1)",
@@ -73,7 +73,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     files.add_arguments(parser)
 
 
-def _number_from(least: int) -> Callable[[str], int]:
+def number_from(least: int) -> Callable[[str], int]:
+    """Give the type of an option that is a whole number of at least `least`."""
+
     def number(text: str) -> int:
         if not text.isdecimal() or int(text) < least:
             raise argparse.ArgumentTypeError(f"{text}: must be a whole number of at least {least}")

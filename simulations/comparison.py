@@ -75,7 +75,7 @@ def figures_text(result: Result) -> str:
     """List all figures of one policy by name."""
     runs = len(result.replications)
     head = f"Figures of one run, seed {result.scenario.spec.seed}:" if runs == 1 else f"Figures of {runs} runs, mean:"
-    rows = [f"  {name:32} {_written(name, estimate)}" for name, estimate in result.estimates.items()]
+    rows = [f"  {name:32} {figure_text(name, estimate)}" for name, estimate in result.estimates.items()]
     return "\n".join([head, *rows, *_note([result])]) + "\n"
 
 
@@ -83,7 +83,7 @@ def services_text(results: Sequence[Result]) -> str:
     """Show several services of one fleet side by side, and in sum."""
     runs, scenario = len(results[0].replications), results[0].scenario
     head = f"{scenario.metadata.name}: {len(results) - 1} services on one fleet, seed {scenario.spec.seed}"
-    table = _table([["", *(result.name for result in results)], *figure_rows(results)])
+    table = table_lines([["", *(result.name for result in results)], *figure_rows(results)])
     return "\n".join([f"{head}, {f'{runs} runs' if runs > 1 else 'one run'}", "", *table, "", *_note(results)])
 
 
@@ -96,7 +96,7 @@ def comparison_text(results: Sequence[Result]) -> str:
         f"{scenario.metadata.name}: {len(results)} policies on the same random streams, seed {scenario.spec.seed}, "
         f"{several} each"
     )
-    table = _table([["", *(result.name for result in results)], *figure_rows(results)])
+    table = table_lines([["", *(result.name for result in results)], *figure_rows(results)])
     return "\n".join([head, "", *table, "", *_differences(results, runs), *_note(results)])
 
 
@@ -104,7 +104,7 @@ def figure_rows(results: Sequence[Compared]) -> list[list[str]]:
     """Give the rows of a table of figures, without those that have nothing but zeros."""
     known = [result.estimates for result in results]
     return [
-        [label, *(_written(name, each.get(name)) for each in known)]
+        [label, *(figure_text(name, each.get(name)) for each in known)]
         for label, name in [*ROWS.items(), *_class_rows(results)]
         if any(name in each and each[name].mean for each in known)
     ]
@@ -123,7 +123,11 @@ def _differences(results: Sequence[Result], runs: int) -> list[str]:
     rows = difference_rows(results, runs)
     if not rows:
         return ["No difference in waits, GPU-seconds or cost.", ""]
-    return [f"Difference from {first.name}, run by run:", *_table([["", *(each.name for each in others)], *rows]), ""]
+    return [
+        f"Difference from {first.name}, run by run:",
+        *table_lines([["", *(each.name for each in others)], *rows]),
+        "",
+    ]
 
 
 def difference_rows(results: Sequence[Compared], runs: int) -> list[list[str]]:
@@ -142,13 +146,13 @@ def difference_rows(results: Sequence[Compared], runs: int) -> list[list[str]]:
         for other in others
     ]
     return [
-        [label, *(_written(ROWS[label], each.get(ROWS[label]), sign="+") for each in paired)]
+        [label, *(figure_text(ROWS[label], each.get(ROWS[label]), sign="+") for each in paired)]
         for label in DIFFERENCES
         if any(ROWS[label] in each and each[ROWS[label]].mean for each in paired)
     ]
 
 
-def _written(name: str, estimate: Estimate | None, sign: str = "") -> str:
+def figure_text(name: str, estimate: Estimate | None, sign: str = "") -> str:
     """Write a figure with its significant digits, and its half width if that is known."""
     if estimate is None:
         return "-"
@@ -170,7 +174,8 @@ def _decimals(value: float, digits: int) -> int:
     return min(max(digits - 1 - floor(log10(abs(value))), 0), 6)
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Write rows as the lines of a table: the first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  " + "   ".join([first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]).rstrip()

@@ -26,7 +26,8 @@ The wheel `inflight-autoscaler` has three import packages: `autoscaler`, `simula
 | `demo` | `demo` |
 | `gateway` | `gateway` |
 | `cluster` | `run`, and `gateway` in a cluster |
-| `sim` | `simulate`, `compare`, `report`, `trace`, `validate` of a Scenario, and `demo --plot` |
+| `sim` | `simulate`, `sweep`, `compare`, `report`, `trace`, `validate` of a Scenario or a Sweep, and `demo --plot` |
+| `dask` | `sweep --on dask://HOST:PORT` |
 | `history` | `trace export --prometheus` |
 | `terminal` | `top` and `explain` |
 | `validate` | `validate --against` |

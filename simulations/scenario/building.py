@@ -180,7 +180,7 @@ def put(value: dict[str, _Value], path: KeyPath, new: _Value, source: str) -> No
         elif isinstance(part, str) and isinstance(at, dict):
             inner = at.setdefault(part, {})
         else:
-            raise DocumentError([f"{source}: {dotted(path)}: there is no {dotted(path[: number + 1])}"])
+            raise DocumentError([f"{_at(source)}{dotted(path)}: there is no {dotted(path[: number + 1])}"])
         if last:
             at[part] = deepcopy(new)
         at = inner
@@ -192,6 +192,10 @@ def parsed_place(place: str, source: str) -> KeyPath:
     for part in place.split("."):
         name, *numbers = part.replace("]", "").split("[")
         if not name.isidentifier() or not all(number.isdecimal() for number in numbers):
-            raise DocumentError([f"{source}: {place}: must be a place such as spec.fleet.pools[0].stock"])
+            raise DocumentError([f"{_at(source)}{place}: must be a place such as spec.fleet.pools[0].stock"])
         path += [name, *map(int, numbers)]
     return tuple(path)
+
+
+def _at(source: str) -> str:
+    return f"{source}: " if source else ""
