@@ -10,8 +10,8 @@ from simulations.search.sequential import MOST_MORE, Difference
 from simulations.search.sweep import Sweep, SweptVariant
 
 _NOTE = (
-    "+-: half width of the 95 % confidence interval. That of a difference is wider if it was looked at several times, "
-    "so that all looks together have 95 %."
+    "+-: half width of the 95 % confidence interval. That of a difference is wider if it was tested at several stages, "
+    "so that all of them together have 95 %."
 )
 MOST_ROWS = 60
 """Variants on the screen; files have all of them."""

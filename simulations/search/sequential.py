@@ -110,7 +110,7 @@ def _probability(t: float, freedom: int) -> float:
     return sin(angle) * total if even else 2 / pi * (angle + sin(angle) * total)
 
 
-def looks(least: int, most: int) -> list[int]:
+def stages(least: int, most: int) -> list[int]:
     """Give the numbers of runs after which the differences are looked at: each about twice the one before."""
     found = [least]
     while found[-1] < most:
@@ -118,9 +118,9 @@ def looks(least: int, most: int) -> list[int]:
     return found
 
 
-def confidence_of(numbers_of_looks: int) -> float:
-    """Give the confidence of each look, so that all of them together have `CONFIDENCE` (Bonferroni).
+def confidence_of(number_of_stages: int) -> float:
+    """Give the confidence of each stage, so that all of them together have `CONFIDENCE` (Bonferroni).
 
-    Whoever stops as soon as an interval leaves 0 has as many chances to be wrong as there are looks.
+    Whoever stops as soon as an interval leaves 0 has as many chances to be wrong as there are stages.
     """
-    return 1 - (1 - CONFIDENCE) / numbers_of_looks
+    return 1 - (1 - CONFIDENCE) / number_of_stages

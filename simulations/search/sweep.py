@@ -12,7 +12,7 @@ from simulations.scenario.document import Scenario, read_scenario
 from simulations.search.executors import Executor, opened, outcomes
 from simulations.search.kept import KeptRuns
 from simulations.search.runs import Task, figures_of
-from simulations.search.sequential import Difference, confidence_of, difference, looks
+from simulations.search.sequential import Difference, confidence_of, difference, stages
 from simulations.search.space import Settings, combinations, condition
 from simulations.search.variants import Variant, variants_of
 
@@ -174,12 +174,12 @@ def sweep(
     settings = combinations(grid or {}, variants, [condition(text) for text in where])
     found = variants_of(scenario, candidates, settings)
     kept = KeptRuns(Path(keep) if keep is not None else None)
-    study = _Study(found, kept, tuple(settle), within, looks(replications, up_to or replications))
+    study = _Study(found, kept, tuple(settle), within, stages(replications, up_to or replications))
     partial = False
     with opened(on) as executor:
         try:
-            for look in study.looks:
-                study.run_up_to(look, workers=workers, on=executor, progress=progress)
+            for stage in study.stages:
+                study.run_up_to(stage, workers=workers, on=executor, progress=progress)
         except KeyboardInterrupt:
             partial = True
         finally:
@@ -201,19 +201,19 @@ class _Study:
     """The variants, the runs that are known of each, and which of them need more."""
 
     def __init__(
-        self, variants: Sequence[Variant], kept: KeptRuns, settle: tuple[str, ...], within: float, looks: list[int]
+        self, variants: Sequence[Variant], kept: KeptRuns, settle: tuple[str, ...], within: float, stages: list[int]
     ) -> None:
         self._variants, self._kept, self._settle, self._within = variants, kept, settle, within
         self._digests = [variant.digest for variant in variants]
         self._runs = [0] * len(variants)
-        self._confidence = confidence_of(len(looks))
-        self.looks = looks
+        self._confidence = confidence_of(len(stages))
+        self.stages = stages
 
-    def run_up_to(self, look: int, *, workers: int, on: Executor | None, progress: Progress | None) -> None:
+    def run_up_to(self, stage: int, *, workers: int, on: Executor | None, progress: Progress | None) -> None:
         """Give each variant that is not settled, and the first, this many runs."""
         open_ones = [number for number in range(1, len(self._variants)) if not self._settled(number)]
         chosen = [0, *open_ones] if open_ones or not self._runs[0] else []
-        wanted = [(number, replication) for replication in range(look) for number in chosen]
+        wanted = [(number, replication) for replication in range(stage) for number in chosen]
         missing = [(n, replication) for n, replication in wanted if (self._digests[n], replication) not in self._kept]
         tasks = [self._task(*each, len(wanted)) for each in missing]
         with closing(outcomes(figures_of, tasks, workers=workers, on=on)) as found:  # type: ignore[type-var]
@@ -224,7 +224,7 @@ class _Study:
                 if progress:
                     progress(done, len(tasks))
         for number in chosen:
-            self._runs[number] = look
+            self._runs[number] = stage
         self._check_names()
 
     def _task(self, number: int, replication: int, total_runs: int) -> Task:
@@ -244,7 +244,7 @@ class _Study:
     def _figures(self, number: int) -> list[Figures]:
         """Give the figures of the first runs, as far as they are known without a gap."""
         found: list[Figures] = []
-        while (self._digests[number], len(found)) in self._kept and len(found) < self.looks[-1]:
+        while (self._digests[number], len(found)) in self._kept and len(found) < self.stages[-1]:
             found.append(self._kept[self._digests[number], len(found)])
         return found
 

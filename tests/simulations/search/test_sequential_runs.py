@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulations.results.figures import student_95
-from simulations.search.sequential import CONFIDENCE, confidence_of, difference, looks, student
+from simulations.search.sequential import CONFIDENCE, confidence_of, difference, stages, student
 
 PUBLISHED = [(1, 0.95, 12.7062), (2, 0.95, 4.3027), (3, 0.999, 12.9240), (4, 0.99, 4.6041), (30, 0.99, 2.7500)]
 """From any table of Student's t."""
@@ -78,15 +78,15 @@ def test_the_runs_that_are_named_are_about_those_that_are_needed():
 
 @given(least=st.integers(1, 50), more=st.integers(0, 500))
 def test_looks_begin_at_the_least_and_end_at_the_most(least, more):
-    found = looks(least, least + more)
+    found = stages(least, least + more)
     assert (found[0], found[-1]) == (least, least + more)
     assert found == sorted(set(found))
     assert len(found) < 12
 
 
 def test_all_looks_together_are_wrong_as_seldom_as_one_would_be():
-    """Two variants that are equal are told apart in at most one of twenty sweeps, however often one looks."""
-    rng, at = np.random.default_rng(3), looks(3, 48)
+    """Two variants that are equal are told apart in at most one of twenty sweeps, however many stages there are."""
+    rng, at = np.random.default_rng(3), stages(3, 48)
     wrong = 0
     for _ in range(1000):
         apart = rng.normal(0, 1, at[-1])

@@ -1,0 +1,76 @@
+"""A sweep of 1,000 variants with 100,000 requests each on two processes, and the memory of a run of 23 days.
+
+The load is 20 requests a second of 2 s each on about 40 replicas, decided every 2 s on Prometheus' counts. With the
+stream there are ten times as many decisions. `--variants N` simulates fewer.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+
+from benchmarks.figures import report
+from simulations import Scenario, sweep
+
+REQUESTS = 100_000
+PROCESSES = 2
+DAYS = 23
+MEMORY = """
+import resource
+from simulations import Scenario
+from simulations.run import run
+from simulations.scenario.candidates import candidates_of
+scenario = Scenario.build(rate=0.05, service_time="8s", cold_start="30s", duration="{hours}h")
+scenario = scenario.with_policy(maxReplicas=4)
+run(scenario, candidates_of(scenario)[0].policy, keep_decisions={keep})
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def scenario() -> Scenario:
+    """Give the scenario of the sweep."""
+    load = {"poisson": {"rate": 20}, "serviceTime": "lognormal(mean=2, sigma=0.5)", "requests": REQUESTS}
+    pool = {"name": "gpu", "coldStart": {"load": "30s"}, "pricePerHour": 2}
+    counts = {"stream": {"enabled": False}, "prometheus": {}}
+    built = Scenario.build("bench", workloads=[load], fleet={"pools": [pool]}, controller=counts)
+    return built.with_policy(maxReplicas=80)
+
+
+def swept(variants: int, workers: int) -> dict[str, object]:
+    """Simulate so many variants once each; give the time and how much of the processors it got."""
+    delays = [f"{number}s" for number in range(variants)]
+    begun, cpu = time.perf_counter(), os.times()
+    found = sweep(scenario(), {"spec.scaleDown.delay": delays}, replications=1, workers=workers)
+    took_s, after = time.perf_counter() - begun, os.times()
+    used_s = sum(after[:4]) - sum(cpu[:4])
+    served = sum(each.estimates["served"].mean for each in found.variants)
+    return {
+        "variants": variants,
+        "processes": workers,
+        "wall, s": took_s,
+        "CPU, s": used_s,
+        "CPU of a variant, ms": used_s / variants * 1e3,
+        "requests a CPU second": round(served / used_s),
+        "1,000 variants on two idle cores, s": used_s / variants * 1000 / PROCESSES,
+    }
+
+
+def memory(*, keep: bool) -> dict[str, object]:
+    """Give the most memory of a process that simulates 23 days of decisions every 2 s."""
+    script = MEMORY.format(hours=DAYS * 24, keep=keep)
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)  # noqa: S603
+    return {"days": DAYS, "decisions": "kept" if keep else "counted", "memory, MB": float(ran.stdout)}
+
+
+def main() -> None:
+    """Measure all and report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--variants", type=int, default=1000)
+    variants = parser.parse_args().variants
+    report("sweep", [swept(variants, PROCESSES)])
+    report("sweep-memory", [memory(keep=True), memory(keep=False)])
+
+
+if __name__ == "__main__":
+    main()
