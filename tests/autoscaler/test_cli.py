@@ -338,9 +338,8 @@ def test_validate_names_all_kinds_at_a_misspelled_one(tmp_path, capsys, monkeypa
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.yaml").write_text(SCENARIO.replace("kind: Scenario", "kind: Scenaro"))
     assert main(["validate", "a.yaml"]) == 2
-    assert (
-        capsys.readouterr().err == "a.yaml:2: kind: \"Scenaro\": must be 'ScalingPolicy' or 'GpuBudget' or 'Scenario'\n"
-    )
+    told = "a.yaml:2: kind: \"Scenaro\": must be 'ScalingPolicy' or 'GpuBudget' or 'Scenario' or 'Sweep'\n"
+    assert capsys.readouterr().err == told
 
 
 def test_simulate_reads_a_list_with_one_scenario_as_validate_does(tmp_path, capsys):
