@@ -11,6 +11,7 @@ reads as its specification.
 * `budget` divides what several services share.
 * What they are made of: `windows`, `good_time` (unknown counts stop the clock), `state`. `distributions` are the
   simulator's.
+* `starts` measures starts and requests, and holds back a start that is not worth it.
 * To add one: a file here, its settings in `autoscaler.policy.algorithm`, and a row in
   `autoscaler.policy.decider_factory`.
 * `decider` applies to what an algorithm recommends the rules in `safety_rules` and `standby`, and the `bounds` of the

@@ -25,11 +25,11 @@ class PoolState(NamedTuple):
     """Why they have no place."""
 
 
-class Start(NamedTuple):
-    """One start of a replica that has ended: the replica is ready."""
+class ColdStart(NamedTuple):
+    """One start of a replica that is over."""
 
     seconds: float
-    """From the decision that asked for it until it was ready, in seconds."""
+    """From its creation until it was ready."""
     pool: str = ""
     """The pool of GPUs in which it runs; empty without pools."""
 
@@ -69,11 +69,11 @@ class Observation(NamedTuple):
     arrived: int | None = None
     """Requests that arrived in the time covered; None is unknown."""
     finished: int | None = None
-    """Requests that a replica finished in the time covered; None is unknown."""
-    busy_s: float | None = None
-    """Seconds of serving in the time covered, summed over the requests that ran; None is unknown."""
-    starts: tuple[Start, ...] = ()
-    """The starts that ended in the time covered, as far as they were measured."""
+    """Requests that replicas finished in the time covered; None is unknown."""
+    served_s: float | None = None
+    """How long the replicas took for those that finished, summed, in seconds; None is unknown."""
+    starts: tuple[ColdStart, ...] = ()
+    """The starts that were first seen to be over, as far as they were measured."""
     hinted: float = 0.0
     """Requests that are announced and have not arrived; only of services whose policy takes hints."""
     hinted_s: float = 0.0

@@ -33,7 +33,13 @@ def plausible(observation: Observation) -> Observation:
     A possible count is from 0 to 2^53. A number of Pass requests is not below zero. An observation begins at a possible
     time. What it says of finished requests, of starts and of hints is left out where it is impossible.
     """
-    if observation.finished is not None or observation.arrived is not None or observation.starts:
+    arrived, finished, served_s = observation.arrived, observation.finished, observation.served_s
+    if (
+        observation.starts
+        or (arrived is not None and not 0 <= arrived <= MOST)
+        or (finished is not None and not 0 <= finished <= MOST)
+        or (served_s is not None and not 0 <= served_s <= MOST)
+    ):
         observation = _measures(observation)
     if observation.hinted and not (_is_count(observation.hinted) and 0 <= observation.hinted_s <= LAST_S):
         observation = observation._replace(hinted=0.0, hinted_s=0.0)
@@ -62,11 +68,11 @@ def plausible(observation: Observation) -> Observation:
 
 def _measures(observation: Observation) -> Observation:
     """Leave out what cannot be true of requests and starts; the count itself is not touched."""
-    arrived, finished, busy_s = observation.arrived, observation.finished, observation.busy_s
+    arrived, finished, served_s = observation.arrived, observation.finished, observation.served_s
     return observation._replace(
         arrived=arrived if _is_count(arrived) else None,
         finished=finished if _is_count(finished) else None,
-        busy_s=busy_s if _is_count(busy_s) else None,
+        served_s=served_s if _is_count(served_s) else None,
         starts=tuple(each for each in observation.starts if _is_count(each.seconds)),
     )
 

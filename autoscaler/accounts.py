@@ -21,6 +21,10 @@ class StartTimes(NamedTuple):
     """From its creation until it was ready; None until then."""
 
 
+NOT_YET = StartTimes()
+"""Those of a replica of which nothing is known."""
+
+
 class Start(NamedTuple):
     """One measured cold start."""
 

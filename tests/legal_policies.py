@@ -239,6 +239,7 @@ def _mend_schedule(spec):
             window["end"] = "15 4 * * *"
     if others:
         spec.pop("standby", None)
+        spec.get("scaleUp", {}).pop("worthAStart", None)
 
 
 def _values(schema):

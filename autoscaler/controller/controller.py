@@ -23,6 +23,7 @@ from autoscaler.controller.accounting import Accounting
 from autoscaler.controller.budgets import Budgets
 from autoscaler.controller.failures import CANDIDATE, DECIDER, OBSERVATION, Failures
 from autoscaler.controller.idle import IdleServices
+from autoscaler.controller.new_starts import NewStarts
 from autoscaler.controller.observe import StreamedCounts, observe
 from autoscaler.controller.polling import MetricsPoller
 from autoscaler.controller.recorders import Recording
@@ -147,6 +148,7 @@ class Controller:
         self.accounting = accounting
         """Keeps account of what services use."""
         self._observed_s: dict[ServiceName, float] = {}
+        self._new_starts: dict[ServiceName, NewStarts] = {}
         self._forgotten = LastRead()
         self._wake_ups = wake_ups or WakeUps()
         self._idle = idle
@@ -185,6 +187,7 @@ class Controller:
     def _forget(self, gone: Iterable[ServiceName]) -> None:
         for name in gone:
             self._observed_s.pop(name, None)
+            self._new_starts.pop(name, None)
             self._writes.pop(name, None)
             self._missed.discard(name)
             self.failures.forget(name)
@@ -294,8 +297,11 @@ class Controller:
         now_s = self._clock.now()
         since_s = self._observed_s.get(name, now_s)
         self._observed_s[name] = now_s
+        if name not in self._new_starts:
+            self._new_starts[name] = NewStarts()
+        starts = self._new_starts[name](fleet)
         if self._streams is None:
-            return observe(now_s, since_s, fleet, metered=reading)
+            return observe(now_s, since_s, fleet, metered=reading, starts=starts)
         try:
             live = self._streams.live(name, since_s, now_s)
         except Exception as error:  # noqa: BLE001 - the error stays with this service; Prometheus may know its count
@@ -303,7 +309,7 @@ class Controller:
             live = StreamedCounts(None, None, problem=f"its gateways' counts: {described(error)}")
         else:
             self.failures.works(name, "stream")
-        return observe(now_s, since_s, fleet, metered=reading, live=live, gateways=self._streams.known())
+        return observe(now_s, since_s, fleet, metered=reading, live=live, gateways=self._streams.known(), starts=starts)
 
     async def _write(self, taken: Step) -> None:
         try:

@@ -8,7 +8,7 @@ date, the streams decide alone. If not, the count is a part, which may raise the
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from algorithms.observation import Observation
+from algorithms.observation import ColdStart, Observation
 from algorithms.plausibility import doubt
 from autoscaler.ports import Fleet, Reading, Rescale, TimedReading
 
@@ -25,6 +25,12 @@ class StreamedCounts(NamedTuple):
     problem: str = ""
     queued: float | None = None
     """Those of them that wait; None if slots of a lost gateway are held, in which they may run."""
+    arrived: int | None = None
+    """Requests that arrived since the last observation; this and the next two are None if they are not told."""
+    finished: int | None = None
+    """Requests that pods finished since then."""
+    served_s: float | None = None
+    """How long the pods took for those, summed."""
     hinted: int = 0
     """Requests that are announced to the gateways that report, and have not arrived."""
     hinted_s: float = 0.0
@@ -42,6 +48,7 @@ def observe(
     metered: Reading | None = None,
     live: StreamedCounts = NO_STREAM,
     gateways: int = 0,
+    starts: tuple[ColdStart, ...] = (),
 ) -> Observation:
     """Make the observation of one service.
 
@@ -52,6 +59,7 @@ def observe(
         metered: the reading of Prometheus; None at a wake-up, which does not ask it, and without a query.
         live: the counts of the streams.
         gateways: how many gateways are known; series from fewer are a part of the whole.
+        starts: the starts of replicas that were first seen to be over.
     """
     live = _plausible(live)
     inflight, problem = _count(_checked(metered, gateways), live)
@@ -69,6 +77,10 @@ def observe(
         running=None if live.queued is None or live.latest is None else live.latest - live.queued,
         starting=len(fleet.replicas) - fleet.ready,
         unplaced=fleet.unplaced,
+        arrived=live.arrived,
+        finished=live.finished,
+        served_s=live.served_s,
+        starts=starts,
         hinted=float(live.hinted),
         hinted_s=live.hinted_s,
     )

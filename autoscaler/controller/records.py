@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from algorithms.observation import Observation, PoolState, Start
+from algorithms.observation import ColdStart, Observation, PoolState
 from algorithms.types import Average, Decision, Reason, Recommendation
 from autoscaler.controller.services import BACKFILL
 from autoscaler.documents.document import Document, DocumentError, Flaw
@@ -76,7 +76,7 @@ def _written(observation: Observation) -> dict[str, Any]:
     }
 
 
-_OF_SOME = ("pools", "arrived", "finished", "busy_s", "starts")
+_OF_SOME = ("pools", "arrived", "finished", "served_s", "starts")
 _OF_HINTS = ("hinted", "hinted_s")
 
 
@@ -117,7 +117,7 @@ def record_of(line: Document) -> Record:
 
 def _observation(line: ObservationLine) -> Observation:
     pools = tuple(PoolState(**dict(pool)) for pool in line.pools)
-    starts = tuple(Start(**dict(start)) for start in line.starts)
+    starts = tuple(ColdStart(**dict(start)) for start in line.starts)
     return Observation(**{**dict(line), "pools": pools, "starts": starts})
 
 

@@ -98,6 +98,11 @@ def _is_or_are(number: float) -> str:
     return number_of(number, "is", "are")
 
 
+def _worth_a_start(case: Case) -> Said:
+    before, why = case.reason.before, case.reason.why
+    return Said(f" are enough, though {before} were recommended: {why}", f": {why}, so {before} are not worth a start")
+
+
 def _delay(case: Case) -> Said:
     found = re.search(r"within the last ([\d.e+]+) s", case.reason.why)
     within = f" within the last {span(float(found[1]))}" if found else " a moment ago"
@@ -291,6 +296,7 @@ def _written_anyway(case: Case) -> Said:
 WORDS: Mapping[str, Callable[[Case], Said]] = {
     "fromZero": _from_zero,
     "standby": _standby,
+    "scaleUp.worthAStart": _worth_a_start,
     "passing": _passing,
     "hints": _hints,
     "partialCount": _partial_count,

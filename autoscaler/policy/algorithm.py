@@ -65,6 +65,15 @@ class ScaleDown(ResourceModel):
     cooldown)."""
 
 
+class ScaleUp(ResourceModel):
+    """What holds back a scale-up, for `concurrency` and `mpa`."""
+
+    worth_a_start: Annotated[Percent, between("1%", "1000%")] | None = None
+    """Another replica starts only if those asked for would need more than this part of a cold start to serve what
+    waits. The service time and the starts are measured; half of the starts take no longer than the one that counts.
+    Absent: every replica that is recommended starts. It needs the gateway's stream."""
+
+
 class Mpa(ResourceModel):
     """Replicas follow the requests in flight, without a window. It has no settings."""
 

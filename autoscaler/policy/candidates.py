@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
 from autoscaler.documents.fields import RULES, ResourceModel, rule
-from autoscaler.policy.algorithm import AlgorithmChoice, ScaleDown
+from autoscaler.policy.algorithm import AlgorithmChoice, ScaleDown, ScaleUp
 from autoscaler.policy.decision_fields import (
     CANDIDATE,
     MaxCold,
@@ -35,6 +35,7 @@ _DECIDING = (
     "target_per_replica",
     "target_utilization",
     "algorithm",
+    "scale_up",
     "scale_down",
 )
 _SETS_SOMETHING = f"must have at least one of {', '.join(map(to_camel, _DECIDING))}"
@@ -70,6 +71,8 @@ class Candidate(ResourceModel):
     target_utilization: TargetUtilization | None = None
     """As in the policy."""
     algorithm: AlgorithmChoice | None = None
+    """As in the policy."""
+    scale_up: ScaleUp | None = None
     """As in the policy."""
     scale_down: ScaleDown | None = None
     """As in the policy."""

@@ -30,6 +30,7 @@ from algorithms.safety_rules import (
     ToZeroDelay,
 )
 from algorithms.standby import Hints, Standby, WithoutHinted, WithoutStandby
+from algorithms.starts.worth_a_start import WorthAStart
 from algorithms.types import Algorithm, SafetyRule
 from autoscaler.documents.go_values import SECOND_NS
 from autoscaler.policy.algorithm import AlgorithmChoice, Safety, ScaleDown
@@ -164,6 +165,7 @@ def _with_safety_rules(algorithm: Algorithm, spec: PolicySpec, safety: Safety, w
         WithoutHinted(algorithm, hints) if hints else algorithm,
         rules=[
             *([FromZero(target=spec.target)] if safety.from_zero else []),
+            *_scale_up_rules(spec),  # before the spare replicas, which wait for no queue, and before the delays
             *standby,  # before Passing, which needs one replica and no spare ones
             Passing(),
             *([PartialCount()] if safety.partial_count else []),  # before the delays, so that they do not run out
@@ -180,6 +182,11 @@ def _with_safety_rules(algorithm: Algorithm, spec: PolicySpec, safety: Safety, w
 
 def _ramp(spec: PolicySpec) -> SafetyRule | None:
     return None if spec.max_cold is None else MaxCold(most=spec.max_cold)
+
+
+def _scale_up_rules(spec: PolicySpec) -> list[SafetyRule]:
+    share = spec.worth_a_start
+    return [] if share is None else [WorthAStart(share=share, capacity=spec.full_target, standby=spec.standby)]
 
 
 def _scale_down_rules(scale_down: ScaleDown) -> list[SafetyRule]:

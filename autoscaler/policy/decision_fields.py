@@ -29,6 +29,7 @@ BELOW_THE_MOST = "must not be above maxReplicas"
 IDLE_BELOW = "must be below minReplicas"
 BELOW_THE_LIMIT = "must not be above containerConcurrency"
 STANDBY_NEEDS = "standby: needs concurrency or mpa; kpa, hpa and keda decide as the original, without spare replicas"
+WORTH_A_START_NEEDS = "scaleUp.worthAStart: needs concurrency or mpa; kpa, hpa and keda decide as the original"
 
 
 class _Fields(NamedTuple):
@@ -95,5 +96,6 @@ def decision_rules(*, candidate: bool = False) -> list[Any]:
         ),
         *schedule_rules(least, most, least_of_algorithm=f"({ours} ? 0 : {min_scale})", all_windows=fields.all_windows),
         rule(f"{fields.optional('standby')}.orValue(0) == 0 || {ours}", STANDBY_NEEDS),
+        rule(f"!{fields.optional('scaleUp.?worthAStart')}.hasValue() || {ours}", WORTH_A_START_NEEDS),
         *pool_bound_rules(least, most, all_windows=fields.all_windows),
     ]

@@ -37,7 +37,7 @@ class _PoolState(_Part):
     why: str
 
 
-class _Start(_Part):
+class _ColdStart(_Part):
     seconds: _Count
     pool: str = ""
 
@@ -61,8 +61,8 @@ class ObservationLine(_Part):
     arrived: _Requests | None = None
     """This and the next three are only in lines of services whose policy uses them."""
     finished: _Requests | None = None
-    busy_s: _Count | None = None
-    starts: list[_Start] = []
+    served_s: _Count | None = None
+    starts: list[_ColdStart] = []
     hinted: _Count = 0.0
     """This and the next are only in lines of services to which requests are announced."""
     hinted_s: _Count = 0.0

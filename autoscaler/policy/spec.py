@@ -20,7 +20,7 @@ from autoscaler.documents.fields import (
     lasting,
     rule,
 )
-from autoscaler.policy.algorithm import AlgorithmChoice, ScaleDown
+from autoscaler.policy.algorithm import AlgorithmChoice, ScaleDown, ScaleUp
 from autoscaler.policy.candidates import UNIQUE, Candidate, Candidates, candidate_rules
 from autoscaler.policy.cost import NEEDS_A_PRICE, PER_REPLICA, Cost, check_cost
 from autoscaler.policy.decision_fields import (
@@ -28,6 +28,7 @@ from autoscaler.policy.decision_fields import (
     BELOW_THE_MOST,
     IDLE_BELOW,
     STANDBY_NEEDS,
+    WORTH_A_START_NEEDS,
     MaxCold,
     MaxReplicas,
     MinReplicas,
@@ -153,6 +154,8 @@ class PolicySpec(ResourceModel):
     """Replicas = requests in flight / (targetPerReplica x this), rounded up. The product is at least 0.01."""
     algorithm: AlgorithmChoice = AlgorithmChoice.model_validate({"concurrency": {}})
     """The algorithm that recommends the number of replicas."""
+    scale_up: ScaleUp | None = None
+    """What holds back a scale-up. Absent: nothing."""
     scale_down: ScaleDown = ScaleDown()
     """Delays of scale-down."""
     metrics: Metrics = Metrics()
@@ -275,6 +278,8 @@ class PolicySpec(ResourceModel):
         )
         if self.standby and not self._is_ours:
             raise ValueError(STANDBY_NEEDS)
+        if self.worth_a_start is not None and not self._is_ours:
+            raise ValueError(WORTH_A_START_NEEDS)
 
     @property
     def _is_ours(self) -> bool:
@@ -315,6 +320,11 @@ class PolicySpec(ResourceModel):
         in_force = self.bounds_over_time(self.min_replicas if kpa is None else kpa.min_scale)(now_s)
         most = in_force.most if kpa is None else min(kpa.max_scale or in_force.most, in_force.most)
         return min(in_force.least, most), most
+
+    @property
+    def worth_a_start(self) -> float | None:
+        """The part of a start within which a queue may be cleared instead; None if every start is worth it."""
+        return None if self.scale_up is None else self.scale_up.worth_a_start
 
     @property
     def highest_max_replicas(self) -> int:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from autoscaler.ports import Reading, ServiceName
 from autoscaler.sources.counted_gateways import CountedGateways, counted_gateways, distinct
-from autoscaler.sources.gateway_protocol import Count, MalformedLineError, parse_line
+from autoscaler.sources.gateway_protocol import Count, MalformedLineError, Totals, parse_line
 from autoscaler.sources.gateway_report import GatewayReport
 from autoscaler.wake_up import Demand, needs_wake_up
 
@@ -141,6 +141,17 @@ class InflightAggregate:
         """
         found = [gateway.hinted(service, now_s) for gateway in self._at(now_s).reporting]
         return sum(requests for requests, _ in found), max((left_s for _, left_s in found), default=0.0)
+
+    def requests(self, service: ServiceName, since_s: float, now_s: float) -> Totals | None:
+        """Give what arrived and finished in `(since_s, now_s]`; None under the conditions of `mean`, but for slots."""
+        counted = self._at(now_s)
+        every = (*counted.reporting, *self._left(counted, since_s))
+        if counted.missing or not all(each.reaches(service, since_s) for each in every):
+            return None
+        found = [each.requests(service, since_s) for each in every if service in each.counts]
+        if not found or None in found:
+            return None
+        return Totals(*map(sum, zip(*filter(None, found), strict=True)))
 
     def all_report(self, now_s: float) -> bool:
         """Tell whether there is a known gateway and a sum over all gateways is whole."""

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from operator import attrgetter
 from typing import NamedTuple
 
-from autoscaler.sources.gateway_protocol import IDLE, Count
+from autoscaler.sources.gateway_protocol import IDLE, Count, Totals
 
 
 class _Point(NamedTuple):
@@ -15,6 +15,7 @@ class _Point(NamedTuple):
     seconds: float
     passed: int
     inflight: int
+    totals: Totals | None = Totals()
 
 
 class History:
@@ -37,7 +38,8 @@ class History:
         newest = self._points[-1]
         seconds = newest.seconds + _grown(self._last.seconds_total, count.seconds_total)
         passed = newest.passed + _grown(self._last.passed_total, count.passed_total)
-        self._points.append(_Point(at_s, seconds, int(passed), count.inflight))
+        totals = _totals_grown(newest.totals, self._last.totals, count.totals)
+        self._points.append(_Point(at_s, seconds, int(passed), count.inflight, totals))
         self._last = count
         self._forget(at_s - self._span_s)
 
@@ -52,6 +54,13 @@ class History:
     def passed(self, since_s: float) -> int:
         """Give the Pass requests since a time."""
         return self._points[-1].passed - self._points[self._index(since_s)].passed
+
+    def requests(self, since_s: float) -> Totals | None:
+        """Give what arrived and finished since a time; None if the gateway does not tell it."""
+        now, then = self._points[-1].totals, self._points[self._index(since_s)].totals
+        if now is None or then is None:
+            return None
+        return Totals(now.arrived - then.arrived, now.finished - then.finished, now.served_s - then.served_s)
 
     def _seconds_at(self, when_s: float) -> float:
         """Between two lines assume their mean, after the last line its count: never more than was in flight.
@@ -74,6 +83,19 @@ class History:
         useless = self._index(before_s)
         if useless > len(self._points) // 2:
             del self._points[:useless]
+
+
+def _totals_grown(so_far: Totals | None, before: Totals | None, now: Totals | None) -> Totals | None:
+    if now is None:
+        return None
+    so_far, before = so_far or Totals(), before or Totals()
+    if now.arrived < before.arrived or now.finished < before.finished or now.served_s < before.served_s:
+        before = Totals()
+    return Totals(
+        so_far.arrived + now.arrived - before.arrived,
+        so_far.finished + now.finished - before.finished,
+        so_far.served_s + now.served_s - before.served_s,
+    )
 
 
 def _grown(before: float, now: float) -> float:

@@ -3,8 +3,8 @@
 A line is a JSON object, for example
 `{"gateway": uid, "started": t, "services": {"ns/name": {"queued": 2, "running": 5, "seconds_total": 12.5}}}`;
 `at`, and `pods`, `draining`, `held`, `holding_pass`, `passed_total`, `hinted` and `hinted_until` of a service, are
-optional: a gateway of 0.1.0 has no `draining`, and so confirms no drain. A gateway with peers adds
-`"name": "a", "epoch": 12, "members": ["a"]`.
+optional: a gateway of 0.1.0 has no `draining`, and so confirms no drain. Nor has it `arrived_total`, `finished_total`
+and `served_seconds_total`. A gateway with peers adds `"name": "a", "epoch": 12, "members": ["a"]`.
 Unknown keys are ignored.
 """
 
@@ -22,6 +22,17 @@ _MOST = 2**53
 
 class MalformedLineError(ValueError):
     """The bytes are not a line of this format; the message says why."""
+
+
+class Totals(NamedTuple):
+    """The requests of one service since its gateway started."""
+
+    arrived: int = 0
+    """Counted requests that arrived."""
+    finished: int = 0
+    """Those that a pod finished."""
+    served_s: float = 0.0
+    """How long pods took for these, summed."""
 
 
 class Count(NamedTuple):
@@ -45,6 +56,8 @@ class Count(NamedTuple):
     """Requests that are announced to this gateway and count now."""
     hinted_until_s: float = 0.0
     """When the last of them ends, by the gateway's monotonic clock."""
+    totals: Totals | None = Totals()
+    """None if the gateway does not tell them, as earlier releases."""
 
     @property
     def inflight(self) -> int:
@@ -137,13 +150,27 @@ def _count(given: Mapping[str, Any]) -> Count:
         given.get("held", {}),
         given.get("hinted", 0),
         given.get("hinted_until", 0.0),
+        _totals(given),
     )
     slots = (*count.pods.values(), *count.held.values())
     numbers = (count.queued, count.running, count.holding_pass, count.passed_total, count.hinted, *slots)
     measures = (count.seconds_total, count.hinted_until_s)
-    if not (all(map(_is_number, numbers)) and all(map(_is_measure, measures))):
+    if not (all(map(_is_number, numbers)) and all(map(_is_measure, measures)) and _are_totals(count.totals)):
         raise ValueError(f"not numbers of requests: {given}")
     return IDLE if count == IDLE else count
+
+
+def _totals(given: Mapping[str, Any]) -> Totals | None:
+    """Read the totals; those of a service that never had a request are zero, whoever tells of it."""
+    if "arrived_total" not in given:
+        return None if given["seconds_total"] else Totals()
+    return Totals(given["arrived_total"], given["finished_total"], given["served_seconds_total"])
+
+
+def _are_totals(totals: Totals | None) -> bool:
+    return totals is None or (
+        _is_number(totals.arrived) and _is_number(totals.finished) and _is_measure(totals.served_s)
+    )
 
 
 def _names(given: Mapping[str, Any], key: str) -> Collection[str]:

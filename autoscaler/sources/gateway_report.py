@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 from autoscaler.ports import ServiceName
 from autoscaler.sources.gateway_history import History
-from autoscaler.sources.gateway_protocol import IDLE, Count, Line, MalformedLineError, Membership
+from autoscaler.sources.gateway_protocol import IDLE, Count, Line, MalformedLineError, Membership, Totals
 
 _MOST_DRIFT = 1e-3
 """How many seconds per second two clocks may drift apart; a clock that is being slewed drifts 5e-4."""
@@ -150,6 +150,11 @@ class GatewayReport:
         """Give the request-seconds of a service between two times."""
         history = self.histories.get(service)
         return 0.0 if history is None else history.seconds(since_s - self.clock_offset_s, until_s - self.clock_offset_s)
+
+    def requests(self, service: ServiceName, since_s: float) -> Totals | None:
+        """Give what arrived and finished of a service since a time; None if it does not tell that."""
+        history = self.histories.get(service)
+        return Totals() if history is None else history.requests(since_s - self.clock_offset_s)
 
     def passed(self, service: ServiceName, since_s: float) -> int:
         """Give the Pass requests of a service since a time."""

@@ -108,6 +108,7 @@ class StreamSource:
     def live(self, service: ServiceName, since_s: float, now_s: float) -> StreamedCounts:
         """Give the counts of one service; the mean, and the Pass requests, are of `(since_s, now_s]`."""
         reading = self._aggregate.readings((service,), now_s)[service]
+        arrived, finished, served_s = self._aggregate.requests(service, since_s, now_s) or (None, None, None)
         hinted, hinted_s = self._aggregate.hinted(service, now_s)
         return StreamedCounts(
             latest=reading.value,
@@ -115,6 +116,9 @@ class StreamSource:
             passing=self._aggregate.passing(service, since_s, now_s),
             problem=reading.problem,
             queued=self._aggregate.queued(service, now_s),
+            arrived=arrived,
+            finished=finished,
+            served_s=served_s,
             hinted=hinted,
             hinted_s=hinted_s,
         )

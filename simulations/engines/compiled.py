@@ -10,11 +10,12 @@ from math import inf
 
 import numpy as np
 
+from autoscaler.accounts import NOT_YET, StartTimes
 from autoscaler.controller.observe import NO_STREAM, StreamedCounts
 from autoscaler.controller.step import Service
 from autoscaler.ports import Reading, Record, Replica, ScaleRequest
 from autoscaler.removal_order import replicas_to_remove
-from simulations.engines import compiled_kernel
+from simulations.engines import compiled_kernel, compiled_stream
 from simulations.engines.compiled_kernel import GROW, REACHED
 from simulations.engines.compiled_state import (
     ALIVE,
@@ -30,9 +31,12 @@ from simulations.engines.compiled_state import (
     REPLICAS,
     RUNNING,
     SENT_AREA,
+    SENT_ARRIVED,
     SENT_AT,
+    SENT_FINISHED,
     SENT_INFLIGHT,
     SENT_QUEUED,
+    SENT_SERVED_S,
     STAYING,
     State,
     grown,
@@ -40,7 +44,7 @@ from simulations.engines.compiled_state import (
 )
 from simulations.engines.controller import Controller
 from simulations.engines.lazy_fleet import LazyFleet
-from simulations.engines.telemetry import Samples
+from simulations.engines.telemetry import Samples, Totals
 from simulations.model.history import Change, History, Replicas, Requests
 from simulations.model.random_streams import RandomStreams
 from simulations.model.run_inputs import Batch, Floats, NotExactError, RunInputs, next_on_grid
@@ -85,6 +89,7 @@ class CompiledEngine:
         self._records: list[Record] = []
         self._controller = Controller(inputs, service, recorder or self._records.append)
         self._samples = Samples(inputs, random_streams)
+        self._totals = Totals()
         self._pools: list[int] = []
         self._changes = [Change(0.0, inputs.initial)]
         self._asked = inputs.initial
@@ -196,10 +201,16 @@ class CompiledEngine:
         seconds = float(clock[SENT_AREA]) + inflight * (now_s - float(clock[SENT_AT]))
         spent = seconds - float(clock[OBSERVED_AREA])
         clock[OBSERVED_AREA] = seconds
+        arrived, finished, served_s = self._totals.since_last(
+            int(self._state.counts[SENT_ARRIVED]), int(self._state.counts[SENT_FINISHED]), float(clock[SENT_SERVED_S])
+        )
         return StreamedCounts(
             latest=inflight,
             mean=spent / (now_s - self._controller.observed_s) if now_s > self._controller.observed_s else None,
             queued=int(self._state.counts[SENT_QUEUED]),
+            arrived=arrived,
+            finished=finished,
+            served_s=served_s,
         )
 
     def to_remove(self, now_s: float, staying: int) -> tuple[str, ...]:
@@ -210,9 +221,12 @@ class CompiledEngine:
         """Give the replicas that are not draining, as a target reports them."""
         staying = self._state.replicas[self._state.replicas.staying[: self._state.counts[STAYING]]]
         numbers = self._state.replicas.staying[: self._state.counts[STAYING]].tolist()
-        columns = (staying.ready >= 0, staying.serving, now_s - staying.asked)
+        columns = (staying.ready >= 0, staying.serving, now_s - staying.asked, staying.ready - staying.asked)
         rows = zip(numbers, *(column.tolist() for column in columns), strict=True)
-        return tuple(Replica(f"replica-{number}", ready, busy, age) for number, ready, busy, age in rows)
+        return tuple(
+            Replica(f"replica-{number}", ready, busy, age, start=StartTimes((), took) if ready else NOT_YET)
+            for number, ready, busy, age, took in rows
+        )
 
     def _decide(self, metered: Reading | None) -> None:
         now_s = float(self._state.clock[NOW])
@@ -236,7 +250,7 @@ class CompiledEngine:
         ended_s = max(float(state.clock[LAST_CHANGE]), self._controller.observed_s)
         end_s = ended_s if partial or self._inputs.until_s == inf else self._inputs.until_s
         state.clock[NOW] = end_s
-        compiled_kernel.integrate_inflight(state)
+        compiled_stream.integrate_inflight(state)
         return History(
             engine="compiled",
             end_s=end_s,

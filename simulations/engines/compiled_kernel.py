@@ -13,8 +13,6 @@ from autoscaler.wake_up import Demand
 from simulations.engines.compiled_heap import pop, push
 from simulations.engines.compiled_state import (
     ALIVE,
-    AREA,
-    AREA_UNTIL,
     ARRIVED,
     AVAILABLE,
     CLIENTS,
@@ -25,6 +23,7 @@ from simulations.engines.compiled_state import (
     EVENTS,
     EXPIRE,
     FINISH,
+    FINISHED,
     HANG_UP,
     HEAD,
     IMMEDIATE,
@@ -34,7 +33,6 @@ from simulations.engines.compiled_state import (
     MAX_REPLICAS,
     MIN_REPLICAS,
     NOW,
-    OBSERVED_AREA,
     QUEUE_LENGTH,
     QUEUE_TIMEOUT_S,
     QUEUED,
@@ -42,11 +40,11 @@ from simulations.engines.compiled_state import (
     REPLICAS,
     RUNNING,
     SEND_DUE,
-    SENT_AREA,
     SENT_AT,
     SENT_INFLIGHT,
     SENT_QUEUED,
     SEQUENCE,
+    SERVED_S,
     STAYING,
     TAIL,
     TARGET,
@@ -55,10 +53,11 @@ from simulations.engines.compiled_state import (
     State,
     Table,
 )
+from simulations.engines.compiled_stream import integrate_inflight, send_update
 from simulations.engines.jit import compiled
 from simulations.model.history import HUNG_UP, QUEUE_TIMEOUT, REFUSED, SERVED, STILL_IN
 
-needs_wake_up, starts_holding = compiled(wake_up.needs_wake_up), compiled(wake_up.starts_holding)
+starts_holding = compiled(wake_up.starts_holding)
 
 REACHED, WOKEN, GROW = range(3)
 """Why `advance` returned: the time was reached, an update woke the controller, or an array is too short."""
@@ -85,14 +84,6 @@ def account_time(s: State, replica: int) -> None:
         if s.replicas.leaving[replica] >= 0:
             s.replicas.draining[replica] += spent
     s.replicas.accounted_s[replica] = s.clock[NOW]
-
-
-@compiled
-def integrate_inflight(s: State) -> None:
-    """Integrate the requests in flight up to now."""
-    now = s.clock[NOW]
-    s.clock[AREA] += (s.counts[QUEUED] + s.counts[RUNNING]) * (now - s.clock[AREA_UNTIL])
-    s.clock[AREA_UNTIL] = now
 
 
 @compiled
@@ -228,6 +219,8 @@ def finish(s: State, request: int) -> None:
     account_time(s, replica)
     s.replicas.serving[replica] -= 1
     s.counts[RUNNING] -= 1
+    s.counts[FINISHED] += 1
+    s.clock[SERVED_S] += s.clock[NOW] - s.requests.start[request]
     depart(s, request, SERVED)
     if s.replicas.leaving[replica] >= 0:
         remove_if_drained(s, replica)
@@ -339,19 +332,6 @@ def handle_event(s: State) -> bool:
     left_queue = leave_queue(s, subject, HUNG_UP)
     answer(s, subject, HUNG_UP)
     return left_queue
-
-
-@compiled
-def send_update(s: State) -> bool:
-    """Send an update of the stream; say whether it wakes the controller."""
-    clock, counts = s.clock, s.counts
-    integrate_inflight(s)
-    queued, inflight = counts[QUEUED], counts[QUEUED] + counts[RUNNING]
-    wakes = needs_wake_up(Demand(counts[SENT_QUEUED], counts[SENT_INFLIGHT], 0), Demand(queued, inflight, 0))
-    counts[SENT_QUEUED], counts[SENT_INFLIGHT] = queued, inflight
-    clock[SENT_AT], clock[SENT_AREA], clock[SEND_DUE] = clock[NOW], clock[AREA], inf
-    clock[OBSERVED_AREA] = min(clock[OBSERVED_AREA], clock[AREA])
-    return wakes
 
 
 @compiled

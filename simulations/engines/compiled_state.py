@@ -11,11 +11,12 @@ from simulations.model.run_inputs import Batch, Floats, Integers, RunInputs
 FINISH, READY, EXPIRE, LOSE_PATIENCE, HANG_UP = range(5)
 """Kinds of events on the heap."""
 
-NOW, AREA, AREA_UNTIL, SEND_DUE, SENT_AT, SENT_AREA, OBSERVED_AREA, LAST_CHANGE = range(8)
+NOW, AREA, AREA_UNTIL, SEND_DUE, SENT_AT, SENT_AREA, OBSERVED_AREA, LAST_CHANGE, SERVED_S, SENT_SERVED_S = range(10)
 """Indices in `State.clock`: seconds; areas are in request-seconds."""
 
 ARRIVED, HEAD, TAIL, QUEUED, RUNNING, EVENTS, SEQUENCE = range(7)
 REPLICAS, STAYING, ALIVE, SENT_QUEUED, SENT_INFLIGHT, THINKS, DUE, AVAILABLE = range(7, 15)
+FINISHED, SENT_ARRIVED, SENT_FINISHED = range(15, 18)
 """Indices in `State.counts`."""
 
 CONCURRENCY, QUEUE_LENGTH, MIN_REPLICAS, MAX_REPLICAS, WAKES, IMMEDIATE, CLIENTS, EACH, LEAST_LOADED = range(9)
@@ -106,8 +107,8 @@ def new_state(inputs: RunInputs, batch: Batch) -> State:
         queue.takes_least,
     )
     state = State(
-        clock=np.zeros(8),
-        counts=np.zeros(16, dtype=np.int64),
+        clock=np.zeros(10),
+        counts=np.zeros(18, dtype=np.int64),
         limits=np.array(limits, dtype=np.int64),
         spans=np.array([inputs.coalesce_s, queue.queue_timeout_s, inputs.target]),
         requests=_requests(batch),

@@ -2,6 +2,7 @@
 
 from algorithms.observation import Observation
 from autoscaler.controller.budgets import Budgets
+from autoscaler.controller.new_starts import NewStarts
 from autoscaler.controller.observe import NO_STREAM, StreamedCounts, observe
 from autoscaler.controller.step import Service, step
 from autoscaler.ports import Fleet, Outcome, Reading, Record, Recorder, ScaleRequest
@@ -25,6 +26,7 @@ class Controller:
         self._name, self._services, self._recorder = inputs.service, {inputs.service: service}, recorder
         self._start_s = inputs.start_s
         self._budgets = budgets
+        self._new_starts = NewStarts()
 
     def decide(
         self, now_s: float, fleet: Fleet, metered: Reading | None, live: StreamedCounts = NO_STREAM
@@ -35,7 +37,8 @@ class Controller:
             Exception: the algorithm failed; the live controller keeps the replicas instead, but a figure must not hide
                 a defect.
         """
-        observation = observe(now_s, self.observed_s, fleet, metered=metered, live=live, gateways=1)
+        starts = self._new_starts(fleet)
+        observation = observe(now_s, self.observed_s, fleet, metered=metered, live=live, gateways=1, starts=starts)
         self.observed_s = now_s
         (taken,) = step(self._services, {self._name: (dated(observation, self._start_s), fleet)}, self._budgets)
         if taken.failure is not None:

@@ -190,6 +190,8 @@ class ReferenceEngine:
         number, rule = len(self._requests), self._rule_of(arrival.path) if arrival.path else EVERYTHING_COUNTS
         request = Request(number, arrival, rule, self._turns.of(number, arrival))
         self._requests.append(request)
+        if request.counts:
+            self._stream.arrived()
         request.pinned = self._cookies.read(arrival)
         match self._dispatcher.arrive(
             number,
@@ -240,6 +242,8 @@ class ReferenceEngine:
         if request.ended or request.replica is None:
             return
         request.replica.end(request.number, self._now_s)
+        if request.counts:
+            self._stream.finished(self._now_s - request.start_s)
         if status == SERVED:
             self._cookies.issue(request)
         self._depart(request, status)

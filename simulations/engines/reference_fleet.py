@@ -12,6 +12,7 @@ import numpy as np
 
 from algorithms.distributions import Uniform
 from algorithms.observation import PoolState
+from autoscaler.accounts import NOT_YET, StartTimes
 from autoscaler.ports import Fleet, Replica
 from simulations.model.history import Replicas
 from simulations.model.random_streams import RandomStreams
@@ -59,6 +60,11 @@ class SimulatedReplica:
     def ready(self) -> bool:
         """Whether it is ready."""
         return self.ready_s >= 0
+
+    @property
+    def start(self) -> StartTimes:
+        """How it has started so far."""
+        return StartTimes((), self.ready_s - self.asked_s) if self.ready else NOT_YET
 
     @property
     def leaving(self) -> bool:
@@ -142,7 +148,7 @@ class SimulatedFleet:
     def observe(self, asked: int, now_s: float) -> Fleet:
         """Give the fleet as a target reports it."""
         replicas = self.staying.values()
-        seen = (Replica(r.name, r.ready, len(r.serving), now_s - r.asked_s) for r in replicas)
+        seen = (Replica(r.name, r.ready, len(r.serving), now_s - r.asked_s, start=r.start) for r in replicas)
         return Fleet(asked, tuple(seen), leaving=self.alive - len(replicas))
 
     def free(self, asked: Mapping[int, int]) -> int | None:

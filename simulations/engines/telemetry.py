@@ -33,6 +33,8 @@ class _Update(NamedTuple):
     hinted: int = 0
     """Requests that are announced."""
     hinted_until_s: float = 0.0
+    totals: tuple[int, int, float] = (0, 0, 0.0)
+    """As `Totals.since_last` takes them."""
 
     @property
     def demand(self) -> Demand:
@@ -40,6 +42,18 @@ class _Update(NamedTuple):
 
     def seconds_at(self, now_s: float) -> float:
         return self.seconds_total + self.inflight * (now_s - self.t_s)
+
+
+class Totals:
+    """What is known of requests so far; `since_last` gives what is new."""
+
+    def __init__(self) -> None:
+        self._known = (0, 0, 0.0)
+
+    def since_last(self, arrived: int, finished: int, served_s: float) -> tuple[int, int, float]:
+        """Give how many arrived and finished since the last call, and how long replicas took for the latter."""
+        before, self._known = self._known, (arrived, finished, served_s)
+        return arrived - before[0], finished - before[1], served_s - before[2]
 
 
 class GatewayStream:
@@ -52,6 +66,17 @@ class GatewayStream:
         self._sent = _Update(-inputs.coalesce_s if inputs.coalesce_s < inf else 0.0, 0, 0, 0.0)
         self._observed_seconds = 0.0
         self._observed_passing = 0
+        self._observed_totals = Totals()
+        self._arrived, self._finished, self._served_s = 0, 0, 0.0
+
+    def arrived(self) -> None:
+        """Count a request that arrived."""
+        self._arrived += 1
+
+    def finished(self, took_s: float) -> None:
+        """Count a request that a replica finished."""
+        self._finished += 1
+        self._served_s += took_s
 
     def next_update_s(self, now_s: float) -> float:
         """Give the time at which a change now is sent (rule 1)."""
@@ -67,7 +92,9 @@ class GatewayStream:
         gateway = self._dispatcher
         queued, seconds = gateway.queued, gateway.seconds_total(now_s)
         held, passed = gateway.holding_pass, gateway.passed_total
-        update = _Update(now_s, queued, queued + gateway.running, seconds, held, passed, *self._hints.at(now_s))
+        totals = (self._arrived, self._finished, self._served_s)
+        inflight = queued + gateway.running
+        update = _Update(now_s, queued, inflight, seconds, held, passed, *self._hints.at(now_s), totals)
         self._sent = update
         self._observed_seconds = min(self._observed_seconds, update.seconds_total)
         return needs_wake_up(before.demand, update.demand) or update.hinted > before.hinted
@@ -81,8 +108,19 @@ class GatewayStream:
         self._observed_seconds = seconds
         passed, self._observed_passing = self._sent.passed - self._observed_passing, self._sent.passed
         sent, left_s = self._sent, self._sent.hinted_until_s - now_s
-        hinted = (sent.hinted, left_s) if sent.hinted and left_s > 0 else (0, 0.0)
-        return StreamedCounts(sent.inflight, mean, passed + sent.held, "", sent.queued, *hinted)
+        hinted, hinted_s = (sent.hinted, left_s) if sent.hinted and left_s > 0 else (0, 0.0)
+        arrived, finished, served_s = self._observed_totals.since_last(*sent.totals)
+        return StreamedCounts(
+            sent.inflight,
+            mean,
+            passed + sent.held,
+            queued=sent.queued,
+            arrived=arrived,
+            finished=finished,
+            served_s=served_s,
+            hinted=hinted,
+            hinted_s=hinted_s,
+        )
 
 
 class Samples:

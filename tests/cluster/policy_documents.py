@@ -486,6 +486,8 @@ BAD = {
     "pools without room for a window": schedule(window(minReplicas=3), pools=[{"name": "a", "maxReplicas": 2}]),
     "pools with a reserve above a window": schedule(window(maxReplicas=2), pools=[{"name": "a", "minReplicas": 3}]),
     "spare replicas of KEDA": algorithm("keda", standby=1),
+    "starts that KEDA does not weigh": algorithm("keda", scaleUp={"worthAStart": "25%"}),
+    "starts that are worth nothing": algorithm("mpa", scaleUp={"worthAStart": "0%"}),
     "no replica that may start": document({**TARGET, "maxCold": 0}),
     "one class": classes(OTHERS),
     "no class for the others": classes(GOLD, {**GOLD, "name": "b"}),

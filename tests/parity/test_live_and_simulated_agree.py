@@ -58,6 +58,7 @@ class LiveWorld:
         self.aggregate, self.wake_ups = InflightAggregate(silent_s=inf, history_s=60.0), WakeUps()
         self.aggregate.add(GATEWAY)
         self.aggregate.connected(GATEWAY)
+        self.arrived, self.finished, self.served_s = 0, 0, 0.0
         self.told_s, self.told_queued, self.line_due_s = -inf, 0, inf
         self.scraped = ("", 0.0)
         for _ in range(inputs.initial):
@@ -94,6 +95,7 @@ class LiveWorld:
     def arrive(self, arrival):
         request = Request(len(self.requests), arrival, EVERYTHING_COUNTS, ANY_TURN)
         self.requests.append(request)
+        self.arrived += 1
         match self.dispatcher.arrive(request.number, self.clock.now()):
             case Granted(name):
                 self.begin(request.number, name)
@@ -117,6 +119,8 @@ class LiveWorld:
     def finish(self, request):
         now_s = self.clock.now()
         request.replica.end(request.number, now_s)
+        self.finished += 1
+        self.served_s += now_s - request.start_s
         self.begin_all(self.dispatcher.finish(request.number, now_s))
         self.answer(request, SERVED)
         self.let_go(request.replica)
@@ -154,6 +158,9 @@ class LiveWorld:
             "queued": self.dispatcher.queued,
             "running": self.dispatcher.running,
             "seconds_total": self.dispatcher.seconds_total(self.told_s),
+            "arrived_total": self.arrived,
+            "finished_total": self.finished,
+            "served_seconds_total": self.served_s,
         }
         services = {self.inputs.service: state}
         line = {"gateway": "g", "started": 0.0, "at": self.told_s, "services": services}
@@ -166,7 +173,8 @@ class LiveWorld:
     def live(self, service, since_s, now_s):
         reading = self.aggregate.readings((service,), now_s)[service]
         mean, queued = self.aggregate.mean(service, since_s, now_s), self.aggregate.queued(service, now_s)
-        return StreamedCounts(reading.value, mean, 0, reading.problem, queued)
+        requests = self.aggregate.requests(service, since_s, now_s)
+        return StreamedCounts(reading.value, mean, 0, reading.problem, queued, *requests)
 
     def scrape(self, number=0):
         name = 'inflight_requests{namespace="default",service="x",state="%s"} %d\n'

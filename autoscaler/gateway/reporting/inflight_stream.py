@@ -10,6 +10,8 @@ by a clock of the gateway that never steps, so that two lines give the exact mea
   new. A pod stays in the list until it is deleted, or until the mark is removed;
 * `passing`: Pass requests that may wake a pod and are held or open, `holding_pass` those of them that are held;
 * `passed_total`: how many of them ever arrived;
+* `arrived_total`, `finished_total` and `served_seconds_total`: counted requests that ever arrived, those that a pod
+  finished, and how long pods took for these;
 * `hinted`: requests that are announced to this gateway, count now and have not arrived, and `hinted_until`, when the
   last of them ends, on the clock of `at`; only if the service takes hints;
 * `held`: slots of gateways that were lost, by pod, in which something may still run; only at the owner, and if any.
@@ -33,6 +35,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any
 
 from autoscaler.gateway.announced import ServiceHints
+from autoscaler.gateway.counts import Counts
 from autoscaler.gateway.peers.shared_dispatcher import SharedDispatcher
 from autoscaler.gateway.pods.service_pods import ServiceDispatcher
 from autoscaler.gateway.router import Router
@@ -46,7 +49,11 @@ State = dict[str, Any]
 
 
 def state(
-    dispatcher: ServiceDispatcher, marked: Iterable[str], now_s: float, hints: ServiceHints | None = None
+    dispatcher: ServiceDispatcher,
+    marked: Iterable[str],
+    counted: Counts,
+    now_s: float,
+    hints: ServiceHints | None = None,
 ) -> State:
     """Return the state of a service, with its marked pods, at a time of the gateway's event loop."""
     counts: State = {
@@ -58,6 +65,9 @@ def state(
         "passing": dispatcher.passing,
         "holding_pass": dispatcher.holding_pass,
         "passed_total": dispatcher.passed_total,
+        "arrived_total": counted.arrived,
+        "finished_total": sum(counted.service_s.counts),
+        "served_seconds_total": counted.service_s.total,
     }
     if hints is not None:
         counts["hinted"], counts["hinted_until"] = announced = hints.at(now_s)
@@ -123,7 +133,7 @@ async def lines(gateway: Router) -> AsyncGenerator[bytes, None]:
         while True:
             now_s = gateway.loop_time()
             found = {
-                name: state(proxy.dispatcher, proxy.pods.marked, now_s, proxy.hints)
+                name: state(proxy.dispatcher, proxy.pods.marked, proxy.counts, now_s, proxy.hints)
                 for name in names
                 if (proxy := gateway.proxies.get(name))
             }

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithms.observation import Observation, PoolState, Start
+from algorithms.observation import ColdStart, Observation, PoolState
 from algorithms.types import Average, Decision, Reason, Recommendation
 from autoscaler.controller.records import explained, from_json, to_json
 from autoscaler.documents.document import DocumentError
@@ -36,7 +36,7 @@ OBSERVATIONS = st.builds(
     st.none() | NUMBERS,
     st.none() | NUMBERS,
     st.none() | SECONDS,
-    st.lists(st.builds(Start, SECONDS, st.text()), max_size=2).map(tuple),
+    st.lists(st.builds(ColdStart, SECONDS, st.text()), max_size=2).map(tuple),
     COUNTS,
     SECONDS,
 )

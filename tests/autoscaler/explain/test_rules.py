@@ -18,6 +18,7 @@ WHYS = {
     "fromZero": "no replica is ready and 5 requests are in flight",
     "passing": "2 uncounted requests need a replica",
     "hints": "2 announced within 60 s",
+    "scaleUp.worthAStart": "7 wait, 3 replicas clear them in 12 s, a start takes 60 s",
     "standby": "2 spare while there is load",
     "scaleDown.delay": "the highest recommendation within the last 90 s",
     "scaleDown.toZeroDelay": "zero has been recommended for 28.0 of 30 s",

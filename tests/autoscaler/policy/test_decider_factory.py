@@ -399,6 +399,12 @@ def test_spare_replicas_do_not_go_beyond_the_maximum_and_do_not_answer_pass_requ
 
 
 @pytest.mark.parametrize("algorithm", ["kpa", "hpa", "keda"])
+def test_an_algorithm_of_another_controller_starts_all_that_it_recommends(algorithm):
+    with pytest.raises(ValueError, match=r"scaleUp\.worthAStart: needs concurrency or mpa"):
+        policy("web", scaleUp={"worthAStart": "25%"}, algorithm={algorithm: {}})
+
+
+@pytest.mark.parametrize("algorithm", ["kpa", "hpa", "keda"])
 def test_an_algorithm_of_another_controller_has_no_spare_replicas(algorithm):
     with pytest.raises(ValueError, match="standby: needs concurrency or mpa"):
         policy("web", standby=1, algorithm={algorithm: {}})

@@ -360,6 +360,33 @@ def test_uncounted_requests_are_counted_apart():
     assert read(aggregate, 12).value == 0
 
 
+def served(arrived, finished, served_s, **more):
+    totals = {"arrived_total": arrived, "finished_total": finished, "served_seconds_total": served_s}
+    return count(**{"seconds_total": served_s, **totals, **more})
+
+
+def test_what_arrived_and_finished_is_summed_over_gateways_and_over_their_restarts():
+    aggregate = tally_of("g1", "g2")
+    assert aggregate.requests(A, 10, 12) is None
+    whole(aggregate, "g1", {A: served(7, 5, 100.0)}, 10)
+    whole(aggregate, "g2", {A: served(3, 3, 60.0)}, 10)
+    change(aggregate, "g1", {A: served(9, 6, 130.0)}, 12)
+    change(aggregate, "g2", {A: served(3, 3, 60.0)}, 12)
+    assert aggregate.requests(A, 10, 12) == (2, 1, 30.0)
+    whole(aggregate, "g1", {A: served(1, 0, 0.0)}, 14, started=13)
+    change(aggregate, "g2", {A: served(4, 3, 60.0)}, 14)
+    assert aggregate.requests(A, 12, 14) == (2, 0, 0.0)
+
+
+def test_a_gateway_that_does_not_tell_what_finished_makes_the_sum_unknown():
+    aggregate = tally_of("g1", "g2")
+    whole(aggregate, "g1", {A: served(7, 5, 100.0)}, 10)
+    whole(aggregate, "g2", {A: count(seconds_total=9.0)}, 10)
+    assert aggregate.requests(A, 10, 11) is None
+    change(aggregate, "g2", {A: served(1, 0, 9.0)}, 11)
+    assert aggregate.requests(A, 11, 12) == (0, 0, 0.0)
+
+
 def test_an_uncounted_request_that_is_held_counts_for_as_long_as_it_is():
     aggregate = tally_of("g1")
     whole(aggregate, "g1", {A: count(holding_pass=2, passed_total=2)}, 10)

@@ -7,7 +7,7 @@ would be true of neither.
 from collections import deque
 from math import ceil
 
-from algorithms.observation import Observation, Start
+from algorithms.observation import Observation
 from algorithms.state import VERSION, check
 from algorithms.types import State
 
@@ -18,7 +18,7 @@ HALF = 0.5
 """The quantile on which decisions rest: half of the starts take no longer."""
 
 
-class StartTimes:
+class ColdStarts:
     """The measured starts of one service, of the last `MEMORY` in each pool."""
 
     def __init__(self) -> None:
@@ -49,10 +49,5 @@ class StartTimes:
 
     def restore(self, state: State) -> None:
         """Continue with these starts."""
-        check(state, "StartTimes")
+        check(state, "ColdStarts")
         self._pools = {pool: deque(starts, maxlen=MEMORY) for pool, starts in state["pools"].items()}
-
-
-def measured(seconds: float, pool: str = "") -> tuple[Start, ...]:
-    """Give a start as an observation holds it; none if the time is impossible, such as on a clock that was set back."""
-    return (Start(seconds, pool),) if 0 <= seconds < float("inf") else ()
