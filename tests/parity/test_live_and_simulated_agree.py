@@ -371,7 +371,9 @@ async def test_they_do_where_a_pool_runs_out_in_the_middle(scrape_s):
 def rounded(record):
     """Give the record as both sides must have it: the event loop counts in whole nanoseconds."""
     numbers = {name: value for name, value in record.observation._asdict().items() if isinstance(value, float)}
-    observation = record.observation._replace(**{name: round(value, 6) for name, value in numbers.items()})
+    starts = tuple(start._replace(seconds=round(start.seconds, 6)) for start in record.observation.starts)
+    numbers = {name: round(value, 6) for name, value in numbers.items()}
+    observation = record.observation._replace(starts=starts, **numbers)
     candidates = tuple((name, rounded_averages(decision)) for name, decision in record.candidates)
     return record._replace(observation=observation, decision=rounded_averages(record.decision), candidates=candidates)
 
