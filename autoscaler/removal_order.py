@@ -6,7 +6,8 @@ Two compiled engines of the simulator repeat rule 1 over arrays: `first_to_remov
 Rules:
 1. Replicas that are not ready go first, then idle ones, then busy ones with the fewest requests; the youngest of each.
    A replica that starts has served nobody, an idle one serves nobody now, and the oldest has the warmest caches. Of
-   equally old ones, such as pods of one scale-up, the one goes first that has been idle for longest, then by name.
+   equally old ones, such as pods of one scale-up, the one goes first that has been idle for longest, then by name, the
+   shorter first: `x-9` before `x-10`.
 2. A request to scale names the replicas to remove. They were chosen a moment ago: names that are gone are skipped, and
    if too few are left, others follow by rule 1.
 3. Never more are removed than there are too many.
@@ -56,8 +57,9 @@ def removal_order(replicas: Sequence[Removable]) -> tuple[str, ...]:
     return tuple(replica.name for replica in sorted(replicas, key=_rank))
 
 
-def _rank(replica: Removable) -> tuple[bool, int, float, float, str]:
-    return replica.ready, replica.running, replica.age_s, -(replica.unchanged_s or 0.0), replica.name
+def _rank(replica: Removable) -> tuple[bool, int, float, float, int, str]:
+    idle_s = replica.unchanged_s or 0.0
+    return replica.ready, replica.running, replica.age_s, -idle_s, len(replica.name), replica.name
 
 
 def replicas_to_remove(replicas: Sequence[Removable], staying: int, named: Sequence[str] = ()) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ from simulations.engines.fifo_recursion import (
     START,
 )
 from simulations.engines.jit import specialised
+from simulations.engines.lazy_fleet import listed
 from simulations.model.history import SERVED, STILL_IN, Change, History, Replicas, Requests
 from simulations.model.random_streams import RandomStreams
 from simulations.model.run_inputs import Chunk, Floats, NotExactError, RunInputs
@@ -271,7 +272,7 @@ class FifoEngine:
         rows = self._places[:, : self._staying].tolist()
         columns = zip(rows[NUMBER], rows[READY], rows[FREE], rows[ASKED], strict=True)
         return tuple(
-            Replica(f"{REPLICA_PREFIX}{int(number)}", ready_s <= now_s, int(ready_s <= now_s < free_s), now_s - asked_s)
+            listed(f"{REPLICA_PREFIX}{int(number)}", now_s, asked_s, ready_s, busy=int(now_s < free_s))
             for number, ready_s, free_s, asked_s in sorted(columns)
         )
 

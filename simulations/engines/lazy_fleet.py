@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from autoscaler.accounts import NOT_YET, StartTimes
 from autoscaler.ports import Fleet, Replica
 
 
@@ -39,3 +40,10 @@ class LazyFleet(Fleet):
     def to_remove(self, staying: int) -> tuple[str, ...]:
         """Name the replicas to remove so that `staying` are left."""
         return self._engine.to_remove(self._now_s, staying)
+
+
+def listed(name: str, now_s: float, asked_s: float, ready_s: float, *, busy: int) -> Replica:
+    """Give a replica as a target reports it; one that is not ready serves nothing, whatever `busy` says."""
+    if ready_s <= now_s:
+        return Replica(name, ready=True, running=busy, age_s=now_s - asked_s, start=StartTimes((), ready_s - asked_s))
+    return Replica(name, ready=False, running=0, age_s=now_s - asked_s, start=NOT_YET)
