@@ -12,14 +12,7 @@ from pydantic.alias_generators import to_camel
 
 from algorithms.bounds import BoundsAt, with_reserve
 from algorithms.kpa_scale import ScaleOptions
-from autoscaler.documents.fields import (
-    RULES,
-    Duration,
-    ResourceModel,
-    Shape,
-    lasting,
-    rule,
-)
+from autoscaler.documents.fields import RULES, Duration, ResourceModel, Shape, lasting, rule
 from autoscaler.policy.algorithm import AlgorithmChoice, ScaleDown, ScaleUp
 from autoscaler.policy.candidates import UNIQUE, Candidate, Candidates, candidate_rules
 from autoscaler.policy.cost import NEEDS_A_PRICE, PER_REPLICA, Cost, check_cost
@@ -276,10 +269,9 @@ class PolicySpec(ResourceModel):
             self.max_replicas,
             least=0 if self._is_ours else self.min_replicas if kpa is None else kpa.min_scale,
         )
-        if self.standby and not self._is_ours:
-            raise ValueError(STANDBY_NEEDS)
-        if self.worth_a_start is not None and not self._is_ours:
-            raise ValueError(WORTH_A_START_NEEDS)
+        needs = {STANDBY_NEEDS: self.standby, WORTH_A_START_NEEDS: self.worth_a_start}
+        if not self._is_ours and (wrong := [why for why, given in needs.items() if given]):
+            raise ValueError(wrong[0])
 
     @property
     def _is_ours(self) -> bool:

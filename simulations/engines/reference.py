@@ -76,10 +76,8 @@ class ReferenceEngine:
         self._next_arrival = next(self._arrivals, None)
         self._dispatcher = Dispatcher(inputs.limits)
         self._hints = SimulatedHints(inputs.hints, announcements)
-        self._stream, self._samples = (
-            GatewayStream(inputs, self._dispatcher, self._hints),
-            Samples(inputs, random_streams),
-        )
+        self._stream = GatewayStream(inputs, self._dispatcher, self._hints)
+        self._samples = Samples(inputs, random_streams)
         # A scenario has few paths and many requests. The gateway has no such cache, as its clients choose the paths.
         self._rule_of = lru_cache(maxsize=1024)(PathRules(inputs.rules).find)
         self._cookies, self._turns = Cookies(inputs.cookie_s), Turns(inputs)
@@ -190,8 +188,7 @@ class ReferenceEngine:
         number, rule = len(self._requests), self._rule_of(arrival.path) if arrival.path else EVERYTHING_COUNTS
         request = Request(number, arrival, rule, self._turns.of(number, arrival))
         self._requests.append(request)
-        if request.counts:
-            self._stream.arrived()
+        self._stream.arrived(request.counts)
         request.pinned = self._cookies.read(arrival)
         match self._dispatcher.arrive(
             number,
@@ -242,8 +239,7 @@ class ReferenceEngine:
         if request.ended or request.replica is None:
             return
         request.replica.end(request.number, self._now_s)
-        if request.counts:
-            self._stream.finished(self._now_s - request.start_s)
+        self._stream.finished(self._now_s - request.start_s, request.counts)
         if status == SERVED:
             self._cookies.issue(request)
         self._depart(request, status)

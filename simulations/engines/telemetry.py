@@ -69,14 +69,14 @@ class GatewayStream:
         self._observed_totals = Totals()
         self._arrived, self._finished, self._served_s = 0, 0, 0.0
 
-    def arrived(self) -> None:
-        """Count a request that arrived."""
-        self._arrived += 1
+    def arrived(self, slots: int) -> None:
+        """Count a request that arrived, if it takes a slot."""
+        self._arrived += slots
 
-    def finished(self, took_s: float) -> None:
-        """Count a request that a replica finished."""
-        self._finished += 1
-        self._served_s += took_s
+    def finished(self, took_s: float, slots: int) -> None:
+        """Count a request that a replica finished, if it took a slot."""
+        self._finished += slots
+        self._served_s += took_s * slots
 
     def next_update_s(self, now_s: float) -> float:
         """Give the time at which a change now is sent (rule 1)."""
