@@ -16,6 +16,8 @@ from autoscaler.runtime.errors import described
 
 CANDIDATE, DECIDER, OBSERVATION = "candidate", "decider", "observation"
 """Parts of a service that other modules name: its candidates, its decider, and the observation of its replicas."""
+_MEANWHILE = {CANDIDATE: "nothing else of it changes"}
+"""What happens to a service while a part fails, where it does not hold: nobody follows a candidate."""
 _log = logging.getLogger(__name__)
 
 
@@ -41,7 +43,8 @@ class Failures:
         self.counts[key] += 1
         if signature not in logged:
             why = described(error)
-            _log.error("%s: its %s fails; it holds and the others go on: %s", service, part, why, exc_info=error)
+            meanwhile = _MEANWHILE.get(part, "it holds and the others go on")
+            _log.error("%s: its %s fails; %s: %s", service, part, meanwhile, why, exc_info=error)
             self._on_change(service, part, why)
         return in_a_row + 1
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoscaler.controller.controller import Controller, WakeUps
-from autoscaler.controller.failures import Failures
+from autoscaler.controller.failures import CANDIDATE, DECIDER, Failures
 from autoscaler.controller.idle import IdleServices
 from autoscaler.controller.metrics import ControllerMetrics
 from autoscaler.controller.recorders import Latest, OnChange, log_changes
@@ -296,6 +296,16 @@ def test_an_error_is_said_once_whatever_its_words_and_another_one_is_said_too(ca
     failures.works(BAD, "decider")
     failures.works(GOOD, "decider")
     assert [line.message for line in caplog.records[2:]] == ["team-b/bad: its decider works again"]
+
+
+def test_the_log_says_that_a_service_goes_on_while_a_candidate_fails_and_that_it_holds_while_its_decider_does(caplog):
+    failures = Failures()
+    failures.failed(BAD, CANDIDATE, ZeroDivisionError("by design"))
+    failures.failed(BAD, DECIDER, ZeroDivisionError("by design"))
+    assert [line.message for line in caplog.records] == [
+        "team-b/bad: its candidate fails; nothing else of it changes: ZeroDivisionError: by design",
+        "team-b/bad: its decider fails; it holds and the others go on: ZeroDivisionError: by design",
+    ]
 
 
 SEAMS = {
