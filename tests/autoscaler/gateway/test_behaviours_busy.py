@@ -8,6 +8,7 @@ import pytest
 from gateway_kit import NAME, service, until
 
 from autoscaler.gateway.busy_response import BusyPoll
+from autoscaler.gateway.counts import Counts
 from autoscaler.gateway.reporting.inflight_stream import state
 
 pytestmark = pytest.mark.real_time
@@ -70,7 +71,7 @@ async def test_b74_work_behind_an_answer_counts_and_keeps_its_slot(kit):
     first, second = await prompts(kit, gateway, 2)
     assert (await first).status == 200
     await asked_again(server)
-    said = state(gateway.dispatcher(NAME), (), gateway.loop_time())
+    said = state(gateway.dispatcher(NAME), (), Counts(), gateway.loop_time())
     assert (said["queued"], said["running"], said["pods"]) == (1, 1, {"p0": 1})
     assert server.prompts == 1
     server.done()
