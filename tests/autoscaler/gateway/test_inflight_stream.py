@@ -5,6 +5,7 @@ import json
 from contextlib import aclosing
 from types import SimpleNamespace
 
+from autoscaler.gateway.counts import Counts
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Limits, SlotUse
 from autoscaler.gateway.reporting.inflight_stream import LONGEST_SILENCE_S, lines
 
@@ -19,7 +20,9 @@ class World:
     def __init__(self):
         limits = Limits(1, 100, 60.0, float("inf"))
         self.proxies = {
-            name: SimpleNamespace(dispatcher=Dispatcher(limits, 0.0), pods=SimpleNamespace(marked=set()), hints=None)
+            name: SimpleNamespace(
+                dispatcher=Dispatcher(limits, 0.0), pods=SimpleNamespace(marked=set()), counts=Counts(), hints=None
+            )
             for name in NAMES
         }
         self.watchers = set()

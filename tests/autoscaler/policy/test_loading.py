@@ -25,8 +25,8 @@ spec:
 """
 SPEC_KEYS = (
     "displayName, scaleTargetRef, backends, minReplicas, maxReplicas, schedule, standby, maxCold, pools, spillAfter, "
-    "containerConcurrency, targetPerReplica, targetUtilization, algorithm, scaleDown, metrics, traffic, cost, mode, "
-    "candidates"
+    "containerConcurrency, targetPerReplica, targetUtilization, algorithm, scaleUp, scaleDown, metrics, traffic, hints, "
+    "cost, mode, candidates"
 )
 ONE_TARGET = "must have exactly one of scaleTargetRef, backends, pools with a scaleTargetRef each"
 LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -72,7 +72,7 @@ def problems(tmp_path, monkeypatch):
         ),
         (
             "  traffic: {hosts: [a], paths: [{match: [/], class: Pass, max: 1}]}",
-            "traffic.paths[0].max: unknown key; legal here: match, class, wake, maxPerPod, requestTimeout",
+            "traffic.paths[0].max: unknown key; legal here: match, class, wake, maxPerPod, requestTimeout, hint",
         ),
         (
             "  traffic: {hosts: [a], affinity: {cookie: {ttl: 1s}}}",
@@ -191,7 +191,7 @@ def problems(tmp_path, monkeypatch):
         ("  traffic: {}", "traffic.hosts: is required"),
         ("  traffic: {hosts: null}", "traffic.hosts: is required"),
         ("  traffic: {hosts: []}", "traffic.hosts: []: must have at least 1"),
-        ("  traffic: {hosts: [a], paths: [{match: [/]}]}", "traffic.paths[0].class: is required"),
+        ("  traffic: {hosts: [a], paths: [{class: Pass}]}", "traffic.paths[0].match: is required"),
         # Rules across keys.
         ("  minReplicas: 11", "minReplicas: 11: must be at most maxReplicas, which is 10"),
         (
