@@ -25,8 +25,8 @@ spec:
 """
 SPEC_KEYS = (
     "displayName, scaleTargetRef, backends, minReplicas, maxReplicas, schedule, standby, maxCold, pools, spillAfter, "
-    "containerConcurrency, targetPerReplica, targetUtilization, algorithm, scaleUp, scaleDown, metrics, traffic, hints, "
-    "cost, mode, candidates"
+    "containerConcurrency, targetPerReplica, targetUtilization, algorithm, scaleUp, scaleDown, metrics, traffic, "
+    "hints, cost, mode, candidates"
 )
 ONE_TARGET = "must have exactly one of scaleTargetRef, backends, pools with a scaleTargetRef each"
 LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
