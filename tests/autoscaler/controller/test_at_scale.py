@@ -14,6 +14,7 @@ import pytest
 from autoscaler.controller.controller import Controller, WakeUps
 from autoscaler.controller.idle import IdleServices
 from autoscaler.controller.services import PolicyEntry, ServiceRegistry
+from autoscaler.gateway.counts import Counts
 from autoscaler.gateway.dispatch.dispatcher import Dispatcher, Limits, SlotUse
 from autoscaler.gateway.reporting.inflight_stream import lines
 from autoscaler.kubernetes.policies import stored_policy
@@ -80,7 +81,8 @@ class GatewayServer:
     def __init__(self, names):
         limits = Limits(1, 100, 600.0, float("inf"))
         pods = SimpleNamespace(marked=())
-        self.proxies = {name: SimpleNamespace(dispatcher=Dispatcher(limits, 0.0), pods=pods) for name in names}
+        told = {"pods": pods, "counts": Counts(), "hints": None}
+        self.proxies = {name: SimpleNamespace(dispatcher=Dispatcher(limits, 0.0), **told) for name in names}
         self.watchers = set()
 
     def loop_time(self):
