@@ -72,20 +72,23 @@ def _goes(ordered: Sequence[Replica], place: int, *, numbered: bool) -> str:
         return f"in {replica.pool}"
     if len(ordered) == 1:
         return "the only one"
-    if place == 0:
-        return f"first: {_why_first(replica, numbered=numbered)}"
-    if place == len(ordered) - 1:
-        return f"last: {_why_last(replica, numbered=numbered)}"
+    if place in {0, len(ordered) - 1}:
+        first, neighbour = place == 0, ordered[1 if place == 0 else -2]
+        why = _why_by_number(first) if numbered else _why(replica, neighbour, first=first)
+        return f"{'first' if first else 'last'}{f': {why}' if why else ''}"
     return ordinal(place + 1)
 
 
-def _why_first(replica: Replica, *, numbered: bool) -> str:
-    if numbered:
-        return "it has the highest number"
-    return {"starting": "it is not ready", "idle": "idle", "running": "it has the fewest requests"}[_state(replica)]
+def _why_by_number(first: bool) -> str:  # noqa: FBT001
+    return f"it has the {'highest' if first else 'lowest'} number"
 
 
-def _why_last(replica: Replica, *, numbered: bool) -> str:
-    if numbered:
-        return "it has the lowest number"
-    return "it is busy" if replica.running else "it is the oldest"
+def _why(replica: Replica, neighbour: Replica, *, first: bool) -> str:
+    """Say what tells a pod apart from the one beside it in the order; empty if only its name, or when it fell idle."""
+    if (state := _state(replica)) != _state(neighbour):
+        return {"starting": "it is not ready", "idle": "idle", "running": "it is busy"}[state]
+    if replica.running != neighbour.running:
+        return f"it has the {'fewest' if first else 'most'} requests"
+    if replica.age_s != neighbour.age_s:
+        return f"it is the {'youngest' if first else 'oldest'}"
+    return ""

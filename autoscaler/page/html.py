@@ -146,7 +146,7 @@ def _service_figures(of: Mapping[str, Any]) -> list[Figure]:
         ("Response P95", *((_seconds(of["p95"]), "s") if of["p95"] is not None else ("none", ""))),
     ]
     if of["cost"] is not None:
-        peak = f"peak all day: {_money(of['peakCost'], of)}" if of["peakCost"] is not None else ""
+        peak = f"peak kept: {_money(of['peakCost'], of)}" if of["peakCost"] is not None else ""
         figures.append(("Cost today", _money(of["cost"], of), peak))
     return figures
 
@@ -191,6 +191,8 @@ def _oldest_wait(wait_s: float | None) -> tuple[str, str]:
     if not wait_s:
         return "none", ""
     whole = int(wait_s)
+    if whole < MINUTE_S:
+        return str(whole), "s"
     hours, minutes, seconds = whole // HOUR_S, whole // MINUTE_S % 60, whole % MINUTE_S
     return (f"{hours}:{minutes:02}:{seconds:02}", "h") if hours else (f"{minutes}:{seconds:02}", "min")
 

@@ -85,7 +85,7 @@ function brief(row) {
 }
 
 function build() {
-  const legend = el('p', { class: 'legend', 'aria-hidden': 'true' }, el('i', { class: 'running' }), ' running', el('i', { class: 'queued' }), ' waiting', el('i', { class: 'line' }), ' slots asked for')
+  const legend = el('p', { class: 'legend', 'aria-hidden': 'true' }, el('i', { class: 'running' }), ' running', el('i', { class: 'queued' }), ' queued', el('i', { class: 'line' }), ' slots asked for')
   table.append(el('div', { role: 'rowgroup' }, head), body)
   fill(byId('view'), el('div', { class: 'tools' }, filter, groups, legend), table, found)
   filter.addEventListener('input', () => {

@@ -107,7 +107,7 @@ function figuresOfService(of) {
 
 /** @param {Figures} of */
 function peak(of) {
-  return of.peakCost === null ? '' : `peak all day: ${money(of.peakCost, of.currency)}`
+  return of.peakCost === null ? '' : `peak kept: ${money(of.peakCost, of.currency)}`
 }
 
 // Pods.

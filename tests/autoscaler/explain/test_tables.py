@@ -1,5 +1,6 @@
 """The tables: decisions in rows, one opened to its steps, and the pods in the order in which they leave."""
 
+import pytest
 from seen import at, fleet, record, stable, view
 
 from algorithms.types import Average, Recommendation
@@ -155,6 +156,26 @@ def test_pods_stand_in_the_order_in_which_they_leave():
     ]
     assert (rows[2].since_s, rows[2].started_in_s, rows[2].answers) == (at("14:34:52"), 34.5, 11)
     assert (rows[1].since_s, rows[1].started_in_s, rows[1].answers) == (at("14:34:58"), None, None)
+
+
+@pytest.mark.parametrize(
+    ("pods", "first", "last"),
+    [
+        ([(True, 1, 9.0), (True, 1, 9.0), (True, 1, 9.0)], "first", "last"),
+        ([(True, 1, 5.0), (True, 1, 9.0), (True, 1, 12.0)], "first: it is the youngest", "last: it is the oldest"),
+        (
+            [(True, 1, 9.0), (True, 2, 9.0), (True, 3, 9.0)],
+            "first: it has the fewest requests",
+            "last: it has the most requests",
+        ),
+        ([(True, 0, 9.0), (True, 1, 9.0), (True, 1, 9.0)], "first: idle", "last"),
+        ([(False, 0, 9.0), (False, 0, 9.0), (True, 0, 9.0)], "first", "last: idle"),
+    ],
+)
+def test_a_reason_names_what_tells_a_pod_apart_from_the_next(pods, first, last):
+    replicas = tuple(Replica(f"p{number}", *seen) for number, seen in enumerate(pods))
+    rows = pod_rows(view(record(), fleet=Fleet(3, replicas)))
+    assert [rows[0].goes, rows[1].goes, rows[2].goes] == [first, "second", last]
 
 
 def test_pods_with_numbers_leave_from_the_highest_busy_or_not():
