@@ -50,12 +50,14 @@ def replica_columns(history: History) -> dict[str, Any]:
 def decision_columns(history: History) -> dict[str, Any]:
     """Give the columns of a table of decisions, at ticks and wake-ups.
 
-    Beside the observation, `queued` and `running` are the actual requests, which the controller may not know.
+    Beside the observation, `queued` and `running` are the actual requests, which the controller may not know. `starts`
+    is how many starts were first seen to be over.
     """
     records = history.decisions
     observations = {name: [getattr(record.observation, name) for record in records] for name in Observation._fields}
     return {
         **observations,
+        "starts": list(map(len, observations["starts"])),
         **_actual_counts(history, np.array(observations["now_s"], dtype=float)),
         "desired": [record.decision.desired for record in records],
         "why": [explained(record) for record in records],

@@ -21,6 +21,6 @@ export function showFigures(figures) {
 /** How long the oldest has waited, and the unit. @param {Maybe} s @returns {[string, string]} */
 export function oldestWait(s) {
   if (s === null) return [UNKNOWN, '']
-  if (s > 0 && s < 60) return [`${Math.floor(s)}`, 's']
-  return s > 0 ? [minutes(s), s >= 3600 ? 'h' : 'min'] : ['none', '']
+  if (s < 60) return s > 0 ? [`${s | 0}`, 's'] : ['none', '']
+  return [minutes(s), s < 3600 ? 'min' : 'h']
 }

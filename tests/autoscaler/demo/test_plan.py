@@ -49,12 +49,14 @@ ALGORITHMS = {
 
 def policy_of(algorithm, **settings):
     """Every duration there is, long enough that none meets its floor at a tenfold speed."""
+    takes_hints = algorithm in {"concurrency", "mpa"}
     return policy(
         algorithm={algorithm: ALGORITHMS[algorithm] | settings},
         scaleDown={"delay": "10m", "toZeroDelay": "10m"},
         metrics={"prometheus": {"maxSampleAge": "10m"}},
         pools=[{"name": "gpu", "coldStart": "10m"}],
         spillAfter="10m",
+        **({"hints": {"leadTime": "10m"}} if takes_hints else {}),
         schedule=[
             {
                 "name": "day",
@@ -72,7 +74,7 @@ def policy_of(algorithm, **settings):
             "waiting": {"events": {"after": "10m", "every": "10m"}},
             "requestTimeout": "10m",
             "affinity": {"cookie": {"timeout": "10m"}, "spillAfter": "10m"},
-            "paths": [{"match": ["/"], "class": "Count", "requestTimeout": "10m"}],
+            "paths": [{"match": ["/"], "requestTimeout": "10m"} | ({"hint": {"within": "10m"}} if takes_hints else {})],
             "timeouts": {"responseStart": "10m"},
             "cors": {"origins": ["*"], "maxAge": "10m"},
             "warmUp": {"path": "/warm", "timeout": "10m"},
