@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.wake_up import NO_DEMAND, Demand, needs_wake_up, starts_holding
-from simulations.engines import compiled_kernel
+from simulations.engines import compiled_kernel, compiled_stream
 
 DEMANDS = st.builds(Demand, *(st.integers(0, 3) for _ in Demand._fields))
 
@@ -45,5 +45,5 @@ def test_the_first_request_that_is_held_is_sent_at_once_and_the_second_is_not(no
 @pytest.mark.slow
 @given(before=DEMANDS, now=DEMANDS)
 def test_the_compiled_engine_follows_the_same_rules(before, now):
-    assert compiled_kernel.needs_wake_up(before, now) == needs_wake_up(before, now)
+    assert compiled_stream.needs_wake_up(before, now) == needs_wake_up(before, now)
     assert compiled_kernel.starts_holding(before, now) == starts_holding(before, now)

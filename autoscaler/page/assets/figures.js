@@ -18,7 +18,7 @@ export function showFigures(figures) {
   })
 }
 
-/** How long the oldest has waited, and the unit. @param {Maybe} s @returns {[string, string]} */
+/** The oldest wait and its unit. @param {Maybe} s @returns {[string, string]} */
 export function oldestWait(s) {
   if (s === null) return [UNKNOWN, '']
   if (s < 60) return s > 0 ? [`${s | 0}`, 's'] : ['none', '']
