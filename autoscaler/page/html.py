@@ -162,7 +162,7 @@ def _fleet_figures(of: Mapping[str, Any]) -> list[Figure]:
     if of["cost"] is not None:
         figures.append(("Cost today", _money(of["cost"], of), ""))
     if of["peakCost"] is not None:
-        figures.append(("Peak kept all day", _money(of["peakCost"], of), _saved(of["cost"], of["peakCost"])))
+        figures.append(("Peak kept", _money(of["peakCost"], of), _saved(of["cost"], of["peakCost"])))
     if (quotes := of["quotes"]) and quotes["of"]:
         share = round(100 * quotes["kept"] / quotes["of"])
         figures.append(("Quoted waits kept", f"{share}\u00a0%", f"of {_number(quotes['of'])}, 24 h"))

@@ -21,6 +21,5 @@ export function showFigures(figures) {
 /** The oldest wait and its unit. @param {Maybe} s @returns {[string, string]} */
 export function oldestWait(s) {
   if (s === null) return [UNKNOWN, '']
-  if (s < 60) return s > 0 ? [`${s | 0}`, 's'] : ['none', '']
-  return [minutes(s), s < 3600 ? 'min' : 'h']
+  return s < 60 ? s ? [`${s | 0}`, 's'] : ['none', ''] : [minutes(s), s < 3600 ? 'min' : 'h']
 }

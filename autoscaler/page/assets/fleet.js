@@ -49,7 +49,7 @@ const COLUMNS = [
   { name: 'p95', label: 'P95, s', by: row => of(row.p95), cell: row => (row.p95 === null && row.queued !== null ? numberCell('–', 'p95') : count(row.p95, 'p95', seconds)) },
   { name: 'hour', label: 'Last hour', cell: row => el('span', { role: 'cell', class: 'hour' }, spark(row.spark), el('span', { class: 'sr' }, hour(row))) },
   { name: 'cost', label: 'Cost today', by: row => of(row.cost), cell: row => numberCell(row.cost === null ? '–' : money(row.cost, row.currency), 'cost') },
-  { name: 'peak', label: 'Peak all day', by: row => of(row.peakCost), cell: row => numberCell(row.peakCost === null ? '–' : money(row.peakCost, row.currency), 'peak') },
+  { name: 'peak', label: 'Peak kept', by: row => of(row.peakCost), cell: row => numberCell(row.peakCost === null ? '–' : money(row.peakCost, row.currency), 'peak') },
 ]
 /** @type {{column: Column | null, down: boolean}} */
 const order = { column: null, down: false }
@@ -196,7 +196,7 @@ function figuresOfFleet(of) {
     ['Oldest wait', ...oldestWait(of.oldestWait)],
   ]
   if (of.cost !== null) figures.push(['Cost today', money(of.cost, of.currency), ''])
-  if (of.peakCost !== null) figures.push(['Peak kept all day', money(of.peakCost, of.currency), saved(of.cost, of.peakCost)])
+  if (of.peakCost !== null) figures.push(['Peak kept', money(of.peakCost, of.currency), saved(of.cost, of.peakCost)])
   if (of.quotes?.of) figures.push(['Quoted waits kept', `${Math.round((100 * of.quotes.kept) / of.quotes.of)}\u00a0%`, `of ${number(of.quotes.of)}, 24 h`])
   return figures
 }
