@@ -45,7 +45,7 @@ const COLUMNS = [
   { name: 'ready', label: 'Ready / asked', by: row => of(row.ready), cell: row => numberCell(`${number(row.ready)} / ${number(row.asked)}`, 'ready') },
   { name: 'queued', label: 'Queued', by: row => of(row.queued), cell: row => count(row.queued, 'queued') },
   { name: 'running', label: 'Running', by: row => of(row.running), cell: row => count(row.running, 'running') },
-  { name: 'wait', label: 'Oldest wait', by: row => of(row.oldestWait), cell: row => count(row.oldestWait, 'wait', s => (s > 0 ? minutes(s) : '–')) },
+  { name: 'wait', label: 'Oldest wait', by: row => of(row.oldestWait), cell: row => count(row.oldestWait, 'wait', s => (s ? minutes(s) : '–')) },
   { name: 'p95', label: 'P95, s', by: row => of(row.p95), cell: row => (row.p95 === null && row.queued !== null ? numberCell('–', 'p95') : count(row.p95, 'p95', seconds)) },
   { name: 'hour', label: 'Last hour', cell: row => el('span', { role: 'cell', class: 'hour' }, spark(row.spark), el('span', { class: 'sr' }, hour(row))) },
   { name: 'cost', label: 'Cost today', by: row => of(row.cost), cell: row => numberCell(row.cost === null ? '–' : money(row.cost, row.currency), 'cost') },
@@ -85,7 +85,7 @@ function brief(row) {
 }
 
 function build() {
-  const legend = el('p', { class: 'legend', 'aria-hidden': 'true' }, el('i', { class: 'running' }), ' running', el('i', { class: 'queued' }), ' queued', el('i', { class: 'line' }), ' slots asked for')
+  const legend = el('p', { class: 'legend', 'aria-hidden': 'true' }, el('i', { class: 'running' }), ' running', el('i', { class: 'queued' }), ' queued', el('i', { class: 'line' }), ' slots asked')
   table.append(el('div', { role: 'rowgroup' }, head), body)
   fill(byId('view'), el('div', { class: 'tools' }, filter, groups, legend), table, found)
   filter.addEventListener('input', () => {

@@ -92,6 +92,9 @@ async def test_the_stream_has_the_whole_state_first_and_then_the_changes(kit):
         "passing": 0,
         "holding_pass": 0,
         "passed_total": 0,
+        "arrived_total": 0,
+        "finished_total": 0,
+        "served_seconds_total": 0.0,
     }
     (await kit.client(gateway)).get("/x")
     changed = json.loads(await stream.readline())
