@@ -18,7 +18,7 @@ const name = document.body.dataset.name ?? ''
 const place = (/** @type {string} */ id, /** @type {string} */ title, /** @type {string} */ note) =>
   el('section', { id, 'aria-labelledby': `${id}-title` }, el('div', { class: 'title' }, el('h2', { id: `${id}-title` }, title), el('span', { class: 'unit' }, note)), el('div', { class: 'wide' }))
 const sections = {
-  pods: place('pods', 'Pods', 'in the order they go: idle before busy, then the youngest'),
+  pods: place('pods', 'Pods', 'in the order they go: idle before busy, then youngest'),
   starts: place('starts', 'Cold starts', ''),
   decisions: place('decisions', 'Decisions', 'newest first; those that changed nothing are gathered'),
   candidates: place('candidates', 'Candidates', 'never written; cost: autoscaler compare'),
