@@ -11,6 +11,7 @@ from functools import cache
 from hypothesis import assume
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from pydantic.alias_generators import to_camel
 
 from algorithms.observation import Observation
 from autoscaler.documents.fields import (
@@ -22,6 +23,7 @@ from autoscaler.documents.fields import (
     parse_percent,
 )
 from autoscaler.documents.prometheus_address import PATTERN as SERVER_PATTERN
+from autoscaler.policy.candidates import Candidate
 from autoscaler.policy.decider_factory import ALGORITHMS
 from autoscaler.policy.hpa_keda import QUANTITY_PATTERN
 from autoscaler.policy.schedule.cron import PATTERN as CRON_PATTERN
@@ -109,6 +111,10 @@ def _policy(spec, candidates, annotations):
         raise
 
 
+OF_CANDIDATES = {to_camel(name) for name in Candidate.model_fields}
+"""What a candidate may change. Pools are the policy's own, whatever would suit the candidate better."""
+
+
 def _mended(candidate, number, spec):
     """Mend what a candidate makes of the spec, and give it all that it changes then."""
     changes = {key: value for key, value in candidate.items() if key != "name"}
@@ -120,7 +126,11 @@ def _mended(candidate, number, spec):
     _mend(whole)
     if "standby" in spec:
         whole.setdefault("standby", 0)
-    changed = {key: value for key, value in whole.items() if key in changes or value != spec.get(key)}
+    changed = {
+        key: value
+        for key, value in whole.items()
+        if key in OF_CANDIDATES and (key in changes or value != spec.get(key))
+    }
     return {"name": f"c-{number}", **(changed or {"maxCold": 3})}
 
 
